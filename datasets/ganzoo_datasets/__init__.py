@@ -1,0 +1,14 @@
+"""The bundled data sets, one file each. See README.md beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ganzoo import DataSource, hookimpl
+
+
+@hookimpl
+def ganzoo_datasets() -> Iterable[DataSource]:
+    from ganzoo_datasets.mnist import MNIST
+
+    return [MNIST()]

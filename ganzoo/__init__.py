@@ -1,0 +1,78 @@
+"""ganzoo: a GAN zoo on Jittor, every model a plugin.
+
+These are the names a plugin may use. Those that need Jittor are imported when they are first asked for, so
+`import ganzoo` is light; `ganzoo.jt` is Jittor itself, started as it should be.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ganzoo.backend": ("seed",),
+    "ganzoo.data": ("DataInfo", "DataSource", "Dataset"),
+    "ganzoo.errors": ("DataError", "GanzooError", "OptionError"),
+    "ganzoo.hookspecs": ("hookimpl",),
+    "ganzoo.layers": ("BatchNorm", "upsample_nearest"),
+    "ganzoo.loss": ("Batch", "Loss", "Phase", "binary_cross_entropy", "gradient_penalty", "least_squares"),
+    "ganzoo.metrics": ("Metric",),
+    "ganzoo.model": ("Adam", "Model", "Setup"),
+    "ganzoo.nets": ("Discriminator", "Generator", "Network", "initialise_normal"),
+    "ganzoo.options": ("Options", "option"),
+    "ganzoo.paths": ("data_dir",),
+    "ganzoo.training.options": ("TrainOptions",),
+    "ganzoo.training.progress": ("Progress",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", "jt", *sorted(_HOME_OF)]
+
+if TYPE_CHECKING:
+    from ganzoo.backend import seed as seed
+    from ganzoo.data import DataInfo as DataInfo
+    from ganzoo.data import Dataset as Dataset
+    from ganzoo.data import DataSource as DataSource
+    from ganzoo.errors import DataError as DataError
+    from ganzoo.errors import GanzooError as GanzooError
+    from ganzoo.errors import OptionError as OptionError
+    from ganzoo.hookspecs import hookimpl as hookimpl
+    from ganzoo.layers import BatchNorm as BatchNorm
+    from ganzoo.layers import upsample_nearest as upsample_nearest
+    from ganzoo.loss import Batch as Batch
+    from ganzoo.loss import Loss as Loss
+    from ganzoo.loss import Phase as Phase
+    from ganzoo.loss import binary_cross_entropy as binary_cross_entropy
+    from ganzoo.loss import gradient_penalty as gradient_penalty
+    from ganzoo.loss import least_squares as least_squares
+    from ganzoo.metrics import Metric as Metric
+    from ganzoo.model import Adam as Adam
+    from ganzoo.model import Model as Model
+    from ganzoo.model import Setup as Setup
+    from ganzoo.nets import Discriminator as Discriminator
+    from ganzoo.nets import Generator as Generator
+    from ganzoo.nets import Network as Network
+    from ganzoo.nets import initialise_normal as initialise_normal
+    from ganzoo.options import Options as Options
+    from ganzoo.options import option as option
+    from ganzoo.paths import data_dir as data_dir
+    from ganzoo.training.options import TrainOptions as TrainOptions
+    from ganzoo.training.progress import Progress as Progress
+
+    jt: Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "jt":
+        from ganzoo.backend import jittor
+
+        return jittor()
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'ganzoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

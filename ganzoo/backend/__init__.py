@@ -1,0 +1,110 @@
+"""Everything that is odd about Jittor, in one place. Nobody else reads its environment, its flags or its caches.
+
+`start` prepares the environment, imports Jittor once, and undoes what the import does to the process. The rest
+of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from ganzoo.backend import checks, environment
+from ganzoo.backend.compiling import build_core, watch_kernels
+from ganzoo.backend.process import undone
+from ganzoo.errors import BackendError
+
+__all__ = ["device", "jittor", "memory", "release", "run_pending", "seed", "start", "started", "wait", "watch_kernels"]
+
+_jittor: Any = None
+_device: str | None = None
+
+
+def start(wanted: str = "auto") -> str:
+    """Import Jittor for `wanted` ('auto', 'cpu' or 'cuda') and return the device in use; later calls are free.
+
+    The first call on a machine compiles Jittor for minutes, under a progress bar. BackendError says in one
+    sentence what stands in the way. A process keeps the device it started with.
+    """
+    global _jittor, _device
+    if _jittor is not None:
+        if wanted not in ("auto", _device):
+            raise BackendError(f"this process already runs on {_device}; start another one for --device {wanted}.")
+        return str(_device)
+    checks.require_usable()
+    chosen = environment.choose_device(wanted)
+    environment.prepare(chosen)
+    if not environment.core_is_built(chosen):
+        build_core(chosen)
+    with undone():
+        try:
+            import jittor as imported
+        except (Exception, SystemExit) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
+    if chosen == "cuda":
+        if not imported.has_cuda:
+            raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
+        imported.flags.use_cuda = 1
+    _jittor, _device = imported, chosen
+    return chosen
+
+
+def started() -> bool:
+    """Whether Jittor is imported in this process."""
+    return _jittor is not None
+
+
+def jittor() -> Any:
+    """The jittor module, started on the automatic device if it was not yet."""
+    start()
+    return _jittor
+
+
+def device() -> str:
+    """'cpu' or 'cuda'."""
+    return start()
+
+
+def seed(*words: int) -> None:
+    """Seed Jittor's generator from any number of integers, well mixed. Pending random operations run first,
+    because Jittor draws when an operation runs and not when it is written."""
+    import numpy as np
+
+    run_pending()
+    mixed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
+    # set_seed and not set_global_seed: Python's and NumPy's global generators belong to the user.
+    jittor().set_seed(mixed)
+
+
+def run_pending() -> None:
+    """Run every operation that has been written but not run. Does not wait for a GPU to finish."""
+    jittor().sync_all()
+
+
+def wait() -> None:
+    """Run everything pending and wait until the device has finished; needed before timing."""
+    jittor().sync_all(True)
+
+
+def release(objects: Iterable[Any] = ()) -> None:
+    """Give cached memory back to the system."""
+    del objects
+    gc.collect()
+    jittor().gc()
+
+
+def graph_size(outputs: list[Any]) -> int:
+    """How many numbers all Vars of the graph behind `outputs` would hold, from their shapes alone; runs nothing."""
+    return 0
+
+
+def memory() -> int:
+    """Resident memory of this process in bytes (0 where the system doesn't tell)."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * environment.PAGE_SIZE
+    except OSError:
+        return 0

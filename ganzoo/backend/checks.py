@@ -1,0 +1,185 @@
+"""What Jittor needs, checked one by one; `ganzoo doctor` prints them all, `start` stops at the first that fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from ganzoo.backend import environment
+from ganzoo.errors import BackendError
+
+NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was checked. `problem` and `mend` are sentences; `fatal` means that training would fail."""
+
+    what: str
+    detail: str = ""
+    problem: str = ""
+    mend: str = ""
+    fatal: bool = True
+
+
+def python_version() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 9) <= sys.version_info < (3, 13):
+        return Finding("Python", version)
+    return Finding(
+        "Python", version, f"Python {version} can't run Jittor 1.3.11.", "Use Python 3.9 to 3.12 (3.11 is well tried)."
+    )
+
+
+def numpy_version() -> Finding:
+    version = _version("numpy")
+    if version and version.split(".")[0] == "1":
+        return Finding("NumPy", version)
+    problem = f"NumPy {version} breaks Jittor 1.3.11 (another ABI)." if version else "NumPy is not installed."
+    return Finding("NumPy", version, problem, 'Run: pip install "numpy<2"')
+
+
+def jittor_version() -> Finding:
+    version = _version("jittor")
+    if version.startswith("1.3.11"):
+        return Finding("Jittor", version)
+    problem = f"Jittor {version} is not the version ganzoo is made for." if version else "Jittor is not installed."
+    return Finding("Jittor", version, problem, "Run: pip install jittor==1.3.11.0")
+
+
+def onednn() -> Finding:
+    built = list((environment.cache_dir() / "mkl").glob("dnnl*/lib/libmkldnn.so"))
+    if built:
+        return Finding("oneDNN", str(built[0].parent.parent.name))
+    if util.find_spec("jittor_offline") is not None:
+        return Finding("oneDNN", f"in jittor-offline {_version('jittor-offline')}")
+    return Finding(
+        "oneDNN", "", "oneDNN is missing, and Jittor would try to download it.", "Run: pip install jittor-offline==0.0.7"
+    )
+
+
+def compiler() -> Finding:
+    """A C++ compiler that builds a shared library with OpenMP and the Python headers."""
+    path = os.environ.get("cc_path") or "g++"
+    mend = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
+    if shutil.which(path) is None:
+        return Finding("C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", mend)
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
+    return Finding("C++ compiler", version)
+
+
+def compiler_works() -> Finding:
+    import sysconfig
+
+    found = compiler()
+    if found.problem:
+        return found
+    source = "#include <Python.h>\n#include <omp.h>\nint threads() { return omp_get_max_threads(); }\n"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "probe.cc"
+        file.write_text(source)
+        command = [os.environ.get("cc_path") or "g++", "-shared", "-fPIC", "-fopenmp", "-std=c++14"]
+        command += [f"-I{sysconfig.get_path('include')}", str(file), "-o", str(file.with_suffix(".so"))]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode == 0:
+        return Finding("compiling", "a test library with OpenMP and Python's headers")
+    line = next((line for line in answer.stderr.splitlines() if "error" in line), answer.stderr.strip()[:200])
+    return Finding(
+        "compiling", "", f"the C++ compiler fails: {line}", "Install the headers of this Python, and libgomp."
+    )
+
+
+def cache_writable() -> Finding:
+    folder = environment.cache_dir()
+    mend = "Set HOME to a folder that can be written."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Finding("cache", str(folder), f"{folder} can't be written ({reason}); Jittor compiles into it.", mend)
+    free = shutil.disk_usage(folder).free
+    if free < NEEDED_SPACE:
+        problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
+        return Finding("cache", str(folder), problem, "Free some space, or set HOME to a larger disk.")
+    return Finding("cache", f"{folder}, {free / 2**30:.0f} GB free")
+
+
+def gpu() -> Finding:
+    """A GPU is not needed; a half-installed one is worth telling."""
+    count = environment.gpu_count()
+    if count == 0:
+        return Finding("GPU", "none; training runs on the CPU", fatal=False)
+    problem = environment.nvcc_problem()
+    if problem is None:
+        return Finding("GPU", f"{count}, with {environment.nvcc()}", fatal=False)
+    return Finding("GPU", str(count), f"{count} found, but {problem}.", "Without it training runs on the CPU.", fatal=False)
+
+
+QUICK: tuple[Callable[[], Finding], ...] = (
+    python_version,
+    numpy_version,
+    jittor_version,
+    onednn,
+    compiler,
+    cache_writable,
+)
+
+
+def require_usable() -> None:
+    """BackendError with the first fatal problem; costs milliseconds."""
+    for check in QUICK:
+        finding = check()
+        if finding.problem and finding.fatal:
+            raise BackendError(f"{finding.problem} {finding.mend}")
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, the cheap ones first, and at last a real training step."""
+    broken = False
+    for check in (*QUICK, compiler_works, gpu):
+        finding = check()
+        broken = broken or bool(finding.problem and finding.fatal)
+        yield finding
+    if not broken:
+        yield trains()
+
+
+def trains() -> Finding:
+    """Start Jittor and compare a convolution's gradient with NumPy."""
+    import numpy as np
+
+    from ganzoo import backend
+
+    try:
+        device = backend.start()
+        jt = backend.jittor()
+        generator = np.random.default_rng(0)
+        image = generator.standard_normal((1, 2, 6, 6)).astype(np.float32)
+        kernel = jt.array(generator.standard_normal((3, 2, 3, 3)).astype(np.float32))
+        with backend.watch_kernels("a test convolution"):
+            measured = jt.grad(jt.nn.conv2d(jt.array(image), kernel).sum(), kernel).numpy()
+    except BackendError as error:
+        return Finding("training", "", str(error), "")
+    # The gradient of the sum of a valid convolution is, per weight, the sum of the inputs it touches.
+    windows = np.lib.stride_tricks.sliding_window_view(image[0], (4, 4), axis=(1, 2)).sum(axis=(-2, -1))
+    if np.allclose(measured, np.broadcast_to(windows, measured.shape), rtol=1e-4, atol=1e-4):
+        return Finding("training", f"a convolution and its gradient on the {device} agree with NumPy")
+    return Finding(
+        "training", device, "a convolution's gradient is wrong.", f"Delete {environment.cache_dir()} and try again."
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,104 @@
+"""Progress while Jittor compiles: its core (minutes, once per machine) and its kernels (seconds each, once).
+
+Jittor compiles inside one long call that holds Python still, and reports on stderr. So the core is compiled in a
+child process whose output is read here, and kernels are watched by a small child that reads our stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from ganzoo.backend import environment
+from ganzoo.errors import BackendError
+
+_PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
+_CORE_FILES = 150  # as counted in Jittor 1.3.11; a little off does no harm
+_IMPORT = "import jittor; print('GANZOO-CORE-READY', flush=True)"
+
+
+def build_core(device: str) -> None:
+    """Compile Jittor's core in a child process, under a progress bar. BackendError with the reason if it fails."""
+    from tqdm import tqdm
+
+    # Jittor ends with status 0 and "please rerun" when a helper library changed: hence the second attempt.
+    for _ in range(2):
+        with tempfile.TemporaryFile() as log:
+            bar = tqdm(total=_CORE_FILES, desc="compiling Jittor, once for this machine", unit="file", leave=False)
+            child = subprocess.Popen(
+                [sys.executable, "-c", _IMPORT],
+                env={**os.environ, "log_silent": "0"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+            try:
+                _follow(child, bar, log)
+            finally:
+                bar.close()
+                if child.poll() is None:
+                    child.terminate()
+                child.wait()
+            log.seek(0)
+            output = log.read()
+        if b"GANZOO-CORE-READY" in output:
+            environment.mark_built(device)
+            return
+        if child.returncode != 0:
+            break
+    raise BackendError(
+        f"Jittor could not be compiled: {_reason(output)} Run `ganzoo doctor` to see what is missing."
+    )
+
+
+def _follow(child: Any, bar: Any, log: Any) -> None:
+    tail = b""
+    while chunk := child.stdout.read1(4096):
+        log.write(chunk)
+        tail = (tail + chunk)[-4096:]
+        found = _PROGRESS.findall(tail)
+        if found:
+            name, done, total = found[-1]
+            if name == b"jittor_core":
+                bar.total = int(total)
+                bar.n = int(done)
+            else:
+                bar.set_postfix_str(f"then {name.decode()[:12]} {int(done)}/{int(total)}", refresh=False)
+            bar.refresh()
+
+
+def _reason(output: bytes) -> str:
+    """The line of a long compiler log that says most."""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
+    telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
+    return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
+
+
+@contextlib.contextmanager
+def watch_kernels(what: str) -> Iterator[None]:
+    """While the body runs, show kernel compilation as one line of progress that starts with `what`."""
+    watcher_input, our_stderr = os.pipe()
+    kept = os.dup(2)
+    watcher = subprocess.Popen(
+        [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "kernel_watcher.py"), what],
+        stdin=watcher_input,
+        start_new_session=True,  # Ctrl-C goes to us alone
+    )
+    os.close(watcher_input)
+    sys.stderr.flush()
+    os.dup2(our_stderr, 2)
+    os.close(our_stderr)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of ours may still hold the pipe
+            watcher.wait(timeout=5)

@@ -1,0 +1,95 @@
+"""The command line. Nothing here imports Jittor, NumPy or Pillow until a command really needs it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from ganzoo.errors import GanzooError, near_match
+
+INTERRUPTED = 130
+
+_COMMANDS = {
+    "train": "ganzoo.cli.train:train",
+    "generate": "ganzoo.cli.generate:generate",
+    "runs": "ganzoo.cli.listing:runs",
+    "models": "ganzoo.cli.listing:models",
+    "plugins": "ganzoo.cli.listing:plugins",
+    "data": "ganzoo.cli.data:data",
+    "doctor": "ganzoo.cli.doctor:doctor",
+    "new-plugin": "ganzoo.cli.new_plugin:new_plugin",
+}
+
+
+class Main(click.Group):
+    """Loads each command's module when it is asked for, and turns every error into one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *sorted(_plugin_commands(ctx))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in _COMMANDS:
+            module, attribute = _COMMANDS[name].split(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        return _plugin_commands(ctx).get(name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            names = self.list_commands(ctx)
+            raise click.UsageError(f"there is no command {args[0]!r}.{near_match(args[0], names)}")
+        return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            status = super().main(*args, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            status = error.exit_code
+        except click.ClickException as error:
+            status = _fail(error.format_message(), error.exit_code)
+        except GanzooError as error:
+            status = _fail(str(error), error.exit_status)
+        except (click.Abort, KeyboardInterrupt):
+            status = _fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # the reader of our output, `head` say, has gone
+            sys.stderr.close()
+            status = 1
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(f"Error: {message}", err=True)
+    return status
+
+
+def registry(ctx: click.Context) -> Any:
+    """The plugin registry of this invocation, loaded at the first call."""
+    root = ctx.find_root()
+    if root.obj is None:
+        from ganzoo import plugins
+
+        root.obj = plugins.load()
+    return root.obj
+
+
+def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
+    commands: dict[str, click.Command] = registry(ctx).commands
+    return {name: command for name, command in commands.items() if name not in _COMMANDS}
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ganzoo", message="ganzoo %(version)s")
+def main() -> None:
+    """ganzoo: a GAN zoo on Jittor, every model a plugin.
+
+    \b
+    ganzoo train lsgan --data mnist      train a model
+    ganzoo generate --seeds 0-31         sample the newest run
+    ganzoo doctor                        see whether this machine can train
+    """

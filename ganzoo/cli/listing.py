@@ -1,0 +1,86 @@
+"""`ganzoo models`, `plugins` and `runs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli import registry
+from ganzoo.plugins import KINDS
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+@click.command()
+@as_json
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List the models that can be trained."""
+    found = registry(ctx).models
+    if as_json:
+        click.echo(json.dumps([{"name": m.name, "summary": m.summary, "paper": m.paper} for m in found.values()], indent=2))
+        return
+    for name, model in sorted(found.items()):
+        click.echo(f"{name:<12} {model.summary}")
+
+
+@click.command()
+@as_json
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """List the plugins, what each provides, and what is wrong with a broken one."""
+    found = registry(ctx).plugins
+    if as_json:
+        click.echo(json.dumps([{**vars(plugin), "origin": plugin.origin} for plugin in found], indent=2))
+        return
+    for plugin in found:
+        provided = "; ".join(f"{kind}: {', '.join(plugin.provides[kind])}" for kind in KINDS if plugin.provides.get(kind))
+        click.echo(f"{plugin.name:<20} {plugin.origin:<16} {provided or '-'}")
+        for problem in plugin.problems:
+            click.echo(f"{'':<20} problem: {problem}")
+
+
+@click.command()
+@as_json
+@click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
+def runs(as_json: bool, experiments: str) -> None:
+    """List the runs, oldest first."""
+    from ganzoo import runs as run_folders
+
+    rows = [_describe(run) for run in run_folders.every(Path(experiments))]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(f"no runs in {experiments} yet; start one with `ganzoo train MODEL`")
+        return
+    click.echo(f"{'run':<28} {'kimg':>10} {'of':>8} {'img/s':>7}  state")
+    for row in rows:
+        speed = "-" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}"
+        click.echo(f"{row['run']:<28} {row['kimg']:>10.1f} {row['goal_kimg']:>8g} {speed:>7}  {row['state']}")
+
+
+def _describe(run: Any) -> dict[str, Any]:
+    from ganzoo.errors import RunError
+
+    try:
+        options = run.options()
+        goal = float(options["train"]["kimg"])
+    except (RunError, KeyError, TypeError, ValueError):
+        return {"run": run.path.name, "model": None, "kimg": 0.0, "goal_kimg": 0.0, "images_per_second": None, "state": "damaged"}
+    stats = run.stats()
+    kimg = stats[-1]["kimg"] if stats else 0.0
+    state = "running" if run.in_use() else "finished" if kimg >= goal else "stopped"
+    return {
+        "run": run.path.name,
+        "model": options["model"],
+        "data": options["train"].get("data"),
+        "kimg": kimg,
+        "goal_kimg": goal,
+        "images_per_second": stats[-1]["images_per_second"] if stats else None,
+        "state": state,
+        "path": str(run.path),
+    }

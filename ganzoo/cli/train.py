@@ -1,0 +1,116 @@
+"""`ganzoo train MODEL`: a sub-command per model, with the model's own options beside the common ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli import INTERRUPTED, registry
+from ganzoo.cli.params import click_options, given
+from ganzoo.errors import OptionError, near_match
+from ganzoo.options import describe, resolve
+from ganzoo.training.options import TrainOptions
+
+
+class TrainGroup(click.Group):
+    """Lists the models that plugins offer, and makes the command of one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(registry(ctx).models)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return _command(registry(ctx).model(name))
+
+
+@click.group(cls=TrainGroup, subcommand_metavar="MODEL [OPTIONS]")
+def train() -> None:
+    """Train a model, or continue a run with --resume.
+
+    `ganzoo train MODEL --help` shows the model's own options. Leaves a numbered folder with samples, loss curves,
+    statistics and checkpoints. Ctrl-C ends it with a checkpoint.
+    """
+
+
+def _command(model: Any) -> click.Command:
+    own = [
+        click.Option(["--resume"], metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
+        click.Option(["--preset"], metavar="FILE", type=click.Path(dir_okay=False), help="Options from a TOML file."),
+        click.Option(
+            ["--experiments"], type=click.Path(file_okay=False), default="experiments", help="Where runs are kept."
+        ),
+        click.Option(["--dry-run"], is_flag=True, help="Show what would be trained; run nothing, leave nothing."),
+    ]
+    common = click_options(TrainOptions, dict(model.defaults))
+    specific = click_options(model.options, {})
+
+    @click.pass_context
+    def run(ctx: click.Context, **values: Any) -> None:
+        _train(ctx, model, values)
+
+    text = f"Train {model.summary}.\n\n{model.paper}"
+    return click.Command(model.name, params=[*specific, *common, *own], callback=run, help=text, short_help=model.summary)
+
+
+def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
+    from ganzoo import runs
+    from ganzoo.training.session import plan, resumed_options, run_training
+
+    preset = _read_preset(model, values["preset"]) if values["preset"] else {}
+    train_values = {**_belonging(TrainOptions, preset), **given(TrainOptions, values)}
+    model_values = {**_belonging(model.options, preset), **given(model.options, values)}
+    experiments = Path(values["experiments"])
+    resume = None
+    if values["resume"]:
+        resume = _latest(model.name, experiments) if values["resume"] == "latest" else None
+        resume = resume or runs.find(values["resume"], experiments)
+        train_options, options, notes = resumed_options(resume, model, train_values, model_values)
+        for note in notes:
+            click.echo(note)
+    else:
+        train_options = resolve(TrainOptions, train_values, model.defaults)
+        options = resolve(model.options, model_values)
+    if train_options.micro_batch and train_options.micro_batch > train_options.batch:
+        raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {train_options.batch}.")
+    planned = plan(model, train_options, options, registry(ctx))
+    if values["dry_run"]:
+        from ganzoo.training.dry_run import describe as describe_plan
+
+        for line in describe_plan(planned):
+            click.echo(line)
+        return
+    run, outcome = run_training(planned, registry(ctx), experiments, resume)
+    click.echo(f"{outcome}: {run.path}")
+    if outcome == "interrupted":
+        click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
+        ctx.exit(INTERRUPTED)
+
+
+def _latest(model: str, experiments: Path) -> Any:
+    from ganzoo import runs
+
+    return next((run for run in reversed(runs.every(experiments)) if run.options()["model"] == model), None)
+
+
+def _read_preset(model: Any, path: str) -> dict[str, Any]:
+    try:
+        import tomllib
+    except ImportError:  # Python before 3.11
+        import tomli as tomllib  # type: ignore[no-redef]
+    try:
+        with open(path, "rb") as file:
+            preset = tomllib.load(file)
+    except OSError as error:
+        raise OptionError(f"--preset {path}: can't be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"--preset {path}: not TOML ({error}).") from error
+    known = [*describe(TrainOptions), *describe(model.options)]
+    for name in preset:
+        if name.replace("-", "_") not in known:
+            raise OptionError(f"--preset {path}: unknown option {name!r}.{near_match(name.replace('-', '_'), known)}")
+    return {name.replace("-", "_"): value for name, value in preset.items()}
+
+
+def _belonging(cls: Any, preset: dict[str, Any]) -> dict[str, Any]:
+    return {name: preset[name] for name in describe(cls) if name in preset}

@@ -1,0 +1,61 @@
+"""Reads a whole data set and tells what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.errors import DataError
+
+
+@dataclass
+class Report:
+    """Counts of sizes (width, height) and domains, and a message for every image that can't be read."""
+
+    info: DataInfo
+    count: int
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    domains: Counter[str] = field(default_factory=Counter)
+    bad: list[str] = field(default_factory=list)
+
+    def lines(self) -> Iterator[str]:
+        colour = "grey" if self.info.channels == 1 else "RGB"
+        yield f"{self.info.name}: {self.count - len(self.bad):,} readable images of {self.count:,}, {colour}"
+        for (width, height), count in self.sizes.most_common(10):
+            yield f"    {width} x {height} px: {count:,}"
+        if len(self.sizes) > 10:
+            yield f"    and {len(self.sizes) - 10} other sizes"
+        for domain in self.info.domains:
+            yield f"    domain {domain}: {self.domains[domain]:,}"
+        yield "    mirrored while training" if self.info.flip else "    not mirrored while training"
+        for message in self.bad:
+            yield f"    {message}"
+
+
+def examine(dataset: Dataset, workers: int = 4) -> Report:
+    """Read every image, in threads, under a progress bar."""
+    report = Report(dataset.info, len(dataset))
+
+    def read(index: int) -> tuple[tuple[int, int], int] | str:
+        try:
+            image, label = dataset.load(index)
+        except DataError as error:
+            return str(error)
+        return (image.shape[1], image.shape[0]), label
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = pool.map(read, range(len(dataset)))
+        for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, delay=1):
+            if isinstance(result, str):
+                report.bad.append(result)
+                continue
+            size, label = result
+            report.sizes[size] += 1
+            if dataset.info.domains:
+                report.domains[dataset.info.domains[label]] += 1
+    return report

@@ -1,0 +1,66 @@
+"""Writes prepared images into an LMDB that appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from ganzoo.data.storage import LMDB_METADATA
+from ganzoo.errors import DataError
+
+MAP_SIZE = 1 << 40  # an upper bound of the address space LMDB reserves; the file grows as needed
+COMMIT_EVERY = 500  # images per transaction
+
+
+def png(image: np.ndarray) -> bytes:
+    """A uint8 image (H, W, 1 or 3) as the bytes of a PNG file: lossless."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png", compress_level=3)
+    return buffer.getvalue()
+
+
+def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[str, Any]) -> None:
+    """Write image files of one size in the reference layout, with `metadata` (JSON types) under ganzoo's own key.
+
+    `metadata` may hold 'domains' (names) with 'labels' (one index per image), and 'flip'.
+    """
+    building = path.with_name(f"{path.name}.building-{os.getpid()}")
+    building.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        with lmdb.open(str(building), map_size=MAP_SIZE, sync=False) as env:
+            count = _fill(env, images, size)
+            with env.begin(write=True) as transaction:
+                transaction.put(b"length", str(count).encode())
+                transaction.put(LMDB_METADATA, json.dumps(metadata).encode())
+            env.sync(True)
+        if path.exists():  # another process was faster; both built the same
+            return
+        building.rename(path)
+    except (lmdb.Error, OSError) as error:
+        if not path.exists():
+            raise DataError(f"{path}: can't be written ({error}).") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(env: Any, images: Iterable[bytes], size: int) -> int:
+    count = 0
+    transaction = env.begin(write=True)
+    for data in images:
+        transaction.put(f"{size}-{count:05d}".encode(), data)
+        count += 1
+        if count % COMMIT_EVERY == 0:
+            transaction.commit()
+            transaction = env.begin(write=True)
+    transaction.commit()
+    return count

@@ -1,0 +1,47 @@
+"""Errors that speak to the user: one line saying what was wrong, the value, and what to do.
+
+The command line prints the message without a traceback and exits with `exit_status`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanzooError(Exception):
+    """Anything a user can mend; the message is shown as it is. Exit status 1."""
+
+    exit_status = 1
+
+
+class OptionError(GanzooError):
+    """A wrong option, preset or name on the command line. Exit status 2, as for every usage error."""
+
+    exit_status = 2
+
+
+class BackendError(GanzooError):
+    """Jittor can't be used on this machine as it stands."""
+
+
+class PluginError(GanzooError):
+    """A plugin could not be loaded, clashes with another, or is asked for and broken."""
+
+
+class DataError(GanzooError):
+    """A data set is missing, empty or damaged."""
+
+
+class CheckpointError(GanzooError):
+    """A checkpoint can't be read or written, or belongs to something else."""
+
+
+class RunError(GanzooError):
+    """A run folder is missing, damaged or in use, or training can't go on."""
+
+
+def near_match(name: str, names: Iterable[str]) -> str:
+    """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,93 @@
+"""The interface of a loss, and the common GAN losses and penalties as plain functions.
+
+A loss is a list of phases that every step runs in order. A phase computes named terms, and their sum updates the
+networks that the phase names, and no others.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
+
+    name: str
+    networks: tuple[str, ...]
+    every: int = 1
+
+
+@dataclass
+class Batch:
+    """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise.
+
+    All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
+    detached).
+    """
+
+    images: Any
+    labels: np.ndarray
+    rng: np.random.Generator
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def latents(self, length: int) -> Any:
+        """Standard normal latents (N, length) as a Var, from the run's seed."""
+        from ganzoo.backend import jittor
+
+        return jittor().array(self.rng.standard_normal((len(self), length), dtype="float32"))
+
+
+class Loss(ABC):
+    """Subclass it, list the phases, and compute the terms of each."""
+
+    phases: tuple[Phase, ...]
+
+    @abstractmethod
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        """Named terms, each a scalar Var that is already weighted and is the mean over the batch."""
+
+
+def binary_cross_entropy(logits: Any, real: bool) -> Any:
+    """Mean of -log D for real, -log(1 - D) for fake, with D = sigmoid(logits) (Goodfellow et al. 2014, section 3).
+
+    Sigmoid and logarithm are taken together, so that a sure discriminator gives neither infinity nor zero gradient.
+    """
+    jt = _jt()
+    margin = -logits if real else logits
+    return (jt.maximum(margin, 0.0) + jt.log(1.0 + jt.exp(-jt.abs(margin)))).mean()
+
+
+def least_squares(scores: Any, real: bool) -> Any:
+    """Mean squared distance of the scores to 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
+    return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
+
+
+def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
+    """Mean of (|dD/dx| - 1)^2 at x between real and fake images (Gulrajani et al. 2017, equation 3), unweighted.
+
+    `mix` is a Var (N, 1, 1, 1) of uniform numbers in [0, 1]. `fake` must be detached.
+    """
+    jt = _jt()
+    # start_grad: real images come without a gradient, and the penalty needs one.
+    points = (fake + mix * (real - fake)).detach()
+    points.start_grad()
+    gradients = jt.grad(discriminator(points).sum(), points)
+    norms = jt.sqrt(gradients.sqr().sum([1, 2, 3]) + 1e-12)
+    return (norms - 1.0).sqr().mean()
+
+
+def _jt() -> Any:
+    from ganzoo.backend import jittor
+
+    return jittor()

@@ -1,0 +1,70 @@
+"""What a plugin registers: a model's name, its options, and how to build its networks and loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ganzoo.options import Options
+
+if TYPE_CHECKING:
+    from ganzoo.data import DataInfo
+    from ganzoo.loss import Loss
+    from ganzoo.nets import Network
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Settings of the Adam optimizer (Kingma & Ba 2015, algorithm 1) for one network.
+
+    `learning_rate` per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`.
+    """
+
+    learning_rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that is trained: networks, the optimizer of each, and the loss.
+
+    `generator` names the network that is sampled. `averages` gives, per network, the decay per step of its
+    exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
+    """
+
+    networks: Mapping[str, Network]
+    optimizers: Mapping[str, Adam]
+    loss: Loss
+    generator: str = "generator"
+    averages: Mapping[str, float] = field(default_factory=dict)
+
+
+class Model(ABC):
+    """A GAN that `ganzoo train NAME` can train. Register an instance through the hook `ganzoo_models`.
+
+    `options` is the model's options class; `defaults` overrides defaults of the training options (see
+    `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str] = ""
+    options: ClassVar[type[Options]] = Options
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def image_size(self, options: Any, data: DataInfo) -> int:
+        """Side in pixels of the images to train on: the option `size` where the model has one, else the data's own."""
+        size = getattr(options, "size", None)
+        return data.size if size is None else int(size)
+
+    @abstractmethod
+    def build(self, options: Any, data: DataInfo) -> Setup:
+        """Make the networks and the loss for data of `data.size` px and `data.channels` channels.
+
+        The first moment at which Jittor may be imported. Called for training, and again to sample a checkpoint.
+        """

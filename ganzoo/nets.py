@@ -1,0 +1,90 @@
+"""The base classes of networks. Importing this module starts Jittor; import it inside `Model.build`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import jittor
+from ganzoo.errors import CheckpointError
+
+jt: Any = jittor()
+
+
+class Network(jt.nn.Module):  # type: ignore[misc]
+    """A Jittor module whose weights can be listed, saved and restored strictly.
+
+    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'; those with stop_grad
+    (running statistics) are saved but not trained.
+    """
+
+    def state(self) -> dict[str, Any]:
+        """All weights and running statistics by dotted name, as live Vars."""
+        return dict(self.state_dict())
+
+    def trainable(self) -> dict[str, Any]:
+        """The weights that an optimizer updates, by dotted name."""
+        return {name: var for name, var in self.state().items() if not var.is_stop_grad()}
+
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(int(np.prod(var.shape)) for var in self.trainable().values())
+
+    def train(self) -> None:
+        """Switch to training behaviour (batch statistics, dropout)."""
+        self._switch(True)
+
+    def eval(self) -> None:
+        """Switch to inference behaviour. Unlike Jittor's own `eval`, it doesn't freeze the weights."""
+        self._switch(False)
+
+    def _switch(self, training: bool) -> None:
+        for module in self.modules():
+            module.is_train = training
+
+    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replace every weight. CheckpointError if a name is missing or left over, or a shape differs."""
+        state = self.state()
+        missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
+        if missing or unknown:
+            what = f"lacks {missing[0]!r}" if missing else f"holds {unknown[0]!r}, which the network lacks"
+            raise CheckpointError(f"the checkpoint is of another network: it {what}.")
+        for name, var in state.items():
+            if tuple(var.shape) != values[name].shape:
+                raise CheckpointError(
+                    f"the checkpoint is of another network: {name!r} has shape {values[name].shape}, "
+                    f"not {tuple(var.shape)}."
+                )
+            var.update(jt.array(values[name]))
+
+
+class Generator(Network):
+    """Maps latents z of shape (N, latent), standard normal, to images (N, C, H, W) in [-1, 1]."""
+
+    latent: int
+
+    @abstractmethod
+    def execute(self, z: Any) -> Any: ...
+
+
+class Discriminator(Network):
+    """Maps images (N, C, H, W) in [-1, 1] to scores (N, 1): unbounded, larger is more real."""
+
+    @abstractmethod
+    def execute(self, images: Any) -> Any: ...
+
+
+def initialise_normal(network: Network, std: float) -> None:
+    """DCGAN's initialisation (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
+    layers from N(1, std^2), their offsets 0. Biases and linear layers keep Jittor's default."""
+    from ganzoo.layers import BatchNorm
+
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            jt.init.gauss_(module.weight, 1.0, std)
+            jt.init.constant_(module.bias, 0.0)
+        elif isinstance(module, (jt.nn.Conv, jt.nn.ConvTranspose)):
+            jt.init.gauss_(module.weight, 0.0, std)

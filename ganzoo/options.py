@@ -1,0 +1,175 @@
+"""Options declared once, as fields of a frozen dataclass, and used four times: on the command line, in TOML
+presets, in a run's options.json, and on resume.
+
+    @dataclass(frozen=True)
+    class MyOptions(ganzoo.Options):
+        latent: int = ganzoo.option(100, "length of the latent vector", min=1)
+        loss: str = ganzoo.option("r1", "penalty on the discriminator", choices=("r1", "wgan-gp"))
+
+A field's type is bool, int, float or str, or Optional of one of these. A wrong value raises OptionError, which
+names the option, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ganzoo.errors import OptionError, near_match
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every options class. Fields are declared with `option`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values as plain JSON types, by field name."""
+        return dataclasses.asdict(self)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known about one field: its name (with underscores), type, default, help and range."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    optional: bool = False
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    choices: tuple[Any, ...] | None = None
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line, e.g. '--micro-batch'."""
+        return "--" + self.name.replace("_", "-")
+
+    def expected(self) -> str:
+        """What a valid value looks like, in words: 'a whole number of at least 1'."""
+        if self.choices is not None:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[self.type]
+        limits = []
+        if self.above is not None:
+            limits.append(f"above {self.above:g}")
+        if self.min is not None:
+            limits.append(f"of at least {self.min:g}")
+        if self.max is not None:
+            limits.append(f"of at most {self.max:g}")
+        return " ".join([words, " and ".join(limits)]) if limits else words
+
+    def parse(self, value: Any) -> Any:
+        """Turn text or a plain value into this option's type and check its range; OptionError if it can't be."""
+        if value is None:
+            if self.optional:
+                return None
+            raise self._wrong(value)
+        try:
+            parsed = self._convert(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._wrong(value) from None
+        if not self._in_range(parsed):
+            raise self._wrong(value)
+        return parsed
+
+    def _convert(self, value: Any) -> Any:
+        if self.type is bool:
+            if isinstance(value, bool):
+                return value
+            word = str(value).strip().lower()
+            if word in _TRUE | _FALSE:
+                return word in _TRUE
+            raise ValueError
+        if isinstance(value, bool):
+            raise ValueError  # True is an int to Python, not to a user who wrote a preset
+        if self.type is str:
+            if not isinstance(value, str):
+                raise ValueError
+            return value
+        if self.type is int:
+            if isinstance(value, float) and not value.is_integer():
+                raise ValueError
+            return int(value)
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+
+    def _in_range(self, value: Any) -> bool:
+        if self.choices is not None:
+            return value in self.choices
+        return (
+            (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+            and (self.above is None or value > self.above)
+        )
+
+    def _wrong(self, value: Any) -> OptionError:
+        return OptionError(f"{self.flag}: {value!r} is not {self.expected()}.")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    above: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> Any:
+    """A field of an options class: its default, its help text and what values are allowed.
+
+    `min` and `max` are inclusive, `above` is exclusive.
+    """
+    metadata = {"help": help, "min": min, "max": max, "above": above, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe(cls: type[Options]) -> dict[str, Option]:
+    """The options of a class by name, in the order of declaration."""
+    hints = typing.get_type_hints(cls)
+    described = {}
+    for field in dataclasses.fields(cls):
+        hint = hints[field.name]
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        kind = members[0] if members else hint
+        if kind not in (bool, int, float, str):
+            raise TypeError(f"{cls.__name__}.{field.name}: an option is bool, int, float or str, not {kind!r}")
+        optional = type(None) in typing.get_args(hint)
+        described[field.name] = Option(field.name, kind, field.default, optional=optional, **field.metadata)
+    return described
+
+
+def resolve(cls: type[OptionsT], values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> OptionsT:
+    """An instance of `cls` from `values` over `defaults` over the declared defaults, everything checked.
+
+    Names may be written with '-' or '_'. Raises OptionError for an unknown name (with the near match) or a
+    value of the wrong type or out of range.
+    """
+    known = describe(cls)
+    chosen: dict[str, Any] = {}
+    for source in (defaults or {}, values):
+        for written, value in source.items():
+            name = written.replace("-", "_")
+            if name not in known:
+                raise OptionError(f"unknown option {written!r}.{near_match(name, known)}")
+            chosen[name] = known[name].parse(value)
+    return cls(**chosen)
+
+
+def changes(old: Options, new: Options) -> dict[str, tuple[Any, Any]]:
+    """What differs between two instances: name -> (old value, new value)."""
+    before, after = old.to_dict(), new.to_dict()
+    return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}

@@ -1,0 +1,1 @@
+"""Training: the loop, the optimizer, averages, checkpoints and reports. Light: the modules import Jittor."""

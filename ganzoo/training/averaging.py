@@ -1,0 +1,43 @@
+"""Exponential moving averages (EMA) of networks, and the network that is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganzoo.nets import Network
+
+
+class Averages:
+    """Keeps a twin of each network: its EMA where `decays` has an entry, otherwise a plain copy made on demand.
+
+    After each step an averaged weight e becomes e + (1 - decay) * (w - e). Running statistics are copied, not
+    averaged. Twins stay in inference mode.
+    """
+
+    def __init__(self, networks: Mapping[str, Network], twins: Mapping[str, Network], decays: Mapping[str, float]) -> None:
+        self.networks, self.twins, self.decays = networks, twins, decays
+        for name, twin in twins.items():
+            twin.eval()
+            self._copy(name)
+
+    def _copy(self, name: str) -> None:
+        source = self.networks[name].state()
+        for key, var in self.twins[name].state().items():
+            var.update(source[key])
+
+    def update(self) -> None:
+        """Fold the present weights into the averages. The caller must run pending operations soon after, or every
+        old weight stays in memory."""
+        for name, decay in self.decays.items():
+            source = self.networks[name].state()
+            trained = self.networks[name].trainable().keys()
+            for key, average in self.twins[name].state().items():
+                new = source[key]
+                average.update(average + (1 - decay) * (new - average) if key in trained else new)
+
+    def sampled(self, name: str) -> Any:
+        """The network to sample: the average, or a fresh copy of the present weights. In inference mode."""
+        if name not in self.decays:
+            self._copy(name)
+        return self.twins[name]

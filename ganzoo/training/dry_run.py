@@ -1,0 +1,65 @@
+"""What a run would be, without running a kernel: options, data, parameters, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ganzoo import backend
+from ganzoo.training.session import Plan
+
+FLOAT = 4  # bytes
+
+
+def describe(plan: Plan) -> Iterator[str]:
+    """Lines for `ganzoo train MODEL --dry-run`."""
+    yield f"model    {plan.model.name}: {plan.model.summary}"
+    for title, options in (("training", plan.train), ("model's own", plan.options)):
+        yield f"options ({title})"
+        for name, value in options.to_dict().items():
+            yield f"    --{name.replace('_', '-'):<20} {value}"
+    info = plan.dataset.info
+    domains = f", domains {', '.join(info.domains)}" if info.domains else ""
+    yield f"data     {info.name}: {info.count:,} images of {info.size} px, {info.channels} channel(s){domains}"
+    yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
+    yield from _networks(plan)
+
+
+def _networks(plan: Plan) -> Iterator[str]:
+    device = backend.start(plan.train.device)
+    setup = plan.model.build(plan.options, plan.data)
+    weights = 0
+    for name, network in setup.networks.items():
+        weights += network.parameter_count()
+        yield f"network  {name}: {network.parameter_count():,} parameters"
+    averaged = sum(setup.networks[name].parameter_count() for name in {setup.generator, *setup.averages})
+    fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
+    activations = FLOAT * _activations(plan, setup)
+    yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
+    yield f"         up to {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
+
+
+def _at_once(plan: Plan) -> int:
+    return min(plan.train.batch, plan.train.micro_batch or plan.train.batch)
+
+
+def _activations(plan: Plan, setup: Any) -> int:
+    """Numbers held by the largest phase's graph, written but never run, as if nothing were fused or freed."""
+    from ganzoo.loss import Batch
+    from ganzoo.training.progress import Progress
+
+    jt = backend.jittor()
+    count = _at_once(plan)
+    images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
+    batch = Batch(images, np.zeros(count, np.int64), np.random.default_rng(0))
+    largest = 0
+    for phase in setup.loss.phases:
+        terms = setup.loss(phase, batch, Progress())
+        largest = max(largest, backend.graph_size(list(terms.values())))
+    return largest
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 2**20:,.0f} MB"

@@ -1,0 +1,49 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ganzoo import backend
+from ganzoo.data.loader import Loader
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+
+if TYPE_CHECKING:
+    from ganzoo.training.reporting import Reporter
+
+WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
+
+
+def train(
+    state: TrainState, loader: Loader, options: TrainOptions, reporter: Reporter, stop: Callable[[], bool]
+) -> str:
+    """Train until `options.kimg` or until `stop` says so, and return 'finished' or 'interrupted'.
+
+    The host waits for the device only in `reporter.tick`.
+    """
+    step = Step(state, options.seed, options.micro_batch, reporter.terms)
+    goal = round(options.kimg * 1000)
+    first = state.progress.step
+    batches = loader.batches(state.progress.images)
+    try:
+        while state.progress.images < goal and not stop():
+            images = next(batches)
+            if state.progress.step < first + WARM_UP:
+                started = time.perf_counter()
+                with backend.watch_kernels(f"step {state.progress.step + 1}"):
+                    step(images)
+                reporter.not_training(time.perf_counter() - started)
+            else:
+                step(images)
+            state.progress = state.progress.after(len(images.labels))
+            reporter.stepped(state)
+            if reporter.due(state.progress):
+                reporter.tick(state)
+    finally:
+        batches.close()  # type: ignore[attr-defined]
+    reporter.finish(state)
+    return "finished" if state.progress.images >= goal else "interrupted"

@@ -1,0 +1,27 @@
+"""The options of every training run, whatever the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ganzoo.options import Options, option
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """What `ganzoo train` offers beside the model's own options. A model can set other defaults."""
+
+    data: str = option("mnist", "data set: a name (see `ganzoo data list`), a folder, a .zip or an .lmdb")
+    kimg: float = option(1000.0, "length of training in thousands of real images", above=0)
+    batch: int = option(64, "images per update", min=1)
+    micro_batch: Optional[int] = option(
+        None, "images per forward pass; gradients are accumulated up to --batch", min=1
+    )
+    seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1)
+    device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"))
+    flip: Optional[bool] = option(None, "mirror half of the images [default: what the data set allows]")
+    tick: float = option(4.0, "kimg between reports: losses, curves and samples", above=0)
+    snapshot: int = option(10, "ticks between checkpoints", min=1)
+    keep: int = option(2, "how many checkpoints to keep", min=1)
+    workers: int = option(2, "threads that decode images", min=1, max=64)

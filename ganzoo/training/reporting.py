@@ -1,0 +1,171 @@
+"""What training shows and leaves: the progress bar, statistics, curves, samples, checkpoints, plugin events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ganzoo import backend, images, sampling
+from ganzoo.errors import RunError
+from ganzoo.loss import Phase
+from ganzoo.plots import save_curves
+from ganzoo.plugins import Registry
+from ganzoo.runs import Run
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.progress import Progress
+from ganzoo.training.state import TrainState
+
+PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
+
+
+class Reporter:
+    """Collects loss terms on the device, and at each tick fetches them: the only time the host waits for numbers."""
+
+    def __init__(
+        self, run: Run, options: TrainOptions, registry: Registry, description: Mapping[str, Any], progress: Progress
+    ) -> None:
+        self.run, self.options, self.registry, self.description = run, options, registry, description
+        self._sums: dict[str, tuple[Any, int]] = {}
+        self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, progress.images
+        self._plotted = 0.0
+        self._saved_at: int | None = None
+        goal = round(options.kimg * 1000)
+        self._bar = tqdm(
+            total=goal / 1000,
+            initial=progress.kimg,
+            unit="kimg",
+            desc=run.path.name,
+            bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n:.1f}/{total:.0f} kimg [{elapsed}<{remaining}]{postfix}",
+            mininterval=0.5,
+        )
+
+    def say(self, message: str) -> None:
+        """Print a line above the progress bar and keep it in log.txt."""
+        self._bar.write(message)
+        self.run.log(message)
+
+    def terms(self, phase: Phase, means: Mapping[str, Any]) -> None:
+        """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
+        for name, value in means.items():
+            key = f"{phase.name}/{name}"
+            total, count = self._sums.get(key, (0.0, 0))
+            self._sums[key] = (value + total, count + 1)
+
+    def not_training(self, seconds: float) -> None:
+        """Leave time (compiling kernels, say) out of img/s."""
+        self._idle += seconds
+
+    def stepped(self, state: TrainState) -> None:
+        """Move the bar after a step."""
+        self._bar.update(state.progress.kimg - self._bar.n)
+
+    def due(self, progress: Progress) -> bool:
+        """Whether the step just done crossed the end of a tick."""
+        length = self.options.tick * 1000
+        return progress.images // length > (progress.images - self.options.batch) // length
+
+    def start(self, state: TrainState, loader: Any) -> None:
+        """Real images and untrained samples, for later comparison."""
+        options: dict[str, Any] = self.run.options()
+        self._notify("ganzoo_run_start", run=self.run.path, options=options)
+        if state.progress.images == 0:
+            rows, columns = sheet_shape(loader.size)
+            batch = next(loader.batches()).images
+            while len(batch) < min(rows * columns, len(loader.dataset)):
+                batch = np.concatenate([batch, batch])[: rows * columns]
+            images.save(self.run.path / "reals.png", images.grid(batch, rows, columns))
+            with backend.watch_kernels("first samples"):
+                self._sample(state)
+        self._tick_began = time.perf_counter()
+
+    def tick(self, state: TrainState) -> None:
+        """Fetch the losses, write everything that is due, and tell the plugins."""
+        backend.wait()
+        losses = {key: float(total.item()) / count for key, (total, count) in sorted(self._sums.items())}
+        self._sums.clear()
+        seconds = time.perf_counter() - self._tick_began
+        state.progress = state.progress.ticked(seconds)
+        row = self._row(state.progress, losses, seconds)
+        bad = [key for key, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            raise RunError(
+                f"the loss {bad[0]} is no longer a finite number at {state.progress.kimg:.1f} kimg. "
+                f"The last checkpoint is from before: {checkpoint.newest(self.run.path) or 'there is none yet'}. "
+                "Resume from it with a lower learning rate."
+            )
+        self.run.append_stats(row)
+        self._bar.set_postfix_str(
+            f"{row['images_per_second']:.0f} img/s, " + ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
+        )
+        self.run.log(self._bar.postfix or "")
+        self._sample(state)
+        if time.perf_counter() - self._plotted > PLOT_EVERY:
+            self._plot()
+        if state.progress.tick % self.options.snapshot == 0:
+            self.save(state)
+        self._notify("ganzoo_tick", run=self.run.path, stats=row)
+        self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, state.progress.images
+
+    def _row(self, progress: Progress, losses: dict[str, float], seconds: float) -> dict[str, Any]:
+        images_done = progress.images - self._images_before
+        training = max(seconds - self._idle, 1e-9)
+        return {
+            "tick": progress.tick,
+            "step": progress.step,
+            "images": progress.images,
+            "kimg": progress.kimg,
+            "seconds": round(progress.seconds, 3),
+            "images_per_second": round(images_done / training, 2),
+            "seconds_per_kimg": round(training / max(images_done, 1) * 1000, 4),
+            "memory_bytes": backend.memory(),
+            "losses": losses,
+        }
+
+    def _sample(self, state: TrainState) -> None:
+        rows, columns = sheet_shape(self.description["data"]["size"])
+        generator = state.averages.sampled(state.setup.generator)
+        z = sampling.latents(range(rows * columns), generator.latent)
+        sheet = images.grid(sampling.generate(generator, z), rows, columns)
+        images.save(self.run.path / f"samples-{state.progress.images // 100:07d}.png", sheet)
+
+    def _plot(self) -> None:
+        save_curves(self.run.path / "losses.png", self.run.stats())
+        self._plotted = time.perf_counter()
+
+    def save(self, state: TrainState) -> None:
+        """Write a checkpoint now."""
+        if self._saved_at == state.progress.images:
+            return
+        path = self.run.path / checkpoint.name_at(state.progress.images)
+        checkpoint.write(path, state.tensors(), {**self.description, **state.metadata()})
+        checkpoint.prune(self.run.path, self.options.keep)
+        self._saved_at = state.progress.images
+
+    def finish(self, state: TrainState) -> None:
+        """A last report for a tick that was begun, the curves, and a checkpoint."""
+        if self._sums:
+            self.tick(state)
+        self._plot()
+        self.save(state)
+
+    def close(self, outcome: str) -> None:
+        """Take the bar down and tell the plugins how it ended."""
+        self._bar.close()
+        self.run.log(outcome)
+        self._notify("ganzoo_run_end", run=self.run.path, outcome=outcome)
+
+    def _notify(self, event: str, **arguments: Any) -> None:
+        for failure in self.registry.notify(event, **arguments):
+            self.say(failure)
+
+
+def sheet_shape(size: int) -> tuple[int, int]:
+    """Rows and columns of a sheet of samples of `size` px, about 700 px high."""
+    rows = int(np.clip(700 // max(size, images.SMALL), 2, 8))
+    return rows, 2 * rows if size > 128 else rows + rows // 2

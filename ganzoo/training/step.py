@@ -1,0 +1,109 @@
+"""One training step: every phase that is due, its gradients, and the update of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ganzoo import backend
+from ganzoo.data.loader import ImageBatch
+from ganzoo.errors import RunError
+from ganzoo.loss import Batch, Phase
+from ganzoo.training.state import TrainState
+
+OnTerms = Callable[[Phase, dict[str, Any]], None]
+
+
+def to_device(batch: ImageBatch, rng: np.random.Generator) -> Batch:
+    """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
+    images = np.ascontiguousarray(batch.images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
+    return Batch(backend.jittor().array(images).stop_grad(), batch.labels, rng)
+
+
+def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
+    """The batch in pieces of at most `micro_batch` images."""
+    size = micro_batch or len(batch.labels)
+    starts = range(0, len(batch.labels), size)
+    return [ImageBatch(batch.images[at : at + size], batch.labels[at : at + size]) for at in starts]
+
+
+class Step:
+    """Runs steps on a state. Noise is drawn from a generator seeded by the run's seed and the step's number, and so
+    is Jittor's own (dropout), so a step is repeatable without any saved random state."""
+
+    def __init__(self, state: TrainState, seed: int, micro_batch: int | None, on_terms: OnTerms) -> None:
+        self.state, self.seed, self.micro_batch, self.on_terms = state, seed, micro_batch, on_terms
+        self.phases = state.setup.loss.phases
+        self.untouched = Untouched(state)
+        for network in state.setup.networks.values():
+            network.train()
+
+    def __call__(self, images: ImageBatch) -> None:
+        step = self.state.progress.step
+        backend.seed(self.seed, 1, step)
+        rng = np.random.default_rng([self.seed, 2, step])
+        batches = [to_device(piece, rng) for piece in split(images, self.micro_batch)]
+        for phase in self.phases:
+            if step % phase.every == 0:
+                self._run(phase, batches)
+                backend.run_pending()  # frees this phase's activations before the next one allocates its own
+        self.state.averages.update()
+        backend.run_pending()
+
+    def _run(self, phase: Phase, batches: list[Batch]) -> None:
+        jt = backend.jittor()
+        optimizers = [self.state.optimizers[name] for name in phase.networks]
+        weights = [weight for optimizer in optimizers for weight in optimizer.weights.values()]
+        total = sum(len(batch) for batch in batches)
+        gradients: list[Any] = []
+        means: dict[str, Any] = {}
+        for batch in batches:
+            share = len(batch) / total
+            terms = self.state.setup.loss(phase, batch, self.state.progress)
+            part = jt.grad(sum(terms.values()) * share, weights)
+            gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
+            for name, term in terms.items():
+                means[name] = means.get(name, 0.0) + term.detach() * share
+            if len(batches) > 1:
+                backend.run_pending()  # one micro-batch's activations at a time
+        self.untouched.check(phase, gradients)
+        for optimizer in optimizers:
+            count = len(optimizer.weights)
+            optimizer.step(gradients[:count])
+            gradients = gradients[count:]
+        self.on_terms(phase, means)
+
+
+class Untouched:
+    """Finds weights that no phase ever gives a gradient. Jittor only sets such a gradient to zero and goes on.
+
+    A gradient that is zero everywhere in the first `PATIENCE` runs of every phase that updates its network is
+    missing. The check costs a copy of the suspects to the host, until none is left.
+    """
+
+    PATIENCE = 3
+
+    def __init__(self, state: TrainState) -> None:
+        self.suspects = {name: set(optimizer.weights) for name, optimizer in state.optimizers.items()}
+        self.order = {name: list(optimizer.weights) for name, optimizer in state.optimizers.items()}
+        self.runs = {phase.name: 0 for phase in state.setup.loss.phases}
+
+    def check(self, phase: Phase, gradients: list[Any]) -> None:
+        """RunError if a weight of the phase's networks turns out to get no gradient."""
+        self.runs[phase.name] += 1
+        if not any(self.suspects[name] for name in phase.networks):
+            return
+        keys = [(network, key) for network in phase.networks for key in self.order[network]]
+        for (network, key), gradient in zip(keys, gradients):
+            if key in self.suspects[network] and np.any(gradient.numpy()):
+                self.suspects[network].discard(key)
+        if min(self.runs.values()) >= self.PATIENCE:
+            missing = [f"{network}.{key}" for network in phase.networks for key in sorted(self.suspects[network])]
+            if missing:
+                raise RunError(
+                    f"no phase gives a gradient to {', '.join(missing[:4])}"
+                    f"{f' and {len(missing) - 4} more' if len(missing) > 4 else ''}: "
+                    "these weights would never train. Use them in the loss, or stop_grad() them."
+                )

@@ -1,0 +1,58 @@
+"""LSGAN: convolutional networks with the least-squares loss. See README.md beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, hookimpl, option
+
+
+@dataclass(frozen=True)
+class LSGANOptions(Options):
+    """Options of `ganzoo train lsgan`."""
+
+    variant: str = option("zoo", "'zoo' as in gan-jittor, 'tutorial' as in Jittor's tutorial", choices=("zoo", "tutorial"))
+    size: int = option(0, "side of the images in px; 0 is 32 for zoo and 112 for tutorial", min=0, max=512)
+    latent: int = option(0, "length of the latent vector; 0 is 100 for zoo and 1024 for tutorial", min=0)
+    learning_rate: float = option(2e-4, "learning rate of both networks", above=0)
+    beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
+    beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
+    ema: float = option(0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, max=1)
+
+
+class LSGAN(Model):
+    """Two published variants; both take any size that is a multiple of 16."""
+
+    name = "lsgan"
+    summary = "LSGAN: convolutional networks, least-squares loss"
+    paper = "Mao et al., Least Squares Generative Adversarial Networks, 2017, arXiv:1611.04076"
+    options = LSGANOptions
+    defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
+
+    def image_size(self, options: LSGANOptions, data: DataInfo) -> int:
+        size = options.size or {"zoo": 32, "tutorial": 112}[options.variant]
+        if size % 16:
+            raise OptionError(f"--size: {size} is not a multiple of 16, and the discriminator halves it four times.")
+        return size
+
+    def build(self, options: LSGANOptions, data: DataInfo) -> Setup:
+        from ganzoo_lsgan import tutorial, zoo
+        from ganzoo_lsgan.loss import LSGANLoss
+
+        networks = {"zoo": zoo, "tutorial": tutorial}[options.variant]
+        latent = options.latent or networks.LATENT
+        generator = networks.Generator(latent, data.size, data.channels)
+        discriminator = networks.Discriminator(data.size, data.channels)
+        adam = Adam(options.learning_rate, options.beta1, options.beta2)
+        return Setup(
+            networks={"generator": generator, "discriminator": discriminator},
+            optimizers={"generator": adam, "discriminator": adam},
+            loss=LSGANLoss(generator, discriminator, tutorial=options.variant == "tutorial"),
+            averages={"generator": options.ema} if options.ema else {},
+        )
+
+
+@hookimpl
+def ganzoo_models() -> Iterable[Model]:
+    return [LSGAN()]

@@ -1,0 +1,36 @@
+"""The least-squares loss (Mao et al. 2017, equation 9 with a = 0, b = c = 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, least_squares
+
+GENERATOR = Phase("generator", ("generator",))
+DISCRIMINATOR = Phase("discriminator", ("discriminator",))
+
+
+class LSGANLoss(Loss):
+    """The zoo's variant steps the generator first, shows the same fakes to the discriminator and halves its loss. The
+    tutorial's steps the discriminator first, draws new fakes for the generator and halves nothing."""
+
+    phases = (GENERATOR, DISCRIMINATOR)
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, tutorial: bool) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.weight = 1.0 if tutorial else 0.5
+        if tutorial:
+            self.phases = (DISCRIMINATOR, GENERATOR)
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        if phase is GENERATOR:
+            fakes = self.generator(batch.latents(self.generator.latent))
+            batch.memo["fakes"] = fakes.detach()
+            return {"adversarial": least_squares(self.discriminator(fakes), real=True)}
+        fakes = batch.memo.get("fakes")
+        if fakes is None:
+            fakes = self.generator(batch.latents(self.generator.latent)).detach()
+        return {
+            "real": self.weight * least_squares(self.discriminator(batch.images), real=True),
+            "fake": self.weight * least_squares(self.discriminator(fakes), real=False),
+        }

@@ -1,0 +1,56 @@
+"""LSGAN's networks as in Jittor's tutorial (112 px): a generator of transposed convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ganzoo
+from ganzoo import BatchNorm, jt
+
+nn = jt.nn
+LATENT = 1024
+SLOPE = 0.2  # of leaky ReLU
+BASE_WIDTH = 256
+UP = ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2), (64, 2))  # output channels and stride of each transposed conv
+DOWN = (64, 128, 256, 512)
+
+
+class Generator(ganzoo.Generator):
+    """z -> linear to (256, size/16, size/16) -> 6 transposed convolutions, 4 of them doubling -> image -> tanh."""
+
+    def __init__(self, latent: int, size: int, channels: int) -> None:
+        super().__init__()
+        self.latent, self.start = latent, size // 16
+        self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
+        self.project_norm = BatchNorm(BASE_WIDTH)
+        layers: list[Any] = []
+        width = BASE_WIDTH
+        for wider, stride in UP:
+            up = nn.ConvTranspose(width, wider, 3, stride, padding=1, output_padding=stride - 1)
+            layers += [up, BatchNorm(wider), nn.ReLU()]
+            width = wider
+        self.layers = nn.Sequential(*layers, nn.ConvTranspose(width, channels, 3, 1, padding=1), nn.Tanh())
+
+    def execute(self, z: Any) -> Any:
+        x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
+        return self.layers(nn.relu(self.project_norm(x)))
+
+
+class Discriminator(ganzoo.Discriminator):
+    """Images -> 4 x [conv 5x5 stride 2, batch norm except in the first, leaky ReLU] -> linear -> score."""
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        layers: list[Any] = []
+        width = channels
+        for wider in DOWN:
+            layers.append(nn.Conv(width, wider, 5, stride=2, padding=2))
+            if len(layers) > 1:
+                layers.append(BatchNorm(wider))
+            layers.append(nn.LeakyReLU(SLOPE))
+            width = wider
+        self.layers = nn.Sequential(*layers)
+        self.score = nn.Linear(width * (size // 16) ** 2, 1)
+
+    def execute(self, images: Any) -> Any:
+        return self.score(self.layers(images).reshape((images.shape[0], -1)))

@@ -1,0 +1,58 @@
+"""LSGAN's networks as in gan-jittor and PyTorch-GAN: upsampling generator, discriminator with dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ganzoo
+from ganzoo import BatchNorm, initialise_normal, jt, upsample_nearest
+
+nn = jt.nn
+LATENT = 100
+SLOPE = 0.2  # of leaky ReLU
+NORM_EPS = 0.8  # inherited from PyTorch-GAN, where it was passed by mistake, and kept: it is what the zoo trains with
+DROPOUT = 0.25
+INIT_STD = 0.02
+BASE_WIDTH = 128
+WIDTHS = (16, 32, 64, 128)
+
+
+class Generator(ganzoo.Generator):
+    """z -> linear to (128, size/4, size/4) -> 2 x [double, conv 3x3, batch norm, leaky ReLU] -> conv 3x3 -> tanh."""
+
+    def __init__(self, latent: int, size: int, channels: int) -> None:
+        super().__init__()
+        self.latent, self.start = latent, size // 4
+        self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
+        self.conv1 = nn.Conv(BASE_WIDTH, 128, 3, padding=1)
+        self.norm1 = BatchNorm(128, eps=NORM_EPS)
+        self.conv2 = nn.Conv(128, 64, 3, padding=1)
+        self.norm2 = BatchNorm(64, eps=NORM_EPS)
+        self.to_image = nn.Conv(64, channels, 3, padding=1)
+        initialise_normal(self, INIT_STD)
+
+    def execute(self, z: Any) -> Any:
+        x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
+        x = nn.leaky_relu(self.norm1(self.conv1(upsample_nearest(x))), SLOPE)
+        x = nn.leaky_relu(self.norm2(self.conv2(upsample_nearest(x))), SLOPE)
+        return jt.tanh(self.to_image(x))
+
+
+class Discriminator(ganzoo.Discriminator):
+    """Images -> 4 x [conv 3x3 stride 2, leaky ReLU, dropout, batch norm except in the first] -> linear -> score."""
+
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        layers: list[Any] = []
+        width = channels
+        for wider in WIDTHS:
+            layers += [nn.Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(DROPOUT)]
+            if len(layers) > 3:
+                layers.append(BatchNorm(wider, eps=NORM_EPS))
+            width = wider
+        self.layers = nn.Sequential(*layers)
+        self.score = nn.Linear(width * (size // 16) ** 2, 1)
+        initialise_normal(self, INIT_STD)
+
+    def execute(self, images: Any) -> Any:
+        return self.score(self.layers(images).reshape((images.shape[0], -1)))
