@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "ganzoo.backend": ("seed",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset"),
+    "ganzoo.data.storage": ("open_path",),
+    "ganzoo.data.writing": ("png", "write_lmdb"),
     "ganzoo.errors": ("DataError", "GanzooError", "OptionError"),
     "ganzoo.hookspecs": ("hookimpl",),
     "ganzoo.layers": ("BatchNorm", "upsample_nearest"),
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from ganzoo.data import DataInfo as DataInfo
     from ganzoo.data import Dataset as Dataset
     from ganzoo.data import DataSource as DataSource
+    from ganzoo.data.storage import open_path as open_path
+    from ganzoo.data.writing import png as png
+    from ganzoo.data.writing import write_lmdb as write_lmdb
     from ganzoo.errors import DataError as DataError
     from ganzoo.errors import GanzooError as GanzooError
     from ganzoo.errors import OptionError as OptionError

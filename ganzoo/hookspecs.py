@@ -2,6 +2,9 @@
 your package names in the entry-point group `ganzoo`.
 
 Keep that module light: it is imported for every `--help`. Jittor comes in inside `Model.build`.
+
+A hook may take fewer arguments than are listed here. One that raises is reported (by `ganzoo plugins`, or in the
+run's log) and stops neither the other plugins nor the training. Hook wrappers are not supported.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ hookimpl = pluggy.HookimplMarker("ganzoo")
 
 @hookspec
 def ganzoo_models() -> Iterable[Model]:
-    """Models to offer: instances of `ganzoo.Model`."""
+    """Models to offer: instances of `ganzoo.Model`. A name that is taken is left out; bundled models come first."""
 
 
 @hookspec
@@ -40,7 +43,7 @@ def ganzoo_metrics() -> Iterable[Metric]:
 
 @hookspec
 def ganzoo_commands() -> Iterable[click.Command]:
-    """Commands to add to `ganzoo`."""
+    """Commands to add to `ganzoo`, under names that it does not use itself."""
 
 
 @hookspec

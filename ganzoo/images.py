@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -59,7 +60,7 @@ def save_animation(path: Path, frames: Iterable[np.ndarray]) -> None:
             _save_mp4(path, frames)
             return
         first, *rest = (to_pil(frame) for frame in frames)
-        extra = {"lossless": True} if path.suffix == ".webp" else {}
+        extra: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
         milliseconds = round(FRAME_SECONDS * 1000)
         first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, **extra)
     except OSError as error:

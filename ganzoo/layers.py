@@ -18,7 +18,7 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.eps, self.momentum = eps, momentum
+        self.eps, self.momentum, self.is_train = eps, momentum, True
         self.weight = jt.ones(channels)
         self.bias = jt.zeros(channels)
         self.running_mean = jt.zeros(channels).stop_grad()

@@ -1,4 +1,4 @@
-"""The interface of a metric. Plugins register metrics through the hook `ganzoo_metrics`; `ganzoo plugins` lists them."""
+"""The interface of a metric. Plugins register metrics through the hook `ganzoo_metrics`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from ganzoo import hookspecs
+from ganzoo.declaration import checked_name
 from ganzoo.errors import OptionError, PluginError, near_match
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins come first
+UNKNOWN = "unknown"  # a distribution whose name can't be told
 KINDS = ("models", "datasets", "metrics", "commands")
+# A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
+ANY_FAILURE = (Exception, SystemExit)
 
 
 @dataclass
@@ -73,20 +77,27 @@ class Registry:
     def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
         if name in known:
             return known[name]
-        for plugin in self.plugins:
-            if plugin.problems and name in (plugin.name, plugin.name.removeprefix("ganzoo_")):
+        broken = [plugin for plugin in self.plugins if plugin.problems]
+        for plugin in broken:
+            if _plain(name) in (_plain(plugin.name), _plain(plugin.distribution)):
                 raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
         hint = near_match(name, known) or f" There are: {', '.join(sorted(known)) or 'none'}."
+        if broken:
+            names = ", ".join(plugin.name for plugin in broken)
+            hint += f" Some plugins have problems ({names}); `ganzoo plugins` tells which."
+        elif "GANZOO_PLUGINS" in os.environ:
+            hint += " GANZOO_PLUGINS is set, and keeps other plugins out."
         raise OptionError(f"no {what} is called {name!r}.{hint}")
 
     def notify(self, event: str, **arguments: Any) -> list[str]:
         """Call an event hook in every plugin; return what went wrong, a line for each plugin that raised."""
         failures = []
-        for implementation in getattr(self.manager.hook, event).get_hookimpls():
+        implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, event).get_hookimpls()
+        for implementation in reversed(implementations):  # pluggy's order: the last one registered goes first
             accepted = {name: arguments[name] for name in implementation.argnames}
             try:
-                implementation.function(**accepted)
-            except Exception as error:
+                _call(event, implementation, accepted)
+            except ANY_FAILURE as error:
                 failures.append(f"plugin {implementation.plugin_name}: {event} raised {_describe(error)}")
         return failures
 
@@ -95,112 +106,184 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
     """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    if _tracing():
-        manager.trace.root.setwriter(lambda text: sys.stderr.write(f"ganzoo plugins: {text}"))
-        manager.enable_tracing()
     registry = Registry(manager)
-    for entry_point in _wanted(_installed() if entry_points is None else entry_points):
+    if entry_points is None:
+        found = list(_installed())
+    else:
+        found = [
+            (Plugin(point.name, point.value, *_origin(getattr(point, "dist", None))), point) for point in entry_points
+        ]
+    for plugin, entry_point in _wanted(found):
         started = time.perf_counter()
-        plugin = _load_one(registry, entry_point)
+        if entry_point is not None:
+            _load_one(registry, plugin, entry_point)
         registry.plugins.append(plugin)
-        if _tracing():
-            milliseconds = (time.perf_counter() - started) * 1000
-            state = "; ".join(plugin.problems) or "ok"
-            print(f"ganzoo plugins: {plugin.name} ({plugin.origin}) {milliseconds:.1f} ms: {state}", file=sys.stderr)
+        milliseconds = (time.perf_counter() - started) * 1000
+        _trace(f"{plugin.name} ({plugin.origin}) {milliseconds:.1f} ms: {'; '.join(plugin.problems) or 'ok'}")
     return registry
 
 
-def _tracing() -> bool:
-    return os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0")
+Found = tuple[Plugin, "metadata.EntryPoint | None"]
 
 
-def _installed() -> Iterable[metadata.EntryPoint]:
-    found: Any = metadata.entry_points()
-    if hasattr(found, "select"):
-        return found.select(group=GROUP)
-    return found.get(GROUP, ())  # Python 3.9: a plain dict
+def _installed() -> Iterator[Found]:
+    """Every entry point of the group. Not by metadata.entry_points(): Python 3.9's doesn't tell the distribution, and
+    one distribution with a damaged entry_points.txt would stop them all."""
+    seen = set()
+    for distribution in metadata.distributions():
+        damage, entry_points = "", []
+        try:
+            entry_points = [point for point in distribution.entry_points if point.group == GROUP]
+        except Exception as error:
+            if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+                damage = f"entry_points.txt is damaged: {_describe(error)}"
+        if not entry_points and not damage:
+            continue
+        name, version = _origin(distribution)
+        if name.lower().replace("_", "-") in seen:
+            continue  # the first on sys.path hides the others, as for importlib
+        if name != UNKNOWN:
+            seen.add(name.lower().replace("_", "-"))
+        if damage:
+            yield Plugin(name, "", name, version, problems=[damage]), None
+        for point in entry_points:
+            yield Plugin(point.name, point.value, name, version), point
 
 
-def _wanted(entry_points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
-    # An editable install beside a wheel of the same package can list an entry point twice.
-    unique = {(point.name, point.value): point for point in entry_points}
-    chosen = sorted(unique.values(), key=lambda point: (_origin(point)[0] != BUNDLED, point.name))
+def _wanted(found: Iterable[Found]) -> list[Found]:
+    chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
     only = os.environ.get("GANZOO_PLUGINS")
     if only is None:
         return chosen
-    names = {name.strip() for name in only.split(",")}
-    return [point for point in chosen if point.name in names]
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    known = [plugin.name for plugin, _ in chosen]
+    unknown = [
+        Plugin(name, "", "GANZOO_PLUGINS", "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
+        for name in names
+        if name not in known
+    ]
+    return [pair for pair in chosen if pair[0].name in names] + [(plugin, None) for plugin in unknown]
 
 
-def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
-    distribution = getattr(entry_point, "dist", None)
-    return (distribution.metadata["Name"], distribution.version) if distribution else ("unknown", "")
+def _origin(distribution: metadata.Distribution | None) -> tuple[str, str]:
+    if distribution is None:
+        return UNKNOWN, ""
+    try:
+        return str(distribution.metadata["Name"] or UNKNOWN), str(distribution.version or "")
+    except Exception:  # a damaged .dist-info folder
+        return UNKNOWN, ""
 
 
-def _load_one(registry: Registry, entry_point: metadata.EntryPoint) -> Plugin:
-    plugin = Plugin(entry_point.name, entry_point.value, *_origin(entry_point))
+def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
+    """Import and register one plugin; whatever goes wrong becomes one of its problems."""
+    light = "jittor" not in sys.modules
     try:
         module = entry_point.load()
-    except (Exception, SystemExit) as error:
+    except ANY_FAILURE as error:
         plugin.problems.append(f"import of {entry_point.value} failed: {_describe(error)}")
-        return plugin
-    try:
-        _register(registry.manager, module, plugin)
-    except (pluggy.PluginValidationError, PluginError, ValueError) as error:
-        plugin.problems.append(" ".join(str(error).split()))
-        if registry.manager.is_registered(module):
-            registry.manager.unregister(module)
-        return plugin
-    for kind in KINDS:
-        _collect(registry, module, plugin, kind)
-    return plugin
-
-
-def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> None:
-    manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
-    specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
-    for caller in manager.get_hookcallers(module) or []:
-        if not caller.has_spec():
-            raise PluginError(f"there is no hook {caller.name!r}.{near_match(caller.name, specified)}")
-
-
-def _collect(registry: Registry, module: Any, plugin: Plugin, kind: str) -> None:
-    """Ask one plugin for its models, data sets, metrics or commands, and enter those whose names are free."""
-    hook = getattr(module, f"ganzoo_{kind}", None)
-    if hook is None:
         return
+    if light and "jittor" in sys.modules:
+        plugin.problems.append(f"{entry_point.value} imports jittor, so every command waits for it; import it in build")
     try:
-        offered = list(hook())
-        names = [_checked_name(kind, item) for item in offered]
-    except Exception as error:
-        plugin.problems.append(f"ganzoo_{kind} raised {_describe(error)}")
+        hooks = _register(registry.manager, module, plugin)
+    except ANY_FAILURE as error:
+        known = isinstance(error, (pluggy.PluginValidationError, PluginError))
+        plugin.problems.append(" ".join(str(error).split()) if known else _describe(error))
+        return
+    for kind in KINDS:
+        for name, implementation in hooks:
+            if name == f"ganzoo_{kind}":
+                _collect(registry, plugin, kind, implementation)
+
+
+def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[tuple[str, pluggy.HookImpl]]:
+    """Register a plugin's module; return its hooks' names and implementations. Leaves the manager as it was if it
+    raises."""
+    if manager.is_registered(module):
+        raise PluginError(f"{plugin.module} is registered already, as {manager.get_name(module)}")
+    try:
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        callers = manager.get_hookcallers(module) or []
+        hooks = [(caller.name, each) for caller in callers for each in caller.get_hookimpls() if each.plugin is module]
+        _check_hooks(module, hooks)
+    except ANY_FAILURE:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        raise
+    return hooks
+
+
+def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
+    specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
+    for name, implementation in hooks:
+        if name not in specified and not implementation.optionalhook:
+            raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")
+        if implementation.hookwrapper or implementation.wrapper:
+            raise PluginError(f"{name} is a hook wrapper, and hooks are called one by one; make it a plain function")
+    decorated = [implementation.function for _, implementation in hooks]
+    for name in specified:
+        function = getattr(module, name, None)
+        if inspect.isfunction(function) and function not in decorated:
+            raise PluginError(f"{name} is not decorated with @ganzoo.hookimpl, so it would never be called")
+
+
+def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: pluggy.HookImpl) -> None:
+    """Ask one plugin for its models, data sets, metrics or commands, and enter those that are sound and new."""
+    try:
+        answer: Any = _call(f"ganzoo_{kind}", implementation, {})
+        if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+            raise PluginError(f"it returned {answer!r}, and a list of {kind} is wanted")
+        offered = list(answer)
+    except ANY_FAILURE as error:
+        what = str(error) if isinstance(error, PluginError) else f"it raised {_describe(error)}"
+        plugin.problems.append(f"ganzoo_{kind}: {what}")
         return
     known: dict[str, Any] = getattr(registry, kind)
-    for name, item in zip(names, offered):
-        if name in known:
-            owner = next((p.origin for p in registry.plugins if name in p.provides.get(kind, [])), plugin.origin)
-            plugin.problems.append(f"{kind[:-1]} {name!r} is already registered by {owner}; this one is left out")
+    for item in offered:
+        try:
+            name = checked_name(kind, item)
+            _check_free(registry, plugin, kind, name)
+        except ANY_FAILURE as error:
+            plugin.problems.append(str(error) if isinstance(error, PluginError) else _describe(error))
             continue
         known[name] = item
         plugin.provides.setdefault(kind, []).append(name)
 
 
-def _checked_name(kind: str, item: Any) -> str:
-    """The item's name, after checking that the item is of the class its hook promises."""
-    import click
+def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> None:
+    known: dict[str, Any] = getattr(registry, kind)
+    if name in known:
+        owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
+        raise PluginError(f"{kind[:-1]} {name!r} is already registered by {owner}; this one is left out")
+    if kind == "commands":
+        from ganzoo.cli import _COMMANDS
 
-    from ganzoo.data import DataSource
-    from ganzoo.metrics import Metric
-    from ganzoo.model import Model
+        if name in _COMMANDS:
+            raise PluginError(f"command {name!r} is one of ganzoo's own; this one is left out")
 
-    expected: type = {"models": Model, "datasets": DataSource, "metrics": Metric, "commands": click.Command}[kind]
-    if not isinstance(item, expected):
-        hint = " (an instance is wanted, not the class)" if inspect.isclass(item) else ""
-        raise TypeError(f"{item!r} is not a {expected.__name__}{hint}")
-    name = item.name
-    if not name or not isinstance(name, str):
-        raise TypeError(f"{item!r} has no name")
-    return name
+
+def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
+    """One plugin's answer to a hook, with a line for GANZOO_TRACE_PLUGINS."""
+    started = time.perf_counter()
+    outcome = "ok"
+    try:
+        return implementation.function(**arguments)
+    except BaseException as error:
+        outcome = _describe(error)
+        raise
+    finally:
+        milliseconds = (time.perf_counter() - started) * 1000
+        _trace(f"{implementation.plugin_name} {hook}({', '.join(arguments)}) {milliseconds:.1f} ms: {outcome}")
+
+
+def _trace(line: str) -> None:
+    if os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0"):
+        print(f"ganzoo plugins: {line}", file=sys.stderr)
+
+
+def _plain(name: str) -> str:
+    """A name without what people write differently: 'Ganzoo-WGAN-GP' and 'wgan_gp' are both 'wgan_gp'."""
+    return name.lower().replace("-", "_").removeprefix("ganzoo_")
 
 
 def _describe(error: BaseException) -> str:

@@ -10,5 +10,6 @@ from ganzoo import DataSource, hookimpl
 @hookimpl
 def ganzoo_datasets() -> Iterable[DataSource]:
     from ganzoo_datasets.mnist import MNIST
+    from ganzoo_datasets.symbols import Symbols
 
-    return [MNIST()]
+    return [MNIST(), Symbols()]

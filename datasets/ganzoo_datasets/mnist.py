@@ -47,7 +47,9 @@ class MNIST(DataSource):
         import numpy as np
 
         if not self.ready():
-            raise DataError("mnist: its files come with the package jittor-offline. Run: pip install jittor-offline==0.0.7")
+            raise DataError(
+                "mnist: its files come with the package jittor-offline. Run: pip install jittor-offline==0.0.7"
+            )
         folder = _folder()
         assert folder is not None
         contents = {}

@@ -6,9 +6,8 @@ of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
 
 from __future__ import annotations
 
-import gc
-import random
-from collections.abc import Iterable
+import itertools
+import re
 from typing import Any
 
 from ganzoo.backend import checks, environment
@@ -16,8 +15,21 @@ from ganzoo.backend.compiling import build_core, watch_kernels
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
-__all__ = ["device", "jittor", "memory", "release", "run_pending", "seed", "start", "started", "wait", "watch_kernels"]
+__all__ = [
+    "device",
+    "gradients",
+    "gradients_and_missing",
+    "jittor",
+    "memory",
+    "run_pending",
+    "seed",
+    "start",
+    "started",
+    "wait",
+    "watch_kernels",
+]
 
+_names = itertools.count()
 _jittor: Any = None
 _device: str | None = None
 
@@ -89,16 +101,24 @@ def wait() -> None:
     jittor().sync_all(True)
 
 
-def release(objects: Iterable[Any] = ()) -> None:
-    """Give cached memory back to the system."""
-    del objects
-    gc.collect()
-    jittor().gc()
+def gradients(loss: Any, weights: list[Any]) -> list[Any]:
+    """The gradient of a scalar `loss` with respect to each weight; zeros where it does not depend on one."""
+    return list(jittor().grad(loss, weights))
 
 
-def graph_size(outputs: list[Any]) -> int:
-    """How many numbers all Vars of the graph behind `outputs` would hold, from their shapes alone; runs nothing."""
-    return 0
+def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], list[int]]:
+    """As `gradients`, with the positions of the weights that the loss does not depend on.
+
+    Jittor only writes a warning for those, once per name; so each weight gets a name never used before, and the
+    warnings are read. Slower than `gradients`, but the graph is the same, so no other kernels are compiled.
+    """
+    jt = jittor()
+    for weight in weights:
+        weight.name(f"ganzoo.weight{next(_names)}")
+    with jt.log_capture_scope(log_silent=1) as logs:
+        found = gradients(loss, weights)
+    warned = (re.match(r"grads\[(\d+)\] .* doesn't have gradient", entry["msg"]) for entry in logs)
+    return found, [int(match[1]) for match in warned if match]
 
 
 def memory() -> int:

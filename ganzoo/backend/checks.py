@@ -61,7 +61,10 @@ def onednn() -> Finding:
     if util.find_spec("jittor_offline") is not None:
         return Finding("oneDNN", f"in jittor-offline {_version('jittor-offline')}")
     return Finding(
-        "oneDNN", "", "oneDNN is missing, and Jittor would try to download it.", "Run: pip install jittor-offline==0.0.7"
+        "oneDNN",
+        "",
+        "oneDNN is missing, and Jittor would try to download it.",
+        "Run: pip install jittor-offline==0.0.7",
     )
 
 
@@ -70,7 +73,9 @@ def compiler() -> Finding:
     path = os.environ.get("cc_path") or "g++"
     mend = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
     if shutil.which(path) is None:
-        return Finding("C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", mend)
+        return Finding(
+            "C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", mend
+        )
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
     return Finding("C++ compiler", version)
 
@@ -121,7 +126,9 @@ def gpu() -> Finding:
     problem = environment.nvcc_problem()
     if problem is None:
         return Finding("GPU", f"{count}, with {environment.nvcc()}", fatal=False)
-    return Finding("GPU", str(count), f"{count} found, but {problem}.", "Without it training runs on the CPU.", fatal=False)
+    return Finding(
+        "GPU", str(count), f"{count} found, but {problem}.", "Without it training runs on the CPU.", fatal=False
+    )
 
 
 QUICK: tuple[Callable[[], Finding], ...] = (
@@ -169,9 +176,10 @@ def trains() -> Finding:
             measured = jt.grad(jt.nn.conv2d(jt.array(image), kernel).sum(), kernel).numpy()
     except BackendError as error:
         return Finding("training", "", str(error), "")
-    # The gradient of the sum of a valid convolution is, per weight, the sum of the inputs it touches.
-    windows = np.lib.stride_tricks.sliding_window_view(image[0], (4, 4), axis=(1, 2)).sum(axis=(-2, -1))
-    if np.allclose(measured, np.broadcast_to(windows, measured.shape), rtol=1e-4, atol=1e-4):
+    # Each weight of a valid convolution meets the inputs of one 4x4 window, so that window's sum is its gradient.
+    windows = [[image[0, :, y : y + 4, x : x + 4].sum((1, 2)) for x in range(3)] for y in range(3)]
+    expected = np.moveaxis(np.array(windows), -1, 0)
+    if np.allclose(measured, np.broadcast_to(expected, measured.shape), rtol=1e-4, atol=1e-4):
         return Finding("training", f"a convolution and its gradient on the {device} agree with NumPy")
     return Finding(
         "training", device, "a convolution's gradient is wrong.", f"Delete {environment.cache_dir()} and try again."

@@ -52,9 +52,7 @@ def build_core(device: str) -> None:
             return
         if child.returncode != 0:
             break
-    raise BackendError(
-        f"Jittor could not be compiled: {_reason(output)} Run `ganzoo doctor` to see what is missing."
-    )
+    raise BackendError(f"Jittor could not be compiled: {_reason(output)} Run `ganzoo doctor` to see what is missing.")
 
 
 def _follow(child: Any, bar: Any, log: Any) -> None:

@@ -57,7 +57,7 @@ def nvcc() -> str | None:
 
 
 def _existing(path: str) -> str | None:
-    return path if os.path.exists(path) else None
+    return path if Path(path).exists() else None
 
 
 def gpu_count() -> int:

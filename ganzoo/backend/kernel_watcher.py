@@ -6,37 +6,62 @@ import re
 import sys
 import time
 
-_PROGRESS = re.compile(rb"\n?Compiling Operators\((\d+)/(\d+)\) used: +\S+ eta: +\S+ ")
+_PROGRESS = re.compile(rb"Compiling Operators\((\d+)/(\d+)\)")
+_LINE = re.compile(rb"[^\r\n]*[\r\n]")
+
+
+class Watcher:
+    """Counts kernels over all batches that Jittor compiles, and keeps one line of the terminal up to date."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
+        self.earlier = self.batch = 0
+        self.shown = False
+
+    def take(self, line: bytes) -> None:
+        """One line, with its end: progress is counted, anything else passed through."""
+        match = _PROGRESS.search(line)
+        if match is None:
+            if line.strip():
+                self._write(line.decode(errors="replace"))
+            return
+        done = int(match[1])
+        if done < self.batch:
+            self.earlier += self.batch
+        self.batch = done
+        note = f"{self.what}: compiling kernels, once for this machine"
+        if self.live:
+            sys.stderr.write(f"\r{note}: {self.earlier + done}, {time.monotonic() - self.started:.0f} s\033[K")
+        elif not self.shown:
+            sys.stderr.write(f"{note} ...\n")
+        self.shown = True
+        sys.stderr.flush()
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(("\r\033[K" if self.shown and self.live else "") + text)
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Take the line down; where there is no terminal, say how many kernels there were."""
+        if self.shown and self.live:
+            self._write("")
+        elif self.shown:
+            self._write(f"{self.what}: {self.earlier + self.batch} kernels, {time.monotonic() - self.started:.0f} s\n")
 
 
 def main() -> None:
-    what, started = sys.argv[1], time.monotonic()
-    compiled_before = batch_done = 0
-    shown = False
-    live = sys.stderr.isatty()
+    watcher = Watcher(sys.argv[1])
+    pending = b""
     while chunk := os.read(0, 65536):
-        for done, _ in _PROGRESS.findall(chunk):
-            if int(done) < batch_done:
-                compiled_before += batch_done
-            batch_done = int(done)
-            if not live and not shown:
-                sys.stderr.write(f"{what}: compiling kernels (once for this machine) ...\n")
-            elif live:
-                seconds = time.monotonic() - started
-                sys.stderr.write(
-                    f"\r{what}: compiling kernels (once for this machine): {compiled_before + batch_done}, {seconds:.0f} s "
-                )
-            shown = True
-        rest = _PROGRESS.sub(b"", chunk).strip(b"\r\n ")
-        if rest:
-            sys.stderr.write(("\n" if shown and live else "") + rest.decode(errors="replace") + "\n")
-        sys.stderr.flush()
-    if shown and live:
-        sys.stderr.write("\r\033[K")
-    elif shown:
-        seconds = time.monotonic() - started
-        sys.stderr.write(f"{what}: {compiled_before + batch_done} kernels compiled in {seconds:.0f} s\n")
-    sys.stderr.flush()
+        pending += chunk
+        end = 0
+        for match in _LINE.finditer(pending):
+            watcher.take(match[0])
+            end = match.end()
+        pending = pending[end:]
+    if pending:
+        watcher.take(pending)
+    watcher.close()
 
 
 if __name__ == "__main__":

@@ -41,13 +41,20 @@ def parse_grid(text: str) -> tuple[int, int]:
 @click.option("--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31]")
 @click.option("--grid", metavar="RxC", help="Rows and columns of the sheet, e.g. 4x8.")
 @click.option("--interpolate", is_flag=True, help="An animated walk through the seeds' latents that closes to a loop.")
-@click.option("--steps", type=click.IntRange(1, 10_000), default=15, help="Frames from one seed to the next.  [default: 15]")
-@click.option("--format", "format_", type=click.Choice(["png", "gif", "webp", "mp4"]), help="Of the result.  [default: png, gif when interpolating]")
+@click.option(
+    "--steps", type=click.IntRange(1, 10_000), default=15, help="Frames from one seed to the next.  [default: 15]"
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["png", "gif", "webp", "mp4"]),
+    help="Of the result.  [default: png, gif when interpolating]",
+)
 @click.option("--out", type=click.Path(file_okay=False), help="Output folder.  [default: 'generated' in the run]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
 @click.pass_context
-def generate(ctx: click.Context, source: str | None, **values: Any) -> None:
+def generate(ctx: click.Context, /, source: str | None, **values: Any) -> None:
     """Generate images from a run or a checkpoint; from the newest run when none is named.
 
     Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
@@ -116,7 +123,7 @@ def _stills(generator: Any, seeds: list[int], shape: tuple[int, int] | None, out
 
     if shape and shape[0] * shape[1] < len(seeds):
         raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
-    kept = []
+    kept: list[np.ndarray] = []
     for at in tqdm(range(0, len(seeds), sampling.CHUNK), unit="chunk", leave=False, delay=2):
         chunk = seeds[at : at + sampling.CHUNK]
         for seed, image in zip(chunk, sampling.generate(generator, sampling.latents(chunk, generator.latent))):
@@ -129,9 +136,7 @@ def _stills(generator: Any, seeds: list[int], shape: tuple[int, int] | None, out
     click.echo(f"sheet: {out / 'grid.png'}")
 
 
-def _interpolate(
-    generator: Any, seeds: list[int], shape: tuple[int, int], steps: int, format_: str, out: Path
-) -> None:
+def _interpolate(generator: Any, seeds: list[int], shape: tuple[int, int], steps: int, format_: str, out: Path) -> None:
     import numpy as np
     from tqdm import tqdm
 

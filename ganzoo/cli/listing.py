@@ -21,7 +21,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
     """List the models that can be trained."""
     found = registry(ctx).models
     if as_json:
-        click.echo(json.dumps([{"name": m.name, "summary": m.summary, "paper": m.paper} for m in found.values()], indent=2))
+        click.echo(
+            json.dumps([{"name": m.name, "summary": m.summary, "paper": m.paper} for m in found.values()], indent=2)
+        )
         return
     for name, model in sorted(found.items()):
         click.echo(f"{name:<12} {model.summary}")
@@ -37,7 +39,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps([{**vars(plugin), "origin": plugin.origin} for plugin in found], indent=2))
         return
     for plugin in found:
-        provided = "; ".join(f"{kind}: {', '.join(plugin.provides[kind])}" for kind in KINDS if plugin.provides.get(kind))
+        provided = "; ".join(
+            f"{kind}: {', '.join(plugin.provides[kind])}" for kind in KINDS if plugin.provides.get(kind)
+        )
         click.echo(f"{plugin.name:<20} {plugin.origin:<16} {provided or '-'}")
         for problem in plugin.problems:
             click.echo(f"{'':<20} problem: {problem}")
@@ -70,7 +74,14 @@ def _describe(run: Any) -> dict[str, Any]:
         options = run.options()
         goal = float(options["train"]["kimg"])
     except (RunError, KeyError, TypeError, ValueError):
-        return {"run": run.path.name, "model": None, "kimg": 0.0, "goal_kimg": 0.0, "images_per_second": None, "state": "damaged"}
+        return {
+            "run": run.path.name,
+            "model": None,
+            "kimg": 0.0,
+            "goal_kimg": 0.0,
+            "images_per_second": None,
+            "state": "damaged",
+        }
     stats = run.stats()
     kimg = stats[-1]["kimg"] if stats else 0.0
     state = "running" if run.in_use() else "finished" if kimg >= goal else "stopped"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,13 @@ def _command(model: Any) -> click.Command:
     specific = click_options(model.options, {})
 
     @click.pass_context
-    def run(ctx: click.Context, **values: Any) -> None:
+    def run(ctx: click.Context, /, **values: Any) -> None:
         _train(ctx, model, values)
 
     text = f"Train {model.summary}.\n\n{model.paper}"
-    return click.Command(model.name, params=[*specific, *common, *own], callback=run, help=text, short_help=model.summary)
+    return click.Command(
+        model.name, params=[*specific, *common, *own], callback=run, help=text, short_help=model.summary
+    )
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
@@ -94,10 +98,8 @@ def _latest(model: str, experiments: Path) -> Any:
 
 
 def _read_preset(model: Any, path: str) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ImportError:  # Python before 3.11
-        import tomli as tomllib  # type: ignore[no-redef]
+    # tomllib came with Python 3.11; tomli is the same code as a package.
+    tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         with open(path, "rb") as file:
             preset = tomllib.load(file)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class DataInfo:
     """Facts about a data set: `size` is the side in pixels (the shorter side of the first image), `channels` is 1
-    (grey) or 3 (RGB), `domains` names the labels (empty: no labels), `flip` says that a mirror image is a valid
+    (all grey) or 3 (RGB), `domains` names the labels (empty: no labels), `flip` says that a mirror image is a valid
     picture (not so for letters and digits)."""
 
     name: str

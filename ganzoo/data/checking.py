@@ -48,7 +48,8 @@ def examine(dataset: Dataset, workers: int = 4) -> Report:
             return str(error)
         return (image.shape[1], image.shape[0]), label
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         results = pool.map(read, range(len(dataset)))
         for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, delay=1):
             if isinstance(result, str):
@@ -58,4 +59,6 @@ def examine(dataset: Dataset, workers: int = 4) -> Report:
             report.sizes[size] += 1
             if dataset.info.domains:
                 report.domains[dataset.info.domains[label]] += 1
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the rest of the images
     return report

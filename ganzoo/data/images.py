@@ -5,43 +5,72 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ganzoo.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+GREY_MODES = ("1", "L", "LA", "La", "F")  # and those of 16 and 32 bits, which begin with I
+TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 
 
 def is_image(name: str) -> bool:
     """Whether a file name looks like an image; hidden files and the resource forks of macOS do not."""
-    parts = name.split("/")
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return not hidden and name.lower().endswith(EXTENSIONS)
+    return not any(is_hidden(part) for part in name.split("/")) and name.lower().endswith(EXTENSIONS)
+
+
+def is_hidden(part: str) -> bool:
+    """Whether a file or folder of this name is not meant to be seen."""
+    return part.startswith((".", "__MACOSX")) and part != "."
+
+
+def peek(data: bytes, name: str) -> Image.Image:
+    """An image whose header is read but whose pixels are not. DataError names the file if it can't be one."""
+    if not data:
+        raise DataError(f"{name}: not a readable image (the file is empty).")
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{name}: not a readable image (its first bytes are of no format that Pillow knows)."
+        ) from error
+    except Exception as error:  # Pillow raises a dozen kinds, SyntaxError and struct.error among them
+        raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
+    # Pillow only warns of a picture that is up to twice as large, and the threads that load can't catch a warning.
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        raise DataError(
+            f"{name}: not a readable image ({image.width} x {image.height} px is more than the "
+            f"{Image.MAX_IMAGE_PIXELS:,} pixels that Pillow takes for safe)."
+        )
+    return image
 
 
 def decode(data: bytes, name: str) -> Image.Image:
     """An image from the bytes of its file, fully read. DataError names the file if it is damaged."""
+    image = peek(data, name)
     try:
-        image = Image.open(io.BytesIO(data))
         image.load()
-    except Exception as error:  # Pillow raises a dozen kinds, SyntaxError and struct.error among them
+    except Exception as error:
         raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
     return image
 
 
 def channels_of(image: Image.Image) -> int:
     """1 for a grey image, 3 for any other."""
-    return 1 if image.mode in GREY_MODES else 3
+    return 1 if image.mode in GREY_MODES or image.mode.startswith("I") else 3
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:
-    """Pixels as uint8 (H, W, channels). Transparency is laid over white; 16-bit grey is scaled to 8 bits."""
+    """Pixels as uint8 (H, W, channels). Transparency is laid over white; 16-bit grey is scaled to 8 bits.
+
+    ValueError if Pillow can't convert the image's colours (a LAB TIFF, for one).
+    """
     if image.mode.startswith("I"):
         wide = np.asarray(image, dtype=np.float64)
-        scale = 255 / 65535 if wide.max(initial=0) > 255 else 1
-        image = Image.fromarray(np.clip(wide * scale, 0, 255).astype(np.uint8))
-    if "A" in image.mode or "transparency" in image.info:
+        # Pillow before 12 opens a 16-bit PNG in the 32-bit mode "I", which can hold 8-bit values as well.
+        scale = 255 / 65535 if image.mode.startswith("I;16") or wide.max(initial=0) > 255 else 1
+        image = Image.fromarray(np.clip(wide * scale, 0, 255).round().astype(np.uint8))
+    if image.mode in TRANSPARENT_MODES or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
@@ -60,10 +89,9 @@ def fit(array: np.ndarray, size: int, channels: int) -> np.ndarray:
     image = Image.fromarray(array[:, :, 0] if present == 1 else array)
     if present != channels:
         image = image.convert("L" if channels == 1 else "RGB")
-    if min(height, width) != size:
-        scale = size / min(height, width)
-        resized = (max(size, round(width * scale)), max(size, round(height * scale)))
-        image = image.resize(resized, Image.Resampling.LANCZOS)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    pixels = np.asarray(image.crop((left, top, left + size, top + size)))
+    side = min(height, width)
+    left, top = (width - side) // 2, (height - side) // 2
+    # Only the centre is scaled: the whole of a strip of 1 x 60,000 px would take gigabytes.
+    box = (left, top, left + side, top + side)
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
     return pixels[:, :, None] if channels == 1 else pixels

@@ -5,10 +5,12 @@ The order is a function of the seed and the number of images already seen, so ex
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,20 +48,32 @@ class Loader:
         workers: int = 2,
         on_bad_image: Callable[[str], None] = lambda message: None,
     ) -> None:
+        if len(dataset) < 1:
+            raise DataError(f"{dataset.info.name}: no image in it.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.seed, self.flip, self.workers, self.on_bad_image = seed, flip, workers, on_bad_image
         self._bad: set[int] = set()
-        self._epoch_order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._bad_lock = threading.Lock()
+        self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, as a batch can run over the end of an epoch
 
     def order(self, position: int, count: int) -> list[int]:
         """Indices of the `count` images that come after `position` images have been seen."""
-        length = len(self.dataset)
-        return [int(self._permutation(at // length)[at % length]) for at in range(position, position + count)]
+        return [index for index, _ in self._upcoming(position, count)]
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if self._epoch_order[0] != epoch:
-            self._epoch_order = (epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset)))
-        return self._epoch_order[1]
+    def _upcoming(self, position: int, count: int) -> list[tuple[int, bool]]:
+        """Index of each of the next `count` images, and whether it is mirrored."""
+        length = len(self.dataset)
+        upcoming = []
+        for at in range(position, position + count):
+            indices, mirrored = self._epoch(at // length)
+            upcoming.append((int(indices[at % length]), bool(mirrored[at % length])))
+        return upcoming
+
+    def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        indices = rng.permutation(len(self.dataset))
+        mirrored = rng.random(len(self.dataset)) < 0.5 if self.flip else np.zeros(len(self.dataset), bool)
+        return indices, mirrored
 
     def batches(self, position: int = 0) -> Iterator[ImageBatch]:
         """Batches from the point where `position` images have been seen, for ever."""
@@ -68,20 +82,14 @@ class Loader:
         try:
             while True:
                 while len(ahead) < PREFETCH:
-                    indices = self.order(position, self.batch)
-                    ahead.append(pool.submit(self._load_batch, indices, self._mirrored(position)))
+                    ahead.append(pool.submit(self._load_batch, self._upcoming(position, self.batch)))
                     position += self.batch
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _mirrored(self, position: int) -> np.ndarray:
-        if not self.flip:
-            return np.zeros(self.batch, bool)
-        return np.random.default_rng([self.seed, 1, position]).random(self.batch) < 0.5
-
-    def _load_batch(self, indices: list[int], mirrored: np.ndarray) -> ImageBatch:
-        loaded = [self._load(index, bool(mirror)) for index, mirror in zip(indices, mirrored)]
+    def _load_batch(self, upcoming: list[tuple[int, bool]]) -> ImageBatch:
+        loaded = [self._load(index, mirrored) for index, mirrored in upcoming]
         return ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
 
     def _load(self, index: int, mirrored: bool) -> tuple[np.ndarray, int]:
@@ -92,10 +100,15 @@ class Loader:
             try:
                 image, label = self.dataset.load(at)
             except DataError as error:
-                if at not in self._bad:
-                    self._bad.add(at)
-                    self.on_bad_image(f"{error} Left out of training.")
+                self._report(at, error)
                 continue
             image = fit(image, self.size, self.channels)
             return (image[:, ::-1] if mirrored else image), label
         raise DataError(f"{self.dataset.info.name}: not one of its {len(self.dataset)} images can be read.")
+
+    def _report(self, index: int, error: DataError) -> None:
+        with self._bad_lock:  # two threads can meet the same bad image at once
+            if index in self._bad:
+                return
+            self._bad.add(index)
+        self.on_bad_image(f"{error} Left out of training.")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import posixpath
+import threading
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from weakref import WeakValueDictionary
 
 import lmdb
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.images import channels_of, decode, is_image, to_array
+from ganzoo.data.images import channels_of, decode, is_hidden, is_image, peek, to_array
 from ganzoo.errors import DataError
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
+SAMPLE = 32  # images whose headers tell whether a data set is grey
 
 
 class Storage(ABC):
@@ -26,17 +32,16 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """The bytes of one image file."""
+        """The bytes of one image file. Called from several threads at once; may raise anything."""
 
 
 class FolderStorage(Storage):
-    """Images anywhere below a folder. Sub-folders of the first level are domains, unless images lie beside them."""
+    """Images anywhere below a folder, links followed. The sub-folders that part them are domains, unless images lie
+    beside these; folders that wrap everything are no domains."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.keys = sorted(
-            key for file in path.rglob("*") if is_image(key := file.relative_to(path).as_posix()) and not file.is_dir()
-        )
+        self.keys = sorted(key for key in _files_below(path) if is_image(key))
         self.domains = _domains(self.keys)
 
     def read(self, key: str) -> bytes:
@@ -49,13 +54,15 @@ class ZipStorage(Storage):
     def __init__(self, path: Path) -> None:
         try:
             self.archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except Exception as error:  # among others BadZipFile, OSError, NotImplementedError, UnicodeDecodeError
             raise DataError(f"{path}: not a whole zip archive ({error}). Copy or download it again.") from error
-        self.keys = sorted(name for name in self.archive.namelist() if is_image(name))
+        self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
+        self.keys = sorted({name for name in self.archive.namelist() if is_image(name)})
         self.domains = _domains(self.keys)
 
     def read(self, key: str) -> bytes:
-        return self.archive.read(key)
+        with self._lock:
+            return self.archive.read(key)
 
 
 class LmdbStorage(Storage):
@@ -65,27 +72,26 @@ class LmdbStorage(Storage):
     """
 
     def __init__(self, path: Path, size: int | None = None) -> None:
+        self.env = _environment(path)
         try:
-            self.env = lmdb.open(
-                str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
-            )
-            length = self._get(b"length")
-        except lmdb.Error as error:
-            raise DataError(f"{path}: not an LMDB ({error}).") from error
-        stored = self._get(LMDB_METADATA)
-        try:
+            count = int(self._get(b"length") or b"0")
+            stored = self._get(LMDB_METADATA)
             self.metadata = json.loads(stored) if stored else {}
-            count = int(length or b"0")
-        except ValueError as error:
+            entries = self.env.stat()["entries"]
+        except (lmdb.Error, ValueError) as error:
             raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
         self.sizes = self._sizes()
-        if not self.sizes:
+        if not self.sizes or count < 1:
             raise DataError(f"{path}: an LMDB without images in the layout of StyleGAN ('128-00000', ..., 'length').")
+        if count > entries:
+            raise DataError(f"{path}: a damaged LMDB; it says that it holds {count} images, but has {entries} entries.")
         wide_enough = [side for side in self.sizes if size is None or side >= size]
         self.size = (max(wide_enough) if size is None else min(wide_enough)) if wide_enough else max(self.sizes)
         self.keys = [f"{self.size}-{index:05d}" for index in range(count)]
-        names = self.metadata.get("domains") or []
-        self.domains = [names[label] for label in self.metadata["labels"]] if names else None
+        try:
+            self.domains = _domains_of_metadata(self.metadata, count)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
 
     def _get(self, key: bytes) -> bytes | None:
         with self.env.begin() as transaction:
@@ -98,14 +104,79 @@ class LmdbStorage(Storage):
     def read(self, key: str) -> bytes:
         value = self._get(key.encode())
         if value is None:
-            raise KeyError(key)
+            raise LookupError("the LMDB has no such key")
         return value
 
 
+def _files_below(root: Path) -> Iterator[str]:
+    """Paths relative to `root`, with '/'. A folder that is reached by two links, or holds itself, is taken once."""
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names[:] = sorted(name for name in names if not is_hidden(name))
+        below = Path(folder).relative_to(root)
+        yield from ((below / name).as_posix() for name in files)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{_printable(str(error.filename))}: this folder can't be listed ({error.strerror}).") from error
+
+
 def _domains(keys: list[str]) -> list[str] | None:
-    if not keys or any("/" not in key for key in keys):
+    if not keys:
         return None
-    return [key.split("/", 1)[0] for key in keys]
+    wrapper = posixpath.commonpath([posixpath.dirname(key) for key in keys])
+    paths = [posixpath.relpath(key, wrapper or ".") for key in keys]
+    if any("/" not in path for path in paths):
+        return None
+    return [path.split("/", 1)[0] for path in paths]
+
+
+def _domains_of_metadata(metadata: Any, count: int) -> list[str] | None:
+    """The domain of each image by an LMDB's own description. Raises nearly anything if that is damaged."""
+    names = metadata.get("domains") or []
+    if not names:
+        return None
+    labels = metadata["labels"]
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} labels for {count} images")
+    wrong = [label for label in labels if label not in range(len(names))]
+    if wrong:
+        raise ValueError(f"a label {wrong[0]!r} where there are {len(names)} domains")
+    return [str(names[label]) for label in labels]
+
+
+_environments: WeakValueDictionary[Path, Any] = WeakValueDictionary()
+_environments_lock = threading.Lock()
+
+
+def _environment(path: Path) -> Any:
+    """The LMDB at `path`, opened once per process: LMDB refuses to open one that is open already."""
+    key = path.resolve()
+    with _environments_lock:
+        opened = _environments.get(key)
+        if opened is None:
+            try:
+                opened = lmdb.open(
+                    str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
+                )
+                whole = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+            except lmdb.Error as error:
+                raise DataError(f"{path}: not an LMDB ({error}).") from error
+            present = (path / "data.mdb" if path.is_dir() else path).stat().st_size
+            if present < whole:  # LMDB would read beyond the end, which kills the process with SIGBUS
+                raise DataError(f"{path}: an LMDB cut short, {present:,} bytes of {whole:,}. Copy it again.")
+            _environments[key] = opened
+        return opened
+
+
+def _printable(text: str) -> str:
+    """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class StoredImages(Dataset):
@@ -116,14 +187,13 @@ class StoredImages(Dataset):
         names = sorted(set(storage.domains or ()))
         self._label = {domain: label for label, domain in enumerate(names)}
         first = self._first_readable()
-        stored_flip = storage.metadata.get("flip", False)
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
             size=min(first.size),
-            channels=channels_of(first),
+            channels=max(channels_of(first), self._channels_of_sample()),
             domains=tuple(names),
-            flip=stored_flip if flip is None else flip,
+            flip=storage.metadata.get("flip") is True if flip is None else flip,
         )
 
     def _first_readable(self) -> Any:
@@ -137,36 +207,54 @@ class StoredImages(Dataset):
                 failure = failure or error
         raise DataError(f"{self.path}: none of the first images can be read. {failure}")
 
-    def _decode(self, index: int) -> Any:
-        key = self.storage.keys[index]
+    def _channels_of_sample(self) -> int:
+        """1 if all of a sample are grey: photos often have a grey one among them, and it may be the first."""
+        found = 1
+        for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // SAMPLE)):
+            try:
+                found = max(found, channels_of(peek(self._read(index), self.describe(index))))
+            except DataError:
+                continue  # the loader reports it
+        return found
+
+    def _read(self, index: int) -> bytes:
         try:
-            data = self.storage.read(key)
-        except (OSError, KeyError, zipfile.BadZipFile, lmdb.Error, RuntimeError, EOFError, ValueError) as error:
-            raise DataError(f"{self.describe(index)}: can't be read ({error}).") from error
-        except Exception as error:  # zlib.error has no common base with the rest
-            raise DataError(f"{self.describe(index)}: damaged ({error}).") from error
-        return decode(data, self.describe(index))
+            return self.storage.read(self.storage.keys[index])
+        except Exception as error:  # OSError, BadZipFile, zlib.error, lmdb.Error, ... have nothing in common
+            reason = _printable(str(error)) or type(error).__name__
+            raise DataError(f"{self.describe(index)}: can't be read ({reason}).") from error
+
+    def _decode(self, index: int) -> Any:
+        return decode(self._read(index), self.describe(index))
 
     def load(self, index: int) -> tuple[Any, int]:
         image = self._decode(index)
-        domain = self.storage.domains[index] if self.storage.domains else None
-        return to_array(image, self.info.channels), self._label[domain] if domain is not None else 0
+        try:
+            pixels = to_array(image, self.info.channels)
+        except Exception as error:
+            raise DataError(f"{self.describe(index)}: its colours can't be read ({error}).") from error
+        return pixels, self._label[self.storage.domains[index]] if self.storage.domains else 0
 
     def describe(self, index: int) -> str:
-        return f"{self.path}/{self.storage.keys[index]}"
+        return _printable(f"{self.path}/{self.storage.keys[index]}")
 
 
 def open_path(path: Path, name: str | None = None, size: int | None = None) -> StoredImages:
     """A data set from a folder, a zip archive or an LMDB. DataError says what is wrong with it."""
+    try:
+        storage = _storage(path, size)
+        return StoredImages(name or _printable(path.resolve().stem), path, storage)
+    except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
+        raise DataError(f"{_printable(str(path))!r}: can't be opened ({error}).") from error
+
+
+def _storage(path: Path, size: int | None) -> Storage:
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder.")
-    storage: Storage
+        raise DataError(f"{_printable(str(path))}: there is no such file or folder.")
     if path.is_dir():
-        storage = LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path)
-    elif path.suffix.lower() == ".zip":
-        storage = ZipStorage(path)
-    elif path.suffix.lower() in (".lmdb", ".mdb"):
-        storage = LmdbStorage(path, size)
-    else:
-        raise DataError(f"{path}: not a folder, a .zip archive or an .lmdb.")
-    return StoredImages(name or path.resolve().stem, path, storage)
+        return LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path)
+    if path.suffix.lower() == ".zip":
+        return ZipStorage(path)
+    if path.suffix.lower() in (".lmdb", ".mdb"):
+        return LmdbStorage(path, size)
+    raise DataError(f"{_printable(str(path))}: not a folder, a .zip archive or an .lmdb.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import lmdb
 import numpy as np
@@ -31,12 +31,12 @@ def png(image: np.ndarray) -> bytes:
 def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[str, Any]) -> None:
     """Write image files of one size in the reference layout, with `metadata` (JSON types) under ganzoo's own key.
 
-    `metadata` may hold 'domains' (names) with 'labels' (one index per image), and 'flip'.
+    `metadata` may hold 'domains' (names) with 'labels' (one index per image), and 'flip'. What is at `path` already
+    stays. DataError if it can't be written; an exception of `images` leaves nothing behind.
     """
-    building = path.with_name(f"{path.name}.building-{os.getpid()}")
-    building.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(building, ignore_errors=True)
+    building = path.with_name(f"{path.name}.building-{uuid4().hex[:8]}")
     try:
+        building.parent.mkdir(parents=True, exist_ok=True)
         with lmdb.open(str(building), map_size=MAP_SIZE, sync=False) as env:
             count = _fill(env, images, size)
             with env.begin(write=True) as transaction:

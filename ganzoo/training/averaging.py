@@ -15,16 +15,21 @@ class Averages:
     averaged. Twins stay in inference mode.
     """
 
-    def __init__(self, networks: Mapping[str, Network], twins: Mapping[str, Network], decays: Mapping[str, float]) -> None:
+    def __init__(
+        self, networks: Mapping[str, Network], twins: Mapping[str, Network], decays: Mapping[str, float]
+    ) -> None:
         self.networks, self.twins, self.decays = networks, twins, decays
         for name, twin in twins.items():
             twin.eval()
+            for var in twin.state().values():
+                var.stop_grad()
             self._copy(name)
 
     def _copy(self, name: str) -> None:
         source = self.networks[name].state()
         for key, var in self.twins[name].state().items():
-            var.update(source[key])
+            # Detached, because a twin that held a trained Var itself would keep alive every later graph that began there.
+            var.update(source[key].detach())
 
     def update(self) -> None:
         """Fold the present weights into the averages. The caller must run pending operations soon after, or every
@@ -33,7 +38,7 @@ class Averages:
             source = self.networks[name].state()
             trained = self.networks[name].trainable().keys()
             for key, average in self.twins[name].state().items():
-                new = source[key]
+                new = source[key].detach()
                 average.update(average + (1 - decay) * (new - average) if key in trained else new)
 
     def sampled(self, name: str) -> Any:

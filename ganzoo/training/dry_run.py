@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
+from ganzoo.loss import Batch
+from ganzoo.training.progress import Progress
 from ganzoo.training.session import Plan
 
 FLOAT = 4  # bytes
+NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and what normalisation and convolutions keep aside; measured on lsgan
 
 
 def describe(plan: Plan) -> Iterator[str]:
@@ -38,28 +41,32 @@ def _networks(plan: Plan) -> Iterator[str]:
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
-    yield f"         up to {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
+    yield f"         and about {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
 
 
 def _at_once(plan: Plan) -> int:
     return min(plan.train.batch, plan.train.micro_batch or plan.train.batch)
 
 
-def _activations(plan: Plan, setup: Any) -> int:
-    """Numbers held by the largest phase's graph, written but never run, as if nothing were fused or freed."""
-    from ganzoo.loss import Batch
-    from ganzoo.training.progress import Progress
-
+def _activations(plan: Plan, setup: Any) -> float:
+    """Numbers held while the largest phase runs, from what its layers put out. The graph is written, never run."""
     jt = backend.jittor()
     count = _at_once(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     batch = Batch(images, np.zeros(count, np.int64), np.random.default_rng(0))
-    largest = 0
+    outputs = [0]
+    for network in setup.networks.values():
+        network.train()
+        for module in network.modules():
+            if not module.children():
+                module.register_forward_hook(lambda module, inputs, output: outputs.append(output.numel()))
+    sizes = []
     for phase in setup.loss.phases:
-        terms = setup.loss(phase, batch, Progress())
-        largest = max(largest, backend.graph_size(list(terms.values())))
-    return largest
+        setup.loss(phase, batch, Progress())
+        sizes.append(sum(outputs))
+        outputs.clear()
+    return NUMBERS_PER_OUTPUT * max(sizes)
 
 
-def _megabytes(count: int) -> str:
+def _megabytes(count: float) -> str:
     return f"{count / 2**20:,.0f} MB"

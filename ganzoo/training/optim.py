@@ -35,8 +35,8 @@ class Optimizer:
         self.steps += 1
         correction1 = 1 - adam.beta1**self.steps
         correction2 = math.sqrt(1 - adam.beta2**self.steps)
-        rate = jt.array(np.float32([adam.learning_rate * correction2 / correction1])).stop_grad()
-        eps = jt.array(np.float32([adam.eps * correction2])).stop_grad()
+        rate = jt.array(np.array([adam.learning_rate * correction2 / correction1], np.float32)).stop_grad()
+        eps = jt.array(np.array([adam.eps * correction2], np.float32)).stop_grad()
         for (name, weight), gradient in zip(self.weights.items(), gradients):
             if adam.weight_decay:
                 gradient = gradient + adam.weight_decay * weight

@@ -15,9 +15,7 @@ class TrainOptions(Options):
     data: str = option("mnist", "data set: a name (see `ganzoo data list`), a folder, a .zip or an .lmdb")
     kimg: float = option(1000.0, "length of training in thousands of real images", above=0)
     batch: int = option(64, "images per update", min=1)
-    micro_batch: Optional[int] = option(
-        None, "images per forward pass; gradients are accumulated up to --batch", min=1
-    )
+    micro_batch: Optional[int] = option(None, "images per forward pass; gradients are accumulated up to --batch", min=1)
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1)
     device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"))
     flip: Optional[bool] = option(None, "mirror half of the images [default: what the data set allows]")

@@ -119,7 +119,7 @@ def watch_signals() -> Iterator[Callable[[], bool]]:
     """Within the body the first Ctrl-C or SIGTERM only makes the yielded function true, so that training ends
     after the step with a checkpoint; the second one ends the process the usual way."""
     received: list[int] = []
-    watched = [signal.SIGINT, signal.SIGTERM]
+    watched: list[int] = [signal.SIGINT, signal.SIGTERM]
     former: dict[int, Any] = {}
 
     def note(number: int, frame: Any) -> None:

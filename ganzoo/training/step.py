@@ -53,7 +53,6 @@ class Step:
         backend.run_pending()
 
     def _run(self, phase: Phase, batches: list[Batch]) -> None:
-        jt = backend.jittor()
         optimizers = [self.state.optimizers[name] for name in phase.networks]
         weights = [weight for optimizer in optimizers for weight in optimizer.weights.values()]
         total = sum(len(batch) for batch in batches)
@@ -62,48 +61,51 @@ class Step:
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
-            part = jt.grad(sum(terms.values()) * share, weights)
+            part = self._gradients(phase, sum(terms.values()) * share, weights)
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
             for name, term in terms.items():
                 means[name] = means.get(name, 0.0) + term.detach() * share
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
-        self.untouched.check(phase, gradients)
         for optimizer in optimizers:
             count = len(optimizer.weights)
             optimizer.step(gradients[:count])
             gradients = gradients[count:]
         self.on_terms(phase, means)
 
+    def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:
+        if not self.untouched.wants(phase):
+            return backend.gradients(loss, weights)
+        gradients, missing = backend.gradients_and_missing(loss, weights)
+        self.untouched.note(phase, missing)
+        return gradients
+
 
 class Untouched:
-    """Finds weights that no phase ever gives a gradient. Jittor only sets such a gradient to zero and goes on.
+    """Finds weights that no phase gives a gradient to. Jittor would leave them as they are, and go on.
 
-    A gradient that is zero everywhere in the first `PATIENCE` runs of every phase that updates its network is
-    missing. The check costs a copy of the suspects to the host, until none is left.
+    Looks at the first run of each phase, and judges when every phase has run once.
     """
 
-    PATIENCE = 3
-
     def __init__(self, state: TrainState) -> None:
-        self.suspects = {name: set(optimizer.weights) for name, optimizer in state.optimizers.items()}
-        self.order = {name: list(optimizer.weights) for name, optimizer in state.optimizers.items()}
-        self.runs = {phase.name: 0 for phase in state.setup.loss.phases}
+        self.waiting = {phase.name for phase in state.setup.loss.phases}
+        self.weights = {name: list(optimizer.weights) for name, optimizer in state.optimizers.items()}
+        self.suspects = {(name, key) for name, keys in self.weights.items() for key in keys}
 
-    def check(self, phase: Phase, gradients: list[Any]) -> None:
-        """RunError if a weight of the phase's networks turns out to get no gradient."""
-        self.runs[phase.name] += 1
-        if not any(self.suspects[name] for name in phase.networks):
-            return
-        keys = [(network, key) for network in phase.networks for key in self.order[network]]
-        for (network, key), gradient in zip(keys, gradients):
-            if key in self.suspects[network] and np.any(gradient.numpy()):
-                self.suspects[network].discard(key)
-        if min(self.runs.values()) >= self.PATIENCE:
-            missing = [f"{network}.{key}" for network in phase.networks for key in sorted(self.suspects[network])]
-            if missing:
-                raise RunError(
-                    f"no phase gives a gradient to {', '.join(missing[:4])}"
-                    f"{f' and {len(missing) - 4} more' if len(missing) > 4 else ''}: "
-                    "these weights would never train. Use them in the loss, or stop_grad() them."
-                )
+    def wants(self, phase: Phase) -> bool:
+        """Whether this phase has not been looked at yet."""
+        return phase.name in self.waiting
+
+    def note(self, phase: Phase, missing: list[int]) -> None:
+        """Take the positions of the weights that the phase's loss does not depend on. RunError if some weight is
+        now known to get a gradient from no phase at all."""
+        weights = [(network, key) for network in phase.networks for key in self.weights[network]]
+        self.suspects -= {weight for position, weight in enumerate(weights) if position not in set(missing)}
+        self.waiting.discard(phase.name)
+        if self.suspects and not self.waiting:
+            named = sorted(f"{network}.{key}" for network, key in self.suspects)
+            more = f" and {len(named) - 4} more" if len(named) > 4 else ""
+            raise RunError(
+                f"no phase gives a gradient to {', '.join(named[:4])}{more}: these weights would never train. "
+                "Use them in the loss, or stop_grad() them."
+            )

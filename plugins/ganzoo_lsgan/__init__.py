@@ -12,7 +12,9 @@ from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, hookimpl,
 class LSGANOptions(Options):
     """Options of `ganzoo train lsgan`."""
 
-    variant: str = option("zoo", "'zoo' as in gan-jittor, 'tutorial' as in Jittor's tutorial", choices=("zoo", "tutorial"))
+    variant: str = option(
+        "zoo", "'zoo' as in gan-jittor, 'tutorial' as in Jittor's tutorial", choices=("zoo", "tutorial")
+    )
     size: int = option(0, "side of the images in px; 0 is 32 for zoo and 112 for tutorial", min=0, max=512)
     latent: int = option(0, "length of the latent vector; 0 is 100 for zoo and 1024 for tutorial", min=0)
     learning_rate: float = option(2e-4, "learning rate of both networks", above=0)

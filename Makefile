@@ -1,0 +1,40 @@
+# make demo   set up, train LSGAN on MNIST, and show what it made (about ten minutes the first time)
+# make test   set up and run the tests
+# make check  format, lint and types
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+# Jittor 1.3.11 can't be imported on Python 3.13.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/installed
+	$(BIN)/ganzoo train lsgan --data mnist --kimg 40
+	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
+	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/installed
+
+$(VENV):
+	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.9 to 3.12 (Jittor breaks on 3.13); none of them was found."; exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,183 @@
+"""What the data set `symbols` shows: which characters of which fonts, how large, and in which colours.
+
+Everything here is a function of its arguments, so that any process draws any glyph the same.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from fontTools.ttLib import TTFont, TTLibError
+from PIL import Image, ImageDraw, ImageFont
+
+from ganzoo import DataError
+
+# Four faces that differ to the eye, the richest first; matplotlib's other fonts mostly repeat their shapes.
+# (LastResort shows a picture of the Unicode block in place of the character, the cm* fonts have TeX's encoding.)
+FONTS = ("DejaVuSans.ttf", "STIXGeneral.ttf", "DejaVuSerif-Bold.ttf", "STIXGeneralItalic.ttf")
+KINDS = "LNPS"  # first letters of Unicode's categories: letters, numbers, punctuation, symbols
+
+SIDE = 128  # px of an image
+LARGEST = 100  # px of a glyph's longer side; the rest is margin
+SMALLEST = 40  # px; what is smaller even at FONT_SIZE (a dot, a prime) leaves the image all but blank
+FONT_SIZE = 160  # px of the em; wider glyphs are drawn in a smaller size
+BORDER = 2  # px around the box that a font promises to stay in
+
+CELL = 8  # px; glyphs are compared by their mean coverage in cells of this side
+LEVELS = 16  # in so many steps, which keeps the comparison exact in float32
+NEAR = 100  # squared distance of two glyphs that an eye can't tell apart (found by looking at pairs)
+
+CONTRAST = 4.5  # least ratio between ink and paper, as WCAG 2 defines it and demands for text
+
+
+PNG_LEVEL = 3  # of zlib: twice as fast as its default of 6 for a few bytes more
+
+Colour = tuple[int, int, int]  # sRGB, 0 to 255 each
+
+
+class Glyph(NamedTuple):
+    """A character in a font: an index into FONTS and a code point."""
+
+    font: int
+    code: int
+
+
+def candidates() -> Iterator[Glyph]:
+    """Every visible character that the fonts have, by font and code point; DataError if a font is missing.
+
+    Private, unassigned, control and combining characters and spaces are left out.
+    """
+    for index, name in enumerate(FONTS):
+        try:
+            with TTFont(_folder() / name, lazy=True) as font:
+                names = font.getBestCmap()
+        except (OSError, TTLibError) as error:
+            raise DataError(f"symbols: can't read matplotlib's font {name} ({error}). Reinstall matplotlib.") from error
+        for code in sorted(names):
+            if unicodedata.category(chr(code))[0] in KINDS and names[code] != ".notdef":
+                yield Glyph(index, code)
+
+
+def _folder() -> Path:
+    return Path(matplotlib.get_data_path(), "fonts", "ttf")
+
+
+@cache
+def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
+    # The basic layout: the other one depends on whether this Pillow has Raqm.
+    return ImageFont.truetype(str(_folder() / FONTS[index]), size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def mask(glyph: Glyph) -> Image.Image | None:
+    """The glyph as coverage, 0 to 255, in a grey image of SIDE px: centred, its longer side at most LARGEST px
+    (a hinted outline can be 2 px more). None if it is blank or smaller than SMALLEST px."""
+    box = _draw(glyph, FONT_SIZE).getbbox()
+    extent = max(box[2] - box[0], box[3] - box[1]) if box else 0
+    if extent < SMALLEST:
+        return None
+    drawn = _draw(glyph, min(FONT_SIZE, FONT_SIZE * LARGEST // extent))
+    ink = drawn.crop(drawn.getbbox())
+    centred = Image.new("L", (SIDE, SIDE))
+    centred.paste(ink, ((SIDE - ink.width) // 2, (SIDE - ink.height) // 2))
+    return centred
+
+
+def _draw(glyph: Glyph, size: int) -> Image.Image:
+    """The character somewhere on a canvas that is large enough for all of it."""
+    font, text = _font(glyph.font, size), chr(glyph.code)
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
+    canvas = Image.new("L", (right - left + 2 * BORDER, bottom - top + 2 * BORDER))
+    ImageDraw.Draw(canvas).text((BORDER - left, BORDER - top), text, fill=255, font=font)
+    return canvas
+
+
+def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
+    """Those glyphs that can be drawn, and the coarse picture by which each is compared: uint8 (N, cells)."""
+    drawable, coarse = [], []
+    for glyph in glyphs:
+        drawn = mask(glyph)
+        if drawn is not None:
+            drawable.append(glyph)
+            coarse.append(np.asarray(drawn.reduce(CELL)).ravel() // (256 // LEVELS))
+    return drawable, np.array(coarse, np.uint8).reshape(len(drawable), (SIDE // CELL) ** 2)
+
+
+def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
+    """From the results of `signatures`, the glyphs that look like none before them.
+
+    That drops equal bitmaps (Latin A and Greek Alpha) and those that differ by a pixel (a hyphen and a minus).
+    """
+    glyphs: list[Glyph] = []
+    arrays = []
+    for found, coarse in surveyed:
+        glyphs += found
+        arrays.append(coarse)
+    points = np.concatenate(arrays).astype(np.float32)
+    squares = (points * points).sum(1)
+    kept = []
+    for start in range(0, len(points), 512):  # in blocks: the whole table of distances would take a gigabyte
+        stop = min(start + 512, len(points))
+        distances = squares[start:stop, None] + squares[:stop] - 2 * points[start:stop] @ points[:stop].T
+        later = np.arange(stop) >= np.arange(start, stop)[:, None]
+        distances[later] = np.inf
+        kept += [glyphs[start + at] for at in np.flatnonzero(distances.min(1) > NEAR)]
+    return kept
+
+
+def colours(glyph: Glyph, seed: int) -> tuple[Colour, Colour]:
+    """Paper (white to a light tint) and ink (any hue) of a glyph, with a contrast of at least CONTRAST."""
+    random = Random(f"{seed} {glyph.font} {glyph.code}")
+    paper = _rgb(random.random(), random.uniform(0.92, 1.0), random.uniform(0.3, 1.0))
+    hue, lightness, saturation = random.random(), random.uniform(0.3, 0.5), random.uniform(0.65, 1.0)
+    ink = _rgb(hue, lightness, saturation)
+    while contrast(paper, ink) < CONTRAST:
+        lightness *= 0.95
+        ink = _rgb(hue, lightness, saturation)
+    return paper, ink
+
+
+def _rgb(hue: float, lightness: float, saturation: float) -> Colour:
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def contrast(light: Colour, dark: Colour) -> float:
+    """The contrast ratio of two sRGB colours by WCAG 2: 1 (none) to 21 (black on white)."""
+    return (_luminance(light) + 0.05) / (_luminance(dark) + 0.05)
+
+
+def _luminance(colour: Colour) -> float:
+    shares = (value / 255 for value in colour)
+    red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def paint(glyphs: Sequence[Glyph], seed: int) -> list[bytes]:
+    """Each glyph in its colours as a PNG file.
+
+    The coverage itself is stored, with a palette from paper to ink: exact, and a third of the size of RGB.
+    """
+    files = []
+    for glyph in glyphs:
+        drawn = mask(glyph)
+        assert drawn is not None, glyph
+        paper, ink = colours(glyph, seed)
+        drawn.putpalette(np.linspace(paper, ink, 256).round().astype(np.uint8).tobytes())
+        buffer = io.BytesIO()
+        drawn.save(buffer, "png", compress_level=PNG_LEVEL)
+        files.append(buffer.getvalue())
+    return files
+
+
+def portions(glyphs: Sequence[Glyph], size: int = 200) -> list[Sequence[Glyph]]:
+    """The glyphs in lists of `size`, a process's work at a time."""
+    return [glyphs[start : start + size] for start in range(0, len(glyphs), size)]

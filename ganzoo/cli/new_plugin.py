@@ -1,0 +1,107 @@
+"""`ganzoo new-plugin`: a model in a distribution of its own, to begin with."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shlex
+import shutil
+from importlib import metadata, resources, util
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import click
+
+from ganzoo.cli import registry
+from ganzoo.errors import OptionError
+
+# Template -> where it goes, with {package} for the package's name.
+FILES = {
+    "pyproject.toml.tmpl": "pyproject.toml",
+    "README.md.tmpl": "README.md",
+    "gitignore.tmpl": ".gitignore",
+    "init.py.tmpl": "{package}/__init__.py",
+    "networks.py.tmpl": "{package}/networks.py",
+    "loss.py.tmpl": "{package}/loss.py",
+    "test_contract.py.tmpl": "tests/test_contract.py",
+}
+# As a distribution's name (PyPI's rule) and, with '_' for '-', as a Python identifier.
+_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option("--out", type=click.Path(file_okay=False), default=".", help="Folder to write NAME into.  [default: .]")
+@click.pass_context
+def new_plugin(ctx: click.Context, name: str, out: str) -> None:
+    """Write a plugin to begin with: a folder NAME with a small GAN that trains at once, and its test.
+
+    NAME is what will stand after `ganzoo train`; with '_' for '-' it is the Python package as well.
+    """
+    package = check_name(name, registry(ctx))
+    folder = Path(out) / name
+    if folder.exists():
+        raise OptionError(f"{folder}: there is such a folder or file already; choose another name or --out.")
+    try:
+        write(folder, name, package)
+    except OSError as error:
+        raise OptionError(f"{folder}: can't be written ({error.strerror or error}).") from error
+    shown = shlex.quote(str(folder))
+    click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next:")
+    click.echo(f"    pip install -e {shown}")
+    click.echo(f"    ganzoo train {name}")
+    click.echo(f"    pytest {shown}")
+
+
+def check_name(name: str, known: Any) -> str:
+    """The package's name for a plugin called `name`. OptionError if the name can't be used or is taken.
+
+    `known` is the plugin registry.
+    """
+    package = name.replace("-", "_")
+    if not _NAME.fullmatch(name):
+        raise OptionError(f"{name!r} can't be a plugin's name: use letters, digits, '-' and '_', a letter first.")
+    if keyword.iskeyword(package):
+        raise OptionError(f"{name!r} can't be a plugin's name: it is a word of the Python language.")
+    for model in known.models:
+        if model.lower().replace("-", "_") == package.lower():
+            raise OptionError(f"{name!r}: there is a model {model!r} already; choose another name.")
+    if package == "tests" or _importable(package):
+        raise OptionError(f"{name!r}: there is a Python module {package!r} already; choose another name.")
+    if _installed(name):
+        raise OptionError(f"{name!r}: pip knows a package of that name already; choose another name.")
+    return package
+
+
+def _importable(package: str) -> bool:
+    try:
+        spec = util.find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None  # without an origin it is just a folder of that name
+
+
+def _installed(name: str) -> bool:
+    """Whether pip would take an installed distribution away to make room for this one."""
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def write(folder: Path, name: str, package: str) -> None:
+    """Write the plugin. On OSError nothing is left behind."""
+    prefix = "".join(part[:1].upper() + part[1:] for part in package.split("_"))
+    words = {"name": name, "package": package, "prefix": prefix}
+    templates = resources.files("ganzoo.template")
+    folder.mkdir(parents=True)
+    try:
+        for source, target in FILES.items():
+            path = folder / target.format(package=package)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(Template((templates / source).read_text("utf-8")).substitute(words), "utf-8")
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -1,0 +1,325 @@
+"""The contract test: what ganzoo expects of a model, checked on the model itself with tiny made-up data.
+
+    from ganzoo.testing import check_model
+    from my_package import MyGAN
+
+    def test_contract():
+        check_model(MyGAN(), {"size": 16})
+
+It needs no test framework: a breach raises AssertionError with a sentence that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.declaration import checked_name
+from ganzoo.errors import GanzooError, PluginError, RunError
+from ganzoo.loss import Batch, Loss, Phase
+from ganzoo.model import Adam, Model, Setup
+from ganzoo.options import Options, resolve
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.training.state import TrainState
+
+BATCH = 4
+IMAGES = 8
+STEPS = 2
+TOLERANCE = 1e-4  # of pixels in [-1, 1], between two ways that compute the same image
+
+# Run in a child: import a module, and stop with the guilty line at the first attempt to import Jittor.
+_IMPORT = """
+import importlib, os, sys, traceback
+import ganzoo.backend
+hidden = (os.path.dirname(ganzoo.__file__) + os.sep, os.path.dirname(importlib.__file__) + os.sep, "<")
+def found(*ignored):
+    frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(hidden)]
+    print("JITTOR:" + (f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "somewhere"), flush=True)
+    os._exit(3)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "jittor":
+            found()
+sys.meta_path.insert(0, Finder())
+ganzoo.backend.start = found
+importlib.import_module(sys.argv[1])
+"""
+
+
+def check_model(
+    model: Model,
+    options: Mapping[str, Any] | None = None,
+    *,
+    size: int = 16,
+    channels: tuple[int, ...] = (1, 3),
+    domains: tuple[str, ...] = ("a", "b"),
+) -> None:
+    """Check everything that ganzoo expects of `model`. AssertionError if it does something else.
+
+    `options` are the model's own, by name: choose the smallest networks and images, so that the test takes seconds.
+    The made-up images are `size` px (unless the model asks for another size), have each of the numbers of `channels`
+    in turn, and labels from `domains`.
+    """
+    check_declaration(model)
+    chosen = check_options(model, options or {})
+    check_light(model)
+    for count in channels:
+        data = DataInfo("made-up", IMAGES, size, count, domains)
+        data = dataclasses.replace(data, size=model.image_size(chosen, data))
+        check_setup(model.build(chosen, data))
+        state = check_training(model, chosen, data, MadeUp(data))
+        check_generator(state, data)
+        check_checkpoint(model, chosen, data, state)
+
+
+def check_declaration(model: Model) -> None:
+    """Name, summary, options class and defaults are such that the command line can show and parse them."""
+    try:
+        checked_name("models", model)
+    except PluginError as error:
+        raise AssertionError(f"{error}.") from error
+
+
+def check_options(model: Model, values: Mapping[str, Any]) -> Options:
+    """The options as resolved, after a round trip through JSON: it is from there that a run is resumed."""
+    try:
+        chosen = resolve(model.options, values)
+        both: list[Options] = [chosen, resolve(model.options, {}), resolve(TrainOptions, {}, model.defaults)]
+        for each in both:
+            again = resolve(type(each), json.loads(json.dumps(each.to_dict())))
+            _require(again == each, f"{type(each).__name__} is not the same after a round trip through JSON: {each}")
+    except (GanzooError, TypeError, ValueError) as error:
+        raise AssertionError(f"the options of {model.name!r} can't be used: {error}") from error
+    return chosen
+
+
+def check_light(model: Model) -> None:
+    """The module that defines the model is imported for every `--help`, so it does not import Jittor."""
+    module = type(model).__module__
+    if module == "__main__":
+        return
+    child = subprocess.run(
+        [sys.executable, "-c", _IMPORT, module],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    where = child.stdout.partition("JITTOR:")[2].strip()
+    _require(not where, f"{module} imports Jittor when it is imported ({where}); do it inside `build`.")
+    last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
+    _require(child.returncode == 0, f"{module} can't be imported by itself: {last}")
+
+
+class MadeUp(Dataset):
+    """Noise as images, with labels in turn."""
+
+    def __init__(self, info: DataInfo) -> None:
+        import numpy as np
+
+        self.info = info
+        shape = (info.count, info.size, info.size, info.channels)
+        self._images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        return self._images[index], index % max(len(self.info.domains), 1)
+
+
+def check_setup(setup: Setup) -> None:
+    """What `build` returns: networks, optimizers, phases and averages fit together."""
+    from ganzoo.nets import Generator, Network
+
+    networks = setup.networks
+    for name, network in networks.items():
+        _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
+    generator = networks.get(setup.generator)
+    _require(isinstance(generator, Generator), f"network {setup.generator!r}, to be sampled, is no ganzoo.Generator.")
+    latent = getattr(generator, "latent", None)
+    _require(isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer.")
+    for name, adam in setup.optimizers.items():
+        _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
+        _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
+    for name, decay in setup.averages.items():
+        _require(name in networks, f"there is an average of {name!r}, but no such network.")
+        _require(0 <= decay <= 1, f"the average of {name!r} has the decay {decay}, which is not in [0, 1].")
+    _check_phases(setup)
+
+
+def _check_phases(setup: Setup) -> None:
+    phases = setup.loss.phases
+    names = [phase.name for phase in phases]
+    _require(bool(phases), "the loss has no phases.")
+    _require(len(set(names)) == len(names), f"two phases have the same name: {', '.join(names)}.")
+    for phase in phases:
+        _require(isinstance(phase.every, int) and phase.every >= 1, f"phase {phase.name!r} runs every {phase.every!r}.")
+        _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
+        for network in phase.networks:
+            _require(network in setup.optimizers, f"phase {phase.name!r} updates {network!r}, which has no optimizer.")
+    for name in setup.optimizers:
+        _require(any(name in phase.networks for phase in phases), f"no phase updates the network {name!r}.")
+
+
+class _CheckedLoss(Loss):
+    """The model's loss, with a look at what it returns."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.phases = loss, loss.phases
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        from ganzoo.backend import jittor
+
+        terms = self.loss(phase, batch, progress)
+        _require(isinstance(terms, dict) and bool(terms), f"phase {phase.name!r} gives {terms!r}, not a dict of terms.")
+        for name, term in terms.items():
+            what = f"term {name!r} of phase {phase.name!r}"
+            _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var.")
+            _require(math.prod(term.shape) == 1, f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
+        return terms
+
+
+class _Watch:
+    """Sees after each phase whether the losses are finite, and which networks have changed."""
+
+    def __init__(self, state: TrainState) -> None:
+        self.networks = state.setup.networks
+        self.before = self._weights()
+        self.waiting = {phase.name for phase in state.setup.loss.phases}
+
+    def _weights(self) -> dict[str, dict[str, np.ndarray]]:
+        from ganzoo.backend import run_pending
+
+        run_pending()
+        networks = self.networks.items()
+        return {name: {key: var.numpy() for key, var in network.trainable().items()} for name, network in networks}
+
+    def __call__(self, phase: Phase, terms: Mapping[str, Any]) -> None:
+        import numpy as np
+
+        after, which = self._weights(), f"phase {phase.name!r}"
+        for name, term in terms.items():
+            value = float(term.item())
+            _require(math.isfinite(value), f"term {name!r} of {which} is {value} on noise images.")
+        for network, weights in after.items():
+            changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
+            infinite = [key for key in changed if not np.isfinite(weights[key]).all()]
+            own = network in phase.networks
+            first = f"{network}.{(infinite or changed or [''])[0]}"
+            _require(not infinite, f"{which} makes {first} infinite or NaN.")
+            _require(bool(changed) or not own, f"{which} names {network!r}, but leaves all its weights as they are.")
+            _require(own or not changed, f"{which} changes {first}, and does not name {network!r}.")
+        self.before = after
+        self.waiting.discard(phase.name)
+
+
+def check_training(model: Model, options: Options, data: DataInfo, dataset: Dataset) -> TrainState:
+    """Steps of every phase: losses are finite, each phase changes the networks it names and no others, and no weight
+    is without a gradient. Returns the state they lead to."""
+    from ganzoo.data.loader import Loader
+    from ganzoo.training.state import TrainState
+    from ganzoo.training.step import Step
+
+    state = TrainState(model, options, data, 0)
+    state.setup = dataclasses.replace(state.setup, loss=_CheckedLoss(state.setup.loss))
+    watch = _Watch(state)
+    step = Step(state, 0, None, watch)
+    batches = Loader(dataset, BATCH, size=data.size, channels=data.channels, seed=0, workers=1).batches()
+    most = max(STEPS, *(phase.every for phase in state.setup.loss.phases))
+    while state.progress.step < STEPS or (watch.waiting and state.progress.step < most):
+        try:
+            step(next(batches))
+        except RunError as error:
+            raise AssertionError(str(error)) from error
+        state.progress = state.progress.after(BATCH)
+    _require(not watch.waiting, f"these phases never ran in {most} steps: {', '.join(sorted(watch.waiting))}.")
+    return state
+
+
+def _images(generator: Any, z: np.ndarray) -> np.ndarray:
+    from ganzoo.backend import jittor
+
+    jt = jittor()
+    with jt.no_grad():
+        images: np.ndarray = generator(jt.array(z)).numpy()
+    return images
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    import numpy as np
+
+    return not np.allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def check_generator(state: TrainState, data: DataInfo) -> None:
+    """What is sampled: float images (N, C, H, W) in [-1, 1], a function of each latent alone."""
+    import numpy as np
+
+    from ganzoo.sampling import latents
+
+    generator = state.averages.sampled(state.setup.generator)
+    z = latents(range(3), generator.latent)
+    three, one = _images(generator, z), _images(generator, z[:1])
+    for images, count in ((three, 3), (one, 1)):
+        wanted = (count, data.channels, data.size, data.size)
+        _require(images.shape == wanted, f"for {count} latents the generator gives {images.shape}, not {wanted}.")
+        _require(images.dtype == np.float32, f"the generator gives {images.dtype}, not float32.")
+        _require(bool(np.isfinite(images).all()), "the generator gives pixels that are infinite or NaN.")
+        low, high = float(images.min()), float(images.max())
+        limit = 1 + TOLERANCE
+        _require(
+            -limit <= low and high <= limit, f"the generator's pixels are in [{low:.3g}, {high:.3g}], not [-1, 1]."
+        )
+    _require(not _differ(three, _images(generator, z)), "in inference the same latents give other images each time.")
+    _require(not _differ(three[:1], one), "in inference an image depends on the others of its batch.")
+    _require(not np.array_equal(three[0], three[1]), "two latents give the same image.")
+
+
+def check_checkpoint(model: Model, options: Options, data: DataInfo, state: TrainState) -> None:
+    """A state restored from its checkpoint is the same, to the bit, and so are its images."""
+    import numpy as np
+    import pluggy
+
+    from ganzoo.plugins import Registry
+    from ganzoo.sampling import latents, load_generator
+    from ganzoo.training import checkpoint
+    from ganzoo.training.state import TrainState
+
+    description = {"model": model.name, "options": options.to_dict(), "data": dataclasses.asdict(data)}
+    tensors = state.tensors()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"contract{checkpoint.SUFFIX}"
+        checkpoint.write(path, tensors, {**description, **state.metadata()})
+        saved = checkpoint.read(path)
+    other = TrainState(model, options, data, 1)
+    other.load(saved.tensors, saved.metadata)
+    restored = other.tensors()
+    for name, value in tensors.items():
+        _require(np.array_equal(value, restored[name]), f"{name} is not the same after saving and loading.")
+    _require(other.progress == state.progress, "the progress is not the same after saving and loading.")
+    sampled = state.averages.sampled(state.setup.generator)
+    loaded = load_generator(saved, Registry(pluggy.PluginManager("ganzoo"), models={model.name: model}))
+    z = latents(range(3), sampled.latent)
+    _require(
+        not _differ(_images(sampled, z), _images(loaded, z)),
+        "the generator gives other images after saving and loading: some of its weights are not in the checkpoint "
+        "(a weight is an attribute that holds a Var or a Module, not a list of them).",
+    )
+
+
+def _require(condition: bool, message: str) -> None:
+    # Not a bare assert: `python -O` would drop it.
+    if not condition:
+        raise AssertionError(message)

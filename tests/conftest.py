@@ -1,0 +1,48 @@
+"""What several tests need: the command line in this process, an empty working folder, small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from ganzoo.cli import main
+
+# The smallest training there is: fully connected networks on 8 px images, a tick of two steps.
+TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; data that is prepared lands in it too, not in the user's data directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.fixture
+def ganzoo(workdir: Path) -> Callable[..., Result]:
+    """Runs a `ganzoo` command in this process; fails on a traceback, which no user should ever see."""
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(main, list(arguments), prog_name="ganzoo")
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result
+
+    return run
+
+
+@pytest.fixture
+def pictures(workdir: Path) -> Path:
+    """A folder `pictures` of 12 small RGB images."""
+    folder = workdir / "pictures"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(12):
+        pixels = generator.integers(0, 256, (12, 10, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+    return folder

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganzoo.errors import OptionError
+from ganzoo.options import Options, changes, describe, option, resolve
+
+
+@dataclass(frozen=True)
+class Sample(Options):
+    count: int = option(3, "how many", min=1, max=10)
+    rate: float = option(0.5, "how fast", above=0)
+    name: str = option("plain", "which", choices=("plain", "fancy"))
+    deep_layers: bool = option(False, "whether")
+    limit: Optional[int] = option(None, "at most", min=0)
+
+
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "count": st.integers(1, 10),
+        "rate": st.floats(1e-6, 1e6),
+        "name": st.sampled_from(["plain", "fancy"]),
+        "deep_layers": st.booleans(),
+        "limit": st.none() | st.integers(0, 1000),
+    },
+)
+
+
+@given(VALUES)
+def test_values_survive_json(values):
+    resolved = resolve(Sample, values)
+    assert resolve(Sample, json.loads(json.dumps(resolved.to_dict()))) == resolved
+    assert {name: getattr(resolved, name) for name in values} == values
+
+
+@given(VALUES, VALUES)
+def test_values_win_over_defaults_and_defaults_over_declarations(values, defaults):
+    resolved = resolve(Sample, values, defaults)
+    for name, declared in Sample().to_dict().items():
+        assert getattr(resolved, name) == values.get(name, defaults.get(name, declared))
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers())))
+def test_any_value_is_taken_in_range_or_refused_by_name(value):
+    for name in describe(Sample):
+        try:
+            taken = getattr(resolve(Sample, {name: value}), name)
+        except OptionError as error:
+            assert "--" + name.replace("_", "-") in str(error)
+            assert repr(value) in str(error)
+        else:
+            assert describe(Sample)[name].parse(taken) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("count", 0, "a whole number of at least 1 and of at most 10"),
+        ("count", 2.5, "a whole number"),
+        ("count", True, "a whole number"),
+        ("rate", "0", "a number above 0"),
+        ("rate", "nan", "a number above 0"),
+        ("name", "Plain", "one of plain, fancy"),
+        ("deep-layers", "maybe", "true or false"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_expected(name, value, expected):
+    with pytest.raises(OptionError) as told:
+        resolve(Sample, {name: value})
+    assert expected in str(told.value)
+    assert repr(value) in str(told.value)
+
+
+def test_text_from_the_command_line_is_converted():
+    assert resolve(Sample, {"count": "7", "rate": "1e-3", "deep-layers": "yes", "limit": "5"}) == Sample(
+        count=7, rate=1e-3, deep_layers=True, limit=5
+    )
+
+
+def test_an_unknown_name_gives_the_near_match():
+    with pytest.raises(OptionError, match=r"unknown option 'coutn'.*'count'"):
+        resolve(Sample, {"coutn": 1})
+
+
+def test_changes_name_old_and_new():
+    assert changes(Sample(), Sample(count=4, limit=2)) == {"count": (3, 4), "limit": (None, 2)}
+
+
+def test_a_field_of_another_type_is_refused_at_declaration():
+    @dataclass(frozen=True)
+    class Wrong(Options):
+        sizes: bytes = option(b"", "sizes")
+
+    with pytest.raises(TypeError, match=r"Wrong\.sizes"):
+        describe(Wrong)

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from ganzoo.plots import save_curves
+
+
+def test_each_term_has_a_panel_with_ink(tmp_path):
+    few = [{"kimg": k, "losses": {"g/adv": 1 / k}} for k in range(1, 6)]
+    many = [{"kimg": k, "losses": {f"d/term{i}": i / k for i in range(6)}} for k in range(1, 6)]
+    widths = []
+    for name, rows in (("few", few), ("many", many)):
+        save_curves(tmp_path / f"{name}.png", rows)
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            widths.append(picture.width)
+            assert np.asarray(picture.convert("L")).min() < 100
+    assert widths[1] > 2 * widths[0]
+
+
+def test_nothing_is_drawn_before_the_first_tick(tmp_path):
+    save_curves(tmp_path / "x.png", [])
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo import runs
+from ganzoo.errors import RunError
+
+OPTIONS = {"model": "gan", "train": {"kimg": 1, "data": "mnist"}, "options": {}}
+
+
+def make(experiments: Path, name: str = "gan-mnist") -> runs.Run:
+    run = runs.create(experiments, name)
+    run.save_options(OPTIONS)
+    return run
+
+
+def create_many(folder: str) -> list[str]:
+    return [runs.create(Path(folder), "x").path.name for _ in range(10)]
+
+
+def test_runs_are_numbered_on_from_the_highest(tmp_path):
+    assert make(tmp_path).path.name == "00000-gan-mnist"
+    (tmp_path / "00041-other").mkdir()
+    (tmp_path / "notes.txt").write_text("not a run")
+    assert make(tmp_path, "a b/c").path.name == "00042-a-b-c"
+
+
+def test_processes_that_start_at_once_get_different_numbers(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        names = [name for some in pool.map(create_many, [str(tmp_path)] * 4) for name in some]
+    assert sorted(names) == [f"{number:05d}-x" for number in range(40)]
+
+
+def test_a_run_is_found_by_number_name_path_and_as_latest(tmp_path, monkeypatch):
+    first, second = make(tmp_path), make(tmp_path)
+    assert runs.find("0", tmp_path) == runs.find("00000", tmp_path) == first
+    assert runs.find(second.path.name, tmp_path) == runs.find("latest", tmp_path) == second
+    assert runs.find(str(first.path), tmp_path / "elsewhere") == first
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [("latest", "no run in"), ("7", "no run '7'"), (".", "not a run"), ("00000-gan-mnits", "Did you mean")],
+)
+def test_a_run_that_is_not_there_is_told(tmp_path, monkeypatch, wanted, message):
+    monkeypatch.chdir(tmp_path)
+    if wanted != "latest":
+        make(tmp_path / "runs")
+    with pytest.raises(RunError, match=message):
+        runs.find(wanted, tmp_path / "runs")
+
+
+def test_a_run_can_be_held_once(tmp_path):
+    run = make(tmp_path)
+    program = f"from ganzoo import runs; import pathlib\nwith runs.Run(pathlib.Path({str(run.path)!r})).locked(): pass"
+    with run.locked():
+        assert run.in_use()
+        other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert f"in use by another process (number {os.getpid()})" in other.stderr
+    assert not run.in_use()
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_statistics_survive_a_cut_line_and_are_cut_back_on_resume(tmp_path):
+    run = make(tmp_path)
+    for images in (100, 200, 300):
+        run.append_stats({"images": images})
+    with open(run.stats_file, "a") as file:
+        file.write('{"images": 4')
+    assert [row["images"] for row in run.stats()] == [100, 200, 300]
+    run.cut_stats(200)
+    run.append_stats({"images": 250})
+    assert [row["images"] for row in run.stats()] == [100, 200, 250]
+
+
+def test_damaged_options_are_told(tmp_path):
+    run = make(tmp_path)
+    assert run.options() == OPTIONS
+    run.options_file.write_text('{"model": ')
+    with pytest.raises(RunError, match=r"options\.json"):
+        run.options()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").exists(), reason="needs a folder nobody can write to")
+def test_a_place_where_no_folder_can_be_made_is_told():
+    with pytest.raises(RunError, match="no run folder can be made"):
+        runs.create(Path("/proc/nowhere"), "x")

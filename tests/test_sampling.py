@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo import sampling
+
+
+def test_a_seed_is_the_same_latent_in_any_company():
+    together = sampling.latents(range(20), 7)
+    assert together.dtype == np.float32
+    assert np.array_equal(sampling.latents([13], 7)[0], together[13])
+    assert len(np.unique(together)) == together.size
+
+
+def test_latents_are_standard_normal():
+    drawn = sampling.latents(range(500), 100)
+    assert abs(drawn.mean()) < 0.02
+    assert abs(drawn.std() - 1) < 0.02
+
+
+def test_pixels_cover_the_whole_range_and_no_more():
+    floats = np.array([-3.0, -1.0, 0.0, 1.0, 3.0], np.float32).reshape(1, 1, 1, 5)
+    assert sampling.to_uint8(floats).reshape(-1).tolist() == [0, 0, 128, 255, 255]
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+@settings(max_examples=50)
+def test_slerp_keeps_to_the_arc(seed, t):
+    start, end = sampling.latents([seed, seed + 1], 16).astype(np.float64)
+    start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
+    point = sampling.slerp(start, end, t)
+    angle = np.arccos(start @ end)
+    assert np.isclose(np.linalg.norm(point), 1)
+    assert np.isclose(np.arccos(np.clip(start @ point, -1, 1)), t * angle, atol=1e-5)
+
+
+def test_slerp_between_equal_or_zero_latents_is_straight():
+    ones = np.ones(4)
+    assert np.allclose(sampling.slerp(ones, ones, 0.3), ones)
+    assert np.allclose(sampling.slerp(np.zeros(4), ones, 0.25), 0.25 * ones)
+
+
+def test_a_loop_passes_every_key_and_closes():
+    keys = sampling.latents(range(3), 8)
+    walk = sampling.loop(keys, 5)
+    assert walk.shape == (15, 8)
+    assert np.allclose(walk[::5], keys, atol=1e-6)
+    steps = np.linalg.norm(np.diff(np.concatenate([walk, walk[:1]]), axis=0), axis=1)
+    assert steps.max() < 0.5 * np.linalg.norm(keys[1] - keys[0])
