@@ -12,6 +12,7 @@ It needs no test framework: a breach raises AssertionError with a sentence that 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -112,6 +113,14 @@ def check_light(model: Model) -> None:
     module = type(model).__module__
     if module == "__main__":
         return
+    where, failure = _import_alone(module)
+    _require(not where, f"{module} imports Jittor when it is imported ({where}); do it inside `build`.")
+    _require(not failure, f"{module} can't be imported by itself: {failure}")
+
+
+@functools.cache
+def _import_alone(module: str) -> tuple[str, str]:
+    """Where a module imports Jittor, and why its import fails; empty if it doesn't."""
     child = subprocess.run(
         [sys.executable, "-c", _IMPORT, module],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -119,10 +128,8 @@ def check_light(model: Model) -> None:
         text=True,
         check=False,
     )
-    where = child.stdout.partition("JITTOR:")[2].strip()
-    _require(not where, f"{module} imports Jittor when it is imported ({where}); do it inside `build`.")
-    last = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-    _require(child.returncode == 0, f"{module} can't be imported by itself: {last}")
+    last = (child.stderr.strip().splitlines() or [f"status {child.returncode}"])[-1]
+    return child.stdout.partition("JITTOR:")[2].strip(), last if child.returncode else ""
 
 
 class MadeUp(Dataset):

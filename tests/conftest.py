@@ -16,6 +16,15 @@ from ganzoo.cli import main
 TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
+@pytest.fixture(scope="session")
+def jittor():
+    """Jittor, started on the CPU before any test replaces sys.stdout by something without a file number."""
+    from ganzoo import backend
+
+    backend.start("cpu")
+    return backend.jittor()
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder; data that is prepared lands in it too, not in the user's data directory."""

@@ -1,4 +1,4 @@
-"""The bundled data sets, one file each. See README.md beside this file."""
+"""The bundled data sets, one file each. See datasets/README.md."""
 
 from __future__ import annotations
 

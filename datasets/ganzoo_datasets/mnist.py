@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,9 @@ class MNIST(DataSource):
         for name, header in HEADERS.items():
             try:
                 contents[name] = np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=header)
-            except (OSError, EOFError, ValueError) as error:
+            except (OSError, EOFError, ValueError, zlib.error) as error:
                 raise DataError(f"mnist: {folder / name} is damaged ({error}). Reinstall jittor-offline.") from error
-        return Digits(contents[IMAGES].reshape(-1, SIDE, SIDE, 1), contents[LABELS])
+        images, labels = contents[IMAGES], contents[LABELS]
+        if not len(labels) or len(images) != len(labels) * SIDE * SIDE:
+            raise DataError(f"mnist: {len(labels)} labels don't fit the images in {folder}. Reinstall jittor-offline.")
+        return Digits(images.reshape(-1, SIDE, SIDE, 1), labels)

@@ -32,7 +32,7 @@ def build_core(device: str) -> None:
         with tempfile.TemporaryFile() as log:
             bar = tqdm(total=_CORE_FILES, desc="compiling Jittor, once for this machine", unit="file", leave=False)
             child = subprocess.Popen(
-                [sys.executable, "-c", _IMPORT],
+                [environment.interpreter(), "-c", _IMPORT],
                 env={**os.environ, "log_silent": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -46,6 +46,14 @@ def cache_name(device: str) -> str:
     return f"ganzoo-{device}"
 
 
+def interpreter() -> str:
+    """This Python by one name, whichever of python, python3 and python3.11 it was started as. Jittor writes the name
+    into every kernel's key, so another name would compile all kernels again."""
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    path = Path(sys.executable).with_name(name)
+    return str(path) if path.exists() else sys.executable
+
+
 def in_mpi() -> bool:
     """Whether this process was started by mpirun."""
     return "OMPI_COMM_WORLD_SIZE" in os.environ
@@ -107,7 +115,19 @@ def prepare(device: str) -> None:
         settings["use_nccl"] = "0"
     if device == "cpu":
         settings["nvcc_path"] = ""  # any nvcc without GPU libraries beside it kills the import
+    if config := _python_config():
+        settings["python_config_path"] = config
     os.environ.update(settings)
+
+
+def _python_config() -> str | None:
+    """The python3.x-config of the Python that a virtual environment was made from; Jittor doesn't look there. None
+    where it finds one by itself."""
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}-config"
+    if any(Path(folder, name).exists() for folder in (Path(sys.executable).parent, "/usr/bin", "/usr/local/bin")):
+        return None
+    own = Path(sys.base_prefix, "bin", name)
+    return str(own) if own.exists() else None
 
 
 def _built_marker(device: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import signal
@@ -9,6 +10,8 @@ import ssl
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+from ganzoo.backend import environment
 
 # Jittor installs C handlers for these. Its SIGINT and SIGCHLD handlers end the process on the spot, without a
 # checkpoint; the others print a misleading "Caught segfault" and exit with status 1.
@@ -21,26 +24,40 @@ def undone() -> Iterator[None]:
     and PIL.Image.open are afterwards what they were before."""
     from PIL import Image
 
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
+    numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
     crash_reports = faulthandler.is_enabled()
-    kept = {
+    kept: dict[tuple[Any, str], Any] = {
+        (sys, "executable"): sys.executable,
         (sys, "exit"): sys.exit,
         (sys, "excepthook"): sys.excepthook,
         (ssl, "_create_default_https_context"): ssl._create_default_https_context,
         (Image, "open"): Image.open,
     }
     recursion = sys.getrecursionlimit()
+    sys.executable = environment.interpreter()
     try:
         yield
     finally:
         for (owner, name), value in kept.items():
             setattr(owner, name, value)
         sys.setrecursionlimit(recursion)
+        _close_pool()
         _restore(handlers)
         if crash_reports:
             faulthandler.disable()
             faulthandler.enable()
+
+
+def _close_pool() -> None:
+    """End the worker processes of an import that had to compile. They would get our Ctrl-C too, and Jittor's own
+    clean-up at exit waits for ever for a worker that a signal has ended."""
+    utils: Any = sys.modules.get("jittor_utils")
+    if utils is not None and getattr(utils, "pool_size", None):
+        atexit.unregister(utils.pool_cleanup)
+        utils.p.terminate()
+        utils.p.join()
+        utils.pool_size = 0  # a later compilation makes a new pool
 
 
 def _restore(handlers: dict[int, Any]) -> None:

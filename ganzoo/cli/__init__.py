@@ -55,11 +55,14 @@ class Main(click.Group):
             status = _fail(error.format_message(), error.exit_code)
         except GanzooError as error:
             status = _fail(str(error), error.exit_status)
-        except (click.Abort, KeyboardInterrupt):
-            status = _fail("interrupted", INTERRUPTED)
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             sys.stderr.close()
             status = 1
+        except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
+            where = f"{error.filename}: " if error.filename else ""
+            status = _fail(f"{where}{error.strerror or error}.", 1)
+        except (click.Abort, KeyboardInterrupt):
+            status = _fail("interrupted", INTERRUPTED)
         sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -60,11 +60,11 @@ def generate(ctx: click.Context, /, source: str | None, **values: Any) -> None:
     Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
     through its share of the seeds (as frames with --format png).
     """
-    shape = parse_grid(values["grid"]) if values["grid"] else None
+    shape = parse_grid(values["grid"]) if values["grid"] is not None else None
     moving = values["interpolate"]
     if not moving and values["format_"] in ("gif", "webp", "mp4"):
         raise OptionError(f"--format {values['format_']}: for --interpolate only; still images are PNG.")
-    seeds = parse_seeds(values["seeds"]) if values["seeds"] else _default_seeds(shape, moving)
+    seeds = parse_seeds(values["seeds"]) if values["seeds"] is not None else _default_seeds(shape, moving)
     path, default_out = _checkpoint(source, Path(values["experiments"]))
     out = Path(values["out"]) if values["out"] else default_out
     from ganzoo import backend, sampling
@@ -105,10 +105,10 @@ def _checkpoint(source: str | None, experiments: Path) -> tuple[Path, Path]:
     from ganzoo import runs
     from ganzoo.training.checkpoint import SUFFIX, newest
 
-    if source and (source.endswith(SUFFIX) or Path(source).is_file()):
+    if source is not None and (source.endswith(SUFFIX) or Path(source).is_file()):
         path = Path(source)
         return path, path.resolve().parent / "generated"
-    run = runs.find(source or "latest", experiments)
+    run = runs.find("latest" if source is None else source, experiments)
     path_found = newest(run.path)
     if path_found is None:
         raise RunError(f"{run.path}: it has no checkpoint yet.")

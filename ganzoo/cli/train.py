@@ -66,7 +66,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     model_values = {**_belonging(model.options, preset), **given(model.options, values)}
     experiments = Path(values["experiments"])
     resume = None
-    if values["resume"]:
+    if values["resume"] is not None:
         resume = _latest(model.name, experiments) if values["resume"] == "latest" else None
         resume = resume or runs.find(values["resume"], experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)

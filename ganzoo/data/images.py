@@ -63,7 +63,7 @@ def channels_of(image: Image.Image) -> int:
 def to_array(image: Image.Image, channels: int) -> np.ndarray:
     """Pixels as uint8 (H, W, channels). Transparency is laid over white; 16-bit grey is scaled to 8 bits.
 
-    ValueError if Pillow can't convert the image's colours (a LAB TIFF, for one).
+    ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
     if image.mode.startswith("I"):
         wide = np.asarray(image, dtype=np.float64)

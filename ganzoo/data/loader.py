@@ -108,7 +108,6 @@ class Loader:
 
     def _report(self, index: int, error: DataError) -> None:
         with self._bad_lock:  # two threads can meet the same bad image at once
-            if index in self._bad:
-                return
-            self._bad.add(index)
-        self.on_bad_image(f"{error} Left out of training.")
+            if index not in self._bad:
+                self.on_bad_image(f"{error} Left out of training.")
+                self._bad.add(index)

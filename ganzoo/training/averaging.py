@@ -28,7 +28,7 @@ class Averages:
     def _copy(self, name: str) -> None:
         source = self.networks[name].state()
         for key, var in self.twins[name].state().items():
-            # Detached, because a twin that held a trained Var itself would keep alive every later graph that began there.
+            # Detached: a twin that held a trained Var itself would keep alive every later graph that began there.
             var.update(source[key].detach())
 
     def update(self) -> None:

@@ -41,7 +41,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
-    yield f"         and about {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
+    yield f"         and {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
 
 
 def _at_once(plan: Plan) -> int:

@@ -95,6 +95,12 @@ def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[],
     except GanzooError as error:
         reporter.run.log(f"Error: {error}")
         raise
+    except RuntimeError:
+        if not stop():
+            raise
+        # Jittor fails where a signal meets it waiting for the compiler. The step is half done, so it is not saved.
+        reporter.say("interrupted while kernels were compiled; what was done since the last checkpoint is not kept")
+        outcome = "interrupted"
     finally:
         reporter.close(outcome)
     return outcome

@@ -29,7 +29,7 @@ def saved(tmp_path):
 
 def test_what_was_written_is_read(saved):
     read = checkpoint.read(saved)
-    assert {**METADATA, "format": 1} == read.metadata
+    assert read.metadata == {**METADATA, "format": 1}
     assert read.tensors.keys() == TENSORS.keys()
     for name, value in TENSORS.items():
         assert read.tensors[name].dtype == value.dtype

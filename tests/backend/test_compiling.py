@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo import backend
+from ganzoo.backend import compiling, environment, kernel_watcher
+from ganzoo.errors import BackendError
+
+WATCHER = Path(kernel_watcher.__file__)
+
+
+def watch(text: str) -> str:
+    answer = subprocess.run(
+        [sys.executable, str(WATCHER), "step 1"], input=text, capture_output=True, text=True, check=True
+    )
+    return answer.stderr
+
+
+def test_kernels_are_counted_over_batches_and_other_lines_pass():
+    progress = "\nCompiling Operators(3/5) used: 2.32s eta: 1.5s \rCompiling Operators(5/5) used: 4s eta: 0s \r\n"
+    seen = watch("a warning\n" + progress + "\nCompiling Operators(2/2) used: 2.1s eta: 0s \r\nlast words")
+    assert seen.startswith("a warning\nstep 1: compiling kernels")
+    assert "7 kernels" in seen
+    assert "last words" in seen
+    assert "Compiling Operators" not in seen
+
+
+def test_nothing_is_said_when_nothing_is_compiled():
+    assert watch("") == ""
+    assert watch("only this\n") == "only this\n"
+
+
+def test_stderr_is_itself_again_afterwards(capfd):
+    with backend.watch_kernels("a test"):
+        os.write(2, b"within\n")
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "within\nafter\n"
+
+
+def test_stderr_is_itself_again_after_an_error(capfd):
+    with pytest.raises(ZeroDivisionError), backend.watch_kernels("a test"):
+        raise ZeroDivisionError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_a_core_that_cannot_be_compiled_gives_the_compilers_reason(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        compiling, "_IMPORT", "import sys; print('x.cc: fatal error: omp.h: gone'); print('bye'); sys.exit(1)"
+    )
+    with pytest.raises(BackendError, match=r"omp\.h: gone"):
+        compiling.build_core("cpu")
+
+
+def test_a_rerun_that_jittor_asks_for_is_made(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    environment.cache_dir().mkdir(parents=True)
+    once = tmp_path / "once"
+    program = f"import pathlib, sys; p = pathlib.Path({str(once)!r}); again = p.exists(); p.touch()\n"
+    monkeypatch.setattr(compiling, "_IMPORT", program + "print('GANZOO-CORE-READY' if again else 'please rerun')")
+    compiling.build_core("cpu")
+    assert environment.core_is_built("cpu")
+
+
+def test_missing_gradients_are_found_each_time():
+    jt = backend.jittor()
+    used, unused = jt.ones(3), jt.ones(2)
+    for _ in range(2):  # Jittor itself warns once per name
+        gradients, missing = backend.gradients_and_missing((used * used).sum(), [used, unused])
+        assert missing == [1]
+        assert gradients[0].numpy().tolist() == [2, 2, 2]
+
+
+def test_a_seed_repeats_jittors_numbers_and_mixes_well():
+    jt = backend.jittor()
+
+    def draw(*words: int):
+        backend.seed(*words)
+        return jt.rand(5).numpy().tolist()
+
+    assert draw(1, 2) == draw(1, 2)
+    assert len({tuple(draw(seed, step)) for seed in range(3) for step in range(3)}) == 9
+
+
+def test_one_process_keeps_its_device():
+    backend.start("cpu")
+    assert backend.start("auto") == "cpu"
+    with pytest.raises(BackendError, match="already runs on cpu"):
+        backend.start("cuda")

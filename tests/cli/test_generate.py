@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ganzoo.cli.generate import parse_grid, parse_seeds
+from ganzoo.errors import OptionError
+from tests.conftest import TINY
+
+RUN = Path("experiments/00000-gan-pictures")
+
+
+@pytest.fixture
+def trained(jittor, ganzoo, pictures):
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+    return pictures.parent / RUN
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_stills_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
+    result = ganzoo("generate", "--seeds", "3,5-7", "--grid", "2x2")
+    assert result.exit_code == 0, result.output
+    out = trained / "generated"
+    assert sorted(path.name for path in out.iterdir()) == ["grid.png", *(f"seed000{n}.png" for n in (3, 5, 6, 7))]
+    assert pixels(out / "seed0003.png").shape == (8, 8, 3)
+    assert str(RUN / "generated" / "grid.png") in result.stdout
+    sheet = pixels(out / "grid.png")
+    assert np.array_equal(sheet[2:66, 2:66], pixels(out / "seed0003.png").repeat(8, 0).repeat(8, 1))
+
+
+def test_a_seed_gives_the_same_picture_in_any_company(ganzoo, trained):
+    assert ganzoo("generate", "--seeds", "0-9", "--out", "many").exit_code == 0
+    assert ganzoo("generate", str(RUN), "--seeds", "7", "--out", "one").exit_code == 0
+    checkpoint = str(next(RUN.glob("*.safetensors")))
+    assert ganzoo("generate", checkpoint, "--seeds", "6-7", "--out", "two").exit_code == 0
+    reference = pixels(Path("many/seed0007.png"))
+    assert np.array_equal(reference, pixels(Path("one/seed0007.png")))
+    assert np.array_equal(reference, pixels(Path("two/seed0007.png")))
+    assert not np.array_equal(reference, pixels(Path("many/seed0008.png")))
+
+
+def test_a_checkpoint_is_enough(ganzoo, trained):
+    alone = Path("elsewhere.safetensors")
+    alone.write_bytes(next(RUN.glob("*.safetensors")).read_bytes())
+    for path in Path("pictures").iterdir():
+        path.unlink()
+    assert ganzoo("generate", str(alone), "--seeds", "1").exit_code == 0
+    assert Path("generated/seed0001.png").exists()
+
+
+@pytest.mark.parametrize("format_", ["gif", "webp", "png"])
+def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
+    result = ganzoo("generate", "--interpolate", "--seeds", "0-3", "--grid", "1x2", "--steps", "4", "--format", format_)
+    assert result.exit_code == 0, result.output
+    out = trained / "generated"
+    if format_ == "png":
+        frames = [pixels(path) for path in sorted(out.glob("interpolation*.png"))]
+    else:
+        with Image.open(out / f"interpolation.{format_}") as animation:
+            frames = []
+            for index in range(animation.n_frames):
+                animation.seek(index)
+                frames.append(np.asarray(animation.convert("RGB")))
+    assert len(frames) == 8
+    assert ganzoo("generate", "--seeds", "0-3", "--out", "stills").exit_code == 0
+    # The left cell walks from seed 0 to seed 1 and back, the right one from 2 to 3. A GIF has 256 colours a frame.
+    tolerance = 40 if format_ == "gif" else 1
+    for frame, left, right in ((0, 0, 2), (4, 1, 3)):
+        for column, seed in ((0, left), (1, right)):
+            cell = frames[frame][2:66:8, 2 + 66 * column : 66 + 66 * column : 8].astype(int)
+            assert np.abs(cell - pixels(Path(f"stills/seed{seed:04d}.png"))).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["nowhere"], 1, "there is no run 'nowhere'"),
+        (["missing.safetensors"], 1, "there is no such file"),
+        (["options.json"], 1, "not a whole checkpoint"),
+        (["--seeds", "3-1"], 2, "'3-1' is not a number or a range"),
+        (["--seeds", ""], 2, "not a number or a range"),
+        (["--grid", "4"], 2, "'4' is not ROWSxCOLUMNS"),
+        (["--grid", "1x2", "--seeds", "0-9"], 2, "no room for 10 seeds"),
+        (["--interpolate", "--grid", "2x2", "--seeds", "0-5"], 2, "can't be shared among the 4 cells"),
+        (["--format", "gif"], 2, "for --interpolate only"),
+        (["--steps", "0"], 2, "--steps"),
+        (["--out", "options.json"], 2, "--out"),
+        (["--device", "cuda"], 1, "cuda"),
+    ],
+)
+def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message):
+    Path("options.json").write_text("{}")
+    result = ganzoo("generate", *arguments)
+    assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
+    assert message in result.stderr
+
+
+def test_without_any_run_it_says_how_to_start_one(ganzoo):
+    result = ganzoo("generate")
+    assert result.exit_code == 1
+    assert "ganzoo train MODEL" in result.stderr
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=20))
+def test_seeds_can_be_listed(seeds):
+    assert parse_seeds(",".join(map(str, seeds))) == seeds
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_seeds_can_be_a_range(first, count):
+    assert parse_seeds(f"{first}-{first + count}") == list(range(first, first + count + 1))
+
+
+@given(st.text())
+def test_any_text_is_seeds_and_a_grid_or_refused(text):
+    for parse in (parse_seeds, parse_grid):
+        try:
+            assert parse(text)
+        except OptionError as error:
+            assert str(error).startswith("--")

@@ -1,0 +1,40 @@
+"""Listings and help must not wait for Jittor, NumPy or Pillow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["train", "--help"],
+    ["train", "lsgan", "--help"],
+    ["train", "gan", "--help"],
+    ["generate", "--help"],
+    ["models"],
+    ["plugins", "--json"],
+    ["data", "list"],
+    ["runs"],
+    ["new-plugin", "--help"],
+    ["doctor", "--help"],
+]
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("jittor", "jittor_utils", "numpy", "PIL", "lmdb", "matplotlib", "safetensors"):
+            raise AssertionError(name + " was imported")
+sys.meta_path.insert(0, Block())
+from ganzoo.cli import main
+main(sys.argv[1:], prog_name="ganzoo")
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_no_heavy_module_is_imported(command, workdir):
+    answer = subprocess.run([sys.executable, "-c", BLOCKED, *command], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.strip()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ganzoo import runs
+
+
+def make_run(kimg: float, goal: float) -> runs.Run:
+    run = runs.create(Path("experiments"), "gan-mnist")
+    run.save_options({"model": "gan", "train": {"kimg": goal, "data": "mnist"}, "options": {}})
+    run.append_stats({"images": int(kimg * 1000), "kimg": kimg, "images_per_second": 123.4})
+    return run
+
+
+def test_runs_are_listed_with_their_state(ganzoo):
+    make_run(5, 5)
+    make_run(2, 5)
+    busy = make_run(1, 5)
+    (make_run(1, 5).options_file).write_text("{")
+    with busy.locked():
+        rows = json.loads(ganzoo("runs", "--json").stdout)
+        text = ganzoo("runs").stdout
+    assert [row["state"] for row in rows] == ["finished", "stopped", "running", "damaged"]
+    assert rows[0]["kimg"] == 5
+    for row in rows:
+        assert row["run"] in text
+        assert row["state"] in text
+
+
+def test_no_runs_is_no_error(ganzoo):
+    assert ganzoo("runs").exit_code == 0
+    assert "ganzoo train" in ganzoo("runs").stdout
+    assert json.loads(ganzoo("runs", "--json").stdout) == []
+
+
+def test_models_tell_name_summary_and_paper(ganzoo):
+    rows = {row["name"]: row for row in json.loads(ganzoo("models", "--json").stdout)}
+    assert {"gan", "lsgan"} <= rows.keys()
+    assert "arXiv" in rows["lsgan"]["paper"]
+    assert rows["gan"]["summary"] in ganzoo("models").stdout
+
+
+def test_train_help_names_every_option_with_its_default(ganzoo):
+    text = ganzoo("train", "lsgan", "--help").stdout
+    for flag in ("--variant", "--size", "--data", "--kimg", "--batch", "--resume", "--preset", "--dry-run"):
+        assert flag in text
+    assert "[default: 64]" in text

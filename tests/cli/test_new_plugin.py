@@ -1,0 +1,133 @@
+"""`ganzoo new-plugin` writes a whole package, and says in one line what is wrong with a name."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganzoo.cli import main
+from ganzoo.errors import OptionError
+
+FILES = {
+    "pyproject.toml",
+    "README.md",
+    ".gitignore",
+    "my_gan/__init__.py",
+    "my_gan/networks.py",
+    "my_gan/loss.py",
+    "tests/test_contract.py",
+}
+
+
+def new_plugin(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["new-plugin", *map(str, arguments)])
+
+
+def test_it_writes_a_whole_package(tmp_path: Path) -> None:
+    result = new_plugin("my-gan", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "my-gan"
+    written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert written.keys() == FILES
+    for name, text in written.items():
+        assert "$" not in text, f"{name} holds an unfilled place"
+        if name.endswith(".py"):
+            ast.parse(text, name)
+            assert max(map(len, text.splitlines())) <= 120
+    assert '\n[project.entry-points.ganzoo]\nmy-gan = "my_gan"\n' in written["pyproject.toml"]
+    assert "class MyGanModel(Model):" in written["my_gan/__init__.py"]
+    assert "experiments/" in written[".gitignore"].split()
+
+
+def test_it_prints_the_next_three_commands(tmp_path: Path) -> None:
+    folder = tmp_path / "my plugins"
+    lines = new_plugin("my-gan", "--out", folder).output.splitlines()
+    assert [line.strip() for line in lines[1:]] == [
+        f"pip install -e '{folder}/my-gan'",
+        "ganzoo train my-gan",
+        f"pytest '{folder}/my-gan'",
+    ]
+
+
+def test_it_writes_into_the_current_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert new_plugin("my-gan").output.splitlines()[1] == "    pip install -e my-gan"
+    assert (tmp_path / "my-gan" / "pyproject.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["MyGAN", "gan2", "a", "two_words"])
+def test_good_names(tmp_path: Path, name: str) -> None:
+    assert new_plugin(name, "--out", tmp_path).exit_code == 0
+    assert (tmp_path / name / name / "__init__.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("2gan", "can't be a plugin's name: use letters"),
+        ("my gan", "can't be a plugin's name: use letters"),
+        ("my/gan", "can't be a plugin's name: use letters"),
+        ("my.gan", "can't be a plugin's name: use letters"),
+        ("_gan", "can't be a plugin's name: use letters"),
+        ("größe", "can't be a plugin's name: use letters"),
+        ("", "can't be a plugin's name: use letters"),
+        ("class", "can't be a plugin's name: it is a word of the Python language"),
+        ("lsgan", "there is a model 'lsgan' already"),
+        ("LSGAN", "there is a model 'lsgan' already"),
+        ("ganzoo", "there is a Python module 'ganzoo' already"),
+        ("ganzoo-gan", "there is a Python module 'ganzoo_gan' already"),
+        ("random", "there is a Python module 'random' already"),
+        ("tests", "there is a Python module 'tests' already"),
+        ("Pillow", "pip knows a package of that name already"),
+    ],
+)
+def test_a_bad_name_gives_one_line_and_writes_nothing(tmp_path: Path, name: str, reason: str) -> None:
+    result = new_plugin(name, "--out", tmp_path)
+    assert result.exit_code == OptionError.exit_status == 2
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"Error: {name!r}")
+    assert reason in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "my-gan").mkdir()
+    result = new_plugin("my-gan", "--out", tmp_path)
+    assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
+    assert f"Error: {tmp_path / 'my-gan'}: there is such a folder or file already" in result.output
+    assert list((tmp_path / "my-gan").iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = new_plugin("my-gan", "--out", tmp_path / "file" / "below")
+    assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
+    assert f"Error: {tmp_path / 'file' / 'below' / 'my-gan'}: can't be written (Not a directory)" in result.output
+
+
+def test_what_was_begun_is_taken_away_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text = Path.write_text
+
+    def full(path: Path, *arguments: str) -> int:
+        if path.name == "loss.py":
+            raise OSError(28, "No space left on device")
+        return write_text(path, *arguments)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = new_plugin("my-gan", "--out", tmp_path)
+    assert result.output == f"Error: {tmp_path / 'my-gan'}: can't be written (No space left on device).\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_written_module_is_light_and_registers_one_model(tmp_path: Path) -> None:
+    new_plugin("my-gan", "--out", tmp_path)
+    code = "import sys, my_gan; (m,) = my_gan.ganzoo_models(); print(m.name, 'jittor' in sys.modules)"
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "my-gan", capture_output=True, text=True, check=False
+    )
+    assert child.stdout == "my-gan False\n", child.stderr

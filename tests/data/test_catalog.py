@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pluggy
+import pytest
+
+from ganzoo.data import Dataset, DataSource
+from ganzoo.data.catalog import open_data
+from ganzoo.errors import DataError, PluginError
+from ganzoo.plugins import Plugin, Registry
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+
+IMAGE = {"a.png": encoded(noise())}
+
+
+class Source(DataSource):
+    name = "numbers"
+    summary = "numbers"
+
+    def open(self) -> Dataset:
+        return Numbers(3)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    monkeypatch.chdir(tmp_path)
+    broken = Plugin("ganzoo_letters", "ganzoo_letters", "letters", "1.0", problems=["import failed: no font"])
+    return Registry(pluggy.PluginManager("ganzoo"), plugins=[broken], datasets={"numbers": Source()})
+
+
+def test_a_name_is_opened(registry: Registry) -> None:
+    assert len(open_data("numbers", registry)) == 3
+
+
+def test_a_path_is_opened(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_folder(tmp_path / "set", IMAGE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for wanted in ("set", "./set", str(tmp_path / "set"), "~/set"):
+        assert open_data(wanted, registry).info.name == "set"
+
+
+def test_a_name_comes_before_a_folder_of_that_name(registry: Registry, tmp_path: Path) -> None:
+    lay_folder(tmp_path / "numbers", IMAGE)
+    assert len(open_data("numbers", registry)) == 3
+    assert len(open_data("./numbers", registry)) == 1
+
+
+def test_a_wrong_name_has_its_near_match_and_the_others(registry: Registry) -> None:
+    with pytest.raises(DataError, match=r"--data numbrs: .* Did you mean 'numbers'\? Data sets: numbers\."):
+        open_data("numbrs", registry)
+
+
+@pytest.mark.parametrize("wanted", ["", "x", "x" * 5000, "zero\0byte", "~nobody-of-this-name"])
+def test_what_can_be_neither_name_nor_path_is_an_error(registry: Registry, wanted: str) -> None:
+    with pytest.raises(DataError, match="neither a data set nor a path"):
+        open_data(wanted, registry)
+
+
+@pytest.mark.parametrize("wanted", ["set.zip", "folder/", "a/b"])
+def test_what_looks_like_a_path_but_is_missing_is_an_error(registry: Registry, wanted: str) -> None:
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        open_data(wanted, registry)
+
+
+def test_the_name_of_a_broken_plugin_gives_its_error(registry: Registry) -> None:
+    with pytest.raises(PluginError, match="no font"):
+        open_data("letters", registry)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo.data.checking import examine
+from ganzoo.data.storage import open_path
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+
+
+def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
+    files = {f"cats/{index}.png": encoded(noise(6, 8)) for index in range(3)}
+    files |= {"dogs/1.png": encoded(noise(5, 7)), "dogs/2.png": b"", "dogs/3.jpg": b"text"}
+    report = examine(open_path(lay_folder(tmp_path / "set", files)))
+    assert report.count == 6
+    assert report.sizes == {(6, 8): 3, (5, 7): 1}
+    assert report.domains == {"cats": 3, "dogs": 1}
+    assert [message.split(": ")[0] for message in report.bad] == [
+        f"{tmp_path}/set/dogs/2.png",
+        f"{tmp_path}/set/dogs/3.jpg",
+    ]
+    assert list(report.lines()) == [
+        "set: 4 readable images of 6, RGB",
+        "    6 x 8 px: 3",
+        "    5 x 7 px: 1",
+        "    domain cats: 3",
+        "    domain dogs: 1",
+        "    not mirrored while training",
+        *(f"    {message}" for message in report.bad),
+    ]
+
+
+def test_many_sizes_are_summed_up(tmp_path: Path) -> None:
+    files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
+    lines = list(examine(open_path(lay_folder(tmp_path / "set", files))).lines())
+    assert lines[0] == "set: 13 readable images of 13, grey"
+    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored while training"]
+
+
+def test_an_interruption_does_not_wait_for_the_rest() -> None:
+    gate = threading.Event()
+    loaded = []
+
+    class Interrupted(Numbers):
+        def load(self, index: int) -> tuple[np.ndarray, int]:
+            if index == 0:
+                raise KeyboardInterrupt
+            gate.wait(0.05)
+            loaded.append(index)
+            return super().load(index)
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(Interrupted(200))
+    assert len(loaded) < 100

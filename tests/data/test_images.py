@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import io
+import warnings
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from ganzoo.data.images import channels_of, decode, fit, is_image, to_array
+from ganzoo.data.writing import png
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, noise
+
+MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of formats
+
+sides = st.integers(1, 20)
+pictures = st.tuples(sides, sides, st.sampled_from([1, 3])).flatmap(lambda shape: arrays(np.uint8, shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cat.png", True),
+        ("cats/cat.JPEG", True),
+        ("./cats/cat.webp", True),
+        ("cats/readme.txt", False),
+        ("png", False),
+        (".cat.png", False),
+        (".cache/cat.png", False),
+        ("__MACOSX/cats/._cat.png", False),
+    ],
+)
+def test_images_are_told_by_their_names(name: str, expected: bool) -> None:
+    assert is_image(name) is expected
+
+
+@given(pictures)
+def test_what_is_written_as_png_is_read_unchanged(array: np.ndarray) -> None:
+    image = decode(png(array), "x.png")
+    assert channels_of(image) == array.shape[2]
+    np.testing.assert_array_equal(to_array(image, array.shape[2]), array)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I", "I;16", "F"])
+def test_grey_modes_have_one_channel(mode: str) -> None:
+    assert channels_of(Image.new(mode, (2, 2))) == 1
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_other_modes_have_three_channels(mode: str) -> None:
+    image = Image.new(mode, (3, 2))
+    assert channels_of(image) == 3
+    assert to_array(image, 3).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparency_is_laid_over_white(channels: int) -> None:
+    image = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    image.putpixel((2, 0), (0, 0, 0, 51))
+    array = to_array(decode(encoded(image), "x.png"), channels)
+    assert array.tolist() == [[[255] * channels, [0] * channels, [204] * channels]]
+
+
+def test_transparency_of_grey_is_laid_over_white() -> None:
+    image = Image.new("LA", (2, 1), (40, 255))
+    image.putpixel((1, 0), (40, 0))
+    assert to_array(decode(encoded(image), "x.png"), 1)[0, :, 0].tolist() == [40, 255]
+
+
+def test_a_transparent_entry_of_a_palette_is_laid_over_white() -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 0, 0, 0, 200])
+    image.putpixel((1, 0), 1)
+    array = to_array(decode(encoded(image, "gif", transparency=1), "x.gif"), 3)
+    assert array.tolist() == [[[200, 0, 0], [255, 255, 255]]]
+
+
+def test_a_transparent_colour_of_rgb_is_laid_over_white() -> None:
+    image = Image.new("RGB", (2, 1), (9, 9, 9))
+    image.putpixel((0, 0), (1, 2, 3))
+    array = to_array(decode(encoded(image, transparency=(1, 2, 3)), "x.png"), 3)
+    assert array.tolist() == [[[255] * 3, [9] * 3]]
+
+
+@given(arrays(np.uint16, (3, 3)))
+def test_16_bits_are_scaled_to_8(wide: np.ndarray) -> None:
+    image = decode(encoded(Image.fromarray(wide)), "x.png")
+    scaled = to_array(image, 1)[:, :, 0]
+    if image.mode.startswith("I;16") or wide.max() > 255:
+        np.testing.assert_array_equal(scaled, np.rint(wide / 257))
+    else:
+        np.testing.assert_array_equal(scaled, wide)
+
+
+def test_16_bit_tiff_of_either_byte_order_is_grey() -> None:
+    for order in ("I;16", "I;16B"):
+        image = Image.frombytes(order, (1, 1), b"\xff\xff")
+        assert channels_of(image) == 1
+        assert to_array(image, 3).tolist() == [[[255, 255, 255]]]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    ink = Image.new("CMYK", (2, 2), (0, 255, 255, 0))
+    array = to_array(decode(encoded(ink, "tiff"), "x.tiff"), 3)
+    assert array[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "bmp", "gif", "tiff"])
+def test_every_format_is_read(kind: str) -> None:
+    assert to_array(decode(encoded(noise(), kind), "x"), 3).shape == (8, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"just some text", "no format"),
+        (b"\x89PNG\r\n\x1a\n", ""),
+        (encoded(noise(60, 80), "jpeg")[:900], "truncated"),
+        (encoded(noise(60, 80))[:900], "truncated"),
+    ],
+)
+def test_damage_is_an_error_that_names_the_file(data: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=f"^cats/cat.png: not a readable image .*{reason}.*$") as caught:
+        decode(data, "cats/cat.png")
+    assert "\n" not in str(caught.value)
+    assert " at 0x" not in str(caught.value)  # Pillow names its buffer by its address
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]),
+)
+def test_any_bytes_give_an_image_or_a_data_error(data: bytes, magic: bytes) -> None:
+    with warnings.catch_warnings(), patch.object(Image, "MAX_IMAGE_PIXELS", 10_000):
+        warnings.simplefilter("ignore")
+        try:
+            image = decode(magic + data, "x")
+        except DataError:
+            return
+    assert image.size[0] > 0
+
+
+@pytest.mark.parametrize("height", [15, 30])  # Pillow warns of the one and raises at the other
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match=r"bomb\.png: .*pixels"):
+        decode(encoded(Image.new("1", (100, height))), "bomb.png")
+
+
+@given(pictures, st.integers(1, 24), st.sampled_from([1, 3]))
+def test_fit_gives_the_wanted_shape(array: np.ndarray, size: int, channels: int) -> None:
+    fitted = fit(array, size, channels)
+    assert fitted.shape == (size, size, channels)
+    assert fitted.dtype == np.uint8
+
+
+@given(st.integers(1, 12), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans())
+def test_fit_crops_the_centre_when_nothing_is_to_be_scaled(side: int, more: int, channels: int, wide: bool) -> None:
+    shape = (side, side + more) if wide else (side + more, side)
+    array = np.random.default_rng(more).integers(0, 256, (*shape, channels), np.uint8)
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    np.testing.assert_array_equal(fit(array, side, channels), array[top : top + side, left : left + side])
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 16), st.integers(0, 255))
+def test_fit_keeps_a_plain_colour(height: int, width: int, size: int, value: int) -> None:
+    assert (fit(np.full((height, width, 1), value, np.uint8), size, 3) == value).all()
+
+
+def test_fit_scales_the_shorter_side() -> None:
+    array = np.zeros((40, 80, 3), np.uint8)
+    array[:, 20:60] = 255  # the centre square, which is all that should remain
+    array[:, :10] = array[:, 70:] = 99
+    assert fit(array, 20, 3)[:, 2:-2].min() > 250  # not 255, as Lanczos rings at the edges
+
+
+def test_fit_takes_a_strip_of_any_length() -> None:
+    strip = np.zeros((1, 60_000, 1), np.uint8)
+    assert fit(strip, 256, 3).shape == (256, 256, 3)
+
+
+def test_png_is_a_png() -> None:
+    assert Image.open(io.BytesIO(png(np.zeros((2, 2, 3), np.uint8)))).format == "PNG"

@@ -1,0 +1,248 @@
+"""Folders and zip archives, and what is common to all storage; LMDB has a file of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+
+A, B, C = (encoded(noise(seed=seed)) for seed in range(3))
+TEXT = b"no image"
+
+Lay = Callable[[dict[str, bytes]], Path]
+
+
+@pytest.fixture(params=["folder", "zip"])
+def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
+    """Lays files down in a folder or in a zip archive, which must look the same from outside."""
+    if request.param == "zip":
+        return lambda files: lay_zip(tmp_path / "set.zip", files)
+    return lambda files: lay_folder(tmp_path / "set", files)
+
+
+def keys_and_domains(data: StoredImages) -> list[tuple[str, str]]:
+    labels = [data.load(index)[1] for index in range(len(data))]
+    return list(zip(data.storage.keys, [data.info.domains[label] for label in labels]))
+
+
+def test_images_without_folders_have_no_domains(lay: Lay) -> None:
+    data = open_path(lay({"b.png": B, "a.png": A}))
+    assert (data.info.name, data.info.count, data.info.size, data.info.channels) == ("set", 2, 6, 3)
+    assert data.info.domains == ()
+    assert data.info.flip is False
+    for index, seed in enumerate([0, 1]):
+        pixels, label = data.load(index)
+        np.testing.assert_array_equal(pixels, np.asarray(noise(seed=seed)))
+        assert label == 0
+
+
+def test_sub_folders_are_domains(lay: Lay) -> None:
+    data = open_path(lay({"dogs/1.png": A, "cats/kittens/2.png": B, "cats/1.png": C}))
+    assert data.info.domains == ("cats", "dogs")
+    assert keys_and_domains(data) == [("cats/1.png", "cats"), ("cats/kittens/2.png", "cats"), ("dogs/1.png", "dogs")]
+
+
+def test_an_image_beside_sub_folders_means_no_domains(lay: Lay) -> None:
+    data = open_path(lay({"dogs/1.png": A, "cats/1.png": B, "title.png": C}))
+    assert data.info.domains == ()
+    assert [data.load(index)[1] for index in range(3)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("wrapper", ["afhq/", "some/afhq/"])
+def test_folders_that_wrap_everything_are_no_domains(lay: Lay, wrapper: str) -> None:
+    data = open_path(lay({f"{wrapper}dogs/1.png": A, f"{wrapper}cats/1.png": B, "readme.txt": TEXT}))
+    assert data.info.domains == ("cats", "dogs")
+
+
+def test_one_folder_is_no_domain(lay: Lay) -> None:
+    assert open_path(lay({"images/1.png": A, "images/2.png": B})).info.domains == ()
+
+
+def test_hidden_files_forks_of_macos_and_other_files_are_passed_over(lay: Lay) -> None:
+    files = {"a.PNG": A, "._a.png": TEXT, ".trash/b.png": B, "__MACOSX/a.png": TEXT, "notes.txt": TEXT, "list": TEXT}
+    assert open_path(lay(files)).storage.keys == ["a.PNG"]
+
+
+def test_nothing_in_it_is_an_error(lay: Lay) -> None:
+    with pytest.raises(DataError, match=r"no image in it \(looked for PNG"):
+        open_path(lay({"notes.txt": TEXT}))
+
+
+def test_nothing_readable_is_an_error_that_names_a_file(lay: Lay) -> None:
+    with pytest.raises(DataError, match=r"none of the first images can be read\. .*a\.png: not a readable image"):
+        open_path(lay({"a.png": TEXT, "b.png": b""}))
+
+
+def test_a_bad_first_image_spoils_nothing(lay: Lay) -> None:
+    data = open_path(lay({"a.png": b"", "b.png": TEXT, "c.png": C}))
+    assert (data.info.count, data.info.size) == (3, 6)
+    for index, name in enumerate(["a.png", "b.png"]):
+        with pytest.raises(DataError, match=re.escape(name)):
+            data.load(index)
+    assert data.load(2)[0].shape == (8, 6, 3)
+
+
+def test_a_grey_image_among_colours_leaves_the_set_in_colour(lay: Lay) -> None:
+    files = {f"{index:03d}.png": encoded(noise(mode="L")) for index in range(100)}
+    assert open_path(lay(files)).info.channels == 1
+    data = open_path(lay({**files, **{f"{index:03d}.png": A for index in range(50, 100)}}))
+    assert data.info.channels == 3
+    assert data.load(0)[0].shape == (8, 6, 3)
+
+
+def test_colours_that_pillow_cannot_convert_are_named(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(image: Image.Image, channels: int) -> np.ndarray:
+        raise ValueError("conversion from LAB to RGB not supported")  # as Pillow does, but not in every release
+
+    data = open_path(lay({"lab.tiff": encoded(Image.new("LAB", (2, 2)), "tiff")}))
+    monkeypatch.setattr("ganzoo.data.storage.to_array", refuse)
+    with pytest.raises(DataError, match=r"lab\.tiff: its colours can't be read \(conversion from LAB"):
+        data.load(0)
+
+
+def test_many_threads_may_load_at_once(lay: Lay) -> None:
+    data = open_path(lay({f"{index:02d}.png": encoded(noise(seed=index)) for index in range(40)}))
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(lambda index: data.load(index)[0], range(40)))
+    for seed, pixels in enumerate(loaded):
+        np.testing.assert_array_equal(pixels, np.asarray(noise(seed=seed)))
+
+
+# Folders
+
+
+def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
+    elsewhere = lay_folder(tmp_path / "elsewhere", {"1.png": A})
+    root = lay_folder(tmp_path / "set", {"dogs/1.png": B})
+    (root / "cats").symlink_to(elsewhere)
+    (root / "dogs" / "2.png").symlink_to(elsewhere / "1.png")
+    data = open_path(root)
+    assert keys_and_domains(data) == [("cats/1.png", "cats"), ("dogs/1.png", "dogs"), ("dogs/2.png", "dogs")]
+
+
+def test_a_folder_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"1.png": A, "more/2.png": B})
+    (root / "more" / "again").symlink_to(root)
+    assert open_path(root).storage.keys == ["1.png", "more/2.png"]
+
+
+def test_a_dangling_link_is_named(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"a.png": A})
+    (root / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    data = open_path(root)
+    with pytest.raises(DataError, match=r"gone\.png: can't be read \(.*No such file"):
+        data.load(1)
+
+
+def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": B})
+    data = open_path(root)
+    (root / "b.png").unlink()
+    with pytest.raises(DataError, match=r"b\.png: can't be read"):
+        data.load(1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
+def test_a_name_that_is_no_utf8_is_read_and_can_be_printed(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"a.png": A})
+    for name, data in ((b"\xe9t\xe9.png", B), (b"\xff.png", TEXT)):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_bytes(data)
+    opened = open_path(root)
+    descriptions = [opened.describe(index) for index in range(3)]
+    assert "\\udce9t\\udce9.png" in "".join(descriptions).encode("utf-8").decode()
+    with pytest.raises(DataError) as caught:
+        opened.load(opened.storage.keys.index(os.fsdecode(b"\xff.png")))
+    assert "\\udcff.png" in str(caught.value).encode("utf-8").decode()
+
+
+# Zip archives
+
+
+def test_a_cut_archive_is_an_error(tmp_path: Path) -> None:
+    path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"set\.zip: not a whole zip archive .* Copy or download it again"):
+        open_path(path)
+
+
+def test_damage_inside_an_archive_is_named(tmp_path: Path) -> None:
+    path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"IDAT") + 10] ^= 255
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"set\.zip/b\.png: can't be read \(Bad CRC"):
+        open_path(path).load(1)
+
+
+def test_damaged_compression_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", A)
+        archive.writestr("b.bmp", encoded(Image.new("RGB", (50, 50)), "bmp"))
+    data = bytearray(path.read_bytes())
+    start = data.index(b"b.bmp") + 5
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"set\.zip/b\.bmp: can't be read"):
+        open_path(path).load(1)
+
+
+def test_an_encrypted_archive_is_an_error(tmp_path: Path) -> None:
+    path = lay_zip(tmp_path / "set.zip", {"a.png": A})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the flag in the file's own header, and that in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"a\.png: can't be read \(.*encrypted"):
+        open_path(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_is_twice_in_an_archive_is_one_image(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", A)
+        archive.writestr("a.png", B)
+    assert open_path(path).info.count == 1
+
+
+# Paths
+
+
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder"):
+        open_path(tmp_path / "nowhere")
+
+
+def test_another_kind_of_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "set.tar").write_bytes(A)
+    with pytest.raises(DataError, match=r"set\.tar: not a folder, a \.zip archive or an \.lmdb"):
+        open_path(tmp_path / "set.tar")
+
+
+def test_a_link_that_leads_to_itself_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "set.zip").symlink_to(tmp_path / "set.zip")
+    with pytest.raises(DataError, match=r"set\.zip: there is no such file"):
+        open_path(tmp_path / "set.zip")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "zero\0byte"])
+def test_an_impossible_path_is_an_error(name: str) -> None:
+    with pytest.raises(DataError):
+        open_path(Path(name))
+
+
+def test_a_name_can_be_given(tmp_path: Path) -> None:
+    assert open_path(lay_folder(tmp_path / "set", {"a.png": A}), "cats").info.name == "cats"

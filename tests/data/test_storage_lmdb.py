@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import gc
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+import pytest
+
+from ganzoo.data.storage import LMDB_METADATA, open_path
+from ganzoo.data.writing import write_lmdb
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, noise
+
+PICTURES = [encoded(noise(8, 8, seed=seed)) for seed in range(6)]
+
+
+def lay_lmdb(path: Path, entries: dict[bytes, bytes], **options: Any) -> Path:
+    """An LMDB with just these entries, as another program may have written it."""
+    with lmdb.open(str(path), map_size=1 << 24, **options) as env, env.begin(write=True) as transaction:
+        for key, value in entries.items():
+            transaction.put(key, value)
+    return path
+
+
+def reference(sizes: tuple[int, ...] = (8,), count: int = 3) -> dict[bytes, bytes]:
+    """The entries that prepare_data.py of the reference StyleGAN writes."""
+    entries = {b"length": str(count).encode()}
+    for size in sizes:
+        for index in range(count):
+            entries[f"{size}-{index:05d}".encode()] = encoded(noise(size, size, seed=index), "jpeg")
+    return entries
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "set.lmdb"
+    write_lmdb(path, PICTURES, 8, {"domains": ["wild", "cat"], "labels": [0, 1, 1, 0, 1, 1], "flip": True})
+    data = open_path(path)
+    assert (data.info.name, data.info.count, data.info.size, data.info.channels) == ("set", 6, 8, 3)
+    assert data.info.flip is True
+    for index in range(6):
+        pixels, label = data.load(index)
+        np.testing.assert_array_equal(pixels, np.asarray(noise(8, 8, seed=index)))
+        assert data.info.domains[label] == ("wild", "cat", "cat", "wild", "cat", "cat")[index]
+
+
+def test_the_reference_layout_needs_no_description(tmp_path: Path) -> None:
+    data = open_path(lay_lmdb(tmp_path / "set.lmdb", reference()))
+    assert (data.info.count, data.info.size, data.info.channels) == (3, 8, 3)
+    assert (data.info.domains, data.info.flip) == ((), False)
+    assert data.load(2)[0].shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(("wanted", "got"), [(None, 32), (8, 8), (9, 16), (16, 16), (33, 32)])
+def test_one_of_several_sizes_is_chosen(tmp_path: Path, wanted: int | None, got: int) -> None:
+    data = open_path(lay_lmdb(tmp_path / "set.lmdb", reference((8, 16, 32))), size=wanted)
+    assert data.info.size == got
+    assert data.load(0)[0].shape == (got, got, 3)
+
+
+def test_a_folder_of_any_name_and_a_single_file_are_known(tmp_path: Path) -> None:
+    assert open_path(lay_lmdb(tmp_path / "folder", reference())).info.count == 3
+    assert open_path(lay_lmdb(tmp_path / "file.mdb", reference(), subdir=False)).info.count == 3
+
+
+def test_it_can_be_opened_twice_at_once(tmp_path: Path) -> None:
+    path = lay_lmdb(tmp_path / "set.lmdb", reference())
+    first, second = open_path(path), open_path(tmp_path / "." / "set.lmdb")
+    del first
+    gc.collect()
+    assert second.load(1)[0].shape == (8, 8, 3)
+
+
+def test_a_gap_is_named(tmp_path: Path) -> None:
+    entries = reference()
+    del entries[b"8-00001"]
+    data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**entries, b"other": b"", b"length": b"3"}))
+    with pytest.raises(DataError, match=r"set\.lmdb/8-00001: can't be read"):
+        data.load(1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an LMDB at all", bytes(1 << 16)])
+@pytest.mark.parametrize("name", ["set.lmdb", "set.lmdb/data.mdb"])
+def test_another_file_of_that_name_is_an_error(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"set\.lmdb: not an LMDB"):
+        open_path(tmp_path / "set.lmdb")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_cut_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> None:
+    path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))
+    file = path / "data.mdb"
+    os.truncate(file, int(file.stat().st_size * kept))
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB cut short, .* Copy it again"):
+        open_path(path)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {},
+        {b"cat": PICTURES[0]},
+        {key: value for key, value in reference().items() if key != b"length"},
+        {b"length": b"3"},
+        {**reference(), b"length": b"-1"},
+    ],
+)
+def test_another_layout_is_an_error(tmp_path: Path, entries: dict[bytes, bytes]) -> None:
+    with pytest.raises(DataError, match="in the layout of StyleGAN"):
+        open_path(lay_lmdb(tmp_path / "set.lmdb", entries))
+
+
+def test_a_length_beyond_what_is_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it says that it holds 999999999999 images, but has 4 entries"):
+        open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": b"999999999999"}))
+
+
+@pytest.mark.parametrize("length", [b"three", b"\xff", b"1.5"])
+def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -> None:
+    with pytest.raises(DataError, match="description is damaged"):
+        open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": length}))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"{cut",
+        b"\xff\xfe",
+        b"null",
+        b"[1, 2]",
+        json.dumps({"domains": ["a", "b"]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1, 1, 1]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1, 2]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1, -1]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1, "b"]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": 3}).encode(),
+        json.dumps({"domains": 2, "labels": [0, 1, 1]}).encode(),
+        json.dumps({"domains": ["a", "b"], "labels": [0, 1.0, 1]}).encode(),
+    ],
+)
+def test_a_damaged_description_is_an_error(tmp_path: Path, metadata: bytes) -> None:
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB whose description is damaged"):
+        open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))

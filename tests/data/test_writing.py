@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ganzoo.data.storage import open_path
+from ganzoo.data.writing import COMMIT_EVERY, write_lmdb
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, noise
+
+IMAGE = encoded(noise(8, 8))
+
+
+def test_more_images_than_a_transaction_takes_are_all_there(tmp_path: Path) -> None:
+    count = 2 * COMMIT_EVERY + 1
+    write_lmdb(tmp_path / "set.lmdb", (IMAGE + b"%d" % index for index in range(count)), 8, {})
+    data = open_path(tmp_path / "set.lmdb")
+    assert data.info.count == count
+    assert all(data.storage.read(key).endswith(b"%d" % index) for index, key in enumerate(data.storage.keys))
+
+
+def test_folders_on_the_way_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
+    write_lmdb(tmp_path / "a" / "b" / "set.lmdb", [IMAGE], 8, {})
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["set.lmdb"]
+
+
+def test_it_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "set.lmdb"
+
+    def images() -> Iterator[bytes]:
+        for _ in range(COMMIT_EVERY + 1):
+            yield IMAGE
+            assert not path.exists()
+
+    write_lmdb(path, images(), 8, {})
+    assert path.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DataError, ZeroDivisionError])
+def test_a_failure_half_way_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    def images() -> Iterator[bytes]:
+        for _ in range(COMMIT_EVERY + 1):
+            yield IMAGE
+        raise error("half way")
+
+    with pytest.raises(error):
+        write_lmdb(tmp_path / "set.lmdb", images(), 8, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_faster_process_wins(tmp_path: Path) -> None:
+    path = tmp_path / "set.lmdb"
+
+    def images() -> Iterator[bytes]:
+        yield IMAGE
+        write_lmdb(path, [IMAGE, IMAGE], 8, {})
+
+    write_lmdb(path, images(), 8, {})
+    assert open_path(path).info.count == 2
+    assert [left.name for left in tmp_path.iterdir()] == ["set.lmdb"]
+
+
+def test_what_is_there_already_stays(tmp_path: Path) -> None:
+    path = tmp_path / "set.lmdb"
+    path.mkdir()
+    (path / "data.mdb").write_bytes(b"somebody's")
+    write_lmdb(path, [IMAGE], 8, {})
+    assert (path / "data.mdb").read_bytes() == b"somebody's"
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match=r"set\.lmdb: can't be written"):
+        write_lmdb(tmp_path / "file" / "set.lmdb", [IMAGE], 8, {})
+
+
+def test_no_images_make_no_data_set(tmp_path: Path) -> None:
+    write_lmdb(tmp_path / "set.lmdb", [], 8, {})
+    with pytest.raises(DataError, match="an LMDB without images"):
+        open_path(tmp_path / "set.lmdb")

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from ganzoo_datasets import glyphs, symbols
+from ganzoo_datasets.glyphs import CONTRAST, FONTS, LARGEST, SIDE, SMALLEST, Glyph
+from ganzoo_datasets.symbols import Symbols, build
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ganzoo import DataError, DataInfo, open_path
+
+LETTERS = [Glyph(font, ord(letter)) for font in range(len(FONTS)) for letter in "ABCDEFGHJK@"]
+
+
+class Drawn(NamedTuple):
+    pixels: int  # a hash
+    box: tuple[int, int, int, int]
+    darkest: int
+
+
+@pytest.fixture(scope="module")
+def survey() -> dict[Glyph, Drawn]:
+    """Every glyph of the data set, as it is drawn."""
+    drawn = {}
+    draw = glyphs.mask
+
+    def recorded(glyph: Glyph) -> Image.Image | None:
+        image = draw(glyph)
+        if image is not None:
+            box = image.getbbox()
+            assert box
+            drawn[glyph] = Drawn(hash(image.tobytes()), box, image.getextrema()[1])
+        return image
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glyphs, "mask", recorded)
+        kept = glyphs.distinct(map(glyphs.signatures, glyphs.portions(list(glyphs.candidates()))))
+    return {glyph: drawn[glyph] for glyph in kept}
+
+
+def pngs(path: Path) -> list[bytes]:
+    storage = open_path(path).storage
+    return [storage.read(key) for key in storage.keys]
+
+
+def test_there_are_at_least_7000_different_glyphs(survey: dict[Glyph, Drawn]) -> None:
+    assert len(survey) >= 7000
+    assert len({drawn.pixels for drawn in survey.values()}) == len(survey)
+    assert {glyph.font for glyph in survey} == set(range(len(FONTS)))
+
+
+def test_equal_shapes_of_a_font_are_taken_once(survey: dict[Glyph, Drawn]) -> None:
+    assert Glyph(0, ord("A")) in survey
+    assert Glyph(0, 0x0391) not in survey  # Greek Alpha
+    assert Glyph(0, 0x0410) not in survey  # Cyrillic A
+
+
+def test_glyphs_are_visible_characters(survey: dict[Glyph, Drawn]) -> None:
+    categories = {unicodedata.category(chr(glyph.code))[0] for glyph in survey}
+    assert categories == set("LNPS")
+
+
+def test_no_glyph_is_the_box_for_a_missing_one(survey: dict[Glyph, Drawn]) -> None:
+    for font in range(len(FONTS)):
+        missing = glyphs.mask(Glyph(font, 0x10FFFF))
+        if missing is not None:
+            assert hash(missing.tobytes()) not in {drawn.pixels for drawn in survey.values()}
+
+
+def test_glyphs_are_large_dark_centred_and_whole(survey: dict[Glyph, Drawn]) -> None:
+    for glyph, (_, (left, top, right, bottom), darkest) in survey.items():
+        assert SMALLEST - 2 <= max(right - left, bottom - top) <= LARGEST + 2, glyph
+        assert abs(left - (SIDE - right)) <= 1, glyph
+        assert abs(top - (SIDE - bottom)) <= 1, glyph
+        assert darkest > 150, glyph
+
+
+def test_no_glyph_leaves_the_canvas_it_is_drawn_on() -> None:
+    for glyph in [*LETTERS, *(Glyph(0, code) for code in (0x1E4C, 0x1EA8, 0x1F82, 0xFDF2, 0x2A0C, 0x1D173, 0x2E3B))]:
+        canvas = glyphs._draw(glyph, 160)
+        box = canvas.getbbox()
+        assert box is None or (box[0] > 0 and box[1] > 0 and box[2] < canvas.width and box[3] < canvas.height), glyph
+
+
+@given(st.sampled_from(LETTERS), st.integers(0, 2**32))
+def test_colours_are_readable_on_a_light_ground(glyph: Glyph, seed: int) -> None:
+    paper, ink = glyphs.colours(glyph, seed)
+    assert glyphs.contrast(paper, ink) >= CONTRAST
+    assert min(paper) + max(paper) >= 2 * 0.91 * 255
+    assert (paper, ink) == glyphs.colours(glyph, seed)
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert glyphs.contrast((255, 255, 255), (0, 0, 0)) == pytest.approx(21)
+    assert glyphs.contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.01)
+    assert glyphs.contrast((7, 8, 9), (7, 8, 9)) == 1
+
+
+def test_colours_vary_with_glyph_and_seed() -> None:
+    inks = {glyphs.colours(glyph, seed)[1] for glyph in LETTERS for seed in range(3)}
+    assert len(inks) > 2.5 * len(LETTERS)
+
+
+def test_pictures_are_paper_and_ink(tmp_path: Path) -> None:
+    build(tmp_path / "x.lmdb", glyphs=[Glyph(0, 0x25A0)], processes=1)  # a black square
+    data = open_path(tmp_path / "x.lmdb")
+    assert data.info == DataInfo("x", 1, 128, 3, (), flip=False)
+    pixels, label = data.load(0)
+    paper, ink = glyphs.colours(Glyph(0, 0x25A0), 0)
+    assert (pixels.shape, pixels.dtype, label) == ((128, 128, 3), np.uint8, 0)
+    assert tuple(pixels[0, 0]) == paper
+    assert tuple(pixels[64, 64]) == ink
+
+
+def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(tmp_path: Path) -> None:
+    many = LETTERS * 10  # more than one portion
+    for name, seed, processes in (("one", 5, 1), ("two", 5, 2), ("other", 6, 1)):
+        build(tmp_path / f"{name}.lmdb", seed, many, processes)
+    assert len(many) > len(glyphs.portions(many)[0])
+    assert pngs(tmp_path / "one.lmdb") == pngs(tmp_path / "two.lmdb")
+    assert not set(pngs(tmp_path / "one.lmdb")) & set(pngs(tmp_path / "other.lmdb"))
+
+
+class Deadly(Glyph):
+    """Ends the process that receives it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (1,)
+
+
+def test_a_process_that_dies_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a process that draws glyphs died"):
+        build(tmp_path / "x.lmdb", glyphs=[Deadly(0, 65)], processes=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data set with a handful of glyphs, in an empty data directory."""
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
+    monkeypatch.setattr(symbols, "_distinct", lambda each: LETTERS[:3])
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    return tmp_path
+
+
+def test_it_is_made_when_it_is_first_opened(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Symbols()
+    assert not source.ready()
+    data = source.open()
+    assert source.ready()
+    assert data.info == DataInfo("symbols", 3, 128, 3, (), flip=False)
+    assert [path.name for path in few.iterdir()] == ["symbols.lmdb"]
+    monkeypatch.setattr(symbols, "build", None)
+    assert source.open().info == data.info
+
+
+def test_a_damaged_one_is_an_error_with_the_remedy(few: Path) -> None:
+    (few / "symbols.lmdb").mkdir()
+    (few / "symbols.lmdb" / "data.mdb").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"not an LMDB .* Delete .*symbols\.lmdb and it will be made again"):
+        Symbols().open()
+
+
+@pytest.mark.parametrize("content", [None, b"no font"])
+def test_a_missing_or_damaged_font_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / FONTS[0]).write_bytes(content)
+    monkeypatch.setattr(glyphs, "_folder", lambda: tmp_path)
+    with pytest.raises(DataError, match=r"can't read matplotlib's font DejaVuSans\.ttf .* Reinstall matplotlib"):
+        list(glyphs.candidates())
+
+
+def test_naming_the_data_sets_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, ganzoo_datasets\n"
+        "print([(source.name, source.summary, source.ready()) for source in ganzoo_datasets.ganzoo_datasets()])\n"
+        "print(*{'numpy', 'PIL', 'matplotlib', 'fontTools', 'lmdb', 'jittor'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "symbols" in done.stdout
+    assert done.stderr.strip() == ""

@@ -1,0 +1,31 @@
+"""The contract test on the bundled models, with networks as small as they can be made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ganzoo import plugins
+from ganzoo.testing import check_model
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gan", {"size": 16, "latent": 8, "ema": 0.9}),
+        ("lsgan", {"size": 16, "latent": 8, "ema": 0.9}),
+        ("lsgan", {"size": 16, "latent": 8, "variant": "tutorial"}),
+    ],
+)
+def test_a_bundled_model_does_what_ganzoo_expects(name: str, options: dict[str, Any]) -> None:
+    check_model(plugins.load().model(name), options)
+
+
+def test_every_bundled_model_is_tested_here() -> None:
+    registry = plugins.load()
+    bundled = {
+        name for each in registry.plugins if each.distribution == "ganzoo" for name in each.provides.get("models", [])
+    }
+    (marker,) = test_a_bundled_model_does_what_ganzoo_expects.pytestmark  # type: ignore[attr-defined]
+    assert {name for name, _ in marker.args[1]} == bundled

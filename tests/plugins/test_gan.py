@@ -1,0 +1,106 @@
+"""The basic GAN: sizes, and every number of a training step against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ganzoo
+from tests.reference import needs_torch, recording
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+SIZE, CHANNELS = 12, 3
+# A batch norm follows these, which takes away any constant: the true gradient is zero.
+WITHOUT_EFFECT = {"generator": {"layers.2.bias", "layers.5.bias", "layers.8.bias"}, "discriminator": set()}
+
+
+def build(size: int, channels: int, **options):
+    from ganzoo_gan import GAN, GANOptions
+
+    return GAN().build(GANOptions(**options), ganzoo.DataInfo("none", 1, size, channels))
+
+
+def counts(size: int, channels: int, **options) -> tuple[int, int]:
+    setup = build(size, channels, **options)
+    return tuple(setup.networks[name].parameter_count() for name in ("generator", "discriminator"))
+
+
+def test_has_as_many_weights_as_published():
+    assert counts(28, 1) == (1_510_032, 533_505)
+
+
+@pytest.mark.parametrize(("size", "channels", "latent"), [(28, 3, 100), (12, 3, 24), (64, 1, 7)])
+def test_number_of_weights_follows_from_the_widths(size, channels, latent):
+    pixels = size * size * channels
+
+    def linear(a: int, b: int) -> int:
+        return a * b + b
+
+    hidden = linear(latent, 128) + linear(128, 256) + linear(256, 512) + linear(512, 1024)
+    generator = hidden + 2 * (256 + 512 + 1024) + linear(1024, pixels)
+    discriminator = linear(pixels, 512) + linear(512, 256) + linear(256, 1)
+    assert counts(size, channels, latent=latent) == (generator, discriminator)
+
+
+def test_weights_start_uniform_within_one_over_the_root_of_the_inputs():
+    ganzoo.seed(5)
+    setup = build(SIZE, CHANNELS)
+    for network in setup.networks.values():
+        for name, var in network.state().items():
+            if name.endswith("weight") and var.ndim == 2 and var.numel() > 1000:
+                scaled = var.numpy() * np.sqrt(var.shape[1])
+                assert np.abs(scaled).max() <= 1.0
+                assert np.std(scaled) == pytest.approx(3**-0.5, rel=0.05)
+
+
+def test_both_networks_have_the_published_optimizer_by_default():
+    published = ganzoo.Adam(learning_rate=2e-4, beta1=0.5, beta2=0.999, eps=1e-8, weight_decay=0.0)
+    assert build(SIZE, CHANNELS).optimizers == {"generator": published, "discriminator": published}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    from ganzoo_gan import GAN, GANOptions
+
+    options = GANOptions(size=SIZE, latent=recording.LATENT)
+    folder, optimizers = tmp_path_factory.mktemp("gan"), recording.adams(1e-3, 1e-5, 1e-5)
+    return recording.compare("gan", GAN(), options, SIZE, CHANNELS, folder, optimizers=optimizers)
+
+
+@needs_torch
+def test_first_step_has_the_terms_of_the_reference(compared):
+    # The order is that of the updates: the generator's comes first.
+    terms = [name for name in compared.actual if name.startswith("term/0/")]
+    assert terms == ["term/0/generator/adversarial", "term/0/discriminator/real", "term/0/discriminator/fake"]
+    assert max(compared.errors("term/0/").values()) < 1e-4
+
+
+@needs_torch
+@pytest.mark.parametrize("network", WITHOUT_EFFECT)
+def test_first_step_has_the_gradients_of_the_reference(compared, network):
+    assert max(compared.gradient_errors(network, WITHOUT_EFFECT[network]).values()) < 1e-4
+
+
+@needs_torch
+def test_terms_of_five_steps_are_those_of_the_reference(compared):
+    errors = compared.errors("term/")
+    assert len(errors) == 3 * recording.STEPS
+    assert max(errors.values()) < 1e-3
+
+
+@needs_torch
+@pytest.mark.parametrize("network", WITHOUT_EFFECT)
+def test_five_steps_move_the_weights_as_in_the_reference(compared, network):
+    assert max(compared.movement_errors(network, WITHOUT_EFFECT[network]).values()) < 1e-3
+
+
+@needs_torch
+def test_running_statistics_after_five_steps_are_those_of_the_reference(compared):
+    assert max(compared.errors("statistics/generator/").values()) < 1e-4
+
+
+@needs_torch
+def test_samples_use_the_running_statistics(compared):
+    assert compared.actual["samples"].shape == (3, CHANNELS, SIZE, SIZE)
+    assert max(compared.errors("samples").values()) < 1e-4

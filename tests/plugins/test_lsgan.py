@@ -1,0 +1,220 @@
+"""LSGAN, both variants: sizes, and every number of a training step against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ganzoo
+from tests.reference import needs_torch, recording
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+SIZES = {"zoo": 16, "tutorial": 32}
+CHANNELS = {"zoo": 3, "tutorial": 1}
+KEEP = 0.75  # of what the zoo's dropout sees
+# A batch norm follows these, which takes away any constant: the true gradient is zero.
+WITHOUT_EFFECT = {
+    "zoo": {
+        "generator": {"conv1.bias", "conv2.bias"},
+        "discriminator": set(),  # leaky ReLU and dropout stand between
+    },
+    "tutorial": {
+        "generator": {f"layers.{index}.bias" for index in (0, 3, 6, 9, 12, 15)},
+        "discriminator": {f"layers.{index}.bias" for index in (2, 5, 8)},
+    },
+}
+
+EPS = {"zoo": (1e-6, 1e-4), "tutorial": (1e-7, 1e-2)}  # of the generator's Adam and the discriminator's
+# See `reference.values`.
+BEFORE_RELU = {
+    "zoo": {
+        "generator": {"norm1", "norm2"},
+        "discriminator": {"layers.0", "layers.3", "layers.7", "layers.11"},
+    },
+    "tutorial": {
+        "generator": {"project_norm", *(f"layers.{index}" for index in (1, 4, 7, 10, 13, 16))},
+        "discriminator": {"layers.0", "layers.3", "layers.6", "layers.9"},
+    },
+}
+
+
+def build(variant: str, size: int, channels: int, **options):
+    from ganzoo_lsgan import LSGAN, LSGANOptions
+
+    data = ganzoo.DataInfo("none", 1, size, channels)
+    return LSGAN().build(LSGANOptions(variant=variant, **options), data)
+
+
+def counts(variant: str, size: int, channels: int, **options) -> tuple[int, int]:
+    setup = build(variant, size, channels, **options)
+    return tuple(setup.networks[name].parameter_count() for name in ("generator", "discriminator"))
+
+
+def test_zoo_has_as_many_weights_as_published():
+    assert counts("zoo", 32, 1) == (1_049_729, 98_113)
+
+
+def test_tutorial_has_as_many_weights_as_published():
+    assert counts("tutorial", 112, 1) == (15_590_273, 4_330_241)
+
+
+@pytest.mark.parametrize(("size", "channels", "latent"), [(32, 3, 100), (16, 1, 24), (64, 3, 100)])
+def test_number_of_weights_of_the_zoo_follows_from_the_widths(size, channels, latent):
+    generator = (latent + 1) * 128 * (size // 4) ** 2 + (128 * 9 + 1 + 2) * 128 + (128 * 9 + 1 + 2) * 64
+    generator += (64 * 9 + 1) * channels
+    discriminator = (channels * 9 + 1) * 16 + sum((a * 9 + 1 + 2) * 2 * a for a in (16, 32, 64))
+    discriminator += 128 * (size // 16) ** 2 + 1
+    assert counts("zoo", size, channels, latent=latent) == (generator, discriminator)
+
+
+@pytest.mark.parametrize(("size", "channels", "latent"), [(112, 3, 1024), (16, 1, 24), (64, 3, 100)])
+def test_number_of_weights_of_the_tutorial_follows_from_the_widths(size, channels, latent):
+    side = size // 16
+    generator = (latent + 1) * 256 * side**2 + 2 * 256 + 4 * (256 * 9 + 1 + 2) * 256
+    generator += (256 * 9 + 1 + 2) * 128 + (128 * 9 + 1 + 2) * 64 + (64 * 9 + 1) * channels
+    discriminator = (channels * 25 + 1) * 64 + sum((a * 25 + 1 + 2) * 2 * a for a in (64, 128, 256))
+    discriminator += 512 * side**2 + 1
+    assert counts("tutorial", size, channels, latent=latent) == (generator, discriminator)
+
+
+def test_zoo_starts_as_dcgan_does():
+    """Convolutions from N(0, 0.02^2), scales of norms from N(1, 0.02^2), linear layers as Jittor makes them."""
+    ganzoo.seed(5)
+    networks = build("zoo", 32, 1).networks
+    weights = {**networks["generator"].state(), **networks["discriminator"].state()}
+    for name in ("conv1.weight", "conv2.weight", "layers.11.weight"):
+        drawn = weights[name].numpy()
+        assert np.std(drawn) == pytest.approx(0.02, rel=0.02)
+        assert abs(np.mean(drawn)) < 0.0005
+    scales = np.concatenate([weights[f"{name}.weight"].numpy() for name in ("norm1", "norm2", "layers.14")])
+    assert np.std(scales) == pytest.approx(0.02, rel=0.2)
+    assert np.mean(scales) == pytest.approx(1.0, abs=0.005)
+    assert not weights["norm1.bias"].numpy().any()
+    projection = weights["project.weight"].numpy() * np.sqrt(100)
+    assert np.abs(projection).max() <= 1.0
+    assert np.std(projection) == pytest.approx(3**-0.5, rel=0.05)
+
+
+def dropouts(network) -> list:
+    return [module for module in network.modules() if isinstance(module, ganzoo.jt.nn.Dropout)]
+
+
+def test_dropout_zeroes_a_quarter_and_scales_the_rest_while_training():
+    discriminator = build("zoo", 16, 3).networks["discriminator"]
+    discriminator.train()
+    ganzoo.seed(9)
+    found = dropouts(discriminator)
+    assert len(found) == 4
+    ones = ganzoo.jt.array(np.ones((64, 16, 8, 8), np.float32))
+    for dropout in found:
+        outputs = [dropout(ones), dropout(ones)]
+        gradient = ganzoo.jt.grad(outputs[0].sum(), ones)
+        ganzoo.jt.sync_all()
+        first, second = (output.numpy() for output in outputs)
+        np.testing.assert_array_equal(gradient.numpy(), first)
+        np.testing.assert_allclose(np.unique(first), [0.0, 1 / KEEP], rtol=1e-6)
+        assert np.mean(first > 0) == pytest.approx(KEEP, abs=0.005)
+        # Independent of each other: both kept with probability 0.75^2.
+        assert np.mean((first > 0) & (second > 0)) == pytest.approx(KEEP**2, abs=0.005)
+
+
+def test_dropout_passes_everything_at_inference():
+    discriminator = build("zoo", 16, 3).networks["discriminator"]
+    discriminator.train()
+    discriminator.eval()
+    ones = np.ones((4, 16, 8, 8), np.float32)
+    for dropout in dropouts(discriminator):
+        np.testing.assert_array_equal(dropout(ganzoo.jt.array(ones)).numpy(), ones)
+
+
+def fix_dropout(state) -> dict[str, np.ndarray]:
+    """Put given masks in the place of drawn ones; return them by the number of the layer."""
+
+    class Masked(ganzoo.jt.nn.Module):
+        def __init__(self, mask):
+            super().__init__()
+            self._mask = ganzoo.jt.array(mask).stop_grad()
+
+        def execute(self, x):
+            return x * self._mask
+
+    rng = np.random.default_rng(23)
+    layers = state.setup.networks["discriminator"].layers.layers
+    places = [name for name, layer in layers.items() if isinstance(layer, ganzoo.jt.nn.Dropout)]
+    masks = {}
+    for index, place in enumerate(places):
+        width, side = 16 << index, SIZES["zoo"] >> (index + 1)
+        kept = rng.random((5, width, side, side)) < KEEP
+        masks[f"mask/{index}"] = (kept / KEEP).astype(np.float32)
+        layers[place] = Masked(masks[f"mask/{index}"])
+    return masks
+
+
+@pytest.mark.parametrize("name", ["zoo", "tutorial"])
+def test_both_networks_have_the_published_optimizer_by_default(name):
+    published = ganzoo.Adam(learning_rate=2e-4, beta1=0.5, beta2=0.999, eps=1e-8, weight_decay=0.0)
+    assert build(name, 16, 1).optimizers == {"generator": published, "discriminator": published}
+
+
+@pytest.fixture(scope="module", params=["zoo", "tutorial"])
+def variant(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def compared(variant, tmp_path_factory):
+    from ganzoo_lsgan import LSGAN, LSGANOptions
+
+    return recording.compare(
+        variant,
+        LSGAN(),
+        LSGANOptions(variant=variant, size=SIZES[variant], latent=recording.LATENT),
+        SIZES[variant],
+        CHANNELS[variant],
+        tmp_path_factory.mktemp(variant),
+        optimizers=recording.adams(1e-3, *EPS[variant]),
+        settled=BEFORE_RELU[variant],
+        prepare=fix_dropout if variant == "zoo" else lambda state: {},
+    )
+
+
+@needs_torch
+def test_first_step_has_the_terms_of_the_reference(compared, variant):
+    terms = [name for name in compared.actual if name.startswith("term/0/")]
+    # The order is that of the updates: the zoo's generator comes first, the tutorial's last.
+    generator, discriminator = ["generator/adversarial"], ["discriminator/real", "discriminator/fake"]
+    in_order = generator + discriminator if variant == "zoo" else discriminator + generator
+    assert terms == [f"term/0/{name}" for name in in_order]
+    assert max(compared.errors("term/0/").values()) < 1e-4
+
+
+@needs_torch
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_first_step_has_the_gradients_of_the_reference(compared, variant, network):
+    assert max(compared.gradient_errors(network, WITHOUT_EFFECT[variant][network]).values()) < 1e-4
+
+
+@needs_torch
+def test_terms_of_five_steps_are_those_of_the_reference(compared):
+    errors = compared.errors("term/")
+    assert len(errors) == 3 * recording.STEPS
+    assert max(errors.values()) < 1e-3
+
+
+@needs_torch
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_five_steps_move_the_weights_as_in_the_reference(compared, variant, network):
+    assert max(compared.movement_errors(network, WITHOUT_EFFECT[variant][network]).values()) < 1e-3
+
+
+@needs_torch
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_running_statistics_after_five_steps_are_those_of_the_reference(compared, network):
+    assert max(compared.errors(f"statistics/{network}/").values()) < 1e-4
+
+
+@needs_torch
+def test_samples_use_the_running_statistics(compared, variant):
+    assert compared.actual["samples"].shape == (3, CHANNELS[variant], SIZES[variant], SIZES[variant])
+    assert max(compared.errors("samples").values()) < 1e-4

@@ -1,0 +1,44 @@
+"""A plugin as `ganzoo new-plugin` writes it works at once: installed, it passes its own test and trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+TINY = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008, "--device", "cpu"]
+
+
+def test_a_written_plugin_passes_its_contract_and_trains(throwaway: Any, tmp_path: Path) -> None:
+    throwaway.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
+    throwaway.install(tmp_path / "written-here")
+    assert "written-here convolutional GAN" in throwaway.run("-m", "ganzoo", "models")
+    assert "1 passed" in throwaway.run("-m", "pytest", "-p", "no:cacheprovider", tmp_path / "written-here")
+
+    out = throwaway.run("-m", "ganzoo", "train", "written-here", *TINY, "--experiments", tmp_path / "experiments")
+    assert "finished: " in out
+    (run,) = (tmp_path / "experiments").iterdir()
+    (tick,) = map(json.loads, (run / "stats.jsonl").read_text().splitlines())
+    assert tick["step"] == 2
+    assert tick["losses"].keys() == {"discriminator/real", "discriminator/fake", "generator/adversarial"}
+
+    again = throwaway.run("-m", "ganzoo", "new-plugin", "written_here", cwd=tmp_path, status=2)
+    assert "there is a model 'written-here' already" in again
+
+
+def test_a_written_plugin_refuses_a_size_that_it_can_not_halve(throwaway: Any, tmp_path: Path) -> None:
+    throwaway.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
+    code = """
+from ganzoo import DataInfo, OptionError
+from written_here import WrittenHereModel, WrittenHereOptions
+data = DataInfo("made-up", 8, 30, 1)
+print(WrittenHereModel().image_size(WrittenHereOptions(), data))
+try:
+    WrittenHereModel().image_size(WrittenHereOptions(size=30), data)
+except OptionError as error:
+    print(error)
+"""
+    assert throwaway.run("-c", code, cwd=tmp_path / "written-here").splitlines() == [
+        "32",
+        "--size: 30 is not a multiple of 8, and the networks halve it.",
+    ]

@@ -1,0 +1,33 @@
+"""The child process: `python -m tests.reference JOB GIVEN.npz ANSWERED.npz SETTINGS`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import torch
+
+from . import pieces, training
+
+JOBS = {
+    "adam": pieces.adam,
+    "batch_norm": pieces.batch_norm,
+    "gradient_penalty": pieces.gradient_penalty,
+    "train": training.train,
+}
+
+
+def main(job: str, given: str, answered: str, settings: str) -> None:
+    torch.set_default_dtype(torch.float64)
+    with np.load(given) as file:
+        arrays = {name: _tensor(value) for name, value in file.items()}
+    answers = JOBS[job](arrays, **json.loads(settings))
+    np.savez(answered, **{name: tensor.detach().numpy() for name, tensor in answers.items()})
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(value).to(torch.float64)
+
+
+main(*sys.argv[1:])

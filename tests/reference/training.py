@@ -1,0 +1,113 @@
+"""The training steps in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import networks
+from .pieces import make_adam
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Trainer:
+    """The two networks, their optimizers, and a record of everything that a step computes."""
+
+    def __init__(
+        self, generator: networks.Named, discriminator: networks.Named, adam: dict[str, dict[str, float]]
+    ) -> None:
+        self.generator, self.discriminator, self.record = generator, discriminator, Tensors()
+        self.optimizers = {
+            "generator": make_adam(generator.parameters(), adam["generator"]),
+            "discriminator": make_adam(discriminator.parameters(), adam["discriminator"]),
+        }
+
+    def update(self, step: int, name: str, terms: Tensors) -> None:
+        """One phase: record the terms, differentiate their sum for one network, record the gradients, update."""
+        network, optimizer = getattr(self, name), self.optimizers[name]
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        self.record.update({f"term/{step}/{name}/{key}": term for key, term in terms.items()})
+        if step == 0:
+            gradients = {key: weight.grad.clone() for key, weight in network.weights().items()}
+            self.record.update({f"grad/{name}/{key}": gradient for key, gradient in gradients.items()})
+        optimizer.step()
+
+
+def gan_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
+    """Generator first; the discriminator sees the same fakes, which the generator made before its update."""
+    bce, one, zero = nn.BCELoss(), torch.ones(len(real), 1), torch.zeros(len(real), 1)
+    fakes = trainer.generator(next(latents))
+    trainer.update(step, "generator", {"adversarial": bce(trainer.discriminator(fakes), one)})
+    real_loss = bce(trainer.discriminator(real), one)
+    fake_loss = bce(trainer.discriminator(fakes.detach()), zero)
+    trainer.update(step, "discriminator", {"real": real_loss / 2, "fake": fake_loss / 2})
+
+
+def zoo_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
+    """As the basic GAN, with squared distances to 1 and 0."""
+    mse, one, zero = nn.MSELoss(), torch.ones(len(real), 1), torch.zeros(len(real), 1)
+    fakes = trainer.generator(next(latents))
+    trainer.update(step, "generator", {"adversarial": mse(trainer.discriminator(fakes), one)})
+    real_loss = mse(trainer.discriminator(real), one)
+    fake_loss = mse(trainer.discriminator(fakes.detach()), zero)
+    trainer.update(step, "discriminator", {"real": 0.5 * real_loss, "fake": 0.5 * fake_loss})
+
+
+def tutorial_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
+    """Discriminator first, nothing halved, and other latents for the generator."""
+    with torch.no_grad():
+        fakes = trainer.generator(next(latents))
+    real_loss = ((trainer.discriminator(real) - 1) ** 2).mean()
+    fake_loss = (trainer.discriminator(fakes) ** 2).mean()
+    trainer.update(step, "discriminator", {"real": real_loss, "fake": fake_loss})
+    fakes = trainer.generator(next(latents))
+    trainer.update(step, "generator", {"adversarial": ((trainer.discriminator(fakes) - 1) ** 2).mean()})
+
+
+def _networks(arrays: Tensors, model: str, size: int, channels: int, latent: int) -> tuple[Any, Any]:
+    if model == "gan":
+        return networks.MLPGenerator(size, channels, latent), networks.MLPDiscriminator(size, channels)
+    if model == "zoo":
+        masks = {name[5:]: mask for name, mask in arrays.items() if name.startswith("mask/")}
+        return networks.ZooGenerator(size, channels, latent), networks.ZooDiscriminator(size, channels, masks)
+    if model == "tutorial":
+        return networks.TutorialGenerator(size, channels, latent), networks.TutorialDiscriminator(size, channels)
+    return networks.PlainGenerator(size, channels, latent), networks.MLPDiscriminator(size, channels)
+
+
+STEPS: dict[str, Callable[..., None]] = {
+    "gan": gan_step,
+    "plain": gan_step,
+    "zoo": zoo_step,
+    "tutorial": tutorial_step,
+}
+
+
+def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, float]], **shape: int) -> Tensors:
+    """Train from the weights 'net/...' on 'images/STEP' (uint8, NHWC) with 'latents/0', 'latents/1', ... in order.
+
+    Gives 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the last 'net/...' and 'samples', made in
+    inference mode from the latents 'sampled'.
+    """
+    generator, discriminator = _networks(arrays, model, **shape)
+    both = {"generator": generator, "discriminator": discriminator}
+    for name, network in both.items():
+        prefix = f"net/{name}/"
+        network.load({key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)})
+        network.train()
+    trainer = Trainer(generator, discriminator, adam)
+    latents = iter([arrays[f"latents/{n}"] for n in range(sum(name.startswith("latents/") for name in arrays))])
+    for step in range(steps):
+        real = (arrays[f"images/{step}"] / 255 * 2 - 1).permute(0, 3, 1, 2)
+        STEPS[model](trainer, step, real, latents)
+    assert next(latents, None) is None, "ganzoo drew more latents than the reference"
+    answers = dict(trainer.record)
+    for name, network in both.items():
+        answers.update({f"net/{name}/{key}": value for key, value in network.entries().items()})
+    generator.eval()
+    return {**answers, "samples": generator(arrays["sampled"])}

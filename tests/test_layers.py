@@ -1,0 +1,113 @@
+"""Batch norm against PyTorch in float64, where Jittor's own fails too, and upsampling against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ganzoo
+from tests.reference import error, in_torch, needs_torch
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+CHANNELS = 3
+
+
+def batch_norm(x: np.ndarray, folder, eps=1e-3, make=None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A layer's outputs, gradients and statistics on `x` in training, then at inference; and the reference's."""
+    rng = np.random.default_rng(1)
+    arrays = {
+        "weight": rng.uniform(0.5, 2.0, CHANNELS),
+        "bias": rng.standard_normal(CHANNELS),
+        "running_mean": rng.standard_normal(CHANNELS),
+        "running_var": rng.uniform(0.5, 2.0, CHANNELS),
+        "upstream": rng.standard_normal(x.shape),
+        "x": x,
+    }
+    arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
+    layer = (make or ganzoo.BatchNorm)(CHANNELS, eps=eps, momentum=0.3)
+    return _run(layer, arrays), in_torch("batch_norm", arrays, folder, eps=eps, momentum=0.3)
+
+
+def _run(layer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    jt = ganzoo.jt
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(layer, name).update(jt.array(arrays[name]))
+    x, upstream = jt.array(arrays["x"]), jt.array(arrays["upstream"])
+    found = {}
+    for mode in ("train", "eval"):
+        layer.is_train = mode == "train"
+        y = layer(x)
+        gradients = jt.grad((y * upstream).sum(), [x, layer.weight, layer.bias])
+        jt.sync_all()
+        found.update(
+            {f"{mode}/{name}": var.numpy() for name, var in zip(("y", "x", "weight", "bias"), (y, *gradients))}
+        )
+    return {**found, "running_mean": layer.running_mean.numpy(), "running_var": layer.running_var.numpy()}
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(6, CHANNELS), (4, CHANNELS, 5, 7)])
+def test_batch_norm_is_pytorchs(shape, tmp_path):
+    x = np.random.default_rng(2).normal(1.0, 2.0, shape)
+    actual, expected = batch_norm(x, tmp_path)
+    assert actual.keys() == expected.keys()
+    for name in expected:
+        assert error(actual[name], expected[name]) < 1e-5, name
+
+
+@needs_torch
+def test_batch_norm_bears_a_mean_that_dwarfs_the_deviation(tmp_path):
+    """The reason for a layer of our own: Jittor's variance, E[x^2] - E[x]^2, has lost every digit here."""
+    x = np.random.default_rng(3).normal(1000.0, 0.01, (4, CHANNELS, 5, 7))
+
+    def worst(make) -> dict[str, float]:
+        actual, expected = batch_norm(x, tmp_path, 1e-5, make)
+        return {name: error(actual[name], expected[name]) for name in ("train/y", "train/x")}
+
+    ours, jittors = worst(ganzoo.BatchNorm), worst(ganzoo.jt.nn.BatchNorm)
+    # A mean near 1000 is known to 3e-5 in float32, which is 0.003 of the deviation.
+    assert max(ours.values()) < 0.01
+    assert min(jittors.values()) > 0.1
+
+
+def test_batch_norm_of_a_single_value_remembers_a_finite_variance():
+    """One image of one pixel has no unbiased variance. PyTorch refuses it; a run must not end in NaN either."""
+    layer = ganzoo.BatchNorm(CHANNELS)
+    y = layer(ganzoo.jt.array(np.ones((1, CHANNELS, 1, 1), np.float32)))
+    ganzoo.jt.sync_all()
+    np.testing.assert_array_equal(y.numpy().ravel(), np.zeros(CHANNELS))
+    np.testing.assert_allclose(layer.running_var.numpy(), np.full(CHANNELS, 0.9), rtol=1e-6)
+
+
+def test_batch_norm_does_not_train_its_statistics():
+    layer = ganzoo.BatchNorm(CHANNELS)
+    layer(ganzoo.jt.array(np.random.default_rng(4).standard_normal((4, CHANNELS), dtype=np.float32)))
+    ganzoo.jt.sync_all()
+    assert layer.running_mean.is_stop_grad()
+    assert layer.running_var.is_stop_grad()
+
+
+def test_batch_norm_at_inference_leaves_its_statistics_alone():
+    layer = ganzoo.BatchNorm(CHANNELS)
+    layer.is_train = False
+    layer(ganzoo.jt.array(np.full((4, CHANNELS), 5.0, np.float32)))
+    ganzoo.jt.sync_all()
+    np.testing.assert_array_equal(layer.running_mean.numpy(), np.zeros(CHANNELS))
+    np.testing.assert_array_equal(layer.running_var.numpy(), np.ones(CHANNELS))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (1, 2, 3, 5)])
+def test_upsampling_repeats_each_pixel_and_its_gradient_adds_them_up(shape):
+    jt = ganzoo.jt
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(shape, dtype=np.float32)
+    large = x.repeat(2, axis=2).repeat(2, axis=3)
+    upstream = rng.standard_normal(large.shape, dtype=np.float32)
+    small = jt.array(x)
+    y = ganzoo.upsample_nearest(small)
+    gradient = jt.grad((y * jt.array(upstream)).sum(), small)
+    jt.sync_all()
+    np.testing.assert_array_equal(y.numpy(), large)
+    n, c, h, w = shape
+    np.testing.assert_allclose(gradient.numpy(), upstream.reshape(n, c, h, 2, w, 2).sum((3, 5)), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,60 @@
+"""Every command in the README and in the pages of models and data sets works as it stands, only shortened."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/ganzoo_*/README.md")), ROOT / "datasets" / "README.md"]
+SHORT = ["--kimg", "0.008", "--batch", "4"]
+
+
+@pytest.fixture
+def small_symbols(workdir: Path) -> None:
+    """The data set `symbols` with few glyphs, so that nobody waits for 10,000."""
+    from ganzoo_datasets import glyphs, symbols
+
+    from ganzoo import data_dir
+
+    symbols.build(data_dir() / "symbols.lmdb", glyphs=list(islice(glyphs.candidates(), 40)), processes=1)
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("ganzoo ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, pictures, small_symbols):
+    pictures.rename("my-images")
+    found = commands(page)
+    assert found
+    for command in found:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "train" and "--dry-run" not in arguments:
+            arguments += SHORT
+        result = ganzoo(*arguments)
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_every_model_and_every_make_target():
+    text = (ROOT / "README.md").read_text()
+    from ganzoo import plugins
+
+    ours = [plugin for plugin in plugins.load().plugins if plugin.distribution == "ganzoo"]
+    bundled = [name for plugin in ours for name in plugin.provides.get("models", [])]
+    assert all(f"`{name}`" in text for name in bundled)
+    for target in re.findall(r"make (\w+)", text):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.M), target

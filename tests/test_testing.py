@@ -1,0 +1,224 @@
+"""The contract test passes a sound model and catches faulty ones, each with the sentence that its author needs."""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option
+from ganzoo.testing import check_model
+
+PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), every=3))
+
+
+@dataclass(frozen=True)
+class TinyOptions(Options):
+    latent: int = option(2, "length of the latent vector", min=1)
+
+
+@functools.cache
+def networks() -> SimpleNamespace:
+    """The network classes. In a function, because this module is imported by the contract test without Jittor."""
+    import ganzoo
+    from ganzoo import jt
+
+    class Generator(ganzoo.Generator):
+        """One layer, and a fault if asked for."""
+
+        def __init__(self, data: DataInfo, fault: str) -> None:
+            super().__init__()
+            self.latent, self.fault = 2, fault
+            self.shape = (data.channels, data.size, data.size)
+            layer = jt.nn.Linear(2, math.prod(self.shape))
+            self.layers = jt.nn.Sequential(layer) if fault != "hidden" else jt.nn.Sequential()
+            self.offset = jt.zeros(1)
+            self._hidden = [layer]
+
+        def execute(self, z: Any) -> Any:
+            if self.fault == "constant":
+                z = z * 0.0
+            x = self._hidden[0](z) + self.offset
+            if self.fault == "random" and not self.is_train:
+                x = x + jt.array(np.random.default_rng().standard_normal(x.shape, dtype="float32"))
+            if self.fault == "batch" and not self.is_train:
+                x = x + x.mean()
+            x = x * 10.0 if self.fault == "range" else jt.tanh(x)
+            side = self.shape[1:] if self.fault != "shape" else (math.prod(self.shape[1:]), 1)
+            return x.reshape((z.shape[0], self.shape[0], *side))
+
+    class Discriminator(ganzoo.Discriminator):
+        def __init__(self, data: DataInfo, fault: str) -> None:
+            super().__init__()
+            self.score = jt.nn.Linear(data.channels * data.size**2, 1)
+            if fault == "unused":
+                self.unused = jt.nn.Linear(2, 1)
+
+        def execute(self, images: Any) -> Any:
+            return self.score(images.reshape((images.shape[0], -1)))
+
+    return SimpleNamespace(Generator=Generator, Discriminator=Discriminator)
+
+
+class TinyLoss(Loss):
+    phases = PHASES
+
+    def __init__(self, generator: Any, discriminator: Any, fault: str) -> None:
+        self.generator, self.discriminator, self.fault = generator, discriminator, fault
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        fakes = self.generator(batch.latents(2))
+        if phase.name == "generator":
+            score = self.discriminator(fakes)
+            if self.fault == "frozen":
+                score = score * 0.0
+            return (
+                {} if self.fault == "no_terms" else {"adversarial": -(score if self.fault == "terms" else score.mean())}
+            )
+        if self.fault == "foreign":
+            self.generator.offset.update(self.generator.offset + 0.1)
+        difference = self.discriminator(fakes.detach()).mean() - self.discriminator(batch.images).mean()
+        if self.fault == "number":
+            return {"adversarial": difference, "penalty": 0.0}
+        return {"adversarial": difference * 1e38 * 1e38 if self.fault == "infinite" else difference}
+
+
+class Tiny(Model):
+    """Networks of one layer at 4 px, with one fault."""
+
+    name = "tiny"
+    summary = "the smallest model"
+    options = TinyOptions
+
+    def __init__(self, fault: str = "", **changes: Any) -> None:
+        self.fault, self.changes = fault, changes
+
+    def build(self, options: Any, data: DataInfo) -> Setup:
+        generator = networks().Generator(data, self.fault)
+        discriminator = networks().Discriminator(data, self.fault)
+        adam = Adam(0.01)
+        setup: dict[str, Any] = {
+            "networks": {"generator": generator, "discriminator": discriminator},
+            "optimizers": {"generator": adam, "discriminator": adam},
+            "loss": TinyLoss(generator, discriminator, self.fault),
+            "averages": {"generator": 0.9},
+        }
+        if "phases" in self.changes:
+            setup["loss"].phases = self.changes["phases"]
+        return Setup(**{**setup, **{name: value for name, value in self.changes.items() if name != "phases"}})
+
+
+def complaint(model: Model, options: dict[str, Any] | None = None) -> str:
+    with pytest.raises(AssertionError) as caught:
+        check_model(model, options, size=4, channels=(1,))
+    return str(caught.value)
+
+
+def test_a_sound_model_passes() -> None:
+    check_model(Tiny(), {"latent": 2}, size=4)
+
+
+def test_a_model_without_an_average_passes() -> None:
+    check_model(Tiny(averages={}), size=4, channels=(3,), domains=())
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
+        ("foreign", "phase 'critic' changes generator.offset, and does not name 'generator'"),
+        ("frozen", "phase 'generator' names 'generator', but leaves all its weights as they are"),
+        ("infinite", "term 'adversarial' of phase 'critic' is "),
+        ("terms", "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
+        ("no_terms", "phase 'generator' gives {}, not a dict of terms"),
+        ("number", "term 'penalty' of phase 'critic' is 0.0, not a Var"),
+        ("range", "the generator's pixels are in ["),
+        ("shape", "for 3 latents the generator gives (3, 1, 16, 1), not (3, 1, 4, 4)"),
+        ("random", "in inference the same latents give other images each time"),
+        ("batch", "in inference an image depends on the others of its batch"),
+        ("constant", "two latents give the same image"),
+        ("hidden", "some of its weights are not in the checkpoint"),
+    ],
+)
+def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
+    assert expected in complaint(Tiny(fault))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
+        ({"generator": "discriminator"}, "network 'discriminator', to be sampled, is no ganzoo.Generator"),
+        ({"generator": "painter"}, "network 'painter', to be sampled, is no ganzoo.Generator"),
+        ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
+        ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
+        ({"averages": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
+        ({"averages": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
+        ({"phases": ()}, "the loss has no phases"),
+        ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
+        ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),
+        ({"phases": (Phase("critic", "discriminator"),)}, "phase 'critic': its networks are not a tuple"),
+        ({"phases": (Phase("critic", ("discriminator",), every=0),)}, "phase 'critic' runs every 0"),
+        ({"phases": PHASES[:1]}, "no phase updates the network 'generator'"),
+    ],
+)
+def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], expected: str) -> None:
+    assert expected in complaint(Tiny(**changes))
+
+
+def test_an_unsound_declaration_is_caught() -> None:
+    model = Tiny()
+    model.summary = ""  # type: ignore[misc]
+    assert "'tiny': its summary is ''" in complaint(model)
+
+
+def test_options_that_do_not_survive_json_are_caught() -> None:
+    @dataclass(frozen=True)
+    class Forgetful(TinyOptions):
+        def to_dict(self) -> dict[str, Any]:
+            return {}
+
+    model = Tiny()
+    model.options = Forgetful  # type: ignore[misc]
+    assert "Forgetful is not the same after a round trip through JSON" in complaint(model, {"latent": 3})
+
+
+def test_options_that_the_model_lacks_are_caught() -> None:
+    assert "unknown option 'latnt'. Did you mean 'latent'?" in complaint(Tiny(), {"latnt": 2})
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes a module of some source text, and a Tiny that claims to be from there."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(name: str, code: str) -> Model:
+        (tmp_path / f"{name}.py").write_text(code)
+        return type("Elsewhere", (Tiny,), {"__module__": name})()
+
+    yield make
+    sys.modules.pop("light_module", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("imports_it", "import os\nimport jittor"), ("asks_for_it", "import os\nfrom ganzoo import jt")],
+)
+def test_a_heavy_import_is_caught_with_its_line(module: Any, name: str, code: str) -> None:
+    message = complaint(module(name, code))
+    assert message.startswith(f"{name} imports Jittor when it is imported (")
+    assert message.endswith(f"{name}.py, line 2); do it inside `build`.")
+
+
+def test_a_module_that_cannot_be_imported_by_itself_is_caught(module: Any) -> None:
+    assert complaint(module("broken_module", "1 / 0")) == (
+        "broken_module can't be imported by itself: ZeroDivisionError: division by zero"
+    )

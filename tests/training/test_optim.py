@@ -1,0 +1,196 @@
+"""Adam against PyTorch's, its state, and accumulated gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import ganzoo
+from ganzoo.errors import CheckpointError
+from tests.reference import error, in_torch, needs_torch, recording, under
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+SHAPES = {"first": (4, 3), "second": (5,)}
+
+
+def optimizer(settings: ganzoo.Adam):
+    """An optimizer of a network with a weight of each of SHAPES, drawn anew but always the same."""
+    from ganzoo.training.optim import Optimizer
+
+    class Weights(ganzoo.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            rng = np.random.default_rng(1)
+            for name, shape in SHAPES.items():
+                setattr(self, name, ganzoo.jt.array(rng.standard_normal(shape, dtype=np.float32)))
+
+    return Optimizer(Weights(), settings)
+
+
+def gradients(steps: int) -> list[dict[str, np.ndarray]]:
+    """Of very different sizes, as weights see them in training."""
+    rng = np.random.default_rng(2)
+    sizes = {name: 10.0 ** rng.uniform(-4, 1, shape) for name, shape in SHAPES.items()}
+    return [
+        {name: (sizes[name] * rng.standard_normal(shape)).astype(np.float32) for name, shape in SHAPES.items()}
+        for _ in range(steps)
+    ]
+
+
+def apply(optimizer, several: list[dict[str, np.ndarray]]) -> None:
+    for gradient in several:
+        optimizer.step([ganzoo.jt.array(gradient[name]) for name in optimizer.weights])
+        ganzoo.jt.sync_all()
+
+
+def numbers(variables) -> dict[str, np.ndarray]:
+    return {name: var.numpy() for name, var in variables.items()}
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ganzoo.Adam(2e-2, beta1=0.5),
+        ganzoo.Adam(2e-2, beta1=0.0, beta2=0.99, eps=1e-3),
+        ganzoo.Adam(2e-2, weight_decay=0.3),
+    ],
+    ids=["usual", "no-momentum-large-eps", "weight-decay"],
+)
+def test_updates_are_pytorchs(settings, tmp_path):
+    steps = 30  # past 25, where 0.5**t is lost beside 1 in float32
+    adam, several = optimizer(settings), gradients(steps)
+    before = numbers(adam.weights)
+    apply(adam, several)
+    arrays = {f"weight/{name}": value for name, value in before.items()}
+    arrays.update({f"grad/{step}/{name}": value for step, each in enumerate(several) for name, value in each.items()})
+    expected = in_torch("adam", arrays, tmp_path, steps=steps, settings=dataclasses.asdict(settings))
+    for name, weight in numbers(adam.weights).items():
+        moved = weight.astype(np.float64) - before[name]
+        assert error(moved, expected[f"weight/{name}"] - before[name]) < 1e-4, name
+    for name, moment in adam.state().items():
+        assert error(moment, expected[name]) < 1e-5, name
+
+
+def test_the_first_update_has_the_length_of_the_learning_rate():
+    """Bias correction makes both moments those of the only gradient so far, whatever its size."""
+    adam, (gradient,) = optimizer(ganzoo.Adam(0.25, beta1=0.9, beta2=0.999, eps=1e-12)), gradients(1)
+    before = numbers(adam.weights)
+    apply(adam, [gradient])
+    assert adam.steps == 1
+    for name, weight in numbers(adam.weights).items():
+        np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(gradient[name]), rtol=1e-4)
+
+
+def test_an_update_leaves_weights_trainable_and_moments_not():
+    adam = optimizer(ganzoo.Adam(0.1))
+    apply(adam, gradients(1))
+    assert adam.network.trainable().keys() == SHAPES.keys()
+    assert all(var.is_stop_grad() for var in adam.state().values())
+
+
+def test_a_restored_optimizer_continues_identically():
+    settings = ganzoo.Adam(0.1, beta1=0.5, weight_decay=0.01)
+    adam, several = optimizer(settings), gradients(6)
+    apply(adam, several[:3])
+    weights, moments = numbers(adam.network.state()), numbers(adam.state())
+    apply(adam, several[3:])
+
+    restored = optimizer(settings)
+    restored.network.load_state(weights)
+    restored.load_state(moments, 3)
+    apply(restored, several[3:])
+    assert restored.steps == adam.steps == 6
+    for name, weight in numbers(adam.weights).items():
+        np.testing.assert_array_equal(restored.weights[name].numpy(), weight)
+    for name, moment in numbers(adam.state()).items():
+        np.testing.assert_array_equal(restored.state()[name].numpy(), moment)
+
+
+@pytest.mark.parametrize("damage", ["lacks", "extra", "shape"])
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(damage):
+    adam = optimizer(ganzoo.Adam(0.1))
+    state = {name: np.ones(var.shape, np.float32) for name, var in adam.state().items()}
+    if damage == "lacks":
+        del state["second/first"]
+    elif damage == "extra":
+        state["first/third"] = np.ones(3, np.float32)
+    else:
+        state["first/first"] = np.ones((3, 4), np.float32)
+    with pytest.raises(CheckpointError):
+        adam.load_state(state, 5)
+    assert adam.steps == 0
+    assert not any(value.any() for value in numbers(adam.state()).values())
+
+
+SIZE, CHANNELS, BATCH = 8, 3, 5
+
+
+def plain_model():
+    """The basic GAN with a generator without batch norm, so that its batch can be cut in pieces."""
+    from ganzoo_gan.loss import GANLoss
+    from ganzoo_gan.networks import MLPDiscriminator
+
+    nn = ganzoo.jt.nn
+
+    class PlainGenerator(ganzoo.Generator):
+        def __init__(self, latent: int, shape: tuple) -> None:
+            super().__init__()
+            self.latent, self._shape = latent, shape
+            self.lower, self.upper = nn.Linear(latent, 16), nn.Linear(16, int(np.prod(shape)))
+
+        def execute(self, z):
+            x = nn.leaky_relu(self.lower(z), 0.2)
+            return ganzoo.jt.tanh(self.upper(x)).reshape((z.shape[0], *self._shape))
+
+    class Plain(ganzoo.Model):
+        name = "plain"
+        summary = "without batch norm"
+
+        def build(self, options, data):
+            shape = (data.channels, data.size, data.size)
+            networks = {
+                "generator": PlainGenerator(recording.LATENT, shape),
+                "discriminator": MLPDiscriminator(shape),
+            }
+            return ganzoo.Setup(networks, {name: ganzoo.Adam(1e-3) for name in networks}, GANLoss(*networks.values()))
+
+    return Plain()
+
+
+@pytest.fixture(scope="module", params=[None, 2], ids=["whole-batch", "micro-batches-of-2-2-1"])
+def compared(request, tmp_path_factory):
+    folder, optimizers = tmp_path_factory.mktemp("plain"), recording.adams(1e-3, 1e-5, 1e-5)
+    return recording.compare(
+        "plain",
+        plain_model(),
+        ganzoo.Options(),
+        SIZE,
+        CHANNELS,
+        folder,
+        optimizers=optimizers,
+        batch=BATCH,
+        micro_batch=request.param,
+    )
+
+
+@needs_torch
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(compared):
+    for network in ("generator", "discriminator"):
+        assert max(compared.errors(f"grad/{network}/").values()) < 1e-4
+
+
+@needs_torch
+def test_micro_batches_report_the_terms_of_the_batch(compared):
+    assert max(compared.errors("term/").values()) < 1e-4
+
+
+@needs_torch
+def test_micro_batches_count_as_one_update(compared):
+    assert compared.updates == {"generator": recording.STEPS, "discriminator": recording.STEPS}
+    for network in ("generator", "discriminator"):
+        assert len(under(compared.actual, f"moved/{network}/")) == {"generator": 4, "discriminator": 6}[network]
+        assert max(compared.errors(f"moved/{network}/").values()) < 1e-3

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ganzoo_gan import GAN, GANOptions
+
+from ganzoo.data import DataInfo
+from ganzoo.data.loader import ImageBatch
+from ganzoo.errors import RunError
+from ganzoo.loss import Phase
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step, split
+
+DATA = DataInfo("made-up", 100, 8, 1)
+
+
+def images(count: int, seed: int = 0) -> ImageBatch:
+    generator = np.random.default_rng(seed)
+    return ImageBatch(generator.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8), np.zeros(count, np.int64))
+
+
+@pytest.fixture
+def state(jittor) -> TrainState:
+    return TrainState(GAN(), GANOptions(size=8), DATA, seed=0)
+
+
+def run(state: TrainState, step: Step, batches) -> None:
+    for batch in batches:
+        step(batch)
+        state.progress = state.progress.after(len(batch.labels))
+
+
+def test_a_batch_is_split_without_loss_or_overlap():
+    whole = images(10)
+    pieces = split(whole, 4)
+    assert [len(piece.labels) for piece in pieces] == [4, 4, 2]
+    assert np.array_equal(np.concatenate([piece.images for piece in pieces]), whole.images)
+    assert len(split(whole, None)) == 1
+
+
+def test_two_states_with_one_seed_train_identically(state):
+    twin = TrainState(GAN(), GANOptions(size=8), DATA, seed=0)
+    for each in (state, twin):
+        run(each, Step(each, 0, None, lambda phase, terms: None), [images(4, seed) for seed in range(3)])
+    first, second = state.tensors(), twin.tensors()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    other = TrainState(GAN(), GANOptions(size=8), DATA, seed=1)
+    assert not np.array_equal(other.tensors()["net/generator/layers.0.weight"], first["net/generator/layers.0.weight"])
+
+
+def test_a_lazy_phase_runs_every_nth_step(state):
+    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), every=3))
+    state.setup.loss.phases = phases
+    seen: list[str] = []
+    run(state, Step(state, 0, None, lambda phase, terms: seen.append(phase.name)), [images(4)] * 7)
+    assert seen.count("generator") == 7
+    assert seen.count("discriminator") == 3
+    assert state.optimizers["discriminator"].steps == 3
+    assert state.optimizers["generator"].steps == 7
+
+
+def test_a_weight_that_no_phase_reaches_is_an_error(state):
+    state.setup.loss.phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",)))
+    lonely = state.setup.networks["generator"].trainable()["layers.0.weight"] * 2
+    state.optimizers["generator"].weights["lonely"] = lonely
+    for moment in (state.optimizers["generator"].first, state.optimizers["generator"].second):
+        moment["lonely"] = lonely.detach() * 0
+    with pytest.raises(RunError, match=r"no phase gives a gradient to generator\.lonely:"):
+        run(state, Step(state, 0, None, lambda phase, terms: None), [images(4)] * 2)
+
+
+def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
+    from ganzoo.loss import binary_cross_entropy
+    from ganzoo.model import Adam
+    from ganzoo.training.optim import Optimizer
+
+    state = TrainState(GAN(), GANOptions(size=8), DATA, seed=0)
+    state.optimizers["discriminator"] = Optimizer(state.setup.networks["discriminator"], Adam(1e-3))
+    state.optimizers["generator"] = Optimizer(state.setup.networks["generator"], Adam(1e-5))
+    networks = state.setup.networks
+
+    class Both:
+        phases = (Phase("both", ("discriminator", "generator")),)
+
+        def __call__(self, phase, batch, progress):
+            fakes = networks["generator"](batch.latents(100))
+            return {"a": binary_cross_entropy(networks["discriminator"](fakes), real=True)}
+
+    object.__setattr__(state.setup, "loss", Both())
+    before = state.tensors()
+    run(state, Step(state, 0, None, lambda phase, terms: None), [images(4)])
+    after = state.tensors()
+    # Adam's first step moves every weight with a clear gradient by the learning rate.
+    for name, rate in (("discriminator/layers.4.weight", 1e-3), ("generator/layers.11.bias", 1e-5)):
+        moved = np.abs(after[f"net/{name}"] - before[f"net/{name}"])
+        assert np.isclose(np.median(moved), rate, rtol=0.05), name
