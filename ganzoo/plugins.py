@@ -256,9 +256,9 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
         owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
         raise PluginError(f"{kind[:-1]} {name!r} is already registered by {owner}; this one is left out")
     if kind == "commands":
-        from ganzoo.cli import _COMMANDS
+        from ganzoo.cli import COMMANDS
 
-        if name in _COMMANDS:
+        if name in COMMANDS:
             raise PluginError(f"command {name!r} is one of ganzoo's own; this one is left out")
 
 

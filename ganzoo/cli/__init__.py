@@ -12,7 +12,7 @@ from ganzoo.errors import GanzooError, near_match
 
 INTERRUPTED = 130
 
-_COMMANDS = {
+COMMANDS = {
     "train": "ganzoo.cli.train:train",
     "generate": "ganzoo.cli.generate:generate",
     "runs": "ganzoo.cli.listing:runs",
@@ -28,11 +28,11 @@ class Main(click.Group):
     """Loads each command's module when it is asked for, and turns every error into one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *sorted(_plugin_commands(ctx))]
+        return [*COMMANDS, *sorted(_plugin_commands(ctx))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in _COMMANDS:
-            module, attribute = _COMMANDS[name].split(":")
+        if name in COMMANDS:
+            module, attribute = COMMANDS[name].split(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
         return _plugin_commands(ctx).get(name)
@@ -48,11 +48,12 @@ class Main(click.Group):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
             status = super().main(args, prog_name, standalone_mode=False, **extra)
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            status = error.exit_code
         except click.ClickException as error:
-            status = _fail(error.format_message(), error.exit_code)
+            if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
+                error.show()
+                status = error.exit_code
+            else:
+                status = _fail(error.format_message(), error.exit_code)
         except GanzooError as error:
             status = _fail(str(error), error.exit_status)
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
@@ -83,7 +84,7 @@ def registry(ctx: click.Context) -> Any:
 
 def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
     commands: dict[str, click.Command] = registry(ctx).commands
-    return {name: command for name, command in commands.items() if name not in _COMMANDS}
+    return {name: command for name, command in commands.items() if name not in COMMANDS}
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})

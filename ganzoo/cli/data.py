@@ -7,6 +7,7 @@ import json
 import click
 
 from ganzoo.cli import registry
+from ganzoo.data import DataSource
 from ganzoo.errors import DataError
 
 
@@ -22,12 +23,20 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     """List the data sets that can be named after --data."""
     sources = sorted(registry(ctx).datasets.values(), key=lambda source: source.name)
     if as_json:
-        rows = [{"name": s.name, "summary": s.summary, "ready": s.ready()} for s in sources]
+        rows = [{"name": source.name, "summary": source.summary, "ready": _ready(source)} for source in sources]
         click.echo(json.dumps(rows, indent=2))
         return
     for source in sources:
-        click.echo(f"{source.name:<12} {'ready' if source.ready() else 'not yet':<8} {source.summary}")
+        click.echo(f"{source.name:<12} {'ready' if _ready(source) else 'not yet':<8} {source.summary}")
     click.echo("A folder, a .zip or an .lmdb can be given in place of a name.")
+
+
+def _ready(source: DataSource) -> bool:
+    """Whether a set is prepared; a stranger's faulty answer must not stop the listing of all."""
+    try:
+        return bool(source.ready())
+    except Exception:
+        return False
 
 
 @data.command()

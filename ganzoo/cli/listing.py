@@ -42,7 +42,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         provided = "; ".join(
             f"{kind}: {', '.join(plugin.provides[kind])}" for kind in KINDS if plugin.provides.get(kind)
         )
-        click.echo(f"{plugin.name:<20} {plugin.origin:<16} {provided or '-'}")
+        click.echo(f"{plugin.name:<20} {plugin.origin:<24} {provided or '-'}")
         for problem in plugin.problems:
             click.echo(f"{'':<20} problem: {problem}")
 

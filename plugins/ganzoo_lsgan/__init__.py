@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Optional
 
 from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, hookimpl, option
 
@@ -20,6 +21,9 @@ class LSGANOptions(Options):
     learning_rate: float = option(2e-4, "learning rate of both networks", above=0)
     beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
+    norm_eps: Optional[float] = option(
+        None, "eps of batch normalisation [default: 0.8 for zoo, as PyTorch-GAN has it; 1e-5 for tutorial]", above=0
+    )
     ema: float = option(0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, max=1)
 
 
@@ -44,8 +48,9 @@ class LSGAN(Model):
 
         networks = {"zoo": zoo, "tutorial": tutorial}[options.variant]
         latent = options.latent or networks.LATENT
-        generator = networks.Generator(latent, data.size, data.channels)
-        discriminator = networks.Discriminator(data.size, data.channels)
+        norm_eps = options.norm_eps or networks.NORM_EPS
+        generator = networks.Generator(latent, data.size, data.channels, norm_eps)
+        discriminator = networks.Discriminator(data.size, data.channels, norm_eps)
         adam = Adam(options.learning_rate, options.beta1, options.beta2)
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},

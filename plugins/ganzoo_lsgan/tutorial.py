@@ -10,6 +10,7 @@ from ganzoo import BatchNorm, jt
 nn = jt.nn
 LATENT = 1024
 SLOPE = 0.2  # of leaky ReLU
+NORM_EPS = 1e-5  # Jittor's default
 BASE_WIDTH = 256
 UP = ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2), (64, 2))  # output channels and stride of each transposed conv
 DOWN = (64, 128, 256, 512)
@@ -18,16 +19,16 @@ DOWN = (64, 128, 256, 512)
 class Generator(ganzoo.Generator):
     """z -> linear to (256, size/16, size/16) -> 6 transposed convolutions, 4 of them doubling -> image -> tanh."""
 
-    def __init__(self, latent: int, size: int, channels: int) -> None:
+    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         self.latent, self.start = latent, size // 16
         self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
-        self.project_norm = BatchNorm(BASE_WIDTH)
+        self.project_norm = BatchNorm(BASE_WIDTH, eps=norm_eps)
         layers: list[Any] = []
         width = BASE_WIDTH
         for wider, stride in UP:
             up = nn.ConvTranspose(width, wider, 3, stride, padding=1, output_padding=stride - 1)
-            layers += [up, BatchNorm(wider), nn.ReLU()]
+            layers += [up, BatchNorm(wider, eps=norm_eps), nn.ReLU()]
             width = wider
         self.layers = nn.Sequential(*layers, nn.ConvTranspose(width, channels, 3, 1, padding=1), nn.Tanh())
 
@@ -39,14 +40,14 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 5x5 stride 2, batch norm except in the first, leaky ReLU] -> linear -> score."""
 
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         layers: list[Any] = []
         width = channels
         for wider in DOWN:
             layers.append(nn.Conv(width, wider, 5, stride=2, padding=2))
             if len(layers) > 1:
-                layers.append(BatchNorm(wider))
+                layers.append(BatchNorm(wider, eps=norm_eps))
             layers.append(nn.LeakyReLU(SLOPE))
             width = wider
         self.layers = nn.Sequential(*layers)

@@ -20,14 +20,14 @@ WIDTHS = (16, 32, 64, 128)
 class Generator(ganzoo.Generator):
     """z -> linear to (128, size/4, size/4) -> 2 x [double, conv 3x3, batch norm, leaky ReLU] -> conv 3x3 -> tanh."""
 
-    def __init__(self, latent: int, size: int, channels: int) -> None:
+    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         self.latent, self.start = latent, size // 4
         self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
         self.conv1 = nn.Conv(BASE_WIDTH, 128, 3, padding=1)
-        self.norm1 = BatchNorm(128, eps=NORM_EPS)
+        self.norm1 = BatchNorm(128, eps=norm_eps)
         self.conv2 = nn.Conv(128, 64, 3, padding=1)
-        self.norm2 = BatchNorm(64, eps=NORM_EPS)
+        self.norm2 = BatchNorm(64, eps=norm_eps)
         self.to_image = nn.Conv(64, channels, 3, padding=1)
         initialise_normal(self, INIT_STD)
 
@@ -41,14 +41,14 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 3x3 stride 2, leaky ReLU, dropout, batch norm except in the first] -> linear -> score."""
 
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         layers: list[Any] = []
         width = channels
         for wider in WIDTHS:
             layers += [nn.Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(DROPOUT)]
             if len(layers) > 3:
-                layers.append(BatchNorm(wider, eps=NORM_EPS))
+                layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider
         self.layers = nn.Sequential(*layers)
         self.score = nn.Linear(width * (size // 16) ** 2, 1)
