@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; d
 .PHONY: demo test check clean
 
 demo: $(VENV)/installed
-	$(BIN)/ganzoo train lsgan --data mnist --kimg 40
+	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor
+from ganzoo.backend import jittor, run_pending
 from ganzoo.errors import CheckpointError
 
 jt: Any = jittor()
@@ -59,6 +59,7 @@ class Network(jt.nn.Module):  # type: ignore[misc]
                     f"not {tuple(var.shape)}."
                 )
             var.update(jt.array(values[name]))
+        run_pending()  # Jittor can't fuse a fresh array with a reshape and a broadcast: the kernel would not compile
 
 
 class Generator(Network):

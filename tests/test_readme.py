@@ -21,7 +21,8 @@ def small_symbols(workdir: Path) -> None:
 
     from ganzoo import data_dir
 
-    symbols.build(data_dir() / "symbols.lmdb", glyphs=list(islice(glyphs.candidates(), 40)), processes=1)
+    drawn = islice((glyph for glyph in glyphs.candidates() if glyphs.mask(glyph) is not None), 40)
+    symbols.build(data_dir() / "symbols.lmdb", glyphs=list(drawn), processes=1)
 
 
 def commands(page: Path) -> list[str]:

@@ -24,6 +24,7 @@ class LSGANOptions(Options):
     norm_eps: Optional[float] = option(
         None, "eps of batch normalisation [default: 0.8 for zoo, as PyTorch-GAN has it; 1e-5 for tutorial]", above=0
     )
+    dropout: float = option(0.25, "dropout in zoo's discriminator; the tutorial's has none", min=0, max=0.99)
     ema: float = option(0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, max=1)
 
 
@@ -50,7 +51,10 @@ class LSGAN(Model):
         latent = options.latent or networks.LATENT
         norm_eps = options.norm_eps or networks.NORM_EPS
         generator = networks.Generator(latent, data.size, data.channels, norm_eps)
-        discriminator = networks.Discriminator(data.size, data.channels, norm_eps)
+        if options.variant == "zoo":
+            discriminator = zoo.Discriminator(data.size, data.channels, norm_eps, options.dropout)
+        else:
+            discriminator = tutorial.Discriminator(data.size, data.channels, norm_eps)
         adam = Adam(options.learning_rate, options.beta1, options.beta2)
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},

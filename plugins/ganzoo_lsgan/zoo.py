@@ -41,12 +41,12 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 3x3 stride 2, leaky ReLU, dropout, batch norm except in the first] -> linear -> score."""
 
-    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
+    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS, dropout: float = DROPOUT) -> None:
         super().__init__()
         layers: list[Any] = []
         width = channels
         for wider in WIDTHS:
-            layers += [nn.Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(DROPOUT)]
+            layers += [nn.Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
             if len(layers) > 3:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider

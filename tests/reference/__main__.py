@@ -20,6 +20,7 @@ JOBS = {
 
 def main(job: str, given: str, answered: str, settings: str) -> None:
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # more of them only wait for each other where the machine is busy
     with np.load(given) as file:
         arrays = {name: _tensor(value) for name, value in file.items()}
     answers = JOBS[job](arrays, **json.loads(settings))
