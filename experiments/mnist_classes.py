@@ -1,6 +1,6 @@
 """How varied are generated digits? The classes of samples under a nearest-neighbour classifier on MNIST.
 
-    python experiments/mnist_classes.py experiments/00000-lsgan-mnist/checkpoint-0000400.safetensors
+    python experiments/mnist_classes.py experiments/00000-lsgan-mnist/checkpoint-000040000.safetensors
 
 Prints the share of each digit among 2,000 samples, and how often all 5 neighbours agree, for the samples and for as
 many real digits that the classifier has not seen.

@@ -112,8 +112,8 @@ def newest(folder: Path) -> Path | None:
 
 
 def name_at(images: int) -> str:
-    """The file name of the checkpoint after `images` images: the number is in kimg, with one decimal kept."""
-    return f"checkpoint-{images // 100:07d}{SUFFIX}"
+    """The file name of the checkpoint after `images` images, so that names sort by progress."""
+    return f"checkpoint-{images:09d}{SUFFIX}"
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -132,7 +132,7 @@ class Reporter:
         generator = state.averages.sampled(state.setup.generator)
         z = sampling.latents(range(rows * columns), generator.latent)
         sheet = images.grid(sampling.generate(generator, z), rows, columns)
-        images.save(self.run.path / f"samples-{state.progress.images // 100:07d}.png", sheet)
+        images.save(self.run.path / f"samples-{state.progress.images:09d}.png", sheet)
 
     def _plot(self) -> None:
         save_curves(self.run.path / "losses.png", self.run.stats())
