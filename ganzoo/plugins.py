@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ class Registry:
     """Everything that plugins have registered, by name."""
 
     manager: pluggy.PluginManager
+    reserved: Collection[str] = ()
     plugins: list[Plugin] = field(default_factory=list)
     models: dict[str, Model] = field(default_factory=dict)
     datasets: dict[str, DataSource] = field(default_factory=dict)
@@ -102,11 +103,14 @@ class Registry:
         return failures
 
 
-def load(entry_points: Iterable[metadata.EntryPoint] | None = None) -> Registry:
-    """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises."""
+def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Collection[str] = ()) -> Registry:
+    """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises.
+
+    `reserved` names the commands that no plugin can take.
+    """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    registry = Registry(manager)
+    registry = Registry(manager, reserved)
     if entry_points is None:
         found = list(_installed())
     else:
@@ -255,11 +259,8 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
     if name in known:
         owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
         raise PluginError(f"{kind[:-1]} {name!r} is already registered by {owner}; this one is left out")
-    if kind == "commands":
-        from ganzoo.cli import COMMANDS
-
-        if name in COMMANDS:
-            raise PluginError(f"command {name!r} is one of ganzoo's own; this one is left out")
+    if kind == "commands" and name in registry.reserved:
+        raise PluginError(f"command {name!r} is one of ganzoo's own; this one is left out")
 
 
 def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:

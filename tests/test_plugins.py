@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganzoo import plugins
+from ganzoo.cli import COMMANDS
 from ganzoo.cli import main
 from ganzoo.errors import OptionError, PluginError
 
@@ -202,7 +203,7 @@ def test_what_is_sound_in_a_faulty_plugin_can_be_used(install: Install) -> None:
 
 def test_a_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     install("thief", GOOD.replace('"greet"', '"train"'))
-    registry = plugins.load()
+    registry = plugins.load(reserved=COMMANDS)
     assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is left out"]
     assert registry.commands == {}
 

@@ -78,7 +78,7 @@ def registry(ctx: click.Context) -> Any:
     if root.obj is None:
         from ganzoo import plugins
 
-        root.obj = plugins.load()
+        root.obj = plugins.load(reserved=COMMANDS)
     return root.obj
 
 
