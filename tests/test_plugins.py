@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganzoo import plugins
-from ganzoo.cli import COMMANDS
-from ganzoo.cli import main
+from ganzoo.cli import COMMANDS, main
 from ganzoo.errors import OptionError, PluginError
 
 GOOD = '''
