@@ -48,7 +48,7 @@ def test_a_run_leaves_what_it_promises(trained):
     assert (options["model"], options["options"]["size"], options["train"]["batch"]) == ("gan", 8, 4)
     assert len(list(trained.glob("*.safetensors"))) >= 1
     with Image.open(trained / "reals.png") as reals:
-        assert len(set(reals.convert("L").getdata())) > 50
+        assert len(set(reals.convert("L").tobytes())) > 50
 
 
 def test_resume_goes_on_where_it_stopped_and_names_changes(ganzoo, trained):
