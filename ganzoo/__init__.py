@@ -14,19 +14,30 @@ __version__ = "0.1.0"
 _HOMES = {
     "ganzoo.backend": ("seed",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset"),
+    "ganzoo.data.preparing": ("prepare",),
     "ganzoo.data.storage": ("open_path",),
+    "ganzoo.data.workers": ("parallel_map",),
     "ganzoo.data.writing": ("png", "write_lmdb"),
     "ganzoo.errors": ("DataError", "GanzooError", "OptionError"),
     "ganzoo.hookspecs": ("hookimpl",),
     "ganzoo.layers": ("BatchNorm", "upsample_nearest"),
-    "ganzoo.loss": ("Batch", "Loss", "Phase", "binary_cross_entropy", "gradient_penalty", "least_squares"),
+    "ganzoo.loss": (
+        "Batch",
+        "Loss",
+        "Phase",
+        "binary_cross_entropy",
+        "gradient_penalty",
+        "least_squares",
+        "r1_penalty",
+    ),
     "ganzoo.metrics": ("Metric",),
     "ganzoo.model": ("Adam", "Model", "Setup"),
-    "ganzoo.nets": ("Discriminator", "Generator", "Network", "initialise_normal"),
+    "ganzoo.nets": ("Discriminator", "Generator", "Network", "StyleGenerator", "initialise_normal"),
     "ganzoo.options": ("Options", "option"),
     "ganzoo.paths": ("data_dir",),
     "ganzoo.training.options": ("TrainOptions",),
     "ganzoo.training.progress": ("Progress",),
+    "ganzoo.training.stages": ("Stage",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -37,7 +48,9 @@ if TYPE_CHECKING:
     from ganzoo.data import DataInfo as DataInfo
     from ganzoo.data import Dataset as Dataset
     from ganzoo.data import DataSource as DataSource
+    from ganzoo.data.preparing import prepare as prepare
     from ganzoo.data.storage import open_path as open_path
+    from ganzoo.data.workers import parallel_map as parallel_map
     from ganzoo.data.writing import png as png
     from ganzoo.data.writing import write_lmdb as write_lmdb
     from ganzoo.errors import DataError as DataError
@@ -52,6 +65,7 @@ if TYPE_CHECKING:
     from ganzoo.loss import binary_cross_entropy as binary_cross_entropy
     from ganzoo.loss import gradient_penalty as gradient_penalty
     from ganzoo.loss import least_squares as least_squares
+    from ganzoo.loss import r1_penalty as r1_penalty
     from ganzoo.metrics import Metric as Metric
     from ganzoo.model import Adam as Adam
     from ganzoo.model import Model as Model
@@ -59,12 +73,14 @@ if TYPE_CHECKING:
     from ganzoo.nets import Discriminator as Discriminator
     from ganzoo.nets import Generator as Generator
     from ganzoo.nets import Network as Network
+    from ganzoo.nets import StyleGenerator as StyleGenerator
     from ganzoo.nets import initialise_normal as initialise_normal
     from ganzoo.options import Options as Options
     from ganzoo.options import option as option
     from ganzoo.paths import data_dir as data_dir
     from ganzoo.training.options import TrainOptions as TrainOptions
     from ganzoo.training.progress import Progress as Progress
+    from ganzoo.training.stages import Stage as Stage
 
     jt: Any
 

@@ -53,6 +53,7 @@ def check_model(model: Model) -> None:
         raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, and must be text")
     check_options(model)
     check_defaults(model)
+    check_presets(model)
 
 
 def check_options(model: Model) -> None:
@@ -102,6 +103,21 @@ def check_defaults(model: Model) -> None:
         resolve(TrainOptions, {}, model.defaults)
     except GanzooError as error:
         raise PluginError(f"model {model.name!r}: its defaults for training: {error}".rstrip(".")) from error
+
+
+def check_presets(model: Model) -> None:
+    """`Model.presets`: names and values of `ganzoo.TrainOptions` or of the model's own options."""
+    from ganzoo.training.options import TrainOptions
+
+    if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):
+        raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, and must map names to mappings")
+    common = describe(TrainOptions)
+    for name, preset in model.presets.items():
+        try:
+            resolve(TrainOptions, {key: value for key, value in preset.items() if key in common})
+            resolve(model.options, {key: value for key, value in preset.items() if key not in common})
+        except GanzooError as error:
+            raise PluginError(f"model {model.name!r}: its preset {name!r}: {error}".rstrip(".")) from error
 
 
 def _short(item: Any) -> str:

@@ -91,6 +91,14 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     return (norms - 1.0).sqr().mean()
 
 
+def r1_penalty(scores: Any, real: Any) -> Any:
+    """Mean of |dD/dx|^2 over real images x (Mescheder et al. 2018, equation 9), unweighted.
+
+    `scores` are the discriminator's for `real`, a Var (N, C, H, W) with `start_grad()` called on it before.
+    """
+    return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
+
+
 def _jt() -> Any:
     from ganzoo.backend import jittor
 

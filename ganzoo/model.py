@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.options import Options
+from ganzoo.training.stages import Stage
 
 if TYPE_CHECKING:
     from ganzoo.data import DataInfo
     from ganzoo.loss import Loss
     from ganzoo.nets import Network
+    from ganzoo.training.options import TrainOptions
 
 
 @dataclass(frozen=True)
 class Adam:
     """Settings of the Adam optimizer (Kingma & Ba 2015, algorithm 1) for one network.
 
-    `learning_rate` per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`.
+    `learning_rate` per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`. `multipliers`
+    scale the learning rate of weights by the beginning of their name, e.g. {"mapping.": 0.01}.
     """
 
     learning_rate: float
@@ -27,6 +30,7 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
     weight_decay: float = 0.0
+    multipliers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Model(ABC):
     """A GAN that `ganzoo train NAME` can train. Register an instance through the hook `ganzoo_models`.
 
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
-    `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from.
+    `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from; `presets`
+    are named sets of options of both kinds, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`.
     """
 
     name: ClassVar[str]
@@ -56,11 +61,16 @@ class Model(ABC):
     paper: ClassVar[str] = ""
     options: ClassVar[type[Options]] = Options
     defaults: ClassVar[Mapping[str, Any]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def image_size(self, options: Any, data: DataInfo) -> int:
         """Side in pixels of the images to train on: the option `size` where the model has one, else the data's own."""
         size = getattr(options, "size", None)
         return data.size if size is None else int(size)
+
+    def stages(self, options: Any, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
+        """The stages of training, for data of `data.size` px. One, unless the model grows (see `Network.grow`)."""
+        return (Stage(data.size, train.batch),)
 
     @abstractmethod
     def build(self, options: Any, data: DataInfo) -> Setup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,17 @@ class Network(jt.nn.Module):  # type: ignore[misc]
     def parameter_count(self) -> int:
         """How many numbers are trained."""
         return sum(int(np.prod(var.shape)) for var in self.trainable().values())
+
+    def grow(self, size: int, alpha: float) -> None:
+        """Work on images of `size` px from now on, the newest resolution faded in by `alpha` in [0, 1].
+
+        Called before each step and before sampling. A network that does not grow ignores it.
+        """
+
+    def used(self) -> dict[str, Any]:
+        """The trainable weights that the present resolution depends on, by dotted name. The others rest: they are
+        neither updated nor averaged."""
+        return self.trainable()
 
     def train(self) -> None:
         """Switch to training behaviour (batch statistics, dropout)."""
@@ -69,6 +80,46 @@ class Generator(Network):
 
     @abstractmethod
     def execute(self, z: Any) -> Any: ...
+
+
+class StyleGenerator(Generator):
+    """A generator of two parts (Karras et al. 2019, section 2): a mapping network from z to an intermediate latent w,
+    and a synthesis network that takes one w per style layer, from the coarsest on.
+
+    Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean
+    of w where the network keeps one; it is estimated from random z otherwise. `truncation_layers` says how many of
+    the first layers truncation is for (None: all).
+    """
+
+    w_average: Any = None
+    truncation_layers: int | None = None
+
+    @abstractmethod
+    def map(self, z: Any) -> Any:
+        """z (N, latent) to w (N, width)."""
+
+    @abstractmethod
+    def noise_sizes(self) -> list[int]:
+        """The sides in px of the noise maps that an image takes at the present resolution."""
+
+    @abstractmethod
+    def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
+        """Images (N, C, H, W) of the present resolution, not limited to [-1, 1].
+
+        `styles` holds a w (N, width) for each of the `style_layers()`, `noise` a Var (N, 1, side, side) for each of
+        `noise_sizes()`.
+        """
+
+    @abstractmethod
+    def style_layers(self) -> int:
+        """How many style layers the present resolution has."""
+
+    def execute(self, z: Any) -> Any:
+        """Images in [-1, 1], one style in all layers, the same noise every time."""
+        from ganzoo.sampling import constant_noise
+
+        noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
+        return self.synthesise([self.map(z)] * self.style_layers(), noise).clamp(-1.0, 1.0)
 
 
 class Discriminator(Network):

@@ -12,6 +12,7 @@ from ganzoo.data import DataInfo
 from ganzoo.training.checkpoint import Checkpoint
 
 CHUNK = 64  # images generated at once
+NOISE = 7  # seed of the constant noise maps
 
 
 def load_generator(checkpoint: Checkpoint, registry: Any) -> Any:
@@ -24,6 +25,8 @@ def load_generator(checkpoint: Checkpoint, registry: Any) -> Any:
     averaged = setup.generator in checkpoint.metadata.get("averaged", [])
     network = setup.networks[setup.generator]
     network.load_state(part(checkpoint.tensors, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
+    moment = checkpoint.metadata.get("moment", {})
+    network.grow(moment.get("size", data.size), moment.get("alpha", 1.0))
     network.eval()
     return network
 
@@ -32,6 +35,12 @@ def latents(seeds: Sequence[int], length: int) -> np.ndarray:
     """A standard normal latent per seed, (len(seeds), length), the same on every machine and in every company."""
     drawn = [np.random.default_rng(seed).standard_normal(length, dtype=np.float32) for seed in seeds]
     return np.stack(drawn)
+
+
+def constant_noise(sizes: Sequence[int], count: int) -> list[np.ndarray]:
+    """Noise maps (count, 1, side, side) for a style-based generator: one per side, the same for every image, always."""
+    maps = [np.random.default_rng([NOISE, n]).standard_normal((1, 1, side, side), "f4") for n, side in enumerate(sizes)]
+    return [np.repeat(each, count, 0) for each in maps]
 
 
 def generate(generator: Any, z: np.ndarray) -> np.ndarray:

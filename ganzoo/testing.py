@@ -233,26 +233,34 @@ class _Watch:
 
 
 def check_training(model: Model, options: Options, data: DataInfo, dataset: Dataset) -> TrainState:
-    """Steps of every phase: losses are finite, each phase changes the networks it names and no others, and no weight
-    is without a gradient. Returns the state they lead to."""
-    from ganzoo.data.loader import Loader
+    """Steps of every phase, in the first and the last stage: losses are finite, each phase changes the networks it
+    names and no others, and no weight is without a gradient. Returns the state they lead to."""
     from ganzoo.training.state import TrainState
+
+    state = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH}, model.defaults))
+    state.setup = dataclasses.replace(state.setup, loss=_CheckedLoss(state.setup.loss))
+    for stage in sorted({0, len(state.schedule.stages) - 1}):
+        state.progress = dataclasses.replace(state.progress, stage=stage, stage_images=0)
+        _check_stage(state, data, dataset)
+    return state
+
+
+def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
+    from ganzoo.data.loader import Loader
     from ganzoo.training.step import Step
 
-    state = TrainState(model, options, data, 0)
-    state.setup = dataclasses.replace(state.setup, loss=_CheckedLoss(state.setup.loss))
+    size, first = state.upcoming().stage.size, state.progress.step
     watch = _Watch(state)
     step = Step(state, 0, None, watch)
-    batches = Loader(dataset, BATCH, size=data.size, channels=data.channels, seed=0, workers=1).batches()
+    batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1).batches()
     most = max(STEPS, *(phase.every for phase in state.setup.loss.phases))
-    while state.progress.step < STEPS or (watch.waiting and state.progress.step < most):
+    while state.progress.step < first + STEPS or (watch.waiting and state.progress.step < first + most):
         try:
             step(next(batches))
         except RunError as error:
             raise AssertionError(str(error)) from error
         state.progress = state.progress.after(BATCH)
     _require(not watch.waiting, f"these phases never ran in {most} steps: {', '.join(sorted(watch.waiting))}.")
-    return state
 
 
 def _images(generator: Any, z: np.ndarray) -> np.ndarray:
@@ -310,7 +318,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         path = Path(folder) / f"contract{checkpoint.SUFFIX}"
         checkpoint.write(path, tensors, {**description, **state.metadata()})
         saved = checkpoint.read(path)
-    other = TrainState(model, options, data, 1)
+    other = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH, "seed": 1}, model.defaults))
     other.load(saved.tensors, saved.metadata)
     restored = other.tensors()
     for name, value in tensors.items():

@@ -38,7 +38,7 @@ def train() -> None:
 def _command(model: Any) -> click.Command:
     own = [
         click.Option(["--resume"], metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
-        click.Option(["--preset"], metavar="FILE", type=click.Path(dir_okay=False), help="Options from a TOML file."),
+        click.Option(["--preset"], metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
         click.Option(
             ["--experiments"], type=click.Path(file_okay=False), default="experiments", help="Where runs are kept."
         ),
@@ -97,14 +97,21 @@ def _latest(model: str, experiments: Path) -> Any:
     return next((run for run in reversed(runs.every(experiments)) if run.options()["model"] == model), None)
 
 
+def _about_presets(model: Any) -> str:
+    return "Options from a TOML file" + (f", or the model's own: {', '.join(model.presets)}." if model.presets else ".")
+
+
 def _read_preset(model: Any, path: str) -> dict[str, Any]:
+    if path in model.presets:
+        return {name.replace("-", "_"): value for name, value in model.presets[path].items()}
     # tomllib came with Python 3.11; tomli is the same code as a package.
     tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         with open(path, "rb") as file:
             preset = tomllib.load(file)
     except OSError as error:
-        raise OptionError(f"--preset {path}: can't be read ({error.strerror}).") from error
+        own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
+        raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]

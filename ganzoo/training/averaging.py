@@ -11,9 +11,12 @@ from ganzoo.nets import Network
 class Averages:
     """Keeps a twin of each network: its EMA where `decays` has an entry, otherwise a plain copy made on demand.
 
-    After each step an averaged weight e becomes e + (1 - decay) * (w - e). Running statistics are copied, not
-    averaged. Twins stay in inference mode.
+    After each step an averaged weight e becomes e + (1 - decay) * (w - e), where `decay`, if set, stands for all of
+    `decays`. Weights that rest are left alone; running statistics are copied, not averaged. Twins stay in inference
+    mode.
     """
+
+    decay: float | None = None
 
     def __init__(
         self, networks: Mapping[str, Network], twins: Mapping[str, Network], decays: Mapping[str, float]
@@ -34,10 +37,14 @@ class Averages:
     def update(self) -> None:
         """Fold the present weights into the averages. The caller must run pending operations soon after, or every
         old weight stays in memory."""
-        for name, decay in self.decays.items():
+        for name, declared in self.decays.items():
+            decay = declared if self.decay is None else self.decay
             source = self.networks[name].state()
             trained = self.networks[name].trainable().keys()
+            resting = trained - self.networks[name].used().keys()
             for key, average in self.twins[name].state().items():
+                if key in resting:
+                    continue
                 new = source[key].detach()
                 average.update(average + (1 - decay) * (new - average) if key in trained else new)
 

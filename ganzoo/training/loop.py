@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ganzoo import backend
-from ganzoo.data.loader import Loader
+from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
@@ -18,32 +18,34 @@ if TYPE_CHECKING:
 WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
 
 
-def train(
-    state: TrainState, loader: Loader, options: TrainOptions, reporter: Reporter, stop: Callable[[], bool]
-) -> str:
+def train(state: TrainState, feed: Feed, options: TrainOptions, reporter: Reporter, stop: Callable[[], bool]) -> str:
     """Train until `options.kimg` or until `stop` says so, and return 'finished' or 'interrupted'.
 
     The host waits for the device only in `reporter.tick`.
     """
     step = Step(state, options.seed, options.micro_batch, reporter.terms)
     goal = round(options.kimg * 1000)
-    first = state.progress.step
-    batches = loader.batches(state.progress.images)
+    last, fresh = None, 0
     try:
         while state.progress.images < goal and not stop():
-            images = next(batches)
-            if state.progress.step < first + WARM_UP:
+            moment = state.upcoming()
+            if not moment.alike(last):
+                reporter.moment(state, moment)
+                fresh = WARM_UP
+            images = feed.batch(moment.stage.size, moment.stage.batch, state.progress.images)
+            if fresh:
                 started = time.perf_counter()
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
                     step(images)
                 reporter.not_training(time.perf_counter() - started)
             else:
                 step(images)
+            last, fresh = moment, max(fresh - 1, 0)
             state.progress = state.progress.after(len(images.labels))
             reporter.stepped(state)
-            if reporter.due(state.progress):
+            if reporter.due(state.progress, len(images.labels)):
                 reporter.tick(state)
     finally:
-        batches.close()  # type: ignore[attr-defined]
+        feed.close()
     reporter.finish(state)
     return "finished" if state.progress.images >= goal else "interrupted"

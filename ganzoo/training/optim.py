@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,41 @@ class Optimizer:
     """Adam (Kingma & Ba 2015, algorithm 1) with moments that can be saved by name.
 
     Jittor's own Adam counts backward passes instead of updates, so its bias correction is wrong when gradients are
-    accumulated; and it bakes `1 - beta**t` into its kernels, which are compiled anew when that rounds to 1. Here the
-    step count is of updates, and bias correction enters through two one-element Vars.
+    accumulated; and it bakes `1 - beta**t` into its kernels, which are compiled anew when that rounds to 1. Here each
+    weight counts its own updates, as weights can join late when a network grows, and bias correction enters through
+    one-element Vars.
     """
 
     def __init__(self, network: Network, settings: Adam) -> None:
-        self.network, self.settings, self.steps = network, settings, 0
+        self.network, self.settings, self.learning_rate = network, settings, settings.learning_rate
         jt = jittor()
-        self.weights: dict[str, Any] = network.trainable()
-        self.first = {name: jt.zeros(var.shape).stop_grad() for name, var in self.weights.items()}
-        self.second = {name: jt.zeros(var.shape).stop_grad() for name, var in self.weights.items()}
+        self._all: dict[str, Any] = network.trainable()
+        self.weights = dict(self._all)  # those that `step` updates
+        self.steps = dict.fromkeys(self._all, 0)
+        self.first = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
+        self.second = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
+
+    def focus(self, names: Iterable[str]) -> None:
+        """Update only these weights from now on."""
+        wanted = set(names)
+        self.weights = {name: var for name, var in self._all.items() if name in wanted}
+
+    def reset(self) -> None:
+        """Forget the moments, as if no update had been made."""
+        for name, var in self.state().items():
+            var.update(jittor().zeros(var.shape))
+            self.steps[name.partition("/")[2]] = 0
 
     def step(self, gradients: Sequence[Any]) -> None:
         """One update from a gradient per weight, in the order of `weights`."""
         jt, adam = jittor(), self.settings
-        self.steps += 1
-        correction1 = 1 - adam.beta1**self.steps
-        correction2 = math.sqrt(1 - adam.beta2**self.steps)
-        rate = jt.array(np.array([adam.learning_rate * correction2 / correction1], np.float32)).stop_grad()
-        eps = jt.array(np.array([adam.eps * correction2], np.float32)).stop_grad()
+        scalars: dict[tuple[int, float], tuple[Any, Any]] = {}
         for (name, weight), gradient in zip(self.weights.items(), gradients):
+            self.steps[name] += 1
+            key = (self.steps[name], self._multiplier(name))
+            if key not in scalars:
+                scalars[key] = self._scalars(*key)
+            rate, eps = scalars[key]
             if adam.weight_decay:
                 gradient = gradient + adam.weight_decay * weight
             first = adam.beta1 * self.first[name] + (1 - adam.beta1) * gradient
@@ -46,16 +61,28 @@ class Optimizer:
             self.second[name].update(second)
             weight.update(weight - rate * first / (jt.sqrt(second) + eps))
 
+    def _multiplier(self, name: str) -> float:
+        return math.prod(factor for start, factor in self.settings.multipliers.items() if name.startswith(start))
+
+    def _scalars(self, steps: int, multiplier: float) -> tuple[Any, Any]:
+        """The learning rate and eps of the `steps`-th update, both with bias correction, as Vars."""
+        jt, adam = jittor(), self.settings
+        correction1, correction2 = 1 - adam.beta1**steps, math.sqrt(1 - adam.beta2**steps)
+        rate = np.array([self.learning_rate * multiplier * correction2 / correction1], np.float32)
+        return jt.array(rate).stop_grad(), jt.array(np.array([adam.eps * correction2], np.float32)).stop_grad()
+
     def state(self) -> dict[str, Any]:
         """The moments by 'first/NAME' and 'second/NAME', as live Vars."""
         moments = {f"first/{name}": var for name, var in self.first.items()}
         return {**moments, **{f"second/{name}": var for name, var in self.second.items()}}
 
-    def load_state(self, values: Mapping[str, np.ndarray], steps: int) -> None:
-        """Restore the moments and the number of updates done. CheckpointError if they don't fit."""
+    def load_state(self, values: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> None:
+        """Restore the moments and the number of updates of each weight. CheckpointError if they don't fit."""
         state = self.state()
         if state.keys() != values.keys() or any(tuple(state[k].shape) != values[k].shape for k in state):
             raise CheckpointError("the checkpoint's optimizer state does not fit the network.")
-        self.steps = steps
+        if steps.keys() != self.steps.keys():
+            raise CheckpointError("the checkpoint's counts of updates do not fit the network.")
+        self.steps = {name: int(count) for name, count in steps.items()}
         for name, var in state.items():
             var.update(jittor().array(values[name]))

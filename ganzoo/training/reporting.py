@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo import backend, images, sampling
+from ganzoo.data.loader import Loader
 from ganzoo.errors import RunError
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
@@ -19,6 +20,7 @@ from ganzoo.runs import Run
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
+from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
@@ -65,12 +67,25 @@ class Reporter:
         """Move the bar after a step."""
         self._bar.update(state.progress.kimg - self._bar.n)
 
-    def due(self, progress: Progress) -> bool:
-        """Whether the step just done crossed the end of a tick."""
+    def due(self, progress: Progress, batch: int) -> bool:
+        """Whether the step just done, of `batch` images, crossed the end of a tick."""
         length = self.options.tick * 1000
-        return progress.images // length > (progress.images - self.options.batch) // length
+        return progress.images // length > (progress.images - batch) // length
 
-    def start(self, state: TrainState, loader: Any) -> None:
+    def moment(self, state: TrainState, moment: Moment) -> None:
+        """Tell which stage begins, and save what the former one led to."""
+        stages = state.schedule.stages
+        if len(stages) == 1:
+            return
+        stage = moment.stage
+        what = f"stage {moment.index + 1} of {len(stages)}: {stage.size} px, batches of {stage.batch}"
+        if moment.fading:
+            what += f", faded in over {stage.fade / 1000:g} kimg"
+        self.say(f"{state.progress.kimg:.1f} kimg: {what}")
+        if state.progress.step:
+            self.save(state)
+
+    def start(self, state: TrainState, loader: Loader) -> None:
         """Real images and untrained samples, for later comparison."""
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
@@ -91,7 +106,7 @@ class Reporter:
         self._sums.clear()
         seconds = time.perf_counter() - self._tick_began
         state.progress = state.progress.ticked(seconds)
-        row = self._row(state.progress, losses, seconds)
+        row = self._row(state, losses, seconds)
         bad = [key for key, value in losses.items() if not math.isfinite(value)]
         if bad:
             raise RunError(
@@ -112,7 +127,8 @@ class Reporter:
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
         self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, state.progress.images
 
-    def _row(self, progress: Progress, losses: dict[str, float], seconds: float) -> dict[str, Any]:
+    def _row(self, state: TrainState, losses: dict[str, float], seconds: float) -> dict[str, Any]:
+        progress, moment = state.progress, state.moment or state.upcoming()
         images_done = progress.images - self._images_before
         training = max(seconds - self._idle, 1e-9)
         return {
@@ -120,6 +136,8 @@ class Reporter:
             "step": progress.step,
             "images": progress.images,
             "kimg": progress.kimg,
+            "size": moment.stage.size,
+            "alpha": round(moment.alpha, 6),
             "seconds": round(progress.seconds, 3),
             "images_per_second": round(images_done / training, 2),
             "seconds_per_kimg": round(training / max(images_done, 1) * 1000, 4),
@@ -128,7 +146,7 @@ class Reporter:
         }
 
     def _sample(self, state: TrainState) -> None:
-        rows, columns = sheet_shape(self.description["data"]["size"])
+        rows, columns = sheet_shape(state.upcoming().stage.size)
         generator = state.averages.sampled(state.setup.generator)
         z = sampling.latents(range(rows * columns), generator.latent)
         sheet = images.grid(sampling.generate(generator, z), rows, columns)

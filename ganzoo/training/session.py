@@ -14,13 +14,13 @@ from typing import Any
 from ganzoo import backend, runs
 from ganzoo.data import DataInfo, Dataset
 from ganzoo.data.catalog import open_data
-from ganzoo.data.loader import Loader
 from ganzoo.errors import CheckpointError, GanzooError, OptionError, RunError
 from ganzoo.model import Model
 from ganzoo.options import Options
 from ganzoo.plugins import Registry
 from ganzoo.runs import Run
 from ganzoo.training import checkpoint
+from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.reporting import Reporter
@@ -67,7 +67,7 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
     """Train to the end, into a new folder or a resumed one; return the run and 'finished' or 'interrupted'."""
     backend.start(plan.train.device)
     with watch_signals() as stop:
-        state = TrainState(plan.model, plan.options, plan.data, plan.train.seed)
+        state = TrainState(plan.model, plan.options, plan.data, plan.train)
         run = resume or runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
             if resume is not None:
@@ -78,20 +78,11 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
 
 
 def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[], bool]) -> str:
-    loader = Loader(
-        plan.dataset,
-        plan.train.batch,
-        size=plan.data.size,
-        channels=plan.data.channels,
-        seed=plan.train.seed,
-        flip=plan.flip,
-        workers=plan.train.workers,
-        on_bad_image=reporter.say,
-    )
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say)
     outcome = "failed"
     try:
-        reporter.start(state, loader)
-        outcome = train(state, loader, plan.train, reporter, stop)
+        reporter.start(state, feed.loader(plan.data.size, plan.train.batch))
+        outcome = train(state, feed, plan.train, reporter, stop)
     except GanzooError as error:
         reporter.run.log(f"Error: {error}")
         raise

@@ -15,23 +15,59 @@ from ganzoo.model import Model, Setup
 from ganzoo.options import Options
 from ganzoo.training.averaging import Averages
 from ganzoo.training.optim import Optimizer
+from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
+from ganzoo.training.stages import Moment, Schedule
 
 
 class TrainState:
     """Networks, optimizers, averages and progress of one run."""
 
-    def __init__(self, model: Model, options: Options, data: DataInfo, seed: int) -> None:
-        backend.seed(seed, 0)
+    def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
+        self.schedule = Schedule(model.stages(options, train, data))
+        backend.seed(train.seed, 0)
         self.setup: Setup = model.build(options, data)
         self.progress = Progress()
+        self.moment: Moment | None = None  # of the last step
+        self._focused = False
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
         kept = {self.setup.generator, *self.setup.averages}
         twins = {name: network for name, network in model.build(options, data).networks.items() if name in kept}
         self.averages = Averages(self.setup.networks, twins, self.setup.averages)
+        self._grow(self.schedule.moment(self.progress))
         backend.run_pending()
+
+    def upcoming(self) -> Moment:
+        """The moment of the next step."""
+        self.progress = self.schedule.settled(self.progress)
+        return self.schedule.moment(self.progress)
+
+    def advance(self) -> bool:
+        """Take networks, optimizers and averages to the moment of the next step. Call before each step.
+
+        True if other weights are trained than in the last step of this process: a stage or the time after its fade
+        begins, or training does.
+        """
+        former, self.moment = self.moment, self.upcoming()
+        self._grow(self.moment)
+        same = self.moment.alike(former)
+        if same and self._focused:
+            return False
+        stage = self.moment.stage
+        for name, optimizer in self.optimizers.items():
+            optimizer.focus(self.setup.networks[name].used())
+            optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
+            if stage.reset and former is not None and not same:
+                optimizer.reset()
+        self.averages.decay = stage.average
+        self._focused = True
+        return True
+
+    def _grow(self, moment: Moment) -> None:
+        for network in (*self.setup.networks.values(), *self.averages.twins.values()):
+            network.grow(moment.stage.size, moment.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Every array of the state: 'net/...', 'ema/...' and 'adam/...'. The one place that copies weights to host."""
@@ -42,8 +78,10 @@ class TrainState:
 
     def metadata(self) -> dict[str, Any]:
         """The part of the state that is not an array."""
+        moment = self.moment or self.schedule.moment(self.progress)
         return {
             "progress": dataclasses.asdict(self.progress),
+            "moment": {"index": moment.index, "size": moment.stage.size, "alpha": moment.alpha},
             "optimizer_steps": {name: optimizer.steps for name, optimizer in self.optimizers.items()},
             "averaged": sorted(self.setup.averages),
         }
@@ -56,10 +94,14 @@ class TrainState:
             self.averages.twins[name].load_state(part(tensors, f"ema/{name}/"))
         try:
             for name, optimizer in self.optimizers.items():
-                optimizer.load_state(part(tensors, f"adam/{name}/"), int(metadata["optimizer_steps"][name]))
+                optimizer.load_state(part(tensors, f"adam/{name}/"), metadata["optimizer_steps"][name])
             self.progress = Progress(**metadata["progress"])
-        except (KeyError, TypeError, ValueError) as error:
+            if self.progress.step:
+                last = metadata["moment"]
+                self.moment = Moment(last["index"], self.schedule.stages[last["index"]], last["alpha"])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
+        self._grow(self.moment or self.upcoming())
         backend.run_pending()
 
 

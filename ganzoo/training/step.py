@@ -36,11 +36,12 @@ class Step:
     def __init__(self, state: TrainState, seed: int, micro_batch: int | None, on_terms: OnTerms) -> None:
         self.state, self.seed, self.micro_batch, self.on_terms = state, seed, micro_batch, on_terms
         self.phases = state.setup.loss.phases
-        self.untouched = Untouched(state)
         for network in state.setup.networks.values():
             network.train()
 
     def __call__(self, images: ImageBatch) -> None:
+        if self.state.advance():
+            self.untouched = Untouched(self.state)
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         rng = np.random.default_rng([self.seed, 2, step])

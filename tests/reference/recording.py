@@ -84,11 +84,12 @@ def compare(
     """Train `model` for `STEPS` steps in ganzoo, and the reference's model `kind` in PyTorch, from the same weights on
     the same images. `prepare` may change the state before, and gives arrays that the reference needs to know."""
     from ganzoo import DataInfo
+    from ganzoo.training.options import TrainOptions
     from ganzoo.training.state import TrainState
 
     rng = np.random.default_rng(7)
     _replace_optimizers(model, optimizers)
-    state = TrainState(model, options, DataInfo("noise", 100, size, channels), seed=3)
+    state = TrainState(model, options, DataInfo("noise", 100, size, channels), TrainOptions(seed=3))
     given = dict(prepare(state))
     for name, network in state.setup.networks.items():
         weights = values(
@@ -106,7 +107,7 @@ def compare(
     adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
     shape = {"size": size, "channels": channels, "latent": LATENT}
     expected = in_torch("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
-    updates = {name: optimizer.steps for name, optimizer in state.optimizers.items()}
+    updates = {name: max(optimizer.steps.values()) for name, optimizer in state.optimizers.items()}
     return Comparison(_moved(actual, given), _moved(expected, given), updates)
 
 
@@ -168,7 +169,7 @@ def _tap(optimizer: Any, prefix: str, gradients: dict[str, Any]) -> None:
     update = optimizer.step
 
     def step(given: Any) -> None:
-        if optimizer.steps == 0:
+        if not any(optimizer.steps.values()):
             gradients.update({prefix + name: gradient for name, gradient in zip(optimizer.weights, given)})
         update(given)
 

@@ -14,13 +14,14 @@ import numpy as np
 from ganzoo import backend
 from ganzoo.data import DataInfo
 from ganzoo.data.loader import ImageBatch
+from ganzoo.training.options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 from ganzoo_gan import GAN, GANOptions
 
 backend.start("cpu")
 jt = backend.jittor()
-state = TrainState(GAN(), GANOptions(size=8, ema=float(sys.argv[1])), DataInfo("x", 9, 8, 1), seed=0)
+state = TrainState(GAN(), GANOptions(size=8, ema=float(sys.argv[1])), DataInfo("x", 9, 8, 1), TrainOptions(seed=0))
 sums = {}
 def on_terms(phase, terms):
     for name, value in terms.items():

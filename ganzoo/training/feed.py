@@ -1,0 +1,56 @@
+"""Batches for the stage that training is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ganzoo.data import Dataset
+from ganzoo.data.loader import ImageBatch, Loader
+
+if TYPE_CHECKING:
+    from ganzoo.training.options import TrainOptions
+
+
+class Feed:
+    """Loads from `dataset`, at whatever size and in whatever number a stage asks for."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        options: TrainOptions,
+        channels: int,
+        flip: bool,
+        on_bad_image: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
+        self.on_bad_image = on_bad_image
+        self._open: tuple[int, int] | None = None
+        self._batches: Iterator[ImageBatch] | None = None
+
+    def loader(self, size: int, batch: int) -> Loader:
+        """A loader of batches of `batch` images of `size` px, from what is stored nearest to that size."""
+        return Loader(
+            self.dataset.at_size(size),
+            batch,
+            size=size,
+            channels=self.channels,
+            seed=self.options.seed,
+            flip=self.flip,
+            workers=self.options.workers,
+            on_bad_image=self.on_bad_image,
+        )
+
+    def batch(self, size: int, batch: int, position: int) -> ImageBatch:
+        """The next batch. `position`, the images seen so far, counts when another size or batch than before is
+        asked for: the order goes on from there."""
+        if self._open != (size, batch) or self._batches is None:
+            self.close()
+            self._open, self._batches = (size, batch), self.loader(size, batch).batches(position)
+        return next(self._batches)
+
+    def close(self) -> None:
+        """Stop the threads that load ahead."""
+        if self._batches is not None:
+            self._batches.close()  # type: ignore[attr-defined]
+            self._batches = None

@@ -1,0 +1,141 @@
+"""Progressive StyleGAN. See README.md beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
+
+LARGEST = 1024  # px
+# Images per update and learning rate by resolution, for --sched; elsewhere --batch and --learning-rate.
+BATCHES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
+PAPER_BATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
+RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}
+
+
+@dataclass(frozen=True)
+class StyleGANOptions(Options):
+    """Options of `ganzoo train stylegan`."""
+
+    max_size: Optional[int] = option(
+        None,
+        "the last resolution in px, a power of two [default: as large as the images, at most 1024]",
+        min=4,
+        max=1024,
+    )
+    init_size: int = option(8, "the first resolution in px, a power of two", min=4, max=1024)
+    phase: float = option(600.0, "kimg over which a resolution is faded in, and again for which it is stable", above=0)
+    first_stage: Optional[float] = option(None, "kimg at the first resolution [default: twice --phase]", above=0)
+    loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
+    mixing: bool = option(False, "style mixing: layers behind a random one get the style of a second latent")
+    mixing_prob: float = option(0.9, "how often --mixing mixes", min=0, max=1)
+    sched: bool = option(
+        False, "images per update and learning rate by resolution, from a table (see the model's page)"
+    )
+    learning_rate: float = option(0.001, "learning rate of both networks", above=0)
+    mapping_rate: float = option(0.01, "the mapping network's learning rate, as a factor", above=0)
+    r1_gamma: float = option(10.0, "weight of the R1 penalty", min=0)
+    r1_interval: int = option(1, "apply R1 at every n-th step only, n times as strongly", min=1)
+    gp_weight: float = option(10.0, "weight of the gradient penalty of wgan-gp", min=0)
+    drift: float = option(0.001, "weight that keeps the scores of real images near 0 in wgan-gp", min=0)
+    ema: float = option(0.999, "decay per step of the generator's average", min=0, max=1)
+    ema_kimg: Optional[float] = option(None, "half-life of the generator's average in kimg, instead of --ema", above=0)
+    latent: int = option(512, "length of z and w", min=1)
+    mapping_layers: int = option(8, "fully connected layers from z to w", min=1, max=32)
+    channels_base: int = option(16384, "width: feature maps at a resolution are this number divided by its side", min=4)
+    channels_max: int = option(512, "and at most so many", min=1)
+    from_rgb_activation: bool = option(True, "leaky ReLU behind the discriminator's convolutions from RGB")
+    architecture: str = option(
+        "port", "the public PyTorch port, whose checkpoints can be imported, or the paper", choices=("port", "paper")
+    )
+    w_average: float = option(
+        0.0, "decay of a running average of w; 0: estimated for truncation when needed", min=0, max=1
+    )
+    blend_reals: bool = option(
+        False, "while a resolution fades in, real images are blended with their half-size version"
+    )
+    reset_optimizers: bool = option(False, "forget Adam's moments when a stage begins and when its fade ends")
+
+
+class StyleGAN(Model):
+    """Generator with a mapping network and AdaIN, progressive discriminator."""
+
+    name = "stylegan"
+    summary = "progressive StyleGAN: mapping network, style mixing, truncation; up to 1024 px"
+    paper = "Karras et al., A Style-Based Generator Architecture for GANs, 2019, arXiv:1812.04948"
+    options = StyleGANOptions
+    defaults = {"data": "symbols", "batch": 32, "kimg": 25000.0, "tick": 20.0}
+    presets = {
+        "paper": {
+            "architecture": "paper",
+            "loss": "r1",
+            "mixing": True,
+            "sched": True,
+            "first_stage": 600.0,
+            "ema_kimg": 10.0,
+            "w_average": 0.995,
+            "blend_reals": True,
+            "reset_optimizers": True,
+        }
+    }
+
+    def image_size(self, options: StyleGANOptions, data: DataInfo) -> int:
+        if options.max_size is None:
+            return min(LARGEST, 1 << max(data.size.bit_length() - 1, 2))
+        return options.max_size
+
+    def stages(self, options: StyleGANOptions, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
+        for name, size in (("max-size", data.size), ("init-size", options.init_size)):
+            if size & (size - 1):
+                raise OptionError(f"--{name}: {size} is not a power of two.")
+        if options.init_size > data.size:
+            raise OptionError(f"--init-size: {options.init_size} px is more than the last resolution, {data.size} px.")
+        sizes = [2**power for power in range(2, 11) if options.init_size <= 2**power <= data.size]
+        return [self._stage(options, train, size, size == sizes[0], size == sizes[-1]) for size in sizes]
+
+    def _stage(self, options: StyleGANOptions, train: TrainOptions, size: int, first: bool, last: bool) -> Stage:
+        batch, rate = train.batch, options.learning_rate
+        if options.sched:
+            batches = PAPER_BATCHES if options.architecture == "paper" else BATCHES
+            batch, rate = batches.get(size, batch), RATES.get(size, rate)
+        kimg = options.first_stage if first and options.first_stage else 2 * options.phase
+        return Stage(
+            size=size,
+            batch=batch,
+            images=None if last else round(kimg * 1000),
+            fade=0 if first else round(options.phase * 1000),
+            learning_rate=rate,
+            average=None if options.ema_kimg is None else 0.5 ** (batch / (options.ema_kimg * 1000)),
+            reset=options.reset_optimizers,
+        )
+
+    def build(self, options: StyleGANOptions, data: DataInfo) -> Setup:
+        from ganzoo_stylegan.loss import StyleGANLoss
+        from ganzoo_stylegan.networks import Generator, Shape, StyleDiscriminator
+
+        shape = Shape(
+            data.size,
+            data.channels,
+            options.latent,
+            options.mapping_layers,
+            options.channels_base,
+            options.channels_max,
+            options.architecture == "paper",
+        )
+        generator = Generator(shape, options.w_average)
+        discriminator = StyleDiscriminator(shape, options.from_rgb_activation)
+        adam = Adam(options.learning_rate, beta1=0.0, beta2=0.99)
+        slow = Adam(options.learning_rate, beta1=0.0, beta2=0.99, multipliers={"mapping.": options.mapping_rate})
+        return Setup(
+            networks={"generator": generator, "discriminator": discriminator},
+            optimizers={"generator": slow, "discriminator": adam},
+            loss=StyleGANLoss(generator, discriminator, options),
+            averages={"generator": options.ema},
+        )
+
+
+@hookimpl
+def ganzoo_models() -> Iterable[Model]:
+    return [StyleGAN()]

@@ -1,0 +1,153 @@
+"""The layers of StyleGAN: equalised learning rate, blur, resampling with a convolution, noise, AdaIN, minibatch stddev.
+
+Convolutions are scaled where they come out, not where their weights go in: the same numbers, but a factor on
+activations joins the kernel that adds the bias, and the weights are never rewritten.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ganzoo import jt, upsample_nearest
+
+nn: Any = jt.nn
+SLOPE = 0.2  # of leaky ReLU
+ROOT2 = math.sqrt(2.0)  # He's gain
+
+# A 3x3 kernel, padded with zeros and summed over its four shifts by one pixel, as a matrix from 9 to 16 numbers.
+SHIFTS = np.zeros((9, 16), np.float32)
+for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
+    SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
+
+
+def leaky_relu(x: Any) -> Any:
+    """max(x, 0.2 x)."""
+    return nn.leaky_relu(x, SLOPE)
+
+
+def average_pool(x: Any) -> Any:
+    """The mean of each 2x2 pixels of (N, C, H, W)."""
+    n, c, h, w = x.shape
+    return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
+
+
+def blur(x: Any) -> Any:
+    """(N, C, H, W) filtered by [1, 2, 1] x [1, 2, 1] / 16, zeros outside (Karras et al. 2019, appendix C)."""
+    n, c, h, w = x.shape
+    line = np.array([1.0, 2.0, 1.0], np.float32) / 4
+    kernel = jt.array(np.outer(line, line)[None, None]).stop_grad()
+    return nn.conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+
+
+def pixel_norm(x: Any) -> Any:
+    """(N, C) divided by the root of the mean square over C (Karras et al. 2018, section 4.2)."""
+    return x / jt.sqrt(x.sqr().mean([1], keepdims=True) + 1e-8)
+
+
+def minibatch_stddev(x: Any, group: int | None) -> Any:
+    """(N, C, H, W) with one more channel: how much the images of a group differ (Karras et al. 2018, section 3).
+
+    The standard deviation over the group of each feature, averaged over features and pixels. `group` images form one
+    (the number is lowered to a divisor of N); None: the whole batch.
+    """
+    n, c, h, w = x.shape
+    members = n if group is None else math.gcd(n, group)
+    grouped = x.reshape((members, n // members, c, h, w))
+    centred = grouped - grouped.mean([0], keepdims=True)
+    stddev = jt.sqrt(centred.sqr().mean([0]) + 1e-8).mean([1, 2, 3])
+    spread = stddev.reshape((1, n // members, 1, 1, 1)).broadcast((members, n // members, 1, h, w))
+    return jt.concat([x, spread.reshape((n, 1, h, w))], 1)
+
+
+class EqualLinear(nn.Module):  # type: ignore[misc]
+    """A linear layer with equalised learning rate: weights from N(0, 1), outputs scaled by gain / sqrt(inputs)
+    (Karras et al. 2018, section 4.1)."""
+
+    def __init__(self, inputs: int, outputs: int, gain: float = ROOT2) -> None:
+        super().__init__()
+        self.weight = jt.randn(outputs, inputs)
+        self.bias = jt.zeros(outputs)
+        self.scale = gain / math.sqrt(inputs)
+
+    def execute(self, x: Any) -> Any:
+        return nn.matmul_transpose(x, self.weight) * self.scale + self.bias
+
+
+class EqualConv(nn.Module):  # type: ignore[misc]
+    """A convolution with equalised learning rate, stride 1, that keeps the size (Karras et al. 2018, section 4.1)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = ROOT2) -> None:
+        super().__init__()
+        self.weight = jt.randn(outputs, inputs, kernel, kernel)
+        self.bias = jt.zeros(outputs)
+        self.scale = gain / math.sqrt(inputs * kernel**2)
+
+    def convolve(self, x: Any) -> Any:
+        """Without the bias."""
+        return nn.conv2d(x, self.weight, padding=self.weight.shape[2] // 2) * self.scale
+
+    def add_bias(self, x: Any) -> Any:
+        return x + self.bias.reshape((1, -1, 1, 1))
+
+    def execute(self, x: Any) -> Any:
+        return self.add_bias(self.convolve(x))
+
+
+class UpConv(EqualConv):
+    """Doubles the size of (N, C, H, W) with a 3x3 convolution.
+
+    Fused: one transposed convolution of stride 2 whose 4x4 kernel sums (`fused_scale` 1) or averages (1/4) the four
+    shifts of the 3x3 one. Otherwise nearest neighbours, then the convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, fused: bool, fused_scale: float) -> None:
+        super().__init__(inputs, outputs, 3)
+        if fused:  # the layout of a transposed convolution
+            self.weight = jt.randn(inputs, outputs, 3, 3)
+        self.fused, self.fused_scale = fused, fused_scale
+
+    def convolve(self, x: Any) -> Any:
+        if not self.fused:
+            return super().convolve(upsample_nearest(x))
+        return nn.conv_transpose2d(x, widened(self.weight, self.scale * self.fused_scale), stride=2, padding=1)
+
+
+class DownConv(EqualConv):
+    """Halves the size of (N, C, H, W) with a 3x3 convolution: fused, by stride 2 and the average of the kernel's four
+    shifts; otherwise the convolution, then the mean of 2x2 pixels."""
+
+    def __init__(self, inputs: int, outputs: int, fused: bool) -> None:
+        super().__init__(inputs, outputs, 3)
+        self.fused = fused
+
+    def convolve(self, x: Any) -> Any:
+        if not self.fused:
+            return average_pool(super().convolve(x))
+        return nn.conv2d(x, widened(self.weight, self.scale / 4), stride=2, padding=1)
+
+
+def widened(weight: Any, scale: float) -> Any:
+    """A kernel (A, B, 3, 3) as the scaled sum of its four shifts, (A, B, 4, 4)."""
+    a, b, _, _ = weight.shape
+    return jt.matmul(weight.reshape((a * b, 9)), jt.array(SHIFTS * scale).stop_grad()).reshape((a, b, 4, 4))
+
+
+class AdaIN(nn.Module):  # type: ignore[misc]
+    """Adaptive instance normalisation (Karras et al. 2019, equation 1): each feature map of (N, C, H, W) to mean 0 and
+    variance 1, then to the scale and offset that w (N, width) says."""
+
+    def __init__(self, channels: int, width: int, eps: float, gain: float) -> None:
+        super().__init__()
+        self.style = EqualLinear(width, 2 * channels, gain)
+        self.style.bias = jt.concat([jt.ones(channels), jt.zeros(channels)])
+        self.eps = eps
+
+    def execute(self, x: Any, w: Any) -> Any:
+        n, c = x.shape[:2]
+        style = self.style(w).reshape((n, 2, c, 1, 1))
+        centred = x - x.mean([2, 3], keepdims=True)
+        variance = centred.sqr().mean([2, 3], keepdims=True)
+        return centred * (style[:, 0] / jt.sqrt(variance + self.eps)) + style[:, 1]

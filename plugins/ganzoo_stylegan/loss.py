@@ -1,0 +1,96 @@
+"""StyleGAN's losses: WGAN-GP, or the non-saturating loss with R1; style mixing; fresh noise for every image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganzoo import (
+    Batch,
+    Discriminator,
+    Loss,
+    Phase,
+    Progress,
+    binary_cross_entropy,
+    gradient_penalty,
+    jt,
+    r1_penalty,
+    upsample_nearest,
+)
+from ganzoo_stylegan import StyleGANOptions
+from ganzoo_stylegan.layers import average_pool
+from ganzoo_stylegan.networks import Generator
+
+
+class StyleGANLoss(Loss):
+    """The discriminator's step, then the generator's on new latents. A lazy R1 (`r1_interval` above 1) is a phase of
+    its own, weighted by the interval (Karras et al. 2020, appendix B)."""
+
+    def __init__(self, generator: Generator, discriminator: Discriminator, options: StyleGANOptions) -> None:
+        self.generator, self.discriminator, self.options = generator, discriminator, options
+        self.lazy = options.loss == "r1" and options.r1_interval > 1
+        lazy = (Phase("r1", ("discriminator",), options.r1_interval),) if self.lazy else ()
+        self.phases = (Phase("discriminator", ("discriminator",)), *lazy, Phase("generator", ("generator",)))
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        if phase.name == "generator":
+            scores = self.discriminator(self.fakes(batch))
+            adversarial = -scores.mean() if self.options.loss == "wgan-gp" else binary_cross_entropy(scores, real=True)
+            return {"adversarial": adversarial}
+        reals = self.reals(batch.images)
+        if phase.name == "r1":
+            return {"penalty": self._r1(self.discriminator(reals), reals) * self.options.r1_interval}
+        return self._judge(reals, self.fakes(batch).detach(), batch.rng)
+
+    def _judge(self, reals: Any, fakes: Any, rng: np.random.Generator) -> dict[str, Any]:
+        real, fake = self.discriminator(reals), self.discriminator(fakes)
+        if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; the drift is Karras et al. 2018, appendix A.1
+            mix = jt.array(rng.random((len(reals), 1, 1, 1), np.float32))
+            return {
+                "real": -real.mean(),
+                "fake": fake.mean(),
+                "drift": self.options.drift * real.sqr().mean(),
+                "penalty": self.options.gp_weight * gradient_penalty(self.discriminator, reals, fakes, mix),
+            }
+        terms = {"real": binary_cross_entropy(real, real=True), "fake": binary_cross_entropy(fake, real=False)}
+        return terms if self.lazy else {**terms, "penalty": self._r1(real, reals)}
+
+    def _r1(self, scores: Any, reals: Any) -> Any:
+        return self.options.r1_gamma / 2 * r1_penalty(scores, reals)
+
+    def reals(self, images: Any) -> Any:
+        """The real images; while a resolution fades in, blended with their half-size version if so wanted."""
+        if self.options.blend_reals and self.generator.fading:
+            images = self.generator.blend(upsample_nearest(average_pool(images)), images)
+        images = images.detach()
+        images.start_grad()  # R1 differentiates by them, and real images come without a gradient
+        return images
+
+    def fakes(self, batch: Batch) -> Any:
+        """As many images as the batch has, with noise of their own."""
+        sides = self.generator.noise_sizes()
+        noise = [batch.rng.standard_normal((len(batch), 1, side, side), dtype="float32") for side in sides]
+        return self.generator.synthesise(self.styles(batch), [jt.array(each) for each in noise])
+
+    def styles(self, batch: Batch) -> list[Any]:
+        """A w per layer; with mixing, those behind a random layer come from a second latent (Karras et al. 2019,
+        section 3.1)."""
+        layers = self.generator.style_layers()
+        w = self.generator.map(batch.latents(self.generator.latent))
+        if not self.options.mixing:
+            return [w] * layers
+        other = self.generator.map(batch.latents(self.generator.latent))
+        first = self.crossover(batch.rng)
+        # Both latents are always mapped, and chosen by a factor: so every mixture runs the same kernels.
+        second = [jt.array(np.full((1, 1), layer >= first, np.float32)) for layer in range(layers)]
+        return [w + chosen * (other - w) for chosen in second]
+
+    def crossover(self, rng: np.random.Generator) -> int:
+        """The first layer that the second latent styles; the number of layers if there is no mixing this time."""
+        layers = self.generator.style_layers()
+        if rng.random() >= self.options.mixing_prob or layers == 2:
+            return layers
+        if self.generator.shape.paper:
+            return int(rng.integers(1, layers))
+        return 2 * int(rng.integers(1, layers // 2))

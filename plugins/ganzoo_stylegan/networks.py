@@ -1,0 +1,267 @@
+"""StyleGAN's generator and discriminator (Karras et al. 2019), growing from 4 px on.
+
+`paper=False` follows the public PyTorch port whose checkpoints people have, `paper=True` the authors' own code; see
+README.md for what differs. Lists go from the coarsest resolution to the finest: entry i is for 4 * 2**i px.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganzoo import Discriminator, StyleGenerator, jt, upsample_nearest
+from ganzoo_stylegan.layers import (
+    ROOT2,
+    AdaIN,
+    DownConv,
+    EqualConv,
+    EqualLinear,
+    UpConv,
+    average_pool,
+    blur,
+    leaky_relu,
+    minibatch_stddev,
+    pixel_norm,
+)
+
+nn: Any = jt.nn
+FUSED_FROM = 128  # px at which resampling is fused with its convolution
+MINIBATCH_GROUP = 4  # of the paper's minibatch stddev
+CUTOFF = 8  # layers that the paper truncates
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The measures of both networks: side and colours of the images, widths, and which of the two designs."""
+
+    size: int
+    colours: int
+    latent: int = 512
+    mapping_layers: int = 8
+    channels_base: int = 16384
+    channels_max: int = 512
+    paper: bool = False
+
+    @property
+    def sizes(self) -> list[int]:
+        """4, 8, ... up to the side of the images."""
+        return [2**power for power in range(2, self.size.bit_length())]
+
+    def channels(self, size: int) -> int:
+        """How many feature maps there are at a resolution."""
+        return max(1, min(self.channels_base // size, self.channels_max))
+
+    @property
+    def gain(self) -> float:
+        """Of the linear layers behind the mapping network, and of the convolutions to RGB."""
+        return 1.0 if self.paper else ROOT2
+
+
+class Growing:
+    """What both networks know of the present resolution."""
+
+    shape: Shape
+    trainable: Any
+
+    def grow(self, size: int, alpha: float) -> None:
+        if size not in self.shape.sizes:
+            raise ValueError(f"{size} px is none of the resolutions {self.shape.sizes}")
+        self.level, self.fading = self.shape.sizes.index(size), alpha < 1 and size > 4
+        # Four axes, as Jittor compiles a number of its own, or an array (1,), into the kernel where it is 0 or 1.
+        self._alpha = jt.array(np.full((1, 1, 1, 1), alpha, np.float32)).stop_grad()
+
+    def blend(self, coarse: Any, fine: Any) -> Any:
+        """The fade-in between two resolutions (Karras et al. 2018, figure 2)."""
+        return coarse + self._alpha * (fine - coarse)
+
+    def used(self) -> dict[str, Any]:
+        everything = self.trainable()
+        return {name: var for name, var in everything.items() if self._is_used(name)}
+
+    def _is_used(self, name: str) -> bool:
+        parts = name.split(".")
+        if "blocks" in parts:
+            return int(parts[parts.index("blocks") + 1]) <= self.level
+        for colours in ("to_rgb", "from_rgb"):
+            if colours in parts:
+                level = int(parts[parts.index(colours) + 1])
+                return level == self.level or (self.fading and level == self.level - 1)
+        return True
+
+
+class StyledLayer(nn.Module):  # type: ignore[misc]
+    """What follows a convolution: noise, leaky ReLU, AdaIN; in the paper's design the bias between noise and ReLU."""
+
+    def __init__(self, channels: int, shape: Shape) -> None:
+        super().__init__()
+        self.noise = jt.zeros((1, channels, 1, 1))
+        self.adain = AdaIN(channels, shape.latent, 1e-8 if shape.paper else 1e-5, shape.gain)
+        self.noise_scale = 1.0 if shape.paper else math.sqrt(2 / channels)
+
+    def execute(self, x: Any, w: Any, noise: Any, bias: Any = None) -> Any:
+        x = x + self.noise * self.noise_scale * noise
+        if bias is not None:
+            x = x + bias.reshape((1, -1, 1, 1))
+        return self.adain(leaky_relu(x), w)
+
+
+class SynthesisBlock(nn.Module):  # type: ignore[misc]
+    """Two styled layers at one resolution. The first begins with an upsampling convolution, or is a learned constant
+    at 4 px."""
+
+    def __init__(self, size: int, shape: Shape) -> None:
+        super().__init__()
+        channels = shape.channels(size)
+        self.paper, self.first = shape.paper, size == 4
+        if self.first:
+            self.const = jt.ones((1, channels, 4, 4)) if shape.paper else jt.randn(1, channels, 4, 4)
+            if shape.paper:
+                self.bias = jt.zeros(channels)
+        else:
+            fused_scale = 1.0 if shape.paper else 1 / 4
+            self.conv1 = UpConv(shape.channels(size // 2), channels, size >= FUSED_FROM, fused_scale)
+        self.layer1 = StyledLayer(channels, shape)
+        self.conv2 = EqualConv(channels, channels, 3)
+        self.layer2 = StyledLayer(channels, shape)
+
+    def execute(self, x: Any, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
+        if self.first:
+            n = styles[0].shape[0]
+            x, bias = self.const.broadcast((n, *self.const.shape[1:])), self.bias if self.paper else None
+        else:
+            x, bias = self.conv1.convolve(x), self.conv1.bias
+            if not self.paper:
+                x, bias = self.conv1.add_bias(x), None
+            x = blur(x)
+        x = self.layer1(x, styles[0], noise[0], bias)
+        if self.paper:
+            return self.layer2(self.conv2.convolve(x), styles[1], noise[1], self.conv2.bias)
+        return self.layer2(self.conv2(x), styles[1], noise[1])
+
+
+class Mapping(nn.Module):  # type: ignore[misc]
+    """z (N, latent), normalised to length sqrt(latent), through fully connected layers to w (N, latent)."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*[EqualLinear(shape.latent, shape.latent) for _ in range(shape.mapping_layers)])
+
+    def execute(self, z: Any) -> Any:
+        w = pixel_norm(z)
+        for layer in self.layers:
+            w = leaky_relu(layer(w))
+        return w
+
+
+class Synthesis(nn.Module):  # type: ignore[misc]
+    """A block and a convolution to RGB per resolution."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*[SynthesisBlock(size, shape) for size in shape.sizes])
+        self.to_rgb = nn.Sequential(
+            *[EqualConv(shape.channels(size), shape.colours, 1, shape.gain) for size in shape.sizes]
+        )
+
+
+class Generator(Growing, StyleGenerator):
+    """z -> mapping -> w -> synthesis -> images (Karras et al. 2019, figure 1b).
+
+    With `track_w` below 1 the network keeps a running average of w, of that decay per batch.
+    """
+
+    def __init__(self, shape: Shape, track_w: float = 0.0) -> None:
+        super().__init__()
+        self.shape, self.latent, self.track_w = shape, shape.latent, track_w
+        self.mapping = Mapping(shape)
+        self.synthesis = Synthesis(shape)
+        self.truncation_layers = CUTOFF if shape.paper else None
+        if track_w:
+            self.w_average = jt.zeros(shape.latent).stop_grad()
+        self.grow(shape.size, 1.0)
+
+    def map(self, z: Any) -> Any:
+        w = self.mapping(z)
+        if self.track_w and self.is_train:
+            mean = w.detach().mean([0])
+            self.w_average.update(self.w_average + (1 - self.track_w) * (mean - self.w_average))
+        return w
+
+    def style_layers(self) -> int:
+        return 2 * (self.level + 1)
+
+    def noise_sizes(self) -> list[int]:
+        """One map for each layer in the paper's design, one for both layers of a resolution in the port's."""
+        each = 2 if self.shape.paper else 1
+        return [size for size in self.shape.sizes[: self.level + 1] for _ in range(each)]
+
+    def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
+        before = x = None
+        for level, maps in enumerate(self._by_block(noise)):
+            before, x = x, self.synthesis.blocks[level](x, styles[2 * level : 2 * level + 2], maps)
+        images = self.synthesis.to_rgb[self.level](x)
+        if not self.fading:
+            return images
+        return self.blend(upsample_nearest(self.synthesis.to_rgb[self.level - 1](before)), images)
+
+    def _by_block(self, noise: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        for level in range(self.level + 1):
+            yield noise[2 * level : 2 * level + 2] if self.shape.paper else [noise[level]] * 2
+
+
+class DiscriminatorBlock(nn.Module):  # type: ignore[misc]
+    """Two convolutions, the second of which halves the resolution after a blur."""
+
+    def __init__(self, size: int, shape: Shape) -> None:
+        super().__init__()
+        inputs, outputs = shape.channels(size), shape.channels(size // 2)
+        self.conv1 = EqualConv(inputs, inputs if shape.paper else outputs, 3)
+        self.conv2 = DownConv(inputs if shape.paper else outputs, outputs, size >= FUSED_FROM)
+
+    def execute(self, x: Any) -> Any:
+        return leaky_relu(self.conv2(blur(leaky_relu(self.conv1(x)))))
+
+
+class LastBlock(nn.Module):  # type: ignore[misc]
+    """Minibatch stddev, a convolution, and a fully connected layer over all of the 4x4 pixels."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        channels = shape.channels(4)
+        self.conv1 = EqualConv(channels + 1, channels, 3)
+        self.conv2 = EqualConv(channels, channels, 4)
+        self.group = MINIBATCH_GROUP if shape.paper else None
+
+    def execute(self, x: Any) -> Any:
+        x = leaky_relu(self.conv1(minibatch_stddev(x, self.group)))
+        weight = self.conv2.weight.reshape((x.shape[1], -1))
+        scores = nn.matmul_transpose(x.reshape((x.shape[0], -1)), weight) * self.conv2.scale
+        return leaky_relu(scores + self.conv2.bias)
+
+
+class StyleDiscriminator(Growing, Discriminator):
+    """Progressive GAN's discriminator with a blur before each downsampling (Karras et al. 2019, section 2)."""
+
+    def __init__(self, shape: Shape, from_rgb_activation: bool = True) -> None:
+        super().__init__()
+        self.shape, self.from_rgb_activation = shape, from_rgb_activation
+        self.from_rgb = nn.Sequential(*[EqualConv(shape.colours, shape.channels(size), 1) for size in shape.sizes])
+        self.blocks = nn.Sequential(LastBlock(shape), *[DiscriminatorBlock(size, shape) for size in shape.sizes[1:]])
+        self.linear = EqualLinear(shape.channels(4), 1, shape.gain)
+        self.grow(shape.size, 1.0)
+
+    def execute(self, images: Any) -> Any:
+        x = self._features(images, self.level)
+        for level in range(self.level, -1, -1):
+            x = self.blocks[level](x)
+            if self.fading and level == self.level:
+                x = self.blend(self._features(average_pool(images), level - 1), x)
+        return self.linear(x)
+
+    def _features(self, images: Any, level: int) -> Any:
+        x = self.from_rgb[level](images)
+        return leaky_relu(x) if self.from_rgb_activation else x
