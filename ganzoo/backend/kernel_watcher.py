@@ -15,7 +15,7 @@ class Watcher:
 
     def __init__(self, what: str) -> None:
         self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
-        self.earlier = self.batch = 0
+        self.earlier = self.batch = self.total = 0
         self.shown = False
 
     def take(self, line: bytes) -> None:
@@ -25,10 +25,10 @@ class Watcher:
             if line.strip():
                 self._write(line.decode(errors="replace"))
             return
-        done = int(match[1])
-        if done < self.batch:
+        done, total = int(match[1]), int(match[2])
+        if done < self.batch or total != self.total:
             self.earlier += self.batch
-        self.batch = done
+        self.batch, self.total = done, total
         note = f"{self.what}: compiling kernels, once for this machine"
         if self.live:
             sys.stderr.write(f"\r{note}: {self.earlier + done}, {time.monotonic() - self.started:.0f} s\033[K")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ganzoo import backend
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
+from ganzoo.training.preparation import Preparation
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
 WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
 
 
-def train(state: TrainState, feed: Feed, options: TrainOptions, reporter: Reporter, stop: Callable[[], bool]) -> str:
+def train(
+    state: TrainState,
+    feed: Feed,
+    options: TrainOptions,
+    reporter: Reporter,
+    preparation: Preparation,
+    stop: Callable[[], bool],
+) -> str:
     """Train until `options.kimg` or until `stop` says so, and return 'finished' or 'interrupted'.
 
     The host waits for the device only in `reporter.tick`.
@@ -39,6 +47,7 @@ def train(state: TrainState, feed: Feed, options: TrainOptions, reporter: Report
                     step(images)
                 reporter.not_training(time.perf_counter() - started)
             else:
+                preparation.start(state)
                 step(images)
             last, fresh = moment, max(fresh - 1, 0)
             state.progress = state.progress.after(len(images.labels))
@@ -47,5 +56,6 @@ def train(state: TrainState, feed: Feed, options: TrainOptions, reporter: Report
                 reporter.tick(state)
     finally:
         feed.close()
+        preparation.close()
     reporter.finish(state)
     return "finished" if state.progress.images >= goal else "interrupted"

@@ -23,6 +23,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
+from ganzoo.training.preparation import Preparation
 from ganzoo.training.reporting import Reporter
 from ganzoo.training.state import TrainState
 
@@ -82,7 +83,7 @@ def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[],
     outcome = "failed"
     try:
         reporter.start(state, feed.loader(plan.data.size, plan.train.batch))
-        outcome = train(state, feed, plan.train, reporter, stop)
+        outcome = train(state, feed, plan.train, reporter, Preparation(plan, reporter.run.log), stop)
     except GanzooError as error:
         reporter.run.log(f"Error: {error}")
         raise

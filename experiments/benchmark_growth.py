@@ -1,0 +1,75 @@
+"""How long training stands still where StyleGAN grows: the first step of each stage beside the stage's median.
+
+    python experiments/benchmark_growth.py --data symbols --batch 16 --channels-max 64
+
+Trains a few steps in every stage from 8 px on, after the kernels of the later stages were prepared as in a real run.
+With an empty HOME it also tells how many kernels the whole way takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+
+import click
+
+from ganzoo import TrainOptions, backend, plugins
+from ganzoo.backend import environment
+from ganzoo.options import resolve
+from ganzoo.training.feed import Feed
+from ganzoo.training.preparation import Preparation, coming
+from ganzoo.training.progress import Progress
+from ganzoo.training.session import plan
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+
+
+def kernels() -> int:
+    """Compiled kernels in Jittor's cache."""
+    return sum(1 for path in environment.cache_dir().rglob("*.so") if path.parent.name == "jit")
+
+
+@click.command()
+@click.option("--data", default="symbols")
+@click.option("--batch", default=16)
+@click.option("--steps", default=9, help="Steps per moment.")
+@click.option("--max-size", default=128)
+@click.option("--channels-max", default=64)
+@click.option("--loss", default="r1")
+def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, loss: str) -> None:
+    registry = plugins.load()
+    model = registry.model("stylegan")
+    width = {"channels_max": channels_max, "channels_base": 16 * channels_max, "latent": channels_max}
+    options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
+    planned = plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
+    backend.start("cpu")
+    before = kernels()
+    state = TrainState(planned.model, planned.options, planned.data, planned.train)
+    feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
+    step = Step(state, 0, None, lambda phase, terms: None)
+    preparation = Preparation(planned, print)
+    for there in [Progress(), *coming(state.schedule, Progress())]:
+        state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
+        moment = state.upcoming()
+        times = []
+        for _ in range(steps):
+            # Kept at the beginning of the moment, however many steps are taken.
+            state.progress = dataclasses.replace(state.progress, stage_images=there.stage_images)
+            started = time.perf_counter()
+            step(feed.batch(moment.stage.size, batch, state.progress.images))
+            backend.wait()
+            times.append(time.perf_counter() - started)
+            state.progress = state.progress.after(batch)
+        if there == Progress():
+            preparation.start(state)
+            preparation.wait(3600)
+        median = statistics.median(times[1:])
+        what = f"{moment.stage.size:>4} px{', fading in' if moment.fading else ''}"
+        print(f"{what:<20} first {times[0]:7.3f} s   median {median:7.3f} s   ratio {times[0] / median:5.2f}")
+    feed.close()
+    print(f"{kernels() - before} kernels compiled, {kernels()} in the cache")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Compiles the kernels of later stages in the background, so that growth does not stop training.
+
+Jittor keeps compiled kernels on the disk, and their keys say nothing of sizes; so another process takes a step of two
+images in each coming stage, at low priority and on one thread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.data import DataInfo
+from ganzoo.errors import GanzooError
+from ganzoo.training.progress import Progress
+
+if TYPE_CHECKING:
+    from ganzoo.training.session import Plan
+    from ganzoo.training.stages import Schedule
+    from ganzoo.training.state import TrainState
+
+IMAGES = 2  # of a step that is taken for its kernels; 1 would make Jittor see other broadcasts
+NICENESS = 15
+
+
+def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
+    """A progress in each later moment that trains other weights: while a stage fades in, and after it."""
+    last = schedule.moment(progress)
+    for index in range(progress.stage, len(schedule.stages)):
+        for images in (0, schedule.stages[index].fade):
+            there = Progress(stage=index, stage_images=images)
+            moment = schedule.moment(there)
+            later = index > progress.stage or images > progress.stage_images
+            if later and not moment.alike(last):
+                yield there
+                last = moment
+
+
+class Preparation:
+    """The child process that prepares the stages after `progress`. It can fail without harm: what it has not
+    compiled is compiled when it is needed."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self.plan, self.say = plan, say
+        self._child: subprocess.Popen[str] | None = None
+        self._started = False
+
+    def start(self, state: TrainState) -> None:
+        """Begin, at the first call; nothing to do where no other stage will come."""
+        if self._started:
+            return
+        self._started = True
+        if next(coming(state.schedule, state.progress), None) is None:
+            return
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C goes to us alone
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert self._child.stdin is not None
+        json.dump({**self.plan.description(), "progress": dataclasses.asdict(state.progress)}, self._child.stdin)
+        self._child.stdin.close()
+        self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
+        self._listener.start()
+
+    def _listen(self, child: Any) -> None:
+        for line in child.stderr:
+            if line.strip():
+                self.say(line.strip())
+        child.wait()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until everything is prepared, or so long. subprocess.TimeoutExpired if it takes longer."""
+        if self._child is not None:
+            self._child.wait(seconds)
+            self._listener.join()
+
+    def close(self) -> None:
+        """End the child process, done or not."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+            self._child.wait()
+            self._listener.join()
+
+
+def prepare(description: dict[str, Any]) -> None:
+    """Take a step and make a sample in each stage that comes after the described progress. The child's work."""
+    import numpy as np
+
+    from ganzoo import backend, plugins, sampling
+    from ganzoo.data.loader import ImageBatch
+    from ganzoo.options import resolve
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+    from ganzoo.training.step import Step
+
+    train = resolve(TrainOptions, description["train"])
+    backend.start(train.device)
+    model = plugins.load().model(description["model"])
+    data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
+    state = TrainState(model, resolve(model.options, description["options"]), data, train)
+    rng = np.random.default_rng(0)
+    for there in coming(state.schedule, Progress(**description["progress"])):
+        state.progress = there
+        stage = state.upcoming().stage
+        # Accumulated gradients are other kernels than those of a batch in one piece.
+        pieces = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
+        shape = (IMAGES * pieces, stage.size, stage.size, data.channels)
+        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(IMAGES * pieces, np.int64))
+        what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
+        with backend.watch_kernels(what):
+            Step(state, train.seed, IMAGES if pieces > 1 else None, lambda phase, terms: None)(images)
+            generator = state.averages.sampled(state.setup.generator)
+            sampling.generate(generator, sampling.latents(range(IMAGES), generator.latent))
+            backend.wait()
+
+
+if __name__ == "__main__":
+    os.nice(NICENESS)
+    try:
+        prepare(json.load(sys.stdin))
+    except GanzooError as error:
+        sys.exit(f"kernels can't be prepared ahead of time: {error}")

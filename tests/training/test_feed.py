@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.training.feed import Feed
+from ganzoo.training.options import TrainOptions
+
+
+class Numbered(Dataset):
+    """Image n is all n; stored at two sizes, and each remembers what it was asked for."""
+
+    def __init__(self, size: int = 16) -> None:
+        self.info = DataInfo("numbered", 40, size, 1)
+        self.loaded = 0
+
+    def at_size(self, size: int) -> Dataset:
+        return Numbered(8 if size <= 8 else 16)
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        return np.full((self.info.size, self.info.size, 1), index, np.uint8), self.info.size
+
+
+@pytest.fixture
+def feed():
+    feed = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
+    yield feed
+    feed.close()
+
+
+def seen(batch) -> list[int]:
+    return batch.images[:, 0, 0, 0].tolist()
+
+
+def test_an_epoch_goes_on_where_size_and_batch_change(feed):
+    first = feed.batch(8, 4, 0)
+    then = feed.batch(16, 8, 4)
+    last = [feed.batch(16, 8, 12), feed.batch(16, 8, 20), feed.batch(4, 12, 28)]
+    everything = seen(first) + seen(then) + sum(map(seen, last), [])
+    assert sorted(everything) == list(range(40))
+    assert [batch.images.shape[1] for batch in (first, then, *last)] == [8, 16, 16, 16, 4]
+
+
+def test_images_come_from_what_is_stored_at_the_size(feed):
+    assert set(feed.batch(8, 4, 0).labels) == {8}
+    assert set(feed.batch(16, 4, 4).labels) == {16}
+
+
+def test_a_position_can_be_entered_anywhere(feed):
+    whole = [seen(feed.batch(8, 4, 4 * step)) for step in range(5)]
+    other = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
+    assert [seen(other.batch(8, 4, 4 * step)) for step in range(3, 5)] == whole[3:]
+    other.close()
+
+
+def test_closing_ends_the_threads(feed):
+    before = threading.active_count()
+    other = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
+    other.batch(8, 4, 0)
+    assert threading.active_count() > before
+    other.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("ganzoo-loader"):
+            thread.join(5)
+    assert threading.active_count() <= before

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from ganzoo_stylegan import StyleGAN
+
+from ganzoo import plugins
+from ganzoo.options import resolve
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.preparation import Preparation, coming
+from ganzoo.training.progress import Progress
+from ganzoo.training.session import plan
+from ganzoo.training.stages import Schedule, Stage
+from ganzoo.training.state import TrainState
+
+TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
+THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
+
+
+def test_every_later_moment_is_prepared_once_and_in_order():
+    moments = [THREE.moment(progress) for progress in coming(THREE, Progress())]
+    assert [(moment.stage.size, moment.fading) for moment in moments] == [
+        (16, True),
+        (16, False),
+        (32, True),
+        (32, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "images", "left"), [(0, 8, 4), (1, 0, 3), (1, 5, 3), (1, 15, 2), (2, 5, 1), (2, 50, 0)]
+)
+def test_what_is_past_is_not_prepared(stage, images, left):
+    assert len(list(coming(THREE, Progress(stage=stage, stage_images=images)))) == left
+
+
+def test_a_model_without_stages_needs_no_preparation():
+    assert not list(coming(Schedule([Stage(32, 4)]), Progress()))
+
+
+@pytest.fixture
+def planned(jittor, pictures):
+    train = resolve(TrainOptions, {"data": str(pictures), "batch": 4, "device": "cpu"}, StyleGAN.defaults)
+    return plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
+
+
+def test_the_child_takes_a_step_in_every_coming_stage(planned):
+    said: list[str] = []
+    preparation = Preparation(planned, said.append)
+    state = TrainState(planned.model, planned.options, planned.data, planned.train)
+    preparation.start(state)
+    preparation.wait(600)
+    assert preparation._child.returncode == 0, said
+    preparation.start(state)  # a second call does nothing
+    preparation.close()
+
+
+def test_closing_ends_a_child_at_work(planned):
+    preparation = Preparation(planned, lambda line: None)
+    preparation.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    preparation.close()
+    assert preparation._child.returncode not in (None, 0)
+
+
+def test_a_failing_child_is_told_and_does_no_harm(planned, monkeypatch):
+    said: list[str] = []
+    preparation = Preparation(planned, said.append)
+    monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # the child does not find the model
+    preparation.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    preparation.wait(600)
+    assert preparation._child.returncode == 1
+    assert len(said) == 1
+    assert said[0].startswith("kernels can't be prepared ahead of time:")
