@@ -27,7 +27,19 @@ def describe(plan: Plan) -> Iterator[str]:
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
     yield f"data     {info.name}: {info.count:,} images of {info.size} px, {info.channels} channel(s){domains}"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
+    yield from _stages(plan)
     yield from _networks(plan)
+
+
+def _stages(plan: Plan) -> Iterator[str]:
+    stages = plan.model.stages(plan.options, plan.train, plan.data)
+    if len(stages) == 1:
+        return
+    for number, stage in enumerate(stages, 1):
+        length = "to the end" if stage.images is None else f"for {stage.images / 1000:g} kimg"
+        fade = f", faded in over {stage.fade / 1000:g}" if stage.fade else ""
+        rate = f", learning rate {stage.learning_rate:g}" if stage.learning_rate else ""
+        yield f"stage {number}  {stage.size:>4} px, batches of {stage.batch}, {length}{fade}{rate}"
 
 
 def _networks(plan: Plan) -> Iterator[str]:
@@ -45,7 +57,9 @@ def _networks(plan: Plan) -> Iterator[str]:
 
 
 def _at_once(plan: Plan) -> int:
-    return min(plan.train.batch, plan.train.micro_batch or plan.train.batch)
+    """Images of one forward pass in the last stage, whose images are the largest."""
+    batch = plan.model.stages(plan.options, plan.train, plan.data)[-1].batch
+    return min(batch, plan.train.micro_batch or batch)
 
 
 def _activations(plan: Plan, setup: Any) -> float:

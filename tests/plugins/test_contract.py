@@ -9,6 +9,8 @@ import pytest
 from ganzoo import plugins
 from ganzoo.testing import check_model
 
+STYLEGAN = {"init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
+
 
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -16,6 +18,8 @@ from ganzoo.testing import check_model
         ("gan", {"size": 16, "latent": 8, "ema": 0.9}),
         ("lsgan", {"size": 16, "latent": 8, "ema": 0.9}),
         ("lsgan", {"size": 16, "latent": 8, "variant": "tutorial"}),
+        ("stylegan", {**STYLEGAN, "mixing": True}),
+        ("stylegan", {**STYLEGAN, "architecture": "paper", "loss": "r1", "r1_interval": 2, "w_average": 0.9}),
     ],
 )
 def test_a_bundled_model_does_what_ganzoo_expects(name: str, options: dict[str, Any]) -> None:

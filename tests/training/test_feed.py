@@ -39,7 +39,7 @@ def test_an_epoch_goes_on_where_size_and_batch_change(feed):
     first = feed.batch(8, 4, 0)
     then = feed.batch(16, 8, 4)
     last = [feed.batch(16, 8, 12), feed.batch(16, 8, 20), feed.batch(4, 12, 28)]
-    everything = seen(first) + seen(then) + sum(map(seen, last), [])
+    everything = [index for batch in (first, then, *last) for index in seen(batch)]
     assert sorted(everything) == list(range(40))
     assert [batch.images.shape[1] for batch in (first, then, *last)] == [8, 16, 16, 16, 4]
 

@@ -1,0 +1,100 @@
+"""Training that grows, through the command line: stylegan with the smallest networks, from 4 to 16 px."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo.training import checkpoint
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--mapping-layers", "2"]
+# Stages of 12, 20 and, to the end, 20 images; each but the first fades in over 8.
+SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008", "--batch", "4"]
+GROWING = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
+RUN = Path("experiments/00000-stylegan-pictures")
+
+
+def rows(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+def test_training_passes_through_every_resolution(ganzoo, pictures):
+    result = ganzoo(*GROWING, "--kimg", "0.052", "--tick", "0.004")
+    assert result.exit_code == 0, result.output
+    seen = [(row["size"], row["alpha"]) for row in rows(RUN)]
+    assert [size for size, _ in seen] == [4] * 3 + [8] * 5 + [16] * 5
+    assert [alpha for _, alpha in seen[3:8]] == [0, 0.625, 1, 1, 1]
+    log = (RUN / "log.txt").read_text()
+    assert "stage 1 of 3: 4 px, batches of 4" in log
+    assert "0.0 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
+    last = checkpoint.read(checkpoint.newest(RUN))
+    assert last.metadata["moment"] == {"index": 2, "size": 16, "alpha": 1.0}
+    steps = last.metadata["optimizer_steps"]["generator"]
+    assert steps["synthesis.blocks.0.conv2.weight"] == 13
+    assert steps["synthesis.blocks.2.conv2.weight"] == 5
+    assert steps["synthesis.to_rgb.0.weight"] == 5  # three steps alone, two while the next resolution faded in
+
+
+@pytest.mark.parametrize("stopped", ["0.012", "0.016", "0.028"], ids=["between stages", "fading", "stable"])
+def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
+    preset = ["--reset-optimizers", "--tick", "0.004"]
+    assert ganzoo(*GROWING, *preset, "--kimg", stopped).exit_code == 0
+    assert ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.036").exit_code == 0
+    assert ganzoo(*GROWING, *preset, "--kimg", "0.036").exit_code == 0
+    resumed = checkpoint.read(checkpoint.newest(RUN))
+    straight = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
+    assert resumed.metadata["optimizer_steps"] == straight.metadata["optimizer_steps"]
+    for name, value in straight.tensors.items():
+        assert np.array_equal(resumed.tensors[name], value), name
+
+
+def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
+    assert ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
+    assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
+        checkpoint.name_at(images) for images in (12, 20, 32, 36)
+    ]
+
+
+def test_the_dry_run_tells_the_stages(ganzoo, pictures):
+    result = ganzoo(*GROWING, "--dry-run", "--sched")
+    assert result.exit_code == 0, result.output
+    stages = [line for line in result.stdout.splitlines() if line.startswith("stage")]
+    assert stages == [
+        "stage 1     4 px, batches of 512, for 0.008 kimg, learning rate 0.001",
+        "stage 2     8 px, batches of 256, for 0.016 kimg, faded in over 0.008, learning rate 0.001",
+        "stage 3    16 px, batches of 128, to the end, faded in over 0.008, learning rate 0.001",
+    ]
+
+
+def test_a_preset_of_the_model_can_be_named(ganzoo, pictures):
+    result = ganzoo(*GROWING, "--preset", "paper", "--dry-run", "--r1-gamma", "3")
+    assert result.exit_code == 0, result.output
+    options = dict(line.split() for line in result.stdout.splitlines() if line.strip().startswith("--"))
+    assert (options["--architecture"], options["--loss"], options["--r1-gamma"]) == ("paper", "r1", "3.0")
+    assert "preset" in ganzoo("train", "stylegan", "--help").output
+    wrong = ganzoo("train", "stylegan", "--preset", "papr")
+    assert wrong.exit_code == 2
+    assert "stylegan has the presets paper" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max-size", "24"], "--max-size: 24 is not a power of two."),
+        (["--init-size", "12"], "--init-size: 12 is not a power of two."),
+        (["--init-size", "64", "--max-size", "32"], "--init-size: 64 px is more than the last resolution, 32 px."),
+        (["--loss", "hinge"], "--loss"),
+        (["--mixing-prob", "1.5"], "--mixing-prob"),
+    ],
+)
+def test_wrong_options_are_one_clear_line(ganzoo, pictures, options, message):
+    result = ganzoo("train", "stylegan", "--data", "pictures", *options)
+    assert result.exit_code == 2
+    (line,) = result.output.strip().splitlines()
+    assert message in line
+    assert not Path("experiments").exists()
