@@ -9,7 +9,9 @@ from ganzoo import DataSource, hookimpl
 
 @hookimpl
 def ganzoo_datasets() -> Iterable[DataSource]:
+    from ganzoo_datasets.celeba import CelebA
+    from ganzoo_datasets.ffhq import FFHQ
     from ganzoo_datasets.mnist import MNIST
     from ganzoo_datasets.symbols import Symbols
 
-    return [MNIST(), Symbols()]
+    return [CelebA(), FFHQ(), MNIST(), Symbols()]

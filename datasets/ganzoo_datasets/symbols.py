@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import DataError, Dataset, DataSource, data_dir
+from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ganzoo_datasets.glyphs import Glyph
 
-    Map = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
-
 SEED = 0
+SIZES = (8, 16, 32, 64, 128)  # px
 
 
 class Symbols(DataSource):
-    """A stand-in for the "color symbol 7k" set of the StyleGAN ports: one image per glyph, 128 px, no domains."""
+    """A stand-in for the "color symbol 7k" set of the StyleGAN ports: one image per glyph, 8 to 128 px, no domains."""
 
     name = "symbols"
-    summary = "about 10,700 coloured Unicode glyphs, 128 px, RGB; made from fonts in half a minute"
+    summary = "about 10,700 coloured Unicode glyphs, 8 to 128 px, RGB; made from fonts in half a minute"
 
     @property
     def path(self) -> Path:
@@ -40,12 +34,35 @@ class Symbols(DataSource):
     def open(self) -> Dataset:
         from ganzoo import open_path
 
-        if not self.ready():
-            build(self.path)
+        try:
+            if not self.ready():
+                build(self.path)
+        except DataError:
+            if not self.ready():  # else another process has made it meanwhile
+                raise
         try:
             return open_path(self.path, self.name)
         except DataError as error:
             raise DataError(f"{error} Delete {self.path} and it will be made again.") from error
+
+
+class Drawing(Dataset):
+    """Glyphs that are painted when they are asked for."""
+
+    def __init__(self, glyphs: Sequence[Glyph], seed: int) -> None:
+        from ganzoo_datasets.glyphs import SIDE
+
+        self.glyphs, self.seed = glyphs, seed
+        self.info = DataInfo("symbols", len(glyphs), SIDE, 3)
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        from ganzoo_datasets.glyphs import paint
+
+        return paint(self.glyphs[index], self.seed), 0
+
+    def describe(self, index: int) -> str:
+        font, code = self.glyphs[index]
+        return f"symbols: character {code} of font {font}, seed {self.seed}"
 
 
 def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, processes: int | None = None) -> None:
@@ -54,47 +71,22 @@ def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, p
     The same seed gives the same bytes whatever the number of processes. DataError if a font is missing, a process
     dies or the LMDB can't be written.
     """
-    from ganzoo import write_lmdb
-    from ganzoo_datasets.glyphs import SIDE, paint, portions
+    from ganzoo import prepare
 
-    with _workers(processes or len(os.sched_getaffinity(0))) as each:
-        glyphs = _distinct(each) if glyphs is None else glyphs
-        painted = each(partial(paint, seed=seed), portions(glyphs))
-        files = (file for portion in painted for file in portion)
-        write_lmdb(path, _progress(files, len(glyphs), "symbols: drawing"), SIDE, {"flip": False, "seed": seed})
+    glyphs = _distinct(processes) if glyphs is None else glyphs
+    prepare(Drawing(glyphs, seed), path, SIZES, lossless=True, workers=processes)
 
 
-def _distinct(each: Map) -> list[Glyph]:
+def _distinct(processes: int | None) -> list[Glyph]:
+    from ganzoo import parallel_map
     from ganzoo_datasets.glyphs import candidates, distinct, portions, signatures
 
     wanted = portions(list(candidates()))
-    return distinct(_progress(each(signatures, wanted), len(wanted), "symbols: comparing glyphs"))
+    with parallel_map(signatures, processes) as each:
+        return distinct(_progress(each(wanted), len(wanted), "symbols: comparing glyphs"))
 
 
 def _progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=what, leave=False, delay=1)
-
-
-@contextmanager
-def _workers(processes: int) -> Iterator[Map]:
-    """A `map` over so many processes, or the plain one for 1."""
-    if processes == 1:
-        yield map
-        return
-    # Not by fork: this process may hold Jittor with its threads.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
-    try:
-        yield pool.map
-    except BrokenProcessPool as error:
-        raise DataError(
-            "symbols: a process that draws glyphs died; in a script of your own, open the data set "
-            'under `if __name__ == "__main__":`.'
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent answers for all

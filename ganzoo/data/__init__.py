@@ -28,7 +28,8 @@ class DataInfo:
 
 
 class Dataset(ABC):
-    """Images by index. `load` is called from several threads at once."""
+    """Images by index. `load` is called from several threads at once; in `ganzoo data prepare` from several processes,
+    if the data set can be pickled."""
 
     info: DataInfo
 
@@ -41,6 +42,11 @@ class Dataset(ABC):
 
         Raises DataError, naming the file, if the image can't be read.
         """
+
+    def at_size(self, size: int) -> Dataset:
+        """The same images, in the same order, as they are stored at the size nearest to `size` (not smaller, if there
+        is one), where there are several; else this data set itself."""
+        return self
 
     def describe(self, index: int) -> str:
         """Where image `index` comes from, for messages: a path or a key."""

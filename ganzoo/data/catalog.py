@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.data import Dataset
+from ganzoo.data import Dataset, DataSource
 from ganzoo.errors import DataError, OptionError, near_match
+from ganzoo.paths import data_dir
 
 if TYPE_CHECKING:
     from ganzoo.plugins import Registry
 
 
 def open_data(wanted: str, registry: Registry) -> Dataset:
-    """The data set of that name, or the folder, zip or LMDB at that path.
+    """The data set of that name, registered or prepared, or the folder, zip or LMDB at that path.
 
     DataError if there is neither; PluginError if the name belongs to a plugin that is broken.
     """
@@ -24,12 +26,40 @@ def open_data(wanted: str, registry: Registry) -> Dataset:
     return source.open()
 
 
+def prepared() -> dict[str, Path]:
+    """The LMDBs in the data directory, by the names under which they can be asked for."""
+    return {path.stem: path for path in sorted(data_dir().glob("*.lmdb"))}
+
+
+def destination(wanted: str, registry: Registry) -> Path:
+    """Where a prepared data set goes: a path as it is, a name into the data directory. OptionError for a name that
+    could not be asked for later."""
+    if "/" in wanted or wanted.endswith(".lmdb"):
+        return Path(wanted).expanduser()
+    if not re.fullmatch(r"\w[\w.-]*", wanted):
+        raise OptionError(f"--out {wanted!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
+    # A set like `ffhq` is looked for in the data directory; `mnist` is not, and would go on being the other one.
+    ours = any((data_dir() / f"{wanted}{ending}").exists() for ending in (".lmdb", ".zip", ""))
+    if wanted in registry.datasets and not ours and ready(registry.datasets[wanted]):
+        raise OptionError(f"--out {wanted}: a data set of that name is there already. Choose another name, or a path.")
+    return data_dir() / f"{wanted}.lmdb"
+
+
+def ready(source: DataSource) -> bool:
+    """Whether a set is ready; a stranger's faulty answer must stop nobody."""
+    try:
+        return bool(source.ready())
+    except Exception:
+        return False
+
+
 def _open_path(wanted: str, registry: Registry) -> Dataset:
-    path = _path(wanted)
+    stored = prepared()
+    path = stored.get(wanted) or _path(wanted)
     if path is None:
-        known = ", ".join(sorted(registry.datasets))
-        hint = near_match(wanted, registry.datasets)
-        raise DataError(f"--data {wanted}: neither a data set nor a path.{hint} Data sets: {known}.")
+        known = sorted({*registry.datasets, *stored})
+        hint = near_match(wanted, known)
+        raise DataError(f"--data {wanted}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
     from ganzoo.data.storage import open_path
 
     return open_path(path)

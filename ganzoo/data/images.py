@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 GREY_MODES = ("1", "L", "LA", "La", "F")  # and those of 16 and 32 bits, which begin with I
 TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+ORIENTATION = 0x0112  # the tag of EXIF by which a camera says how it was held
 
 
 def is_image(name: str) -> bool:
@@ -46,13 +47,22 @@ def peek(data: bytes, name: str) -> Image.Image:
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """An image from the bytes of its file, fully read. DataError names the file if it is damaged."""
+    """An image from the bytes of its file, fully read and upright; the first of an animation. DataError names the
+    file if it is damaged."""
     image = peek(data, name)
     try:
         image.load()
     except Exception as error:
         raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
-    return image
+    return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its camera was held."""
+    try:
+        return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+    except Exception:  # damaged EXIF data raise nearly anything, and say nothing about the pixels
+        return image
 
 
 def channels_of(image: Image.Image) -> int:
@@ -83,15 +93,23 @@ def fit(array: np.ndarray, size: int, channels: int) -> np.ndarray:
 
     uint8 (H, W, C) to uint8 (size, size, channels).
     """
-    height, width, present = array.shape
-    if (height, width, present) == (size, size, channels):
+    if array.shape == (size, size, channels):
         return array
-    image = Image.fromarray(array[:, :, 0] if present == 1 else array)
-    if present != channels:
-        image = image.convert("L" if channels == 1 else "RGB")
-    side = min(height, width)
-    left, top = (width - side) // 2, (height - side) // 2
-    # Only the centre is scaled: the whole of a strip of 1 x 60,000 px would take gigabytes.
-    box = (left, top, left + side, top + side)
-    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, box=box))
+    pixels = np.asarray(scaled(to_image(array, channels), size))
     return pixels[:, :, None] if channels == 1 else pixels
+
+
+def to_image(array: np.ndarray, channels: int) -> Image.Image:
+    """uint8 (H, W, 1 or 3) as an image of Pillow, turned to grey or RGB if need be."""
+    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    return image if array.shape[2] == channels else image.convert("L" if channels == 1 else "RGB")
+
+
+def scaled(image: Image.Image, size: int) -> Image.Image:
+    """The centre square of an image, `size` px wide (Lanczos)."""
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    # Only the centre is scaled: the whole of a strip of 1 x 60,000 px would take gigabytes.
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))

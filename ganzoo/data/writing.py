@@ -18,13 +18,14 @@ from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.errors import DataError
 
 MAP_SIZE = 1 << 40  # an upper bound of the address space LMDB reserves; the file grows as needed
+PNG_LEVEL = 3  # of zlib: twice as fast as its default of 6 for a few bytes more
 COMMIT_EVERY = 500  # images per transaction
 
 
 def png(image: np.ndarray) -> bytes:
     """A uint8 image (H, W, 1 or 3) as the bytes of a PNG file: lossless."""
     buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png", compress_level=3)
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png", compress_level=PNG_LEVEL)
     return buffer.getvalue()
 
 

@@ -43,12 +43,12 @@ def lay_zip(path: Path, files: dict[str, bytes]) -> Path:
 
 
 class Numbers(Dataset):
-    """Image `i` is 4 x 4 px, grey, with the value i in its left column and 0 elsewhere; its label is i."""
+    """Image `i` is 4 x 4 px, grey, with the value i (modulo 256) in its left column and 0 elsewhere; its label is i."""
 
     def __init__(self, count: int) -> None:
         self.info = DataInfo("numbers", count, 4, 1)
 
     def load(self, index: int) -> tuple[np.ndarray, int]:
         image = np.zeros((4, 4, 1), np.uint8)
-        image[:, 0] = index
+        image[:, 0] = index % 256
         return image, index

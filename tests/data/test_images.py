@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from unittest.mock import patch
 
@@ -114,6 +115,45 @@ def test_cmyk_becomes_rgb() -> None:
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "bmp", "gif", "tiff"])
 def test_every_format_is_read(kind: str) -> None:
     assert to_array(decode(encoded(noise(), kind), "x"), 3).shape == (8, 6, 3)
+
+
+# For each EXIF orientation, how the pixels of an upright picture are stored.
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: np.rot90(upright, 2).swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("kind", ["png", "webp", "tiff"])
+def test_a_photo_is_turned_upright(orientation: int, kind: str) -> None:
+    upright = np.asarray(noise(6, 9))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "webp" else {}
+    data = encoded(Image.fromarray(np.ascontiguousarray(STORED[orientation](upright))), kind, exif=exif, **options)
+    np.testing.assert_array_equal(to_array(decode(data, "x"), 3), upright)
+
+
+@pytest.mark.parametrize("error", [SyntaxError, KeyError, struct.error, OSError])
+def test_damaged_exif_data_spoil_nothing(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def fail(image: Image.Image) -> None:
+        raise error  # Pillow's ways of saying so, which differ from release to release
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    np.testing.assert_array_equal(to_array(decode(encoded(noise()), "x.png"), 3), np.asarray(noise()))
+
+
+def test_of_an_animation_the_first_picture_is_taken() -> None:
+    frames = [Image.new("L", (4, 4), value) for value in (10, 90, 200)]
+    data = encoded(frames[0], "gif", save_all=True, append_images=frames[1:])
+    assert (to_array(decode(data, "x.gif"), 1) == 10).all()
 
 
 @pytest.mark.parametrize(

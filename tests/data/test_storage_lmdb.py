@@ -91,6 +91,19 @@ def test_another_file_of_that_name_is_an_error(tmp_path: Path, content: bytes, n
         open_path(tmp_path / "set.lmdb")
 
 
+def test_pages_that_were_freed_again_may_be_missing_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "set.lmdb"
+    with lmdb.open(str(path), map_size=1 << 24, sync=False) as env:
+        for key, value in reference(count=6).items():
+            with env.begin(write=True) as transaction:
+                transaction.put(key, value)
+                transaction.put(b"gone", bytes(300_000))
+                transaction.delete(b"gone")
+        whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    assert (path / "data.mdb").stat().st_size < whole, "this LMDB writes free pages; the test shows nothing"
+    assert len(open_path(path)) == 6
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.9])
 def test_a_cut_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> None:
     path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))

@@ -1,0 +1,16 @@
+"""CelebFaces Attributes (Liu et al. 2015): 202,599 faces of celebrities, aligned."""
+
+from __future__ import annotations
+
+from ganzoo_datasets.local import LocalSource
+
+
+class CelebA(LocalSource):
+    """Its terms allow research that is not commercial, and no passing on."""
+
+    name = "celeba"
+    summary = "202,599 faces, RGB; to be fetched from the CUHK (`--data celeba` tells how)"
+    official = (
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (img_align_celeba.zip, 202,599 images of 178 x 218 px)"
+    )
+    layout = ("img_align_celeba/000001.jpg", "img_align_celeba/000002.jpg", "...")

@@ -1,0 +1,14 @@
+"""Flickr-Faces-HQ (Karras et al. 2019): 70,000 faces, here as its thumbnails of 128 px."""
+
+from __future__ import annotations
+
+from ganzoo_datasets.local import LocalSource
+
+
+class FFHQ(LocalSource):
+    """The licences of the single photos, and CC BY-NC-SA 4.0 for the set, don't let us bundle it."""
+
+    name = "ffhq"
+    summary = "70,000 faces, RGB; to be fetched from NVIDIA (`--data ffhq` tells how)"
+    official = "https://github.com/NVlabs/ffhq-dataset (thumbnails128x128, 70,000 images of 128 px)"
+    layout = ("thumbnails128x128/00000/00000.png", "thumbnails128x128/00000/00001.png", "...")

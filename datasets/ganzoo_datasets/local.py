@@ -1,0 +1,43 @@
+"""Data sets that can't come with ganzoo: found in the data directory, else explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from ganzoo import DataError, Dataset, DataSource, data_dir
+
+
+class LocalSource(DataSource):
+    """A set of faces that the user has fetched: NAME.lmdb, a folder NAME or NAME.zip in the data directory."""
+
+    official: ClassVar[str]
+    layout: ClassVar[tuple[str, ...]]
+
+    def ready(self) -> bool:
+        return self._found() is not None
+
+    def open(self) -> Dataset:
+        from ganzoo import open_path
+
+        path = self._found()
+        if path is None:
+            raise DataError(self._explanation())
+        # Faces may be mirrored, and the sub-folders are no kinds of faces.
+        return open_path(path, self.name, flip=True, domains=False)
+
+    def _found(self) -> Path | None:
+        places = (data_dir() / f"{self.name}{ending}" for ending in (".lmdb", "", ".zip"))
+        return next((place for place in places if place.exists()), None)
+
+    def _explanation(self) -> str:
+        indented = "\n".join(f"    {line}" for line in self.layout)
+        return (
+            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. Get it from its official source,\n"
+            f"    {self.official}\n"
+            f"as a folder or a .zip of this layout (other files in it don't matter):\n"
+            f"{indented}\n"
+            f"and prepare it once, with the path of that in place of PATH:\n"
+            f"    ganzoo data prepare PATH --out {self.name}\n"
+            f"From then on --data {self.name} works. (--data PATH works at once, but slower.)"
+        )

@@ -1,0 +1,184 @@
+"""An LMDB under construction: continued after a kill, one process at a time, in its place only when it is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import lmdb
+
+from ganzoo.data.storage import LMDB_METADATA
+from ganzoo.data.writing import MAP_SIZE
+from ganzoo.errors import DataError
+
+LOCK = "lock"  # a file in the folder, gone when that is in its place
+COMMIT_SECONDS = 5.0  # what a kill or a power cut can lose
+COMMIT_BYTES = 256 << 20  # a transaction is held in memory
+
+# Keys that are there only while the LMDB is built: what is built, and for each run of source images that was added
+# (by the index of its first) the index after its last, the labels of the good ones and the messages of the bad.
+PLAN = b"ganzoo-plan"
+PART = b"ganzoo-part-"
+
+Prepared = tuple[list[bytes], int]  # the files of an image, one for each size, and its label
+
+
+class Building:
+    """`done` images of the source are dealt with; `labels` holds one label per good, `bad` a message per bad one."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.folder, self.sizes = folder, plan["sizes"]
+        self.done, self.labels, self.bad = 0, list[int](), list[str]()
+        self._env = lmdb.open(str(folder), map_size=MAP_SIZE, lock=False)  # `_locked` keeps others out
+        self._transaction = self._env.begin(write=True)
+        self._committed, self._bytes = time.monotonic(), 0
+        try:
+            self._continue(plan)
+        except BaseException:
+            self.close()
+            raise
+
+    def _continue(self, plan: dict[str, Any]) -> None:
+        wanted = json.dumps(plan, sort_keys=True).encode()
+        stored = self._transaction.get(PLAN)
+        if stored is None:
+            self._transaction.put(PLAN, wanted)
+        elif stored != wanted:
+            raise DataError(
+                f"{self.folder}: holds an unfinished preparation of other images or with other options. Give the same "
+                "command again to finish that one, or delete this folder to start anew."
+            )
+        for _, value in self._parts():
+            part = json.loads(value)
+            self.done = part["stop"]
+            self.labels += part["labels"]
+            self.bad += part["bad"]
+
+    def _parts(self) -> Iterator[tuple[bytes, bytes]]:
+        with self._transaction.cursor() as cursor:
+            if cursor.set_range(PART):
+                for key, value in cursor:
+                    if not key.startswith(PART):
+                        return
+                    yield key, value
+
+    def add(self, results: Sequence[Prepared | str]) -> None:
+        """The next images of the source: each prepared, or a message that says why it is bad."""
+        labels: list[int] = []
+        for result in results:
+            if isinstance(result, str):
+                continue
+            files, label = result
+            for size, data in zip(self.sizes, files):
+                self._transaction.put(f"{size}-{len(self.labels) + len(labels):05d}".encode(), data)
+                self._bytes += len(data)
+            labels.append(label)
+        bad = [result for result in results if isinstance(result, str)]
+        stop = self.done + len(results)
+        part = {"stop": stop, "labels": labels, "bad": bad}
+        self._transaction.put(PART + b"%012d" % self.done, json.dumps(part).encode())
+        self.done = stop
+        self.labels += labels
+        self.bad += bad
+        if self._bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Keep what was added, whatever comes."""
+        self._transaction.commit()
+        self._transaction = self._env.begin(write=True)
+        self._committed, self._bytes = time.monotonic(), 0
+
+    def finish(self, metadata: dict[str, Any]) -> None:
+        """Write the description; nothing of the building's own remains inside."""
+        for key in [PLAN, *(key for key, _ in self._parts())]:
+            self._transaction.delete(key)
+        self._transaction.put(b"length", str(len(self.labels)).encode())
+        self._transaction.put(LMDB_METADATA, json.dumps(metadata).encode())
+        self.commit()
+        # LMDB doesn't write the last pages if they are free again, and the file would look as if it were cut short.
+        file = self.folder / "data.mdb"
+        whole = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        os.truncate(file, max(whole, file.stat().st_size))
+
+    def close(self) -> None:
+        try:
+            self._transaction.commit()
+        finally:
+            self._env.close()
+
+
+@contextmanager
+def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> Iterator[Building]:
+    """An LMDB to be filled, begun anew or continued, that is moved to `path` if the block ends without an exception.
+
+    What was done stays beside `path` otherwise, for the next call with an equal `plan` (JSON types; its 'sizes' are
+    those of the images). Waits while another process builds it. DataError if `path` exists, if something else was
+    begun there, or if it can't be written.
+    """
+    folder = path.with_name(f"{path.name}.preparing")
+    try:
+        with _held(path, folder, say):
+            begun = Building(folder, plan)
+            try:
+                yield begun
+                begun.close()
+            except BaseException:
+                with suppress(lmdb.Error):  # what failed is told already
+                    begun.close()
+                if not begun.labels:
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
+            folder.rename(path)
+            (path / LOCK).unlink()
+    except lmdb.Error as error:
+        kept = f" {folder} holds what was done: the same command continues it, deleting it starts anew."
+        kept = kept if folder.exists() else ""
+        raise DataError(f"{path}: can't be written ({error}).{kept}") from error
+
+
+@contextmanager
+def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold `folder`, in which `path` is built, for this process alone."""
+    while True:
+        if path.exists():
+            raise DataError(f"{path}: is there already. Delete it first, or choose another name.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = open(folder / LOCK, "a")
+        except FileNotFoundError:
+            continue  # another process has just finished, and moved the folder
+        except OSError as error:
+            raise DataError(f"{path}: can't be written ({error}).") from error
+        with file:
+            _lock(file, lambda: say(f"{path}: another process prepares it; waiting for that one"))
+            if not _is_at(file, folder / LOCK):
+                continue
+            if path.exists():  # finished between our look and our lock
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            yield
+            return
+
+
+def _lock(file: IO[str], busy: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        busy()
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

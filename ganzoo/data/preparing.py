@@ -1,0 +1,208 @@
+"""Images of any size into one LMDB that holds each at several sizes, as progressive training reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union
+
+from PIL import Image
+from tqdm import tqdm
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.data.building import Prepared, building
+from ganzoo.data.images import scaled, to_image
+from ganzoo.data.pyramid import SIZES
+from ganzoo.data.workers import parallel_map
+from ganzoo.data.writing import PNG_LEVEL
+from ganzoo.errors import DataError, OptionError
+
+QUALITY = 100  # of JPEG, as in the reference
+SMALLEST = 8  # px, by default
+SAMPLE = 32  # images that are prepared once more to estimate the disk use
+CHUNK = 2048  # px; a process takes so many images at a time that their sides sum up to this, but at most 16
+PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB gives a value of more than about half a page pages of its own
+
+Say = Callable[[str], None]
+Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]  # the results for lists of indices
+
+
+@dataclass
+class Summary:
+    """What `prepare` has made: `count` good images at `sizes` px in an LMDB of `bytes` at `path`, and a message for
+    each image that can't be read. `images_per_second` is the speed of this call, which may have continued another."""
+
+    path: Path
+    count: int
+    sizes: tuple[int, ...]
+    bytes: int
+    images_per_second: float
+    bad: list[str] = field(default_factory=list)
+
+
+def parse_sizes(text: str) -> tuple[int, ...]:
+    """'8-128', '64' or '8,32,128' as ascending powers of two from 4 to 1024; OptionError for anything else."""
+    ranged = re.fullmatch(r"\s*(\d{1,4})\s*-\s*(\d{1,4})\s*", text, re.ASCII)
+    if ranged:
+        ends = [int(ranged[1]), int(ranged[2])]
+        found = [size for size in SIZES if ends[0] <= size <= ends[1]]
+    elif re.fullmatch(r"\s*\d{1,4}\s*(,\s*\d{1,4}\s*)*", text, re.ASCII):
+        ends = found = sorted({int(size) for size in text.split(",")})
+    else:
+        ends = found = []
+    if not found or not {*ends} <= {*SIZES}:
+        raise OptionError(f"--sizes {text}: give powers of two from 4 to 1024, as in 8-128, 64 or 8,32,128.")
+    return tuple(found)
+
+
+def default_sizes(side: int) -> tuple[int, ...]:
+    """8 to the largest power of two that is not above `side` px, and not above 1024; just 4 below 8."""
+    return tuple(size for size in SIZES if SMALLEST <= size <= side) or SIZES[:1]
+
+
+def prepare(
+    dataset: Dataset,
+    path: Path,
+    sizes: Sequence[int],
+    *,
+    lossless: bool = False,
+    flip: bool | None = None,
+    domains: bool = True,
+    workers: int | None = None,
+    say: Say = lambda line: None,
+) -> Summary:
+    """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
+
+    Each size is scaled from the original, or taken as it is from a source that has it. JPEG of quality 100, or PNG if
+    `lossless`. The shorter side is scaled (Lanczos) and the centre cut out. `flip` says that images may be mirrored
+    (None: as the data set says), `domains` False leaves the labels out. Images that can't be read are left out, and
+    listed in the result.
+
+    A call that was interrupted or killed is continued by an equal call. DataError if `path` exists, the disk is too
+    small, no image can be read, or the LMDB can't be written.
+    """
+    recipe = Recipe(dataset, tuple(sizes), lossless)
+    plan = {"sizes": list(sizes), "lossless": lossless, "channels": dataset.info.channels, "images": len(dataset)}
+    plan["source"] = _fingerprint(dataset)
+    chunk = max(1, min(16, CHUNK // max(sizes)))
+    with building(path, plan, say) as begun, _quiet():
+        before, start = begun.done, time.monotonic()
+        if before:
+            say(f"continuing at image {before:,} of {len(dataset):,}")
+        left = _chunks(range(before, len(dataset)), chunk)
+        if len(left) < 2:
+            workers = 1
+        with parallel_map(recipe, workers) as each:
+            _check_space(path, plan, before, each, say)
+            with tqdm(total=len(dataset), initial=before, unit="img", desc="preparing", leave=False, delay=1) as bar:
+                for results in each(left):
+                    begun.add(results)
+                    bar.update(len(results))
+        if not begun.labels:
+            raise DataError(f"{dataset.info.name}: not one of its {len(dataset)} images can be read. {begun.bad[0]}")
+        seconds = time.monotonic() - start
+        labels = begun.labels if domains and dataset.info.domains else None
+        begun.finish(_description(dataset.info, begun.sizes, len(begun.labels), lossless, flip, labels))
+    size = sum(file.stat().st_size for file in path.iterdir())
+    speed = (len(dataset) - before) / max(seconds, 1e-9)
+    return Summary(path, len(begun.labels), tuple(sizes), size, speed, begun.bad)
+
+
+class Recipe:
+    """Prepares images by their indices; travels to other processes."""
+
+    def __init__(self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool) -> None:
+        self.dataset, self.sizes, self.lossless = dataset, sizes, lossless
+        stored = {size: dataset.at_size(size) for size in sizes}
+        self.stored = {size: at for size, at in stored.items() if at is not dataset and at.info.size == size}
+
+    def __call__(self, indices: Sequence[int]) -> list[Prepared | str]:
+        return [self._prepare(index) for index in indices]
+
+    def _prepare(self, index: int) -> Prepared | str:
+        channels = self.dataset.info.channels
+        try:
+            pixels, label = self.dataset.load(index)
+            original = to_image(pixels, channels)
+            stored = {size: to_image(at.load(index)[0], channels) for size, at in self.stored.items()}
+        except DataError as error:
+            return str(error)
+        return [self._file(scaled(stored.get(size, original), size)) for size in self.sizes], label
+
+    def _file(self, image: Image.Image) -> bytes:
+        """As a PNG, or as a JPEG of quality 100 with colours as fine as brightness (4:4:4)."""
+        buffer = io.BytesIO()
+        if self.lossless:
+            image.save(buffer, "png", compress_level=PNG_LEVEL)
+        else:
+            image.save(buffer, "jpeg", quality=QUALITY, subsampling=0)
+        return buffer.getvalue()
+
+
+def sizes_in_words(sizes: Sequence[int]) -> str:
+    return ", ".join(map(str, sizes)) + " px"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings of images that it reads all the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    """Tells one list of images from another."""
+    digest = hashlib.sha256()
+    for index in range(len(dataset)):
+        digest.update(dataset.describe(index).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _chunks(indices: range, length: int) -> list[range]:
+    return [indices[start : start + length] for start in range(0, len(indices), length)]
+
+
+def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: Say) -> None:
+    """Tell what the images will take, by a sample of them; DataError if there is less."""
+    count = plan["images"]
+    sample = range(0, count, max(1, count // SAMPLE))
+    prepared = [results[0] for results in each([[index] for index in sample])]
+    files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
+    per_image, free = sum(map(_space, files)) / len(sample), shutil.disk_usage(path.parent).free
+    where = f"{count:,} images at {sizes_in_words(plan['sizes'])}"
+    say(f"about {amount(per_image * count)} for {where}; {amount(free)} free")
+    need = per_image * (count - done)
+    if need > free:
+        raise DataError(
+            f"{path}: needs about {amount(need)}, but {amount(free)} are free there. Choose a path on another disk, "
+            "or fewer sizes."
+        )
+
+
+def _space(data: bytes) -> int:
+    """Bytes that a value takes in an LMDB; pages of small values are two thirds full."""
+    return -(-(len(data) + 16) // PAGE) * PAGE if len(data) > HALF_PAGE else (len(data) + 32) * 3 // 2
+
+
+def amount(count: float) -> str:
+    """Bytes in words."""
+    power = min(3, (len(str(int(count))) - 1) // 3)
+    return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
+def _description(
+    info: DataInfo, sizes: list[int], count: int, lossless: bool, flip: bool | None, labels: list[int] | None
+) -> dict[str, Any]:
+    """ganzoo's own key beside those of the reference layout."""
+    described = {"source": info.name, "count": count, "sizes": sizes, "lossless": lossless}
+    described["flip"] = info.flip if flip is None else flip
+    return described if labels is None else {**described, "domains": list(info.domains), "labels": labels}

@@ -1,0 +1,205 @@
+"""A preparation that is interrupted, killed, continued, or done by two processes at once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+
+from ganzoo.data import building, preparing
+from ganzoo.data.building import Building
+from ganzoo.data.preparing import Summary, prepare
+from ganzoo.data.storage import open_path
+from ganzoo.errors import DataError
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.test_preparing import entries
+
+COUNT = 150
+BAD = {3: b"", 40: b"text", 110: b""}  # before and after the half
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    files = {f"{kind}/{index:03d}.png": encoded(noise(18, 20, seed=index)) for kind in "ab" for index in range(75)}
+    for index, data in BAD.items():
+        files[sorted(files)[index]] = data
+    return lay_folder(tmp_path / "set", files)
+
+
+def make(photos: Path, name: str = "out", sizes: tuple[int, ...] = (8, 16), **options: object) -> Summary:
+    return prepare(open_path(photos), photos.parent / f"{name}.lmdb", sizes, **options)  # type: ignore[arg-type]
+
+
+@contextmanager
+def ending_at(monkeypatch: pytest.MonkeyPatch, done: int, error: BaseException) -> Iterator[None]:
+    """An error comes as soon as so many images are done."""
+    add = Building.add
+
+    def add_and_fail(self: Building, results: object) -> None:
+        add(self, results)  # type: ignore[arg-type]
+        if self.done >= done:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Building, "add", add_and_fail)
+        with pytest.raises(type(error)):
+            yield
+
+
+def assert_continued(photos: Path, workers: int = 1) -> None:
+    """The next call goes on, and makes what an unbroken one makes."""
+    assert (photos.parent / "out.lmdb.preparing").is_dir()
+    assert not (photos.parent / "out.lmdb").exists()
+    unbroken, said = make(photos, "unbroken", workers=1), list[str]()
+    continued = make(photos, workers=workers, say=said.append)
+    (line,) = [line for line in said if line.startswith("continuing at image")]
+    assert 50 <= int(line.split()[3]) < COUNT
+    assert (continued.count, continued.bad) == (unbroken.count, unbroken.bad)
+    assert len(continued.bad) == len(BAD)
+    assert entries(photos.parent / "out.lmdb") == entries(photos.parent / "unbroken.lmdb")
+    assert not (photos.parent / "out.lmdb.preparing").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_preparation_is_continued(photos: Path, workers: int) -> None:
+    script = photos.parent / "script.py"
+    script.write_text(
+        "import os, pathlib, signal, sys\n"
+        "from ganzoo.data import building\n"
+        "from ganzoo.data.preparing import prepare\n"
+        "from ganzoo.data.storage import open_path\n"
+        "building.COMMIT_SECONDS = 0\n"
+        "class Mortal(building.Building):\n"
+        "    def commit(self):\n"
+        "        super().commit()\n"
+        f"        if self.done >= {COUNT // 2}:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "building.Building = Mortal\n"
+        "if __name__ == '__main__':\n"
+        "    source, out = map(pathlib.Path, sys.argv[1:])\n"
+        f"    prepare(open_path(source), out, (8, 16), workers={workers})\n"
+    )
+    command = [sys.executable, str(script), str(photos), str(photos.parent / "out.lmdb")]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert_continued(photos, workers)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("x"), OSError(28, "No space left on device")])
+def test_an_interrupted_preparation_is_continued(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    with ending_at(monkeypatch, COUNT // 2, error):
+        make(photos)
+    assert_continued(photos)
+
+
+def test_a_kill_before_the_first_image_spoils_nothing(photos: Path) -> None:
+    (photos.parent / "out.lmdb.preparing").mkdir()
+    (photos.parent / "out.lmdb.preparing" / "data.mdb").touch()
+    assert make(photos).count == COUNT - len(BAD)
+
+
+@pytest.mark.parametrize("change", ["sizes", "lossless", "images", "names"])
+def test_another_preparation_under_way_is_not_continued(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    with ending_at(monkeypatch, COUNT // 2, KeyboardInterrupt()):
+        make(photos)
+    if change == "images":
+        (photos / "a" / "more.png").write_bytes(encoded(noise()))
+    if change == "names":
+        (photos / "a" / "000.png").rename(photos / "a" / "zero.png")
+    other = {"sizes": (8,)} if change == "sizes" else {"lossless": change == "lossless"}
+    with pytest.raises(DataError, match=r"out\.lmdb\.preparing: holds an unfinished preparation of other images or"):
+        make(photos, **other)  # type: ignore[arg-type]
+    if change in ("sizes", "lossless"):
+        assert_continued(photos)
+
+
+def test_damage_to_what_was_begun_is_an_error_with_the_remedy(photos: Path) -> None:
+    (photos.parent / "out.lmdb.preparing").mkdir()
+    (photos.parent / "out.lmdb.preparing" / "data.mdb").write_bytes(b"damaged" * 10_000)
+    with pytest.raises(DataError, match=r"out\.lmdb: can't be written .*preparing holds what was done.* delet"):
+        make(photos)
+
+
+@pytest.mark.parametrize("count", [500, 1000])
+def test_many_commits_leave_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """LMDB doesn't write pages at the end that are free again, and a file that is too short counts as damaged."""
+    monkeypatch.setattr(building, "COMMIT_SECONDS", 0)
+    prepare(Numbers(count), tmp_path / "out.lmdb", [4], workers=1)
+    assert open_path(tmp_path / "out.lmdb").info.count == count
+
+
+class Slow(Numbers):
+    """Waits at an image until it is told to go on, and may break down there."""
+
+    def __init__(self, count: int, fails: bool) -> None:
+        super().__init__(count)
+        self.fails, self.reached, self.goes_on = fails, threading.Event(), threading.Event()
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        if index == 40:
+            self.reached.set()
+            assert self.goes_on.wait(30)
+            if self.fails:
+                raise ZeroDivisionError
+        return super().load(index)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_comes_second_waits_for_the_first_and_does_what_remains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    path, first, said = tmp_path / "out.lmdb", Slow(64, fails), list[str]()
+    monkeypatch.setattr(preparing, "SAMPLE", 1)  # the disk use is estimated by the first image, not the 40th
+
+    def begin() -> None:
+        with suppress(ZeroDivisionError):
+            prepare(first, path, [4], lossless=True, workers=1)
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "waiting for that one" in line:
+            first.goes_on.set()
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    assert first.reached.wait(30)
+    with nullcontext() if fails else pytest.raises(DataError, match="is there already"):
+        prepare(Numbers(64), path, [4], lossless=True, workers=1, say=say)
+    thread.join()
+    assert ("continuing at image 32 of 64" in said) is fails
+    data = open_path(path)
+    assert [data.load(index)[0][0, 0] for index in range(64)] == list(range(64))
+    assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_who_waited_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool) -> None:
+    """The other process has given up, and removed the folder, or has finished, which leaves nothing to do."""
+    path, lock, calls = tmp_path / "out.lmdb", building._lock, list[int]()
+
+    def lock_late(file: IO[str], busy: Callable[[], None]) -> None:
+        lock(file, busy)
+        calls.append(1)
+        if len(calls) == 1:
+            path.mkdir() if finished else shutil.rmtree(tmp_path / "out.lmdb.preparing")
+
+    monkeypatch.setattr(building, "_lock", lock_late)
+    if finished:
+        with pytest.raises(DataError, match="is there already"):
+            prepare(Numbers(3), path, [4], workers=1)
+    else:
+        assert prepare(Numbers(3), path, [4], workers=1).count == 3
+    assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.data.images import fit
+from ganzoo.data.preparing import amount, default_sizes, parse_sizes, prepare
+from ganzoo.data.pyramid import SIZES
+from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.errors import DataError, OptionError
+from tests.data.oddities import lay_oddities
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+
+KINDS = ("png", "jpeg", "webp", "bmp", "gif", "tiff")
+
+
+def entries(path: Path) -> dict[bytes, bytes]:
+    """All that an LMDB holds."""
+    with open_path(path).storage.env.begin() as transaction:
+        return dict(transaction.cursor())
+
+
+def photos(root: Path, count: int = 6) -> StoredImages:
+    """A folder of pictures of many shapes."""
+    files = {f"{index:03d}.png": encoded(noise(20 + index % 7, 30 - index % 5, seed=index)) for index in range(count)}
+    return open_path(lay_folder(root, files))
+
+
+def of_file(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("8-128", (8, 16, 32, 64, 128)),
+        ("4-1024", SIZES),
+        ("64", (64,)),
+        ("64-64", (64,)),
+        (" 8 - 16 ", (8, 16)),
+        ("32,8,32", (8, 32)),
+    ],
+)
+def test_sizes_are_a_range_one_or_a_list(text: str, sizes: tuple[int, ...]) -> None:
+    assert parse_sizes(text) == sizes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "2", "2-64", "8-2048", "128-8", "8-100", "9", "8,9", "8-", "-8", "8--16", "8 16", "eight", "٨"]
+)
+def test_other_sizes_are_an_error(text: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(f"--sizes {text}: give powers of two from 4 to 1024")):
+        parse_sizes(text)
+
+
+@given(st.text(alphabet="0123456789-, ", max_size=12))
+def test_any_text_is_sizes_or_an_error(text: str) -> None:
+    try:
+        sizes = parse_sizes(text)
+    except OptionError:
+        return
+    assert sizes
+    assert list(sizes) == sorted({*sizes} & {*SIZES})
+    assert {int(number) for number in re.findall(r"\d+", text)} <= {*sizes}
+
+
+@given(st.integers(1, 5000))
+def test_default_sizes_go_up_to_the_images(side: int) -> None:
+    sizes = default_sizes(side)
+    if side < 8:
+        assert sizes == (4,)
+        return
+    assert sizes[0] == 8
+    assert sizes[-1] == 1024 or sizes[-1] <= side < 2 * sizes[-1]
+    assert all(larger == 2 * smaller for smaller, larger in zip(sizes, sizes[1:]))
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 bytes"), (999, "999 bytes"), (81_234, "81 kB"), (2.5e6, "2.5 MB"), (5e12, "5000.0 GB")]
+)
+def test_amounts_are_told_in_words(count: float, words: str) -> None:
+    assert amount(count) == words
+
+
+# What is stored
+
+
+def test_every_size_is_scaled_from_the_original(tmp_path: Path) -> None:
+    source = photos(tmp_path / "set")
+    made = prepare(source, tmp_path / "out.lmdb", [4, 8, 16], lossless=True)
+    assert (made.count, made.sizes, made.bad) == (6, (4, 8, 16), [])
+    assert made.bytes == (tmp_path / "out.lmdb" / "data.mdb").stat().st_size
+    data = open_path(tmp_path / "out.lmdb")
+    assert (data.info.count, data.info.size, data.info.channels) == (6, 16, 3)
+    for size in (4, 8, 16):
+        for index in range(6):
+            expected = fit(source.load(index)[0], size, 3)
+            np.testing.assert_array_equal(data.at_size(size).load(index)[0], expected)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "set"] == ["out.lmdb"]
+    assert [path.name for path in (tmp_path / "out.lmdb").iterdir()] == ["data.mdb"]
+
+
+def test_jpeg_is_near_the_original_also_in_colour(tmp_path: Path) -> None:
+    source = photos(tmp_path / "set")
+    prepare(source, tmp_path / "out.lmdb", [16])
+    values = entries(tmp_path / "out.lmdb")
+    for index in range(6):
+        stored = Image.open(io.BytesIO(values[b"16-%05d" % index]))
+        assert stored.format == "JPEG"
+        difference = np.asarray(stored).astype(int) - fit(source.load(index)[0], 16, 3)
+        assert np.abs(difference).max() <= 5  # on noise, subsampled colour would be off by 100
+
+
+def test_a_grey_set_stays_grey(tmp_path: Path) -> None:
+    files = {f"{index}.png": encoded(noise(20, 20, "L", seed=index)) for index in range(3)}
+    prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8])
+    assert Image.open(io.BytesIO(entries(tmp_path / "out.lmdb")[b"8-00001"])).mode == "L"
+    assert open_path(tmp_path / "out.lmdb").info.channels == 1
+
+
+def test_domains_labels_and_flip_are_kept(tmp_path: Path) -> None:
+    files = {f"{kind}/{index}.png": encoded(noise(9, 9)) for kind in ("cat", "dog", "yak") for index in range(2)}
+    files["cat/0.png"] = b"damaged"
+    source = open_path(lay_folder(tmp_path / "set", files))
+    for flip in (None, True, False):
+        path = tmp_path / f"{flip}.lmdb"
+        prepare(source, path, [8], flip=flip)
+        data = open_path(path)
+        assert (data.info.domains, data.info.flip) == (("cat", "dog", "yak"), flip is True)
+        assert [data.load(index)[1] for index in range(5)] == [0, 1, 1, 2, 2]
+    prepare(source, tmp_path / "plain.lmdb", [8], domains=False)
+    assert open_path(tmp_path / "plain.lmdb").info.domains == ()
+    prepare(open_path(tmp_path / "True.lmdb"), tmp_path / "again.lmdb", [8])
+    assert open_path(tmp_path / "again.lmdb").info == DataInfo("again", 5, 8, 3, ("cat", "dog", "yak"), flip=True)
+
+
+def test_sizes_that_the_source_has_are_taken_as_they_are(tmp_path: Path) -> None:
+    files = {f"{size}/{name}.png": encoded(noise(size, size, seed=size)) for size in (8, 32) for name in "ab"}
+    prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8, 16, 32, 64], lossless=True)
+    values = entries(tmp_path / "out.lmdb")
+    large = np.asarray(noise(32, 32, seed=32))
+    np.testing.assert_array_equal(of_file(values[b"8-00001"]), np.asarray(noise(8, 8, seed=8)))
+    np.testing.assert_array_equal(of_file(values[b"16-00001"]), fit(large, 16, 3))
+    np.testing.assert_array_equal(of_file(values[b"32-00001"]), large)
+    np.testing.assert_array_equal(of_file(values[b"64-00001"]), fit(large, 64, 3))
+
+
+def test_the_layout_is_that_of_the_reference(tmp_path: Path) -> None:
+    """An LMDB as the reference StyleGAN's script writes it, by an independent loop, against ours."""
+    root = lay_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
+    sizes = (8, 16)
+    expected: dict[bytes, np.ndarray] = {}
+    with lmdb.open(str(tmp_path / "theirs"), map_size=1 << 24) as env, env.begin(write=True) as transaction:
+        for index, file in enumerate(sorted(root.iterdir())):
+            image = Image.open(file).crop((2, 0, 18, 16))
+            for size in sizes:
+                buffer = io.BytesIO()
+                image.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "jpeg", quality=100)
+                key = f"{size}-{str(index).zfill(5)}".encode()
+                transaction.put(key, buffer.getvalue())
+                expected[key] = of_file(buffer.getvalue())
+        transaction.put(b"length", b"5")
+    theirs = open_path(tmp_path / "theirs")
+    prepare(open_path(root), tmp_path / "ours.lmdb", sizes)
+    prepare(theirs, tmp_path / "again.lmdb", sizes, lossless=True)
+    for size in sizes:
+        for index in range(5):
+            pixels = expected[b"%d-%05d" % (size, index)]
+            np.testing.assert_array_equal(theirs.at_size(size).load(index)[0], pixels)
+            np.testing.assert_array_equal(open_path(tmp_path / "again.lmdb").at_size(size).load(index)[0], pixels)
+    assert entries(tmp_path / "ours.lmdb").keys() == entries(tmp_path / "theirs").keys() | {b"ganzoo"}
+    assert entries(tmp_path / "ours.lmdb")[b"length"] == b"5"
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+    source = photos(tmp_path / "set", 60)
+    (tmp_path / "set" / "017.png").write_bytes(b"")
+    for workers in (1, 2):
+        assert len(prepare(source, tmp_path / f"{workers}.lmdb", [8, 16], workers=workers).bad) == 1
+    assert entries(tmp_path / "1.lmdb") == entries(tmp_path / "2.lmdb")
+
+
+def test_a_data_set_that_cannot_travel_is_prepared(tmp_path: Path) -> None:
+    class Local(Numbers):  # a class inside a function can't be pickled
+        pass
+
+    assert prepare(Local(50), tmp_path / "out.lmdb", [4], lossless=True, workers=2).count == 50
+    assert open_path(tmp_path / "out.lmdb").load(49)[0][0, 0] == 49
+
+
+# Bad input
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_thousand_odd_inputs_end_in_all_good_ones_and_a_list_of_the_bad(tmp_path: Path) -> None:
+    good, bad = lay_oddities(tmp_path / "set", 1000)
+    assert len(good) + len(bad) == 1000
+    assert len(bad) > 300 < len(good)
+    source = open_path(tmp_path / "set")
+    made = prepare(source, tmp_path / "out.lmdb", [8], lossless=True)
+    assert sorted(message.split(": ")[0] for message in made.bad) == sorted(f"{tmp_path}/set/{name}" for name in bad)
+    assert all("\n" not in message for message in made.bad)
+    data = open_path(tmp_path / "out.lmdb")
+    assert data.info.count == made.count == len(good)
+    for index, name in enumerate(sorted(good)):
+        expected = fit(source.load(source.storage.keys.index(name))[0], 8, 3)
+        np.testing.assert_array_equal(data.load(index)[0], expected)
+
+
+def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    source = photos(tmp_path / "set", 3)
+    for file in (tmp_path / "set").iterdir():
+        file.write_bytes(b"text")
+    with pytest.raises(DataError, match=r"set: not one of its 3 images can be read\. .*000\.png: not a readable image"):
+        prepare(source, tmp_path / "out.lmdb", [8])
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_place_that_is_taken_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out.lmdb").write_bytes(b"somebody's")
+    with pytest.raises(DataError, match=r"out\.lmdb: is there already\. Delete it first, or choose another name"):
+        prepare(Numbers(3), tmp_path / "out.lmdb", [4])
+    assert (tmp_path / "out.lmdb").read_bytes() == b"somebody's"
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match=r"out\.lmdb: can't be written"):
+        prepare(Numbers(3), tmp_path / "file" / "out.lmdb", [4])
+
+
+# Disk use
+
+
+def test_disk_use_is_foretold(tmp_path: Path) -> None:
+    said: list[str] = []
+    made = prepare(photos(tmp_path / "set", 200), tmp_path / "out.lmdb", [8, 16, 32, 64], say=said.append)
+    (told,) = re.findall(r"about ([\d.]+) (kB|MB) for 200 images at 8, 16, 32, 64 px; .* free", "\n".join(said))
+    expected = float(told[0]) * {"kB": 1e3, "MB": 1e6}[told[1]]
+    assert 0.8 < made.bytes / expected < 1.25
+
+
+def test_too_small_a_disk_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(5000))
+    with pytest.raises(DataError, match=r"out\.lmdb: needs about \d+ kB, but 5 kB are free there"):
+        prepare(photos(tmp_path / "set"), tmp_path / "out.lmdb", [64])
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+class Faulty(Dataset):
+    """A data set whose author made a mistake."""
+
+    info = DataInfo("faulty", 3, 8, 1)
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        raise ZeroDivisionError
+
+
+def test_a_fault_of_the_data_set_is_shown_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        prepare(Faulty(), tmp_path / "out.lmdb", [8])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,124 @@
+"""Sets that hold every image at several sizes, in folders and zip archives named by the size."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganzoo.data.pyramid import SIZES, nearest
+from ganzoo.data.storage import open_path
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+
+Lay = Callable[[dict[str, bytes]], Path]
+
+
+@pytest.fixture(params=["folder", "zip"])
+def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
+    if request.param == "zip":
+        return lambda files: lay_zip(tmp_path / "set.zip", files)
+    return lambda files: lay_folder(tmp_path / "set", files)
+
+
+def picture(size: int, index: int, width: int | None = None) -> bytes:
+    return encoded(noise(width or size, size, seed=size * 100 + index))
+
+
+def pyramid(*sizes: int, names: tuple[str, ...] = ("a", "b", "c")) -> dict[str, bytes]:
+    return {f"{size}/{name}.png": picture(size, index) for size in sizes for index, name in enumerate(names)}
+
+
+@given(st.none() | st.integers(1, 2000), st.lists(st.sampled_from(SIZES), min_size=1, unique=True))
+def test_the_nearest_size_is_the_smallest_that_is_large_enough(size: int | None, sizes: list[int]) -> None:
+    found = nearest(size, sizes)
+    assert found in sizes
+    if size is None or found < size:
+        assert found == max(sizes)
+    else:
+        assert not [other for other in sizes if size <= other < found]
+
+
+def test_folders_of_sizes_are_one_set(lay: Lay) -> None:
+    data = open_path(lay(pyramid(8, 16, 32)))
+    assert (data.info.count, data.info.size, data.info.domains) == (3, 32, ())
+    for asked, stored in ((4, 8), (8, 8), (9, 16), (16, 16), (32, 32), (64, 32)):
+        at = data.at_size(asked)
+        assert (at.info.count, at.info.size) == (3, stored)
+        for index in range(3):
+            np.testing.assert_array_equal(
+                at.load(index)[0], np.asarray(noise(stored, stored, seed=stored * 100 + index))
+            )
+    assert data.at_size(32) is data
+    assert data.at_size(8).at_size(16).info.size == 16
+
+
+def test_the_size_can_be_asked_for_at_once(lay: Lay) -> None:
+    assert open_path(lay(pyramid(8, 16, 32)), size=16).info.size == 16
+
+
+def test_images_belong_together_by_their_names_whatever_the_extension(lay: Lay) -> None:
+    files = {f"set/8/{name}": picture(8, index) for index, name in enumerate(["a.png", "a-1.png"])}
+    files |= {f"set/16/{name}": picture(16, index) for index, name in enumerate(["a.bmp", "a-1.webp"])}
+    data = open_path(lay(files))
+    assert [data.describe(index).rsplit("/", 1)[1] for index in range(2)] == ["a.bmp", "a-1.webp"]
+    assert [data.at_size(8).describe(index).rsplit("/", 1)[1] for index in range(2)] == ["a.png", "a-1.png"]
+
+
+def test_there_may_be_domains_in_each_size(lay: Lay) -> None:
+    data = open_path(lay(pyramid(8, 16, names=("cat/1", "cat/2", "dog/1"))))
+    assert data.info.domains == ("cat", "dog")
+    assert [data.at_size(8).load(index)[1] for index in range(3)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {f"{kind}/{index}.png": picture(9, index) for kind in (4, 8) for index in range(3)},  # digits of 9 px
+        {f"{kind}/{index}.png": picture(8, index) for kind in (4, 8, 16) for index in range(3)},
+        {"8/a.png": picture(8, 0), "16/a.png": picture(16, 0), "cats/a.png": picture(32, 0)},
+        {"8/a.png": b"", "16/a.png": picture(16, 0)},
+        {"1/a.png": picture(1, 0), "2/a.png": picture(2, 0)},
+        {"08/a.png": picture(8, 0), "16/a.png": picture(16, 0)},
+    ],
+)
+def test_other_folders_remain_domains(lay: Lay, files: dict[str, bytes]) -> None:
+    data = open_path(lay(files))
+    assert set(data.info.domains) == {name.split("/")[0] for name in files}
+    assert data.info.count == len(files)
+    assert data.at_size(8) is data
+
+
+def test_the_shorter_side_counts(lay: Lay) -> None:
+    files = {"8/a.png": picture(8, 0, width=12), "16/a.png": picture(16, 0, width=24)}
+    assert open_path(lay(files)).info.domains == ()
+
+
+def test_a_missing_image_is_an_error_that_names_it(lay: Lay) -> None:
+    files = pyramid(8, 16, 32)
+    del files["16/b.png"]
+    with pytest.raises(DataError, match=r"8/, 16/, 32/: one set in several sizes, but 1 of 3 .* in 16/ \(b is the fi"):
+        open_path(lay(files))
+
+
+def test_two_images_of_one_name_are_an_error(lay: Lay) -> None:
+    with pytest.raises(DataError, match="8/: two images of one name"):
+        open_path(lay({**pyramid(8, 16), "8/a.bmp": picture(8, 5)}))
+
+
+def test_a_bad_image_spoils_only_itself(lay: Lay) -> None:
+    data = open_path(lay({**pyramid(8, 16), "8/b.png": b"text"}))
+    small = data.at_size(8)
+    assert small.load(0)[0].shape == small.load(2)[0].shape == (8, 8, 3)
+    with pytest.raises(DataError, match=r"8/b\.png"):
+        small.load(1)
+
+
+def test_it_travels_to_other_processes(lay: Lay) -> None:
+    data = pickle.loads(pickle.dumps(open_path(lay(pyramid(8, 16))).at_size(8)))
+    np.testing.assert_array_equal(data.load(1)[0], np.asarray(noise(8, 8, seed=801)))

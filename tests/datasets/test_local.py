@@ -1,0 +1,53 @@
+"""FFHQ and CelebA, which nobody may bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ganzoo_datasets.celeba import CelebA
+from ganzoo_datasets.ffhq import FFHQ
+from ganzoo_datasets.local import LocalSource
+
+from ganzoo import DataError, DataInfo, prepare
+from ganzoo.data.storage import open_path
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+
+FILES = {f"thumbnails128x128/0{index}000/0{index}000.png": encoded(noise(9, 9, seed=index)) for index in range(3)}
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "file", "official"),
+    [
+        (FFHQ(), "thumbnails128x128/00000/00000.png", "https://github.com/NVlabs/ffhq-dataset"),
+        (CelebA(), "img_align_celeba/000001.jpg", "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+    ],
+)
+def test_a_missing_one_tells_source_layout_and_command(source: LocalSource, file: str, official: str) -> None:
+    assert not source.ready()
+    with pytest.raises(DataError) as caught:
+        source.open()
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert file in lines
+    assert any(line.startswith(official) for line in lines)
+    assert f"ganzoo data prepare PATH --out {source.name}" in lines
+
+
+def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Path) -> None:
+    lay_folder(data_dir, {})
+    lay_zip(data_dir / "ffhq.zip", FILES)
+    assert FFHQ().ready()
+    assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
+    (data_dir / "ffhq.zip").unlink()
+    source = open_path(lay_folder(data_dir / "ffhq", FILES))
+    assert len(source.info.domains) == 3  # the folders of a thousand each, which are no domains of FFHQ
+    assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
+    prepare(source, data_dir / "ffhq.lmdb", [4, 8])
+    assert FFHQ().open().info == DataInfo("ffhq", 3, 8, 3, domains=(), flip=True)
+    assert not CelebA().ready()
