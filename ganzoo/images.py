@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from ganzoo.errors import GanzooError, OptionError
 
 ANIMATIONS = ("gif", "webp", "mp4")
 SMALL = 64  # px; smaller images are enlarged in a grid, so that a person can see them
 MARGIN = 2  # px between the cells of a grid
-FRAME_SECONDS = 1 / 20
+FPS = 20
+GIF_FPS = 50  # browsers show faster GIFs slowly
+QUALITY = 90  # of lossy WebP
+CRF = "18"  # of H.264: no loss that one sees
 
 
 def grid_shape(count: int) -> tuple[int, int]:
@@ -44,30 +49,102 @@ def to_pil(image: np.ndarray) -> Image.Image:
 
 def save(path: Path, image: np.ndarray) -> None:
     """Write a picture, whole or not at all. GanzooError if the disk won't have it."""
+    with _whole(path) as temporary:
+        to_pil(image).save(temporary, path.suffix[1:].replace("jpg", "jpeg"))
+
+
+def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
+    """Write uint8 pictures (H, W, 1 or 3) as GIF, WebP or MP4, by the path's suffix, whole or not at all; GIF and WebP
+    loop for ever.
+
+    No more than one frame is in memory. A GIF's frames last hundredths of a second, and have 256 colours each. WebP is
+    lossless as long as that does not make it twice as large. GanzooError if the disk won't have it, OptionError if
+    MP4 is not installed.
+    """
+    writers = {".gif": _save_gif, ".webp": _save_webp, ".mp4": _save_mp4}
+    with _whole(path) as temporary:
+        writers[path.suffix](temporary, frames, fps)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes `path` at the end, and nothing if there is an error."""
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        to_pil(image).save(temporary, path.suffix[1:].replace("jpg", "jpeg"))
+        yield temporary
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise GanzooError(f"{path}: can't be written ({error.strerror or error}).") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
-def save_animation(path: Path, frames: Iterable[np.ndarray]) -> None:
-    """Write uint8 pictures as GIF, WebP (lossless) or MP4, by the path's suffix; GIF and WebP loop for ever."""
-    try:
-        if path.suffix == ".mp4":
-            _save_mp4(path, frames)
-            return
-        first, *rest = (to_pil(frame) for frame in frames)
-        extra: dict[str, Any] = {"lossless": True} if path.suffix == ".webp" else {}
-        milliseconds = round(FRAME_SECONDS * 1000)
-        first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, **extra)
-    except OSError as error:
-        raise GanzooError(f"{path}: can't be written ({error.strerror or error}).") from error
+def _save_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+    # Pillow's own save keeps every frame until the last.
+    duration = 10 * round(100 / min(fps, GIF_FPS))
+    with open(path, "wb") as file:
+        for index, frame in enumerate(frames):
+            coloured = _with_palette(frame)
+            if index == 0:
+                file.writelines(GifImagePlugin.getheader(coloured, info={"loop": 0})[0])
+            file.writelines(GifImagePlugin.getdata(coloured, (0, 0), duration=duration, include_color_table=True))
+        file.write(b";")
 
 
-def _save_mp4(path: Path, frames: Iterable[np.ndarray]) -> None:
+def _with_palette(frame: np.ndarray) -> Image.Image:
+    """A frame in 256 colours of its own, found by k-means in a ninth of its pixels.
+
+    Not dithered, as dots that change from frame to frame flicker.
+    """
+    if frame.shape[2] == 1:
+        return to_pil(frame)
+    few = to_pil(np.ascontiguousarray(frame[::3, ::3])).quantize(256, Image.Quantize.MEDIANCUT, kmeans=1)
+    return to_pil(frame).quantize(palette=few, dither=Image.Dither.NONE)
+
+
+def _save_webp(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
+    """Frames encoded by Pillow, in the container of developers.google.com/speed/webp/docs/riff_container.
+
+    Pillow's own save keeps every frame until the last.
+    """
+    settings: dict[str, Any] | None = None
+    with open(path, "wb") as file:
+        for index, frame in enumerate(frames):
+            settings = settings or _webp_settings(frame)
+            size = _number(frame.shape[1] - 1) + _number(frame.shape[0] - 1)
+            if index == 0:
+                file.write(b"RIFF\0\0\0\0WEBP")
+                file.write(_chunk(b"VP8X", b"\x02\0\0\0" + size))  # an animation
+                file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + b"\0\0"))  # on white, for ever
+            duration = round(1000 * (index + 1) / fps) - round(1000 * index / fps)
+            place = _number(0) * 2 + size + _number(duration) + b"\x02"  # replaces what was there
+            file.write(_chunk(b"ANMF", place + _webp(frame, settings)[12:]))
+        length = file.tell() - 8
+        file.seek(4)
+        file.write(length.to_bytes(4, "little"))
+
+
+def _webp_settings(frame: np.ndarray) -> dict[str, Any]:
+    lossless, lossy = {"lossless": True}, {"quality": QUALITY}
+    return lossless if len(_webp(frame, lossless)) < 2 * len(_webp(frame, lossy)) else lossy
+
+
+def _webp(frame: np.ndarray, settings: dict[str, Any]) -> bytes:
+    buffer = BytesIO()
+    to_pil(frame).convert("RGB").save(buffer, "webp", **settings)
+    return buffer.getvalue()
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(3, "little")
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+
+def _save_mp4(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
     try:
         import av
     except ImportError:
@@ -76,7 +153,7 @@ def _save_mp4(path: Path, frames: Iterable[np.ndarray]) -> None:
         stream = None
         for frame in _even(frames):
             if stream is None:
-                stream = container.add_stream("libx264", rate=round(1 / FRAME_SECONDS))
+                stream = container.add_stream("libx264", rate=fps, options={"crf": CRF})
                 stream.height, stream.width, stream.pix_fmt = frame.shape[0], frame.shape[1], "yuv420p"
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         if stream is not None:

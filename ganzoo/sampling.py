@@ -1,22 +1,40 @@
-"""From seeds to latents to images."""
+"""From seeds to latents to images, and walks between latents. `ganzoo.styles` adds what a style-based generator can."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.data import DataInfo
+from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
+from ganzoo.training.options import TrainOptions
 
 CHUNK = 64  # images generated at once
+PIXELS = 2**18  # and at most so many pixels, if it is known that images are large: 16 images of 128 px
 NOISE = 7  # seed of the constant noise maps
 
+Key = tuple[int, ...]  # names an image by its seed and, in a video, its frame
 
-def load_generator(checkpoint: Checkpoint, registry: Any) -> Any:
-    """The generator to sample, in inference mode, from nothing but a checkpoint: its average where there is one."""
+
+def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
+    """The resolutions in px that the networks were trained at so far, up to the present one."""
+    model = checkpoint.model(registry)
+    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults)
+    stages = model.stages(checkpoint.options(model), train, checkpoint.data)
+    last = checkpoint.metadata.get("moment", {}).get("index", len(stages) - 1)
+    return [stage.size for stage in stages[: last + 1]]
+
+
+def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = None) -> Any:
+    """The generator to sample, in inference mode, from nothing but a checkpoint: its average where there is one.
+
+    It makes images of the resolution that training had come to, or of `size` px, one of the `trained_sizes`.
+    """
     from ganzoo.training.state import part
 
     model = checkpoint.model(registry)
@@ -26,7 +44,11 @@ def load_generator(checkpoint: Checkpoint, registry: Any) -> Any:
     network = setup.networks[setup.generator]
     network.load_state(part(checkpoint.tensors, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
     moment = checkpoint.metadata.get("moment", {})
-    network.grow(moment.get("size", data.size), moment.get("alpha", 1.0))
+    present = moment.get("size", data.size)
+    if size in (None, present):
+        network.grow(present, moment.get("alpha", 1.0))
+    else:
+        network.grow(size, 1.0)
     network.eval()
     return network
 
@@ -43,6 +65,49 @@ def constant_noise(sizes: Sequence[int], count: int) -> list[np.ndarray]:
     return [np.repeat(each, count, 0) for each in maps]
 
 
+class Sampler:
+    """Draws images from codes, one at a time or many: here the code of an image is its latent z (latent,).
+
+    An image depends on its code and key alone, not on the others that are drawn with it.
+    """
+
+    space = "z"
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+
+    def code(self, z: np.ndarray) -> np.ndarray:
+        """The codes between which a walk goes, for latents z (N, latent)."""
+        return z
+
+    @property
+    def centre(self) -> Any:
+        """The point about which a spherical walk turns."""
+        return 0.0
+
+    def draw(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
+        """Images uint8 (N, H, W, C) for N codes and their keys, all at once."""
+        jt = jittor()
+        with jt.no_grad():
+            return to_uint8(self.generator(jt.array(codes)).numpy())
+
+    def images(self, codes: Iterable[tuple[np.ndarray, Key]]) -> Iterator[np.ndarray]:
+        """Images uint8 (H, W, C) for codes and their keys, however many: drawn in chunks that fit memory."""
+        waiting, count = iter(codes), at_once(self.generator)
+        while chunk := list(islice(waiting, count)):
+            yield from self.draw(np.stack([code for code, _ in chunk]), [key for _, key in chunk])
+            run_pending()
+
+
+def at_once(generator: Any) -> int:
+    """How many images of this generator to make at once."""
+    from ganzoo.nets import StyleGenerator
+
+    if not isinstance(generator, StyleGenerator):
+        return CHUNK
+    return min(CHUNK, max(1, PIXELS // max(generator.noise_sizes()) ** 2))
+
+
 def generate(generator: Any, z: np.ndarray) -> np.ndarray:
     """Images uint8 (N, H, W, C) for latents (N, length), in chunks that fit memory."""
     return np.concatenate(list(stream(generator, z)))
@@ -50,12 +115,9 @@ def generate(generator: Any, z: np.ndarray) -> np.ndarray:
 
 def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
     """As `generate`, chunk by chunk."""
-    jt = jittor()
-    for at in range(0, len(z), CHUNK):
-        chunk = z[at : at + CHUNK]
-        with jt.no_grad():
-            images = generator(jt.array(chunk)).numpy()
-        yield to_uint8(images)
+    sampler, count = Sampler(generator), at_once(generator)
+    for at in range(0, len(z), count):
+        yield sampler.draw(z[at : at + count], ())
     run_pending()
 
 
@@ -65,22 +127,34 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(scaled, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
+def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
+    """Linear interpolation, at a constant speed, between latents (..., length)."""
+    return (1 - t) * start + t * end
+
+
 def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
-    """Spherical interpolation between two latents (Shoemake 1985), which keeps a Gaussian latent's typical length."""
-    norms = np.linalg.norm(start) * np.linalg.norm(end)
-    angle = np.arccos(np.clip(np.dot(start, end) / norms, -1.0, 1.0)) if norms else 0.0
-    if np.sin(angle) < 1e-6:
-        return (1 - t) * start + t * end
-    return (np.sin((1 - t) * angle) * start + np.sin(t * angle) * end) / np.sin(angle)
+    """Spherical interpolation (Shoemake 1985) between latents (..., length): a Gaussian latent keeps its typical
+    length. Straight where the two have no angle between them, or half a turn."""
+    norms = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
+    cosine = (start * end).sum(-1, keepdims=True) / np.where(norms, norms, 1.0)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    straight = (norms == 0) | (np.sin(angle) < 1e-6)
+    angle = np.where(straight, 1.0, angle)
+    arc = np.sin((1 - t) * angle) / np.sin(angle) * start + np.sin(t * angle) / np.sin(angle) * end
+    return np.where(straight, lerp(start, end, t), arc)
 
 
-def loop(keys: np.ndarray, steps: int) -> np.ndarray:
-    """A closed walk through latents (K, length): `steps` frames from each key to the next and back to the first.
+Interpolation = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+PATHS: dict[str, Interpolation] = {"linear": lerp, "spherical": slerp}
 
-    Returns (K * steps, length); frame i * steps is key i.
+
+def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any = 0.0) -> Iterator[np.ndarray]:
+    """A closed walk through keys (K, ..., length): `steps` points from each to the next and back to the first.
+
+    Yields K * steps points (..., length) of keys' dtype; point i * steps is key i, exactly. `centre` is the origin
+    for a spherical path.
     """
-    frames = []
-    for index, key in enumerate(keys):
-        following = keys[(index + 1) % len(keys)]
-        frames += [slerp(key, following, step / steps) for step in range(steps)]
-    return np.stack(frames).astype(np.float32)
+    around = keys.astype(np.float64) - centre  # so exact that adding the centre again gives float32 keys back
+    for start, end in zip(around, np.roll(around, -1, axis=0)):
+        for step in range(steps):
+            yield (path(start, end, step / steps) + centre).astype(keys.dtype)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo import images
-from ganzoo.errors import GanzooError
+from ganzoo.errors import GanzooError, OptionError
 
 
 def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
@@ -41,6 +44,62 @@ def test_a_picture_keeps_every_pixel(tmp_path):
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(GanzooError, match=r"can't be written"):
         images.save(tmp_path / "missing" / "x.png", numbered(1)[0])
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_a_long_animation_is_never_in_memory_as_a_whole(tmp_path, suffix):
+    made: list[weakref.ref] = []
+
+    def frames():
+        for frame in numbered(20):
+            made.append(weakref.ref(frame := frame.copy()))
+            assert sum(reference() is not None for reference in made) <= 2
+            yield frame
+
+    images.save_animation(tmp_path / f"x.{suffix}", frames())
+    assert len(made) == 20
+
+
+def test_an_animation_is_written_whole_or_not_at_all(tmp_path):
+    def frames():
+        yield numbered(1)[0]
+        raise KeyboardInterrupt
+
+    for suffix in ("gif", "webp"):
+        (tmp_path / f"x.{suffix}").write_text("before")
+        with pytest.raises(KeyboardInterrupt):
+            images.save_animation(tmp_path / f"x.{suffix}", frames())
+        assert (tmp_path / f"x.{suffix}").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_gif_of_few_colours_is_exact(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
+    frame = colours[np.arange(64 * 64) % 40].reshape(64, 64, 3)
+    images.save_animation(tmp_path / "x.gif", [frame, frame.copy()])
+    with Image.open(tmp_path / "x.gif") as animation:
+        assert animation.n_frames == 2
+        assert np.array_equal(np.asarray(animation.convert("RGB")), frame)
+
+
+def test_webp_loses_nothing_where_that_costs_little(tmp_path):
+    flat = np.zeros((64, 64, 3), np.uint8)
+    flat[:32, 16:] = (255, 30, 99)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    sizes = {}
+    for name, frame in (("flat", flat), ("noise", noise)):
+        path = tmp_path / f"{name}.webp"
+        images.save_animation(path, [frame, frame])
+        with Image.open(path) as animation:
+            sizes[name] = np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max()
+    assert sizes["flat"] == 0 < sizes["noise"]
+
+
+def test_without_the_extra_it_says_how_to_write_mp4(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(OptionError, match=r'pip install "ganzoo\[video\]"'):
+        images.save_animation(tmp_path / "x.mp4", numbered(2))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

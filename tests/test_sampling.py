@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,10 +43,31 @@ def test_slerp_between_equal_or_zero_latents_is_straight():
     assert np.allclose(sampling.slerp(np.zeros(4), ones, 0.25), 0.25 * ones)
 
 
-def test_a_loop_passes_every_key_and_closes():
-    keys = sampling.latents(range(3), 8)
-    walk = sampling.loop(keys, 5)
-    assert walk.shape == (15, 8)
-    assert np.allclose(walk[::5], keys, atol=1e-6)
-    steps = np.linalg.norm(np.diff(np.concatenate([walk, walk[:1]]), axis=0), axis=1)
-    assert steps.max() < 0.5 * np.linalg.norm(keys[1] - keys[0])
+@given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
+@settings(max_examples=50)
+def test_lerp_and_slerp_treat_each_latent_of_many_alike(seed, t):
+    start, end = sampling.latents([seed, seed + 1], 6).reshape(2, 2, 3).astype(np.float64)
+    for path in sampling.PATHS.values():
+        together = path(start, end, t)
+        assert np.allclose(together, [path(start[0], end[0], t), path(start[1], end[1], t)])
+        assert np.allclose(together, path(end, start, 1 - t))
+    assert np.allclose(sampling.lerp(start, end, t) - start, t * (end - start))
+
+
+@pytest.mark.parametrize("path", sampling.PATHS.values())
+@pytest.mark.parametrize("centre", [0.0, np.linspace(-3, 3, 8)])
+def test_a_loop_passes_every_key_exactly_and_closes(path, centre):
+    keys = sampling.latents(range(6), 8).reshape(3, 2, 8)
+    walk = np.stack(list(sampling.loop(keys, 5, path, centre)))
+    assert (walk.shape, walk.dtype) == ((15, 2, 8), np.float32)
+    assert np.array_equal(walk[::5], keys)
+    steps = np.linalg.norm(np.diff(np.concatenate([walk, walk[:1]]), axis=0), axis=2)
+    assert steps.max() < 0.5 * np.linalg.norm(keys - np.roll(keys, 1, 0), axis=2).max()
+
+
+def test_a_spherical_walk_keeps_its_distance_from_the_centre():
+    centre = np.full(4, 10.0)
+    directions = sampling.latents(range(3), 4).astype(np.float64)
+    keys = centre + 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    for point in sampling.loop(keys, 7, sampling.slerp, centre):
+        assert np.isclose(np.linalg.norm(point - centre), 2)

@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
 from ganzoo.errors import OptionError, RunError
-
-SHEET = 1024  # at most so many images on one sheet
-
-
-def parse_seeds(text: str) -> list[int]:
-    """'0-3,7' -> [0, 1, 2, 3, 7]. OptionError for anything else."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", part)
-        if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise OptionError(f"--seeds: {part!r} is not a number or a range like 0-31.")
-        last = int(match[2] or match[1])
-        if last - int(match[1]) >= 1_000_000:
-            raise OptionError(f"--seeds: {part!r} is more than a million images.")
-        seeds += range(int(match[1]), last + 1)
-    return seeds
-
-
-def parse_grid(text: str) -> tuple[int, int]:
-    """'4x8' -> (4, 8): rows and columns. OptionError for anything else."""
-    match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
-    if match is None or not int(match[1]) * int(match[2]):
-        raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
-    return int(match[1]), int(match[2])
 
 
 @click.command()
 @click.argument("source", required=False, metavar="[RUN|CHECKPOINT]")
 @click.option("--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31]")
 @click.option("--grid", metavar="RxC", help="Rows and columns of the sheet, e.g. 4x8.")
+@click.option("--size", type=int, metavar="PX", help="An earlier resolution, of a model that grew.")
 @click.option("--interpolate", is_flag=True, help="An animated walk through the seeds' latents that closes to a loop.")
+@click.option("--steps", type=click.IntRange(1, 10_000), help="Frames from one seed to the next.  [default: 15]")
 @click.option(
-    "--steps", type=click.IntRange(1, 10_000), default=15, help="Frames from one seed to the next.  [default: 15]"
+    "--space", type=click.Choice(["z", "w"]), help="Where to walk.  [default: w if the model is style-based, else z]"
 )
+@click.option(
+    "--path",
+    type=click.Choice(["linear", "spherical"]),
+    help="How to walk; in w, spherical is about the mean.  [default: linear in w, spherical in z]",
+)
+@click.option("--fps", type=click.IntRange(1, 120), help="Frames per second, at most 50 in a GIF.  [default: 20]")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["png", "gif", "webp", "mp4"]),
     help="Of the result.  [default: png, gif when interpolating]",
+)
+@click.option(
+    "--psi", type=float, help="Style-based: truncation, from 0, the average image, to 1, none.  [default: 0.7]"
+)
+@click.option(
+    "--psi-layers", metavar="N|all", help="Style-based: truncate the first N layers.  [default: as the model says]"
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    help="Style-based: the same in all images, one of each image's own, or none.  [default: const]",
+)
+@click.option("--mix", is_flag=True, help="Style-based: a sheet of destinations (left) with styles of sources (top).")
+@click.option("--sources", metavar="LIST", help="Seeds of the sources of --mix.  [default: 0-4]")
+@click.option("--destinations", metavar="LIST", help="Seeds of the destinations of --mix.  [default: 5-7]")
+@click.option(
+    "--mix-layers",
+    metavar="coarse|middle|fine|A-B",
+    help="Which layers get the source's style: those of 4-8 px, 16-32 px, above, or by number.  [default: coarse]",
 )
 @click.option("--out", type=click.Path(file_okay=False), help="Output folder.  [default: 'generated' in the run]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
@@ -58,46 +61,33 @@ def generate(ctx: click.Context, /, source: str | None, **values: Any) -> None:
     """Generate images from a run or a checkpoint; from the newest run when none is named.
 
     Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
-    through its share of the seeds (as frames with --format png).
+    through its share of the seeds (as frames with --format png); with --mix a style-mixing sheet. The same command
+    always gives the same files.
     """
-    shape = parse_grid(values["grid"]) if values["grid"] is not None else None
-    moving = values["interpolate"]
-    if not moving and values["format_"] in ("gif", "webp", "mp4"):
-        raise OptionError(f"--format {values['format_']}: for --interpolate only; still images are PNG.")
-    seeds = parse_seeds(values["seeds"]) if values["seeds"] is not None else _default_seeds(shape, moving)
+    request = texts.read(values)
     path, default_out = _checkpoint(source, Path(values["experiments"]))
     out = Path(values["out"]) if values["out"] else default_out
     from ganzoo import backend, sampling
+    from ganzoo.cli import generate_output
     from ganzoo.training import checkpoint
 
     saved = checkpoint.read(path)
-    saved.model(registry(ctx))  # an unknown model is told before Jittor is started
+    sizes = sampling.trained_sizes(saved, registry(ctx))  # an unknown model is told before Jittor is started
+    if request.size not in (None, *sizes):
+        raise OptionError(
+            f"--size {request.size}: training went through {', '.join(map(str, sizes))} px; choose of these."
+        )
     backend.start(values["device"])
-    generator = sampling.load_generator(saved, registry(ctx))
+    generator = sampling.load_generator(saved, registry(ctx), request.size)
+    sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--out {out}: can't be made ({error.strerror}).") from error
     click.echo(f"from {path}")
     with backend.watch_kernels("generating"):
-        if moving:
-            _interpolate(generator, seeds, shape or _cells(seeds), values["steps"], values["format_"] or "gif", out)
-        else:
-            _stills(generator, seeds, shape, out)
-
-
-def _default_seeds(shape: tuple[int, int] | None, moving: bool) -> list[int]:
-    if shape is None:
-        return list(range(32))
-    keys = 4 if moving else 1
-    return list(range(shape[0] * shape[1] * keys))
-
-
-def _cells(seeds: list[int]) -> tuple[int, int]:
-    from ganzoo.images import grid_shape
-
-    cells = next((count for count in (8, 4, 2) if len(seeds) % count == 0 and len(seeds) > count), 1)
-    return grid_shape(cells)
+        for line in generate_output.OUTPUTS[request.kind](sampler, request, out):
+            click.echo(line)
 
 
 def _checkpoint(source: str | None, experiments: Path) -> tuple[Path, Path]:
@@ -113,53 +103,3 @@ def _checkpoint(source: str | None, experiments: Path) -> tuple[Path, Path]:
     if path_found is None:
         raise RunError(f"{run.path}: it has no checkpoint yet.")
     return path_found, run.path / "generated"
-
-
-def _stills(generator: Any, seeds: list[int], shape: tuple[int, int] | None, out: Path) -> None:
-    import numpy as np
-    from tqdm import tqdm
-
-    from ganzoo import images, sampling
-
-    if shape and shape[0] * shape[1] < len(seeds):
-        raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
-    kept: list[np.ndarray] = []
-    for at in tqdm(range(0, len(seeds), sampling.CHUNK), unit="chunk", leave=False, delay=2):
-        chunk = seeds[at : at + sampling.CHUNK]
-        for seed, image in zip(chunk, sampling.generate(generator, sampling.latents(chunk, generator.latent))):
-            images.save(out / f"seed{seed:04d}.png", image)
-            if len(kept) < SHEET:
-                kept.append(image)
-    sheet = images.grid(np.stack(kept), *(shape or images.grid_shape(len(kept))))
-    images.save(out / "grid.png", sheet)
-    click.echo(f"{len(seeds)} images: {out}/seed*.png")
-    click.echo(f"sheet: {out / 'grid.png'}")
-
-
-def _interpolate(generator: Any, seeds: list[int], shape: tuple[int, int], steps: int, format_: str, out: Path) -> None:
-    import numpy as np
-    from tqdm import tqdm
-
-    from ganzoo import images, sampling
-
-    cells = shape[0] * shape[1]
-    if len(seeds) % cells or len(seeds) < 2 * cells:
-        raise OptionError(
-            f"--seeds: {len(seeds)} seeds can't be shared among the {cells} cells of --grid "
-            f"{shape[0]}x{shape[1]}; give a multiple of {cells}, at least {2 * cells}."
-        )
-    keys = sampling.latents(seeds, generator.latent).reshape(cells, len(seeds) // cells, -1)
-    walks = np.stack([sampling.loop(cell, steps) for cell in keys], axis=1)  # (frames, cells, latent)
-
-    def frames() -> Any:
-        for z in tqdm(walks, unit="frame", leave=False, delay=2):
-            yield images.grid(sampling.generate(generator, z), *shape)
-
-    if format_ == "png":
-        for index, frame in enumerate(frames()):
-            images.save(out / f"interpolation{index:05d}.png", frame)
-        click.echo(f"{len(walks)} frames: {out}/interpolation*.png")
-        return
-    path = out / f"interpolation.{format_}"
-    images.save_animation(path, frames())
-    click.echo(f"interpolation of {len(walks)} frames: {path}")

@@ -37,6 +37,7 @@ class Reporter:
         self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, progress.images
         self._plotted = 0.0
         self._saved_at: int | None = None
+        self._in_stages = False
         goal = round(options.kimg * 1000)
         self._bar = tqdm(
             total=goal / 1000,
@@ -82,8 +83,9 @@ class Reporter:
         if moment.fading:
             what += f", faded in over {stage.fade / 1000:g} kimg"
         self.say(f"{state.progress.kimg:.1f} kimg: {what}")
-        if state.progress.step:
+        if self._in_stages:
             self.save(state)
+        self._in_stages = True
 
     def start(self, state: TrainState, loader: Loader) -> None:
         """Real images and untrained samples, for later comparison."""

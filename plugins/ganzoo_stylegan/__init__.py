@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
 from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
 
-LARGEST = 1024  # px
+SMALLEST, LARGEST = 4, 1024  # px
 # Images per update and learning rate by resolution, for --sched; elsewhere --batch and --learning-rate.
 BATCHES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
 PAPER_BATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
@@ -21,7 +22,7 @@ class StyleGANOptions(Options):
 
     max_size: Optional[int] = option(
         None,
-        "the last resolution in px, a power of two [default: as large as the images, at most 1024]",
+        "the last resolution in px, a power of two [default: the nearest to the images' own]",
         min=4,
         max=1024,
     )
@@ -66,7 +67,7 @@ class StyleGAN(Model):
     summary = "progressive StyleGAN: mapping network, style mixing, truncation; up to 1024 px"
     paper = "Karras et al., A Style-Based Generator Architecture for GANs, 2019, arXiv:1812.04948"
     options = StyleGANOptions
-    defaults = {"data": "symbols", "batch": 32, "kimg": 25000.0, "tick": 20.0}
+    defaults = {"data": "symbols", "batch": 32, "kimg": 25000.0, "tick": 20.0, "snapshot": 5}
     presets = {
         "paper": {
             "architecture": "paper",
@@ -82,9 +83,8 @@ class StyleGAN(Model):
     }
 
     def image_size(self, options: StyleGANOptions, data: DataInfo) -> int:
-        if options.max_size is None:
-            return min(LARGEST, 1 << max(data.size.bit_length() - 1, 2))
-        return options.max_size
+        nearest = 2 ** round(math.log2(data.size))
+        return options.max_size or max(SMALLEST, min(nearest, LARGEST))
 
     def stages(self, options: StyleGANOptions, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
         for name, size in (("max-size", data.size), ("init-size", options.init_size)):

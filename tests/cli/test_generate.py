@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.cli.generate import parse_grid, parse_seeds
+from ganzoo.cli.generate_input import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
 from tests.conftest import TINY
 
 RUN = Path("experiments/00000-gan-pictures")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "experiments"
+
+
 @pytest.fixture
-def trained(jittor, ganzoo, pictures):
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+def trained(jittor, ganzoo, pictures, kept):
+    """The folder of a run, trained once and copied for each test."""
+    if not kept.exists():
+        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+        shutil.copytree("experiments", kept)
+    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
     return pictures.parent / RUN
 
 
@@ -95,6 +107,12 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
         (["--steps", "0"], 2, "--steps"),
         (["--out", "options.json"], 2, "--out"),
         (["--device", "cuda"], 1, "cuda"),
+        (["--size", "16"], 2, "--size 16: training went through 8 px"),
+        (["--psi", "0.5"], 2, "--psi: for style-based generators only; gan has no styles"),
+        (["--psi-layers", "8"], 2, "--psi-layers: for style-based"),
+        (["--noise", "none"], 2, "--noise: for style-based"),
+        (["--mix"], 2, "--mix: for style-based"),
+        (["--interpolate", "--space", "w"], 2, "--space w: for style-based"),
     ],
 )
 def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message):
@@ -102,6 +120,30 @@ def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message
     result = ganzoo("generate", *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
     assert message in result.stderr
+
+
+def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
+    for out, path in (("usual", []), ("arc", ["--path", "spherical"]), ("line", ["--path", "linear", "--space", "z"])):
+        walk = ("--seeds", "0-1", "--grid", "1x1", "--steps", "4", "--format", "png", "--out", out)
+        assert ganzoo("generate", "--interpolate", *walk, *path).exit_code == 0
+    usual, arc, line = ([pixels(path) for path in sorted(Path(out).iterdir())] for out in ("usual", "arc", "line"))
+    assert np.array_equal(usual, arc)
+    assert np.array_equal(arc[0], line[0])
+    assert not np.array_equal(arc[2], line[2])
+
+
+def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
+    from ganzoo.cli import generate_output
+
+    monkeypatch.setattr(generate_output, "SHEET_BYTES", 5 * 8 * 8 * 3)
+    result = ganzoo("generate", "--seeds", "0-9")
+    assert "sheet of the first 5" in result.stdout
+    assert len(list((trained / "generated").glob("seed*.png"))) == 10
+
+
+def test_jittor_waits_for_the_choice_of_a_device():
+    check = "import ganzoo.cli.generate_output, sys; assert 'jittor' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_without_any_run_it_says_how_to_start_one(ganzoo):
@@ -121,9 +163,9 @@ def test_seeds_can_be_a_range(first, count):
 
 
 @given(st.text())
-def test_any_text_is_seeds_and_a_grid_or_refused(text):
-    for parse in (parse_seeds, parse_grid):
+def test_any_text_is_understood_or_refused(text):
+    for parse in (parse_seeds, parse_grid, parse_mix_layers, parse_psi_layers):
         try:
-            assert parse(text)
+            assert parse(text) is not None
         except OptionError as error:
             assert str(error).startswith("--")

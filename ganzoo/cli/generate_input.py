@@ -1,0 +1,170 @@
+"""What `ganzoo generate` is asked for: texts turned into values, and options that don't go together refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganzoo.errors import OptionError
+
+# Which options each kind of output takes, beside those of all kinds.
+KINDS = {
+    "stills": ("seeds", "grid"),
+    "interpolate": ("seeds", "grid", "steps", "space", "path", "fps"),
+    "mix": ("sources", "destinations", "mix_layers"),
+}
+STYLED = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
+PSI = 0.7  # as in the paper's pictures (appendix B)
+MANY = 9999  # more layers than there are
+NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras et al. 2019, figure 3
+
+
+def flag(name: str) -> str:
+    """'psi_layers' -> '--psi-layers'."""
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `ganzoo generate` is asked for. None: not given, or for another kind of output."""
+
+    kind: str  # a key of KINDS
+    seeds: list[int]
+    grid: tuple[int, int] | None
+    size: int | None
+    steps: int
+    space: str | None
+    path: str | None
+    fps: int
+    format: str
+    psi: float
+    psi_layers: int | None
+    noise: str
+    sources: list[int]
+    destinations: list[int]
+    mix_layers: str
+    styled: tuple[str, ...]  # the options given that only a style-based generator has
+
+
+def read(values: Mapping[str, Any]) -> Request:
+    """The request in the command's values. OptionError if one is wrong or they don't go together."""
+    kind = _kind(values)
+    grid = parse_grid(values["grid"]) if values["grid"] is not None else None
+    styled = [flag(name) for name in STYLED if values[name] not in (None, False)]
+    styled += ["--space w"] if values["space"] == "w" else []
+    mix_layers = _either(values["mix_layers"], "coarse")
+    parse_mix_layers(mix_layers)  # refused now if it is nonsense, and later if the image has no such layers
+    return Request(
+        kind=kind,
+        seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
+        grid=grid,
+        size=values["size"],
+        steps=_either(values["steps"], 15),
+        space=values["space"],
+        path=values["path"],
+        fps=_either(values["fps"], 20),
+        format=values["format_"] or ("gif" if kind == "interpolate" else "png"),
+        psi=check_psi(_either(values["psi"], PSI)),
+        psi_layers=None if values["psi_layers"] is None else parse_psi_layers(values["psi_layers"]),
+        noise=values["noise"] or "const",
+        sources=parse_seeds(_either(values["sources"], "0-4"), "--sources"),
+        destinations=parse_seeds(_either(values["destinations"], "5-7"), "--destinations"),
+        mix_layers=mix_layers,
+        styled=tuple(styled),
+    )
+
+
+def _either(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _kind(values: Mapping[str, Any]) -> str:
+    if values["mix"] and values["interpolate"]:
+        raise OptionError("--mix and --interpolate: choose one of them.")
+    kind = "mix" if values["mix"] else "interpolate" if values["interpolate"] else "stills"
+    for name in sorted({name for names in KINDS.values() for name in names}.difference(KINDS[kind])):
+        if values[name] is not None:
+            only = "not for --mix" if name in KINDS["stills"] else f"for --{_taker(name)} only"
+            raise OptionError(f"{flag(name)}: {only}.")
+    _check_format(kind, values["format_"], values["fps"])
+    if kind == "mix" and values["noise"] == "random":
+        raise OptionError("--noise random: not for --mix, which compares styles under the same noise.")
+    return kind
+
+
+def _taker(name: str) -> str:
+    return next(kind for kind, names in KINDS.items() if name in names)
+
+
+def _check_format(kind: str, format_: str | None, fps: int | None) -> None:
+    if kind != "interpolate" and format_ in ("gif", "webp", "mp4"):
+        raise OptionError(f"--format {format_}: for --interpolate only; still images are PNG.")
+    if fps is not None and format_ == "png":
+        raise OptionError(f"--fps {fps}: not for --format png; frames in files of their own have no speed.")
+    if fps is not None and fps > 50 and format_ in (None, "gif"):
+        raise OptionError(f"--fps {fps}: a GIF has at most 50; take --format webp or mp4.")
+
+
+def _default_seeds(grid: tuple[int, int] | None, kind: str) -> list[int]:
+    if grid is None:
+        return list(range(32))
+    keys = 4 if kind == "interpolate" else 1
+    return list(range(grid[0] * grid[1] * keys))
+
+
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """'0-3,7' -> [0, 1, 2, 3, 7]. OptionError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})\s*(?:-\s*(\d{1,18})\s*)?", part)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise OptionError(f"{option}: {part!r} is not a number or a range like 0-31.")
+        last = int(match[2] or match[1])
+        if last - int(match[1]) >= 1_000_000:
+            raise OptionError(f"{option}: {part!r} is more than a million images.")
+        seeds += range(int(match[1]), last + 1)
+    return seeds
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """'4x8' -> (4, 8): rows and columns. OptionError for anything else."""
+    match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
+    if match is None or not int(match[1]) * int(match[2]):
+        raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
+    return int(match[1]), int(match[2])
+
+
+def check_psi(psi: float) -> float:
+    """The truncation psi, if it is a number within reason. OptionError if not."""
+    if not abs(psi) <= 100:  # so that NaN is refused too
+        raise OptionError(f"--psi: {psi:g} is not a number from -100 to 100; 1 is no truncation.")
+    return psi
+
+
+def parse_psi_layers(text: str) -> int:
+    """'8' -> 8, 'all' -> more than there can be. OptionError for anything else."""
+    if text != "all" and not re.fullmatch(r"\d{1,4}", text):
+        raise OptionError(f"--psi-layers: {text!r} is not 'all' or a number of layers.")
+    return MANY if text == "all" else int(text)
+
+
+def parse_mix_layers(text: str) -> Callable[[int], range]:
+    """'coarse', 'middle', 'fine', '0-3' or '5' -> what gives the layers, once it is known how many an image has.
+
+    OptionError for anything else, and from the result where there are no such layers.
+    """
+    match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
+    if text not in NAMED_LAYERS and (match is None or int(match[2] or match[1]) < int(match[1])):
+        raise OptionError(f"--mix-layers: {text!r} is not coarse, middle, fine or a range of layers like 0-3.")
+    first, last = NAMED_LAYERS[text] if match is None else (int(match[1]), int(match[2] or match[1]))
+
+    def layers(count: int) -> range:
+        stop = min(last + 1, count) if match is None else last + 1
+        if first >= count or stop > count:
+            begins = f"begins at layer {first}, but " if match is None else ""
+            raise OptionError(f"--mix-layers {text}: {begins}images of this size have the style layers 0-{count - 1}.")
+        return range(first, stop)
+
+    return layers

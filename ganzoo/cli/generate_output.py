@@ -1,0 +1,117 @@
+"""The pictures that `ganzoo generate` makes. Each function writes into a folder and yields lines that say what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ganzoo import images, sampling
+from ganzoo.cli.generate_input import Request, parse_mix_layers
+from ganzoo.errors import OptionError
+from ganzoo.styles import StyleSampler, mix
+
+SHEET = 1024  # at most so many images on one sheet
+SHEET_BYTES = 2**28
+
+
+def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sampler:
+    """What draws the images. OptionError if the model lacks what is asked for."""
+    from ganzoo.nets import StyleGenerator  # not above: it would start Jittor before the device is chosen
+
+    if isinstance(generator, StyleGenerator):
+        space = request.space or ("w" if request.kind == "interpolate" else "z")
+        return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
+    if request.styled:
+        raise OptionError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
+    return sampling.Sampler(generator)
+
+
+def stills(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+    """A picture per seed, and a sheet of all or of the first."""
+    seeds, shape = request.seeds, request.grid
+    if shape and shape[0] * shape[1] < len(seeds):
+        raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
+    kept: list[np.ndarray] = []
+    codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
+    for seed, image in zip(seeds, _progress(sampler.images(codes), len(seeds), "image")):
+        images.save(out / f"seed{seed:04d}.png", image)
+        if len(kept) < SHEET and (len(kept) + 1) * image.nbytes <= SHEET_BYTES:
+            kept.append(image)
+    images.save(out / "grid.png", images.grid(np.stack(kept), *(shape or images.grid_shape(len(kept)))))
+    yield f"{len(seeds)} images: {out}/seed*.png"
+    yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
+
+
+def interpolation(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+    """A video, or its frames, of a grid in which each cell walks through its share of the seeds and back."""
+    seeds = request.seeds
+    shape = request.grid or _cells(len(seeds))
+    cells = shape[0] * shape[1]
+    if len(seeds) % cells or len(seeds) < 2 * cells:
+        raise OptionError(
+            f"--seeds: {len(seeds)} seeds can't be shared among the {cells} cells of --grid "
+            f"{shape[0]}x{shape[1]}; give a multiple of {cells}, at least {2 * cells}."
+        )
+    count = len(seeds) // cells * request.steps
+    frames = _progress(_frames(sampler, request, shape), count, "frame")
+    if request.format != "png":
+        path = out / f"interpolation.{request.format}"
+        images.save_animation(path, frames, request.fps)
+        yield f"interpolation of {count} frames: {path}"
+        return
+    for index, frame in enumerate(frames):
+        images.save(out / f"interpolation{index:05d}.png", frame)
+    yield f"{count} frames: {out}/interpolation*.png"
+
+
+def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[np.ndarray]:
+    cells = shape[0] * shape[1]
+    codes = sampler.code(_latents(sampler, request.seeds))
+    keys = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
+    starts = request.seeds[:: len(keys)]
+    path = request.path or ("linear" if sampler.space == "w" else "spherical")
+    walk = sampling.loop(keys, request.steps, sampling.PATHS[path], sampler.centre)
+    steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
+    drawn = sampler.images(steps)
+    while frame := list(islice(drawn, cells)):
+        yield images.grid(np.stack(frame), *shape)
+
+
+def mixing(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+    """A sheet whose top row is the sources and whose left column the destinations. In each cell the destination, with
+    the source's style in some layers (Karras et al. 2019, figure 3)."""
+    layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
+    shape = len(request.destinations) + 1, len(request.sources) + 1
+    if shape[0] * shape[1] > SHEET:
+        raise OptionError(f"--mix: {shape[0]} rows of {shape[1]} images are more than the {SHEET} of a sheet.")
+    sources, destinations = (
+        sampler.styles(_latents(sampler, seeds)) for seeds in (request.sources, request.destinations)
+    )
+    codes = [*sources]
+    for destination in destinations:
+        codes += [destination, *(mix(destination, source, layers) for source in sources)]
+    drawn = list(_progress(sampler.images((code, ()) for code in codes), len(codes), "image"))
+    path = out / f"mixing-{request.mix_layers}.png"
+    images.save(path, images.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
+    yield f"style mixing in the layers {layers.start}-{layers.stop - 1}: {path}"
+
+
+OUTPUTS = {"stills": stills, "interpolate": interpolation, "mix": mixing}
+
+
+def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
+    return sampling.latents(seeds, sampler.generator.latent)
+
+
+def _cells(count: int) -> tuple[int, int]:
+    cells = next((each for each in (8, 4, 2) if count % each == 0 and count > each), 1)
+    return images.grid_shape(cells)
+
+
+def _progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
+    return iter(tqdm(pictures, total=count, unit=unit, leave=False, delay=2))
