@@ -18,7 +18,7 @@ _HOMES = {
     "ganzoo.data.storage": ("open_path",),
     "ganzoo.data.workers": ("parallel_map",),
     "ganzoo.data.writing": ("png", "write_lmdb"),
-    "ganzoo.errors": ("DataError", "GanzooError", "OptionError"),
+    "ganzoo.errors": ("CheckpointError", "DataError", "GanzooError", "OptionError"),
     "ganzoo.hookspecs": ("hookimpl",),
     "ganzoo.layers": ("BatchNorm", "upsample_nearest"),
     "ganzoo.loss": (
@@ -31,7 +31,7 @@ _HOMES = {
         "r1_penalty",
     ),
     "ganzoo.metrics": ("Metric",),
-    "ganzoo.model": ("Adam", "Model", "Setup"),
+    "ganzoo.model": ("Adam", "Converted", "Model", "Moments", "Setup"),
     "ganzoo.nets": ("Discriminator", "Generator", "Network", "StyleGenerator", "initialise_normal"),
     "ganzoo.options": ("Options", "option"),
     "ganzoo.paths": ("data_dir",),
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ganzoo.data.workers import parallel_map as parallel_map
     from ganzoo.data.writing import png as png
     from ganzoo.data.writing import write_lmdb as write_lmdb
+    from ganzoo.errors import CheckpointError as CheckpointError
     from ganzoo.errors import DataError as DataError
     from ganzoo.errors import GanzooError as GanzooError
     from ganzoo.errors import OptionError as OptionError
@@ -68,7 +69,9 @@ if TYPE_CHECKING:
     from ganzoo.loss import r1_penalty as r1_penalty
     from ganzoo.metrics import Metric as Metric
     from ganzoo.model import Adam as Adam
+    from ganzoo.model import Converted as Converted
     from ganzoo.model import Model as Model
+    from ganzoo.model import Moments as Moments
     from ganzoo.model import Setup as Setup
     from ganzoo.nets import Discriminator as Discriminator
     from ganzoo.nets import Generator as Generator

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ganzoo.errors import OptionError
 from ganzoo.options import Options
 from ganzoo.training.stages import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ganzoo.data import DataInfo
     from ganzoo.loss import Loss
     from ganzoo.nets import Network
@@ -48,6 +51,35 @@ class Setup:
     averages: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Adam's memory of one network: the moments of each weight, and how many updates it has had."""
+
+    first: Mapping[str, np.ndarray]
+    second: Mapping[str, np.ndarray]
+    steps: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a checkpoint of another program holds, in the terms of a model of ours.
+
+    `options` are those of the model's options that differ from their defaults; `size` (px), `channels` and `domains`
+    describe the data that the networks are built for, `trained` is the resolution in px that training had come to.
+    Weights go by network and by our dotted name. A network without weights is initialised afresh, and without an
+    average is averaged from where it is; a weight without `moments` begins with none.
+    """
+
+    options: Mapping[str, Any]
+    size: int
+    channels: int
+    trained: int
+    weights: Mapping[str, Mapping[str, np.ndarray]]
+    averages: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
+
+
 class Model(ABC):
     """A GAN that `ganzoo train NAME` can train. Register an instance through the hook `ganzoo_models`.
 
@@ -78,3 +110,17 @@ class Model(ABC):
 
         The first moment at which Jittor may be imported. Called for training, and again to sample a checkpoint.
         """
+
+    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+        """Translate a checkpoint of another program, for `ganzoo import`. A model that can't leaves this as it is; one
+        that can says in its docstring, for the help, which files it takes.
+
+        `content` is what was in the file: nested dicts, lists and tuples of NumPy arrays, numbers and texts, checked
+        by nobody. `given` are the model's options that the user named. CheckpointError, as the rest of a sentence that
+        begins with the file's name, if the content is of something else; OptionError if an option contradicts it.
+        """
+        raise OptionError(f"{self.name} can't import checkpoints of other programs.")
+
+    def converts(self) -> bool:
+        """Whether the model has a `convert` of its own."""
+        return type(self).convert is not Model.convert

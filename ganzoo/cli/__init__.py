@@ -15,6 +15,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
     "generate": "ganzoo.cli.generate:generate",
+    "import": "ganzoo.cli.import_:import_",
     "runs": "ganzoo.cli.listing:runs",
     "models": "ganzoo.cli.listing:models",
     "plugins": "ganzoo.cli.listing:plugins",

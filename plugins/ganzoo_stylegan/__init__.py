@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
+from ganzoo import Adam, Converted, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
 
 SMALLEST, LARGEST = 4, 1024  # px
 # Images per update and learning rate by resolution, for --sched; elsewhere --batch and --learning-rate.
@@ -134,6 +134,17 @@ class StyleGAN(Model):
             loss=StyleGANLoss(generator, discriminator, options),
             averages={"generator": options.ema},
         )
+
+    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+        """Takes files of the public PyTorch port (style-based-gan-pytorch), and of its translations to Jittor: a
+        generator's average (NUMBER.model), or all networks with their optimizers (train_step-N.model).
+
+        They usually have weights up to 1024 px, of which those are used that were trained. With a larger --max-size
+        the next resolutions come along, and training goes on with them. Widths and the like are read off the file.
+        """
+        from ganzoo_stylegan.importing import convert
+
+        return convert(content, given)
 
 
 @hookimpl

@@ -19,6 +19,8 @@ COMMANDS = [
     ["train", "stylegan", "--help"],
     ["data", "list"],
     ["data", "prepare", "--help"],
+    ["import", "--help"],
+    ["import", "stylegan", "--help"],
     ["runs"],
     ["new-plugin", "--help"],
     ["doctor", "--help"],

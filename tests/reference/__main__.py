@@ -8,12 +8,14 @@ import sys
 import numpy as np
 import torch
 
-from . import pieces, training
+from . import pieces, stylegan_files, stylegan_steps, training
 
 JOBS = {
     "adam": pieces.adam,
     "batch_norm": pieces.batch_norm,
     "gradient_penalty": pieces.gradient_penalty,
+    "stylegan": stylegan_steps.steps,
+    "stylegan_files": stylegan_files.files,
     "train": training.train,
 }
 

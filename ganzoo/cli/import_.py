@@ -1,0 +1,65 @@
+"""`ganzoo import MODEL FILE`: a sub-command per model that can translate checkpoints of other programs."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganzoo.cli import registry
+from ganzoo.cli.params import click_options, given
+from ganzoo.errors import OptionError
+
+
+class ImportGroup(click.Group):
+    """Lists the models that can import, and makes the command of one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(name for name, model in registry(ctx).models.items() if model.converts())
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        model = registry(ctx).model(name)
+        if not model.converts():
+            able = ", ".join(self.list_commands(ctx)) or "none"
+            raise OptionError(f"{name} can't import checkpoints of other programs; models that can: {able}.")
+        return _command(model)
+
+
+@click.group("import", cls=ImportGroup, subcommand_metavar="MODEL FILE [OPTIONS]")
+def import_() -> None:
+    """Make a run of a checkpoint of another program.
+
+    Takes files of torch.save, of its present format and that before PyTorch 1.6, of jt.save, and plain pickles of NumPy
+    arrays. They are read without running what is in them, and without PyTorch. The run can be sampled, and trained on
+    with `ganzoo train MODEL --resume`.
+    """
+
+
+def _command(model: Any) -> click.Command:
+    argument = click.Argument(["file"], type=click.Path(dir_okay=False))
+    experiments = click.Option(
+        ["--experiments"], type=click.Path(file_okay=False), default="experiments", help="Where runs are kept."
+    )
+
+    @click.pass_context
+    def run(ctx: click.Context, /, **values: Any) -> None:
+        _import(model, values)
+
+    text = f"Import {model.summary}.\n\n{inspect.getdoc(model.convert) or ''}"
+    params: list[click.Parameter] = [argument, *click_options(model.options, {}), experiments]
+    return click.Command(model.name, params=params, callback=run, help=text, short_help=model.summary)
+
+
+def _import(model: Any, values: dict[str, Any]) -> None:
+    from ganzoo.importing import import_checkpoint
+
+    imported = import_checkpoint(model, Path(values["file"]), given(model.options, values), Path(values["experiments"]))
+    for line in imported.found:
+        click.echo(line)
+    name = imported.run.path.name
+    where = "" if values["experiments"] == "experiments" else f" --experiments {values['experiments']}"
+    click.echo(f"imported: {imported.run.path}")
+    click.echo(f"Sample it with: ganzoo generate {name}{where}")
+    click.echo(f"Train on with: ganzoo train {model.name} --resume {name} --data DATA{where}")

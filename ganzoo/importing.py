@@ -1,0 +1,125 @@
+"""`ganzoo import`: a checkpoint of another program becomes a run that can be sampled and trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import backend, runs, unpickling
+from ganzoo.data import DataInfo
+from ganzoo.errors import CheckpointError
+from ganzoo.model import Converted, Model, Moments
+from ganzoo.options import resolve
+from ganzoo.runs import Run
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.progress import Progress
+from ganzoo.training.stages import Moment
+
+if TYPE_CHECKING:
+    from ganzoo.nets import Network
+    from ganzoo.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The new run, and what was found in the file, a line each."""
+
+    run: Run
+    found: tuple[str, ...]
+
+
+def import_checkpoint(model: Model, path: Path, given: Mapping[str, Any], experiments: Path) -> Imported:
+    """Make a run of the weights at `path`, with the model's options `given` by the user.
+
+    Its only checkpoint stands at the end of the stage of the resolution that was trained last, so training goes on
+    with the next one, or stays in the last. CheckpointError if the file is not one that `model` can use, OptionError
+    if an option does not fit it; nothing is left behind then.
+    """
+    from ganzoo import __version__
+
+    content = unpickling.read(path)
+    try:
+        converted = model.convert(content, given)
+        del content
+        options = resolve(model.options, converted.options)
+        train = resolve(TrainOptions, {}, model.defaults)
+        data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
+        backend.start()
+        from ganzoo.training.state import TrainState
+
+        state = TrainState(model, options, data, train)
+        _fill(state, converted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _place(state, converted.trained)
+    description = {
+        "ganzoo": __version__,
+        "model": model.name,
+        "train": train.to_dict(),
+        "options": options.to_dict(),
+        "data": dataclasses.asdict(data),
+    }
+    run = runs.create(experiments, f"{model.name}-{path.stem}")
+    with run.locked():
+        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
+        run.save_options({**description, "device": backend.device(), "saved": time.time()})
+        run.log(f"imported from {path}")
+    return Imported(run, tuple(_found(converted, state)))
+
+
+def _fill(state: TrainState, converted: Converted) -> None:
+    """Weights, averages and moments from the file; what it lacks stays as it begins."""
+    for name, weights in converted.weights.items():
+        state.setup.networks[name].load_state(weights)
+    for name in state.setup.averages:
+        if name in converted.weights or name in converted.averages:
+            state.averages.twins[name].load_state(converted.averages.get(name) or converted.weights[name])
+    for name, moments in converted.moments.items():
+        optimizer, network = state.optimizers[name], state.setup.networks[name]
+        optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
+    backend.run_pending()
+
+
+def _whole(moments: Moments, network: Network) -> dict[str, np.ndarray]:
+    """The moments of every weight under their names in a checkpoint."""
+    values = {}
+    for kind, known in (("first", moments.first), ("second", moments.second)):
+        for name, var in network.trainable().items():
+            values[f"{kind}/{name}"] = known[name] if name in known else np.zeros(var.shape, np.float32)
+    return values
+
+
+def _place(state: TrainState, trained: int) -> None:
+    """Set the progress to the end of the stage of `trained` px, with no image of ours seen."""
+    stages = state.schedule.stages
+    index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
+    stage = stages[index]
+    length = 2 * stage.fade if stage.images is None else stage.images
+    steps = max(count for optimizer in state.optimizers.values() for count in optimizer.steps.values())
+    state.progress = Progress(step=steps, stage=index, stage_images=length + 1 if length else 0)
+    state.moment = Moment(index, stage, 1.0)
+
+
+def _found(converted: Converted, state: TrainState) -> Iterator[str]:
+    further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
+    colours = "grey" if converted.channels == 1 else "RGB"
+    yield f"{colours} images of {converted.trained} px{further}"
+    for name, network in state.setup.networks.items():
+        if name not in converted.weights:
+            yield f"{name}: not in the file, begins afresh"
+            continue
+        parts = [f"{network.parameter_count():,} weights"]
+        if name in converted.averages:
+            parts.append("their average")
+        if name in converted.moments:
+            parts.append(f"Adam's moments after {max(converted.moments[name].steps.values(), default=0):,} updates")
+        else:
+            parts.append("no optimizer state")
+        yield f"{name}: {', '.join(parts)}"

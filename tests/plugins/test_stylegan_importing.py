@@ -1,0 +1,266 @@
+"""Checkpoints of the public PyTorch port, made by the reference: the same images, and the same next update."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ganzoo_stylegan import StyleGAN
+
+from ganzoo import plugins, unpickling
+from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.importing import import_checkpoint
+from ganzoo.options import resolve
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.state import TrainState
+from tests.reference import error, needs_torch, under
+from tests.reference.port import DEPTH, LATENT, UPDATES, Files
+
+pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Files:
+    return Files(tmp_path_factory.mktemp("files"), 16)
+
+
+def imported(path: Path, folder: Path, **given: Any) -> Any:
+    return import_checkpoint(StyleGAN(), path, given, folder / "experiments")
+
+
+def state_of(run: Any) -> TrainState:
+    saved = checkpoint.read(checkpoint.newest(run.path))
+    model = StyleGAN()
+    train = resolve(TrainOptions, run.options()["train"])
+    state = TrainState(model, saved.options(model), saved.data, train)
+    state.load(saved.tensors, saved.metadata)
+    return state
+
+
+@pytest.mark.parametrize("name", ["ema-zip", "ema-legacy", "ema-data-parallel", "step", "step-ids"])
+def test_an_imported_generator_makes_the_images_of_the_reference(files, tmp_path, name):
+    run = imported(files.path(name), tmp_path).run
+    images = files.images(run.path)
+    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels say little
+    assert error(images, files.expected["images"]) < 1e-4
+
+
+def test_fused_resampling_is_imported(tmp_path):
+    files = Files(tmp_path, 128)
+    run = imported(files.path("ema-zip"), tmp_path).run
+    assert error(files.images(run.path), files.expected["images"]) < 1e-4
+
+
+@pytest.mark.parametrize("name", ["step", "step-ids"])
+def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
+    from ganzoo import jt
+
+    state = state_of(imported(files.path(name), tmp_path).run)
+    for network, optimizer in state.optimizers.items():
+        optimizer.focus(state.setup.networks[network].used())
+        gradients = under(files.given, f"grad/{UPDATES}/{network}/")
+        optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
+        before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
+        for key, weight in state.setup.networks[network].state().items():
+            expected = files.expected[f"net/{network}/{key}"]
+            if key not in optimizer.weights:
+                assert np.array_equal(weight.numpy(), expected), key
+                continue
+            assert optimizer.steps[key] == UPDATES + 1
+            moved = np.abs(expected - before[key]).max()
+            assert np.abs(weight.numpy() - expected).max() < 1e-4 * moved + 1e-7 * np.abs(expected).max(), key
+
+
+def test_what_the_file_decides_is_read_off_it(files, tmp_path):
+    run = imported(files.path("step"), tmp_path).run
+    options = run.options()["options"]
+    expected = {
+        "max_size": 16,
+        "init_size": 8,
+        "latent": LATENT,
+        "mapping_layers": DEPTH,
+        "channels_base": 256,
+        "channels_max": 8,
+        "from_rgb_activation": True,
+        "architecture": "port",
+    }
+    assert {name: options[name] for name in expected} == expected
+    state = state_of(run)
+    assert (state.progress.images, state.progress.step, state.progress.stage) == (0, UPDATES, 1)
+    assert state.moment.stage.size == 16
+
+
+def test_the_missing_half_begins_afresh(files, tmp_path):
+    result = imported(files.path("ema-zip"), tmp_path)
+    assert "discriminator: not in the file, begins afresh" in result.found
+    state = state_of(result.run)
+    generator = state.setup.networks["generator"].state()
+    for name, var in state.averages.twins["generator"].state().items():
+        assert np.array_equal(var.numpy(), generator[name].numpy())
+    assert not any(any(optimizer.steps.values()) for optimizer in state.optimizers.values())
+    assert state.setup.networks["discriminator"].state()["blocks.1.conv1.weight"].numpy().std() > 0.9
+
+
+def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
+    state = state_of(imported(files.path("step"), tmp_path, max_size=64, phase=1.0).run)
+    assert [stage.size for stage in state.schedule.stages] == [8, 16, 32, 64]
+    assert (state.moment.stage.size, state.moment.alpha) == (16, 1.0)
+    upcoming = state.upcoming()
+    assert (upcoming.stage.size, upcoming.alpha) == (32, 0.0)
+    original = unpickling.read(files.path("step"))["discriminator"]["progression.4.conv1.0.conv.weight_orig"]
+    assert np.array_equal(state.setup.networks["discriminator"].state()["blocks.4.conv1.weight"].numpy(), original)
+    assert state.optimizers["generator"].steps["synthesis.blocks.3.conv1.weight"] == 0
+
+
+def test_coarser_resolutions_only_if_asked_for(files, tmp_path):
+    state = state_of(imported(files.path("step"), tmp_path, max_size=8).run)
+    assert (state.moment.stage.size, len(state.schedule.stages)) == (8, 1)
+    assert "synthesis.to_rgb.2.weight" not in state.setup.networks["generator"].state()
+    assert state.optimizers["generator"].steps["synthesis.blocks.1.conv2.weight"] == UPDATES
+
+
+def as_jittor(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A state_dict as the translations to Jittor leave it: with the scaled weight beside each weight."""
+    scaled = {name.replace("weight_orig", "weight"): value * 0.1 for name, value in state.items() if "_orig" in name}
+    return {**scaled, **state}
+
+
+def test_files_of_jittor_are_imported(files, tmp_path):
+    from ganzoo import jt
+
+    path = tmp_path / "train_step-3.pkl"
+    jt.save({"g_running": as_jittor(unpickling.read(files.path("ema-zip")))}, str(path))
+    assert error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
+
+
+def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
+    """The file with something about it changed, as a plain pickle of arrays."""
+    content = unpickling.read(files.path(name))
+    content = change(content) or content
+    path = folder / "changed.model"
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+def without(*names: str) -> Any:
+    return lambda content: {name: value for name, value in content.items() if name not in names}
+
+
+def test_a_generator_without_its_average_is_averaged_from_where_it_is(files, tmp_path):
+    state = state_of(imported(changed(files, tmp_path, without("g_running")), tmp_path).run)
+    generator = state.setup.networks["generator"].state()
+    assert all(
+        np.array_equal(var.numpy(), generator[name].numpy())
+        for name, var in state.averages.twins["generator"].state().items()
+    )
+
+
+def test_a_discriminator_without_activation_behind_rgb_is_recognised(files, tmp_path):
+    def change(content: dict[str, Any]) -> None:
+        names = {
+            name: name.replace(".0.conv", ".conv") if "from_rgb" in name else name for name in content["discriminator"]
+        }
+        content["discriminator"] = {names[name]: value for name, value in content["discriminator"].items()}
+
+    run = imported(changed(files, tmp_path, change), tmp_path).run
+    assert run.options()["options"]["from_rgb_activation"] is False
+
+
+def drop(part: str, word: str) -> Any:
+    def change(content: dict[str, Any]) -> None:
+        content[part] = {name: value for name, value in content[part].items() if word not in name}
+
+    return change
+
+
+def set_first(part: str, word: str, value: Any) -> Any:
+    def change(content: dict[str, Any]) -> None:
+        name = next(name for name in content[part] if word in name)
+        content[part] = {**content[part], name: value}
+
+    return change
+
+
+def untrained(content: dict[str, Any]) -> None:
+    for part in ("generator", "g_running"):
+        content[part] = {name: 0 * value if "to_rgb" in name else value for name, value in content[part].items()}
+
+
+def fewer_parameters(content: dict[str, Any]) -> None:
+    content["g_optimizer"]["param_groups"][1]["params"].pop()
+
+
+def all_unfused(content: dict[str, Any]) -> None:
+    part = content["g_running"]
+    content["g_running"] = {
+        name.replace("progression.5.conv1.0.", "progression.5.conv1.1.conv."): part[name] for name in part
+    }
+
+
+WRONG = {
+    "a list": (lambda content: [1, 2], "holds no weights by name"),
+    "numbers": (lambda content: {1: 2}, "holds no weights by name"),
+    "no networks": (lambda content: {"g_optimizer": content["g_optimizer"]}, "'g_optimizer'"),
+    "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "holds no generator"),
+    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is no state_dict"),
+    "a weight is a text": (set_first("g_running", "to_rgb", "x"), "StyleGAN's generator: it holds 'generator.to_rgb"),
+    "a strange weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
+    "a missing weight": (drop("g_running", "to_rgb.1.conv.bias"), "it lacks 'synthesis.to_rgb.1.bias'"),
+    "no mapping": (drop("g_running", "style."), "lacks weights"),
+    "another shape": (set_first("g_running", "noise1", np.ones((1, 3, 1, 1))), "has shape (1, 3, 1, 1)"),
+    "not trained": (untrained, "not trained"),
+    "too few in Adam": (fewer_parameters, "its optimizer has"),
+    "not Adam": (lambda content: {**content, "d_optimizer": {"momentum": 1}}, "none of PyTorch's Adam"),
+    "odd widths": (set_first("g_running", "progression.1.conv2.conv.bias", np.ones(5)), "4 px: 8, 8 px: 5, 16 px: 8"),
+    "not fused": (all_unfused, "128 px is not fused"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_file_that_does_not_fit_is_an_error_and_leaves_nothing(files, tmp_path, case):
+    change, message = WRONG[case]
+    path = changed(files, tmp_path, change)
+    with pytest.raises(CheckpointError) as caught:
+        imported(path, tmp_path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert not (tmp_path / "experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"latent": 512}, "--latent: 512, but it is 8 in the file"),
+        ({"architecture": "paper"}, "--architecture: paper, but it is port in the file"),
+        ({"max_size": 2048}, "--max-size: the file has no weights for 2048 px"),
+        ({"max_size": 24}, "--max-size: 24 is not a power of two"),
+        ({"init_size": 32}, "--init-size: 32 px is more than the 16 px"),
+    ],
+)
+def test_an_option_that_contradicts_the_file_is_an_error(files, tmp_path, given, message):
+    with pytest.raises(OptionError, match=message):
+        imported(files.path("step"), tmp_path, **given)
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_an_import_keeps_options_that_the_file_says_nothing_about(files, tmp_path):
+    options = imported(files.path("step"), tmp_path, loss="r1", mixing=True).run.options()["options"]
+    assert (options["loss"], options["mixing"]) == ("r1", True)
+
+
+def test_a_model_says_whether_it_can_import():
+    from ganzoo.model import Model
+
+    assert StyleGAN().converts()
+    others = [model for name, model in plugins.load().models.items() if name in ("gan", "lsgan")]
+    assert len(others) == 2
+    for model in others:
+        assert not model.converts()
+        with pytest.raises(OptionError, match="can't import"):
+            model.convert({}, {})
+    assert not dataclasses.is_dataclass(Model)

@@ -1,0 +1,109 @@
+"""Checkpoints as the public PyTorch port leaves them, and what they are good for: images, and the next update."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .stylegan import Discriminator, Plan, StyledGenerator
+
+Tensors = dict[str, torch.Tensor]
+RATE = 0.001
+
+
+def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -> Tensors:
+    """Save networks that were trained up to `size` px, of all the resolutions that `shape` has, in `target`.
+
+    ema-zip and ema-legacy hold the average of a generator in both formats, ema-data-parallel with the longer names of
+    DataParallel; step has networks, average and Adam's state after `updates` updates by the gradients
+    'grad/UPDATE/NETWORK/WEIGHT', step-ids the same with the numbers of old PyTorch; other is of another network.
+
+    Gives 'images' by the average from 'z' and 'noise/SIDE', and all weights 'net/NETWORK/WEIGHT' one update later.
+    """
+    torch.manual_seed(7)
+    level = size.bit_length() - 3
+    plan = Plan(**shape)
+    networks = {"generator": StyledGenerator(plan).float(), "discriminator": Discriminator(plan).float()}
+    for network in networks.values():
+        _train(network, level)
+    average = copy.deepcopy(networks["generator"])
+    with torch.no_grad():
+        for weight in average.parameters():
+            weight.mul_(1.05)
+    save(average.state_dict(), Path(target), "ema-zip", "ema-legacy")
+    save({f"module.{name}": value for name, value in average.state_dict().items()}, Path(target), "ema-data-parallel")
+
+    optimizers = {name: _adam(network) for name, network in networks.items()}
+    for update in range(updates):
+        _update(arrays, update, networks, optimizers)
+    step: dict[str, Any] = {name: network.state_dict() for name, network in networks.items()}
+    step["generator"] = {f"module.{name}": value for name, value in step["generator"].items()}
+    step.update({f"{name[0]}_optimizer": optimizer.state_dict() for name, optimizer in optimizers.items()})
+    step["g_running"] = average.state_dict()
+    save(step, Path(target), "step")
+    numbered = {name: _with_ids(value) if "optimizer" in name else value for name, value in step.items()}
+    save(numbered, Path(target), "step-ids")
+    save(nn.Linear(3, 2).float().state_dict(), Path(target), "other")
+
+    _update(arrays, updates, networks, optimizers)
+    answers = {"images": _images(average, arrays, level).double()}
+    for name, network in networks.items():
+        answers.update({f"net/{name}/{key}": value.double() for key, value in network.names().items()})
+    return answers
+
+
+def save(content: Any, folder: Path, name: str, legacy: str | None = None) -> None:
+    torch.save(content, folder / f"{name}.model")
+    if legacy is not None:
+        torch.save(content, folder / f"{legacy}.model", _use_new_zipfile_serialization=False)
+
+
+@torch.no_grad()
+def _train(network: Any, level: int) -> None:
+    """Weights as training leaves them: those of finer resolutions are as they were drawn, with offsets of zero."""
+    last = 4 << level
+    for name, weight in network.names().items():
+        parts = name.split(".")
+        index = next((int(part) for part in parts if part.isdigit()), 0)
+        if parts[0] in ("mapping", "linear") or 4 << index <= last:
+            weight.add_(0.2 * torch.randn_like(weight))
+        if "to_rgb" in parts:
+            weight.mul_(0.3)  # images that are within [-1, 1] for the most part
+
+
+def _adam(network: nn.Module) -> torch.optim.Adam:
+    """The mapping network has a group of its own, behind the synthesis network's."""
+    if isinstance(network, Discriminator):
+        return torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.0, 0.99))
+    optimizer = torch.optim.Adam(network.generator.parameters(), lr=RATE, betas=(0.0, 0.99))
+    optimizer.add_param_group({"params": network.style.parameters(), "lr": RATE * 0.01, "mult": 0.01})
+    return optimizer
+
+
+def _update(arrays: Tensors, update: int, networks: dict[str, Any], optimizers: dict[str, torch.optim.Adam]) -> None:
+    for name, network in networks.items():
+        for key, weight in network.names().items():
+            gradient = arrays.get(f"grad/{update}/{name}/{key}")
+            weight.grad = None if gradient is None else gradient.float()
+        optimizers[name].step()
+
+
+def _with_ids(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an optimizer as PyTorch wrote it before 1.6: parameters have the numbers of their places in
+    memory, and steps are plain numbers."""
+    ids = {index: 140_000_000_000_000 - 72 * index for group in state["param_groups"] for index in group["params"]}
+    groups = [{**group, "params": [ids[index] for index in group["params"]]} for group in state["param_groups"]]
+    moments = {ids[index]: {**each, "step": int(each["step"])} for index, each in state["state"].items()}
+    return {"state": moments, "param_groups": groups}
+
+
+@torch.no_grad()
+def _images(generator: StyledGenerator, arrays: Tensors, level: int) -> torch.Tensor:
+    generator = copy.deepcopy(generator).double()
+    w = generator.style(arrays["z"])
+    noises = [(arrays[f"noise/{4 << index}"],) * 2 for index in range(level + 1)]
+    return generator([w] * (2 * level + 2), noises, level, 1.0).clamp(-1, 1)
