@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import GanzooError, PluginError
+from ganzoo.errors import GanzooError, OptionError, PluginError, near_match
 from ganzoo.options import Options, describe, resolve
 
 if TYPE_CHECKING:
@@ -111,9 +111,12 @@ def check_presets(model: Model) -> None:
 
     if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):
         raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, and must map names to mappings")
-    common = describe(TrainOptions)
+    common, own = describe(TrainOptions), describe(model.options)
     for name, preset in model.presets.items():
         try:
+            for key in preset:
+                if key not in {*common, *own}:
+                    raise OptionError(f"unknown option {key!r}.{near_match(key, [*common, *own])}")
             resolve(TrainOptions, {key: value for key, value in preset.items() if key in common})
             resolve(model.options, {key: value for key, value in preset.items() if key not in common})
         except GanzooError as error:

@@ -73,6 +73,9 @@ def test_a_sound_model_is_accepted() -> None:
         ({"defaults": {"bacth": 8}}, "unknown option 'bacth'. Did you mean 'batch'?"),
         ({"defaults": {"batch": 0}}, "--batch: 0 is not a whole number of at least 1"),
         ({"defaults": None}, "its defaults are None"),
+        ({"presets": {"fast": {"bacth": 8}}}, "its preset 'fast': unknown option 'bacth'. Did you mean 'batch'"),
+        ({"presets": {"fast": {"batch": 0}}}, "its preset 'fast': --batch: 0 is not a whole number of at least 1"),
+        ({"presets": {"fast": None}}, "must map names to mappings"),
     ],
 )
 def test_an_unsound_model_is_refused(attributes: dict[str, Any], message: str) -> None:

@@ -21,3 +21,12 @@ def test_each_term_has_a_panel_with_ink(tmp_path):
 def test_nothing_is_drawn_before_the_first_tick(tmp_path):
     save_curves(tmp_path / "x.png", [])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_line_marks_where_the_resolution_grew(tmp_path):
+    rows = [{"kimg": k, "losses": {"g/adv": 1.0}, "size": 8} for k in range(1, 6)]
+    save_curves(tmp_path / "even.png", rows)
+    save_curves(tmp_path / "grown.png", [*rows[:3], *({**row, "size": 16} for row in rows[3:])])
+    even, grown = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("even", "grown"))
+    # Dots of the line, all the way up one column of the picture.
+    assert ((grown < 200) & (even >= 200)).sum(0).max() > grown.shape[0] / 6

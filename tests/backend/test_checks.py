@@ -110,6 +110,17 @@ def test_caches_of_cpu_and_cuda_never_mix(monkeypatch):
     assert len(names | {environment.os.environ["cache_name"]}) == 2
 
 
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    for given, expected in ((None, "passive"), ("active", "active")):
+        monkeypatch.setattr(
+            os, "environ", {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+        )
+        if given:
+            os.environ["OMP_WAIT_POLICY"] = given
+        environment.prepare("cpu")
+        assert os.environ["OMP_WAIT_POLICY"] == expected
+
+
 def test_the_mark_of_a_built_core_holds_for_this_python_only(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)

@@ -117,3 +117,24 @@ def test_the_sampled_network_uses_its_running_statistics(decay):
     np.testing.assert_allclose(sampled(ganzoo.jt.array(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
     source(ganzoo.jt.array(x))  # training goes on, and with its own statistics
     assert not np.array_equal(numbers(source)["norm.running_mean"], filled["norm.running_mean"])
+
+
+def test_a_stage_can_set_the_decay():
+    source, kept, filled = averages(0.999)
+    kept.decay = 0.25
+    new = fill(source, 1)
+    kept.update()
+    found = numbers(kept.sampled("g"))["linear.weight"]
+    expected = 0.25 * filled["linear.weight"] + 0.75 * new["linear.weight"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_rest_are_not_averaged():
+    source, kept, filled = averages(0.5)
+    source.used = lambda: {name: var for name, var in source.trainable().items() if name != "linear.bias"}
+    new = fill(source, 1)
+    kept.update()
+    found = numbers(kept.sampled("g"))
+    np.testing.assert_array_equal(found["linear.bias"], filled["linear.bias"])
+    assert not np.array_equal(found["linear.weight"], filled["linear.weight"])
+    np.testing.assert_array_equal(found["norm.running_mean"], new["norm.running_mean"])

@@ -85,6 +85,40 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
         np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(gradient[name]), rtol=1e-4)
 
 
+def test_a_weight_that_joins_late_begins_with_a_whole_step():
+    """With the others' count its second moment would be taken for settled, and its first step be ten times as long."""
+    adam, several = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
+    adam.focus(["first"])
+    before = numbers(adam.network.state())
+    apply(adam, several[:40])
+    assert adam.steps == {"first": 40, "second": 0}
+    np.testing.assert_array_equal(adam.network.state()["second"].numpy(), before["second"])
+    adam.focus(SHAPES)
+    apply(adam, several[40:])
+    moved = adam.weights["second"].numpy() - before["second"]
+    np.testing.assert_allclose(moved, -0.25 * np.sign(several[40]["second"]), rtol=1e-4)
+    assert adam.steps == {"first": 41, "second": 1}
+
+
+def test_a_multiplier_scales_the_steps_of_the_weights_it_names():
+    adam, (gradient,) = optimizer(ganzoo.Adam(0.25, eps=1e-12, multipliers={"sec": 0.01})), gradients(1)
+    before = numbers(adam.weights)
+    apply(adam, [gradient])
+    for name, rate in (("first", 0.25), ("second", 0.0025)):
+        moved = adam.weights[name].numpy() - before[name]
+        np.testing.assert_allclose(moved, -rate * np.sign(gradient[name]), rtol=2e-4)
+
+
+def test_a_reset_optimizer_is_a_new_one():
+    adam, several = optimizer(ganzoo.Adam(0.25, eps=1e-12)), gradients(4)
+    apply(adam, several[:3])
+    adam.reset()
+    before = numbers(adam.weights)
+    apply(adam, several[3:])
+    for name, weight in numbers(adam.weights).items():
+        np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(several[3][name]), rtol=1e-4)
+
+
 def test_an_update_leaves_weights_trainable_and_moments_not():
     adam = optimizer(ganzoo.Adam(0.1))
     apply(adam, gradients(1))
