@@ -56,13 +56,13 @@ def test_a_position_can_be_entered_anywhere(feed):
     other.close()
 
 
-def test_closing_ends_the_threads(feed):
-    before = threading.active_count()
-    other = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
-    other.batch(8, 4, 0)
-    assert threading.active_count() > before
-    other.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("ganzoo-loader"):
-            thread.join(5)
-    assert threading.active_count() <= before
+def test_closing_ends_the_threads():
+    before = set(threading.enumerate())  # of other tests' loaders, still ending perhaps
+    feed = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
+    feed.batch(8, 4, 0)
+    begun = set(threading.enumerate()) - before
+    assert begun
+    feed.close()
+    for thread in begun:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in begun)
