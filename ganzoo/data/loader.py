@@ -33,7 +33,8 @@ class Loader:
     """An endless stream of batches of `batch` images, `size` px and `channels` channels.
 
     Every image is seen once per epoch, in a new order each time; batches run over the end of an epoch. `flip`
-    mirrors half of the images. An image that can't be read is reported once and replaced by the next good one.
+    mirrors half of the images. An image that can't be read is reported once and replaced by the next good one;
+    `bad` holds the indices of those that are known, and can be shared.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Loader:
         flip: bool = False,
         workers: int = 2,
         on_bad_image: Callable[[str], None] = lambda message: None,
+        bad: set[int] | None = None,
     ) -> None:
         if len(dataset) < 1:
             raise DataError(f"{dataset.info.name}: no image in it.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.seed, self.flip, self.workers, self.on_bad_image = seed, flip, workers, on_bad_image
-        self._bad: set[int] = set()
+        self._bad = set() if bad is None else bad
         self._bad_lock = threading.Lock()
         self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, as a batch can run over the end of an epoch
 

@@ -160,10 +160,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """Tells one list of images from another."""
-    digest = hashlib.sha256()
+    """Tells one list of images from another, however the way to it is written."""
+    typed = str(getattr(dataset, "path", ""))
+    digest = hashlib.sha256(str(Path(typed).resolve()).encode() if typed else b"")
     for index in range(len(dataset)):
-        digest.update(dataset.describe(index).encode() + b"\n")
+        digest.update(dataset.describe(index).removeprefix(typed).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -85,7 +85,10 @@ class FolderStorage(FileStorage):
         self._arrange(sorted(key for key in _files_below(path) if is_image(key)), size)
 
     def read(self, key: str) -> bytes:
-        return (self.path / key).read_bytes()
+        path = self.path / key
+        if path.exists() and not path.is_file():  # a pipe, say, which would never end
+            raise OSError("not a regular file")
+        return path.read_bytes()
 
 
 class ZipStorage(FileStorage):

@@ -25,6 +25,7 @@ class Feed:
     ) -> None:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
         self.on_bad_image = on_bad_image
+        self._bad: set[int] = set()  # images that can't be read, which are named once
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
@@ -39,6 +40,7 @@ class Feed:
             flip=self.flip,
             workers=self.options.workers,
             on_bad_image=self.on_bad_image,
+            bad=self._bad,
         )
 
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:

@@ -45,7 +45,7 @@ def train(
                 started = time.perf_counter()
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
                     step(images)
-                reporter.not_training(time.perf_counter() - started)
+                reporter.not_training(time.perf_counter() - started, len(images.labels))
             else:
                 preparation.start(state)
                 step(images)

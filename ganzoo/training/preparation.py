@@ -6,12 +6,16 @@ images in each coming stage, at low priority and on one thread.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from ganzoo.training.stages import Schedule
     from ganzoo.training.state import TrainState
 
-IMAGES = 2  # of a step that is taken for its kernels; 1 would make Jittor see other broadcasts
+IMAGES = 2  # of a step that is taken for its kernels; batches of 1 are broadcast in another way
 NICENESS = 15
 
 
@@ -57,18 +61,23 @@ class Preparation:
         self._started = True
         if next(coming(state.schedule, state.progress), None) is None:
             return
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C goes to us alone
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert self._child.stdin is not None
-        json.dump({**self.plan.description(), "progress": dataclasses.asdict(state.progress)}, self._child.stdin)
-        self._child.stdin.close()
+        description = {**self.plan.description(), "progress": dataclasses.asdict(state.progress)}
+        try:
+            with tempfile.TemporaryFile("w+") as given:
+                json.dump(description, given)
+                given.seek(0)
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(os.getpid())],
+                    stdin=given,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,  # Ctrl-C goes to us alone
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                )
+        except OSError as error:
+            self.say(f"kernels can't be prepared ahead of time: {error}")
+            return
         self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
         self._listener.start()
 
@@ -87,9 +96,10 @@ class Preparation:
     def close(self) -> None:
         """End the child process, done or not."""
         if self._child is not None and self._child.poll() is None:
-            self._child.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGTERM)  # with the compilers it runs
             self._child.wait()
-            self._listener.join()
+            self._listener.join(timeout=5)
 
 
 def prepare(description: dict[str, Any]) -> None:
@@ -114,18 +124,27 @@ def prepare(description: dict[str, Any]) -> None:
         stage = state.upcoming().stage
         # Accumulated gradients are other kernels than those of a batch in one piece.
         pieces = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
-        shape = (IMAGES * pieces, stage.size, stage.size, data.channels)
-        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(IMAGES * pieces, np.int64))
+        count = min(IMAGES, train.micro_batch or stage.batch)
+        shape = (count * pieces, stage.size, stage.size, data.channels)
+        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
         with backend.watch_kernels(what):
-            Step(state, train.seed, IMAGES if pieces > 1 else None, lambda phase, terms: None)(images)
+            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms: None)(images)
             generator = state.averages.sampled(state.setup.generator)
             sampling.generate(generator, sampling.latents(range(IMAGES), generator.latent))
             backend.wait()
 
 
+def _end_with(parent: int) -> None:
+    """End this process when `parent` is gone, killed perhaps: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
     os.nice(NICENESS)
+    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     try:
         prepare(json.load(sys.stdin))
     except GanzooError as error:

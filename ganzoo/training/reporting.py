@@ -34,7 +34,8 @@ class Reporter:
     ) -> None:
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._sums: dict[str, tuple[Any, int]] = {}
-        self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, progress.images
+        self._tick_began, self._images_before = time.perf_counter(), progress.images
+        self._idle, self._idle_images = 0.0, 0
         self._plotted = 0.0
         self._saved_at: int | None = None
         self._in_stages = False
@@ -60,9 +61,10 @@ class Reporter:
             total, count = self._sums.get(key, (0.0, 0))
             self._sums[key] = (value + total, count + 1)
 
-    def not_training(self, seconds: float) -> None:
-        """Leave time (compiling kernels, say) out of img/s."""
+    def not_training(self, seconds: float, images: int) -> None:
+        """Leave steps in which kernels are compiled out of img/s."""
         self._idle += seconds
+        self._idle_images += images
 
     def stepped(self, state: TrainState) -> None:
         """Move the bar after a step."""
@@ -84,6 +86,8 @@ class Reporter:
             what += f", faded in over {stage.fade / 1000:g} kimg"
         self.say(f"{state.progress.kimg:.1f} kimg: {what}")
         if self._in_stages:
+            if self._sums:
+                self.tick(state)  # which refuses losses that are not finite: no such weights may replace good ones
             self.save(state)
         self._in_stages = True
 
@@ -127,12 +131,15 @@ class Reporter:
         if state.progress.tick % self.options.snapshot == 0:
             self.save(state)
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
-        self._tick_began, self._idle, self._images_before = time.perf_counter(), 0.0, state.progress.images
+        self._tick_began, self._images_before = time.perf_counter(), state.progress.images
+        self._idle, self._idle_images = 0.0, 0
 
     def _row(self, state: TrainState, losses: dict[str, float], seconds: float) -> dict[str, Any]:
         progress, moment = state.progress, state.moment or state.upcoming()
-        images_done = progress.images - self._images_before
+        images_done = progress.images - self._images_before - self._idle_images
         training = max(seconds - self._idle, 1e-9)
+        if not images_done:  # nothing but such steps
+            images_done, training = self._idle_images, seconds
         return {
             "tick": progress.tick,
             "step": progress.step,

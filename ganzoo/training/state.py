@@ -10,7 +10,7 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data import DataInfo
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.model import Model, Setup
 from ganzoo.options import Options
 from ganzoo.training.averaging import Averages
@@ -65,6 +65,16 @@ class TrainState:
         self._focused = True
         return True
 
+    def _moment(self, index: int, size: int, alpha: float) -> Moment:
+        """A moment as a checkpoint describes it. OptionError if the stages are no longer those it was trained in."""
+        sizes = [stage.size for stage in self.schedule.stages]
+        if sizes[index : index + 1] != [size]:
+            raise OptionError(
+                f"the checkpoint was trained at {size} px in stage {index + 1}, but the options now ask for the stages "
+                f"{', '.join(map(str, sizes))} px. Resume with the first and last resolution it was begun with."
+            )
+        return Moment(index, self.schedule.stages[index], alpha)
+
     def _grow(self, moment: Moment) -> None:
         for network in (*self.setup.networks.values(), *self.averages.twins.values()):
             network.grow(moment.stage.size, moment.alpha)
@@ -94,11 +104,13 @@ class TrainState:
             self.averages.twins[name].load_state(part(tensors, f"ema/{name}/"))
         try:
             for name, optimizer in self.optimizers.items():
-                optimizer.load_state(part(tensors, f"adam/{name}/"), metadata["optimizer_steps"][name])
+                steps = metadata["optimizer_steps"][name]
+                if isinstance(steps, int):  # as before weights could join late
+                    steps = dict.fromkeys(optimizer.steps, steps)
+                optimizer.load_state(part(tensors, f"adam/{name}/"), steps)
             self.progress = Progress(**metadata["progress"])
-            if self.progress.step:
-                last = metadata["moment"]
-                self.moment = Moment(last["index"], self.schedule.stages[last["index"]], last["alpha"])
+            if self.progress.step and "moment" in metadata:
+                self.moment = self._moment(**metadata["moment"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
         self._grow(self.moment or self.upcoming())

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ganzoo import Adam, Converted, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
 
 SMALLEST, LARGEST = 4, 1024  # px
+FUSED_FROM = 128  # px at which resampling is fused with its convolution
 # Images per update and learning rate by resolution, for --sched; elsewhere --batch and --learning-rate.
 BATCHES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
 PAPER_BATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
@@ -33,7 +34,8 @@ class StyleGANOptions(Options):
     mixing: bool = option(False, "style mixing: layers behind a random one get the style of a second latent")
     mixing_prob: float = option(0.9, "how often --mixing mixes", min=0, max=1)
     sched: bool = option(
-        False, "images per update and learning rate by resolution, from a table (see the model's page)"
+        False,
+        "by resolution, from a table (see the model's page): images per update, in place of --batch, and learning rate",
     )
     learning_rate: float = option(0.001, "learning rate of both networks", above=0)
     mapping_rate: float = option(0.01, "the mapping network's learning rate, as a factor", above=0)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ganzoo import CheckpointError, Converted, Moments, OptionError
+from ganzoo_stylegan import FUSED_FROM
 
-FUSED_FROM = 128  # px, as in `networks`; that module starts Jittor
 STATES = ("generator", "discriminator", "g_running")
 OPTIMIZERS = {"generator": "g_optimizer", "discriminator": "d_optimizer"}
 
@@ -85,7 +85,7 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
         moments={
             name: _moments(parts[OPTIMIZERS[name]], list(states[name]), weights[name])
             for name in weights
-            if OPTIMIZERS[name] in parts
+            if _has_moments(parts.get(OPTIMIZERS[name]))
         },
     )
 
@@ -195,6 +195,11 @@ def _up_to(levels: int, state: Arrays) -> Arrays:
         if match is None or int(match[1]) < levels:
             kept[name] = value
     return kept
+
+
+def _has_moments(optimizer: Any) -> bool:
+    """Whether this is a PyTorch optimizer's state; Jittor's own keeps other things, and begins afresh."""
+    return isinstance(optimizer, dict) and {"param_groups", "state"} <= optimizer.keys()
 
 
 def _moments(optimizer: Any, names: list[str], weights: Arrays) -> Moments:

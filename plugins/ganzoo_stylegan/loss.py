@@ -25,7 +25,7 @@ from ganzoo_stylegan.networks import Generator
 
 class StyleGANLoss(Loss):
     """The discriminator's step, then the generator's on new latents. A lazy R1 (`r1_interval` above 1) is a phase of
-    its own, weighted by the interval (Karras et al. 2020, appendix B)."""
+    its own, weighted by the interval (Karras et al. 2020, section 4.1), with Adam as it is."""
 
     def __init__(self, generator: Generator, discriminator: Discriminator, options: StyleGANOptions) -> None:
         self.generator, self.discriminator, self.options = generator, discriminator, options
@@ -80,7 +80,7 @@ class StyleGANLoss(Loss):
         w = self.generator.map(batch.latents(self.generator.latent))
         if not self.options.mixing:
             return [w] * layers
-        other = self.generator.map(batch.latents(self.generator.latent))
+        other = self.generator.mapping(batch.latents(self.generator.latent))
         first = self.crossover(batch.rng)
         # Both latents are always mapped, and chosen by a factor: so every mixture runs the same kernels.
         second = [jt.array(np.full((1, 1), layer >= first, np.float32)) for layer in range(layers)]

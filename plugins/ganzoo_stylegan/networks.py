@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import Discriminator, StyleGenerator, jt, upsample_nearest
+from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
     AdaIN,
@@ -29,7 +30,6 @@ from ganzoo_stylegan.layers import (
 )
 
 nn: Any = jt.nn
-FUSED_FROM = 128  # px at which resampling is fused with its convolution
 MINIBATCH_GROUP = 4  # of the paper's minibatch stddev
 CUTOFF = 8  # layers that the paper truncates
 

@@ -82,6 +82,29 @@ def test_a_preset_of_the_model_can_be_named(ganzoo, pictures):
     assert "stylegan has the presets paper" in wrong.output
 
 
+def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
+    assert ganzoo(*GROWING, "--kimg", "0.02").exit_code == 0
+    result = ganzoo("train", "stylegan", "--resume", "0", "--init-size", "8", "--kimg", "0.036")
+    assert result.exit_code == 2
+    assert "trained at 8 px in stage 2, but the options now ask for the stages 8, 16 px" in result.output
+
+
+def test_weights_that_are_no_longer_finite_never_replace_good_ones(ganzoo, pictures):
+    # The first stage ends long before the next report would find it out.
+    result = ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--learning-rate", "1e30")
+    assert result.exit_code == 1
+    assert "is no longer a finite number" in result.output
+    assert not list(RUN.glob("*.safetensors"))
+
+
+def test_micro_batches_are_measured_by_the_stages(ganzoo, pictures):
+    fitting = ganzoo(*GROWING, "--sched", "--micro-batch", "64", "--dry-run")
+    assert fitting.exit_code == 0, fitting.output
+    beyond = ganzoo(*GROWING, "--sched", "--micro-batch", "600", "--dry-run")
+    assert beyond.exit_code == 2
+    assert "--micro-batch: 600 is more than --batch 512" in beyond.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

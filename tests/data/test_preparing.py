@@ -194,6 +194,30 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
     assert entries(tmp_path / "1.lmdb") == entries(tmp_path / "2.lmdb")
 
 
+def test_an_unfinished_set_is_known_by_its_place_however_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in "ab":
+        photos(tmp_path / place / "set", 20)
+    monkeypatch.chdir(tmp_path / "a")
+    broken = open_path(Path("set"))
+    load, seen = broken.load, list[int]()
+
+    def interrupted(index: int) -> tuple[np.ndarray, int]:
+        seen.append(index)
+        if seen.count(17) == 2:  # once for the estimate
+            raise KeyboardInterrupt
+        return load(index)
+
+    monkeypatch.setattr(broken, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(broken, tmp_path / "out.lmdb", [8], workers=1)
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(DataError, match="unfinished preparation of other images"):
+        prepare(open_path(Path("set")), tmp_path / "out.lmdb", [8], workers=1)
+    assert prepare(open_path(tmp_path / "a" / "set"), tmp_path / "out.lmdb", [8], workers=1).count == 20
+
+
 def test_a_data_set_that_cannot_travel_is_prepared(tmp_path: Path) -> None:
     class Local(Numbers):  # a class inside a function can't be pickled
         pass

@@ -151,6 +151,12 @@ def without(*names: str) -> Any:
     return lambda content: {name: value for name, value in content.items() if name not in names}
 
 
+def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
+    path = changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
+    converted = StyleGAN().convert(unpickling.read(path), {})
+    assert converted.moments.keys() == {"generator"}
+
+
 def test_a_generator_without_its_average_is_averaged_from_where_it_is(files, tmp_path):
     state = state_of(imported(changed(files, tmp_path, without("g_running")), tmp_path).run)
     generator = state.setup.networks["generator"].state()
@@ -215,7 +221,10 @@ WRONG = {
     "another shape": (set_first("g_running", "noise1", np.ones((1, 3, 1, 1))), "has shape (1, 3, 1, 1)"),
     "not trained": (untrained, "not trained"),
     "too few in Adam": (fewer_parameters, "its optimizer has"),
-    "not Adam": (lambda content: {**content, "d_optimizer": {"momentum": 1}}, "none of PyTorch's Adam"),
+    "not Adam": (
+        lambda content: {**content, "d_optimizer": {"param_groups": 1, "state": {}}},
+        "none of PyTorch's Adam",
+    ),
     "odd widths": (set_first("g_running", "progression.1.conv2.conv.bias", np.ones(5)), "4 px: 8, 8 px: 5, 16 px: 8"),
     "not fused": (all_unfused, "128 px is not fused"),
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ganzoo.data import DataInfo, Dataset
+from ganzoo.errors import DataError
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 
@@ -54,6 +55,24 @@ def test_a_position_can_be_entered_anywhere(feed):
     other = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
     assert [seen(other.batch(8, 4, 4 * step)) for step in range(3, 5)] == whole[3:]
     other.close()
+
+
+def test_an_image_that_cannot_be_read_is_named_once_in_all_stages():
+    class Torn(Numbered):
+        def at_size(self, size: int) -> Dataset:
+            return self
+
+        def load(self, index: int) -> tuple[np.ndarray, int]:
+            if index == 3:
+                raise DataError("image 3 is torn.")
+            return super().load(index)
+
+    named: list[str] = []
+    feed = Feed(Torn(), TrainOptions(), 1, False, named.append)
+    for size in (4, 8, 16):
+        feed.batch(size, 40, 0)
+    feed.close()
+    assert len(named) == 1
 
 
 def test_closing_ends_the_threads():
