@@ -18,7 +18,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not terms:
         return
     sizes = [(row["kimg"], row.get("size")) for row in rows]
-    growth = [after for before, after in zip(sizes, sizes[1:]) if after[1] != before[1]]
+    growth = [(before[0], after[1]) for before, after in zip(sizes, sizes[1:]) if after[1] != before[1]]
     down, across = grid_shape(len(terms))
     figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
     FigureCanvasAgg(figure)
@@ -27,7 +27,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1)
         for kimg, size in growth:
             panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
-            panel.annotate(f"{size} px", (kimg, 1), xycoords=("data", "axes fraction"), fontsize=6, va="bottom")
+            panel.annotate(f"{size} px", (kimg, 0.99), xycoords=("data", "axes fraction"), fontsize=6, va="top")
         panel.set_title(term, fontsize=10)
         panel.set_xlabel("kimg", fontsize=8)
         panel.tick_params(labelsize=8)

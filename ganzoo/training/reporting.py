@@ -11,13 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo import backend, images, sampling
-from ganzoo.data.loader import Loader
 from ganzoo.errors import RunError
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
 from ganzoo.plugins import Registry
 from ganzoo.runs import Run
 from ganzoo.training import checkpoint
+from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
 from ganzoo.training.stages import Moment
@@ -91,16 +91,13 @@ class Reporter:
             self.save(state)
         self._in_stages = True
 
-    def start(self, state: TrainState, loader: Loader) -> None:
-        """Real images and untrained samples, for later comparison."""
+    def start(self, state: TrainState, feed: Feed, size: int) -> None:
+        """Real images of `size` px and untrained samples, for later comparison."""
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
         if state.progress.images == 0:
-            rows, columns = sheet_shape(loader.size)
-            batch = next(loader.batches()).images
-            while len(batch) < min(rows * columns, len(loader.dataset)):
-                batch = np.concatenate([batch, batch])[: rows * columns]
-            images.save(self.run.path / "reals.png", images.grid(batch, rows, columns))
+            reals = next(feed.loader(size, min(math.prod(sheet_shape(size)), len(feed.dataset))).batches()).images
+            images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
             with backend.watch_kernels("first samples"):
                 self._sample(state)
         self._tick_began = time.perf_counter()

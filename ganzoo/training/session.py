@@ -82,7 +82,7 @@ def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[],
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say)
     outcome = "failed"
     try:
-        reporter.start(state, feed.loader(plan.data.size, plan.train.batch))
+        reporter.start(state, feed, plan.data.size)
         outcome = train(state, feed, plan.train, reporter, Preparation(plan, reporter.run.log), stop)
     except GanzooError as error:
         reporter.run.log(f"Error: {error}")
