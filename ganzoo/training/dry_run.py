@@ -65,6 +65,8 @@ def _at_once(plan: Plan) -> int:
 def _activations(plan: Plan, setup: Any) -> float:
     """Numbers held while the largest phase runs, from what its layers put out. The graph is written, never run."""
     jt = backend.jittor()
+    from ganzoo.nets import Network  # not above: it would start Jittor before the device is chosen
+
     count = _at_once(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     batch = Batch(images, np.zeros(count, np.int64), np.random.default_rng(0))
@@ -72,7 +74,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     for network in setup.networks.values():
         network.train()
         for module in network.modules():
-            if not module.children():
+            if not isinstance(module, (jt.nn.Sequential, Network)):  # these put out what their last part does
                 module.register_forward_hook(lambda module, inputs, output: outputs.append(output.numel()))
     sizes = []
     for phase in setup.loss.phases:
