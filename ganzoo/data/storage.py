@@ -55,9 +55,9 @@ class Storage(ABC):
         other._use(size)
         return other
 
+    @abstractmethod
     def _use(self, size: int | None) -> None:
         """Set `size` and `keys` to the nearest of several sizes, or to the largest."""
-        raise NotImplementedError
 
 
 class FileStorage(Storage):

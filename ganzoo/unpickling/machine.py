@@ -7,6 +7,7 @@ imported, so the worst that a hostile pickle can do here is to describe a strang
 from __future__ import annotations
 
 import pickletools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
@@ -35,7 +36,7 @@ class Budget:
             raise Unfit("refused; it unfolds to far more than its own size")
 
 
-class Late:
+class Late(ABC):
     """A value that is known only when the whole file has been read; made once, however often the file refers to it."""
 
     _made: Any = None
@@ -44,8 +45,9 @@ class Late:
         """Take what the BUILD opcode gives."""
         raise Unfit("damaged; it sets the state of something that has none")
 
+    @abstractmethod
     def make(self, budget: Budget) -> Any:
-        raise NotImplementedError
+        """The value itself."""
 
     def value(self, budget: Budget) -> Any:
         if self._made is None:
