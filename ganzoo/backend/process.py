@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import faulthandler
+import ctypes
 import signal
 import ssl
 import sys
@@ -18,6 +18,9 @@ from ganzoo.backend import environment
 _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQUIT")
 
 
+_libc = ctypes.CDLL(None)
+
+
 @contextlib.contextmanager
 def undone() -> Iterator[None]:
     """Around `import jittor`: signal handlers, sys.exit and sys.excepthook, certificate checks, the recursion limit
@@ -25,8 +28,7 @@ def undone() -> Iterator[None]:
     from PIL import Image
 
     numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    handlers = {number: signal.getsignal(number) for number in numbers}
-    crash_reports = faulthandler.is_enabled()
+    handlers = {number: _handler(number) for number in numbers}
     kept: dict[tuple[Any, str], Any] = {
         (sys, "executable"): sys.executable,
         (sys, "exit"): sys.exit,
@@ -43,10 +45,15 @@ def undone() -> Iterator[None]:
             setattr(owner, name, value)
         sys.setrecursionlimit(recursion)
         _close_pool()
-        _restore(handlers)
-        if crash_reports:
-            faulthandler.disable()
-            faulthandler.enable()
+        for number, handler in handlers.items():
+            _libc.sigaction(number, handler, None)
+
+
+def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
+    """The C library's record of a handler. Python knows neither those of faulthandler nor where they report to."""
+    record = ctypes.create_string_buffer(512)  # a struct sigaction, of at most 152 bytes
+    _libc.sigaction(number, None, record)
+    return record
 
 
 def _close_pool() -> None:
@@ -58,10 +65,3 @@ def _close_pool() -> None:
         utils.p.terminate()
         utils.p.join()
         utils.pool_size = 0  # a later compilation makes a new pool
-
-
-def _restore(handlers: dict[int, Any]) -> None:
-    for number, handler in handlers.items():
-        # None means a handler that Python did not install; the default is the best that can be put back.
-        with contextlib.suppress(ValueError, OSError):  # outside the main thread signals can't be set
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
