@@ -38,6 +38,7 @@ _HOMES = {
     "ganzoo.training.options": ("TrainOptions",),
     "ganzoo.training.progress": ("Progress",),
     "ganzoo.training.stages": ("Stage",),
+    "ganzoo.translation": ("Translator",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from ganzoo.training.options import TrainOptions as TrainOptions
     from ganzoo.training.progress import Progress as Progress
     from ganzoo.training.stages import Stage as Stage
+    from ganzoo.translation import Translator as Translator
 
     jt: Any
 

@@ -1,0 +1,1 @@
+"""StarGAN v2. See README.md beside this file."""
