@@ -13,14 +13,15 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ganzoo.backend": ("seed",),
-    "ganzoo.data": ("DataInfo", "DataSource", "Dataset"),
+    "ganzoo.data": ("DataInfo", "DataSource", "Dataset", "Draw"),
+    "ganzoo.data.images": ("decode", "to_array"),
     "ganzoo.data.preparing": ("prepare",),
     "ganzoo.data.storage": ("open_path",),
     "ganzoo.data.workers": ("parallel_map",),
     "ganzoo.data.writing": ("png", "write_lmdb"),
     "ganzoo.errors": ("CheckpointError", "DataError", "GanzooError", "OptionError"),
     "ganzoo.hookspecs": ("hookimpl",),
-    "ganzoo.layers": ("BatchNorm", "upsample_nearest"),
+    "ganzoo.layers": ("BatchNorm", "average_pool", "pick", "standardise", "upsample_nearest"),
     "ganzoo.loss": (
         "Batch",
         "Loss",
@@ -39,6 +40,7 @@ _HOMES = {
     "ganzoo.training.progress": ("Progress",),
     "ganzoo.training.stages": ("Stage",),
     "ganzoo.translation": ("Translator",),
+    "ganzoo.unpickling": ("safe_load",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -48,7 +50,10 @@ if TYPE_CHECKING:
     from ganzoo.backend import seed as seed
     from ganzoo.data import DataInfo as DataInfo
     from ganzoo.data import Dataset as Dataset
+    from ganzoo.data import Draw as Draw
     from ganzoo.data import DataSource as DataSource
+    from ganzoo.data.images import decode as decode
+    from ganzoo.data.images import to_array as to_array
     from ganzoo.data.preparing import prepare as prepare
     from ganzoo.data.storage import open_path as open_path
     from ganzoo.data.workers import parallel_map as parallel_map
@@ -60,6 +65,9 @@ if TYPE_CHECKING:
     from ganzoo.errors import OptionError as OptionError
     from ganzoo.hookspecs import hookimpl as hookimpl
     from ganzoo.layers import BatchNorm as BatchNorm
+    from ganzoo.layers import average_pool as average_pool
+    from ganzoo.layers import pick as pick
+    from ganzoo.layers import standardise as standardise
     from ganzoo.layers import upsample_nearest as upsample_nearest
     from ganzoo.loss import Batch as Batch
     from ganzoo.loss import Loss as Loss
@@ -86,6 +94,7 @@ if TYPE_CHECKING:
     from ganzoo.training.progress import Progress as Progress
     from ganzoo.training.stages import Stage as Stage
     from ganzoo.translation import Translator as Translator
+    from ganzoo.unpickling import safe_load as safe_load
 
     jt: Any
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
 from ganzoo.errors import GanzooError, OptionError
 
@@ -21,6 +21,8 @@ FPS = 20
 GIF_FPS = 50  # browsers show faster GIFs slowly
 QUALITY = 90  # of lossy WebP
 CRF = "18"  # of H.264: no loss that one sees
+LABEL_SIZES = 10, 24  # px; between these, the letters beside a grid are a fifth as high as its cells
+LABEL_LENGTH = 40  # letters
 
 
 def grid_shape(count: int) -> tuple[int, int]:
@@ -40,6 +42,33 @@ def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
         enlarged = images[index].repeat(factor, 0).repeat(factor, 1)
         sheet[top : top + height * factor, left : left + width * factor] = enlarged
     return sheet
+
+
+def labelled(sheet: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """A grid of len(labels) rows with a text to the left of each. Letters that are not Latin become '?'."""
+    if not any(labels):
+        return sheet
+    row = (sheet.shape[0] - MARGIN) // len(labels)
+    texts = [_text(label, int(np.clip(row // 5, *LABEL_SIZES))) for label in labels]
+    margin = np.full((sheet.shape[0], max(text.shape[1] for text in texts) + 4 * MARGIN, sheet.shape[2]), 255, np.uint8)
+    for index, text in enumerate(texts):
+        fitting = text[: row - MARGIN]
+        top = MARGIN + index * row + (row - MARGIN - len(fitting)) // 2
+        margin[top : top + len(fitting), 3 * MARGIN : 3 * MARGIN + text.shape[1]] = fitting[:, :, None]
+    return np.concatenate([margin, sheet], 1)
+
+
+def _text(text: str, size: int) -> np.ndarray:
+    """Black letters on white, uint8 (H, W), no larger than their ink."""
+    try:
+        font = ImageFont.load_default(size)
+    except TypeError:  # before Pillow 10.1 it has one size
+        font = ImageFont.load_default()
+    known = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
+    canvas = Image.new("L", (2 * size * (len(known) + 1), 3 * size))
+    ImageDraw.Draw(canvas).text((size, size), known, 255, font)
+    ink = canvas.getbbox()
+    return 255 - np.asarray(canvas.crop(ink)) if ink else np.full((0, 0), 255, np.uint8)
 
 
 def to_pil(image: np.ndarray) -> Image.Image:

@@ -44,7 +44,7 @@ def import_checkpoint(model: Model, path: Path, given: Mapping[str, Any], experi
     """
     from ganzoo import __version__
 
-    content = unpickling.read(path)
+    content = unpickling.safe_load(path)
     try:
         converted = model.convert(content, given)
         del content

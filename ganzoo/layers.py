@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ganzoo.backend import jittor
 
 jt: Any = jittor()
@@ -48,3 +50,30 @@ def upsample_nearest(x: Any) -> Any:
     """Each pixel of (N, C, H, W) becomes 2x2 pixels. Twice as fast on the CPU as interpolation by index."""
     n, c, h, w = x.shape
     return x.reshape((n, c, h, 1, w, 1)).broadcast((n, c, h, 2, w, 2)).reshape((n, c, 2 * h, 2 * w))
+
+
+def average_pool(x: Any) -> Any:
+    """The mean of each 2x2 pixels of (N, C, H, W)."""
+    n, c, h, w = x.shape
+    return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
+
+
+def pixel_mean(x: Any) -> Any:
+    """The mean of each feature map of (N, C, H, W), as (N, C, 1, 1). Row by row, because Jittor adds one number after
+    the other: over a whole map of 512 px float32 would keep but four digits."""
+    return x.mean([3], keepdims=True).mean([2], keepdims=True)
+
+
+def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
+    """Instance normalisation (Ulyanov et al. 2016) without its product: each feature map of (N, C, H, W) less its mean,
+    and its standard deviation, sqrt(variance + eps), as (N, C, 1, 1)."""
+    centred = x - pixel_mean(x)
+    return centred, jt.sqrt(pixel_mean(centred.sqr()) + eps)
+
+
+def pick(values: Any, labels: np.ndarray) -> Any:
+    """Of values (N, K, ...) the one of each row's label in 0...K-1, (N, ...)."""
+    count, kinds = values.shape[:2]
+    chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
+    chosen[np.arange(count), labels] = 1.0
+    return (values * jt.array(chosen).stop_grad()).sum([1])

@@ -7,6 +7,7 @@ networks that the phase names, and no others.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +28,20 @@ class Phase:
 
 @dataclass
 class Batch:
-    """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise.
+    """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
+    model draws references, two Vars of other images, and the `targets` (N,): the label of both.
 
     All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
-    detached).
+    detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name.
     """
 
     images: Any
     labels: np.ndarray
     rng: np.random.Generator
+    references: tuple[Any, ...] = ()
+    targets: Any = None
     memo: dict[str, Any] = field(default_factory=dict)
+    watched: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -49,9 +54,14 @@ class Batch:
 
 
 class Loss(ABC):
-    """Subclass it, list the phases, and compute the terms of each."""
+    """Subclass it, list the phases, and compute the terms of each.
+
+    `panels` may say which curves losses.png shows together: by title a pattern of 'phase/name', with terms and watched
+    numbers, e.g. {"G adversarial": "G-*/adv"}. By default each term has a panel of its own.
+    """
 
     phases: tuple[Phase, ...]
+    panels: Mapping[str, str] = {}
 
     @abstractmethod
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:

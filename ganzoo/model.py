@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ganzoo.data import Draw
 from ganzoo.errors import OptionError
 from ganzoo.options import Options
 from ganzoo.training.stages import Stage
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.loss import Loss
     from ganzoo.nets import Network
     from ganzoo.training.options import TrainOptions
+    from ganzoo.translation import Translator
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Setup:
 
     `generator` names the network that is sampled. `averages` gives, per network, the decay per step of its
     exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
+    A model that turns images into images has a `translator` over these very networks, which is sampled in place of
+    `generator`; its networks are those with an average and those without an optimizer.
     """
 
     networks: Mapping[str, Network]
@@ -49,6 +54,7 @@ class Setup:
     loss: Loss
     generator: str = "generator"
     averages: Mapping[str, float] = field(default_factory=dict)
+    translator: Translator | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from; `presets`
     are named sets of options of both kinds, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`.
+    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others.
     """
 
     name: ClassVar[str]
@@ -94,6 +101,23 @@ class Model(ABC):
     options: ClassVar[type[Options]] = Options
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    conditional: ClassVar[bool] = False
+
+    def settled(self, options: Any, data: DataInfo) -> Any:
+        """The options with every default filled in that depends on the data. Called once, when a run is new."""
+        return options
+
+    def check(self, options: Any, train: TrainOptions, data: DataInfo) -> Sequence[str]:
+        """What the user should be warned of before training. OptionError or DataError if it can't work."""
+        return ()
+
+    def draw(self, options: Any) -> Draw:
+        """How images are drawn."""
+        return Draw()
+
+    def begin(self, options: Any, networks: Mapping[str, Network]) -> None:
+        """Give networks the weights that training starts from, where these aren't random. Called once, when a run is
+        new; not when it is resumed or sampled."""
 
     def image_size(self, options: Any, data: DataInfo) -> int:
         """Side in pixels of the images to train on: the option `size` where the model has one, else the data's own."""
@@ -110,6 +134,11 @@ class Model(ABC):
 
         The first moment at which Jittor may be imported. Called for training, and again to sample a checkpoint.
         """
+
+    def parts(self, path: Path) -> Mapping[str, Path]:
+        """The files that make up a checkpoint of another program, by a name for each, if there are several: then
+        `convert` gets a dict of their contents. `path` is the one that the user named."""
+        return {}
 
     def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
         """Translate a checkpoint of another program, for `ganzoo import`. A model that can't leaves this as it is; one

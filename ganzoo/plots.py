@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ganzoo.images import grid_shape
 
 
-def save_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """One panel per loss term over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew."""
+def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str, str] | None = None) -> None:
+    """Loss terms over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew.
+
+    `panels` says by title which terms and watched numbers are drawn together, as a pattern of their names; by default
+    each term has a panel of its own.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    terms = sorted({term for row in rows for term in row["losses"]})
-    if not terms:
+    names = {name for row in rows for name in _numbers(row)}
+    shown = _arranged(panels, names) if panels else {}
+    shown = shown or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
+    if not shown:
         return
-    sizes = [(row["kimg"], row.get("size")) for row in rows]
-    growth = [(before[0], after[1]) for before, after in zip(sizes, sizes[1:]) if after[1] != before[1]]
-    down, across = grid_shape(len(terms))
+    down, across = grid_shape(len(shown)) if not panels else _square(len(shown))
     figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, term in zip(figure.subplots(down, across, squeeze=False).flat, terms):
-        points = [(row["kimg"], row["losses"][term]) for row in rows if term in row["losses"]]
-        panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1)
-        for kimg, size in growth:
-            panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
-            panel.annotate(f"{size} px", (kimg, 0.99), xycoords=("data", "axes fraction"), fontsize=6, va="top")
-        panel.set_title(term, fontsize=10)
-        panel.set_xlabel("kimg", fontsize=8)
-        panel.tick_params(labelsize=8)
-        panel.grid(alpha=0.3)
-    for panel in figure.axes[len(terms) :]:
+    for panel, (title, terms) in zip(figure.subplots(down, across, squeeze=False).flat, shown.items()):
+        _draw(panel, title, terms, rows)
+    for panel in figure.axes[len(shown) :]:
         panel.set_visible(False)
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, format="png", dpi=100)
     temporary.replace(path)
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    return {**row.get("watched", {}), **row["losses"]}
+
+
+def _arranged(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:
+    """The names in each panel, without panels that have none."""
+    matching = {title: sorted(name for name in names if fnmatchcase(name, like)) for title, like in panels.items()}
+    return {title: terms for title, terms in matching.items() if terms}
+
+
+def _square(count: int) -> tuple[int, int]:
+    across = max(1, round(count**0.5))
+    return -(-count // across), across
+
+
+def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """One panel: a curve for each term, named by its phase where there are several."""
+    for term in terms:
+        points = [(row["kimg"], _numbers(row)[term]) for row in rows if term in _numbers(row)]
+        panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1, label=term.partition("/")[0])
+    if len(terms) > 1:
+        panel.legend(fontsize=7)
+    sizes = [(row["kimg"], row.get("size")) for row in rows]
+    for (kimg, before), (_, after) in zip(sizes, sizes[1:]):
+        if after != before:
+            panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
+            panel.annotate(f"{after} px", (kimg, 0.99), xycoords=("data", "axes fraction"), fontsize=6, va="top")
+    panel.set_title(title, fontsize=10)
+    panel.set_xlabel("kimg", fontsize=8)
+    panel.tick_params(labelsize=8)
+    panel.grid(alpha=0.3)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.data import DataInfo
+from ganzoo.errors import OptionError
 from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
 from ganzoo.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from ganzoo.translation import Translator
 
 CHUNK = 64  # images generated at once
 PIXELS = 2**18  # and at most so many pixels, if it is known that images are large: 16 images of 128 px
@@ -51,6 +55,23 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
         network.grow(size, 1.0)
     network.eval()
     return network
+
+
+def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
+    """What translates images, in inference mode, from nothing but a checkpoint. OptionError if the model only makes
+    images of latents."""
+    from ganzoo.training.state import part
+
+    model = checkpoint.model(registry)
+    setup = model.build(checkpoint.options(model), checkpoint.data)
+    if setup.translator is None:
+        raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+    for name, network in setup.networks.items():
+        if name in setup.averages or name not in setup.optimizers:
+            kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
+            network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
+            network.eval()
+    return setup.translator
 
 
 def latents(seeds: Sequence[int], length: int) -> np.ndarray:

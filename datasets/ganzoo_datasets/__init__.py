@@ -9,9 +9,12 @@ from ganzoo import DataSource, hookimpl
 
 @hookimpl
 def ganzoo_datasets() -> Iterable[DataSource]:
+    from ganzoo_datasets.afhq import AFHQ
     from ganzoo_datasets.celeba import CelebA
+    from ganzoo_datasets.celeba_hq import CelebAHQ
+    from ganzoo_datasets.emoji import Emoji
     from ganzoo_datasets.ffhq import FFHQ
     from ganzoo_datasets.mnist import MNIST
     from ganzoo_datasets.symbols import Symbols
 
-    return [CelebA(), FFHQ(), MNIST(), Symbols()]
+    return [AFHQ(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Symbols()]

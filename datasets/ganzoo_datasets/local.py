@@ -9,10 +9,14 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 
 
 class LocalSource(DataSource):
-    """A set of faces that the user has fetched: NAME.lmdb, a folder NAME or NAME.zip in the data directory."""
+    """A set of faces that the user has fetched: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
+
+    `official` says where from, `layout` how it looks, and `domains` whether its folders are kinds of faces.
+    """
 
     official: ClassVar[str]
     layout: ClassVar[tuple[str, ...]]
+    domains: ClassVar[bool] = False
 
     def ready(self) -> bool:
         return self._found() is not None
@@ -23,8 +27,7 @@ class LocalSource(DataSource):
         path = self._found()
         if path is None:
             raise DataError(self._explanation())
-        # Faces may be mirrored, and the sub-folders are no kinds of faces.
-        return open_path(path, self.name, flip=True, domains=False)
+        return open_path(path, self.name, flip=True, domains=self.domains)  # faces may be mirrored
 
     def _found(self) -> Path | None:
         places = (data_dir() / f"{self.name}{ending}" for ending in (".lmdb", "", ".zip"))
@@ -32,8 +35,10 @@ class LocalSource(DataSource):
 
     def _explanation(self) -> str:
         indented = "\n".join(f"    {line}" for line in self.layout)
+        by_command = f"Fetch it by\n    ganzoo data download {self.name}\n(from {self.archive}), or by hand:\n"
         return (
-            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. Get it from its official source,\n"
+            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. {by_command if self.archive else ''}"
+            f"Get it from its official source,\n"
             f"    {self.official}\n"
             f"as a folder or a .zip of this layout (other files in it don't matter):\n"
             f"{indented}\n"

@@ -33,6 +33,9 @@ class Digits(Dataset):
     def load(self, index: int) -> tuple[np.ndarray, int]:
         return self._images[index], int(self._labels[index])
 
+    def labels(self) -> np.ndarray:
+        return self._labels.astype(int)
+
 
 class MNIST(DataSource):
     """LeCun et al., handwritten digits, 28 px, grey."""

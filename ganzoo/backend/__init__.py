@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from ganzoo.backend import checks, environment
@@ -119,6 +120,11 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
         found = gradients(loss, weights)
     warned = (re.match(r"grads\[(\d+)\] .* doesn't have gradient", entry["msg"]) for entry in logs)
     return found, [int(match[1]) for match in warned if match]
+
+
+def norm(arrays: Iterable[Any]) -> Any:
+    """The Euclidean norm of all numbers of several Vars, as a Var."""
+    return jittor().sqrt(sum(array.sqr().sum() for array in arrays))
 
 
 def memory() -> int:

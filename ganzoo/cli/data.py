@@ -1,4 +1,4 @@
-"""`ganzoo data list`, `ganzoo data check` and `ganzoo data prepare`."""
+"""`ganzoo data list`, `check`, `prepare` and `download`."""
 
 from __future__ import annotations
 
@@ -46,16 +46,28 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     """
     from ganzoo.data.checking import examine
 
-    report = examine(open_data(name_or_path, registry(ctx)))
-    for line in report.lines():
-        click.echo(line)
-    if report.bad:
-        raise DataError(f"{len(report.bad)} of {report.count} images can't be read; they are named above.")
+    dataset = open_data(name_or_path, registry(ctx))
+    reports = [examine(part) for part in (dataset, dataset.validation()) if part is not None]
+    for report in reports:
+        for line in report.lines():
+            click.echo(line)
+    bad = sum(len(report.bad) for report in reports)
+    if bad:
+        count = sum(report.count for report in reports)
+        raise DataError(f"{bad} of {count} images can't be read; they are named above.")
 
 
 @data.command()
 @click.argument("source")
-@click.option("--out", required=True, metavar="NAME", help="A name to use after --data from then on, or a path.")
+@click.option("--out", metavar="NAME", help="A name to use after --data from then on, or a path.")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Make the set SOURCE (`emoji`, say) from this file or folder of yours. Repeatable; --out may be left out.",
+)
 @click.option("--sizes", metavar="PX", help="Powers of two: 8-128, 64 or 8,32,128.  [default: 8 to the images' size]")
 @click.option("--lossless", is_flag=True, help="Store PNG in place of JPEG of quality 100.")
 @click.option("--flip/--no-flip", default=None, help="Images may be mirrored.  [default: as SOURCE says]")
@@ -65,7 +77,8 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 def prepare(
     ctx: click.Context,
     source: str,
-    out: str,
+    out: str | None,
+    files: tuple[Path, ...],
     sizes: str | None,
     lossless: bool,
     flip: bool | None,
@@ -74,13 +87,17 @@ def prepare(
 ) -> None:
     """Scale all images of SOURCE (a name, a folder, a .zip or an .lmdb) to several sizes, into one LMDB.
 
-    Unreadable files are left out, and listed at the end. If the command is interrupted, the same one continues it.
+    Images that SOURCE keeps for validation (in val/ beside train/) go into a second one, NAME-val.lmdb. Unreadable files are left out, and listed at the end. If the command is interrupted, the same one continues it.
     """
     from ganzoo.data import preparing
 
     wanted = preparing.parse_sizes(sizes) if sizes else None
-    path = destination(out, registry(ctx))
-    dataset = open_data(source, registry(ctx))
+    if out is None and not files:
+        raise click.UsageError("Missing option '--out'.")
+    known = registry(ctx)
+    out = out or known.dataset(source).name
+    path = destination(out, known)
+    dataset = known.dataset(source).from_files(files) if files else open_data(source, known)
     made = preparing.prepare(
         dataset,
         path,
@@ -91,13 +108,30 @@ def prepare(
         workers=workers,
         say=click.echo,
     )
-    _list_bad(made.bad, path.with_name(f"{path.name}.unreadable.txt"))
-    click.echo(
-        f"{path}: {made.count:,} images at {preparing.sizes_in_words(made.sizes)}, {preparing.amount(made.bytes)}, "
-        f"{made.images_per_second:,.0f} img/s"
-    )
+    for part in (made.validation, made):
+        if part is None:
+            continue
+        _list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
+        click.echo(
+            f"{part.path}: {part.count:,} images at {preparing.sizes_in_words(part.sizes)}, "
+            f"{preparing.amount(part.bytes)}, {part.images_per_second:,.0f} img/s"
+        )
     name = out if prepared().get(out) == path else path
     click.echo(f"Train with: ganzoo train MODEL --data {name}")
+
+
+@data.command()
+@click.argument("name")
+@click.option("--url", metavar="URL", help="Address of the zip.  [default: the official one]")
+@click.pass_context
+def download(ctx: click.Context, name: str, url: str | None) -> None:
+    """Fetch the data set NAME (`afhq` or `celeba-hq`, say) from its official source, as a zip that is read as it is.
+
+    If the command is interrupted, the same one continues it. The zip is checked before it gets its name.
+    """
+    from ganzoo.data.downloading import fetch
+
+    fetch(name, registry(ctx), url, say=click.echo)
 
 
 def _list_bad(bad: list[str], file: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,33 @@ from ganzoo.errors import OptionError, RunError
 
 
 @click.command()
-@click.argument("source", required=False, metavar="[RUN|CHECKPOINT]")
-@click.option("--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31]")
+@click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
+@click.option(
+    "--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31, 0-9 with --source]"
+)
+@click.option(
+    "--source", metavar="IMAGE|FOLDER", multiple=True, help="Translating: what to redraw. Can be given several times."
+)
+@click.option("--domain", metavar="LIST", help="Translating: into which domains, e.g. cat,dog.  [default: all]")
+@click.option(
+    "--reference",
+    metavar="IMAGE|FOLDER",
+    multiple=True,
+    help="Translating: images whose look is taken, of one --domain (or in folders named as domains), in place of the "
+    "looks of --seeds. Can be given several times.",
+)
 @click.option("--grid", metavar="RxC", help="Rows and columns of the sheet, e.g. 4x8.")
 @click.option("--size", type=int, metavar="PX", help="An earlier resolution, of a model that grew.")
 @click.option("--interpolate", is_flag=True, help="An animated walk through the seeds' latents that closes to a loop.")
-@click.option("--steps", type=click.IntRange(1, 10_000), help="Frames from one seed to the next.  [default: 15]")
 @click.option(
-    "--space", type=click.Choice(["z", "w"]), help="Where to walk.  [default: w if the model is style-based, else z]"
+    "--steps",
+    type=click.IntRange(1, 10_000),
+    help="Frames from one seed to the next.  [default: 15, from one reference to the next 31]",
+)
+@click.option(
+    "--space",
+    type=click.Choice(["z", "w"]),
+    help="Where to walk; w is the space of styles.  [default: w if the model is style-based, else z]",
 )
 @click.option(
     "--path",
@@ -35,7 +56,11 @@ from ganzoo.errors import OptionError, RunError
     help="Of the result.  [default: png, gif when interpolating]",
 )
 @click.option(
-    "--psi", type=float, help="Style-based: truncation, from 0, the average image, to 1, none.  [default: 0.7]"
+    "--psi",
+    "--truncation",
+    type=float,
+    help="Style-based or translating: truncation, from 0, the average look, to 1, none.  "
+    "[default: 0.7, 1 with --source]",
 )
 @click.option(
     "--psi-layers", metavar="N|all", help="Style-based: truncate the first N layers.  [default: as the model says]"
@@ -57,48 +82,75 @@ from ganzoo.errors import OptionError, RunError
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
 @click.pass_context
-def generate(ctx: click.Context, /, source: str | None, **values: Any) -> None:
+def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """Generate images from a run or a checkpoint; from the newest run when none is named.
 
     Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
-    through its share of the seeds (as frames with --format png); with --mix a style-mixing sheet. The same command
-    always gives the same files.
+    through its share of the seeds (as frames with --format png); with --mix a style-mixing sheet.
+
+    A model that translates redraws each --source: in each --domain with the look of each of the --seeds, or with that
+    of each --reference. With --interpolate it walks from look to look.
+
+    The same command always gives the same files.
     """
-    request = texts.read(values)
-    path, default_out = _checkpoint(source, Path(values["experiments"]))
+    translating = bool(values["source"])
+    request: Any = (texts.read_translation if translating else texts.read)(values)
+    path, default_out = _checkpoint(run, Path(values["experiments"]))
     out = Path(values["out"]) if values["out"] else default_out
-    from ganzoo import backend, sampling
-    from ganzoo.cli import generate_output
+    from ganzoo import backend
     from ganzoo.training import checkpoint
 
     saved = checkpoint.read(path)
-    sizes = sampling.trained_sizes(saved, registry(ctx))  # an unknown model is told before Jittor is started
-    if request.size not in (None, *sizes):
-        raise OptionError(
-            f"--size {request.size}: training went through {', '.join(map(str, sizes))} px; choose of these."
-        )
-    backend.start(values["device"])
-    generator = sampling.load_generator(saved, registry(ctx), request.size)
-    sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
+    write = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionError(f"--out {out}: can't be made ({error.strerror}).") from error
     click.echo(f"from {path}")
     with backend.watch_kernels("generating"):
-        for line in generate_output.OUTPUTS[request.kind](sampler, request, out):
+        for line in write(out):
             click.echo(line)
 
 
-def _checkpoint(source: str | None, experiments: Path) -> tuple[Path, Path]:
+Writer = Callable[[Path], Iterable[str]]  # writes into a folder, and gives lines that say what
+
+
+def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Writer:
+    from ganzoo import backend, sampling
+    from ganzoo.cli import generate_output
+
+    sizes = sampling.trained_sizes(saved, plugins)  # an unknown model is told before Jittor is started
+    if request.size not in (None, *sizes):
+        raise OptionError(
+            f"--size {request.size}: training went through {', '.join(map(str, sizes))} px; choose of these."
+        )
+    backend.start(device)
+    generator = sampling.load_generator(saved, plugins, request.size)
+    sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
+    return partial(generate_output.OUTPUTS[request.kind], sampler, request)
+
+
+def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, device: str) -> Writer:
+    from ganzoo import backend, sampling
+    from ganzoo.cli.generate_translation import Job
+
+    model = saved.model(plugins)
+    if not model.conditional or not saved.data.domains:  # known without building it
+        raise OptionError(f"--source: {model.name} makes images of latents; it can't redraw any.")
+    job = Job(request, saved.data)
+    backend.start(device)
+    return partial(job.write, sampling.load_translator(saved, plugins))
+
+
+def _checkpoint(named: str | None, experiments: Path) -> tuple[Path, Path]:
     """The checkpoint file that is meant, and where its images go by default."""
     from ganzoo import runs
     from ganzoo.training.checkpoint import SUFFIX, newest
 
-    if source is not None and (source.endswith(SUFFIX) or Path(source).is_file()):
-        path = Path(source)
+    if named is not None and (named.endswith(SUFFIX) or Path(named).is_file()):
+        path = Path(named)
         return path, path.resolve().parent / "generated"
-    run = runs.find("latest" if source is None else source, experiments)
+    run = runs.find("latest" if named is None else named, experiments)
     path_found = newest(run.path)
     if path_found is None:
         raise RunError(f"{run.path}: it has no checkpoint yet.")

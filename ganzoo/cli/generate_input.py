@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.errors import OptionError
+from ganzoo.errors import OptionError, near_match
 
 # Which options each kind of output takes, beside those of all kinds.
 KINDS = {
@@ -16,6 +16,9 @@ KINDS = {
     "mix": ("sources", "destinations", "mix_layers"),
 }
 STYLED = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
+NO_TRANSLATION = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
+LOOKS = ("seeds", "psi", "space", "path")  # options for looks that come from latents
+WALKS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the paper's pictures (appendix B)
 MANY = 9999  # more layers than there are
 NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras et al. 2019, figure 3
@@ -48,8 +51,28 @@ class Request:
     styled: tuple[str, ...]  # the options given that only a style-based generator has
 
 
+@dataclass(frozen=True)
+class TranslationRequest:
+    """What `ganzoo generate --source` is asked for. No references: looks are those of the seeds' latents."""
+
+    sources: tuple[str, ...]
+    references: tuple[str, ...]
+    domain: str | None
+    seeds: list[int]
+    psi: float
+    interpolate: bool
+    steps: int
+    space: str
+    path: str
+    fps: int
+    format: str
+
+
 def read(values: Mapping[str, Any]) -> Request:
     """The request in the command's values. OptionError if one is wrong or they don't go together."""
+    for name in ("domain", "reference"):
+        if values[name] not in (None, ()):
+            raise OptionError(f"{flag(name)}: goes with --source, the images to redraw.")
     kind = _kind(values)
     grid = parse_grid(values["grid"]) if values["grid"] is not None else None
     styled = [flag(name) for name in STYLED if values[name] not in (None, False)]
@@ -74,6 +97,44 @@ def read(values: Mapping[str, Any]) -> Request:
         mix_layers=mix_layers,
         styled=tuple(styled),
     )
+
+
+def read_translation(values: Mapping[str, Any]) -> TranslationRequest:
+    """The request in the values of a command with --source. OptionError if one is wrong or they don't go together."""
+    refused = dict.fromkeys(NO_TRANSLATION, "not with --source")
+    if values["reference"]:
+        refused.update(dict.fromkeys(LOOKS, "not with --reference, whose look is taken as it is"))
+    if not values["interpolate"]:
+        refused.update(dict.fromkeys(WALKS, "for --interpolate only"))
+    for name, why in refused.items():
+        if values[name] not in (None, False):
+            raise OptionError(f"{flag(name)}: {why}.")
+    _check_format("interpolate" if values["interpolate"] else "stills", values["format_"], values["fps"])
+    space = _either(values["space"], "z")
+    return TranslationRequest(
+        sources=values["source"],
+        references=values["reference"],
+        domain=values["domain"],
+        seeds=parse_seeds(_either(values["seeds"], "0-3" if values["interpolate"] else "0-9")),
+        psi=check_psi(_either(values["psi"], 1.0)),
+        interpolate=values["interpolate"],
+        steps=_either(values["steps"], 31 if values["reference"] else 15),
+        space=space,
+        path=_either(values["path"], "linear" if space == "w" else "spherical"),
+        fps=_either(values["fps"], 20),
+        format=values["format_"] or ("gif" if values["interpolate"] else "png"),
+    )
+
+
+def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
+    """'dog,cat' -> the numbers of these domains, each once. OptionError for one that there is not."""
+    names = [text] if text in domains else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in domains:
+            raise OptionError(
+                f"--domain: there is no domain {name!r}; there are {', '.join(domains)}.{near_match(name, domains)}"
+            )
+    return [domains.index(name) for name in dict.fromkeys(names)]
 
 
 def _either(value: Any, default: Any) -> Any:

@@ -21,8 +21,10 @@ SHEET_BYTES = 2**28
 
 def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sampler:
     """What draws the images. OptionError if the model lacks what is asked for."""
-    from ganzoo.nets import StyleGenerator  # not above: it would start Jittor before the device is chosen
+    from ganzoo.nets import Generator, StyleGenerator  # not above: it would start Jittor before the device is chosen
 
+    if not isinstance(generator, Generator):
+        raise OptionError(f"{model} redraws images: name them with --source IMAGE|FOLDER.")
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
@@ -38,7 +40,7 @@ def stills(sampler: Any, request: Request, out: Path) -> Iterator[str]:
         raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
     kept: list[np.ndarray] = []
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
-    for seed, image in zip(seeds, _progress(sampler.images(codes), len(seeds), "image")):
+    for seed, image in zip(seeds, progress(sampler.images(codes), len(seeds), "image")):
         images.save(out / f"seed{seed:04d}.png", image)
         if len(kept) < SHEET and (len(kept) + 1) * image.nbytes <= SHEET_BYTES:
             kept.append(image)
@@ -58,10 +60,15 @@ def interpolation(sampler: Any, request: Request, out: Path) -> Iterator[str]:
             f"{shape[0]}x{shape[1]}; give a multiple of {cells}, at least {2 * cells}."
         )
     count = len(seeds) // cells * request.steps
-    frames = _progress(_frames(sampler, request, shape), count, "frame")
-    if request.format != "png":
-        path = out / f"interpolation.{request.format}"
-        images.save_animation(path, frames, request.fps)
+    yield from write_frames(_frames(sampler, request, shape), count, request.format, request.fps, out)
+
+
+def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: int, out: Path) -> Iterator[str]:
+    """Write `count` pictures as an animation, or as files of their own if the format is 'png'."""
+    frames = progress(pictures, count, "frame")
+    if format_ != "png":
+        path = out / f"interpolation.{format_}"
+        images.save_animation(path, frames, fps)
         yield f"interpolation of {count} frames: {path}"
         return
     for index, frame in enumerate(frames):
@@ -95,7 +102,7 @@ def mixing(sampler: Any, request: Request, out: Path) -> Iterator[str]:
     codes = [*sources]
     for destination in destinations:
         codes += [destination, *(mix(destination, source, layers) for source in sources)]
-    drawn = list(_progress(sampler.images((code, ()) for code in codes), len(codes), "image"))
+    drawn = list(progress(sampler.images((code, ()) for code in codes), len(codes), "image"))
     path = out / f"mixing-{request.mix_layers}.png"
     images.save(path, images.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
     yield f"style mixing in the layers {layers.start}-{layers.stop - 1}: {path}"
@@ -113,5 +120,6 @@ def _cells(count: int) -> tuple[int, int]:
     return images.grid_shape(cells)
 
 
-def _progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
+def progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
+    """The same pictures, under a progress bar if it takes long."""
     return iter(tqdm(pictures, total=count, unit=unit, leave=False, delay=2))

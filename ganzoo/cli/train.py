@@ -79,6 +79,8 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     largest = max(stage.batch for stage in model.stages(options, train_options, planned.data))
     if train_options.micro_batch and train_options.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {largest}.")
+    for warning in planned.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 

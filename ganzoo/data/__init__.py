@@ -6,10 +6,15 @@ This module is imported for every `--help`, so it imports neither numpy nor Pill
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from ganzoo.errors import DataError, OptionError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 
@@ -25,6 +30,18 @@ class DataInfo:
     channels: int
     domains: tuple[str, ...] = ()
     flip: bool = False
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a model wants images drawn. By default each once per epoch.
+
+    `references`: every domain equally often, and beside each image two others of one random domain. `crop` is how
+    often such images are cropped at random, to 0.8 to 1 of their area, before they are scaled.
+    """
+
+    references: bool = False
+    crop: float = 0.0
 
 
 class Dataset(ABC):
@@ -43,6 +60,28 @@ class Dataset(ABC):
         Raises DataError, naming the file, if the image can't be read.
         """
 
+    def labels(self) -> np.ndarray:
+        """The label of every image, int (N,); zeros where there are no domains.
+
+        Override it where labels are known without loading. This one loads every image, and says -1 for those that
+        can't be read.
+        """
+        import numpy as np
+
+        def label(index: int) -> int:
+            try:
+                return self.load(index)[1]
+            except DataError:
+                return -1
+
+        known = map(label, range(len(self))) if self.info.domains else [0] * len(self)
+        return np.fromiter(known, np.int64, len(self))
+
+    def validation(self) -> Dataset | None:
+        """The images that are kept aside from training, if there are any: of the same size, channels and domains (in
+        the same order; a domain may be without images there). DataError if they don't fit those for training."""
+        return None
+
     def at_size(self, size: int) -> Dataset:
         """The same images, in the same order, as they are stored at the size nearest to `size` (not smaller, if there
         is one), where there are several; else this data set itself."""
@@ -54,10 +93,16 @@ class Dataset(ABC):
 
 
 class DataSource(ABC):
-    """A data set that can be asked for by name. Register an instance through the hook `ganzoo_datasets`."""
+    """A data set that can be asked for by name. Register an instance through the hook `ganzoo_datasets`.
+
+    With `archive`, the address of a zip, `ganzoo data download` puts that at NAME.zip in the data directory, if there
+    are images in each of its `archive_folders` ('train/cat', whatever folder wraps all).
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    archive: ClassVar[str] = ""
+    archive_folders: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def open(self) -> Dataset:
@@ -66,3 +111,8 @@ class DataSource(ABC):
     def ready(self) -> bool:
         """Whether `open` would find everything in place, without preparing anything."""
         return True
+
+    def from_files(self, files: Sequence[Path]) -> Dataset:
+        """The data set, as it can be made from files that the user has; `ganzoo data prepare NAME --from FILE` stores
+        it. For a set that may not be passed on, and that no folder of images is. DataError says what is wrong."""
+        raise OptionError(f"--from: {self.name} is not made from files that you have. Leave --from out.")

@@ -144,12 +144,17 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
         raise DataError(f"{path}: can't be written ({error}).{kept}") from error
 
 
+def refuse_taken(path: Path) -> None:
+    """DataError if there is something at `path`."""
+    if path.exists():
+        raise DataError(f"{path}: is there already. Delete it first, or choose another name.")
+
+
 @contextmanager
 def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold `folder`, in which `path` is built, for this process alone."""
     while True:
-        if path.exists():
-            raise DataError(f"{path}: is there already. Delete it first, or choose another name.")
+        refuse_taken(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = open(folder / LOCK, "a")

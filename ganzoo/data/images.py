@@ -88,14 +88,17 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
     return array[:, :, None] if channels == 1 else array
 
 
-def fit(array: np.ndarray, size: int, channels: int) -> np.ndarray:
-    """Scale the shorter side to `size` (Lanczos), crop the centre, and turn grey to RGB or back if need be.
+def fit(
+    array: np.ndarray, size: int, channels: int, box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """Crop the centre square, or the part `box` of it (left, top, right, bottom as shares of its side), scale that to
+    `size` (Lanczos), and turn grey to RGB or back if need be.
 
     uint8 (H, W, C) to uint8 (size, size, channels).
     """
-    if array.shape == (size, size, channels):
+    if box is None and array.shape == (size, size, channels):
         return array
-    pixels = np.asarray(scaled(to_image(array, channels), size))
+    pixels = np.asarray(scaled(to_image(array, channels), size, box))
     return pixels[:, :, None] if channels == 1 else pixels
 
 
@@ -105,11 +108,13 @@ def to_image(array: np.ndarray, channels: int) -> Image.Image:
     return image if array.shape[2] == channels else image.convert("L" if channels == 1 else "RGB")
 
 
-def scaled(image: Image.Image, size: int) -> Image.Image:
-    """The centre square of an image, `size` px wide (Lanczos)."""
-    if image.size == (size, size):
+def scaled(image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
+    """The centre square of an image, or a part of that square as in `fit`, `size` px wide (Lanczos)."""
+    if box is None and image.size == (size, size):
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
+    shares = (0.0, 0.0, 1.0, 1.0) if box is None else box
+    area = tuple(start + share * side for start, share in zip((left, top, left, top), shares))
     # Only the centre is scaled: the whole of a strip of 1 x 60,000 px would take gigabytes.
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    return image.resize((size, size), Image.Resampling.LANCZOS, box=area)  # type: ignore[arg-type]

@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
-from ganzoo.data import Dataset
+from ganzoo.data import Dataset, Draw
+from ganzoo.data.drawing import Drawn, View, order
 from ganzoo.data.images import fit
 from ganzoo.errors import DataError
 
@@ -23,17 +23,30 @@ PREFETCH = 3  # batches decoded ahead of the one in use
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """uint8 images (N, H, W, C) and their labels (N,)."""
+    """uint8 images (N, H, W, C) and their labels (N,); beside them, if the model wants references, two for each image,
+    (2, N, H, W, C), and the label of both, (N,)."""
 
     images: np.ndarray
     labels: np.ndarray
+    references: np.ndarray | None = None
+    targets: np.ndarray | None = None
+
+    def part(self, start: int, stop: int) -> ImageBatch:
+        """The images from `start` to `stop`."""
+        references, targets = self.references, self.targets
+        return ImageBatch(
+            self.images[start:stop],
+            self.labels[start:stop],
+            None if references is None else references[:, start:stop],
+            None if targets is None else targets[start:stop],
+        )
 
 
 class Loader:
     """An endless stream of batches of `batch` images, `size` px and `channels` channels.
 
-    Every image is seen once per epoch, in a new order each time; batches run over the end of an epoch. `flip`
-    mirrors half of the images. An image that can't be read is reported once and replaced by the next good one;
+    They are drawn as `draw` says; batches run over the end of an epoch. `flip` mirrors half of the images. An image
+    that can't be read is reported once and replaced by the next good one (of its domain, if domains are balanced);
     `bad` holds the indices of those that are known, and can be shared.
     """
 
@@ -46,6 +59,7 @@ class Loader:
         channels: int,
         seed: int,
         flip: bool = False,
+        draw: Draw = Draw(),  # noqa: B008 (it is frozen)
         workers: int = 2,
         on_bad_image: Callable[[str], None] = lambda message: None,
         bad: set[int] | None = None,
@@ -53,29 +67,14 @@ class Loader:
         if len(dataset) < 1:
             raise DataError(f"{dataset.info.name}: no image in it.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
-        self.seed, self.flip, self.workers, self.on_bad_image = seed, flip, workers, on_bad_image
+        self.workers, self.on_bad_image = workers, on_bad_image
+        self._order = order(dataset, draw, seed, flip)
         self._bad = set() if bad is None else bad
         self._bad_lock = threading.Lock()
-        self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, as a batch can run over the end of an epoch
 
     def order(self, position: int, count: int) -> list[int]:
         """Indices of the `count` images that come after `position` images have been seen."""
-        return [index for index, _ in self._upcoming(position, count)]
-
-    def _upcoming(self, position: int, count: int) -> list[tuple[int, bool]]:
-        """Index of each of the next `count` images, and whether it is mirrored."""
-        length = len(self.dataset)
-        upcoming = []
-        for at in range(position, position + count):
-            indices, mirrored = self._epoch(at // length)
-            upcoming.append((int(indices[at % length]), bool(mirrored[at % length])))
-        return upcoming
-
-    def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        rng = np.random.default_rng([self.seed, epoch])
-        indices = rng.permutation(len(self.dataset))
-        mirrored = rng.random(len(self.dataset)) < 0.5 if self.flip else np.zeros(len(self.dataset), bool)
-        return indices, mirrored
+        return [self._order.at(at).image.index for at in range(position, position + count)]
 
     def batches(self, position: int = 0) -> Iterator[ImageBatch]:
         """Batches from the point where `position` images have been seen, for ever."""
@@ -84,19 +83,25 @@ class Loader:
         try:
             while True:
                 while len(ahead) < PREFETCH:
-                    ahead.append(pool.submit(self._load_batch, self._upcoming(position, self.batch)))
+                    ahead.append(pool.submit(self._load_batch, position))
                     position += self.batch
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _load_batch(self, upcoming: list[tuple[int, bool]]) -> ImageBatch:
-        loaded = [self._load(index, mirrored) for index, mirrored in upcoming]
-        return ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
+    def _load_batch(self, position: int) -> ImageBatch:
+        drawn = [self._order.at(at) for at in range(position, position + self.batch)]
+        loaded = [self._load(each.image) for each in drawn]
+        batch = ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
+        return self._with_references(batch, drawn) if drawn[0].references else batch
 
-    def _load(self, index: int, mirrored: bool) -> tuple[np.ndarray, int]:
-        for step in range(len(self.dataset)):
-            at = (index + step) % len(self.dataset)
+    def _with_references(self, batch: ImageBatch, drawn: list[Drawn]) -> ImageBatch:
+        pairs = zip(*(each.references for each in drawn if each.references))
+        references = np.stack([np.stack([self._load(view)[0] for view in views]) for views in pairs])
+        return ImageBatch(batch.images, batch.labels, references, np.array([each.target for each in drawn]))
+
+    def _load(self, view: View) -> tuple[np.ndarray, int]:
+        for at in self._from(view):
             if at in self._bad:
                 continue
             try:
@@ -104,9 +109,20 @@ class Loader:
             except DataError as error:
                 self._report(at, error)
                 continue
-            image = fit(image, self.size, self.channels)
-            return (image[:, ::-1] if mirrored else image), label
-        raise DataError(f"{self.dataset.info.name}: not one of its {len(self.dataset)} images can be read.")
+            image = fit(image, self.size, self.channels, view.box)
+            return (image[:, ::-1] if view.mirrored else image), label
+        raise DataError(
+            f"{self.dataset.info.name}: not one of {len(view.instead) or len(self.dataset)} images can be read."
+        )
+
+    def _from(self, view: View) -> Iterator[int]:
+        """The index of a view, then of those that can take its place."""
+        yield view.index
+        if len(view.instead):
+            start = int(np.searchsorted(view.instead, view.index))
+            yield from (int(each) for each in np.roll(view.instead, -start - 1)[:-1])
+        else:
+            yield from ((view.index + step) % len(self.dataset) for step in range(1, len(self.dataset)))
 
     def _report(self, index: int, error: DataError) -> None:
         with self._bad_lock:  # two threads can meet the same bad image at once

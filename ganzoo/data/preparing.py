@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Union
 
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.building import Prepared, building
+from ganzoo.data import Dataset
+from ganzoo.data.building import Prepared, building, refuse_taken
 from ganzoo.data.images import scaled, to_image
+from ganzoo.data.layout import validation_path
 from ganzoo.data.pyramid import SIZES
+from ganzoo.data.storage import LmdbStorage, StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL
 from ganzoo.errors import DataError, OptionError
@@ -38,7 +41,8 @@ Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]
 @dataclass
 class Summary:
     """What `prepare` has made: `count` good images at `sizes` px in an LMDB of `bytes` at `path`, and a message for
-    each image that can't be read. `images_per_second` is the speed of this call, which may have continued another."""
+    each image that can't be read. `images_per_second` is the speed of this call, which may have continued another.
+    `validation` tells of the validation images, if this call has made them."""
 
     path: Path
     count: int
@@ -46,6 +50,7 @@ class Summary:
     bytes: int
     images_per_second: float
     bad: list[str] = field(default_factory=list)
+    validation: Summary | None = None
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
@@ -86,12 +91,44 @@ def prepare(
     (None: as the data set says), `domains` False leaves the labels out. Images that can't be read are left out, and
     listed in the result.
 
+    If the data set keeps images for validation, these are made first, in NAME-val.lmdb beside NAME.lmdb: where the
+    latter is, both are whole.
+
     A call that was interrupted or killed is continued by an equal call. DataError if `path` exists, the disk is too
     small, no image can be read, or the LMDB can't be written.
     """
-    recipe = Recipe(dataset, tuple(sizes), lossless)
-    plan = {"sizes": list(sizes), "lossless": lossless, "channels": dataset.info.channels, "images": len(dataset)}
-    plan["source"] = _fingerprint(dataset)
+    if not domains and isinstance(dataset, StoredImages):
+        dataset = dataset.unlabelled()  # so that the folders of validation images may have any names
+    kept = dataset.validation()
+    beside = validation_path(path)
+    refuse_taken(path)
+    if kept is None and beside.exists():
+        raise DataError(
+            f"{beside}: is there already, and would be taken for the validation images of {path.name}, of which "
+            f"{dataset.info.name} has none. Delete it first, or choose another name."
+        )
+
+    def make(images: Dataset, to: Path) -> Summary:
+        description = _Description(images, tuple(sizes), lossless, flip, domains)
+        return _prepare(images, to, description, workers, say)
+
+    made = None
+    if kept is not None:
+        say(f"images for validation, into {beside}")
+        try:
+            made = make(kept, beside)
+        except DataError:
+            if not _Description(kept, tuple(sizes), lossless, flip, domains).is_of(beside):
+                raise
+            say(f"{beside}: is whole already")
+        say(f"images for training, into {path}")
+    return replace(make(dataset, path), validation=made)
+
+
+def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
+    """One LMDB of the one or two."""
+    sizes, plan = description.sizes, description.plan
+    recipe = Recipe(dataset, sizes, description.lossless)
     chunk = max(1, min(16, CHUNK // max(sizes)))
     with building(path, plan, say) as begun, _quiet():
         before, start = begun.done, time.monotonic()
@@ -109,11 +146,41 @@ def prepare(
         if not begun.labels:
             raise DataError(f"{dataset.info.name}: not one of its {len(dataset)} images can be read. {begun.bad[0]}")
         seconds = time.monotonic() - start
-        labels = begun.labels if domains and dataset.info.domains else None
-        begun.finish(_description(dataset.info, begun.sizes, len(begun.labels), lossless, flip, labels))
+        begun.finish(description.of(begun.labels))
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - before) / max(seconds, 1e-9)
-    return Summary(path, len(begun.labels), tuple(sizes), size, speed, begun.bad)
+    return Summary(path, len(begun.labels), sizes, size, speed, begun.bad)
+
+
+class _Description:
+    """What is made of which images: the plan by which an unfinished LMDB is known, and ganzoo's own entry in a
+    finished one, beside those of the reference layout."""
+
+    def __init__(
+        self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None, domains: bool
+    ) -> None:
+        self.sizes, self.lossless = sizes, lossless
+        info = dataset.info
+        self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
+        self.plan["source"] = _fingerprint(dataset)
+        self._fixed = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
+        self._fixed["flip"] = info.flip if flip is None else flip
+        self._fixed["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+        if domains and info.domains:
+            self._fixed["domains"] = list(info.domains)
+
+    def of(self, labels: Sequence[int]) -> dict[str, Any]:
+        """The entry of an LMDB that holds images of these labels."""
+        described = {**self._fixed, "count": len(labels)}
+        return {**described, "labels": list(labels)} if "domains" in described else described
+
+    def is_of(self, path: Path) -> bool:
+        """Whether there is a finished LMDB with this description."""
+        try:
+            found = LmdbStorage(path).metadata if path.exists() else {}
+        except DataError:
+            return False
+        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._fixed
 
 
 class Recipe:
@@ -198,12 +265,3 @@ def amount(count: float) -> str:
     """Bytes in words."""
     power = min(3, (len(str(int(count))) - 1) // 3)
     return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
-
-
-def _description(
-    info: DataInfo, sizes: list[int], count: int, lossless: bool, flip: bool | None, labels: list[int] | None
-) -> dict[str, Any]:
-    """ganzoo's own key beside those of the reference layout."""
-    described = {"source": info.name, "count": count, "sizes": sizes, "lossless": lossless}
-    described["flip"] = info.flip if flip is None else flip
-    return described if labels is None else {**described, "domains": list(info.domains), "labels": labels}

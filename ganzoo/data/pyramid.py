@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ganzoo.data.images import peek
 from ganzoo.errors import DataError
@@ -18,10 +18,20 @@ def nearest(size: int | None, sizes: Collection[int]) -> int:
     return min(enough) if enough else max(sizes)
 
 
-def below_wrapper(keys: list[str]) -> list[str]:
+def wrapper(keys: Iterable[str]) -> str:
+    """The innermost folder in which all of the keys lie; '' is the root."""
+    return posixpath.commonpath([posixpath.dirname(key) for key in keys])
+
+
+def below_wrapper(keys: Sequence[str]) -> list[str]:
     """The keys without the folders that wrap everything."""
-    wrapper = posixpath.commonpath([posixpath.dirname(key) for key in keys])
-    return [key[len(wrapper) + 1 :] if wrapper else key for key in keys]
+    start = len(inside(wrapper(keys)))
+    return [key[start:] for key in keys]
+
+
+def inside(folder: str) -> str:
+    """What the paths of all that lies in a folder begin with."""
+    return posixpath.join(folder, "")
 
 
 def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]]:

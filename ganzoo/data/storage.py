@@ -1,4 +1,4 @@
-"""Where images lie: a folder, a zip archive or an LMDB, each a list of keys with bytes behind them.
+"""Where images lie: a folder, a zip archive or an LMDB, each a list of keys with bytes behind them, made a data set.
 
 Everything here can be pickled, so that other processes can read the same images.
 """
@@ -7,115 +7,26 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import subprocess
 import sys
 import threading
-import zipfile
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
+import numpy as np
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.images import channels_of, decode, is_hidden, is_image, peek, to_array
-from ganzoo.data.pyramid import SIZES, below_wrapper, levels, nearest
+from ganzoo.data.files import FolderStorage, Storage, ZipStorage, printable
+from ganzoo.data.images import channels_of, decode, peek, to_array
+from ganzoo.data.layout import described_domains, validation_path
+from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 SAMPLE = 32  # images whose headers tell whether a data set is grey
-
-
-class Storage(ABC):
-    """Keys in a fixed order, the bytes behind each, and the domain of each (None: the set has no domains).
-
-    Where every image is stored at several `sizes`, the keys are those of one `size`.
-    """
-
-    keys: list[str]
-    domains: list[str] | None = None
-    metadata: dict[str, Any] = {}
-    sizes: Sequence[int] = ()
-    size: int | None = None
-
-    @abstractmethod
-    def read(self, key: str) -> bytes:
-        """The bytes of one image file. Called from several threads at once; may raise anything."""
-
-    def at_size(self, size: int) -> Storage:
-        """The same images at the nearest of several sizes, or this storage itself."""
-        if not self.sizes or nearest(size, self.sizes) == self.size:
-            return self
-        other: Storage = object.__new__(type(self))  # not copied, which would open the files anew
-        other.__dict__.update(self.__dict__)
-        other._use(size)
-        return other
-
-    @abstractmethod
-    def _use(self, size: int | None) -> None:
-        """Set `size` and `keys` to the nearest of several sizes, or to the largest."""
-
-
-class FileStorage(Storage):
-    """Image files under paths. The sub-folders that part them are domains, unless images lie beside these; folders
-    that wrap everything are no domains, nor are folders that hold each image at a size (see `pyramid.levels`)."""
-
-    def _arrange(self, keys: list[str], size: int | None) -> None:
-        self.keys = keys
-        self._levels = levels(keys, self.read)
-        self.sizes = tuple(self._levels)
-        if self.sizes:
-            self._use(size)
-        self.domains = _domains(self.keys)
-
-    def _use(self, size: int | None) -> None:
-        self.size = nearest(size, self.sizes)
-        self.keys = self._levels[self.size]
-
-
-class FolderStorage(FileStorage):
-    """Images anywhere below a folder, links followed."""
-
-    def __init__(self, path: Path, size: int | None = None) -> None:
-        self.path = path
-        self._arrange(sorted(key for key in _files_below(path) if is_image(key)), size)
-
-    def read(self, key: str) -> bytes:
-        path = self.path / key
-        if path.exists() and not path.is_file():  # a pipe, say, which would never end
-            raise OSError("not a regular file")
-        return path.read_bytes()
-
-
-class ZipStorage(FileStorage):
-    """The same, inside a zip archive."""
-
-    def __init__(self, path: Path, size: int | None = None) -> None:
-        self.path = path
-        self._open()
-        self._arrange(sorted({name for name in self.archive.namelist() if is_image(name)}), size)
-
-    def _open(self) -> None:
-        try:
-            self.archive = zipfile.ZipFile(self.path)
-        except Exception as error:  # among others BadZipFile, OSError, NotImplementedError, UnicodeDecodeError
-            raise DataError(f"{self.path}: not a whole zip archive ({error}). Copy or download it again.") from error
-        self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
-
-    def read(self, key: str) -> bytes:
-        with self._lock:
-            return self.archive.read(key)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("archive", "_lock")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
 
 
 class LmdbStorage(Storage):
@@ -143,7 +54,7 @@ class LmdbStorage(Storage):
             )
         self._use(size)
         try:
-            self.domains = _domains_of_metadata(self.metadata, self.count)
+            self.domains, self.labels = described_domains(self.metadata, self.count)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
 
@@ -162,53 +73,28 @@ class LmdbStorage(Storage):
             raise LookupError("the LMDB has no such key")
         return value
 
+    def validation(self) -> Storage | None:
+        path = validation_path(self.path)
+        if not path.exists():
+            return None
+        other = LmdbStorage(path, self.size)
+        if not self.domains:
+            other.domains, other.labels = (), None
+        if other.domains != self.domains:
+            ours, theirs = (", ".join(names) or "none" for names in (self.domains, other.domains))
+            unknown = sorted({*other.domains} - {*self.domains})
+            if unknown or other.labels is None:
+                raise DataError(f"{path}: its domains ({theirs}) are not those of {self.path.name} ({ours}).")
+            places = np.array([self.domains.index(name) for name in other.domains])
+            other.domains, other.labels = self.domains, places[other.labels]
+        return other
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "env"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.env = _environment(self.path)
-
-
-def _files_below(root: Path) -> Iterator[str]:
-    """Paths relative to `root`, with '/'. A folder that is reached by two links, or holds itself, is taken once."""
-    seen = set()
-    for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            names.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        names[:] = sorted(name for name in names if not is_hidden(name))
-        below = Path(folder).relative_to(root)
-        yield from ((below / name).as_posix() for name in files)
-
-
-def _refuse(error: OSError) -> NoReturn:
-    raise DataError(f"{_printable(str(error.filename))}: this folder can't be listed ({error.strerror}).") from error
-
-
-def _domains(keys: list[str]) -> list[str] | None:
-    if not keys:
-        return None
-    paths = below_wrapper(keys)
-    if any("/" not in path for path in paths):
-        return None
-    return [path.split("/", 1)[0] for path in paths]
-
-
-def _domains_of_metadata(metadata: Any, count: int) -> list[str] | None:
-    """The domain of each image by an LMDB's own description. Raises nearly anything if that is damaged."""
-    names = metadata.get("domains") or []
-    if not names:
-        return None
-    labels = metadata["labels"]
-    if len(labels) != count:
-        raise ValueError(f"{len(labels)} labels for {count} images")
-    wrong = [label for label in labels if label not in range(len(names))]
-    if wrong:
-        raise ValueError(f"a label {wrong[0]!r} where there are {len(names)} domains")
-    return [str(names[label]) for label in labels]
 
 
 _environments: WeakValueDictionary[Path, Any] = WeakValueDictionary()
@@ -253,26 +139,19 @@ def _ends_in_free_pages(path: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _printable(text: str) -> str:
-    """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 class StoredImages(Dataset):
     """The one data set over any storage."""
 
     def __init__(self, name: str, path: Path, storage: Storage, flip: bool | None = None) -> None:
         """`flip` None: as the storage's description says, if it has one."""
         self.path, self.storage = path, storage
-        names = sorted(set(storage.domains or ()))
-        self._label = {domain: label for label, domain in enumerate(names)}
         first = self._first_readable()
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
             size=min(first.size),
             channels=max(channels_of(first), self._channels_of_sample()),
-            domains=tuple(names),
+            domains=storage.domains,
             flip=storage.metadata.get("flip") is True if flip is None else flip,
         )
 
@@ -301,7 +180,7 @@ class StoredImages(Dataset):
         try:
             return self.storage.read(self.storage.keys[index])
         except Exception as error:  # OSError, BadZipFile, zlib.error, lmdb.Error, ... have nothing in common
-            reason = _printable(str(error)) or type(error).__name__
+            reason = printable(str(error)) or type(error).__name__
             raise DataError(f"{self.describe(index)}: can't be read ({reason}).") from error
 
     def _decode(self, index: int) -> Any:
@@ -313,7 +192,27 @@ class StoredImages(Dataset):
             pixels = to_array(image, self.info.channels)
         except Exception as error:
             raise DataError(f"{self.describe(index)}: its colours can't be read ({error}).") from error
-        return pixels, self._label[self.storage.domains[index]] if self.storage.domains else 0
+        return pixels, 0 if self.storage.labels is None else int(self.storage.labels[index])
+
+    def labels(self) -> np.ndarray:
+        labels = self.storage.labels
+        return np.zeros(len(self), np.int64) if labels is None else labels.copy()
+
+    def unlabelled(self) -> StoredImages:
+        """The same images without domains."""
+        other = copy.copy(self)
+        other.storage, other.info = self.storage.unlabelled(), replace(self.info, domains=())
+        return other
+
+    def validation(self) -> Dataset | None:
+        storage = self.storage.validation()
+        if storage is None:
+            return None
+        other = copy.copy(self)
+        other.storage, other.path = storage, storage.path
+        info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
+        other.info = replace(info, size=storage.size or info.size)
+        return other
 
     def at_size(self, size: int) -> Dataset:
         storage = self.storage.at_size(size)
@@ -324,7 +223,7 @@ class StoredImages(Dataset):
         return other
 
     def describe(self, index: int) -> str:
-        return _printable(f"{self.path}/{self.storage.keys[index]}")
+        return printable(f"{self.path}/{self.storage.keys[index]}")
 
 
 def open_path(
@@ -336,21 +235,19 @@ def open_path(
     else no); `domains` False means that folders are no labels.
     """
     try:
-        storage = _storage(path, size)
-        if not domains:
-            storage.domains = None
-        return StoredImages(name or _printable(path.resolve().stem), path, storage, flip)
+        data = StoredImages(name or printable(path.resolve().stem), path, _storage(path, size), flip)
+        return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
-        raise DataError(f"{_printable(str(path))!r}: can't be opened ({error}).") from error
+        raise DataError(f"{printable(str(path))!r}: can't be opened ({error}).") from error
 
 
 def _storage(path: Path, size: int | None) -> Storage:
     if not path.exists():
-        raise DataError(f"{_printable(str(path))}: there is no such file or folder.")
+        raise DataError(f"{printable(str(path))}: there is no such file or folder.")
     if path.is_dir():
         return LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path, size)
     if path.suffix.lower() == ".zip":
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
-    raise DataError(f"{_printable(str(path))}: not a folder, a .zip archive or an .lmdb.")
+    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.nets import Network
+
+if TYPE_CHECKING:
+    from ganzoo.translation import Translator
 
 
 class Averages:
@@ -19,9 +22,14 @@ class Averages:
     decay: float | None = None
 
     def __init__(
-        self, networks: Mapping[str, Network], twins: Mapping[str, Network], decays: Mapping[str, float]
+        self,
+        networks: Mapping[str, Network],
+        twins: Mapping[str, Network],
+        decays: Mapping[str, float],
+        translator: Translator | None = None,
     ) -> None:
-        self.networks, self.twins, self.decays = networks, twins, decays
+        """`translator` is one over the twins."""
+        self.networks, self.twins, self.decays, self._translator = networks, twins, decays, translator
         for name, twin in twins.items():
             twin.eval()
             for var in twin.state().values():
@@ -53,3 +61,9 @@ class Averages:
         if name not in self.decays:
             self._copy(name)
         return self.twins[name]
+
+    def translator(self) -> Translator | None:
+        """What translates with the averages, if the model turns images into images."""
+        for name in self.twins.keys() - self.decays.keys():
+            self._copy(name)
+        return self._translator

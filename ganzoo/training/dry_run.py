@@ -58,8 +58,8 @@ def _networks(plan: Plan) -> Iterator[str]:
 
 def _at_once(plan: Plan) -> int:
     """Images of one forward pass in the last stage, whose images are the largest."""
-    batch = plan.model.stages(plan.options, plan.train, plan.data)[-1].batch
-    return min(batch, plan.train.micro_batch or batch)
+    stage = plan.model.stages(plan.options, plan.train, plan.data)[-1]
+    return min(size for size in (stage.batch, stage.micro_batch, plan.train.micro_batch) if size)
 
 
 def _activations(plan: Plan, setup: Any) -> float:
@@ -69,7 +69,10 @@ def _activations(plan: Plan, setup: Any) -> float:
 
     count = _at_once(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
-    batch = Batch(images, np.zeros(count, np.int64), np.random.default_rng(0))
+    labels = np.zeros(count, np.int64)
+    batch = Batch(images, labels, np.random.default_rng(0))
+    if plan.model.draw(plan.options).references:
+        batch = Batch(images, labels, np.random.default_rng(0), (images, images), labels)
     outputs = [0]
     for network in setup.networks.values():
         network.train()

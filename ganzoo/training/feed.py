@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ganzoo.data import Dataset
+from ganzoo.data import Dataset, Draw
 from ganzoo.data.loader import ImageBatch, Loader
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ class Feed:
         channels: int,
         flip: bool,
         on_bad_image: Callable[[str], None] = lambda message: None,
+        draw: Draw = Draw(),  # noqa: B008 (it is frozen)
     ) -> None:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
+        self.draw = draw
         self.on_bad_image = on_bad_image
         self._bad: set[int] = set()  # images that can't be read, which are named once
         self._open: tuple[int, int] | None = None
@@ -38,6 +40,7 @@ class Feed:
             channels=self.channels,
             seed=self.options.seed,
             flip=self.flip,
+            draw=self.draw,
             workers=self.options.workers,
             on_bad_image=self.on_bad_image,
             bad=self._bad,

@@ -31,9 +31,9 @@ def train(
 
     The host waits for the device only in `reporter.tick`.
     """
-    step = Step(state, options.seed, options.micro_batch, reporter.terms)
+    step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.watched)
     goal = round(options.kimg * 1000)
-    last, fresh = None, 0
+    last, fresh, measured = None, 0, False
     try:
         while state.progress.images < goal and not stop():
             moment = state.upcoming()
@@ -41,15 +41,17 @@ def train(
                 reporter.moment(state, moment)
                 fresh = WARM_UP
             images = feed.batch(moment.stage.size, moment.stage.batch, state.progress.images)
-            if fresh:
+            # The last step of a tick, which is the same one after a resume: measuring changes how kernels round.
+            norms = reporter.due(state.progress.after(len(images.labels)), len(images.labels))
+            if fresh or (norms and not measured):
                 started = time.perf_counter()
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
-                    step(images)
+                    step(images, norms)
                 reporter.not_training(time.perf_counter() - started, len(images.labels))
             else:
                 preparation.start(state)
-                step(images)
-            last, fresh = moment, max(fresh - 1, 0)
+                step(images, norms)
+            last, fresh, measured = moment, max(fresh - 1, 0), measured or norms
             state.progress = state.progress.after(len(images.labels))
             reporter.stepped(state)
             if reporter.due(state.progress, len(images.labels)):

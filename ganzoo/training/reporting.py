@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from ganzoo import backend, images, sampling
+from ganzoo import backend, images
 from ganzoo.errors import RunError
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
@@ -20,6 +19,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
+from ganzoo.training.showing import Shown, choose, sheet_shape, sheets
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 
@@ -34,11 +34,15 @@ class Reporter:
     ) -> None:
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._sums: dict[str, tuple[Any, int]] = {}
+        self._watched: dict[str, tuple[Any, int]] = {}
         self._tick_began, self._images_before = time.perf_counter(), progress.images
         self._idle, self._idle_images = 0.0, 0
         self._plotted = 0.0
         self._saved_at: int | None = None
         self._in_stages = False
+        self._shown: Shown | None = None
+        self._domains: tuple[str, ...] = ()
+        self._panels: Mapping[str, str] = {}
         goal = round(options.kimg * 1000)
         self._bar = tqdm(
             total=goal / 1000,
@@ -56,10 +60,11 @@ class Reporter:
 
     def terms(self, phase: Phase, means: Mapping[str, Any]) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
-        for name, value in means.items():
-            key = f"{phase.name}/{name}"
-            total, count = self._sums.get(key, (0.0, 0))
-            self._sums[key] = (value + total, count + 1)
+        _add(self._sums, phase, means)
+
+    def watched(self, phase: Phase, values: Mapping[str, Any]) -> None:
+        """The same with numbers that are no part of the loss."""
+        _add(self._watched, phase, values)
 
     def not_training(self, seconds: float, images: int) -> None:
         """Leave steps in which kernels are compiled out of img/s."""
@@ -93,6 +98,10 @@ class Reporter:
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Real images of `size` px and untrained samples, for later comparison."""
+        self._panels = state.setup.loss.panels
+        if state.setup.translator is not None:
+            self._domains = state.data.domains
+            self._shown = choose(feed.dataset, state.data)
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
         if state.progress.images == 0:
@@ -105,11 +114,10 @@ class Reporter:
     def tick(self, state: TrainState) -> None:
         """Fetch the losses, write everything that is due, and tell the plugins."""
         backend.wait()
-        losses = {key: float(total.item()) / count for key, (total, count) in sorted(self._sums.items())}
-        self._sums.clear()
+        losses, watched = _means(self._sums), _means(self._watched)
         seconds = time.perf_counter() - self._tick_began
         state.progress = state.progress.ticked(seconds)
-        row = self._row(state, losses, seconds)
+        row = {**self._row(state, losses, seconds), "watched": watched}
         bad = [key for key, value in losses.items() if not math.isfinite(value)]
         if bad:
             raise RunError(
@@ -152,14 +160,11 @@ class Reporter:
         }
 
     def _sample(self, state: TrainState) -> None:
-        rows, columns = sheet_shape(state.upcoming().stage.size)
-        generator = state.averages.sampled(state.setup.generator)
-        z = sampling.latents(range(rows * columns), generator.latent)
-        sheet = images.grid(sampling.generate(generator, z), rows, columns)
-        images.save(self.run.path / f"samples-{state.progress.images:09d}.png", sheet)
+        for name, sheet in sheets(state, self._shown, self._domains):
+            images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
 
     def _plot(self) -> None:
-        save_curves(self.run.path / "losses.png", self.run.stats())
+        save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
         self._plotted = time.perf_counter()
 
     def save(self, state: TrainState) -> None:
@@ -189,7 +194,15 @@ class Reporter:
             self.say(failure)
 
 
-def sheet_shape(size: int) -> tuple[int, int]:
-    """Rows and columns of a sheet of samples of `size` px, about 700 px high."""
-    rows = int(np.clip(700 // max(size, images.SMALL), 2, 8))
-    return rows, 2 * rows if size > 128 else rows + rows // 2
+def _add(sums: dict[str, tuple[Any, int]], phase: Phase, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        key = f"{phase.name}/{name}"
+        total, count = sums.get(key, (0.0, 0))
+        sums[key] = (value + total, count + 1)
+
+
+def _means(sums: dict[str, tuple[Any, int]]) -> dict[str, float]:
+    """The means of what was added, which are fetched now. The sums begin anew."""
+    means = {key: float(total.item()) / count for key, (total, count) in sorted(sums.items())}
+    sums.clear()
+    return means

@@ -14,6 +14,7 @@ from typing import Any
 from ganzoo import backend, runs
 from ganzoo.data import DataInfo, Dataset
 from ganzoo.data.catalog import open_data
+from ganzoo.data.drawing import order
 from ganzoo.errors import CheckpointError, GanzooError, OptionError, RunError
 from ganzoo.model import Model
 from ganzoo.options import Options
@@ -37,6 +38,7 @@ class Plan:
     options: Options
     dataset: Dataset
     data: DataInfo  # as the networks see it: size and channels after fitting
+    warnings: tuple[str, ...] = ()
 
     @property
     def flip(self) -> bool:
@@ -59,9 +61,12 @@ class Plan:
 def plan(model: Model, train_options: TrainOptions, options: Options, registry: Registry) -> Plan:
     """Open the data and settle what the networks will see. DataError or OptionError if it can't work."""
     dataset = open_data(train_options.data, registry)
+    options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
-    return Plan(model, train_options, options, dataset, data)
+    warnings = tuple(model.check(options, train_options, data))
+    order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
+    return Plan(model, train_options, options, dataset, data, warnings)
 
 
 def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None) -> tuple[Run, str]:
@@ -71,7 +76,9 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
         state = TrainState(plan.model, plan.options, plan.data, plan.train)
         run = resume or runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
-            if resume is not None:
+            if resume is None:
+                plan.model.begin(plan.options, state.setup.networks)
+            else:
                 _restore(state, run, plan)
             run.save_options({**plan.description(), "device": backend.device(), "saved": time.time()})
             reporter = Reporter(run, plan.train, registry, plan.description(), state.progress)
@@ -79,7 +86,7 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
 
 
 def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[], bool]) -> str:
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
     outcome = "failed"
     try:
         reporter.start(state, feed, plan.data.size)
@@ -105,6 +112,12 @@ def _restore(state: TrainState, run: Run, plan: Plan) -> None:
     saved = checkpoint.read(path)
     if saved.metadata["model"] != plan.model.name:
         raise CheckpointError(f"{path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
+    former = saved.data.domains
+    if plan.model.conditional and former != plan.data.domains:
+        raise OptionError(
+            f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are "
+            f"{', '.join(plan.data.domains) or 'none'}. Its networks know no others."
+        )
     try:
         state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:

@@ -18,7 +18,8 @@ class Stage:
 
     It ends after more than `images` real images (None: with the training); over the first `fade` of them the new
     resolution is faded in. `learning_rate` and `average` (decay per step of the moving averages) replace those of
-    the Setup; `reset` forgets Adam's moments when the stage begins and when its fade ends.
+    the Setup; `reset` forgets Adam's moments when the stage begins and when its fade ends. `micro_batch` images at
+    most go through the networks at once, if fewer than the user allows (None: as the user says).
     """
 
     size: int
@@ -28,6 +29,7 @@ class Stage:
     learning_rate: float | None = None
     average: float | None = None
     reset: bool = False
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class TrainState:
     """Networks, optimizers, averages and progress of one run."""
 
     def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
+        self.data = data
         self.schedule = Schedule(model.stages(options, train, data))
         backend.seed(train.seed, 0)
         self.setup: Setup = model.build(options, data)
@@ -34,8 +35,11 @@ class TrainState:
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
         kept = {self.setup.generator, *self.setup.averages}
-        twins = {name: network for name, network in model.build(options, data).networks.items() if name in kept}
-        self.averages = Averages(self.setup.networks, twins, self.setup.averages)
+        if self.setup.translator is not None:
+            kept |= self.setup.networks.keys() - self.setup.optimizers.keys()
+        other = model.build(options, data)
+        twins = {name: network for name, network in other.networks.items() if name in kept}
+        self.averages = Averages(self.setup.networks, twins, self.setup.averages, other.translator)
         self._grow(self.schedule.moment(self.progress))
         backend.run_pending()
 

@@ -18,47 +18,67 @@ OnTerms = Callable[[Phase, dict[str, Any]], None]
 
 def to_device(batch: ImageBatch, rng: np.random.Generator) -> Batch:
     """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
-    images = np.ascontiguousarray(batch.images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
-    return Batch(backend.jittor().array(images).stop_grad(), batch.labels, rng)
+    references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
+    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets)
+
+
+def _to_var(images: np.ndarray) -> Any:
+    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
+    return backend.jittor().array(scaled).stop_grad()
 
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
     """The batch in pieces of at most `micro_batch` images."""
     size = micro_batch or len(batch.labels)
     starts = range(0, len(batch.labels), size)
-    return [ImageBatch(batch.images[at : at + size], batch.labels[at : at + size]) for at in starts]
+    return [batch.part(at, at + size) for at in starts]
 
 
 class Step:
     """Runs steps on a state. Noise is drawn from a generator seeded by the run's seed and the step's number, and so
     is Jittor's own (dropout), so a step is repeatable without any saved random state."""
 
-    def __init__(self, state: TrainState, seed: int, micro_batch: int | None, on_terms: OnTerms) -> None:
-        self.state, self.seed, self.micro_batch, self.on_terms = state, seed, micro_batch, on_terms
+    def __init__(
+        self,
+        state: TrainState,
+        seed: int,
+        micro_batch: int | None,
+        on_terms: OnTerms,
+        on_watched: OnTerms = lambda phase, values: None,
+    ) -> None:
+        self.state, self.seed, self.micro_batch = state, seed, micro_batch
+        self.on_terms, self.on_watched = on_terms, on_watched
         self.phases = state.setup.loss.phases
         for network in state.setup.networks.values():
             network.train()
 
-    def __call__(self, images: ImageBatch) -> None:
+    def __call__(self, images: ImageBatch, norms: bool = False) -> None:
+        """One step on `images`. With `norms` it measures the gradients too, which needs kernels of its own."""
         if self.state.advance():
             self.untouched = Untouched(self.state)
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         rng = np.random.default_rng([self.seed, 2, step])
-        batches = [to_device(piece, rng) for piece in split(images, self.micro_batch)]
+        batches = [to_device(piece, rng) for piece in split(images, self._at_once())]
         for phase in self.phases:
             if step % phase.every == 0:
-                self._run(phase, batches)
+                self._run(phase, batches, norms)
                 backend.run_pending()  # frees this phase's activations before the next one allocates its own
         self.state.averages.update()
         backend.run_pending()
 
-    def _run(self, phase: Phase, batches: list[Batch]) -> None:
+    def _at_once(self) -> int | None:
+        """Images in a micro-batch."""
+        stage = self.state.upcoming().stage
+        return min((size for size in (self.micro_batch, stage.micro_batch) if size), default=None)
+
+    def _run(self, phase: Phase, batches: list[Batch], norms: bool) -> None:
         optimizers = [self.state.optimizers[name] for name in phase.networks]
         weights = [weight for optimizer in optimizers for weight in optimizer.weights.values()]
         total = sum(len(batch) for batch in batches)
         gradients: list[Any] = []
         means: dict[str, Any] = {}
+        watched: dict[str, Any] = {}
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
@@ -66,13 +86,19 @@ class Step:
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
             for name, term in terms.items():
                 means[name] = means.get(name, 0.0) + term.detach() * share
+            for name, value in batch.watched.items():
+                watched[name] = watched.get(name, 0.0) + value.detach() * share
+            batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
-        for optimizer in optimizers:
+        for name, optimizer in zip(phase.networks, optimizers):
             count = len(optimizer.weights)
+            if norms:
+                watched[f"gradient_norm/{name}"] = backend.norm(gradients[:count])
             optimizer.step(gradients[:count])
             gradients = gradients[count:]
         self.on_terms(phase, means)
+        self.on_watched(phase, watched)
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:
         if not self.untouched.wants(phase):

@@ -38,7 +38,7 @@ _SENSELESS = (
 )
 
 
-def read(path: Path) -> Any:
+def safe_load(path: Path) -> Any:
     """The value in a file of weights: dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
 
     The format is recognised by the content: torch.save's zip and the format before it, jt.save's pickle, or a plain

@@ -1,1 +1,173 @@
 """StarGAN v2. See README.md beside this file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from ganzoo import (
+    Adam,
+    DataInfo,
+    Draw,
+    Model,
+    OptionError,
+    Options,
+    Setup,
+    Stage,
+    TrainOptions,
+    data_dir,
+    hookimpl,
+    option,
+)
+
+if TYPE_CHECKING:
+    from ganzoo import Network
+
+SMALLEST, LARGEST = 64, 512  # px
+BATCH = 8  # images per update that the method needs; smaller batches are accumulated
+# What the authors trained their sets with; other sets get DEFAULTS.
+PRESETS = {"afhq": {"w_hpf": 0.0, "lambda_ds": 2.0}, "celeba-hq": {"w_hpf": 1.0, "lambda_ds": 1.0}}
+DEFAULTS = {"w_hpf": 0.0, "lambda_ds": 1.0}
+WING_SOURCE = "https://www.dropbox.com/s/tjxpypwpt38926e/wing.ckpt?dl=1"
+
+
+@dataclass(frozen=True)
+class StarGAN2Options(Options):
+    """Options of `ganzoo train stargan2`."""
+
+    size: Optional[int] = option(
+        None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
+    )
+    w_hpf: Optional[float] = option(
+        None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0
+    )
+    wing: str = option("", "landmark weights for --w-hpf above 0 [default: wing.ckpt in the data directory]")
+    latent: int = option(16, "length of z", min=1)
+    style: int = option(64, "length of a style", min=1)
+    hidden: int = option(512, "width of the mapping network", min=1)
+    channels_base: int = option(16384, "width: feature maps at full size are this number divided by the size", min=64)
+    channels_max: int = option(512, "and at most so many", min=1)
+    lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
+    lambda_sty: float = option(1.0, "weight of the style reconstruction", min=0)
+    lambda_cyc: float = option(1.0, "weight of the cycle consistency", min=0)
+    lambda_ds: Optional[float] = option(
+        None, "weight of the diversity at the beginning [default: 2 for afhq, else 1]", min=0
+    )
+    ds_iter: int = option(100_000, "steps over which the weight of the diversity falls to 0", min=1)
+    randcrop_prob: float = option(0.5, "how often an image is cropped at random", min=0, max=1)
+    learning_rate: float = option(1e-4, "learning rate of generator, style encoder and discriminator", above=0)
+    mapping_rate: float = option(1e-6, "learning rate of the mapping network", above=0)
+    beta1: float = option(0.0, "Adam's beta 1", min=0, max=0.999)
+    beta2: float = option(0.99, "Adam's beta 2", min=0, max=0.9999)
+    weight_decay: float = option(1e-4, "Adam's weight decay (L2)", min=0)
+    ema: float = option(0.999, "decay per step of the averages", min=0, max=1)
+
+
+class StarGAN2(Model):
+    """Generator with an AdaIN decoder, mapping network, style encoder, discriminator with a branch per domain."""
+
+    name = "stargan2"
+    summary = "StarGAN v2: diverse translation of images between domains; 64 to 512 px"
+    paper = "Choi et al., StarGAN v2: Diverse Image Synthesis for Multiple Domains, 2020, arXiv:1912.01865"
+    options = StarGAN2Options
+    defaults = {"data": "styles", "batch": BATCH, "kimg": 800.0, "tick": 8.0, "snapshot": 5}
+    conditional = True
+
+    def settled(self, options: StarGAN2Options, data: DataInfo) -> StarGAN2Options:
+        preset = PRESETS.get(data.name, DEFAULTS)
+        return dataclasses.replace(
+            options,
+            w_hpf=preset["w_hpf"] if options.w_hpf is None else options.w_hpf,
+            lambda_ds=preset["lambda_ds"] if options.lambda_ds is None else options.lambda_ds,
+        )
+
+    def image_size(self, options: StarGAN2Options, data: DataInfo) -> int:
+        nearest = 2 ** round(math.log2(data.size))
+        return options.size or max(SMALLEST, min(nearest, LARGEST))
+
+    def check(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo) -> Sequence[str]:
+        if data.size & (data.size - 1):
+            raise OptionError(f"--size: {data.size} is not a power of two.")
+        if options.channels_base < data.size:
+            raise OptionError(f"--channels-base: {options.channels_base} is less than the size, {data.size} px.")
+        if len(data.domains) < 2:
+            found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
+            raise OptionError(
+                f"--data {train.data}: it has {found}, but stargan2 translates between two or more. "
+                "Give a folder with a sub-folder of images for each."
+            )
+        if options.w_hpf and data.channels != 3:
+            raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
+        if options.w_hpf:
+            self._wing(options)
+        if train.batch >= BATCH:
+            return ()
+        return [f"--batch {train.batch} is below {BATCH}: so many go through at once, and updates wait for {BATCH}."]
+
+    def stages(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
+        small = train.batch < BATCH
+        return (Stage(data.size, max(BATCH, train.batch), micro_batch=train.batch if small else None),)
+
+    def draw(self, options: StarGAN2Options) -> Draw:
+        return Draw(references=True, crop=options.randcrop_prob)
+
+    def build(self, options: StarGAN2Options, data: DataInfo) -> Setup:
+        from ganzoo_stargan2.loss import StarGAN2Loss
+        from ganzoo_stargan2.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
+        from ganzoo_stargan2.translator import Landmarks, StarGAN2Translator
+
+        widths = options.channels_max, options.channels_base, data.channels
+        w_hpf, domains = float(options.w_hpf or 0), len(data.domains)
+        generator = Generator(data.size, options.style, options.channels_max, w_hpf, *widths[1:])
+        mapping = MappingNetwork(options.latent, options.style, domains, options.hidden)
+        encoder = StyleEncoder(data.size, options.style, domains, *widths)
+        discriminator = Discriminator(data.size, domains, *widths)
+        networks: dict[str, Network] = {
+            "generator": generator,
+            "mapping": mapping,
+            "encoder": encoder,
+            "discriminator": discriminator,
+        }
+        trained = tuple(networks)
+        landmarks = None
+        if w_hpf:
+            from ganzoo_stargan2.landmarks import FAN
+
+            networks["landmarks"] = fan = FAN()
+            landmarks = Landmarks(fan)
+        return Setup(
+            networks=networks,
+            optimizers={name: self._adam(options, name) for name in trained},
+            loss=StarGAN2Loss(generator, mapping, encoder, discriminator, options, landmarks),
+            averages=dict.fromkeys(("generator", "mapping", "encoder"), options.ema),
+            translator=StarGAN2Translator(generator, mapping, encoder, options.latent, landmarks),
+        )
+
+    def _adam(self, options: StarGAN2Options, name: str) -> Adam:
+        rate = options.mapping_rate if name == "mapping" else options.learning_rate
+        return Adam(rate, options.beta1, options.beta2, weight_decay=options.weight_decay)
+
+    def begin(self, options: StarGAN2Options, networks: Mapping[str, Network]) -> None:
+        if "landmarks" in networks:
+            from ganzoo_stargan2.landmarks import read_wing
+
+            networks["landmarks"].load_state(read_wing(self._wing(options)))
+
+    def _wing(self, options: StarGAN2Options) -> Path:
+        """The file with the landmark weights. OptionError with all ways out if it is not there."""
+        path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
+        if not path.is_file():
+            raise OptionError(
+                f"--w-hpf {options.w_hpf:g} needs landmark weights, and there is no file {path}. Get wing.ckpt from "
+                f"{WING_SOURCE} and put it there, or name it with --wing; or train without, with --w-hpf 0."
+            )
+        return path
+
+
+@hookimpl
+def ganzoo_models() -> Iterable[Model]:
+    return [StarGAN2()]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import jt, upsample_nearest
+from ganzoo import average_pool, jt, standardise, upsample_nearest
 
 nn: Any = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -26,18 +26,6 @@ for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
 def leaky_relu(x: Any) -> Any:
     """max(x, 0.2 x)."""
     return nn.leaky_relu(x, SLOPE)
-
-
-def average_pool(x: Any) -> Any:
-    """The mean of each 2x2 pixels of (N, C, H, W)."""
-    n, c, h, w = x.shape
-    return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
-
-
-def pixel_mean(x: Any) -> Any:
-    """The mean of each feature map of (N, C, H, W), as (N, C, 1, 1). Row by row, because Jittor adds one number after
-    the other: over a whole map of 512 px float32 would keep but four digits."""
-    return x.mean([3], keepdims=True).mean([2], keepdims=True)
 
 
 def blur(x: Any) -> Any:
@@ -154,6 +142,5 @@ class AdaIN(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any, w: Any) -> Any:
         n, c = x.shape[:2]
         style = self.style(w).reshape((n, 2, c, 1, 1))
-        centred = x - pixel_mean(x)
-        variance = pixel_mean(centred.sqr())
-        return centred * (style[:, 0] / jt.sqrt(variance + self.eps)) + style[:, 1]
+        centred, deviation = standardise(x, self.eps)
+        return centred * (style[:, 0] / deviation) + style[:, 1]

@@ -12,6 +12,7 @@ from ganzoo import (
     Loss,
     Phase,
     Progress,
+    average_pool,
     binary_cross_entropy,
     gradient_penalty,
     jt,
@@ -19,7 +20,6 @@ from ganzoo import (
     upsample_nearest,
 )
 from ganzoo_stylegan import StyleGANOptions
-from ganzoo_stylegan.layers import average_pool
 from ganzoo_stylegan.networks import Generator
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Discriminator, StyleGenerator, jt, upsample_nearest
+from ganzoo import Discriminator, StyleGenerator, average_pool, jt, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
@@ -22,7 +22,6 @@ from ganzoo_stylegan.layers import (
     EqualConv,
     EqualLinear,
     UpConv,
-    average_pool,
     blur,
     leaky_relu,
     minibatch_stddev,

@@ -118,7 +118,7 @@ def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
     result = ganzoo("import", "stylegan", str(files.path("other")))
     assert result.exit_code == 1
     assert "of another network than StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
-    assert unpickling.read(files.path("other")).keys() == {"weight", "bias"}
+    assert unpickling.safe_load(files.path("other")).keys() == {"weight", "bias"}
 
 
 def test_a_missing_file_is_named(ganzoo):

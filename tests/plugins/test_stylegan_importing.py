@@ -112,7 +112,7 @@ def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
     assert (state.moment.stage.size, state.moment.alpha) == (16, 1.0)
     upcoming = state.upcoming()
     assert (upcoming.stage.size, upcoming.alpha) == (32, 0.0)
-    original = unpickling.read(files.path("step"))["discriminator"]["progression.4.conv1.0.conv.weight_orig"]
+    original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.4.conv1.0.conv.weight_orig"]
     assert np.array_equal(state.setup.networks["discriminator"].state()["blocks.4.conv1.weight"].numpy(), original)
     assert state.optimizers["generator"].steps["synthesis.blocks.3.conv1.weight"] == 0
 
@@ -134,13 +134,13 @@ def test_files_of_jittor_are_imported(files, tmp_path):
     from ganzoo import jt
 
     path = tmp_path / "train_step-3.pkl"
-    jt.save({"g_running": as_jittor(unpickling.read(files.path("ema-zip")))}, str(path))
+    jt.save({"g_running": as_jittor(unpickling.safe_load(files.path("ema-zip")))}, str(path))
     assert error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
 
 
 def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
     """The file with something about it changed, as a plain pickle of arrays."""
-    content = unpickling.read(files.path(name))
+    content = unpickling.safe_load(files.path(name))
     content = change(content) or content
     path = folder / "changed.model"
     path.write_bytes(pickle.dumps(content))
@@ -153,7 +153,7 @@ def without(*names: str) -> Any:
 
 def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
-    converted = StyleGAN().convert(unpickling.read(path), {})
+    converted = StyleGAN().convert(unpickling.safe_load(path), {})
     assert converted.moments.keys() == {"generator"}
 
 

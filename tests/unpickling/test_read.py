@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import CheckpointError
-from ganzoo.unpickling import machine, read
+from ganzoo.unpickling import machine, safe_load
 from tests.reference import needs_torch
 
 
@@ -36,7 +36,7 @@ def same(actual, expected):
 @needs_torch
 @pytest.mark.parametrize("name", ["zip", "protocol4", "legacy"])
 def test_a_dictionary_of_several_from_pytorch(torch_files, expected, name):
-    value = read(torch_files / f"{name}.model")
+    value = safe_load(torch_files / f"{name}.model")
     assert list(value) == ["networks", "optimizer", "tensors", "shape", "type", "device", "epoch", "no"]
     assert (value["shape"], value["type"], value["device"]) == ((1, 2), "float32", "cpu")
     assert (value["epoch"], value["no"]) == (3, None)
@@ -50,7 +50,7 @@ def test_a_dictionary_of_several_from_pytorch(torch_files, expected, name):
 @needs_torch
 @pytest.mark.parametrize("name", ["zip", "legacy"])
 def test_the_state_of_an_optimizer(torch_files, expected, name):
-    adam = read(torch_files / f"{name}.model")["optimizer"]
+    adam = safe_load(torch_files / f"{name}.model")["optimizer"]
     assert adam["param_groups"][0]["betas"] == (0.0, 0.99)
     assert adam["param_groups"][0]["params"] == [0, 1, 2, 3]
     assert list(adam["state"]) == [0, 1, 2, 3]
@@ -65,12 +65,12 @@ def test_the_name_of_the_file_does_not_matter(torch_files, tmp_path, expected):
     for name in ("state", "state-legacy"):
         copy = tmp_path / "renamed.pkl"
         copy.write_bytes((torch_files / f"{name}.model").read_bytes())
-        same(read(copy)["0.weight"], expected["network 0.weight"])
+        same(safe_load(copy)["0.weight"], expected["network 0.weight"])
 
 
 @needs_torch
 def test_a_storage_is_read_once_for_all_its_views(torch_files):
-    tensors = read(torch_files / "zip.model")["tensors"]
+    tensors = safe_load(torch_files / "zip.model")["tensors"]
     assert np.shares_memory(tensors["view"], tensors["whole"])
 
 
@@ -82,7 +82,7 @@ def test_pytorchs_files_cut_anywhere_are_refused(torch_files, tmp_path, name):
     for length in [*range(0, len(whole), 53), len(whole) - 1]:
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"cut\.model: "):
-            read(path)
+            safe_load(path)
 
 
 ARRAYS = {
@@ -111,7 +111,7 @@ PLAIN = {
 def test_pickles_of_every_protocol(tmp_path, protocol):
     path = tmp_path / "arrays.pkl"
     path.write_bytes(pickle.dumps({"arrays": ARRAYS, **PLAIN}, protocol))
-    value = read(path)
+    value = safe_load(path)
     arrays = value.pop("arrays")
     assert value == PLAIN
     assert list(value["ordered"]) == ["z", "a"]
@@ -125,7 +125,7 @@ def test_pickles_of_every_protocol(tmp_path, protocol):
 def test_the_names_of_numpy_2(tmp_path):
     path = tmp_path / "arrays.pkl"
     path.write_bytes(pickle.dumps(ARRAYS, 2).replace(b"numpy.core.", b"numpy._core."))
-    for name, array in read(path).items():
+    for name, array in safe_load(path).items():
         same(array, ARRAYS[name])
 
 
@@ -134,7 +134,7 @@ def test_a_file_of_jittor(jittor, tmp_path):
     path = tmp_path / "seed.model"
     variables = {name: jittor.array(array) for name, array in arrays.items()}
     jittor.save({"variables": variables, "arrays": arrays, "step": 7}, str(path))
-    value = read(path)
+    value = safe_load(path)
     assert value["step"] == 7
     for part in (value["variables"], value["arrays"]):
         assert list(part) == ["weight", "bias"]
@@ -144,7 +144,7 @@ def test_a_file_of_jittor(jittor, tmp_path):
     for damaged in (whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], whole[:-3], whole[:-28] + b"x" + whole[-28:]):
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError, match=r"seed\.model: .*(checksum|damaged)"):
-            read(path)
+            safe_load(path)
 
 
 class Calls:
@@ -217,7 +217,7 @@ def test_nothing_in_a_hostile_file_is_run(tmp_path, container):
         # The legacy header needs no names at all, so the harmless ones of the table are refused by their names there.
         expected = rf"hostile\.model: .*({reason}|FloatStorage|OrderedDict)"
         with pytest.raises(CheckpointError, match=expected) as caught:
-            read(path)
+            safe_load(path)
         assert str(caught.value).isprintable()
         assert not marker.exists()
 
@@ -226,7 +226,7 @@ def test_a_refusal_says_what_was_refused(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(pickle.dumps(Calls(os.system, "true")))
     with pytest.raises(CheckpointError) as caught:
-        read(path)
+        safe_load(path)
     name = f"{os.system.__module__}.system"
     reason = f"refused; it names {name}, which has no place in a file of weights. Nothing in it was run."
     assert str(caught.value) == f"{path}: {reason}"
@@ -249,9 +249,9 @@ def torch_zip(folder=Path(), name="FloatStorage", count=4, offset=0, sizes="(K\x
 def test_a_tensor_described_by_opcodes(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(torch_zip(offset=1, sizes="(K\x02", strides="(K\x02"))
-    assert read(path)["w"].tolist() == [1, 3]
+    assert safe_load(path)["w"].tolist() == [1, 3]
     path.write_bytes(torch_zip(sizes="(K\x00I99\n", strides="(K\x01K\x01"))
-    assert read(path)["w"].shape == (0, 99)
+    assert safe_load(path)["w"].shape == (0, 99)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_tensor_that_does_not_fit_its_storage(tmp_path, changes):
     path = tmp_path / "x.model"
     path.write_bytes(torch_zip(**changes))
     with pytest.raises(CheckpointError, match=r"x\.model: (damaged|refused|not a file)"):
-        read(path)
+        safe_load(path)
 
 
 def legacy(count=2, data=bytes(8), keys=("7",), order="<"):
@@ -293,21 +293,21 @@ def legacy(count=2, data=bytes(8), keys=("7",), order="<"):
 def test_a_legacy_file_with_other_storages_than_it_says(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(legacy())
-    assert read(path).tolist() == [0, 0]
+    assert safe_load(path).tolist() == [0, 0]
     for data in (legacy(count=-1), legacy(count=3), legacy(data=bytes(7)), legacy(keys=()), legacy(keys=("7", "7"))):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=r"x\.model: damaged"):
-            read(path)
+            safe_load(path)
 
 
 def test_files_of_machines_of_the_other_byte_order(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(legacy(data=np.array([1, 2], ">f4").tobytes(), order=">"))
-    same(read(path), np.array([1, 2], np.float32))
+    same(safe_load(path), np.array([1, 2], np.float32))
     path.write_bytes(torch_zip(**{"0": np.arange(4, dtype=">f4").tobytes()}))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("a/byteorder", "big")
-    same(read(path)["w"], np.arange(4, dtype=np.float32))
+    same(safe_load(path)["w"], np.arange(4, dtype=np.float32))
 
 
 def bombs():
@@ -341,7 +341,7 @@ def test_bombs_end_soon_and_take_no_memory(tmp_path, data, reason):
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=rf"bomb\.model: .*{reason}"):
-            read(path)
+            safe_load(path)
         assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
     finally:
         tracemalloc.stop()
@@ -350,10 +350,10 @@ def test_bombs_end_soon_and_take_no_memory(tmp_path, data, reason):
 def test_a_pickle_without_end_is_not_followed_to_it(tmp_path, monkeypatch):
     path = tmp_path / "long.model"
     path.write_bytes(b"N0" * 600 + b"N.")
-    assert read(path) is None
+    assert safe_load(path) is None
     monkeypatch.setattr(machine, "STEPS", 1000)
     with pytest.raises(CheckpointError, match="far longer"):
-        read(path)
+        safe_load(path)
 
 
 def test_what_is_no_checkpoint(tmp_path):
@@ -365,11 +365,11 @@ def test_what_is_no_checkpoint(tmp_path):
     for data in (b"", b"PK\x03\x04", b"\x89PNG\r\n", b"{}", other.getvalue(), tar, pickle.dumps(1) + b"more"):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=r"x\.model: "):
-            read(path)
+            safe_load(path)
     with pytest.raises(CheckpointError, match="no such file"):
-        read(tmp_path / "missing")
+        safe_load(tmp_path / "missing")
     with pytest.raises(CheckpointError, match="can't be read"):
-        read(tmp_path)
+        safe_load(tmp_path)
 
 
 @needs_torch
@@ -389,7 +389,7 @@ def test_damaged_files_are_read_or_refused(torch_files, tmp_path):
             data[place : place + length] = rng.integers(0, 256, rng.integers(3), dtype=np.uint8).tobytes()
         path.write_bytes(data)
         try:
-            read(path)
+            safe_load(path)
             read_ += 1
         except CheckpointError as error:
             assert str(error).startswith(f"{path}: ")

@@ -1,0 +1,17 @@
+"""CelebA-HQ (Karras et al. 2018): 30,000 faces of CelebA in better quality; here parted as StarGAN v2 was trained."""
+
+from __future__ import annotations
+
+from ganzoo_datasets.local import LocalSource
+
+
+class CelebAHQ(LocalSource):
+    """CelebA's terms, research that is not commercial, hold for it too; we point to StarGAN v2's copy."""
+
+    name = "celeba-hq"
+    summary = "30,000 faces, female and male; fetched by `ganzoo data download celeba-hq`"
+    official = "https://github.com/clovaai/stargan-v2 (CelebA-HQ by gender, 30,000 images)"
+    layout = tuple(f"{part}/{domain}/*.jpg" for part in ("train", "val") for domain in ("female", "male"))
+    domains = True
+    archive = "https://www.dropbox.com/s/f7pvjij2xlpff59/celeba_hq.zip?dl=1"
+    archive_folders = ("train/female", "train/male")

@@ -1,0 +1,89 @@
+"""Finds the pictures of emoji in what a user has fetched: archives of npm, or folders in which they are unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from ganzoo import DataError
+from ganzoo_datasets.emoji import Code
+
+PICTURE = re.compile(r"(?:.*/)?img/([a-z0-9-]+)/64/([0-9a-f]{2,6}(?:-[0-9a-f]{2,6}){0,15})\.png", re.ASCII)
+LARGEST = 1 << 20  # bytes of a picture; those that we know of take 10 kB
+WHOLE = 1 << 29  # bytes of an unpacked archive; those that we know of take less than 100 MB
+LAYOUT = "img/VENDOR/64/1f600.png"
+
+
+def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
+    """The files of all pictures of 64 px, by vendor and code points; DataError if a file has none or is damaged.
+
+    Archives are read from the first member to the last, and nothing is unpacked. What is no plain file, or too large
+    for a picture, is passed over.
+    """
+    found: dict[str, dict[Code, bytes]] = {}
+    for file in files:
+        count = 0
+        for vendor, code, data in _pictures(file):
+            found.setdefault(vendor, {})[code] = data
+            count += 1
+        if not count:
+            raise DataError(
+                f"{file}: no picture of an emoji in it (looked for {LAYOUT} and the like). Give a .tgz as "
+                "`npm pack emoji-datasource-google` makes it, or a folder in which one is unpacked."
+            )
+    return found
+
+
+def _pictures(file: Path) -> Iterator[tuple[str, Code, bytes]]:
+    if not file.exists():
+        raise DataError(f"{file}: there is no such file or folder.")
+    for name, data in _folder(file) if file.is_dir() else _archive(file):
+        matched = PICTURE.fullmatch(name)
+        if matched:
+            yield matched[1], tuple(int(point, 16) for point in matched[2].split("-")), data
+
+
+def _folder(root: Path) -> Iterator[tuple[str, bytes]]:
+    for folder, _, names in os.walk(root.resolve()):
+        for name in sorted(names):
+            path = Path(folder, name)
+            if PICTURE.fullmatch(path.as_posix()) and path.is_file() and not path.is_symlink():
+                try:
+                    if path.stat().st_size <= LARGEST:
+                        yield path.as_posix(), path.read_bytes()
+                except OSError as error:
+                    raise DataError(f"{path}: can't be read ({error.strerror}).") from error
+
+
+def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with gzip.open(file) as unpacked, tarfile.open(fileobj=Limited(unpacked), mode="r|") as archive:  # type: ignore[call-overload]
+            for member in archive:
+                if member.isreg() and member.size <= LARGEST and PICTURE.fullmatch(member.name):
+                    content = archive.extractfile(member)
+                    if content:
+                        yield member.name, content.read()
+                archive.members.clear()  # type: ignore[attr-defined]  # it would hold those of the whole archive
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+    except Exception as error:  # TarError, zlib.error, EOFError, OSError and ValueError: damage takes many forms
+        raise DataError(f"{file}: not a whole .tgz archive ({error}). Fetch it again.") from error
+
+
+class Limited:
+    """A file that ends in a DataError after WHOLE bytes, so that a small archive can't unpack without end."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file, self._left = file, WHOLE
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(f"unpacks to more than {WHOLE >> 20} MiB, which no archive of emoji does.")
+        return data

@@ -1,0 +1,173 @@
+"""The pictures that `ganzoo generate --source` makes: redrawn images, sheets of them, walks from look to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import images, translation
+from ganzoo.cli.generate_input import TranslationRequest, parse_domains
+from ganzoo.cli.generate_output import SHEET, SHEET_BYTES, progress, write_frames
+from ganzoo.cli.pictures import Names, Picture, Pictures, part, printable
+from ganzoo.data import DataInfo
+from ganzoo.errors import OptionError
+from ganzoo.translation import TranslationSampler
+
+COLUMNS = 32  # sources on a sheet
+CELLS = 64  # redrawn images in a frame of a video
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A style (width,) that every source gets; `name` is for files, `label` for sheets."""
+
+    name: str
+    label: str
+    style: np.ndarray
+    reference: Picture | None = None
+
+
+class Job:
+    """What is to be redrawn, and how. Made before Jittor is started, it finds everything that is wrong with that."""
+
+    def __init__(self, request: TranslationRequest, data: DataInfo) -> None:
+        self.request, self.data = request, data
+        given = None if request.domain is None else parse_domains(request.domain, data.domains)
+        self.domains = list(range(len(data.domains))) if given is None else given
+        self.sources = Pictures(request.sources, "--source", data)
+        self.references = list(Pictures(request.references, "--reference", data)) if request.references else []
+        self.reference_domains = [self._domain_of(reference, given) for reference in self.references]
+        if request.interpolate:
+            self._check_walk()
+
+    def _domain_of(self, reference: Picture, given: list[int] | None) -> int:
+        """The domain that was given, or that of the innermost folder named as one."""
+        if given is not None and len(given) == 1:
+            return given[0]
+        known = ", ".join(self.data.domains)
+        if given is not None:
+            raise OptionError(f"--domain {self.request.domain}: --reference takes one domain, of {known}.")
+        folders = reversed(reference.path.parts[:-1])
+        named = next((folder for folder in folders if folder in self.data.domains), None)
+        if named is None:
+            raise OptionError(
+                f"--reference {printable(reference.path)}: say with --domain what it is; there are {known}."
+            )
+        return self.data.domains.index(named)
+
+    def _check_walk(self) -> None:
+        request = self.request
+        if request.references and len(self.references) < 2:
+            raise OptionError("--interpolate: a walk needs two references at least; --reference gives one.")
+        if not request.references and len(request.seeds) < 2:
+            raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
+        rows = 1 if request.references else len(self.domains)
+        if rows * len(self.sources) > CELLS:
+            raise OptionError(
+                f"--interpolate: {len(self.sources)} sources in {rows} rows are more than the {CELLS} images of a "
+                "frame; name fewer with --source" + (" or --domain." if rows > 1 else ".")
+            )
+
+    def write(self, translator: Any, out: Path) -> Iterator[str]:
+        """Write the pictures into a folder; yield lines that say what."""
+        sampler = TranslationSampler(translator)
+        if self.request.interpolate:
+            return self._walk(sampler, out)
+        return self._stills(sampler, out)
+
+    def _looks(self, sampler: TranslationSampler) -> list[Look]:
+        names, seeds = self.data.domains, self.request.seeds
+        if not self.references:
+            return [
+                Look(f"{part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
+                for domain in self.domains
+                for seed, style in zip(seeds, sampler.styles_of_seeds(seeds, domain, self.request.psi))
+            ]
+        pixels = np.stack([reference.pixels for reference in self.references])
+        styles = sampler.styles_of_images(pixels, np.array(self.reference_domains))
+        described = zip(self.references, self.reference_domains, styles)
+        return [
+            Look(f"{part(names[domain])}-{reference.name}", names[domain], style, reference)
+            for reference, domain, style in described
+        ]
+
+    def _stills(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
+        """A picture of each source in each look, and a sheet."""
+        looks = self._looks(sampler)
+        names, sheet, count = Names(), Sheet(looks, self.data), 0
+        jobs, same = tee((source, look) for source in self.sources for look in looks)
+        drawn = sampler.stream((source.pixels, look.style) for source, look in jobs)
+        for (source, look), image in zip(same, progress(drawn, len(self.sources) * len(looks), "image")):
+            images.save(out / f"{names.new(f'{source.name}-{look.name}')}.png", image)
+            sheet.add(source, look, image)
+            count += 1
+        images.save(out / "grid.png", sheet.picture())
+        yield f"{count} images: {out}/SOURCE-DOMAIN-{'REFERENCE' if self.references else 'SEED'}.png"
+        yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
+
+    def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
+        request, sources = self.request, np.stack([source.pixels for source in self.sources])
+        if self.references:
+            references = np.stack([reference.pixels for reference in self.references])
+            numbers, names = self.reference_domains, self.data.domains
+            frames = translation.reference_walk(sampler, sources, references, numbers, names, request.steps)
+            count = len(translation.schedule(numbers, request.steps))
+        else:
+            domains = {domain: self.data.domains[domain] for domain in self.domains}
+            frames = translation.latent_walk(
+                sampler,
+                sources,
+                domains,
+                request.seeds,
+                psi=request.psi,
+                steps=request.steps,
+                space=request.space,
+                path=request.path,
+            )
+            count = request.steps * len(request.seeds)
+        return write_frames(frames, count, request.format, request.fps, out)
+
+
+class Sheet:
+    """A row of sources, below it a row for each look: as many of both as a picture has room for."""
+
+    def __init__(self, looks: Sequence[Look], data: DataInfo) -> None:
+        self._looks = len(looks)
+        self._rows: dict[Look, list[np.ndarray]] = {look: [] for look in looks[: SHEET // 2 - 1]}
+        self._references = looks[0].reference is not None
+        room = min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)) // (len(self._rows) + 1)
+        self._columns = min(COLUMNS, max(1, room - self._references))
+        self._top: list[Picture] = []
+
+    def add(self, source: Picture, look: Look, image: np.ndarray) -> None:
+        """Take a redrawn image, if there is room for it. Those of one source come one after the other."""
+        if source not in self._top[-1:]:
+            if len(self._top) == self._columns:
+                return
+            self._top.append(source)
+        if look in self._rows:
+            self._rows[look].append(image)
+
+    def picture(self) -> np.ndarray:
+        """The sheet, uint8 (H, W, C)."""
+        top = [source.pixels for source in self._top]
+        if self._references:
+            top = [np.full_like(top[0], 255), *top]
+        below = [
+            image
+            for look, drawn in self._rows.items()
+            for image in ([look.reference.pixels, *drawn] if look.reference else drawn)
+        ]
+        sheet = images.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
+        return images.labelled(sheet, ["", *(look.label for look in self._rows)])
+
+    def extent(self, sources: int) -> str:
+        """Which of so many sources and of the looks are on it, if not all."""
+        shown = [f"{len(self._top)} sources"] if len(self._top) < sources else []
+        shown += [f"{len(self._rows)} looks"] if len(self._rows) < self._looks else []
+        return f" of the first {' and '.join(shown)}" if shown else ""

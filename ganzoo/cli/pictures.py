@@ -1,0 +1,153 @@
+"""Images that a user names one by one or by folder, fitted to a model, each with a name for what is made of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ganzoo.data import DataInfo
+from ganzoo.data.images import decode, fit, is_hidden, is_image, to_array
+from ganzoo.errors import DataError, OptionError
+
+NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image as the model wants it, uint8 (size, size, C); `name` is its own among those it was named with."""
+
+    name: str
+    path: Path
+    pixels: np.ndarray
+
+
+class Pictures:
+    """The images in files and folders, in the order named, those of a folder sorted; read anew each time through.
+
+    Scaled and cropped to the size and channels of `data`. An image in a folder that can't be read is told once and
+    left out. OptionError, naming the `option`, if there is no such path or no image; DataError if an image that was
+    named itself can't be read, or none in a folder.
+    """
+
+    def __init__(self, named: Sequence[str], option: str, data: DataInfo) -> None:
+        self.data = data
+        self.paths = [path for each in named for path in _files(each, option)]
+        self._names = _names(self.paths)
+        self._bad: set[Path] = set()
+        for path in map(Path, named):
+            if not path.is_dir():
+                self._read(path)
+        if next(iter(self), None) is None:
+            raise DataError(f"{option} {' '.join(named)}: none of its {len(self.paths)} images can be read.")
+
+    def __len__(self) -> int:
+        """How many there are, but for those found unreadable so far."""
+        return len(self.paths) - len(self._bad)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for path, name in zip(self.paths, self._names):
+            if path in self._bad:
+                continue
+            try:
+                pixels = self._read(path)
+            except DataError as error:
+                self._bad.add(path)
+                tqdm.write(f"Left out: {error}", file=sys.stderr)
+                continue
+            yield Picture(name, path, pixels)
+
+    def _read(self, path: Path) -> np.ndarray:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{printable(path)}: can't be read ({error.strerror or error}).") from error
+        image = decode(data, printable(path))
+        try:
+            pixels = to_array(image, self.data.channels)
+        except Exception as error:  # Pillow can't convert colours of every kind
+            raise DataError(f"{printable(path)}: its colours can't be read ({error}).") from error
+        return fit(pixels, self.data.size, self.data.channels)
+
+
+def _files(named: str, option: str) -> list[Path]:
+    path = Path(named)
+    if not named or not _exists(path):
+        raise OptionError(f"{option}: there is no file or folder {printable(named)!r}.")
+    if not path.is_dir():
+        if not path.is_file():  # a pipe, say, which would never end
+            raise OptionError(f"{option} {printable(path)}: neither a file nor a folder.")
+        return [path]
+    found = sorted(_images_below(path))
+    if not found:
+        raise OptionError(f"{option} {printable(path)}: no image in this folder (PNG, JPEG, WebP, BMP, GIF, TIFF).")
+    return found
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
+def _images_below(root: Path) -> Iterator[Path]:
+    """Image files at any depth, links followed; a folder that is reached twice is taken once."""
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names[:] = sorted(name for name in names if not is_hidden(name))
+        yield from (Path(folder) / name for name in files if is_image(name) and not _is_special(Path(folder) / name))
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its stem, or, where two have the same, its path below the folder of all of them."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) < len(stems):
+        folders = [path.parent.absolute() for path in paths]
+        above = os.path.commonpath(folders)
+        stems = ["-".join([*folder.relative_to(above).parts, stem]) for folder, stem in zip(folders, stems)]
+    names = Names()
+    return [names.new(part(stem)) for stem in stems]
+
+
+class Names:
+    """Names for files, no two alike: one that is taken gets a number."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def new(self, name: str) -> str:
+        """The name itself or, where it is taken, with -2, -3, ... behind it."""
+        count = self._taken.get(name, 0) + 1
+        free = name if count == 1 else f"{name}-{count}"
+        while count > 1 and free in self._taken:
+            count += 1
+            free = f"{name}-{count}"
+        self._taken[name] = count
+        self._taken.setdefault(free, 1)
+        return free
+
+
+def part(text: str) -> str:
+    """A text as a part of a file name: nothing that a file system refuses, and not too long."""
+    short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-NAME_BYTES:]
+    return short.decode("utf-8", "ignore") or "image"
+
+
+def printable(path: str | Path) -> str:
+    """A path for a message: bytes that are no UTF-8, which no terminal would take, are written out."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,121 @@
+"""Which images make up a batch, and how each is varied: functions of a seed and of the number of images already seen.
+
+So a run continues exactly where it was, with nothing else kept.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ganzoo.data import Dataset, Draw
+from ganzoo.errors import DataError
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the centre square's side
+
+AREA, RATIO = (0.8, 1.0), (0.9, 1.1)  # of a random crop: share of the square, and width by height
+ATTEMPTS = 10  # at a crop that fits; then the whole square is taken
+
+
+@dataclass(frozen=True)
+class View:
+    """One image of a batch: its index, whether it is mirrored, and the part of it that is taken. If it can't be read,
+    the next of `instead` takes its place."""
+
+    index: int
+    mirrored: bool = False
+    box: Box | None = None
+    instead: Sequence[int] | np.ndarray = ()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image and, if the model wants them, two references and the domain of both."""
+
+    image: View
+    references: tuple[View, View] | None = None
+    target: int = 0
+
+
+class Order(ABC):
+    """An endless sequence of images."""
+
+    @abstractmethod
+    def at(self, position: int) -> Drawn:
+        """The image that comes when `position` images have been seen."""
+
+
+class Shuffled(Order):
+    """Every image once per epoch, in a new order each time."""
+
+    def __init__(self, dataset: Dataset, seed: int, flip: bool) -> None:
+        self.count, self.seed, self.flip = len(dataset), seed, flip
+        self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, as a batch can run over the end of an epoch
+
+    def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        indices = rng.permutation(self.count)
+        mirrored = rng.random(self.count) < 0.5 if self.flip else np.zeros(self.count, bool)
+        return indices, mirrored
+
+    def at(self, position: int) -> Drawn:
+        indices, mirrored = self._epoch(position // self.count)
+        place = position % self.count
+        return Drawn(View(int(indices[place]), bool(mirrored[place])))
+
+
+class Balanced(Order):
+    """Every domain equally often, its images at random with replacement; beside each image two references of one
+    domain (Choi et al. 2020, section 2.2), the second being the fixed partner of the first."""
+
+    def __init__(self, dataset: Dataset, seed: int, flip: bool, crop: float) -> None:
+        self.seed, self.flip, self.crop = seed, flip, crop
+        self.members = members_of(dataset)
+        rng = np.random.default_rng([seed, 0, 1])
+        self.partner = np.arange(len(dataset))
+        for members in self.members:
+            self.partner[members] = rng.permutation(members)
+
+    def at(self, position: int) -> Drawn:
+        rng = np.random.default_rng([self.seed, position, 2])
+        domain, target = rng.integers(len(self.members), size=2)
+        index, reference = (int(rng.choice(self.members[each])) for each in (domain, target))
+        first = self._view(reference, target, rng)
+        return Drawn(
+            self._view(index, domain, rng), (first, self._view(int(self.partner[reference]), target, rng)), int(target)
+        )
+
+    def _view(self, index: int, domain: int, rng: np.random.Generator) -> View:
+        box = random_box(rng) if rng.random() < self.crop else None
+        return View(index, bool(rng.random() < 0.5) and self.flip, box, self.members[domain])
+
+
+def members_of(dataset: Dataset) -> list[np.ndarray]:
+    """The indices of each domain's images. DataError if a domain has none."""
+    labels = dataset.labels()
+    members = [np.flatnonzero(labels == label) for label in range(len(dataset.info.domains))]
+    for name, indices in zip(dataset.info.domains, members):
+        if not len(indices):
+            raise DataError(f"{dataset.info.name}: the domain {name!r} has no image. Add some, or remove its folder.")
+    return members
+
+
+def random_box(rng: np.random.Generator) -> Box:
+    """A random part of a square, of AREA and RATIO (the ratio is drawn on a logarithmic scale)."""
+    for _ in range(ATTEMPTS):
+        area, ratio = rng.uniform(*AREA), math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
+        width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if width <= 1 and height <= 1:
+            left, top = rng.uniform(0, 1 - width), rng.uniform(0, 1 - height)
+            return left, top, left + width, top + height
+    return 0.0, 0.0, 1.0, 1.0
+
+
+def order(dataset: Dataset, draw: Draw, seed: int, flip: bool) -> Order:
+    """The order that a model wants."""
+    return Balanced(dataset, seed, flip, draw.crop) if draw.references else Shuffled(dataset, seed, flip)

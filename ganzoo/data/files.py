@@ -1,0 +1,182 @@
+"""Images in the files of a folder or a zip archive, and what every storage of images is.
+
+Everything here can be pickled, so that other processes can read the same images.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import threading
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from ganzoo.data.images import is_hidden
+from ganzoo.data.layout import Listing, Split, find_domains, labels_of, moved, split
+from ganzoo.data.pyramid import levels, nearest, wrapper
+from ganzoo.errors import DataError
+
+Same = TypeVar("Same", bound="Storage")
+
+
+class Storage(ABC):
+    """Keys in a fixed order, the bytes behind each, the names of the domains, and the label of each key (None: the
+    set has no domains).
+
+    Where every image is stored at several `sizes`, the keys are those of one `size`.
+    """
+
+    path: Path
+    keys: list[str]
+    domains: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
+    metadata: dict[str, Any] = {}
+    sizes: Sequence[int] = ()
+    size: int | None = None
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The bytes of one image file. Called from several threads at once; may raise anything."""
+
+    def at_size(self, size: int) -> Storage:
+        """The same images at the nearest of several sizes, or this storage itself."""
+        if not self.sizes or nearest(size, self.sizes) == self.size:
+            return self
+        other = self._twin()
+        other._use(size)
+        return other
+
+    def unlabelled(self: Same) -> Same:
+        """The same images without domains."""
+        other = self._twin()
+        other.domains, other.labels = (), None
+        return other
+
+    def _twin(self: Same) -> Same:
+        """Another of the same; not a copy, which would open the files anew."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    @abstractmethod
+    def validation(self) -> Storage | None:
+        """The images kept for validation, with the same domains; DataError if they don't fit these."""
+
+    @abstractmethod
+    def _use(self, size: int | None) -> None:
+        """Set `size` and `keys` to the nearest of several sizes, or to the largest."""
+
+
+class FileStorage(Storage):
+    """Image files under paths. What the folders mean is told by `pyramid.levels` and `layout`: each image at a size,
+    training and validation, domains, or nothing."""
+
+    def _arrange(self, listing: Listing, size: int | None) -> None:
+        self._parts = split(listing)
+        self._validation = listing.below(self._parts.validation) if self._parts.validation else []
+        root = self._take(listing.below(self._parts.training), self._parts.training, size)
+        self._found = find_domains(listing, self.keys, root) if self.keys else None
+        if self._found:
+            self.domains, self.labels = self._found.names, labels_of(self.keys, self._found)
+        self._root = root
+
+    def _take(self, keys: list[str], folder: str, size: int | None) -> str:
+        """Hold these images; the folder in which all lie, that of a size within `folder` if there are several."""
+        self.keys, self.size = keys, None
+        self._levels = levels(keys, self.read)
+        self.sizes = tuple(self._levels)
+        if not self.sizes:
+            return folder
+        above = wrapper(keys)
+        self._use(size)
+        return posixpath.join(above, str(self.size))
+
+    def _use(self, size: int | None) -> None:
+        self.size = nearest(size, self.sizes)
+        self.keys = self._levels[self.size]
+
+    def validation(self) -> Storage | None:
+        if not self._parts.validation:
+            return None
+        other = self._twin()
+        other._parts, other._validation, other.labels = Split(self._parts.validation, None), [], None
+        try:
+            root = other._take(self._validation, self._parts.validation, self.size)
+            if self.domains and self._found:
+                other.labels = labels_of(other.keys, moved(self._found, self._root, root, other.keys))
+        except DataError as error:
+            raise DataError(f"{printable(str(self.path))}: {printable(str(error))}") from error
+        return other
+
+
+class FolderStorage(FileStorage):
+    """Images anywhere below a folder, links followed."""
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self.path = path
+        self._arrange(_listing(path), size)
+
+    def read(self, key: str) -> bytes:
+        path = self.path / key
+        if path.exists() and not path.is_file():  # a pipe, say, which would never end
+            raise OSError("not a regular file")
+        return path.read_bytes()
+
+
+class ZipStorage(FileStorage):
+    """The same, inside a zip archive."""
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self.path = path
+        self._open()
+        names = self.archive.namelist()
+        self._arrange(Listing((n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")), size)
+
+    def _open(self) -> None:
+        try:
+            self.archive = zipfile.ZipFile(self.path)
+        except Exception as error:  # among others BadZipFile, OSError, NotImplementedError, UnicodeDecodeError
+            raise DataError(f"{self.path}: not a whole zip archive ({error}). Copy or download it again.") from error
+        self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
+
+    def read(self, key: str) -> bytes:
+        with self._lock:
+            return self.archive.read(key)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("archive", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+
+def _listing(root: Path) -> Listing:
+    """What lies below a folder. One that is reached by two links, or holds itself, is taken once."""
+    seen = set()
+    folders, files = [], []
+    for folder, names, own in os.walk(root, followlinks=True, onerror=_refuse):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names[:] = sorted(name for name in names if not is_hidden(name))
+        below = Path(folder).relative_to(root)
+        folders.append(below.as_posix())
+        files += [(below / name).as_posix() for name in own]
+    return Listing(files, (folder for folder in folders if folder != "."))
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{printable(str(error.filename))}: this folder can't be listed ({error.strerror}).") from error
+
+
+def printable(text: str) -> str:
+    """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,148 @@
+"""What the paths in a folder or an archive say: which images are kept for validation, and each one's domain."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ganzoo.data.images import is_hidden, is_image
+from ganzoo.data.pyramid import below_wrapper, inside, wrapper
+from ganzoo.errors import DataError
+
+TRAINING = "train"
+VALIDATION = ("val", "validation", "valid", "test")  # of several, the first
+
+
+class Listing:
+    """The visible files and folders below a root, as paths with '/'.
+
+    `images` are the image files, sorted; `folders` are all folders, `used` those with any file at any depth.
+    """
+
+    def __init__(self, files: Iterable[str], folders: Iterable[str] = ()) -> None:
+        visible = {path for path in files if not _is_hidden(path)}
+        self.images = sorted(path for path in visible if is_image(path))
+        self.used = _with_parents(posixpath.dirname(path) for path in visible)
+        self.folders = self.used | _with_parents(path for path in folders if not _is_hidden(path))
+
+    def below(self, folder: str) -> list[str]:
+        """The images in `folder` at any depth."""
+        return [path for path in self.images if path.startswith(inside(folder))]
+
+    def children(self, folder: str) -> list[str]:
+        """The names of the folders in `folder`."""
+        return [posixpath.basename(path) for path in self.folders if posixpath.dirname(path) == folder]
+
+
+class Split(NamedTuple):
+    """The folder of the images for training ('' is the root), and that of those for validation, if there is one."""
+
+    training: str
+    validation: str | None
+
+
+class Domains(NamedTuple):
+    """The names of the domains, sorted, and the folder in which theirs lie."""
+
+    names: tuple[str, ...]
+    folder: str
+
+
+def split(listing: Listing) -> Split:
+    """'train/' and 'val/' with nothing but others of VALIDATION beside them, below what wraps them; else the root.
+
+    ('train/' alone is but another wrapping folder.)
+    """
+    paths = below_wrapper(listing.images) if listing.images else []
+    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
+    found = {name.lower(): name for name in tops}
+    validation = next((name for name in VALIDATION if name in found), None)
+    if len(found) < len(tops) or not found.keys() <= {TRAINING, *VALIDATION} or TRAINING not in found or not validation:
+        return Split("", None)
+    above = wrapper(listing.images)
+    return Split(posixpath.join(above, found[TRAINING]), posixpath.join(above, found[validation]))
+
+
+def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
+    """The domains of the images `keys`, all of which lie in the folder `root`; None if there are none.
+
+    The sub-folders that part the images are domains, unless an image lies beside them, and so is every folder beside
+    them that holds no image. Images that lie in one folder have domains only if a folder beside it, or beside one
+    around it, is empty: that is a domain without images then. (Had it other files, it would not be: of `images/` and
+    `notes/`, neither is a domain.)
+    """
+    folder = wrapper(keys)
+    paths = below_wrapper(keys)
+    if all("/" in path for path in paths):
+        parts = {path.partition("/")[0] for path in paths}
+        return Domains(tuple(sorted({*parts, *listing.children(folder)})), folder)
+    while folder.strip("/") and folder != root:
+        folder, own = posixpath.split(folder)
+        beside = {name for name in listing.children(folder) if posixpath.join(folder, name) not in listing.used}
+        beside -= {name for name in beside if name.lower() in VALIDATION}
+        if beside:
+            return Domains(tuple(sorted({own, *beside})), folder)
+    return None
+
+
+def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
+    """The label of each image, int (N,), by the folder in which it lies; DataError names one that is no domain's."""
+    label = {name: index for index, name in enumerate(domains.names)}
+    start, known = inside(domains.folder), ", ".join(domains.names)
+    found = []
+    for key in keys:
+        name, separator, _ = key[len(start) :].partition("/")
+        if not separator:
+            raise DataError(f"{key}: lies in no domain's folder; the domains of the training images are {known}.")
+        if name not in label:
+            raise DataError(f"{start}{name}/: the training images have no such domain, but {known}. Remove it.")
+        found.append(label[name])
+    return np.array(found, np.int64)
+
+
+def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
+    """The same domains for the images `keys` in another folder: as deep in it as they lie in the old, if all do."""
+    folder = posixpath.join(new, domains.folder[len(inside(old)) :]).rstrip("/")
+    return domains._replace(folder=folder if all(key.startswith(inside(folder)) for key in keys) else new)
+
+
+def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
+    """The domains and the label of each image by an LMDB's own description; raises nearly anything if it is damaged."""
+    names = tuple(str(name) for name in metadata.get("domains") or [])
+    if not names:
+        return (), None
+    labels = metadata["labels"]
+    if len(labels) != count:
+        raise ValueError(f"{len(labels)} labels for {count} images")
+    if len({*names}) < len(names):
+        raise ValueError("a domain is named twice")
+    wrong = [label for label in labels if type(label) is not int or label not in range(len(names))]
+    if wrong:
+        raise ValueError(f"a label {wrong[0]!r} where there are {len(names)} domains")
+    return names, np.array(labels, np.int64)
+
+
+def validation_path(path: Path) -> Path:
+    """Where the validation images of the LMDB at `path` lie: NAME-val.lmdb beside NAME.lmdb."""
+    whole = path.absolute()
+    suffix = whole.suffix if whole.suffix.lower() in (".lmdb", ".mdb") else ""
+    return path.parent / f"{whole.name.removesuffix(suffix)}-val{suffix}"
+
+
+def _is_hidden(path: str) -> bool:
+    return any(map(is_hidden, path.split("/")))
+
+
+def _with_parents(folders: Iterable[str]) -> set[str]:
+    return {parent for folder in {*folders} for parent in _parents(folder)}
+
+
+def _parents(folder: str) -> Iterator[str]:
+    """The folder and all those around it, but for the root."""
+    while folder.strip("/"):
+        yield folder
+        folder = posixpath.dirname(folder)

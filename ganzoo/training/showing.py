@@ -1,0 +1,91 @@
+"""What a run shows of itself at each tick: a sheet of samples, or of translations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ganzoo import images, sampling
+from ganzoo.data.images import fit
+from ganzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.training.state import TrainState
+    from ganzoo.translation import Translator
+
+PSIS = (0.5, 0.7, 1.0)  # of the sheets of latents
+SEEDS = range(4)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images that are translated again and again, so that ticks can be compared: uint8 (N, H, W, C) and labels (N,)."""
+
+    sources: np.ndarray
+    source_domains: np.ndarray
+    references: np.ndarray
+    reference_domains: np.ndarray
+
+
+def sheets(state: TrainState, shown: Shown | None, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+    """The pictures of a tick, uint8 (H, W, C), and what to add to their file's name. `shown` is for models that
+    translate."""
+    translator = state.averages.translator()
+    if translator is not None and shown is not None:
+        yield from _translations(translator, shown, domains)
+        return
+    rows, columns = sheet_shape(state.upcoming().stage.size)
+    generator = state.averages.sampled(state.setup.generator)
+    z = sampling.latents(range(rows * columns), generator.latent)
+    yield "", images.grid(sampling.generate(generator, z), rows, columns)
+
+
+def _translations(translator: Translator, shown: Shown, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+    from ganzoo.translation import TranslationSampler, cycle_sheet, latent_sheet, reference_sheet
+
+    sampler = TranslationSampler(translator)
+    sources, references, kinds = shown.sources, shown.references, shown.reference_domains
+    yield "-cycle", cycle_sheet(sampler, sources, shown.source_domains, references, kinds)
+    yield "-reference", reference_sheet(sampler, sources, references, kinds, domains)
+    for psi in PSIS:
+        yield f"-latent-psi{psi}", latent_sheet(sampler, sources, domains, psi, SEEDS)
+
+
+def choose(dataset: Dataset, data: DataInfo) -> Shown:
+    """Sources and references from the images kept for validation, if there are any, else from all: the domains in
+    turn, the same in every run. `data` says how large they are to be."""
+    count = 4 if data.size > 128 else 6
+    kept = dataset.validation() or dataset
+    labels = kept.at_size(data.size).labels()
+    rng = np.random.default_rng(0)
+    waiting = [iter(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)]
+    found: list[tuple[np.ndarray, int]] = []
+    while waiting and len(found) < 2 * count:
+        for each in list(waiting):
+            index = next(each, None)
+            if index is None:
+                waiting.remove(each)
+            elif (image := _load(kept.at_size(data.size), int(index), data)) is not None:
+                found.append((image, int(labels[index])))
+    if len(found) < 2:
+        raise DataError(f"{kept.info.name}: it has too few images that can be read.")
+    half = len(found[: 2 * count]) // 2
+    pictures, kinds = np.stack([image for image, _ in found]), np.array([label for _, label in found])
+    return Shown(pictures[:half], kinds[:half], pictures[half : 2 * half], kinds[half : 2 * half])
+
+
+def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
+    try:
+        return fit(dataset.load(index)[0], data.size, data.channels)
+    except DataError:
+        return None  # the loader reports it
+
+
+def sheet_shape(size: int) -> tuple[int, int]:
+    """Rows and columns of a sheet of samples of `size` px, about 700 px high."""
+    rows = int(np.clip(700 // max(size, images.SMALL), 2, 8))
+    return rows, 2 * rows if size > 128 else rows + rows // 2

@@ -1,0 +1,175 @@
+"""The landmark network: a stacked hourglass (Newell et al. 2016) of one stage, trained with the adaptive wing loss
+(Wang et al. 2019) by others. Nothing here is trained.
+
+Weights have the names of the published file wing.ckpt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import BatchNorm, CheckpointError, Network, average_pool, jt, safe_load, upsample_nearest
+
+nn: Any = jt.nn
+SIDE = 256  # px at which the network sees a face
+POINTS = 98  # landmarks; one channel more is for the boundaries of the parts of a face
+DEPTH = 4  # halvings in the hourglass
+WIDTH = 256  # channels of the hourglass
+
+
+class CoordConv(nn.Module):  # type: ignore[misc]
+    """A convolution that knows where it is (Liu et al. 2018): three channels more hold the place down and to the right,
+    in [-1, 1], and the distance from the middle, in [0, 1]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv(inputs + 3, outputs, kernel, stride, padding)
+
+    def execute(self, x: Any) -> Any:
+        n, _, h, w = x.shape
+        return self.conv(jt.concat([x, jt.array(places(h, w)).broadcast((n, 3, h, w))], 1))
+
+
+def places(height: int, width: int) -> np.ndarray:
+    """The channels of `CoordConv`, float32 (1, 3, height, width)."""
+    down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    distance = np.hypot(down, right)
+    return np.stack([down, right, distance / distance.max()])[None].astype(np.float32)
+
+
+class ConvBlock(nn.Module):  # type: ignore[misc]
+    """Three convolutions one behind the other, their outputs side by side, added to a shortcut (Bulat & Tzimiropoulos
+    2017). Batch norm and ReLU stand before each convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        half, quarter = outputs // 2, outputs // 4
+        self.bn1, self.conv1 = BatchNorm(inputs), nn.Conv(inputs, half, 3, padding=1, bias=False)
+        self.bn2, self.conv2 = BatchNorm(half), nn.Conv(half, quarter, 3, padding=1, bias=False)
+        self.bn3, self.conv3 = BatchNorm(quarter), nn.Conv(quarter, quarter, 3, padding=1, bias=False)
+        self.learned = inputs != outputs
+        if self.learned:
+            self.downsample = nn.Sequential(BatchNorm(inputs), nn.ReLU(), nn.Conv(inputs, outputs, 1, bias=False))
+
+    def execute(self, x: Any) -> Any:
+        first = self.conv1(nn.relu(self.bn1(x)))
+        second = self.conv2(nn.relu(self.bn2(first)))
+        third = self.conv3(nn.relu(self.bn3(second)))
+        return jt.concat([first, second, third], 1) + (self.downsample(x) if self.learned else x)
+
+
+class HourGlass(nn.Module):  # type: ignore[misc]
+    """Down to a sixteenth of the size and up again, with a branch at every size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coordconv = CoordConv(WIDTH, WIDTH, 1)
+        for level in range(1, DEPTH + 1):
+            for place in (1, 2, 3):
+                setattr(self, f"b{place}_{level}", ConvBlock(WIDTH, WIDTH))
+        self.b2_plus_1 = ConvBlock(WIDTH, WIDTH)
+
+    def execute(self, x: Any) -> Any:
+        return self._below(DEPTH, self.coordconv(x))
+
+    def _below(self, level: int, x: Any) -> Any:
+        beside = getattr(self, f"b1_{level}")(x)
+        low = getattr(self, f"b2_{level}")(average_pool(x))
+        low = self._below(level - 1, low) if level > 1 else self.b2_plus_1(low)
+        return beside + upsample_nearest(getattr(self, f"b3_{level}")(low))
+
+
+class FAN(Network):
+    """Faces (N, 3, H, W) in [-1, 1] to heatmaps (N, 99, 64, 64): about 1 where a landmark is, about 0 elsewhere.
+
+    The last channel is that of the boundaries. It is always in inference mode, and gives no gradient.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = CoordConv(3, 64, 7, stride=2, padding=3), BatchNorm(64)
+        self.conv2, self.conv3, self.conv4 = ConvBlock(64, 128), ConvBlock(128, 128), ConvBlock(128, WIDTH)
+        self.m0, self.top_m_0 = HourGlass(), ConvBlock(WIDTH, WIDTH)
+        self.conv_last0, self.bn_end0 = nn.Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
+        self.l0 = nn.Conv(WIDTH, POINTS + 1, 1)
+        self._switch(False)
+        self._freeze()
+
+    def execute(self, images: Any) -> Any:
+        with jt.no_grad():
+            x = resized(images, SIDE, corners=False) * 0.5 + 0.5
+            x = average_pool(self.conv2(nn.relu(self.bn1(self.conv1(x)))))
+            x = self.top_m_0(self.m0(self.conv4(self.conv3(x))))
+            return self.l0(nn.relu(self.bn_end0(self.conv_last0(x))))
+
+    def parameter_count(self) -> int:
+        """How many numbers were trained, by others."""
+        return sum(int(np.prod(var.shape)) for name, var in self.state().items() if ".running_" not in f".{name}")
+
+    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
+        super().load_state(values)
+        self._freeze()
+
+    def _switch(self, training: bool) -> None:
+        super()._switch(False)
+
+    def _freeze(self) -> None:
+        for var in self.state().values():
+            var.stop_grad()
+
+
+def resized(x: Any, side: int, *, corners: bool) -> Any:
+    """(N, C, H, W) scaled to `side` px each way, bilinearly. `corners` says that the middles of the outermost pixels
+    stay where they are; else their outer edges do."""
+    n, c, h, w = x.shape
+    if (h, w) == (side, side):
+        return x
+    # Two products of matrices: several times as fast as Jittor's interpolation by index.
+    across, down = (jt.array(_weights(length, side, corners)) for length in (w, h))
+    x = jt.matmul(x.reshape((n * c * h, w)), across).reshape((n * c, h, side))
+    x = jt.matmul(x.transpose(0, 2, 1).reshape((n * c * side, h)), down).reshape((n * c, side, side))
+    return x.transpose(0, 2, 1).reshape((n, c, side, side))
+
+
+def _weights(length: int, side: int, corners: bool) -> np.ndarray:
+    """What each of `length` pixels in a row adds to each of `side` scaled ones, float32 (length, side)."""
+    wanted = np.arange(side)
+    at = wanted * ((length - 1) / (side - 1)) if corners else (wanted + 0.5) * (length / side) - 0.5
+    at = np.clip(at, 0, length - 1)
+    before = np.minimum(np.floor(at).astype(int), length - 1)
+    weights = np.zeros((length, side), np.float32)
+    weights[before, wanted] += 1 - (at - before)
+    weights[np.minimum(before + 1, length - 1), wanted] += at - before
+    return weights
+
+
+def read_wing(path: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, np.ndarray]:
+    """The weights in a file like wing.ckpt, for `FAN.load_state`. `say` is told how many entries the network lacks.
+
+    CheckpointError if it is no such file, or lacks a weight.
+    """
+    content = safe_load(path)
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{path}: not landmark weights; it has no 'state_dict'.")
+    # Weights that were trained on several GPUs; and counters of batches, which are no weights.
+    found = {str(name).removeprefix("module."): value for name, value in state.items()}
+    found = {name: value for name, value in found.items() if not name.endswith(".num_batches_tracked")}
+    wanted = {name: tuple(var.shape) for name, var in FAN().state().items()}
+    for name, shape in wanted.items():
+        _check(path, name, shape, found.get(name))
+    if len(found) > len(wanted):
+        say(f"{path}: {len(found) - len(wanted)} entries are of no use to the landmark network, and left out")
+    return {name: np.asarray(found[name], np.float32) for name in wanted}
+
+
+def _check(path: Path, name: str, shape: tuple[int, ...], value: Any) -> None:
+    if value is None:
+        raise CheckpointError(f"{path}: not landmark weights; it lacks {name!r}.")
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != shape:
+        what = f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        raise CheckpointError(f"{path}: not landmark weights; its {name!r} is {what}, not numbers of shape {shape}.")

@@ -1,0 +1,136 @@
+"""StarGAN v2's four updates (Choi et al. 2020, section 2.2): the discriminator's and the generator's, each once with
+styles of random latents and once with styles of reference images.
+
+What two updates have in common is computed once: the encoder of the generator knows no style, so its features serve
+all translations of an image; and the generator does not change while the discriminator is updated, so the translation
+that the first update judges is the one that the third improves. The numbers are those of the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, jt, r1_penalty
+
+if TYPE_CHECKING:
+    from ganzoo_stargan2 import StarGAN2Options
+    from ganzoo_stargan2.networks import Discriminator, Generator, MappingNetwork, Masks, StyleEncoder
+    from ganzoo_stargan2.translator import Landmarks
+
+    Features = tuple[Any, Mapping[int, Any]]
+
+
+class StarGAN2Loss(Loss):
+    """The terms of all four updates, weighted."""
+
+    phases = (
+        Phase("D-latent", ("discriminator",)),
+        Phase("D-reference", ("discriminator",)),
+        Phase("G-latent", ("generator", "mapping", "encoder")),
+        Phase("G-reference", ("generator",)),
+    )
+    panels = {
+        "D real": "D-*/real",
+        "D fake": "D-*/fake",
+        "D R1": "D-*/reg",
+        "G adversarial": "G-*/adv",
+        "G style": "G-*/sty",
+        "G diversity": "G-*/ds",
+        "G cycle": "G-*/cyc",
+        "lambda ds": "G-*/lambda_ds",
+        "total": "*/total",
+    }
+
+    def __init__(
+        self,
+        generator: Generator,
+        mapping: MappingNetwork,
+        encoder: StyleEncoder,
+        discriminator: Discriminator,
+        options: StarGAN2Options,
+        landmarks: Landmarks | None = None,
+    ) -> None:
+        self.generator, self.mapping, self.encoder, self.discriminator = generator, mapping, encoder, discriminator
+        self.options, self.landmarks = options, landmarks
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        if phase.name == "D-latent":
+            return self._judge(batch, self._latent_fake(batch).detach())
+        if phase.name == "D-reference":
+            features = _detached(batch.memo["latent"][0])
+            style = self.encoder(batch.references[0], batch.targets).detach()
+            return self._judge(batch, self.generator.redraw(features, style, self._masks(batch)).detach())
+        if phase.name == "G-latent":
+            features, style, fake = batch.memo.pop("latent")
+            other = self.mapping(batch.memo.pop("z2"), batch.targets)
+        else:
+            features = self.generator.features(batch.images)
+            style, other = (self.encoder(images, batch.targets).detach() for images in batch.references)
+            fake = self.generator.redraw(features, style, self._masks(batch))
+        second = self.generator.redraw(_detached(features), other.detach(), self._masks(batch)).detach()
+        return self._improve(batch, fake, style, second, self.diversity_weight(progress))
+
+    def diversity_weight(self, progress: Progress) -> float:
+        """Lambda of the diversity term: falls in a line from its option to 0 over --ds-iter steps."""
+        assert self.options.lambda_ds is not None, "settled when the run began"
+        return self.options.lambda_ds * max(0.0, 1.0 - progress.step / self.options.ds_iter)
+
+    def _latent_fake(self, batch: Batch) -> Any:
+        """The images translated by random latents, kept with their graph for the generator's update."""
+        z = batch.latents(self.options.latent)
+        features, style = self.generator.features(batch.images), self.mapping(z, batch.targets)
+        fake = self.generator.redraw(features, style, self._masks(batch))
+        batch.memo.update(latent=(features, style, fake), z2=batch.latents(self.options.latent))
+        return fake
+
+    def _judge(self, batch: Batch, fake: Any) -> dict[str, Any]:
+        real = batch.images.detach()
+        real.start_grad()
+        scores = self.discriminator(real, batch.labels)
+        terms = {
+            "real": binary_cross_entropy(scores, real=True),
+            "fake": binary_cross_entropy(self.discriminator(fake, batch.targets), real=False),
+        }
+        if self.options.lambda_reg:
+            terms["reg"] = self.options.lambda_reg / 2 * r1_penalty(scores, real)
+        batch.watched["total"] = sum(terms.values())
+        return terms
+
+    def _improve(self, batch: Batch, fake: Any, style: Any, second: Any, diversity: float) -> dict[str, Any]:
+        options = self.options
+        back = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
+        spread = (fake - second).abs().mean()
+        # As an array: a number would be part of the kernel, which would be compiled anew in every step.
+        weight = jt.array(np.full((1, 1), diversity, np.float32)).stop_grad()
+        terms = {
+            "adv": binary_cross_entropy(self.discriminator(fake, batch.targets), real=True),
+            "sty": options.lambda_sty * (self.encoder(fake, batch.targets) - style).abs().mean(),
+            "ds": -(weight * spread).mean(),
+            "cyc": options.lambda_cyc * (back - batch.images).abs().mean(),
+        }
+        batch.watched.update(
+            total=sum(terms.values()),
+            lambda_ds=weight.mean(),
+            diversity=spread,
+            fake_min=fake.min(),
+            fake_max=fake.max(),
+        )
+        return terms
+
+    def _masks(self, batch: Batch) -> Masks | None:
+        """The masks of the source images."""
+        if self.landmarks is not None and "masks" not in batch.memo:
+            batch.memo["masks"] = self.landmarks.masks(batch.images)
+        return batch.memo.get("masks")
+
+    def _masks_of(self, images: Any) -> Masks | None:
+        return None if self.landmarks is None else self.landmarks.masks(images)
+
+
+def _detached(features: Features) -> Features:
+    """The generator's features without the way to them."""
+    last, kept = features
+    return last.detach(), {side: each.detach() for side, each in kept.items()}

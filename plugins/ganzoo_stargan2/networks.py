@@ -1,0 +1,268 @@
+"""The networks of StarGAN v2 (Choi et al. 2020, appendix A): generator, mapping network, style encoder, discriminator.
+
+Weights have the names of the reference implementation. A shortcut's 1x1 convolution has no bias, so it commutes with
+pooling and with repeating pixels; it is done where there are fewer of them: the same numbers, a quarter of the work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ganzoo import Network, average_pool, jt, pick, standardise, upsample_nearest
+
+nn: Any = jt.nn
+SLOPE = 0.2  # of leaky ReLU
+ROOT2 = math.sqrt(2.0)
+SKIPS = (32, 64, 128)  # px at which the high-pass filtered skip connections are
+HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
+
+Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those above
+
+
+def leaky_relu(x: Any) -> Any:
+    """max(x, 0.2 x)."""
+    return nn.leaky_relu(x, SLOPE)
+
+
+class LeakyReLU(nn.Module):  # type: ignore[misc]
+    """max(x, 0.2 x), as a layer."""
+
+    def execute(self, x: Any) -> Any:
+        return leaky_relu(x)
+
+
+class ReLU(nn.Module):  # type: ignore[misc]
+    """max(x, 0), as a layer."""
+
+    def execute(self, x: Any) -> Any:
+        return nn.relu(x)
+
+
+class Conv(nn.Module):  # type: ignore[misc]
+    """A convolution of stride 1, initialised after He et al. 2015: N(0, 2 / inputs), biases 0."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = jt.randn(outputs, inputs, kernel, kernel) * math.sqrt(2 / (inputs * kernel**2))
+        if bias:
+            self.bias = jt.zeros(outputs)
+        self.padding, self.has_bias = padding, bias
+
+    def execute(self, x: Any) -> Any:
+        x = nn.conv2d(x, self.weight, padding=self.padding)
+        return x + self.bias.reshape((1, -1, 1, 1)) if self.has_bias else x
+
+
+class Linear(nn.Module):  # type: ignore[misc]
+    """A linear layer, initialised after He et al. 2015."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = jt.randn(outputs, inputs) * math.sqrt(2 / inputs)
+        self.bias = jt.zeros(outputs)
+
+    def execute(self, x: Any) -> Any:
+        return nn.matmul_transpose(x, self.weight) + self.bias
+
+
+class InstanceNorm(nn.Module):  # type: ignore[misc]
+    """Each feature map of (N, C, H, W) to mean 0 and variance 1, then scaled and offset by weights of its channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = jt.ones(channels)
+        self.bias = jt.zeros(channels)
+
+    def execute(self, x: Any) -> Any:
+        centred, deviation = standardise(x)
+        return centred * (self.weight.reshape((1, -1, 1, 1)) / deviation) + self.bias.reshape((1, -1, 1, 1))
+
+
+class AdaIN(nn.Module):  # type: ignore[misc]
+    """Adaptive instance normalisation: the same with 1 + gamma and beta, both linear in the style (N, width)."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.fc = Linear(width, 2 * channels)
+
+    def execute(self, x: Any, style: Any) -> Any:
+        n, c = x.shape[:2]
+        h = self.fc(style).reshape((n, 2, c, 1, 1))
+        centred, deviation = standardise(x)
+        return centred * ((1.0 + h[:, 0]) / deviation) + h[:, 1]
+
+
+class ResBlk(nn.Module):  # type: ignore[misc]
+    """A pre-activation residual block of unit variance: (shortcut + residual) / sqrt(2)."""
+
+    def __init__(self, inputs: int, outputs: int, normalize: bool = False, downsample: bool = False) -> None:
+        super().__init__()
+        self.normalize, self.downsample, self.learned = normalize, downsample, inputs != outputs
+        self.conv1 = Conv(inputs, inputs, 3, 1)
+        self.conv2 = Conv(inputs, outputs, 3, 1)
+        if normalize:
+            self.norm1, self.norm2 = InstanceNorm(inputs), InstanceNorm(inputs)
+        if self.learned:
+            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)
+
+    def execute(self, x: Any) -> Any:
+        shortcut = average_pool(x) if self.downsample else x
+        if self.learned:
+            shortcut = self.conv1x1(shortcut)
+        x = self.conv1(leaky_relu(self.norm1(x) if self.normalize else x))
+        x = average_pool(x) if self.downsample else x
+        x = self.conv2(leaky_relu(self.norm2(x) if self.normalize else x))
+        return (shortcut + x) * (1 / ROOT2)
+
+
+class AdainResBlk(nn.Module):  # type: ignore[misc]
+    """A residual block under a style. `plain` (with high-pass skips) leaves the shortcut out."""
+
+    def __init__(self, inputs: int, outputs: int, width: int, plain: bool, upsample: bool = False) -> None:
+        super().__init__()
+        self.plain, self.upsample, self.learned = plain, upsample, inputs != outputs
+        self.conv1 = Conv(inputs, outputs, 3, 1)
+        self.conv2 = Conv(outputs, outputs, 3, 1)
+        self.norm1, self.norm2 = AdaIN(width, inputs), AdaIN(width, outputs)
+        if self.learned:
+            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)  # unused if plain, and there all the same
+
+    def execute(self, x: Any, style: Any) -> Any:
+        out = leaky_relu(self.norm1(x, style))
+        out = self.conv1(upsample_nearest(out) if self.upsample else out)
+        out = self.conv2(leaky_relu(self.norm2(out, style)))
+        if self.plain:
+            return out
+        shortcut = self.conv1x1(x) if self.learned else x
+        return ((upsample_nearest(shortcut) if self.upsample else shortcut) + out) * (1 / ROOT2)
+
+
+class Generator(Network):
+    """Images (N, C, size, size) and styles (N, style_dim) to images that are not limited to [-1, 1].
+
+    `w_hpf` above 0 adds skip connections through a high-pass filter of that strength, where masks let them through.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        style_dim: int,
+        max_channels: int = 512,
+        w_hpf: float = 0.0,
+        base: int = 2**14,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        self.w_hpf = w_hpf
+        plain, width = w_hpf > 0, base // size
+        down: list[Any] = []
+        up: list[Any] = []
+        self.from_rgb = Conv(channels, width, 3, 1)
+        self.to_rgb = nn.Sequential(InstanceNorm(width), LeakyReLU(), Conv(width, channels, 1))
+        for _ in range(int(math.log2(size)) - 4 + plain):
+            wider = min(2 * width, max_channels)
+            down.append(ResBlk(width, wider, normalize=True, downsample=True))
+            up.insert(0, AdainResBlk(wider, width, style_dim, plain, upsample=True))
+            width = wider
+        for _ in range(2):
+            down.append(ResBlk(width, width, normalize=True))
+            up.insert(0, AdainResBlk(width, width, style_dim, plain))
+        self.encode, self.decode = nn.ModuleList(down), nn.ModuleList(up)
+
+    def used(self) -> dict[str, Any]:
+        shortcuts = [name for name in self.trainable() if name.startswith("decode.") and ".conv1x1." in name]
+        resting = set(shortcuts if self.w_hpf > 0 else ())
+        return {name: var for name, var in self.trainable().items() if name not in resting}
+
+    def features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
+        """What the decoder starts from, which no style has a part in: the last features, and those of the skips by
+        their side in px."""
+        x, kept = self.from_rgb(images), {}
+        for block in self.encode:
+            if self.w_hpf > 0 and x.shape[2] in SKIPS:
+                kept[x.shape[2]] = x
+            x = block(x)
+        return x, kept
+
+    def redraw(self, features: tuple[Any, Mapping[int, Any]], style: Any, masks: Masks | None = None) -> Any:
+        """Images (N, C, size, size) from `features` in the styles (N, style_dim)."""
+        x, kept = features
+        for block in self.decode:
+            x = block(x, style)
+            side = x.shape[2]
+            if masks is not None and side in kept:
+                mask = nn.interpolate(masks[0 if side == SKIPS[0] else 1], size=(side, side), mode="bilinear")
+                x = x + self._high_pass(mask * kept[side])
+        return self.to_rgb(x)
+
+    def _high_pass(self, x: Any) -> Any:
+        n, c, h, w = x.shape
+        kernel = jt.array(HIGH_PASS[None, None] / self.w_hpf).stop_grad()
+        return nn.conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+
+    def execute(self, images: Any, style: Any, masks: Masks | None = None) -> Any:
+        return self.redraw(self.features(images), style, masks)
+
+
+class MappingNetwork(Network):
+    """Latents (N, latent) and domains (N,) to styles (N, style_dim), by a last part for each domain."""
+
+    def __init__(self, latent: int, style_dim: int, domains: int, hidden: int = 512) -> None:
+        super().__init__()
+        self.shared = _perceptron([latent] + 4 * [hidden], last=True)
+        self.unshared = nn.ModuleList([_perceptron(4 * [hidden] + [style_dim], last=False) for _ in range(domains)])
+
+    def execute(self, z: Any, domains: np.ndarray) -> Any:
+        h = self.shared(z)
+        return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
+
+
+def _perceptron(widths: Sequence[int], last: bool) -> Any:
+    """Linear layers with a ReLU between them, and behind the last one if `last`."""
+    layers: list[Any] = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [Linear(inputs, outputs), ReLU()]
+    return nn.Sequential(*(layers if last else layers[:-1]))
+
+
+def _trunk(size: int, max_channels: int, base: int, channels: int) -> tuple[list[Any], int]:
+    """The layers from images to features (N, width, 1, 1), and the width."""
+    width = base // size
+    layers: list[Any] = [Conv(channels, width, 3, 1)]
+    for _ in range(int(math.log2(size)) - 2):
+        wider = min(2 * width, max_channels)
+        layers.append(ResBlk(width, wider, downsample=True))
+        width = wider
+    return [*layers, LeakyReLU(), Conv(width, width, 4), LeakyReLU()], width
+
+
+class StyleEncoder(Network):
+    """Images (N, C, size, size) and domains (N,) to styles (N, style_dim), by a last layer for each domain."""
+
+    def __init__(
+        self, size: int, style_dim: int, domains: int, max_channels: int = 512, base: int = 2**14, channels: int = 3
+    ) -> None:
+        super().__init__()
+        layers, width = _trunk(size, max_channels, base, channels)
+        self.shared = nn.Sequential(*layers)
+        self.unshared = nn.ModuleList([Linear(width, style_dim) for _ in range(domains)])
+
+    def execute(self, images: Any, domains: np.ndarray) -> Any:
+        h = self.shared(images).reshape((images.shape[0], -1))
+        return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
+
+
+class Discriminator(Network):
+    """Images (N, C, size, size) and domains (N,) to logits (N,): whether each is real, as one of its domain."""
+
+    def __init__(self, size: int, domains: int, max_channels: int = 512, base: int = 2**14, channels: int = 3) -> None:
+        super().__init__()
+        layers, width = _trunk(size, max_channels, base, channels)
+        self.main = nn.Sequential(*layers, Conv(width, domains, 1))
+
+    def execute(self, images: Any, domains: np.ndarray) -> Any:
+        return pick(self.main(images).reshape((images.shape[0], -1)), domains)

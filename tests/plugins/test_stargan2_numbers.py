@@ -1,0 +1,211 @@
+"""StarGAN v2: outputs, the terms and gradients of all four updates, and five iterations, against the reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+import ganzoo
+from tests.reference import error, in_torch, needs_torch, under
+
+pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
+
+SIZE, COUNT, LATENT, STEPS, DECAY, FALL = 64, 2, 16, 5, 0.9, 10
+DOMAINS = ("bird", "cat", "dog")
+SHAPE = {"size": SIZE, "style_dim": 16, "latent": LATENT, "hidden": 32, "max_channels": 32, "base": 256}
+# The penalty counts for more than published, or its gradient would hide behind the others.
+LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
+BOUND, BOUND_OF_STEPS = 1e-4, 1e-3
+# With seeds of the weights that leave nothing near zero in front of a ReLU.
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {"seed": 29, "plan": {"w_hpf": 0.0, **SHAPE}},
+    "high-pass": {"seed": 51, "plan": {"w_hpf": 1.0, **SHAPE}},
+}
+TERMS = {"D": {"real", "fake", "reg"}, "G": {"adv", "sty", "ds", "cyc"}}
+PHASES = ("D-latent", "D-reference", "G-latent", "G-reference")
+# The reference's names of our networks.
+NAMES = {
+    "generator": "generator",
+    "mapping": "mapping_network",
+    "encoder": "style_encoder",
+    "discriminator": "discriminator",
+}
+
+
+def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
+    """uint8 images (count, SIZE, SIZE, 3) with shapes of every size, as pictures have them."""
+    total = np.zeros((count, SIZE, SIZE, 3))
+    for step in (2**power for power in range(SIZE.bit_length())):
+        total += rng.standard_normal((count, SIZE // step, SIZE // step, 3)).repeat(step, 1).repeat(step, 2)
+    return np.round(127.5 + 127.5 * np.tanh(0.5 * total)).astype(np.uint8)
+
+
+def draws(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
+    """One batch, as `tests.reference.stargan2_steps.Data` has it, but with images in uint8 (N, H, W, C)."""
+    rng = np.random.default_rng(seed)
+    found = {name: pictures(rng, count) for name in ("x", "reference", "reference2")}
+    found.update({name: rng.standard_normal((count, LATENT), np.float32) for name in ("z", "z2")})
+    # Of two images none is of the third domain, whose branches no gradient reaches.
+    found.update({name: rng.permutation(len(DOMAINS)).repeat(count // 2)[:count] for name in ("y", "target")})
+    for kind in ("mask", "fake_mask"):
+        found.update({f"{kind}/{index}": rng.random((count, 1, 128, 128), np.float32) for index in range(2)})
+    return found
+
+
+def in_floats(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The batch with images (N, C, H, W) in [-1, 1]."""
+
+    def scaled(value: np.ndarray) -> np.ndarray:
+        return value.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0 if value.dtype == np.uint8 else value
+
+    return {name: scaled(value) for name, value in given.items()}
+
+
+def options(**given: Any) -> Any:
+    from ganzoo_stargan2 import StarGAN2Options
+
+    shape = {"size": SIZE, "style": SHAPE["style_dim"], "hidden": SHAPE["hidden"], "latent": LATENT}
+    widths = {"channels_base": SHAPE["base"], "channels_max": SHAPE["max_channels"]}
+    lambdas = {f"lambda_{name}": value for name, value in LAMBDAS.items()}
+    return StarGAN2Options(**shape, **widths, **lambdas, **given)
+
+
+def data() -> ganzoo.DataInfo:
+    return ganzoo.DataInfo("drawn", 9, SIZE, 3, domains=DOMAINS)
+
+
+class Given(ganzoo.Batch):
+    """A batch with the latents that were drawn before."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        jt = ganzoo.jt
+        self.waiting = iter([arrays["z"], arrays["z2"]])
+        references = (jt.array(arrays["reference"]), jt.array(arrays["reference2"]))
+        rng: Any = None  # nothing else is random
+        super().__init__(jt.array(arrays["x"]).stop_grad(), arrays["y"], rng, references, arrays["target"])
+
+    def latents(self, length: int) -> Any:
+        return ganzoo.jt.array(next(self.waiting))
+
+
+class FixedMasks:
+    """In the place of the landmark network: the same masks for the sources, and for all that is made of them."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], sources: Any) -> None:
+        self.arrays, self.sources = arrays, sources
+
+    def masks(self, images: Any) -> list[Any]:
+        kind = "mask" if images is self.sources else "fake_mask"
+        return [ganzoo.jt.array(self.arrays[f"{kind}/{index}"]) for index in range(2)]
+
+
+class Actual:
+    """What ganzoo computes for a case."""
+
+    def __init__(self, w_hpf: float, arrays: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
+        from ganzoo_stargan2 import StarGAN2
+
+        self.arrays, self.batch = arrays, Given(arrays)
+        self.setup = StarGAN2().build(options(w_hpf=w_hpf), data())
+        self.masks = self.fake_masks = None
+        if w_hpf:
+            loss: Any = self.setup.loss
+            loss.landmarks = FixedMasks(arrays, self.batch.images)
+            self.masks, self.fake_masks = loss.landmarks.masks(self.batch.images), loss.landmarks.masks(None)
+        for name, theirs in NAMES.items():
+            network = self.setup.networks[name]
+            network.load_state(under(weights, f"{theirs}/"))
+            network.train()
+
+    def results(self) -> dict[str, np.ndarray]:
+        found = {name: var.numpy() for name, var in self._outputs().items()}
+        for phase in self.setup.loss.phases:
+            found.update(self._phase(phase))
+        return found
+
+    def _outputs(self) -> dict[str, Any]:
+        generator, mapping, encoder, discriminator = (self.setup.networks[name] for name in NAMES)
+        batch, target = self.batch, self.arrays["target"]
+        found = {
+            "style/latent": mapping(ganzoo.jt.array(self.arrays["z"]), target),
+            "style/reference": encoder(batch.references[0], target),
+            "style/source": encoder(batch.images, batch.labels),
+            "score/real": discriminator(batch.images, batch.labels),
+        }
+        for kind in ("latent", "reference"):
+            fake = found[f"image/{kind}"] = generator(batch.images, found[f"style/{kind}"], self.masks)
+            found[f"image/{kind}-cycled"] = generator(fake, found["style/source"], self.fake_masks)
+            found[f"score/{kind}"] = discriminator(fake, target)
+        return found
+
+    def _phase(self, phase: Any) -> dict[str, np.ndarray]:
+        used = {(name, key): var for name in phase.networks for key, var in self.setup.networks[name].used().items()}
+        terms = self.setup.loss(phase, self.batch, ganzoo.Progress())
+        gradients = ganzoo.jt.grad(sum(terms.values()), list(used.values()))
+        found = {f"term/{phase.name}/{name}": term.numpy().reshape(()) for name, term in terms.items()}
+        for (name, key), gradient in zip(used, gradients):
+            found[f"grad/{phase.name}/{NAMES[name]}/{key}"] = gradient.numpy()
+        return found
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, np.ndarray]:
+    return in_floats(draws(5))
+
+
+@pytest.fixture(scope="module")
+def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
+    plans = {name: {**case, "plan": {**case["plan"], "domains": len(DOMAINS)}} for name, case in CASES.items()}
+    return in_torch("stargan2", given, tmp_path_factory.mktemp("stargan2"), cases=plans, lambdas=LAMBDAS)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What ganzoo and the reference make of one case."""
+    wanted = under(expected, f"{request.param}/")
+    weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
+    return Actual(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
+
+
+def test_no_number_before_a_relu_is_near_zero(compared):
+    assert compared[1]["closest"] > 3e-6
+
+
+@pytest.mark.parametrize("kind", ["style", "image", "score"])
+def test_outputs_are_those_of_the_reference(compared, kind):
+    actual, wanted = (under(each, f"{kind}/") for each in compared)
+    assert len(actual) == {"style": 3, "image": 4, "score": 3}[kind]
+    for name, value in actual.items():
+        assert error(value, wanted[name]) < BOUND, name
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_term_is_that_of_the_reference(compared, phase):
+    actual, wanted = (under(each, f"term/{phase}/") for each in compared)
+    assert actual.keys() == wanted.keys() == TERMS[phase[0]]
+    for name, value in wanted.items():
+        assert error(actual[name], value) < BOUND, name
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_gradient_is_that_of_the_reference(compared, phase):
+    actual, wanted = (under(each, f"grad/{phase}/") for each in compared)
+    assert actual.keys() == wanted.keys()  # those weights are updated that the reference gives a gradient to
+    for name, value in wanted.items():
+        assert error(actual[name], value, scale(wanted, name)) < BOUND, name
+
+
+def scale(gradients: dict[str, np.ndarray], name: str) -> float:
+    """What the error of a gradient is relative to: its own size. A bias in front of an instance norm has no effect and
+    its gradient is mere rounding, to be seen beside that of its weight; a branch of no image's domain has none at all.
+    """
+    own = float(np.abs(gradients[name]).max())
+    beside = float(np.abs(gradients[name.replace("bias", "weight")]).max())
+    if beside == 0.0:
+        return 1e-30
+    return beside if own < 1e-12 * beside else own

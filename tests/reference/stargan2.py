@@ -1,0 +1,224 @@
+"""The four networks of StarGAN v2 in PyTorch (Choi et al. 2020, appendix of the network architectures).
+
+Modules are named and registered so that `state_dict()` has the keys and the order of the reference's files.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all networks of a model have in common. `base // size` feature maps at full size, at most `max_channels`;
+    `w_hpf` above 0 adds the high-pass skips."""
+
+    size: int
+    style_dim: int = 64
+    latent: int = 16
+    hidden: int = 512
+    domains: int = 3
+    max_channels: int = 512
+    base: int = 2**14
+    w_hpf: float = 0.0
+
+    def widths(self, stages: int) -> list[int]:
+        """Feature maps at full size and after each of so many halvings."""
+        first = self.base // self.size
+        return [min(first << stage, self.max_channels) for stage in range(stages + 1)]
+
+
+class ResBlk(nn.Module):
+    """Instance norm, leaky ReLU and convolution, twice; beside it a shortcut; half the variance of the sum."""
+
+    def __init__(self, inputs: int, outputs: int, normalize: bool = False, downsample: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        if normalize:
+            self.norm1 = nn.InstanceNorm2d(inputs, affine=True)
+            self.norm2 = nn.InstanceNorm2d(inputs, affine=True)
+        if inputs != outputs:
+            self.conv1x1 = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.relu1, self.relu2 = nn.LeakyReLU(0.2), nn.LeakyReLU(0.2)
+        self.normalize, self.downsample, self.learned = normalize, downsample, inputs != outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = self.conv1x1(x) if self.learned else x
+        residual = self.conv1(self.relu1(self.norm1(x) if self.normalize else x))
+        if self.downsample:
+            shortcut, residual = F.avg_pool2d(shortcut, 2), F.avg_pool2d(residual, 2)
+        residual = self.conv2(self.relu2(self.norm2(residual) if self.normalize else residual))
+        return (shortcut + residual) / math.sqrt(2)
+
+
+class AdaIN(nn.Module):
+    def __init__(self, style_dim: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.InstanceNorm2d(channels, affine=False)
+        self.fc = nn.Linear(style_dim, 2 * channels)
+
+    def forward(self, x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        gamma, beta = self.fc(s)[:, :, None, None].chunk(2, dim=1)
+        return (1 + gamma) * self.norm(x) + beta
+
+
+class AdainResBlk(nn.Module):
+    """AdaIN, leaky ReLU and convolution, twice. The shortcut is left out where there are high-pass skips."""
+
+    def __init__(self, inputs: int, outputs: int, plan: Plan, upsample: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm1, self.norm2 = AdaIN(plan.style_dim, inputs), AdaIN(plan.style_dim, outputs)
+        if inputs != outputs:
+            self.conv1x1 = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.relu1, self.relu2 = nn.LeakyReLU(0.2), nn.LeakyReLU(0.2)
+        self.upsample, self.learned, self.skips = upsample, inputs != outputs, plan.w_hpf > 0
+
+    def forward(self, x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        residual = self.relu1(self.norm1(x, s))
+        if self.upsample:
+            residual = F.interpolate(residual, scale_factor=2, mode="nearest")
+        residual = self.conv2(self.relu2(self.norm2(self.conv1(residual), s)))
+        if self.skips:
+            return residual
+        shortcut = F.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x
+        return (residual + (self.conv1x1(shortcut) if self.learned else shortcut)) / math.sqrt(2)
+
+
+class HighPass(nn.Module):
+    def __init__(self, w_hpf: float) -> None:
+        super().__init__()
+        kernel = torch.full((3, 3), -1.0)
+        kernel[1, 1] = 8.0
+        self.register_buffer("filter", kernel / w_hpf)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels = x.shape[1]
+        return F.conv2d(x, self.filter.expand(channels, 1, 3, 3), padding=1, groups=channels)
+
+
+class Generator(nn.Module):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        stages = plan.size.bit_length() - 5 + (plan.w_hpf > 0)
+        widths = plan.widths(stages)
+        ups = list(zip(widths, widths[1:]))
+        most = widths[-1]
+        self.from_rgb = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.encode = nn.ModuleList(
+            [ResBlk(few, many, normalize=True, downsample=True) for few, many in ups]
+            + [ResBlk(most, most, normalize=True) for _ in range(2)]
+        )
+        self.decode = nn.ModuleList(
+            [AdainResBlk(most, most, plan) for _ in range(2)]
+            + [AdainResBlk(many, few, plan, upsample=True) for few, many in reversed(ups)]
+        )
+        self.to_rgb = nn.Sequential(
+            nn.InstanceNorm2d(widths[0], affine=True), nn.LeakyReLU(0.2), nn.Conv2d(widths[0], 3, 1)
+        )
+        if plan.w_hpf > 0:
+            self.hpf = HighPass(plan.w_hpf)
+
+    def forward(
+        self, x: torch.Tensor, s: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Images; `masks` (N, 1, h, w) are for the features of 32 px, and for those of 64 and 128 px."""
+        x = self.from_rgb(x)
+        cache = {}
+        for block in self.encode:
+            if masks is not None and x.shape[2] in (32, 64, 128):
+                cache[x.shape[2]] = x
+            x = block(x)
+        for block in self.decode:
+            x = block(x, s)
+            side = x.shape[2]
+            if masks is not None and side in (32, 64, 128):
+                mask = F.interpolate(masks[0 if side == 32 else 1], size=side, mode="bilinear")
+                x = x + self.hpf(mask * cache[side])
+        return self.to_rgb(x)
+
+
+class MappingNetwork(nn.Module):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.shared = nn.Sequential(*_layers(plan.latent, plan.hidden, 4))
+        self.unshared = nn.ModuleList(
+            nn.Sequential(*_layers(plan.hidden, plan.hidden, 3), nn.Linear(plan.hidden, plan.style_dim))
+            for _ in range(plan.domains)
+        )
+
+    def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        shared = self.shared(z)
+        return _chosen(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
+
+
+def _layers(inputs: int, outputs: int, count: int) -> list[nn.Module]:
+    pairs = [(nn.Linear(outputs if index else inputs, outputs), nn.ReLU()) for index in range(count)]
+    return [layer for pair in pairs for layer in pair]
+
+
+def _chosen(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Of values (N, K, ...) the one of each row's label."""
+    return values[torch.arange(len(y)), y]
+
+
+def _trunk(plan: Plan) -> list[nn.Module]:
+    """From images to (N, C, 1, 1)."""
+    widths = plan.widths(plan.size.bit_length() - 3)
+    blocks = [ResBlk(few, many, downsample=True) for few, many in zip(widths, widths[1:])]
+    last = widths[-1]
+    ends = [nn.LeakyReLU(0.2), nn.Conv2d(last, last, 4), nn.LeakyReLU(0.2)]
+    return [nn.Conv2d(3, widths[0], 3, padding=1), *blocks, *ends]
+
+
+class StyleEncoder(nn.Module):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        trunk = _trunk(plan)
+        self.shared = nn.Sequential(*trunk)
+        last = trunk[-2].out_channels
+        self.unshared = nn.ModuleList(nn.Linear(last, plan.style_dim) for _ in range(plan.domains))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        shared = self.shared(x).flatten(1)
+        return _chosen(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
+
+
+class Discriminator(nn.Module):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        trunk = _trunk(plan)
+        self.main = nn.Sequential(*trunk, nn.Conv2d(trunk[-2].out_channels, plan.domains, 1))
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return _chosen(self.main(x).flatten(1), y)
+
+
+def build(plan: Plan) -> dict[str, nn.Module]:
+    """The four networks by the names that they have in the reference's files, initialised."""
+    networks = {
+        "generator": Generator(plan),
+        "mapping_network": MappingNetwork(plan),
+        "style_encoder": StyleEncoder(plan),
+        "discriminator": Discriminator(plan),
+    }
+    for network in networks.values():
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+    return networks
+
+
+def averaged(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Copies of the networks that are averaged, as they are now."""
+    return {name: copy.deepcopy(network) for name, network in networks.items() if name != "discriminator"}

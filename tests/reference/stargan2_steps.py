@@ -1,0 +1,177 @@
+"""How StarGAN v2 is trained, in PyTorch: the four updates of an iteration, one after the other, nothing shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from .stargan2 import Plan, averaged, build
+
+Tensors = dict[str, torch.Tensor]
+Masks = tuple[torch.Tensor, torch.Tensor]
+# The weights that each update changes. Gradients arise elsewhere, too, and are dropped.
+UPDATED = {
+    "D-latent": ("discriminator",),
+    "D-reference": ("discriminator",),
+    "G-latent": ("generator", "mapping_network", "style_encoder"),
+    "G-reference": ("generator",),
+}
+RATES = {"generator": 1e-4, "mapping_network": 1e-6, "style_encoder": 1e-4, "discriminator": 1e-4}
+
+
+@dataclass
+class Data:
+    """One batch: images x of the domains y; latents, or references, of the domains `target`; the masks for x, and
+    those for its translations."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    z: torch.Tensor
+    z2: torch.Tensor
+    reference: torch.Tensor
+    reference2: torch.Tensor
+    target: torch.Tensor
+    masks: Masks | None = None
+    fake_masks: Masks | None = None
+
+    @classmethod
+    def of(cls, arrays: Tensors, masked: bool) -> Data:
+        """From 'x', 'reference', 'reference2', 'z', 'z2', and 'y', 'target'; 'mask/0...1', 'fake_mask/0...1'."""
+        labels = {name: arrays[name].long() for name in ("y", "target")}
+        rest = {name: arrays[name] for name in ("x", "z", "z2", "reference", "reference2")}
+        masks = {f"{name}s": (arrays[f"{name}/0"], arrays[f"{name}/1"]) for name in ("mask", "fake_mask")}
+        return cls(**rest, **labels, **(masks if masked else {}))
+
+
+class Training:
+    """Networks, an Adam for each, averages, and the weights of the terms; that of diversity falls to 0."""
+
+    def __init__(self, plan: Plan, lambdas: Mapping[str, float], ds_iter: int = 100_000, decay: float = 0.999) -> None:
+        self.networks: dict[str, Any] = build(plan)
+        self.averages: dict[str, Any] = averaged(self.networks)
+        self.lambdas, self.initial_ds, self.ds_iter = dict(lambdas), lambdas["ds"], ds_iter
+        self.decay = decay
+        self.optimizers = {
+            name: torch.optim.Adam(
+                network.parameters(), lr=RATES[name], betas=(0.0, 0.99), eps=1e-8, weight_decay=1e-4
+            )
+            for name, network in self.networks.items()
+        }
+
+    def terms(self, phase: str, data: Data) -> Tensors:
+        """The terms of a phase, weighted and signed so that their sum is what the phase minimises."""
+        judge = self._discriminator_terms if phase.startswith("D") else self._generator_terms
+        return judge(data, phase.endswith("latent"))
+
+    def _styles(self, data: Data, latent: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both target styles. The second one is for diversity, and never gets a gradient."""
+        if latent:
+            network, first, second = self.networks["mapping_network"], data.z, data.z2
+        else:
+            network, first, second = self.networks["style_encoder"], data.reference, data.reference2
+        style = network(first, data.target)
+        with torch.no_grad():
+            return style, network(second, data.target)
+
+    def _discriminator_terms(self, data: Data, latent: bool) -> Tensors:
+        discriminator = self.networks["discriminator"]
+        x = data.x.clone().requires_grad_(True)
+        real = discriminator(x, data.y)
+        (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
+        with torch.no_grad():
+            style, _ = self._styles(data, latent)
+            fakes = self.networks["generator"](data.x, style, data.masks)
+        return {
+            "real": _cross_entropy(real, 1.0),
+            "fake": _cross_entropy(discriminator(fakes, data.target), 0.0),
+            "reg": self.lambdas["reg"] * 0.5 * slope.square().flatten(1).sum(1).mean(),
+        }
+
+    def _generator_terms(self, data: Data, latent: bool) -> Tensors:
+        generator, encoder = self.networks["generator"], self.networks["style_encoder"]
+        style, other = self._styles(data, latent)
+        fakes = generator(data.x, style, data.masks)
+        scores = self.networks["discriminator"](fakes, data.target)
+        with torch.no_grad():
+            others = generator(data.x, other, data.masks)
+        cycled = generator(fakes, encoder(data.x, data.y), data.fake_masks)
+        return {
+            "adv": _cross_entropy(scores, 1.0),
+            "sty": self.lambdas["sty"] * (encoder(fakes, data.target) - style).abs().mean(),
+            "ds": -self.lambdas["ds"] * (fakes - others).abs().mean(),
+            "cyc": self.lambdas["cyc"] * (cycled - data.x).abs().mean(),
+        }
+
+    def gradients(self, phase: str, data: Data) -> Tensors:
+        """The terms of a phase; the gradients of their sum are left with the weights."""
+        for network in self.networks.values():
+            network.zero_grad()
+        terms = self.terms(phase, data)
+        torch.stack(list(terms.values())).sum().backward()
+        return terms
+
+    def iteration(self, data: Data) -> dict[str, Tensors]:
+        """All four updates, then the averages, then the decay. Gives the terms by phase."""
+        found = {}
+        for phase, updated in UPDATED.items():
+            found[phase] = {name: term.detach() for name, term in self.gradients(phase, data).items()}
+            for name in updated:
+                self.optimizers[name].step()
+        with torch.no_grad():
+            for name, average in self.averages.items():
+                for kept, new in zip(average.parameters(), self.networks[name].parameters()):
+                    kept.copy_(new + self.decay * (kept - new))
+        if self.lambdas["ds"] > 0:
+            self.lambdas["ds"] -= self.initial_ds / self.ds_iter
+        return found
+
+    def weights(self) -> Tensors:
+        """All weights by 'NETWORK/WEIGHT', as they are now."""
+        return _named(self.networks)
+
+
+def _named(networks: Mapping[str, Any]) -> Tensors:
+    return {
+        f"{name}/{key}": weight.detach().clone()
+        for name, network in networks.items()
+        for key, weight in network.named_parameters()
+    }
+
+
+def _cross_entropy(logits: torch.Tensor, target: float) -> torch.Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+@torch.no_grad()
+def draw(training: Training) -> None:
+    """Offsets and scales that are not 0 and 1, and weights that float32 can hold just so, in the averages as well."""
+    for network in training.networks.values():
+        for weight in network.parameters():
+            if weight.ndim == 1:
+                weight.add_(0.2 * torch.randn_like(weight))
+            weight.copy_(weight.float())
+    for name, average in training.averages.items():
+        average.load_state_dict(training.networks[name].state_dict())
+
+
+def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **settings: Any) -> Tensors:
+    """Train on 'N/...' (see `Data.of`) for N = 0, 1, ..., from weights that are drawn here.
+
+    Gives 'begin/NETWORK/WEIGHT', 'end/...', 'average/...' and 'term/N/PHASE/TERM'; 'lambda_ds/N' is what was used.
+    """
+    torch.manual_seed(seed)
+    training = Training(Plan(**plan), **settings)
+    draw(training)
+    answers = {f"begin/{name}": weight for name, weight in training.weights().items()}
+    for number in range(iterations):
+        prefix = f"{number}/"
+        given = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+        answers[f"lambda_ds/{number}"] = torch.tensor(training.lambdas["ds"])
+        for phase, terms in training.iteration(Data.of(given, masked=plan.get("w_hpf", 0.0) > 0)).items():
+            answers.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
+    answers.update({f"end/{name}": weight for name, weight in training.weights().items()})
+    return {**answers, **{f"average/{name}": weight for name, weight in _named(training.averages).items()}}

@@ -1,0 +1,75 @@
+"""A model that translates images by arithmetic that a test can repeat: it moves the mean colour of an image.
+
+A style is a domain's number and a mean colour: that of the domain and a third of the latent, or that of the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import Adam, DataInfo, Model, Setup, Translator
+
+DOMAINS = ("cat", "dog", "wild fox")
+COLOURS = np.array([[-0.5, 0.0, 0.2], [0.4, 0.4, -0.2], [0.0, -0.6, 0.6]], np.float32)
+INFO = DataInfo("animals", count=9, size=8, channels=3, domains=DOMAINS)
+
+
+def make(colours: np.ndarray = COLOURS, count: int = 3) -> tuple[Any, Translator]:
+    """The network, whose only weight is the domains' colours, and the translator over it."""
+    from ganzoo import Network, jt
+
+    class Colours(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.colours = jt.array(colours)
+
+    class Tinter(Translator):
+        latent = 5
+
+        def style_of_latents(self, z: Any, domains: np.ndarray) -> Any:
+            numbers = jt.array(np.asarray(domains, np.int32))
+            return jt.concat([numbers.float32().unsqueeze(1), network.colours[numbers] + z[:, :count] / 3], 1)
+
+        def style_of_images(self, images: Any, domains: np.ndarray) -> Any:
+            numbers = jt.array(np.asarray(domains, np.float32))
+            return jt.concat([numbers.unsqueeze(1), images.mean((2, 3))], 1)
+
+        def translate(self, images: Any, styles: Any) -> Any:
+            return images + (styles[:, 1:] - images.mean((2, 3))).unsqueeze(2).unsqueeze(3)
+
+    network = Colours()
+    return network, Tinter()
+
+
+class TinterModel(Model):
+    """The model, for the registry."""
+
+    name = "tinter"
+    summary = "moves colours"
+    conditional = True
+    translates = True
+
+    def build(self, options: Any, data: DataInfo) -> Setup:
+        network, translator = make(0 * COLOURS)
+        loss: Any = None
+        return Setup(
+            networks={"colours": network, "critic": make(0 * COLOURS)[0]},
+            optimizers={"colours": Adam(0.1), "critic": Adam(0.1)},
+            loss=loss,
+            generator="colours",
+            averages={"colours": 0.9},
+            translator=translator if self.translates else None,
+        )
+
+
+def write_checkpoint(path: Path, model: str = "tinter", data: DataInfo = INFO) -> None:
+    """A checkpoint whose average has the colours above, and whose network has others."""
+    from ganzoo.training import checkpoint
+
+    tensors = {"net/colours/colours": 0 * COLOURS, "ema/colours/colours": COLOURS, "net/critic/colours": COLOURS}
+    description = {"model": model, "options": {}, "data": dataclasses.asdict(data), "progress": {}}
+    checkpoint.write(path, tensors, {**description, "averaged": ["colours"]})
