@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ganzoo.backend": ("seed",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset", "Draw"),
-    "ganzoo.data.images": ("decode", "to_array"),
+    "ganzoo.data.images": ("decode", "is_image", "to_array"),
     "ganzoo.data.preparing": ("prepare",),
     "ganzoo.data.storage": ("open_path",),
     "ganzoo.data.workers": ("parallel_map",),
@@ -50,9 +50,10 @@ if TYPE_CHECKING:
     from ganzoo.backend import seed as seed
     from ganzoo.data import DataInfo as DataInfo
     from ganzoo.data import Dataset as Dataset
-    from ganzoo.data import Draw as Draw
     from ganzoo.data import DataSource as DataSource
+    from ganzoo.data import Draw as Draw
     from ganzoo.data.images import decode as decode
+    from ganzoo.data.images import is_image as is_image
     from ganzoo.data.images import to_array as to_array
     from ganzoo.data.preparing import prepare as prepare
     from ganzoo.data.storage import open_path as open_path

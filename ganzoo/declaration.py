@@ -28,7 +28,8 @@ def checked_name(kind: str, item: Any) -> str:
     from ganzoo.metrics import Metric
     from ganzoo.model import Model
 
-    expected: type = {"models": Model, "datasets": DataSource, "metrics": Metric, "commands": click.Command}[kind]
+    kinds = {"models": Model, "datasets": DataSource, "metrics": Metric}
+    expected: type = {**kinds, "commands": click.Command, "data_commands": click.Command}[kind]
     if not isinstance(item, expected):
         hint = " (an instance is wanted, not the class)" if inspect.isclass(item) else ""
         raise PluginError(f"{_short(item)} is not a {expected.__name__}{hint}")

@@ -47,6 +47,11 @@ def ganzoo_commands() -> Iterable[click.Command]:
 
 
 @hookspec
+def ganzoo_data_commands() -> Iterable[click.Command]:
+    """Commands to add to `ganzoo data`, under names that it does not use itself."""
+
+
+@hookspec
 def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
     """A run begins or is resumed in folder `run`; `options` is what its options.json holds."""
 

@@ -44,13 +44,18 @@ def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return sheet
 
 
-def labelled(sheet: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """A grid of len(labels) rows with a text to the left of each. Letters that are not Latin become '?'."""
-    if not any(labels):
+def labelled(sheet: np.ndarray, labels: Sequence[str], others: Sequence[str] = ()) -> np.ndarray:
+    """A grid of len(labels) rows with a text to the left of each. Letters that are not Latin become '?'.
+
+    There is room for the labels of `others` too, so that sheets that take turns are of one size.
+    """
+    if not any([*labels, *others]):
         return sheet
     row = (sheet.shape[0] - MARGIN) // len(labels)
-    texts = [_text(label, int(np.clip(row // 5, *LABEL_SIZES))) for label in labels]
-    margin = np.full((sheet.shape[0], max(text.shape[1] for text in texts) + 4 * MARGIN, sheet.shape[2]), 255, np.uint8)
+    size = int(np.clip(row // 5, *LABEL_SIZES))
+    texts = [_text(label, size) for label in labels]
+    width = max(text.shape[1] for text in [*texts, *(_text(label, size) for label in set(others))]) + 4 * MARGIN
+    margin = np.full((sheet.shape[0], width, sheet.shape[2]), 255, np.uint8)
     for index, text in enumerate(texts):
         fitting = text[: row - MARGIN]
         top = MARGIN + index * row + (row - MARGIN - len(fitting)) // 2

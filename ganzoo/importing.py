@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo import backend, runs, unpickling
+from ganzoo import backend, runs
 from ganzoo.data import DataInfo
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.model import Converted, Model, Moments
 from ganzoo.options import resolve
 from ganzoo.runs import Run
@@ -21,6 +21,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
 from ganzoo.training.stages import Moment
+from ganzoo.unpickling import safe_load
 
 if TYPE_CHECKING:
     from ganzoo.nets import Network
@@ -35,8 +36,10 @@ class Imported:
     found: tuple[str, ...]
 
 
-def import_checkpoint(model: Model, path: Path, given: Mapping[str, Any], experiments: Path) -> Imported:
-    """Make a run of the weights at `path`, with the model's options `given` by the user.
+def import_checkpoint(
+    model: Model, path: Path, given: Mapping[str, Any], experiments: Path, domains: Sequence[str] = ()
+) -> Imported:
+    """Make a run of the weights at `path`, with the model's options and the names of `domains` given by the user.
 
     Its only checkpoint stands at the end of the stage of the resolution that was trained last, so training goes on
     with the next one, or stays in the last. CheckpointError if the file is not one that `model` can use, OptionError
@@ -44,13 +47,15 @@ def import_checkpoint(model: Model, path: Path, given: Mapping[str, Any], experi
     """
     from ganzoo import __version__
 
-    content = unpickling.safe_load(path)
+    parts = model.parts(path)
+    content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
-        converted = model.convert(content, given)
+        converted = _with_domains(model.convert(content, given), domains)
         del content
         options = resolve(model.options, converted.options)
         train = resolve(TrainOptions, {}, model.defaults)
         data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
+        options = model.settled(options, data)
         backend.start()
         from ganzoo.training.state import TrainState
 
@@ -71,7 +76,15 @@ def import_checkpoint(model: Model, path: Path, given: Mapping[str, Any], experi
         checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
         run.save_options({**description, "device": backend.device(), "saved": time.time()})
         run.log(f"imported from {path}")
-    return Imported(run, tuple(_found(converted, state)))
+    files = [f"{part.name}: read too" for part in parts.values() if part != path]
+    return Imported(run, (*files, *_found(converted, state)))
+
+
+def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
+    if domains and len(domains) != len(converted.domains):
+        there = f"{len(converted.domains)} domains" if converted.domains else "no domains"
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names, but the file has {there}.")
+    return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
 def _fill(state: TrainState, converted: Converted) -> None:
@@ -111,6 +124,8 @@ def _found(converted: Converted, state: TrainState) -> Iterator[str]:
     further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
     colours = "grey" if converted.channels == 1 else "RGB"
     yield f"{colours} images of {converted.trained} px{further}"
+    if converted.domains:
+        yield f"domains: {', '.join(converted.domains)}"
     for name, network in state.setup.networks.items():
         if name not in converted.weights:
             yield f"{name}: not in the file, begins afresh"

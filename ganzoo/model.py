@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.data import Draw
-from ganzoo.errors import OptionError
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.options import Options
 from ganzoo.training.stages import Stage
 
@@ -65,6 +65,31 @@ class Moments:
     second: Mapping[str, np.ndarray]
     steps: Mapping[str, int]
 
+    @classmethod
+    def of_torch(cls, state: Any, names: Sequence[str]) -> Moments:
+        """From the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
+        of something else."""
+        import numpy as np
+
+        try:
+            keys = [key for group in state["param_groups"] for key in group["params"]]
+            if len(keys) != len(names):
+                raise CheckpointError(f"its optimizer has {len(keys)} parameters, and the network {len(names)}.")
+            found = {name: state["state"][key] for name, key in zip(names, keys) if key in state["state"]}
+            return cls(
+                {name: each["exp_avg"].astype(np.float32) for name, each in found.items()},
+                {name: each["exp_avg_sq"].astype(np.float32) for name, each in found.items()},
+                {name: int(each["step"]) for name, each in found.items()},
+            )
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
+
+    def of(self, names: Iterable[str]) -> Moments:
+        """Those of some weights only."""
+        kept = [name for name in names if name in self.steps]
+        first, second = ({name: each[name] for name in kept} for each in (self.first, self.second))
+        return Moments(first, second, {name: self.steps[name] for name in kept})
+
 
 @dataclass(frozen=True)
 class Converted:
@@ -115,7 +140,7 @@ class Model(ABC):
         """How images are drawn."""
         return Draw()
 
-    def begin(self, options: Any, networks: Mapping[str, Network]) -> None:
+    def begin(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
         """Give networks the weights that training starts from, where these aren't random. Called once, when a run is
         new; not when it is resumed or sampled."""
 

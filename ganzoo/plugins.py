@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins come first
 UNKNOWN = "unknown"  # a distribution whose name can't be told
-KINDS = ("models", "datasets", "metrics", "commands")
+KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
 # A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
 ANY_FAILURE = (Exception, SystemExit)
 
@@ -66,6 +66,7 @@ class Registry:
     datasets: dict[str, DataSource] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     commands: dict[str, click.Command] = field(default_factory=dict)
+    data_commands: dict[str, click.Command] = field(default_factory=dict)
 
     def model(self, name: str) -> Model:
         """The model called `name`; OptionError with the near match, or PluginError if its plugin is broken."""
@@ -106,7 +107,7 @@ class Registry:
 def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Collection[str] = ()) -> Registry:
     """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises.
 
-    `reserved` names the commands that no plugin can take.
+    `reserved` names the commands that no plugin can take, as in 'train' and 'data list'.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -236,7 +237,7 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: plug
     try:
         answer: Any = _call(f"ganzoo_{kind}", implementation, {})
         if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-            raise PluginError(f"it returned {answer!r}, and a list of {kind} is wanted")
+            raise PluginError(f"it returned {answer!r}, and a list of {kind.replace('_', ' ')} is wanted")
         offered = list(answer)
     except ANY_FAILURE as error:
         what = str(error) if isinstance(error, PluginError) else f"it raised {_describe(error)}"
@@ -256,11 +257,12 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: plug
 
 def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> None:
     known: dict[str, Any] = getattr(registry, kind)
+    what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1], name)
     if name in known:
         owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
-        raise PluginError(f"{kind[:-1]} {name!r} is already registered by {owner}; this one is left out")
-    if kind == "commands" and name in registry.reserved:
-        raise PluginError(f"command {name!r} is one of ganzoo's own; this one is left out")
+        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is left out")
+    if what == "command" and full in registry.reserved:
+        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is left out")
 
 
 def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ganzoo.training.state import TrainState
+    from ganzoo.translation import Translator
 
 BATCH = 4
 IMAGES = 8
@@ -81,9 +82,15 @@ def check_model(
     for count in channels:
         data = DataInfo("made-up", IMAGES, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))
-        check_setup(model.build(chosen, data))
+        chosen = check_settled(model, chosen, data)
+        setup = model.build(chosen, data)
+        check_setup(setup)
+        _require(setup.translator is None or model.conditional, "a model with a translator needs `conditional = True`.")
         state = check_training(model, chosen, data, MadeUp(data))
-        check_generator(state, data)
+        if state.setup.translator is None:
+            check_generator(state, data)
+        else:
+            check_translator(state, data)
         check_checkpoint(model, chosen, data, state)
 
 
@@ -106,6 +113,14 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
     except (GanzooError, TypeError, ValueError) as error:
         raise AssertionError(f"the options of {model.name!r} can't be used: {error}") from error
     return chosen
+
+
+def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
+    """Defaults that depend on the data are filled in once: what a run's options say is not changed later."""
+    settled: Options = model.settled(options, data)
+    again = model.settled(settled, dataclasses.replace(data, name="other"))
+    _require(again == settled, f"`settled` changes options that are settled: {settled} to {again}.")
+    return settled
 
 
 def check_light(model: Model) -> None:
@@ -153,9 +168,11 @@ def check_setup(setup: Setup) -> None:
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
-    generator = networks.get(setup.generator)
-    _require(isinstance(generator, Generator), f"network {setup.generator!r}, to be sampled, is no ganzoo.Generator.")
-    latent = getattr(generator, "latent", None)
+    sampled: Any = setup.translator
+    if sampled is None:
+        sampled = networks.get(setup.generator)
+        _require(isinstance(sampled, Generator), f"network {setup.generator!r}, to be sampled, is no ganzoo.Generator.")
+    latent = getattr(sampled, "latent", None)
     _require(isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer.")
     for name, adam in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
@@ -252,7 +269,8 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     size, first = state.upcoming().stage.size, state.progress.step
     watch = _Watch(state)
     step = Step(state, 0, None, watch)
-    batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1).batches()
+    draw = state.model.draw(state.options)
+    batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, draw=draw).batches()
     most = max(STEPS, *(phase.every for phase in state.setup.loss.phases))
     while state.progress.step < first + STEPS or (watch.waiting and state.progress.step < first + most):
         try:
@@ -302,13 +320,54 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
     _require(not np.array_equal(three[0], three[1]), "two latents give the same image.")
 
 
+def check_translator(state: TrainState, data: DataInfo) -> None:
+    """What translates: float images (N, C, H, W), each a function of its own image and style alone."""
+    import numpy as np
+
+    translator = state.averages.translator()
+    assert translator is not None
+    three = _translated(translator, data)
+    wanted = (6, data.channels, data.size, data.size)
+    _require(three.shape == wanted, f"for 6 images the translator gives {three.shape}, not {wanted}.")
+    _require(three.dtype == np.float32, f"the translator gives {three.dtype}, not float32.")
+    _require(bool(np.isfinite(three).all()), "the translator gives pixels that are infinite or NaN.")
+    _require(not _differ(three, _translated(translator, data)), "the same image and style give other images each time.")
+    alone = _translated(translator, data, 1)
+    _require(not _differ(three[[0, 3]], alone), "a translation depends on the others of its batch.")
+    _require(_differ(three[:1], three[1:2]), "two images in two styles give the same image.")
+
+
+def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.ndarray:
+    """`count` images in styles of latents, and the same in styles of other images, in one array."""
+    import numpy as np
+
+    from ganzoo.backend import jittor
+    from ganzoo.sampling import latents
+
+    jt = jittor()
+    domains = np.arange(count) % len(data.domains)
+    sources, references = (_noise(data, seed)[:count] for seed in (1, 2))
+    with jt.no_grad():
+        styles = translator.style_of_latents(jt.array(latents(range(count), translator.latent)), domains)
+        seen = translator.style_of_images(jt.array(references), domains)
+        made = [translator.translate(jt.array(sources), each).numpy() for each in (styles, seen)]
+    return np.concatenate(made)
+
+
+def _noise(data: DataInfo, seed: int) -> np.ndarray:
+    import numpy as np
+
+    shape = 3, data.channels, data.size, data.size
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
 def check_checkpoint(model: Model, options: Options, data: DataInfo, state: TrainState) -> None:
     """A state restored from its checkpoint is the same, to the bit, and so are its images."""
     import numpy as np
     import pluggy
 
     from ganzoo.plugins import Registry
-    from ganzoo.sampling import latents, load_generator
+    from ganzoo.sampling import latents, load_generator, load_translator
     from ganzoo.training import checkpoint
     from ganzoo.training.state import TrainState
 
@@ -324,11 +383,16 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     for name, value in tensors.items():
         _require(np.array_equal(value, restored[name]), f"{name} is not the same after saving and loading.")
     _require(other.progress == state.progress, "the progress is not the same after saving and loading.")
-    sampled = state.averages.sampled(state.setup.generator)
-    loaded = load_generator(saved, Registry(pluggy.PluginManager("ganzoo"), models={model.name: model}))
-    z = latents(range(3), sampled.latent)
+    registry = Registry(pluggy.PluginManager("ganzoo"), models={model.name: model})
+    translator = state.averages.translator()
+    if translator is not None:
+        before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
+    else:
+        sampled, loaded = state.averages.sampled(state.setup.generator), load_generator(saved, registry)
+        z = latents(range(3), sampled.latent)
+        before, after = _images(sampled, z), _images(loaded, z)
     _require(
-        not _differ(_images(sampled, z), _images(loaded, z)),
+        not _differ(before, after),
         "the generator gives other images after saving and loading: some of its weights are not in the checkpoint "
         "(a weight is an attribute that holds a Var or a Module, not a list of them).",
     )

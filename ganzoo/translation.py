@@ -188,10 +188,12 @@ def reference_sheet(
     return _below(np.concatenate([corner, sources]), rows, labels)
 
 
-def _below(top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str]) -> np.ndarray:
+def _below(
+    top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], others: Sequence[str] = ()
+) -> np.ndarray:
     """A sheet of a top row and of one row for each label."""
     sheet = images.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
-    return images.labelled(sheet, ["", *labels])
+    return images.labelled(sheet, ["", *labels], others)
 
 
 def latent_walk(
@@ -247,7 +249,7 @@ def reference_walk(
         passed = round(share * len(references[start]))
         pane = np.concatenate([references[start], references[end]])[passed : passed + len(references[start])]
         label = domains[numbers[start]] if domains else ""
-        picture = _below(top, [pane, *islice(drawn, len(sources))], [label])
+        picture = _below(top, [pane, *islice(drawn, len(sources))], [label], domains)
         yield from (picture for _ in range(count))
 
 

@@ -38,6 +38,18 @@ def ganzoo_commands():
         click.echo("hello")
     return [greet]
 '''
+DATA_COMMAND = '''
+import click
+import ganzoo
+
+@ganzoo.hookimpl
+def ganzoo_data_commands():
+    @click.command("count")
+    def count():
+        """Count to three."""
+        click.echo("one two three")
+    return [count]
+'''
 MODEL = """
 import ganzoo
 
@@ -80,6 +92,14 @@ BROKEN = {
     "hook_exits": (
         MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): raise SystemExit",
         "ganzoo_models: it raised SystemExit",
+    ),
+    "data_hook_raises": (
+        DATA_COMMAND.replace('@click.command("count")', "1 / 0"),
+        "ganzoo_data_commands: it raised ZeroDivisionError: division by zero",
+    ),
+    "data_none": (
+        DATA_COMMAND.replace("return [count]", "return count"),
+        "is wanted",
     ),
     "unsound": (
         MODEL + "Model.summary = None\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]",
@@ -205,6 +225,31 @@ def test_a_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     registry = plugins.load(reserved=COMMANDS)
     assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is left out"]
     assert registry.commands == {}
+
+
+def test_a_strangers_data_commands_stand_beside_ganzoos_own(install: Install) -> None:
+    install("counting", DATA_COMMAND)
+    assert plugin(plugins.load(), "counting").provides == {"data_commands": ["count"]}
+    assert "data commands: count" in ganzoo("plugins").output
+    assert ganzoo("data", "count").output == "one two three\n"
+    listed = ganzoo("data", "--help").output
+    assert "Count to three." in listed
+    assert "prepare" in listed
+
+
+def test_a_data_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
+    install("thief", DATA_COMMAND.replace('"count"', '"list"'))
+    rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").output)}
+    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is left out"]
+    assert "one two three" not in ganzoo("data", "list").output
+
+
+def test_a_taken_data_command_stays_with_its_owner(install: Install) -> None:
+    install("aaa", DATA_COMMAND)
+    install("bbb", DATA_COMMAND.replace("one two three", "four"))
+    (problem,) = plugin(plugins.load(), "bbb").problems
+    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is left out"
+    assert ganzoo("data", "count").output == "one two three\n"
 
 
 def test_one_module_under_two_names_is_one_plugin(install: Install) -> None:

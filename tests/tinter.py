@@ -66,10 +66,10 @@ class TinterModel(Model):
         )
 
 
-def write_checkpoint(path: Path, model: str = "tinter", data: DataInfo = INFO) -> None:
+def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = COLOURS) -> None:
     """A checkpoint whose average has the colours above, and whose network has others."""
     from ganzoo.training import checkpoint
 
-    tensors = {"net/colours/colours": 0 * COLOURS, "ema/colours/colours": COLOURS, "net/critic/colours": COLOURS}
-    description = {"model": model, "options": {}, "data": dataclasses.asdict(data), "progress": {}}
+    tensors = {"net/colours/colours": 0 * colours, "ema/colours/colours": colours, "net/critic/colours": colours}
+    description = {"model": "tinter", "options": {}, "data": dataclasses.asdict(data), "progress": {}}
     checkpoint.write(path, tensors, {**description, "averaged": ["colours"]})

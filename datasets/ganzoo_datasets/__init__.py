@@ -15,6 +15,7 @@ def ganzoo_datasets() -> Iterable[DataSource]:
     from ganzoo_datasets.emoji import Emoji
     from ganzoo_datasets.ffhq import FFHQ
     from ganzoo_datasets.mnist import MNIST
+    from ganzoo_datasets.styles import Styles
     from ganzoo_datasets.symbols import Symbols
 
-    return [AFHQ(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Symbols()]
+    return [AFHQ(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Styles(), Symbols()]

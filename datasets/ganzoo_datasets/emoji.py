@@ -69,7 +69,7 @@ class Emoji(DataSource):
 
 
 def split(codes: set[Code]) -> tuple[list[Code], list[Code]]:
-    """Emoji for training and for validation; the variants of a sign, which share the first code point, stay together."""
+    """Emoji for training and for validation; the variants of a sign (they share the first code point) stay together."""
     signs = sorted({_sign(code) for code in codes})
     kept = {*signs[KEPT - 1 :: KEPT]}
     ordered = sorted(codes)

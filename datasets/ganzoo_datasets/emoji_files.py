@@ -68,7 +68,7 @@ def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
                     content = archive.extractfile(member)
                     if content:
                         yield member.name, content.read()
-                archive.members.clear()  # type: ignore[attr-defined]  # it would hold those of the whole archive
+                archive.members.clear()  # it would hold those of the whole archive
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     except Exception as error:  # TarError, zlib.error, EOFError, OSError and ValueError: damage takes many forms

@@ -1,4 +1,4 @@
-"""What the data set `symbols` shows: which characters of which fonts, how large, and in which colours.
+"""What the data sets `symbols` and `styles` show: which characters of which fonts, how large, and in which colours.
 
 Everything here is a function of its arguments, so that any process draws any glyph the same.
 """
@@ -47,17 +47,18 @@ class Glyph(NamedTuple):
     code: int
 
 
-def candidates() -> Iterator[Glyph]:
+def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
     """Every visible character that the fonts have, by font and code point; DataError if a font is missing.
 
     Private, unassigned, control and combining characters and spaces are left out.
     """
-    for index, name in enumerate(FONTS):
+    for index in fonts:
+        name = FONTS[index]
         try:
             with TTFont(_folder() / name, lazy=True) as font:
                 names = font.getBestCmap()
         except (OSError, TTLibError) as error:
-            raise DataError(f"symbols: can't read matplotlib's font {name} ({error}). Reinstall matplotlib.") from error
+            raise DataError(f"can't read matplotlib's font {name} ({error}). Reinstall matplotlib.") from error
         for code in sorted(names):
             if unicodedata.category(chr(code))[0] in KINDS and names[code] != ".notdef":
                 yield Glyph(index, code)
@@ -132,16 +133,17 @@ def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
 def colours(glyph: Glyph, seed: int) -> tuple[Colour, Colour]:
     """Paper (white to a light tint) and ink (any hue) of a glyph, with a contrast of at least CONTRAST."""
     random = Random(f"{seed} {glyph.font} {glyph.code}")
-    paper = _rgb(random.random(), random.uniform(0.92, 1.0), random.uniform(0.3, 1.0))
+    paper = rgb(random.random(), random.uniform(0.92, 1.0), random.uniform(0.3, 1.0))
     hue, lightness, saturation = random.random(), random.uniform(0.3, 0.5), random.uniform(0.65, 1.0)
-    ink = _rgb(hue, lightness, saturation)
+    ink = rgb(hue, lightness, saturation)
     while contrast(paper, ink) < CONTRAST:
         lightness *= 0.95
-        ink = _rgb(hue, lightness, saturation)
+        ink = rgb(hue, lightness, saturation)
     return paper, ink
 
 
-def _rgb(hue: float, lightness: float, saturation: float) -> Colour:
+def rgb(hue: float, lightness: float, saturation: float) -> Colour:
+    """A colour from its hue, lightness and saturation, 0 to 1 each."""
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -159,9 +161,13 @@ def _luminance(colour: Colour) -> float:
 
 def paint(glyph: Glyph, seed: int) -> np.ndarray:
     """The glyph in its colours: uint8 (SIDE, SIDE, 3)."""
+    return printed(glyph, *colours(glyph, seed))
+
+
+def printed(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
+    """The glyph in these colours: uint8 (SIDE, SIDE, 3)."""
     drawn = mask(glyph)
     assert drawn is not None, glyph
-    paper, ink = colours(glyph, seed)
     palette = np.linspace(paper, ink, 256).round().astype(np.uint8)  # by the coverage
     return palette[np.asarray(drawn)]
 

@@ -35,9 +35,9 @@ class LocalSource(DataSource):
 
     def _explanation(self) -> str:
         indented = "\n".join(f"    {line}" for line in self.layout)
-        by_command = f"Fetch it by\n    ganzoo data download {self.name}\n(from {self.archive}), or by hand:\n"
+        command = f"Fetch it by\n    ganzoo data download {self.name}\n(from {self.archive}), or by hand:\n"
         return (
-            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. {by_command if self.archive else ''}"
+            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. {command if self.archive else ''}"
             f"Get it from its official source,\n"
             f"    {self.official}\n"
             f"as a folder or a .zip of this layout (other files in it don't matter):\n"

@@ -78,8 +78,9 @@ def registry(ctx: click.Context) -> Any:
     root = ctx.find_root()
     if root.obj is None:
         from ganzoo import plugins
+        from ganzoo.cli.data import data
 
-        root.obj = plugins.load(reserved=COMMANDS)
+        root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in data.commands)])
     return root.obj
 
 

@@ -14,7 +14,17 @@ from ganzoo.errors import DataError
 SHOWN = 20  # unreadable files; of more, a list is written
 
 
-@click.group()
+class Data(click.Group):
+    """Has its own commands, and those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *registry(ctx).data_commands})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return super().get_command(ctx, name) or registry(ctx).data_commands.get(name)
+
+
+@click.group(cls=Data)
 def data() -> None:
     """List, check and prepare data sets."""
 

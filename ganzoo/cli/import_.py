@@ -48,14 +48,18 @@ def _command(model: Any) -> click.Command:
         _import(model, values)
 
     text = f"Import {model.summary}.\n\n{inspect.getdoc(model.convert) or ''}"
-    params: list[click.Parameter] = [argument, *click_options(model.options, {}), experiments]
+    domains = click.Option(["--domains"], metavar="LIST", help="Names of the domains in the file, e.g. cat,dog,wild.")
+    own = [domains] if model.conditional else []
+    params: list[click.Parameter] = [argument, *click_options(model.options, {}), *own, experiments]
     return click.Command(model.name, params=params, callback=run, help=text, short_help=model.summary)
 
 
 def _import(model: Any, values: dict[str, Any]) -> None:
     from ganzoo.importing import import_checkpoint
 
-    imported = import_checkpoint(model, Path(values["file"]), given(model.options, values), Path(values["experiments"]))
+    domains = [name.strip() for name in (values.get("domains") or "").split(",") if name.strip()]
+    options = given(model.options, values)
+    imported = import_checkpoint(model, Path(values["file"]), options, Path(values["experiments"]), domains)
     for line in imported.found:
         click.echo(line)
     name = imported.run.path.name

@@ -40,7 +40,9 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         return
     for plugin in found:
         provided = "; ".join(
-            f"{kind}: {', '.join(plugin.provides[kind])}" for kind in KINDS if plugin.provides.get(kind)
+            f"{kind.replace('_', ' ')}: {', '.join(plugin.provides[kind])}"
+            for kind in KINDS
+            if plugin.provides.get(kind)
         )
         click.echo(f"{plugin.name:<20} {plugin.origin:<24} {provided or '-'}")
         for problem in plugin.problems:

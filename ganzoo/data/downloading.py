@@ -94,7 +94,7 @@ class Part:
         """A sentence and a blank about what is kept of the file at `url`, or nothing."""
         if self.version is None or self.version.url != url:
             return ""
-        return f"{amount(self.size)} of {amount(self.version.length or 0)} are kept: the same command continues. "
+        return f"{amount(self.size)} of {amount(self.version.length or 0)} are kept: the same command continues it. "
 
     def restart(self, version: Version, head: bytes) -> None:
         """Begin anew, with the first bytes of `version`."""

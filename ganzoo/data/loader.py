@@ -111,9 +111,9 @@ class Loader:
                 continue
             image = fit(image, self.size, self.channels, view.box)
             return (image[:, ::-1] if view.mirrored else image), label
-        raise DataError(
-            f"{self.dataset.info.name}: not one of {len(view.instead) or len(self.dataset)} images can be read."
-        )
+        among = len(view.instead)
+        those = f"the {among} images of a domain" if among else f"its {len(self.dataset)} images"
+        raise DataError(f"{self.dataset.info.name}: not one of {those} can be read.")
 
     def _from(self, view: View) -> Iterator[int]:
         """The index of a view, then of those that can take its place."""

@@ -24,7 +24,7 @@ class TrainState:
     """Networks, optimizers, averages and progress of one run."""
 
     def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
-        self.data = data
+        self.model, self.options, self.data = model, options, data
         self.schedule = Schedule(model.stages(options, train, data))
         backend.seed(train.seed, 0)
         self.setup: Setup = model.build(options, data)

@@ -7,10 +7,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ganzoo import (
     Adam,
+    Converted,
     DataInfo,
     Draw,
     Model,
@@ -25,6 +26,8 @@ from ganzoo import (
 )
 
 if TYPE_CHECKING:
+    import click
+
     from ganzoo import Network
 
 SMALLEST, LARGEST = 64, 512  # px
@@ -157,6 +160,23 @@ class StarGAN2(Model):
 
             networks["landmarks"].load_state(read_wing(self._wing(options)))
 
+    def parts(self, path: Path) -> Mapping[str, Path]:
+        from ganzoo_stargan2.importing import parts
+
+        return parts(path)
+
+    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+        """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2), and with it
+        what else there is of the same number in the same folder (averages, weights, optimizers).
+
+        Sizes and widths are read off the file. Name the domains with --domains, in the order of their folders' names.
+        """
+        from ganzoo_stargan2.importing import convert
+        from ganzoo_stargan2.landmarks import read_wing
+
+        wing = read_wing(Path(given["wing"]).expanduser()) if given.get("wing") else None
+        return convert(content, given, wing)
+
     def _wing(self, options: StarGAN2Options) -> Path:
         """The file with the landmark weights. OptionError with all ways out if it is not there."""
         path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
@@ -171,3 +191,10 @@ class StarGAN2(Model):
 @hookimpl
 def ganzoo_models() -> Iterable[Model]:
     return [StarGAN2()]
+
+
+@hookimpl
+def ganzoo_data_commands() -> Iterable[click.Command]:
+    from ganzoo_stargan2.align_command import align
+
+    return [align]

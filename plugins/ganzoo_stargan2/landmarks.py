@@ -20,6 +20,8 @@ POINTS = 98  # landmarks; one channel more is for the boundaries of the parts of
 DEPTH = 4  # halvings in the hourglass
 WIDTH = 256  # channels of the hourglass
 
+Say = Callable[[str], None]
+
 
 class CoordConv(nn.Module):  # type: ignore[misc]
     """A convolution that knows where it is (Liu et al. 2018): three channels more hold the place down and to the right,
@@ -97,7 +99,8 @@ class FAN(Network):
         self.conv_last0, self.bn_end0 = nn.Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
         self.l0 = nn.Conv(WIDTH, POINTS + 1, 1)
         self._switch(False)
-        self._freeze()
+        for var in self.state().values():
+            var.stop_grad()
 
     def execute(self, images: Any) -> Any:
         with jt.no_grad():
@@ -108,18 +111,10 @@ class FAN(Network):
 
     def parameter_count(self) -> int:
         """How many numbers were trained, by others."""
-        return sum(int(np.prod(var.shape)) for name, var in self.state().items() if ".running_" not in f".{name}")
-
-    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
-        super().load_state(values)
-        self._freeze()
+        return sum(int(np.prod(var.shape)) for name, var in self.state().items() if "running" not in name)
 
     def _switch(self, training: bool) -> None:
         super()._switch(False)
-
-    def _freeze(self) -> None:
-        for var in self.state().values():
-            var.stop_grad()
 
 
 def resized(x: Any, side: int, *, corners: bool) -> Any:
@@ -147,29 +142,37 @@ def _weights(length: int, side: int, corners: bool) -> np.ndarray:
     return weights
 
 
-def read_wing(path: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, np.ndarray]:
+def read_wing(path: Path, say: Say = lambda line: None) -> dict[str, np.ndarray]:
     """The weights in a file like wing.ckpt, for `FAN.load_state`. `say` is told how many entries the network lacks.
 
     CheckpointError if it is no such file, or lacks a weight.
     """
     content = safe_load(path)
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    try:
+        return wing_weights(state, lambda line: say(f"{path}: {line}"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def wing_weights(state: Any, say: Say = lambda line: None) -> dict[str, np.ndarray]:
+    """The same from a state_dict. CheckpointError, as the rest of a sentence that begins with the file's name."""
     if not isinstance(state, Mapping):
-        raise CheckpointError(f"{path}: not landmark weights; it has no 'state_dict'.")
+        raise CheckpointError("it holds no landmark network.")
     # Weights that were trained on several GPUs; and counters of batches, which are no weights.
     found = {str(name).removeprefix("module."): value for name, value in state.items()}
     found = {name: value for name, value in found.items() if not name.endswith(".num_batches_tracked")}
     wanted = {name: tuple(var.shape) for name, var in FAN().state().items()}
     for name, shape in wanted.items():
-        _check(path, name, shape, found.get(name))
+        _check(name, shape, found.get(name))
     if len(found) > len(wanted):
-        say(f"{path}: {len(found) - len(wanted)} entries are of no use to the landmark network, and left out")
-    return {name: np.asarray(found[name], np.float32) for name in wanted}
+        say(f"{len(found) - len(wanted)} entries are of no use to the landmark network, and left out")
+    return {name: found[name].astype(np.float32) for name in wanted}
 
 
-def _check(path: Path, name: str, shape: tuple[int, ...], value: Any) -> None:
+def _check(name: str, shape: tuple[int, ...], value: Any) -> None:
     if value is None:
-        raise CheckpointError(f"{path}: not landmark weights; it lacks {name!r}.")
+        raise CheckpointError(f"its landmark network lacks {name!r}.")
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != shape:
         what = f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
-        raise CheckpointError(f"{path}: not landmark weights; its {name!r} is {what}, not numbers of shape {shape}.")
+        raise CheckpointError(f"its landmark network's {name!r} is {what}, not numbers of shape {shape}.")

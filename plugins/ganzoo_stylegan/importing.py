@@ -206,17 +206,4 @@ def _moments(optimizer: Any, names: list[str], weights: Arrays) -> Moments:
     """The state of PyTorch's Adam, which goes by the order of parameters: the synthesis network's come first."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
-    found: dict[str, Any] = {}
-    try:
-        keys = [key for group in optimizer["param_groups"] for key in group["params"]]
-        if len(keys) != len(ordered):
-            raise CheckpointError(f"its optimizer has {len(keys)} parameters, and the network {len(ordered)}.")
-        found = {name: optimizer["state"][key] for name, key in zip(ordered, keys) if key in optimizer["state"]}
-        found = {name: found[name] for name in weights if name in found}
-        return Moments(
-            {name: each["exp_avg"].astype(np.float32) for name, each in found.items()},
-            {name: each["exp_avg_sq"].astype(np.float32) for name, each in found.items()},
-            {name: int(each["step"]) for name, each in found.items()},
-        )
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
+    return Moments.of_torch(optimizer, ordered).of(weights)

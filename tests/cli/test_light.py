@@ -17,6 +17,7 @@ COMMANDS = [
     ["models"],
     ["plugins", "--json"],
     ["train", "stylegan", "--help"],
+    ["data", "--help"],
     ["data", "list"],
     ["data", "prepare", "--help"],
     ["import", "--help"],

@@ -8,6 +8,7 @@ import socket
 import zipfile
 from collections import namedtuple
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from tests.data.pictures import encoded, lay_zip, noise
 from tests.data.serving import Answer, Served, serving
 
 FOLDERS = ("train/cat", "train/dog")
-QUICK = Patience(timeout=0.3, pauses=(0.0, 0.01))
+PATIENCE = Patience(timeout=20.0, pauses=(0.0, 0.01))
+SHORT = Patience(timeout=1.0, pauses=(0.0, 0.01))  # longer than a busy machine is silent
 
 
 def archive(tmp_path: Path, seed: int = 0, prefix: str = "") -> bytes:
@@ -47,9 +49,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "set.zip"
 
 
-def get(served: Served, path: Path, url: str = "") -> list[str]:
+def get(served: Served, path: Path, url: str = "", patience: Patience = PATIENCE) -> list[str]:
     said: list[str] = []
-    download(url or served.url, path, FOLDERS, patience=QUICK, say=said.append)
+    download(url or served.url, path, FOLDERS, patience=patience, say=said.append)
     return said
 
 
@@ -87,7 +89,7 @@ def test_a_whole_file_comes_at_once(served, path):
 @pytest.mark.parametrize("fault", [Answer(cut=20_000), Answer(stall=20_000)], ids=["cut", "stalled"])
 def test_a_broken_connection_is_continued_where_it_broke(served, path, fault):
     served.answers = [fault, Answer(cut=5_000)]
-    said = get(served, path)
+    said = get(served, path, patience=PATIENCE if fault.stall is None else SHORT)
     assert path.read_bytes() == served.file
     assert served.ranges == [None, "bytes=20000-", "bytes=25000-"]
     assert said[1].endswith("the next attempt is in 0 s")
@@ -103,7 +105,9 @@ def test_many_short_connections_bring_it_as_long_as_each_gets_further(served, pa
 
 def test_what_came_is_kept_and_the_next_call_continues_it(served, path):
     message = interrupt(served, path)
-    assert message.startswith(f"{served.url}: the connection broke at 20 kB of 60 kB. 20 kB of 60 kB are kept: the same")
+    assert message.startswith(
+        f"{served.url}: the connection broke at 20 kB of 60 kB. 20 kB of 60 kB are kept: the same"
+    )
     assert message.endswith(f"with --url, or fetch the file by hand and put it at {path}.")
     assert part(path) == served.file[:20_000]
     get(served, path)
@@ -117,8 +121,8 @@ def test_a_part_that_is_whole_is_only_checked(served, path, monkeypatch):
         patch.setattr(downloading, "_names_of_whole", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         said: list[str] = []
         with pytest.raises(KeyboardInterrupt):
-            download(served.url, path, FOLDERS, patience=QUICK, say=said.append)
-    assert said[-1] == "60 kB of 60 kB are kept: the same command continues."
+            download(served.url, path, FOLDERS, patience=PATIENCE, say=said.append)
+    assert said[-1] == "60 kB of 60 kB are kept: the same command continues it."
     get(served, path)
     assert path.read_bytes() == served.file
     assert served.ranges == [None]
@@ -213,6 +217,30 @@ def test_a_file_that_changes_between_two_attempts_is_fetched_anew(served, path, 
     assert path.read_bytes() == new
 
 
+def test_a_server_that_heeds_if_range_is_asked_only_once_for_a_changed_file(served, path, tmp_path):
+    served.answers = [Answer(cut=20_000), Answer(change=archive(tmp_path, seed=1))]
+    get(served, path)
+    assert served.ranges == [None, "bytes=20000-"]
+    assert path.read_bytes() == served.file
+
+
+def test_another_length_is_another_file_whatever_its_marks(served, path):
+    interrupt(served, path)
+    served.file = served.file[:30_000] + bytes(20_000) + served.file[30_000:]  # under the old marks
+    message = refused(served, path)
+    assert served.ranges == ["bytes=20000-", None]
+    assert "80 kB, is no whole zip archive" in message
+
+
+def test_a_part_longer_than_the_whole_is_not_continued(served, path):
+    interrupt(served, path)
+    with path.with_name("set.zip.part").open("ab") as file:
+        file.write(bytes(50_000))
+    get(served, path)
+    assert served.ranges == [None]
+    assert path.read_bytes() == served.file
+
+
 def test_without_marks_nothing_is_continued(served, path):
     served.answers = [Answer(cut=20_000, etag=False, modified=False)]
     get(served, path)
@@ -282,8 +310,17 @@ def test_redirections_elsewhere_or_in_a_circle_are_refused(served, path, locatio
 
 @pytest.mark.parametrize(
     "url",
-    ["", "afhq.zip", "file:///etc/hosts", "ftp://host/a.zip", "http://", "http://[::1/a.zip", "http://host:port/a.zip"]
-    + ["https://user:secret@host/a.zip", "data:application/zip,PK"],
+    [
+        "",
+        "afhq.zip",
+        "file:///etc/hosts",
+        "ftp://host/a.zip",
+        "data:application/zip,PK",
+        "http://",
+        "http://[::1/a.zip",
+        "http://host:port/a.zip",
+        "https://user:secret@host/a.zip",
+    ],
 )
 def test_only_addresses_of_the_web_are_fetched(path, url):
     with pytest.raises(OptionError, match="can't be fetched: --url takes an address"):
@@ -305,7 +342,10 @@ def test_a_host_that_was_never_there_is_told_at_once(served, path, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/set.zip"
-        assert f"{url}: the host refuses the connection. Give another address" in refused(served, path, url)
+        said: list[str] = []
+        with pytest.raises(DataError, match=r"the host refuses the connection\. Give another address with --url"):
+            download(url, path, patience=PATIENCE, say=said.append)
+        assert said == []
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
@@ -361,6 +401,18 @@ def test_a_second_process_is_sent_away(served, path):
     assert path.read_bytes() == served.file
 
 
+def test_what_another_process_finishes_at_this_moment_is_left_alone(served, path, monkeypatch):
+    def finished(file: object, how: int) -> None:
+        path.with_name("set.zip.part").rename(path)
+        path.write_bytes(b"whole")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloading.fcntl, "flock", finished)
+        with pytest.raises(DataError, match="another process downloads it"):
+            get(served, path)
+    assert path.read_bytes() == b"whole"
+
+
 def test_an_archive_with_a_damaged_file_is_not_taken(served, path):
     at = len(served.file) // 4
     served.file = served.file[:at] + bytes([served.file[at] ^ 1]) + served.file[at + 1 :]
@@ -407,9 +459,7 @@ def test_no_two_files_are_ever_put_together(tmp_path_factory, faults):
         served.answers = list(faults)
         for _ in range(len(faults) + 1):
             with downloading._held(path) as part:
-                try:
-                    transfer.transfer(served.url, part, Patience(1.0, (0.0,)), lambda line: None)
-                except Failure:
-                    pass
+                with suppress(Failure):
+                    transfer.transfer(served.url, part, Patience(20.0, (0.0,)), lambda line: None)
                 content = part.path.read_bytes()
                 assert len(set(content[2:])) <= 1, content

@@ -1,11 +1,13 @@
-"""FFHQ and CelebA, which nobody may bundle."""
+"""FFHQ, CelebA, CelebA-HQ and AFHQ, which nobody may bundle."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from ganzoo_datasets.afhq import AFHQ
 from ganzoo_datasets.celeba import CelebA
+from ganzoo_datasets.celeba_hq import CelebAHQ
 from ganzoo_datasets.ffhq import FFHQ
 from ganzoo_datasets.local import LocalSource
 
@@ -27,6 +29,10 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (FFHQ(), "thumbnails128x128/00000/00000.png", "https://github.com/NVlabs/ffhq-dataset"),
         (CelebA(), "img_align_celeba/000001.jpg", "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+        (CelebAHQ(), "train/female/*.jpg", "https://github.com/clovaai/stargan-v2"),
+        (CelebAHQ(), "val/male/*.jpg", "https://github.com/clovaai/stargan-v2"),
+        (AFHQ(), "train/wild/*.jpg", "https://github.com/clovaai/stargan-v2"),
+        (AFHQ(), "val/cat/*.jpg", "https://github.com/clovaai/stargan-v2"),
     ],
 )
 def test_a_missing_one_tells_source_layout_and_command(source: LocalSource, file: str, official: str) -> None:
@@ -37,6 +43,8 @@ def test_a_missing_one_tells_source_layout_and_command(source: LocalSource, file
     assert file in lines
     assert any(line.startswith(official) for line in lines)
     assert f"ganzoo data prepare PATH --out {source.name}" in lines
+    assert (f"ganzoo data download {source.name}" in lines) is bool(source.archive)
+    assert (f"(from {source.archive}), or by hand:" in lines) is bool(source.archive)
 
 
 def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Path) -> None:
@@ -51,3 +59,27 @@ def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Pa
     prepare(source, data_dir / "ffhq.lmdb", [4, 8])
     assert FFHQ().open().info == DataInfo("ffhq", 3, 8, 3, domains=(), flip=True)
     assert not CelebA().ready()
+
+
+@pytest.mark.parametrize(
+    ("source", "address", "domains"),
+    [
+        (AFHQ(), "https://www.dropbox.com/s/t9l9o3vsx2jai3z/afhq.zip?dl=1", ("cat", "dog", "wild")),
+        (CelebAHQ(), "https://www.dropbox.com/s/f7pvjij2xlpff59/celeba_hq.zip?dl=1", ("female", "male")),
+    ],
+    ids=["afhq", "celeba-hq"],
+)
+def test_the_folders_of_some_sets_are_their_domains(
+    data_dir: Path, source: LocalSource, address: str, domains: tuple[str, ...]
+) -> None:
+    assert source.archive == address
+    assert source.archive_folders == tuple(f"train/{domain}" for domain in domains)
+    files = {f"train/{name}/{index}.png": encoded(noise(9, 9, seed=index)) for name in domains for index in range(2)}
+    wanted = DataInfo(source.name, 2 * len(domains), 9, 3, domains, flip=True)
+    lay_folder(data_dir, {})
+    lay_zip(data_dir / f"{source.name}.zip", files)
+    assert source.open().info == wanted
+    lay_folder(data_dir / source.name, files)
+    assert source.open().info == wanted
+    prepare(source.open(), data_dir / f"{source.name}.lmdb", [8])
+    assert source.open().info == DataInfo(source.name, 2 * len(domains), 8, 3, domains, flip=True)

@@ -18,6 +18,7 @@ STYLEGAN = {"init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8
         ("gan", {"size": 16, "latent": 8, "ema": 0.9}),
         ("lsgan", {"size": 16, "latent": 8, "ema": 0.9}),
         ("lsgan", {"size": 16, "latent": 8, "variant": "tutorial"}),
+        ("stargan2", {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8, "ema": 0.9}),
         ("stylegan", {**STYLEGAN, "mixing": True}),
         ("stylegan", {**STYLEGAN, "architecture": "paper", "loss": "r1", "r1_interval": 2, "w_average": 0.9}),
     ],

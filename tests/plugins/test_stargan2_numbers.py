@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -21,6 +20,9 @@ SHAPE = {"size": SIZE, "style_dim": 16, "latent": LATENT, "hidden": 32, "max_cha
 # The penalty counts for more than published, or its gradient would hide behind the others.
 LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
 BOUND, BOUND_OF_STEPS = 1e-4, 1e-3
+# Of how far weights moved, in the L2 norm. Adam makes steps of full length from gradients that are mere rounding, and
+# the steps of the mapping network are so short that float32 keeps but two digits of them.
+BOUND_OF_MOVEMENT, BOUND_OF_ALL_MOVEMENT = 0.15, 0.03
 # With seeds of the weights that leave nothing near zero in front of a ReLU.
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"seed": 29, "plan": {"w_hpf": 0.0, **SHAPE}},
@@ -209,3 +211,105 @@ def scale(gradients: dict[str, np.ndarray], name: str) -> float:
     if beside == 0.0:
         return 1e-30
     return beside if own < 1e-12 * beside else own
+
+
+class Trained:
+    """Five iterations of ganzoo's on the batches of `draws`, with at most `micro_batch` images at once."""
+
+    def __init__(self, batches: list[dict[str, np.ndarray]], weights: dict[str, np.ndarray], micro_batch: int) -> None:
+        from ganzoo.data.loader import ImageBatch
+        from ganzoo.training.options import TrainOptions
+        from ganzoo.training.state import TrainState
+        from ganzoo.training.step import Step
+        from ganzoo_stargan2 import StarGAN2
+
+        given = options(w_hpf=0.0, ds_iter=FALL, ema=DECAY)
+        self.state = TrainState(StarGAN2(), given, data(), TrainOptions(seed=3, batch=micro_batch))
+        for name, theirs in NAMES.items():
+            values = under(weights, f"{theirs}/")
+            for network in (self.state.setup.networks[name], self.state.averages.twins.get(name)):
+                if network is not None:
+                    network.load_state(values)
+        self.terms: dict[str, Any] = {}
+        self.watched: dict[str, Any] = {}
+        step = Step(self.state, 11, micro_batch, self._keep(self.terms), self._keep(self.watched))
+        waiting = latents(batches, micro_batch)
+        with mock.patch.object(ganzoo.Batch, "latents", lambda batch, length: ganzoo.jt.array(next(waiting))):
+            for batch in batches:
+                references = np.stack([batch["reference"], batch["reference2"]])
+                step(ImageBatch(batch["x"], batch["y"], references, batch["target"]))
+                self.state.progress = self.state.progress.after(len(batch["x"]))
+        assert next(waiting, None) is None, "ganzoo drew fewer latents than the reference"
+
+    def _keep(self, record: dict[str, Any]) -> Any:
+        def keep(phase: Any, values: dict[str, Any]) -> None:
+            record.update({f"{self.state.progress.step}/{phase.name}/{name}": var for name, var in values.items()})
+
+        return keep
+
+    def weights(self, averages: bool = False) -> dict[str, np.ndarray]:
+        networks = self.state.averages.twins if averages else self.state.setup.networks
+        return {
+            f"{NAMES[name]}/{key}": var.numpy() for name in networks for key, var in networks[name].state().items()
+        }
+
+
+def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[np.ndarray]:
+    """In the order in which they are drawn: both of a micro-batch, then those of the next."""
+    for batch in batches:
+        for start in range(0, len(batch["x"]), micro_batch):
+            for name in ("z", "z2"):
+                yield batch[name][start : start + micro_batch]
+
+
+@pytest.fixture(scope="module", params=[2, 4], ids=["whole", "accumulated"])
+def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
+    """Five iterations, by ganzoo and by the reference: of two images, and of four of which two fit at once."""
+    batches = [draws(100 + step, request.param) for step in range(STEPS)]
+    given = {f"{step}/{name}": value for step in range(STEPS) for name, value in in_floats(batches[step]).items()}
+    plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
+    settings = {"lambdas": LAMBDAS, "ds_iter": FALL, "decay": DECAY, "seed": 4, "iterations": STEPS}
+    expected = in_torch("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
+    weights = {name: value.astype(np.float32) for name, value in under(expected, "begin/").items()}
+    return Trained(batches, weights, micro_batch=2), expected
+
+
+def test_five_iterations_have_the_terms_of_the_reference(trained):
+    actual, wanted = trained[0].terms, under(trained[1], "term/")
+    assert actual.keys() == wanted.keys()
+    assert len(actual) == STEPS * (2 * 3 + 2 * 4)
+    for name, value in wanted.items():
+        assert error(actual[name].numpy().reshape(()), value) < BOUND_OF_STEPS, name
+
+
+def test_the_weight_of_the_diversity_falls_as_in_the_reference(trained):
+    for step in range(STEPS):
+        wanted = trained[1][f"lambda_ds/{step}"]
+        assert wanted == pytest.approx(LAMBDAS["ds"] * (1 - step / FALL))
+        for phase in ("G-latent", "G-reference"):
+            assert trained[0].watched[f"{step}/{phase}/lambda_ds"].item() == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("averages", [False, True], ids=["weights", "averages"])
+def test_five_iterations_end_with_the_weights_of_the_reference(trained, averages):
+    actual, wanted = trained[0].weights(averages), under(trained[1], "average/" if averages else "end/")
+    assert actual.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert error(actual[name], value) < BOUND_OF_STEPS, name
+
+
+@pytest.mark.parametrize("averages", [False, True], ids=["weights", "averages"])
+def test_five_iterations_move_the_weights_as_in_the_reference(trained, averages):
+    begin, end = (under(trained[1], prefix) for prefix in ("begin/", "average/" if averages else "end/"))
+    moved = {name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(averages).items()}
+    for network in {name.split("/")[0] for name in moved}:
+        pairs = {name: pair for name, pair in moved.items() if name.startswith(network)}
+        for name, pair in pairs.items():
+            assert distance([pair]) < BOUND_OF_MOVEMENT, name
+        assert distance(pairs.values()) < BOUND_OF_ALL_MOVEMENT, network
+
+
+def distance(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """How far apart actual and wanted are, all numbers together, relative to the wanted."""
+    actual, wanted = (np.concatenate([each.ravel() for each in side]) for side in zip(*pairs))
+    return float(np.linalg.norm(actual - wanted) / np.linalg.norm(wanted))

@@ -8,12 +8,22 @@ import sys
 import numpy as np
 import torch
 
-from . import pieces, stargan2_files, stargan2_gradients, stargan2_steps, stylegan_files, stylegan_steps, training
+from . import (
+    landmarks,
+    pieces,
+    stargan2_files,
+    stargan2_gradients,
+    stargan2_steps,
+    stylegan_files,
+    stylegan_steps,
+    training,
+)
 
 JOBS = {
     "adam": pieces.adam,
     "batch_norm": pieces.batch_norm,
     "gradient_penalty": pieces.gradient_penalty,
+    "landmarks": landmarks.heatmaps,
     "stargan2": stargan2_gradients.gradients,
     "stargan2_files": stargan2_files.files,
     "stargan2_train": stargan2_steps.train,

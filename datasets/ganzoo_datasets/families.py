@@ -1,0 +1,71 @@
+"""What the data set `styles` shows: the same characters in three families of type, each with its kind of colours.
+
+Everything here is a function of its arguments, so that any process draws any character the same.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from ganzoo_datasets.glyphs import CONTRAST, Colour, Glyph, candidates, contrast, distinct, printed, rgb, signatures
+
+# An index into glyphs.FONTS for each domain: three that nobody confuses.
+FAMILIES = {"bold": 2, "italic": 3, "sans": 0}
+DIFFERENT = 1000  # squared distance of signatures; what is nearer in two families shows no family (found by looking)
+
+
+class Shade(NamedTuple):
+    """The range of a colour's lightness, and that of its saturation; its hue may be any."""
+
+    lightness: tuple[float, float]
+    saturation: tuple[float, float]
+
+    def draw(self, random: Random) -> tuple[float, float, float]:
+        """Hue, lightness, saturation."""
+        return random.random(), random.uniform(*self.lightness), random.uniform(*self.saturation)
+
+
+# Paper and ink. A translation has to change both with the family, and may choose the hues.
+SHADES = {
+    "bold": (Shade((0.10, 0.22), (0.5, 1.0)), Shade((0.70, 0.85), (0.6, 1.0))),
+    "italic": (Shade((0.60, 0.75), (0.6, 1.0)), Shade((0.05, 0.20), (0.4, 1.0))),
+    "sans": (Shade((0.92, 1.00), (0.3, 1.0)), Shade((0.30, 0.50), (0.65, 1.0))),
+}
+
+
+def characters() -> list[int]:
+    """The code points, ascending, that all families have and that look different in each.
+
+    Of several that look the same in one of the families (Latin A, Greek Alpha) the first is taken.
+    """
+    glyphs, coarse = signatures(candidates(sorted(FAMILIES.values())))
+    of = dict(zip(glyphs, coarse.astype(int)))
+    common = set.intersection(*({glyph.code for glyph in glyphs if glyph.font == font} for font in FAMILIES.values()))
+    for font in FAMILIES.values():
+        own = [Glyph(font, code) for code in sorted(common)]
+        common &= {glyph.code for glyph in distinct([(own, np.stack([of[glyph] for glyph in own]))])}
+    return [code for code in sorted(common) if _unlike([of[Glyph(font, code)] for font in FAMILIES.values()])]
+
+
+def _unlike(rows: list[np.ndarray]) -> bool:
+    distances = (((one - other) ** 2).sum() for at, one in enumerate(rows) for other in rows[:at])
+    return all(distance > DIFFERENT for distance in distances)
+
+
+def colours(family: str, code: int, copy: int, seed: int) -> tuple[Colour, Colour]:
+    """Paper and ink of one copy of a character, as usual in the family, of a contrast of at least CONTRAST."""
+    random = Random(f"{seed} {family} {code} {copy}")
+    paper, ink = (shade.draw(random) for shade in SHADES[family])
+    light, dark = sorted((paper, ink), key=lambda colour: -colour[1])
+    while contrast(rgb(*light), rgb(*dark)) < CONTRAST:  # some hues are dark however light they are, so both move
+        light = (light[0], 1 - (1 - light[1]) * 0.97, light[2])
+        dark = (dark[0], dark[1] * 0.97, dark[2])
+    return (rgb(*light), rgb(*dark)) if paper[1] > ink[1] else (rgb(*dark), rgb(*light))
+
+
+def paint(family: str, code: int, copy: int, seed: int) -> np.ndarray:
+    """A character in its colours: uint8 (SIDE, SIDE, 3)."""
+    return printed(Glyph(FAMILIES[family], code), *colours(family, code, copy, seed))

@@ -1,0 +1,102 @@
+"""The same characters in three families of type: domains for translation, made here from matplotlib's fonts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SEED = 0
+SIZES = (8, 16, 32, 64)  # px
+COPIES = 4  # of each character in each family, which differ in their colours
+KEPT = 10  # every so many characters is kept for validation, in all families
+DOMAINS = ("bold", "italic", "sans")
+
+
+class Styles(DataSource):
+    """What image-to-image models are tried on where there is nothing else: aligned domains, 8 to 64 px."""
+
+    name = "styles"
+    summary = "coloured letters in three families of type as domains, 8 to 64 px, RGB; made in some seconds"
+
+    @property
+    def path(self) -> Path:
+        """The LMDB that `open` makes; that of the validation images lies beside it."""
+        return data_dir() / "styles.lmdb"
+
+    def ready(self) -> bool:
+        return self.path.exists()
+
+    def open(self) -> Dataset:
+        from ganzoo import open_path
+
+        try:
+            if not self.ready():
+                build(self.path)
+        except DataError:
+            if not self.ready():  # else another process has made it meanwhile
+                raise
+        try:
+            return open_path(self.path, self.name)
+        except DataError as error:
+            raise DataError(f"{error} Delete {self.path} and styles-val.lmdb, and they will be made again.") from error
+
+
+class Character(NamedTuple):
+    """A code point in one family of DOMAINS, by its index, and in one of COPIES colourings."""
+
+    family: int
+    code: int
+    copy: int
+
+
+class Writing(Dataset):
+    """Characters that are painted when they are asked for; `kept` are others for validation."""
+
+    def __init__(self, codes: Sequence[int], seed: int, kept: Sequence[int] = ()) -> None:
+        from ganzoo_datasets.glyphs import SIDE
+
+        self._seed, self._kept = seed, kept
+        families = range(len(DOMAINS))
+        self._characters = [Character(f, code, copy) for f in families for code in codes for copy in range(COPIES)]
+        self.info = DataInfo("styles" if kept else "styles-val", len(self._characters), SIDE, 3, DOMAINS)
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        from ganzoo_datasets.families import paint
+
+        family, code, copy = self._characters[index]
+        return paint(DOMAINS[family], code, copy, self._seed), family
+
+    def labels(self) -> np.ndarray:
+        import numpy as np
+
+        return np.array([character.family for character in self._characters])
+
+    def validation(self) -> Dataset | None:
+        return Writing(self._kept, self._seed) if self._kept else None
+
+    def describe(self, index: int) -> str:
+        family, code, copy = self._characters[index]
+        return f"styles: character {code}, {DOMAINS[family]}, colouring {copy}, seed {self._seed}"
+
+
+def build(path: Path, seed: int = SEED, codes: Sequence[int] | None = None, processes: int | None = None) -> None:
+    """Draw the characters `codes` (all that do if None) into an LMDB at `path`, every tenth into that beside it.
+
+    The same seed gives the same bytes whatever the number of processes. DataError if a font is missing, a process
+    dies or an LMDB can't be written.
+    """
+    from ganzoo import prepare
+
+    if codes is None:
+        from ganzoo_datasets.families import characters
+
+        codes = characters()
+    kept = codes[KEPT - 1 :: KEPT]
+    training = [code for code in codes if code not in kept]
+    prepare(Writing(training, seed, kept), path, SIZES, lossless=True, workers=processes)

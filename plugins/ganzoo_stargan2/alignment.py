@@ -1,0 +1,204 @@
+"""Faces turned, scaled and moved so that their landmarks come to lie on the mean landmarks of many faces.
+
+Coordinates are in px, x before y, from the outer corner of the first pixel: its middle is at (0.5, 0.5).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from ganzoo import DataError, decode, is_image, jt, png, to_array
+from ganzoo_stargan2.landmarks import FAN, POINTS, SIDE, read_wing
+
+BATCH = 4  # images that go through the network at once
+MARGIN = 2  # px that bicubic interpolation sees beyond an edge
+FARTHEST = 100  # times the image's larger side: an aligned face that would take in more is none
+LEAST = 1e-6  # px^2; less is rounding
+NO_FACE = "no face found; its landmarks have no shape"
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Summary:
+    """What `align_folder` has done: how many faces it aligned, how many were there before, and a message for each
+    image that can't be."""
+
+    aligned: int = 0
+    present: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int, say: Say) -> Summary:
+    """Align the face in each image below `folder`, as PNG of `size` px under its relative name in `out`.
+
+    Images that `out` has are left as they are, so a call that was interrupted goes on. DataError if there is no image;
+    DataError or CheckpointError if a file is not what it should be.
+    """
+    targets = _targets(folder, out)
+    todo = [source for source, target in targets.items() if not target.exists()]
+    summary = Summary(present=len(targets) - len(todo))
+    if not todo:
+        return summary
+    goals = read_mean(landmarks) * (size / SIDE)
+    network = FAN()
+    network.load_state(read_wing(wing, say))
+    with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, delay=1) as bar:
+        for start in range(0, len(todo), BATCH):
+            chosen = todo[start : start + BATCH]
+            for source, result in zip(chosen, _aligned(network, chosen, goals, size)):
+                if isinstance(result, DataError):
+                    summary.bad.append(str(result))
+                else:
+                    _write(targets[source], result)
+                    summary.aligned += 1
+            bar.update(len(chosen))
+    return summary
+
+
+def _targets(folder: Path, out: Path) -> dict[Path, Path]:
+    """Where each image goes: its name with .png, in the place of its suffix unless that name is another's, too."""
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    names = [path for path in found if is_image(path.as_posix()) and (folder / path).is_file()]
+    if not names:
+        raise DataError(f"{folder}: no image in this folder (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files).")
+    stems = [path.with_suffix("") for path in names]
+    twice = {stem for stem in stems if stems.count(stem) > 1} if len({*stems}) < len(stems) else set()
+    return {
+        folder / name: out / (f"{name}.png" if stem in twice else f"{stem}.png") for name, stem in zip(names, stems)
+    }
+
+
+def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int) -> Iterator[np.ndarray | DataError]:
+    """For each of these files the aligned face, uint8 (size, size, C), or what is wrong with it."""
+    found = [_read(source) for source in sources]
+    images = [each for each in found if not isinstance(each, DataError)]
+    points = iter(find_landmarks(network, images) if images else ())
+    for source, image in zip(sources, found):
+        if isinstance(image, DataError):
+            yield image
+            continue
+        try:
+            yield align(image, next(points), goals, size)
+        except ValueError as error:
+            yield DataError(f"{source}: {error}.")
+
+
+def _read(path: Path) -> np.ndarray | DataError:
+    """Pixels, uint8 (H, W, 3)."""
+    name = str(path).encode("utf-8", "backslashreplace").decode()  # no terminal would take bytes that are no UTF-8
+    try:
+        return to_array(decode(path.read_bytes(), name), 3)
+    except DataError as error:
+        return error
+    except OSError as error:
+        return DataError(f"{name}: can't be read ({error.strerror or error}).")
+    except ValueError as error:  # Pillow can't convert colours of every kind
+        return DataError(f"{name}: its colours can't be read ({error}).")
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        temporary.write_bytes(png(pixels))
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def read_mean(path: Path) -> np.ndarray:
+    """The mean landmarks (98, 2) in px of a face of 256 px, from a file like celeba_lm_mean.npz. DataError if it is
+    none."""
+    mean = np.empty(0)
+    with contextlib.suppress(Exception), np.load(path) as file:  # a dozen kinds are raised
+        mean = np.asarray(file["mean"], np.float64)
+    if mean.shape not in ((POINTS, 2), (2 * POINTS,)) or not np.isfinite(mean).all():
+        raise DataError(
+            f"{path}: not mean landmarks; a NumPy file (.npz) with {POINTS} points called 'mean' is wanted."
+        )
+    return mean.reshape(POINTS, 2)
+
+
+def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
+    """The landmarks (N, 98, 2) of images uint8 (H, W, 3), each of a size of its own, in px of that image."""
+    small = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in images]
+    pixels = np.stack([np.asarray(image, np.float32) for image in small]).transpose(0, 3, 1, 2) / 127.5 - 1
+    sizes = np.array([[[image.shape[1], image.shape[0]]] for image in images])
+    return peaks(network(jt.array(pixels)).numpy()[:, :POINTS]) * sizes
+
+
+def peaks(heatmaps: np.ndarray) -> np.ndarray:
+    """Where the heatmaps (N, C, H, W) are largest, (N, C, 2) as shares of width and height: the middle of that pixel,
+    moved by a quarter towards the larger of the pixels beside it, and of those above and below it. A pixel at the edge
+    stays."""
+    n, c, h, w = heatmaps.shape
+    y, x = np.divmod(heatmaps.reshape(n, c, h * w).argmax(2), w)
+    inside = (x > 0) & (x < w - 1) & (y > 0) & (y < h - 1)
+    edged = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    images, maps = np.ogrid[:n, :c]
+
+    def beside(right: int, down: int) -> np.ndarray:
+        return edged[images, maps, y + 1 + down, x + 1 + right]
+
+    across, along = np.sign(beside(1, 0) - beside(-1, 0)), np.sign(beside(0, 1) - beside(0, -1))
+    return np.stack([(x + 0.5 + 0.25 * inside * across) / w, (y + 0.5 + 0.25 * inside * along) / h], 2)
+
+
+def similarity(points: np.ndarray, goals: np.ndarray) -> tuple[complex, complex]:
+    """The turn, scale and move that bring points (N, 2) nearest to goals (N, 2) by least squares (Umeyama 1991),
+    without a mirror: of complex numbers x + iy, goal = a * point + b. ValueError if the points are one, or turned every
+    way."""
+    start, end = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, goals))
+    centred = start - start.mean()
+    spread = float((abs(centred) ** 2).sum())
+    factor = complex((centred.conj() * (end - end.mean())).sum())
+    if spread < LEAST or abs(factor) < LEAST:
+        raise ValueError(NO_FACE)
+    factor /= spread
+    return factor, complex(end.mean() - factor * start.mean())
+
+
+def align(pixels: np.ndarray, points: np.ndarray, goals: np.ndarray, size: int) -> np.ndarray:
+    """The part of an image uint8 (H, W, C), with landmarks at `points`, in which they come to lie at `goals` as near
+    as turning and scaling can bring them; uint8 (size, size, C).
+
+    Bicubic, and where it gets smaller with means over pixels. Beyond its edges the image goes on as in a mirror.
+    ValueError if `points` have no shape.
+    """
+    factor, move = similarity(points, goals)
+    if size > abs(factor) * max(pixels.shape[:2]) * FARTHEST:
+        raise ValueError(NO_FACE)
+    coarser = max(1, int(1 / abs(factor)))
+    pixels, factor = np.asarray(Image.fromarray(pixels).reduce(coarser)), factor * coarser
+    finer = math.ceil(1 / abs(factor))
+    corners = (np.array([0, size, 1j * size, size + 1j * size]) - move) / factor
+    left, top = (math.floor(each.min()) - MARGIN for each in (corners.real, corners.imag))
+    right, bottom = (math.ceil(each.max()) + MARGIN for each in (corners.real, corners.imag))
+    part = pixels[_mirrored(top, bottom, pixels.shape[0])][:, _mirrored(left, right, pixels.shape[1])]
+    back, start = 1 / (factor * finer), -move / factor - complex(left, top)
+    image = Image.fromarray(part).transform(
+        (size * finer, size * finer),
+        Image.Transform.AFFINE,
+        (back.real, -back.imag, start.real, back.imag, back.real, start.imag),
+        Image.Resampling.BICUBIC,
+    )
+    return np.asarray(image.reduce(finer))
+
+
+def _mirrored(start: int, end: int, length: int) -> np.ndarray:
+    """For the places from `start` to `end`, that of the pixel seen there, in 0...length-1."""
+    places = np.arange(start, end) % (2 * length)
+    return np.minimum(places, 2 * length - 1 - places)

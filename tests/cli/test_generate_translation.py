@@ -1,0 +1,337 @@
+"""`ganzoo generate --source`: what is redrawn, in which looks, each kind of output, and each refusal."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import backend, plugins
+from ganzoo.cli.pictures import Names, part
+from tests import tinter
+from tests.data.pictures import encoded, lay_folder, noise
+from tests.test_translation import alike, cells, mean, tinted
+
+SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
+
+
+@pytest.fixture
+def zoo(jittor, workdir, monkeypatch) -> Path:
+    """A checkpoint `tinter.safetensors`, folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.models["tinter"] = tinter.TinterModel()
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+    tinter.write_checkpoint(workdir / "tinter.safetensors")
+    kinds = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
+    files = {
+        name: encoded(noise(*size, seed=seed), kinds[Path(name).suffix])
+        for seed, (name, size) in enumerate(SOURCES.items())
+    }
+    lay_folder(workdir / "sources", {**files, "notes.txt": b"no image", ".hidden.png": b"no image"})
+    named = ("dog/rex.png", "dog/sam.png", "wild fox/reineke.png")
+    lay_folder(workdir / "val", {name: encoded(coloured(seed)) for seed, name in enumerate(named)})
+    return workdir
+
+
+def coloured(seed: int) -> Image.Image:
+    """A reference of 8 x 8 px with a colour of its own."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
+
+
+@pytest.fixture
+def redraw(ganzoo, zoo):
+    """`ganzoo generate` from the checkpoint into a new folder, which it returns."""
+    folders = (Path(f"out{index}") for index in range(9))
+
+    def run(*arguments: str) -> Path:
+        out = next(folders)
+        result = ganzoo("generate", "tinter.safetensors", *arguments, "--out", str(out))
+        assert result.exit_code == 0, result.output
+        return out
+
+    return run
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def square(path: Path) -> np.ndarray:
+    """The source as the model gets it, computed by Pillow alone."""
+    image = Image.open(path).convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.resize((8, 8), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
+    out = redraw("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
+    made = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
+    assert names(out) == sorted(["grid.png", *made])
+    from ganzoo.sampling import latents
+
+    for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
+        colour = tinter.COLOURS[[1]] + latents([3], 5)[:, :3] / 3  # those of the average: the network has others
+        assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
+    sheet = cells(pixels(out / "grid.png"), 3)
+    assert sheet.shape[0] == 1 + 2 * 2
+    assert np.array_equal(sheet[0, 1], square(zoo / "sources/below/b.jpg"))
+    assert np.array_equal(sheet[1, 0], pixels(out / "a-dog-seed0000.png"))
+    assert np.array_equal(sheet[4, 2], pixels(out / "c-cat-seed0003.png"))
+
+
+def test_one_image_goes_to_every_domain_by_ten_seeds(redraw):
+    out = redraw("--source", "sources/a.png")
+    assert len(names(out)) == 3 * 10 + 1
+    assert (out / "a-wild fox-seed0009.png").exists()
+
+
+def test_the_look_of_a_reference(redraw, zoo):
+    out = redraw("--source", "sources", "--reference", "val/dog", "--domain", "dog")
+    assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
+    colour = mean(square(zoo / "val/dog/sam.png"))[None]
+    expected = tinted(square(zoo / "sources/a.png")[None], colour)[0]
+    assert alike(pixels(out / "a-dog-sam.png"), expected)
+    sheet = cells(pixels(out / "grid.png"), 4)
+    assert sheet.shape[0] == 3
+    assert (sheet[0, 0] == 255).all()
+    assert np.array_equal(sheet[0, 1], square(zoo / "sources/a.png"))
+    assert np.array_equal(sheet[2, 0], square(zoo / "val/dog/sam.png"))
+    assert alike(sheet[2, 1], expected)
+
+
+def test_folders_named_as_domains_say_what_references_are(redraw):
+    out = redraw("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
+    made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
+    assert names(out) == sorted(f"{name}.png" for name in made)
+
+
+def test_psi_is_1_unless_told(redraw):
+    outs = [redraw("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
+            for psi in ([], ["--psi", "1"], ["--truncation", "0"], ["--psi", "0.7"])]  # fmt: skip
+    drawn = [[pixels(out / f"a-cat-seed000{seed}.png") for seed in range(3)] for out in outs]
+    assert np.array_equal(drawn[0], drawn[1])
+    assert np.array_equal(drawn[2][0], drawn[2][2])
+    assert not alike(drawn[0][0], drawn[0][2])
+    assert not alike(drawn[0][0], drawn[3][0])
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(redraw, zoo):
+    lay_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
+        ["x/1.png", "y/1.png", "y/1.bmp", "y-1.png", "x-1.png"])})  # fmt: skip
+    out = redraw("--source", "twins", "--domain", "cat", "--seeds", "0")
+    assert len(names(out)) == 5 + 1
+    different = {pixels(path).tobytes() for path in out.glob("*-cat-seed0000.png")}
+    assert len(different) == 5
+    assert {"x-1-cat-seed0000.png", "y-1-cat-seed0000.png"} <= set(names(out))
+
+
+def test_names_are_never_alike():
+    taken = Names()
+    wanted = ["a", "a-2", "a", "a", "a-2", "b", "a-2-2"]
+    made = [taken.new(name) for name in wanted]
+    assert len(set(made)) == len(made)
+    assert made[:3] == ["a", "a-2", "a-3"]
+    assert [part("a/b"), part("\0"), len(part("\u72d0" * 99).encode()) <= 60] == ["a-b", "-", True]
+
+
+MODES = {
+    "grey.png": lambda: encoded(noise(12, 15, "L")),
+    "alpha.png": lambda: encoded(noise(12, 15, "RGBA")),
+    "palette.png": lambda: encoded(noise(12, 15, "P")),
+    "cmyk.jpg": lambda: encoded(noise(12, 15, "CMYK"), "jpeg"),
+    "wide.png": lambda: encoded(Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16) * 257)),
+    "strip.png": lambda: encoded(Image.new("RGB", (500, 1), "red")),
+}
+
+
+def test_sources_of_any_mode_and_size(redraw, zoo):
+    lay_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
+    out = redraw("--source", "modes", "--domain", "dog", "--seeds", "0")
+    assert len(names(out)) == len(MODES) + 1
+    sheet = cells(pixels(out / "grid.png"), len(MODES))
+    wide = sheet[0, sorted(MODES).index("wide.png")].astype(int)
+    assert np.array_equal(wide[..., 0], wide[..., 2])
+    assert wide.min() < 30 < 225 < wide.max()
+    assert (sheet[0, sorted(MODES).index("strip.png")] == [255, 0, 0]).all()
+
+
+def test_a_photo_is_turned_as_its_camera_was_held(redraw, zoo):
+    upright = Image.new("RGB", (16, 16), "black")
+    upright.paste("white", (0, 0, 16, 8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (zoo / "turned.png").write_bytes(encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
+    out = redraw("--source", "turned.png", "--domain", "dog", "--seeds", "0")
+    shown = cells(pixels(out / "grid.png"), 1)[0, 0].astype(int)
+    assert shown[:3].min() > 200 > 50 > shown[5:].max()
+
+
+def test_grey_models(ganzoo, zoo, monkeypatch):
+    make = tinter.make
+    monkeypatch.setattr(tinter, "make", lambda colours: make(colours[:, :1], 1))
+    info = tinter.DataInfo("grey", 3, 8, 1, tinter.DOMAINS)
+    tinter.write_checkpoint(Path("grey.safetensors"), data=info, colours=tinter.COLOURS[:, :1])
+    assert ganzoo("generate", "grey.safetensors", "--source", "sources", "--reference", "val").exit_code == 0
+    with Image.open("generated/a-dog-rex.png") as image:
+        assert image.mode == "L"
+
+
+def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
+    lay_folder(zoo / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
+    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert len(names(zoo / "out")) == 3 * 3 + 1
+    assert result.stderr.count("Left out: sources/aa.png: not a readable image") == 1
+    assert result.stderr.count("Left out: sources/z.png: not a readable image") == 1
+
+
+def test_the_same_command_gives_the_same_files(redraw):
+    for arguments in (["--seeds", "0-2", "--psi", "0.5"], ["--reference", "val"]):
+        one, other = (redraw("--source", "sources", *arguments) for _ in range(2))
+        assert names(one) == names(other)
+        assert all((one / name).read_bytes() == (other / name).read_bytes() for name in names(one))
+
+
+def test_a_checkpoint_is_enough(ganzoo, zoo):
+    shutil.move("tinter.safetensors", "elsewhere.safetensors")
+    shutil.rmtree("val")
+    assert ganzoo("generate", "elsewhere.safetensors", "--source", "sources/a.png", "--seeds", "1").exit_code == 0
+    assert Path("generated/a-dog-seed0001.png").exists()
+
+
+def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
+    from ganzoo.cli import generate_translation
+
+    monkeypatch.setattr(generate_translation, "COLUMNS", 2)
+    monkeypatch.setattr(generate_translation, "SHEET", 12)
+    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
+    assert "sheet of the first 2 sources and 5 looks" in result.stdout
+    assert len(names(zoo / "out")) == 3 * 6 + 1
+    assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
+
+
+def frames(out: Path, columns: int) -> list[np.ndarray]:
+    return [cells(pixels(path), columns) for path in sorted(out.glob("interpolation*.png"))]
+
+
+@pytest.mark.parametrize("space", [[], ["--space", "w"], ["--path", "linear"]])
+def test_a_walk_through_seeds_in_every_domain(redraw, space):
+    walk = ["--interpolate", "--seeds", "2,5", "--steps", "4", "--psi", "0.5", "--format", "png", *space]
+    drawn = frames(redraw("--source", "sources", *walk), 3)
+    stills = redraw("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
+    assert len(drawn) == 8
+    for frame, seed in ((0, 2), (4, 5)):
+        for row, domain in enumerate(tinter.DOMAINS, 1):
+            assert alike(drawn[frame][row, 1], pixels(stills / f"b-{domain}-seed000{seed}.png"))
+
+
+def test_a_walk_through_references(redraw, zoo):
+    walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
+    drawn = frames(redraw("--source", "sources", *walk, "--steps", "6"), 4)
+    stills = redraw("--source", "sources", "--reference", "val/dog")
+    assert len(drawn) == 12
+    for frame, name in ((0, "rex"), (6, "sam")):
+        assert alike(drawn[frame][1, 2], pixels(stills / f"b-dog-{name}.png"))
+        assert np.array_equal(drawn[frame][1, 0], square(zoo / f"val/dog/{name}.png"))
+    assert len(list(redraw("--source", "sources/a.png", *walk).glob("*.png"))) == 62
+
+
+@pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])
+@pytest.mark.parametrize("looks", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
+def test_every_format(redraw, format_, looks):
+    walk = ["--interpolate", "--steps", "3", "--fps", "25", "--format", format_]
+    path = redraw("--source", "sources", *looks, *walk) / f"interpolation.{format_}"
+    expected = 9 if "--seeds" in looks else 3 + 1 + 1
+    if format_ == "mp4":
+        av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
+        with av.open(str(path)) as container:
+            assert len(list(container.decode(video=0))) == expected
+        return
+    with Image.open(path) as animation:
+        assert animation.info["loop"] == 0
+        spent = 0
+        for index in range(animation.n_frames):
+            animation.seek(index)
+            animation.load()
+            spent += animation.info["duration"]
+        assert spent == 40 * expected
+
+
+REFERENCE = ["--reference", "val/dog"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "tinter redraws images: name them with --source IMAGE|FOLDER"),
+        (["--domain", "dog"], 2, "--domain: goes with --source"),
+        (["--reference", "val"], 2, "--reference: goes with --source"),
+        (["--source", "sources", "--domain", "dgo"], 2, "no domain 'dgo'; there are cat, dog, wild fox. Did you mean"),
+        (["--source", "sources", "--domain", "cat,7"], 2, "no domain '7'"),
+        (["--source", "sources", "--domain", ""], 2, "no domain ''"),
+        (
+            ["--source", "sources", "--reference", "sources"],
+            2,
+            "say with --domain what it is; there are cat, dog, wild",
+        ),
+        (["--source", "sources", *REFERENCE, "--domain", "dog,cat"], 2, "--reference takes one domain"),
+        (["--source", "nowhere"], 2, "--source: there is no file or folder 'nowhere'"),
+        (["--source", ""], 2, "--source: there is no file or folder ''"),
+        (["--source", "sources/notes.txt"], 1, "sources/notes.txt: not a readable image"),
+        (["--source", "empty"], 2, "--source empty: no image in this folder"),
+        (["--source", "spoilt"], 1, "--source spoilt: none of its 2 images can be read"),
+        (["--source", "sources", "--reference", "empty", "--domain", "dog"], 2, "--reference empty: no image"),
+        (["--source", "sources", "--reference", "x.png", "--domain", "dog"], 2, "no file or folder 'x.png'"),
+        (["--source", "sources", "--grid", "2x2"], 2, "--grid: not with --source"),
+        (["--source", "sources", "--mix"], 2, "--mix: not with --source"),
+        (["--source", "sources", "--size", "8"], 2, "--size: not with --source"),
+        (["--source", "sources", "--noise", "none"], 2, "--noise: not with --source"),
+        (["--source", "sources", *REFERENCE, "--seeds", "1"], 2, "--seeds: not with --reference"),
+        (["--source", "sources", *REFERENCE, "--psi", "1"], 2, "--psi: not with --reference"),
+        (["--source", "sources", *REFERENCE, "--interpolate", "--space", "z"], 2, "--space: not with --reference"),
+        (["--source", "sources", "--steps", "3"], 2, "--steps: for --interpolate only"),
+        (["--source", "sources", "--format", "gif"], 2, "--format gif: for --interpolate only"),
+        (["--source", "sources", "--interpolate", "--fps", "60"], 2, "--fps 60: a GIF has at most 50"),
+        (["--source", "sources", "--interpolate", "--seeds", "1"], 2, "two seeds at least"),
+        (["--source", "sources", "--reference", "val/dog/rex.png", "--interpolate"], 2, "two references at least"),
+        (["--source", "sources", "--seeds", "x"], 2, "--seeds: 'x' is not a number"),
+        (["--source", "sources", "--psi", "nan"], 2, "--psi: nan is not a number"),
+        (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
+        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows are more than the 64 images of a frame"),
+    ],
+)
+def test_what_makes_no_sense_is_one_clear_line(ganzoo, zoo, arguments, status, message):
+    (zoo / "empty").mkdir()
+    lay_folder(zoo / "spoilt", {"a.png": b"", "b.png": b"no image"})
+    lay_folder(zoo / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
+    result = ganzoo("generate", "tinter.safetensors", *arguments)
+    assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
+    assert message in result.stderr
+
+
+def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, zoo, monkeypatch):
+    monkeypatch.setattr(tinter.TinterModel, "conditional", False)
+    monkeypatch.setattr(backend, "start", None)
+    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--domain", "dgo")
+    assert (result.exit_code, "tinter makes images of latents" in result.stderr) == (2, True)
+
+
+def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, zoo, monkeypatch):
+    monkeypatch.setattr(tinter.TinterModel, "translates", False)
+    result = ganzoo("generate", "tinter.safetensors", "--source", "sources")
+    assert (result.exit_code, "tinter makes images of latents" in result.stderr) == (2, True)

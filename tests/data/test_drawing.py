@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.data import DataInfo, Dataset, Draw
+from ganzoo.data.drawing import Balanced, Shuffled, members_of, order, random_box
+from ganzoo.data.loader import Loader
+from ganzoo.errors import DataError
+
+
+class Kinds(Dataset):
+    """Image i is of the colour i; its domain is given."""
+
+    def __init__(self, labels: list[int], kinds: int, bad: frozenset[int] = frozenset()) -> None:
+        self._labels, self.bad = np.array(labels, np.int64), bad
+        self.info = DataInfo("kinds", len(labels), 8, 1, tuple("abcdefgh"[:kinds]))
+
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        if index in self.bad:
+            raise DataError(f"{index}.png: not a readable image.")
+        return np.full((8, 8, 1), index, np.uint8), int(self._labels[index])
+
+
+UNEVEN = [0] * 30 + [1] * 5 + [2] * 2
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[list[int], int]:
+    """Labels of up to 40 images, at least one of each domain."""
+    kinds = draw(st.integers(1, 5))
+    more = draw(st.lists(st.integers(0, kinds - 1), max_size=35))
+    return [*range(kinds), *more], kinds
+
+
+@given(labelled(), st.integers(0, 2**32), st.integers(0, 10**9))
+def test_both_references_are_of_the_target_domain(labels, seed, position):
+    drawn = Balanced(Kinds(*labels), seed, True, 0.5).at(position)
+    assert drawn.references is not None
+    assert [labels[0][view.index] for view in drawn.references] == [drawn.target] * 2
+
+
+@given(labelled(), st.integers(0, 2**32))
+def test_a_reference_has_one_partner_for_ever_and_domains_exchange_theirs(labels, seed):
+    partner = Balanced(Kinds(*labels), seed, False, 0.0).partner
+    assert sorted(partner) == list(range(len(labels[0])))
+    assert [labels[0][index] for index in partner] == labels[0]
+    assert np.array_equal(partner, Balanced(Kinds(*labels), seed, False, 0.0).partner)
+
+
+def test_domains_come_equally_often_however_many_images_they_have():
+    drawn = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
+    for kinds in ([UNEVEN[each.image.index] for each in drawn], [each.target for each in drawn]):
+        assert np.bincount(kinds) == pytest.approx([1000] * 3, abs=120)  # five standard deviations
+    assert len({each.image.index for each in drawn}) == len(UNEVEN)
+
+
+def test_source_and_target_are_independent():
+    drawn = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3600)]
+    pairs = np.bincount([3 * UNEVEN[each.image.index] + each.target for each in drawn], minlength=9)
+    assert pairs == pytest.approx([400] * 9, abs=100)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 10**6))
+def test_the_same_position_gives_the_same_views(seed, position):
+    one, other = (Balanced(Kinds(UNEVEN, 3), seed, True, 0.5) for _ in range(2))
+    other.at(position + 1)
+    a, b = one.at(position), other.at(position)
+    assert (a.image.index, a.image.mirrored, a.image.box) == (b.image.index, b.image.mirrored, b.image.box)
+    assert a.target == b.target
+
+
+@given(st.integers(0, 2**32))
+def test_a_crop_lies_inside_and_has_the_area_and_ratio_wanted(seed):
+    left, top, right, bottom = random_box(np.random.default_rng(seed))
+    assert 0 <= left < right <= 1
+    assert 0 <= top < bottom <= 1
+    width, height = right - left, bottom - top
+    assert 0.8 - 1e-9 <= width * height <= 1 + 1e-9
+    assert 0.9 - 1e-9 <= width / height <= 1.1 + 1e-9
+
+
+def test_crops_and_mirrors_come_as_often_as_asked():
+    def shares(flip: bool, crop: float) -> tuple[float, float]:
+        views = [Balanced(Kinds(UNEVEN, 3), 0, flip, crop).at(position).image for position in range(600)]
+        return np.mean([view.mirrored for view in views]), np.mean([view.box is not None for view in views])
+
+    assert shares(False, 0.0) == (0, 0)
+    assert shares(True, 1.0) == (pytest.approx(0.5, abs=0.11), 1)
+    assert shares(True, 0.3)[1] == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_domain_without_images_is_named():
+    with pytest.raises(DataError, match="kinds: the domain 'c' has no image"):
+        members_of(Kinds([0, 1, 1], 3))
+
+
+def test_a_model_gets_the_order_it_asks_for():
+    assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
+    assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
+
+
+def batches(dataset: Dataset, count: int, **options):
+    loader = Loader(dataset, 4, size=8, channels=1, seed=3, draw=Draw(references=True), **options)
+    stream = loader.batches()
+    try:
+        return [next(stream) for _ in range(count)]
+    finally:
+        stream.close()
+
+
+def test_labels_and_targets_are_those_of_the_images():
+    for batch in batches(Kinds(UNEVEN, 3), 12):
+        assert [UNEVEN[image.flat[0]] for image in batch.images] == list(batch.labels)
+        for images in batch.references:
+            assert [UNEVEN[image.flat[0]] for image in images] == list(batch.targets)
+    assert len({label for batch in batches(Kinds(UNEVEN, 3), 12) for label in batch.labels}) == 3
+
+
+def test_a_damaged_image_is_replaced_by_another_of_its_domain():
+    told: list[str] = []
+    damaged = Kinds([0] * 4 + [1] * 4, 2, frozenset({1, 4, 5, 6}))
+    for batch in batches(damaged, 20, on_bad_image=told.append):
+        for images, labels in ((batch.images, batch.labels), *((each, batch.targets) for each in batch.references)):
+            assert [0 if image.flat[0] < 4 else 1 for image in images] == list(labels)
+    assert len(told) == 4
+
+
+def test_a_domain_that_cannot_be_read_at_all_is_an_error():
+    with pytest.raises(DataError, match="kinds: not one of the 2 images of a domain can be read"):
+        batches(Kinds([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10), st.integers(1, 6))
+def test_batches_go_on_anywhere(done, count):
+    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop=0.5))
+    start, later = whole.batches(2 * done), whole.batches()
+    try:
+        wanted = [next(later) for _ in range(done + count)][done:]
+        for expected in wanted:
+            found = next(start)
+            assert np.array_equal(found.images, expected.images)
+            assert np.array_equal(found.references, expected.references)
+    finally:
+        start.close()
+        later.close()

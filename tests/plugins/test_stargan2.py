@@ -1,0 +1,240 @@
+"""StarGAN v2: sizes, options, and tests that would have caught the faults of the ports (see the model's page)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from ganzoo_stargan2 import StarGAN2, StarGAN2Options
+
+from ganzoo import DataInfo, OptionError, TrainOptions
+from ganzoo.data.loader import ImageBatch
+from ganzoo.training.progress import Progress
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+MODEL = StarGAN2()
+DATA = DataInfo("made-up", 100, 64, 3, ("cat", "dog", "wild"))
+NARROW = {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8, "latent": 4}
+
+
+def options(**values: Any) -> StarGAN2Options:
+    return MODEL.settled(StarGAN2Options(**values), DATA)
+
+
+def batch(count: int, seed: int = 0) -> ImageBatch:
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (3, count, 64, 64, 3), dtype=np.uint8)
+    return ImageBatch(images[0], np.arange(count) % 3, images[1:], np.arange(1, count + 1) % 3)
+
+
+def state(train: TrainOptions | None = None, **values: Any) -> TrainState:
+    return TrainState(MODEL, options(**{**NARROW, **values}), DATA, train or TrainOptions(seed=0))
+
+
+def weights(of: TrainState) -> dict[str, dict[str, np.ndarray]]:
+    return {
+        name: {key: var.numpy() for key, var in network.state().items()} for name, network in of.setup.networks.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("size", "domains", "w_hpf", "counts"),
+    [
+        (256, 2, 1.0, (43_467_395, 2_438_272, 20_916_928, 20_852_290)),
+        (256, 3, 0.0, (33_892_995, 3_259_072, 20_949_760, 20_852_803)),
+        (128, 2, 1.0, (43_206_403, 2_438_272, 20_799_744, 20_735_106)),
+        (128, 3, 0.0, (33_632_003, 3_259_072, 20_832_576, 20_735_619)),
+        (64, 3, 0.0, (32_634_883, 3_259_072, 20_360_640, 20_263_683)),
+        (512, 2, 1.0, (43_538_499, 2_438_272, 20_945_824, 20_881_186)),
+        (512, 3, 0.0, (33_964_099, 3_259_072, 20_978_656, 20_881_699)),
+    ],
+)
+def test_networks_are_as_large_as_published(size, domains, w_hpf, counts):
+    data = DataInfo("made-up", 1, size, 3, tuple("abc"[:domains]))
+    networks = MODEL.build(options(w_hpf=w_hpf), data).networks
+    names = ("generator", "mapping", "encoder", "discriminator")
+    assert tuple(networks[name].parameter_count() for name in names) == counts
+    assert ("landmarks" in networks) == (w_hpf > 0)
+
+
+def test_settings_follow_the_data_unless_given():
+    def settled(name: str, **values: Any) -> tuple[Any, Any]:
+        found = MODEL.settled(StarGAN2Options(**values), dataclasses.replace(DATA, name=name))
+        return found.w_hpf, found.lambda_ds
+
+    assert settled("afhq") == (0, 2)
+    assert settled("celeba-hq") == (1, 1)
+    assert settled("other") == (0, 1)
+    assert settled("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
+
+
+def test_every_network_has_the_optimizer_of_the_reference():
+    adams = MODEL.build(options(), DATA).optimizers
+    assert {name: adam.learning_rate for name, adam in adams.items()} == {
+        "generator": 1e-4,
+        "mapping": 1e-6,
+        "encoder": 1e-4,
+        "discriminator": 1e-4,
+    }
+    assert {(adam.beta1, adam.beta2, adam.eps, adam.weight_decay) for adam in adams.values()} == {(0, 0.99, 1e-8, 1e-4)}
+
+
+def test_each_update_changes_its_networks_and_no_others():
+    trained = state()
+    before, changed = weights(trained), {}
+
+    def note(phase: Any, terms: Any) -> None:
+        nonlocal before
+        after = weights(trained)
+        changed[phase.name] = {
+            name
+            for name in after
+            if any(not np.array_equal(after[name][key], before[name][key]) for key in after[name])
+        }
+        before = after
+
+    Step(trained, 0, None, note)(batch(2))
+    assert list(changed.items()) == [
+        ("D-latent", {"discriminator"}),
+        ("D-reference", {"discriminator"}),
+        ("G-latent", {"generator", "mapping", "encoder"}),
+        ("G-reference", {"generator"}),
+    ]
+
+
+def test_the_mapping_network_moves_a_hundred_times_slower():
+    trained = state(weight_decay=0.0)
+    before = weights(trained)
+    Step(trained, 0, None, lambda phase, terms: None)(batch(2))
+    after = weights(trained)
+    # The first update of Adam moves a weight by its learning rate, whatever the gradient is.
+    moved = {name: max(np.abs(after[name][key] - before[name][key]).max() for key in after[name]) for name in after}
+    assert moved["mapping"] == pytest.approx(1e-6, rel=0.1)
+    assert moved["encoder"] == pytest.approx(1e-4, rel=0.1)
+
+
+def test_averages_begin_at_the_networks():
+    fresh = state()
+    for name in ("generator", "mapping", "encoder"):
+        average = fresh.averages.twins[name].state()
+        for key, var in fresh.setup.networks[name].state().items():
+            assert np.array_equal(average[key].numpy(), var.numpy()), (name, key)
+    assert "discriminator" not in fresh.averages.twins
+
+
+class Judge:
+    """Takes the discriminator's or the encoder's place, and notes as what domain images are seen."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.seen = inner, []
+
+    def __call__(self, images: Any, domains: np.ndarray) -> Any:
+        self.seen.append([int(each) for each in domains])
+        return self.inner(images, domains)
+
+
+def test_sources_are_seen_as_of_their_own_domain_and_fakes_as_of_the_target():
+    trained = state()
+    loss = trained.setup.loss
+    loss.discriminator, loss.encoder = Judge(loss.discriminator), Judge(loss.encoder)
+    drawn = batch(4)
+    own, target = [0, 1, 2, 0], [1, 2, 0, 1]
+    Step(trained, 0, None, lambda phase, terms: None)(drawn)
+    assert loss.discriminator.seen == [own, target] * 2 + [target] * 2
+    # The reference's style; then by latents the way back and the reconstruction; the same with two references before.
+    assert sorted(loss.encoder.seen) == sorted([target, own, target, target, target, own, target])
+
+
+def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
+    """Of one term of the first generator's update, for generator and mapping network."""
+    from ganzoo import backend
+    from ganzoo.training.step import to_device
+
+    prepared = to_device(batch(2), np.random.default_rng(0))
+    latent, _, improve, _ = of.setup.loss.phases
+    of.setup.loss(latent, prepared, Progress())
+    terms = of.setup.loss(improve, prepared, Progress())
+    names = [(name, key) for name in ("generator", "mapping") for key in of.setup.networks[name].trainable()]
+    found = backend.gradients(terms[term], [of.setup.networks[name].trainable()[key] for name, key in names])
+    return {f"{name}.{key}": gradient.numpy() for (name, key), gradient in zip(names, found)}
+
+
+def test_the_target_of_the_diversity_gets_no_gradient(monkeypatch):
+    """With the second image replaced by its own pixels as constants, the gradients are the same."""
+    trained = state()
+    free = gradients(trained, "ds")
+    redraw, calls = trained.setup.loss.generator.redraw, []
+
+    def constant_second(features: Any, style: Any, masks: Any = None) -> Any:
+        import jittor as jt
+
+        calls.append(None)
+        drawn = redraw(features, style, masks)
+        return jt.array(drawn.numpy()).stop_grad() if len(calls) == 2 else drawn
+
+    monkeypatch.setattr(trained.setup.loss.generator, "redraw", constant_second)
+    constant = gradients(trained, "ds")
+    assert any(np.abs(value).max() > 0 for value in free.values())
+    for name, value in free.items():
+        np.testing.assert_allclose(value, constant[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_diversity_falls_to_nothing_over_ds_iter_steps():
+    loss = MODEL.build(options(**NARROW, lambda_ds=2.0, ds_iter=100), DATA).loss
+    weights = [loss.diversity_weight(Progress(step=step)) for step in (0, 25, 50, 100, 1000)]
+    assert weights == pytest.approx([2, 1.5, 1, 0, 0])
+
+
+def test_small_batches_are_accumulated_to_eight():
+    def trained(size: int) -> tuple[TrainState, list[str]]:
+        train = TrainOptions(seed=0, batch=size)
+        warnings = MODEL.check(options(**NARROW), train, DATA)
+        made = state(train)
+        (stage,) = made.schedule.stages
+        assert stage.batch == 8
+        Step(made, 0, None, lambda phase, terms: None)(batch(8))
+        return made, list(warnings)
+
+    (small, told), (whole, silent) = trained(2), trained(8)
+    assert "below 8" in told[0]
+    assert not silent
+    # The same update, but for other latents and rounding: no network sees other images of its batch.
+    one, other = weights(small)["discriminator"], weights(whole)["discriminator"]
+    assert small.optimizers["discriminator"].steps == whole.optimizers["discriminator"].steps
+    assert all(np.abs(one[key] - other[key]).max() <= 4.1e-4 for key in one)
+
+
+def test_numbers_worth_a_look_are_reported():
+    trained, seen = state(), {}
+    Step(trained, 0, None, lambda *_: None, lambda phase, values: seen.update({phase.name: values}))(batch(2), True)
+    assert seen["G-latent"].keys() >= {"fake_min", "fake_max", "lambda_ds", "diversity", "total"}
+    assert float(seen["G-latent"]["fake_min"].item()) < float(seen["G-latent"]["fake_max"].item())
+    assert {name for name in seen["G-latent"] if name.startswith("gradient_norm/")} == {
+        "gradient_norm/generator",
+        "gradient_norm/mapping",
+        "gradient_norm/encoder",
+    }
+    assert float(seen["D-latent"]["gradient_norm/discriminator"].item()) > 0
+
+
+@pytest.mark.parametrize(
+    ("data", "values", "message"),
+    [
+        (dataclasses.replace(DATA, domains=("cat",)), {}, "only the domain 'cat'"),
+        (dataclasses.replace(DATA, domains=()), {}, "no domains"),
+        (dataclasses.replace(DATA, size=96), {}, "--size: 96 is not a power of two"),
+        (DATA, {"channels_base": 64, "size": 128}, "--channels-base"),
+        (dataclasses.replace(DATA, channels=1), {"w_hpf": 1.0}, "colour images only"),
+        (DATA, {"w_hpf": 1.0, "wing": "none/wing.ckpt"}, "--w-hpf 1 needs landmark weights.*none/wing.ckpt.*--w-hpf 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(data, values, message):
+    if "size" in values:
+        data = dataclasses.replace(data, size=values["size"])
+    with pytest.raises(OptionError, match=message):
+        MODEL.check(options(**values), TrainOptions(data="somewhere"), data)

@@ -1,0 +1,307 @@
+"""Faces laid over the mean landmarks, against transforms that are known or computed in another way."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ganzoo.errors import CheckpointError, DataError, OptionError
+from tests.reference import values
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+
+def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A smooth picture on all the plane: its colours, 0 to 255, at points (...)."""
+    phases = [0.031 * x + 0.017 * y, 0.023 * y - 0.02 * x + 1, 0.011 * x + 0.037 * y + 2]
+    return np.stack([127.5 + 120 * np.sin(phase) for phase in phases], -1)
+
+
+def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves) -> np.ndarray:
+    """What is seen of it in an image uint8 (height, width, 3)."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return colours(x, y).round().astype(np.uint8)
+
+
+def fitted(points: np.ndarray, goals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and offset of the similarity from points to goals, by a general least-squares solver."""
+    (x, y), zero, one = points.T, np.zeros(len(points)), np.ones(len(points))
+    system = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
+    c, s, right, down = np.linalg.lstsq(system, goals.T.reshape(-1), rcond=None)[0]
+    return np.array([[c, -s], [s, c]]), np.array([right, down])
+
+
+def seen_through(points: np.ndarray, goals: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the image each of the size x size aligned pixels comes from."""
+    matrix, offset = fitted(points, goals)
+    y, x = np.mgrid[:size, :size] + 0.5
+    back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T
+    return back[..., 0], back[..., 1]
+
+
+def face(rng: np.random.Generator) -> np.ndarray:
+    """98 points in a face of 256 px."""
+    return rng.uniform([60, 80], [196, 230], (98, 2))
+
+
+def turned(points: np.ndarray, degrees: float, scale: float, x: float, y: float) -> np.ndarray:
+    angle = np.radians(degrees)
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return points @ matrix.T + [x, y]
+
+
+@settings(deadline=None)
+@given(st.floats(-180, 180), st.floats(0.05, 20), st.floats(-500, 500), st.floats(-500, 500))
+def test_a_known_turn_scale_and_move_are_found(degrees: float, scale: float, x: float, y: float) -> None:
+    from ganzoo_stargan2.alignment import similarity
+
+    points = face(np.random.default_rng(1))
+    factor, move = similarity(points, turned(points, degrees, scale, x, y))
+    assert abs(factor) == pytest.approx(scale)
+    assert factor == pytest.approx(scale * np.exp(1j * np.radians(degrees)))
+    assert move == pytest.approx(complex(x, y), abs=1e-6)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 98))
+def test_landmarks_that_do_not_fit_are_fitted_by_least_squares(seed: int, count: int) -> None:
+    from ganzoo_stargan2.alignment import similarity
+
+    rng = np.random.default_rng(seed)
+    points, goals = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
+    factor, move = similarity(points, goals)
+    matrix, offset = fitted(points, goals)
+    assert [factor.real, factor.imag] == pytest.approx(matrix[:, 0], abs=1e-9)
+    assert [move.real, move.imag] == pytest.approx(offset, abs=1e-6)
+
+
+def test_landmarks_in_one_place_are_no_face() -> None:
+    from ganzoo_stargan2.alignment import similarity
+
+    with pytest.raises(ValueError, match="no face found"):
+        similarity(np.full((98, 2), 3.1), face(np.random.default_rng(1)))
+
+
+def test_landmarks_that_would_make_the_picture_a_dot_are_no_face() -> None:
+    from ganzoo_stargan2.alignment import align
+
+    points = face(np.random.default_rng(1))
+    with pytest.raises(ValueError, match="no face found"):
+        align(picture(100, 100), points, turned(points, 0, 1e-3, 0, 0), 256)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "scale", "size"), [(0, 1, 256), (35, 0.8, 256), (-120, 1.9, 256), (10, 1.1, 64), (80, 0.5, 128)]
+)
+def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size: int) -> None:
+    from ganzoo_stargan2.alignment import align
+
+    rng = np.random.default_rng(2)
+    goals = face(rng) * (size / 256)
+    points = turned(goals, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
+    x, y = seen_through(points, goals, size)
+    image = picture(900, 800, lambda x, y: waves(x - 100, y))
+    inside = (x > 2) & (x < 898) & (y > 2) & (y < 798)
+    assert inside.mean() > 0.3
+    found = align(image, points, goals, size)
+    assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
+    assert abs(found - waves(x - 100, y))[inside].max() < 2.5
+
+
+def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
+    from ganzoo_stargan2.alignment import align
+
+    goals = face(np.random.default_rng(3))
+    points = turned(goals, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
+    x, y = seen_through(points, goals, 256)
+    assert x.min() < -20
+    assert y.max() > 120
+    wide, high = 200 - abs(200 - abs(x)), 110 - abs(110 - abs(y))
+    found = align(picture(200, 110), points, goals, 256)
+    near = (np.minimum(abs(wide), abs(wide - 200)) < 1.5) | (np.minimum(abs(high), abs(high - 110)) < 1.5)
+    assert abs(found - waves(wide, high))[~near].max() < 2.5
+
+
+def test_fine_patterns_of_large_images_become_grey() -> None:
+    from ganzoo_stargan2.alignment import align
+
+    goals = face(np.random.default_rng(4))
+    board = np.indices((1600, 1600)).sum(0) % 2 * 255
+    image = board[..., None].repeat(3, 2).astype(np.uint8)
+    found = align(image, turned(goals, 7, 5.3, 100, 100), goals, 256)
+    assert abs(found - 127.5).max() < 12
+
+
+def naive_peak(heatmap: np.ndarray) -> tuple[float, float]:
+    """The landmark in one heatmap of 64 px, in px of 256."""
+    best = max((heatmap[y, x], -y, -x) for y in range(64) for x in range(64))
+    x, y = -best[2], -best[1]
+    right = down = 0.0
+    if 0 < x < 63 and 0 < y < 63:
+        right = 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
+        down = 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
+    return 4 * (x + 0.5 + right), 4 * (y + 0.5 + down)
+
+
+def test_peaks_are_found_where_they_were_put() -> None:
+    from ganzoo_stargan2.alignment import peaks
+
+    maps = np.zeros((1, 4, 64, 64), np.float32)
+    maps[0, 0, 10, 20], maps[0, 0, 10, 21], maps[0, 0, 9, 20] = 1, 0.5, 0.4  # towards the right, and up
+    maps[0, 1, 0, 30], maps[0, 1, 0, 31] = 1, 0.5  # at the edge
+    maps[0, 2, 40, 50] = 1  # as large on both sides
+    maps[0, 3, 62, 1], maps[0, 3, 63, 1], maps[0, 3, 62, 0] = 1, 0.5, 0.9
+    expected = [[4 * 20.75, 4 * 10.25], [4 * 30.5, 4 * 0.5], [4 * 50.5, 4 * 40.5], [4 * 1.25, 4 * 62.75]]
+    assert peaks(maps)[0] * 256 == pytest.approx(np.array(expected))
+
+
+def test_peaks_of_noise_are_those_of_a_plain_search() -> None:
+    from ganzoo_stargan2.alignment import peaks
+
+    maps = np.random.default_rng(5).random((2, 20, 64, 64), np.float32)
+    maps[0, 0, 63, 63] = 2
+    expected = [[naive_peak(heatmap) for heatmap in image] for image in maps]
+    assert peaks(maps) * 256 == pytest.approx(np.array(expected))
+
+
+@pytest.fixture(scope="module")
+def wing(jittor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of made-up weights for the landmark network."""
+    from ganzoo_stargan2.landmarks import FAN
+
+    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
+    path = tmp_path_factory.mktemp("weights") / "wing.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": values(shapes, np.random.default_rng(6))}))
+    return path
+
+
+@pytest.fixture
+def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
+    """Runs the command on the folder `faces`, with some mean landmarks."""
+    from ganzoo_stargan2.align_command import align
+
+    np.savez(workdir / "mean.npz", mean=face(np.random.default_rng(7)))
+    (workdir / "faces" / "below").mkdir(parents=True)
+
+    def run(*arguments: str, **options: str) -> Result:
+        given = {"out": "aligned", "wing": str(wing), "landmarks": "mean.npz", **options}
+        flags = [part for name, value in given.items() for part in (f"--{name}", value)]
+        result = CliRunner().invoke(align, ["faces", *flags, *arguments])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> None:
+    """The mean landmarks are those found in one image, but for a known transform, so it must be transformed so."""
+    from ganzoo_stargan2.landmarks import FAN, read_wing
+
+    from ganzoo import jt
+
+    Image.fromarray(picture(400, 300)).save(workdir / "faces" / "below" / "first.png")
+    Image.fromarray(picture(90, 130)).convert("L").save(workdir / "faces" / "second.jpg")
+    network = FAN()
+    network.load_state(read_wing(wing))
+    small = Image.fromarray(picture(400, 300)).resize((256, 256), Image.Resampling.BILINEAR)
+    x = (np.asarray(small, np.float64).transpose(2, 0, 1)[None] / 255 - 0.5) / 0.5
+    heatmaps = network(jt.array(x.astype(np.float32))).numpy()[0, :98]
+    points = np.array([naive_peak(heatmap) for heatmap in heatmaps]) * [400 / 256, 300 / 256]
+    goals = turned(points, 25, 0.9, 20, -70)
+    np.savez(workdir / "mean.npz", mean=goals.reshape(196))
+
+    result = data_align(size="128")
+    assert "aligned: 2 faces aligned at 128 px" in result.output
+    with Image.open(workdir / "aligned" / "second.png") as second:
+        assert (second.size, second.mode) == ((128, 128), "RGB")
+    with Image.open(workdir / "aligned" / "below" / "first.png") as first:
+        found = np.asarray(first)
+    x, y = seen_through(points, goals / 2, 128)
+    inside = (x > 2) & (x < 398) & (y > 2) & (y < 298)
+    assert inside.mean() > 0.3
+    assert abs(found - waves(x, y))[inside].max() < 2.5
+
+
+def test_unreadable_images_are_listed_and_an_interrupted_call_goes_on(data_align, workdir) -> None:
+    faces = workdir / "faces"
+    for name in ("a.png", "a.jpg", "b.webp", "below/a.png", ".hidden.png"):
+        Image.fromarray(picture(40, 30)).save(faces / name)
+    (faces / "bad.png").write_bytes((faces / "a.png").read_bytes()[:200])
+    (faces / "text.jpg").write_text("no image")
+    (faces / "notes.txt").write_text("no image either")
+    result = data_align(size="16")
+    assert "    faces/bad.png: not a readable image" in result.output
+    assert "    faces/text.jpg: not a readable image" in result.output
+    assert "2 images can't be aligned and were left out.\naligned: 4 faces aligned at 16 px\n" in result.output
+    out = workdir / "aligned"
+    made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert made == ["a.jpg.png", "a.png.png", "b.png", "below/a.png"]
+
+    (out / "b.png").write_bytes(b"mine")
+    (out / "a.png.png").unlink()
+    result = data_align(size="16")
+    assert "3 images were there already." in result.output
+    assert "aligned: 1 faces aligned" in result.output
+    assert (out / "b.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("out", ["faces", "./faces/../faces", "faces/below/aligned"])
+def test_the_pictures_themselves_are_not_overwritten(data_align, workdir, out) -> None:
+    Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
+    with pytest.raises(OptionError, match=r"--out faces.*: is faces itself, or lies in it"):
+        data_align(out=out)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt, the weights .* Get wing.ckpt from https://"),
+        ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz, .* Get celeba_lm_mean.npz from https://"),
+    ],
+)
+def test_a_missing_file_is_told_with_its_source(data_align, workdir, options, message) -> None:
+    with pytest.raises(OptionError, match=message):
+        data_align(**options)
+
+
+@pytest.mark.parametrize(
+    "content", [{"mean": np.zeros((68, 2))}, {"average": np.zeros((98, 2))}, {"mean": np.full((98, 2), np.nan)}, None]
+)
+def test_mean_landmarks_of_another_kind_are_told(data_align, workdir, content) -> None:
+    Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
+    if content is None:
+        (workdir / "mean.npz").write_bytes(b"PK\x03\x04 nothing")
+    else:
+        np.savez(workdir / "mean.npz", **content)
+    with pytest.raises(DataError, match=r"mean.npz: not mean landmarks; .* 98 points called 'mean'"):
+        data_align()
+
+
+def test_weights_of_another_kind_are_told(data_align, workdir) -> None:
+    Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
+    (workdir / "other.ckpt").write_bytes(pickle.dumps({"state_dict": {}}))
+    with pytest.raises(CheckpointError, match=r"other\.ckpt: its landmark network lacks"):
+        data_align(wing="other.ckpt")
+
+
+def test_a_folder_without_readable_images_is_told(data_align, workdir) -> None:
+    with pytest.raises(DataError, match="faces: no image in this folder"):
+        data_align()
+    (workdir / "faces" / "bad.png").write_bytes(b"no")
+    with pytest.raises(DataError, match="faces: not one of its 1 images can be aligned"):
+        data_align()
+    (workdir / "faces" / "bad.png").unlink()
+    (workdir / "faces" / "below").rmdir()
+    (workdir / "faces").rmdir()
+    with pytest.raises(DataError, match="faces: there is no such folder"):
+        data_align()

@@ -1,0 +1,121 @@
+"""The landmark network against the reference, and its weights in others' files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganzoo.errors import CheckpointError
+from tests.reference import error, in_torch, needs_torch, values
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+SIDES = (96, 300)  # px: enlarged, made smaller
+
+
+@pytest.fixture(scope="module")
+def weights(jittor: Any) -> dict[str, np.ndarray]:
+    from ganzoo_stargan2.landmarks import FAN
+
+    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
+    return values(shapes, np.random.default_rng(3))
+
+
+@pytest.fixture(scope="module")
+def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A file of these weights that PyTorch has written, images, and the heatmaps that it makes of them."""
+    folder = tmp_path_factory.mktemp("landmarks")
+    rng = np.random.default_rng(4)
+    images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
+    given = {f"net/{name}": value for name, value in weights.items()}
+    answers = in_torch("landmarks", {**given, **images}, folder, target=str(folder / "wing.ckpt"))
+    return folder / "wing.ckpt", {**images, **answers}
+
+
+def test_it_has_as_many_weights_as_the_published_one() -> None:
+    from ganzoo_stargan2.landmarks import FAN
+
+    assert FAN().parameter_count() == 6_333_603
+
+
+@needs_torch
+def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
+    from ganzoo_stargan2.landmarks import FAN
+
+    from ganzoo import jt
+
+    network = FAN()
+    network.load_state(weights)
+    network.train()  # batch statistics are not used all the same
+    for side in SIDES:
+        found = network(jt.array(compared[1][f"images/{side}"]))
+        assert error(found, compared[1][f"heatmaps/{side}"]) < 1e-4
+
+
+@needs_torch
+def test_a_file_of_several_gpus_with_entries_too_many(compared, weights) -> None:
+    from ganzoo_stargan2.landmarks import read_wing
+
+    told: list[str] = []
+    found = read_wing(compared[0], told.append)
+    assert found.keys() == weights.keys()
+    assert all(np.array_equal(found[name], value) for name, value in weights.items())
+    assert told == [f"{compared[0]}: 6 entries are of no use to the landmark network, and left out"]
+
+
+def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
+    from ganzoo_stargan2.landmarks import FAN
+
+    from ganzoo import jt
+
+    network = FAN()
+    assert network.trainable() == {}
+    network.load_state(weights)
+    assert network.trainable() == {}
+    images = jt.random((1, 3, 64, 64))
+    assert not images.is_stop_grad()
+    assert network(images).is_stop_grad()
+
+
+def test_weights_without_a_wrapping_are_read(weights, tmp_path) -> None:
+    from ganzoo_stargan2.landmarks import read_wing
+
+    told: list[str] = []
+    path = tmp_path / "wing.ckpt"
+    path.write_bytes(pickle.dumps(weights))
+    assert read_wing(path, told.append).keys() == weights.keys()
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"m0.b2_plus_1.conv1.weight": None}, "its landmark network lacks 'm0.b2_plus_1.conv1.weight'."),
+        (
+            {"l0.bias": np.zeros(98, np.float32)},
+            r"its landmark network's 'l0.bias' is of shape \(98,\), not numbers of shape \(99,\).",
+        ),
+        ({"l0.bias": "none"}, r"its landmark network's 'l0.bias' is a str, not numbers of shape \(99,\)."),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, message) -> None:
+    from ganzoo_stargan2.landmarks import read_wing
+
+    state = {name: value for name, value in {**weights, **change}.items() if value is not None}
+    path = tmp_path / "wing.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": state}))
+    with pytest.raises(CheckpointError, match=rf"wing.ckpt: .*{message}"):
+        read_wing(path)
+
+
+def test_a_file_of_something_else_is_told(tmp_path) -> None:
+    from ganzoo_stargan2.landmarks import read_wing
+
+    path = tmp_path / "wing.ckpt"
+    path.write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(CheckpointError, match=r"wing\.ckpt: it holds no landmark network"):
+        read_wing(path)
