@@ -13,7 +13,10 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/ganzoo_*/README.md")), ROOT / "datasets" / "README.md"]
 SHORT = ["--kimg", "0.008", "--batch", "4"]
 # Narrow, and through every resolution in one step each.
-SHORTER = {"stylegan": ["--channels-max", "16", "--latent", "16", "--phase", "0.001", "--kimg", "0.024"]}
+SHORTER = {
+    "stylegan": ["--channels-max", "16", "--latent", "16", "--phase", "0.001", "--kimg", "0.024"],
+    "stargan2": ["--channels-base", "512", "--channels-max", "16", "--hidden", "8", "--batch", "8"],
+}
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ class Report:
         if len(self.sizes) > 10:
             yield f"    and {len(self.sizes) - 10} other sizes"
         for domain in self.info.domains:
-            yield f"    domain {domain}: {self.domains[domain] or 'no image'}"
+            count = self.domains[domain]
+            yield f"    domain {domain}: {f'{count:,}' if count else 'no image'}"
         yield "    mirrored while training" if self.info.flip else "    not mirrored while training"
         for message in self.bad:
             yield f"    {message}"

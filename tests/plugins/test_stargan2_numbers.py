@@ -249,9 +249,7 @@ class Trained:
 
     def weights(self, averages: bool = False) -> dict[str, np.ndarray]:
         networks = self.state.averages.twins if averages else self.state.setup.networks
-        return {
-            f"{NAMES[name]}/{key}": var.numpy() for name in networks for key, var in networks[name].state().items()
-        }
+        return {f"{NAMES[name]}/{key}": var.numpy() for name in networks for key, var in networks[name].state().items()}
 
 
 def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[np.ndarray]:
@@ -284,7 +282,7 @@ def test_five_iterations_have_the_terms_of_the_reference(trained):
 
 def test_the_weight_of_the_diversity_falls_as_in_the_reference(trained):
     for step in range(STEPS):
-        wanted = trained[1][f"lambda_ds/{step}"]
+        wanted = float(trained[1][f"lambda_ds/{step}"])
         assert wanted == pytest.approx(LAMBDAS["ds"] * (1 - step / FALL))
         for phase in ("G-latent", "G-reference"):
             assert trained[0].watched[f"{step}/{phase}/lambda_ds"].item() == pytest.approx(wanted, rel=1e-5)
@@ -301,7 +299,9 @@ def test_five_iterations_end_with_the_weights_of_the_reference(trained, averages
 @pytest.mark.parametrize("averages", [False, True], ids=["weights", "averages"])
 def test_five_iterations_move_the_weights_as_in_the_reference(trained, averages):
     begin, end = (under(trained[1], prefix) for prefix in ("begin/", "average/" if averages else "end/"))
-    moved = {name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(averages).items()}
+    moved = {
+        name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(averages).items()
+    }
     for network in {name.split("/")[0] for name in moved}:
         pairs = {name: pair for name, pair in moved.items() if name.startswith(network)}
         for name, pair in pairs.items():

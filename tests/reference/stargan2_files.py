@@ -1,5 +1,4 @@
-"""Checkpoints of StarGAN v2 as the reference leaves them, and what they are good for: styles, images, the next update.
-"""
+"""Checkpoints of StarGAN v2 as the reference leaves them, and what they are good for: styles, images, the next update."""
 
 from __future__ import annotations
 

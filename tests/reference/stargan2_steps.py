@@ -43,8 +43,8 @@ class Data:
         """From 'x', 'reference', 'reference2', 'z', 'z2', and 'y', 'target'; 'mask/0...1', 'fake_mask/0...1'."""
         labels = {name: arrays[name].long() for name in ("y", "target")}
         rest = {name: arrays[name] for name in ("x", "z", "z2", "reference", "reference2")}
-        masks = {f"{name}s": (arrays[f"{name}/0"], arrays[f"{name}/1"]) for name in ("mask", "fake_mask")}
-        return cls(**rest, **labels, **(masks if masked else {}))
+        kinds = ("mask", "fake_mask") if masked else ()
+        return cls(**rest, **labels, **{f"{kind}s": (arrays[f"{kind}/0"], arrays[f"{kind}/1"]) for kind in kinds})
 
 
 class Training:
@@ -56,9 +56,7 @@ class Training:
         self.lambdas, self.initial_ds, self.ds_iter = dict(lambdas), lambdas["ds"], ds_iter
         self.decay = decay
         self.optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(), lr=RATES[name], betas=(0.0, 0.99), eps=1e-8, weight_decay=1e-4
-            )
+            name: torch.optim.Adam(network.parameters(), lr=RATES[name], betas=(0.0, 0.99), eps=1e-8, weight_decay=1e-4)
             for name, network in self.networks.items()
         }
 
