@@ -50,11 +50,12 @@ def drawn(size: int, batch: int) -> dict[str, np.ndarray]:
 
 
 def ours(size: int, batch: int, base: int, most: int) -> Callable[[], None]:
+    from ganzoo_stargan2 import StarGAN2, StarGAN2Options
+
     from ganzoo import DataInfo, TrainOptions, backend
     from ganzoo.data.loader import ImageBatch
     from ganzoo.training.state import TrainState
     from ganzoo.training.step import Step
-    from ganzoo_stargan2 import StarGAN2, StarGAN2Options
 
     backend.start("cpu")
     model, data = StarGAN2(), DataInfo("drawn", batch, size, 3, domains=DOMAINS)

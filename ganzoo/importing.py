@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Imported:
-    """The new run, and what was found in the file, a line each."""
+    """The new run, what was found in the file, a line each, and whether it turns images into images."""
 
     run: Run
     found: tuple[str, ...]
+    translates: bool
 
 
 def import_checkpoint(
@@ -47,6 +48,7 @@ def import_checkpoint(
     """
     from ganzoo import __version__
 
+    _check_names(domains)
     parts = model.parts(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
@@ -77,7 +79,15 @@ def import_checkpoint(
         run.save_options({**description, "device": backend.device(), "saved": time.time()})
         run.log(f"imported from {path}")
     files = [f"{part.name}: read too" for part in parts.values() if part != path]
-    return Imported(run, (*files, *_found(converted, state)))
+    return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)
+
+
+def _check_names(domains: Sequence[str]) -> None:
+    for number, name in enumerate(domains):
+        if not name:
+            raise OptionError(f"--domains {','.join(domains)}: name {number + 1} is empty.")
+        if name in domains[:number]:
+            raise OptionError(f"--domains {','.join(domains)}: {name!r} is there twice.")
 
 
 def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
@@ -90,14 +100,22 @@ def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
 def _fill(state: TrainState, converted: Converted) -> None:
     """Weights, averages and moments from the file; what it lacks stays as it begins."""
     for name, weights in converted.weights.items():
-        state.setup.networks[name].load_state(weights)
+        _load(state.setup.networks[name], weights, name)
     for name in state.setup.averages:
         if name in converted.weights or name in converted.averages:
-            state.averages.twins[name].load_state(converted.averages.get(name) or converted.weights[name])
+            values = converted.averages.get(name) or converted.weights[name]
+            _load(state.averages.twins[name], values, f"average of the {name}")
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
         optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
+
+
+def _load(network: Network, values: Mapping[str, np.ndarray], name: str) -> None:
+    try:
+        network.load_state(values)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
 
 
 def _whole(moments: Moments, network: Network) -> dict[str, np.ndarray]:
@@ -115,9 +133,18 @@ def _place(state: TrainState, trained: int) -> None:
     index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
     stage = stages[index]
     length = 2 * stage.fade if stage.images is None else stage.images
-    steps = max(count for optimizer in state.optimizers.values() for count in optimizer.steps.values())
-    state.progress = Progress(step=steps, stage=index, stage_images=length + 1 if length else 0)
+    state.progress = Progress(step=_steps(state), stage=index, stage_images=length + 1 if length else 0)
     state.moment = Moment(index, stage, 1.0)
+
+
+def _steps(state: TrainState) -> int:
+    """After how many steps the optimizers have made their updates; a step may update a network several times."""
+    per_step = {
+        name: sum(1 / phase.every for phase in state.setup.loss.phases if name in phase.networks)
+        for name in state.optimizers
+    }
+    updates = {name: max(optimizer.steps.values(), default=0) for name, optimizer in state.optimizers.items()}
+    return max((round(count / per_step[name]) for name, count in updates.items() if per_step[name]), default=0)
 
 
 def _found(converted: Converted, state: TrainState) -> Iterator[str]:
@@ -135,6 +162,6 @@ def _found(converted: Converted, state: TrainState) -> Iterator[str]:
             parts.append("their average")
         if name in converted.moments:
             parts.append(f"Adam's moments after {max(converted.moments[name].steps.values(), default=0):,} updates")
-        else:
+        elif name in state.optimizers:
             parts.append("no optimizer state")
         yield f"{name}: {', '.join(parts)}"

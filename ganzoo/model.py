@@ -76,12 +76,15 @@ class Moments:
             if len(keys) != len(names):
                 raise CheckpointError(f"its optimizer has {len(keys)} parameters, and the network {len(names)}.")
             found = {name: state["state"][key] for name, key in zip(names, keys) if key in state["state"]}
+            steps = {name: int(each["step"]) for name, each in found.items()}
+            if min(steps.values(), default=0) < 0:
+                raise ValueError("a negative number of updates")
             return cls(
-                {name: each["exp_avg"].astype(np.float32) for name, each in found.items()},
-                {name: each["exp_avg_sq"].astype(np.float32) for name, each in found.items()},
-                {name: int(each["step"]) for name, each in found.items()},
+                {name: each["exp_avg"].astype(np.float32, copy=False) for name, each in found.items()},
+                {name: each["exp_avg_sq"].astype(np.float32, copy=False) for name, each in found.items()},
+                steps,
             )
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
 
     def of(self, names: Iterable[str]) -> Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -47,7 +48,7 @@ def _arranged(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]
 
 
 def _square(count: int) -> tuple[int, int]:
-    across = max(1, round(count**0.5))
+    across = math.ceil(count**0.5)
     return -(-count // across), across
 
 

@@ -111,3 +111,27 @@ def test_upsampling_repeats_each_pixel_and_its_gradient_adds_them_up(shape):
     np.testing.assert_array_equal(y.numpy(), large)
     n, c, h, w = shape
     np.testing.assert_allclose(gradient.numpy(), upstream.reshape(n, c, h, 2, w, 2).sum((3, 5)), rtol=1e-5, atol=1e-6)
+
+
+def test_standardised_maps_have_mean_zero_and_keep_their_deviation_apart():
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((2, 3, 16, 16)) * [[[[0.01]], [[1.0]], [[30.0]]]] + 100).astype(np.float32)
+    centred, deviation = (each.numpy() for each in ganzoo.standardise(ganzoo.jt.array(x), eps=1e-5))
+    exact = x.astype(np.float64)
+    assert error(centred, exact - exact.mean((2, 3), keepdims=True)) < 1e-4
+    assert error(deviation, np.sqrt(exact.var((2, 3), keepdims=True) + 1e-5)) < 1e-5
+
+
+def test_pick_takes_the_row_of_each_label_and_gives_the_others_no_gradient():
+    jt, labels = ganzoo.jt, np.array([2, 0, 1])
+    values = jt.array(np.random.default_rng(0).standard_normal((3, 3, 4)).astype(np.float32))
+    picked = ganzoo.pick(values, labels)
+    assert np.array_equal(picked.numpy(), values.numpy()[np.arange(3), labels])
+    gradient = jt.grad((picked * picked).sum(), values).numpy()
+    assert np.array_equal(np.abs(gradient).sum(2) > 0, np.eye(3, dtype=bool)[labels])
+
+
+def test_pooling_takes_the_mean_of_four_pixels():
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 4)).astype(np.float32)
+    expected = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
+    assert error(ganzoo.average_pool(ganzoo.jt.array(x)).numpy(), expected) < 1e-6

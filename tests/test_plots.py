@@ -30,3 +30,18 @@ def test_a_line_marks_where_the_resolution_grew(tmp_path):
     even, grown = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("even", "grown"))
     # Dots of the line, all the way up one column of the picture.
     assert ((grown < 200) & (even >= 200)).sum(0).max() > grown.shape[0] / 6
+
+
+def test_panels_show_terms_and_watched_numbers_together(tmp_path):
+    losses = {"D-latent/real": 0.5, "D-reference/real": 0.6, "G-latent/adv": 1.0}
+    rows = [{"kimg": k, "losses": losses, "watched": {"G-latent/weight": 2.0 / k}} for k in range(1, 6)]
+
+    def size(panels: dict[str, str]) -> tuple[int, int]:
+        save_curves(tmp_path / "x.png", rows, panels)
+        return Image.open(tmp_path / "x.png").size
+
+    one, four = size({"real": "D-*/real"}), size({str(n): "*" for n in range(4)})
+    assert (four[0], four[1]) == (2 * one[0], 2 * one[1])
+    assert size({"real": "D-*/real", "weight": "*/weight", "none": "*/none"})[0] == 2 * one[0], "none is left out"
+    nine = size({str(n): "*/adv" for n in range(9)})
+    assert (nine[0], nine[1]) == (3 * one[0], 3 * one[1])

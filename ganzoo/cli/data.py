@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli import registry
+from ganzoo.data import Dataset
 from ganzoo.data.catalog import destination, open_data, prepared, ready
 from ganzoo.errors import DataError
 
@@ -56,14 +57,15 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     """
     from ganzoo.data.checking import examine
 
-    dataset = open_data(name_or_path, registry(ctx))
-    reports = [examine(part) for part in (dataset, dataset.validation()) if part is not None]
-    for report in reports:
+    bad = count = 0
+    part: Dataset | None = open_data(name_or_path, registry(ctx))
+    while part is not None:
+        report = examine(part)
+        bad, count = bad + len(report.bad), count + report.count
         for line in report.lines():
             click.echo(line)
-    bad = sum(len(report.bad) for report in reports)
+        part = part.validation()
     if bad:
-        count = sum(report.count for report in reports)
         raise DataError(f"{bad} of {count} images can't be read; they are named above.")
 
 
@@ -97,7 +99,8 @@ def prepare(
 ) -> None:
     """Scale all images of SOURCE (a name, a folder, a .zip or an .lmdb) to several sizes, into one LMDB.
 
-    Images that SOURCE keeps for validation (in val/ beside train/) go into a second one, NAME-val.lmdb. Unreadable files are left out, and listed at the end. If the command is interrupted, the same one continues it.
+    Images that SOURCE keeps for validation (in val/ beside train/) go into a second one, NAME-val.lmdb. Unreadable
+    files are left out, and listed at the end. If the command is interrupted, the same one continues it.
     """
     from ganzoo.data import preparing
 

@@ -48,7 +48,9 @@ def _command(model: Any) -> click.Command:
         _import(model, values)
 
     text = f"Import {model.summary}.\n\n{inspect.getdoc(model.convert) or ''}"
-    domains = click.Option(["--domains"], metavar="LIST", help="Names of the domains in the file, e.g. cat,dog,wild.")
+    domains = click.Option(
+        ["--domains"], metavar="LIST", help="Names of the file's domains in their order there, e.g. cat,dog,wild."
+    )
     own = [domains] if model.conditional else []
     params: list[click.Parameter] = [argument, *click_options(model.options, {}), *own, experiments]
     return click.Command(model.name, params=params, callback=run, help=text, short_help=model.summary)
@@ -57,7 +59,8 @@ def _command(model: Any) -> click.Command:
 def _import(model: Any, values: dict[str, Any]) -> None:
     from ganzoo.importing import import_checkpoint
 
-    domains = [name.strip() for name in (values.get("domains") or "").split(",") if name.strip()]
+    listed = values.get("domains")
+    domains = [] if listed is None else [name.strip() for name in listed.split(",")]
     options = given(model.options, values)
     imported = import_checkpoint(model, Path(values["file"]), options, Path(values["experiments"]), domains)
     for line in imported.found:
@@ -65,5 +68,5 @@ def _import(model: Any, values: dict[str, Any]) -> None:
     name = imported.run.path.name
     where = "" if values["experiments"] == "experiments" else f" --experiments {values['experiments']}"
     click.echo(f"imported: {imported.run.path}")
-    click.echo(f"Sample it with: ganzoo generate {name}{where}")
+    click.echo(f"Sample it with: ganzoo generate {name}{' --source IMAGE' if imported.translates else ''}{where}")
     click.echo(f"Train on with: ganzoo train {model.name} --resume {name} --data DATA{where}")

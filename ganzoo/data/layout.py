@@ -26,16 +26,16 @@ class Listing:
     def __init__(self, files: Iterable[str], folders: Iterable[str] = ()) -> None:
         visible = {path for path in files if not _is_hidden(path)}
         self.images = sorted(path for path in visible if is_image(path))
-        self.used = _with_parents(posixpath.dirname(path) for path in visible)
+        self.used = _with_parents(_parent(path) for path in visible)
         self.folders = self.used | _with_parents(path for path in folders if not _is_hidden(path))
 
     def below(self, folder: str) -> list[str]:
         """The images in `folder` at any depth."""
         return [path for path in self.images if path.startswith(inside(folder))]
 
-    def children(self, folder: str) -> list[str]:
-        """The names of the folders in `folder`."""
-        return [posixpath.basename(path) for path in self.folders if posixpath.dirname(path) == folder]
+    def children(self, folder: str) -> dict[str, str]:
+        """The folders in `folder`, by their names."""
+        return {path.rpartition("/")[2]: path for path in self.folders if _parent(path) == folder}
 
 
 class Split(NamedTuple):
@@ -81,11 +81,11 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
         parts = {path.partition("/")[0] for path in paths}
         return Domains(tuple(sorted({*parts, *listing.children(folder)})), folder)
     while folder.strip("/") and folder != root:
-        folder, own = posixpath.split(folder)
-        beside = {name for name in listing.children(folder) if posixpath.join(folder, name) not in listing.used}
-        beside -= {name for name in beside if name.lower() in VALIDATION}
-        if beside:
-            return Domains(tuple(sorted({own, *beside})), folder)
+        folder, _, own = folder.rpartition("/")
+        empty = {name for name, path in listing.children(folder).items() if path not in listing.used}
+        empty -= {name for name in empty if name.lower() in VALIDATION}
+        if empty and keys[0].startswith(f"{inside(folder)}{own}/"):
+            return Domains(tuple(sorted({own, *empty})), folder)
     return None
 
 
@@ -145,4 +145,8 @@ def _parents(folder: str) -> Iterator[str]:
     """The folder and all those around it, but for the root."""
     while folder.strip("/"):
         yield folder
-        folder = posixpath.dirname(folder)
+        folder = _parent(folder)
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]

@@ -20,7 +20,10 @@ def nearest(size: int | None, sizes: Collection[int]) -> int:
 
 def wrapper(keys: Iterable[str]) -> str:
     """The innermost folder in which all of the keys lie; '' is the root."""
-    return posixpath.commonpath([posixpath.dirname(key) for key in keys])
+    folders = [key.split("/")[:-1] for key in keys]
+    first, last = min(folders), max(folders)  # what these share, all between them share
+    shared = next((at for at, (one, other) in enumerate(zip(first, last)) if one != other), len(first))
+    return "/".join(first[:shared]) or "/" * shared  # '/' for names that begin with it, as there are in some archives
 
 
 def below_wrapper(keys: Sequence[str]) -> list[str]:
@@ -31,7 +34,7 @@ def below_wrapper(keys: Sequence[str]) -> list[str]:
 
 def inside(folder: str) -> str:
     """What the paths of all that lies in a folder begin with."""
-    return posixpath.join(folder, "")
+    return f"{folder}/" if folder.strip("/") else folder
 
 
 def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]]:

@@ -235,7 +235,8 @@ def open_path(
     else no); `domains` False means that folders are no labels.
     """
     try:
-        data = StoredImages(name or printable(path.resolve().stem), path, _storage(path, size), flip)
+        storage = _storage(path, size)
+        data = StoredImages(name or printable(path.resolve().stem), path, storage, flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
         raise DataError(f"{printable(str(path))!r}: can't be opened ({error}).") from error

@@ -169,13 +169,12 @@ class StarGAN2(Model):
         """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2), and with it
         what else there is of the same number in the same folder (averages, weights, optimizers).
 
-        Sizes and widths are read off the file. Name the domains with --domains, in the order of their folders' names.
+        Sizes, widths and the settings of the optimizers are read off the files. Name the domains with --domains, in
+        the order in which they were trained: that of the sorted names of their folders. They are 0, 1, 2 otherwise.
         """
         from ganzoo_stargan2.importing import convert
-        from ganzoo_stargan2.landmarks import read_wing
 
-        wing = read_wing(Path(given["wing"]).expanduser()) if given.get("wing") else None
-        return convert(content, given, wing)
+        return convert(content, given)
 
     def _wing(self, options: StarGAN2Options) -> Path:
         """The file with the landmark weights. OptionError with all ways out if it is not there."""

@@ -7,13 +7,14 @@ NUMBER_optims.ckpt. Each is a dict by network.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganzoo import CheckpointError, Converted, Moments, OptionError
+from ganzoo import CheckpointError, Converted, Moments, OptionError, data_dir
+from ganzoo_stargan2 import LARGEST, SMALLEST, WING_SOURCE
 
 NETWORKS = {
     "generator": "generator",
@@ -22,6 +23,7 @@ NETWORKS = {
     "discriminator": "discriminator",
 }
 AVERAGED = ("generator", "mapping", "encoder")
+KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
 FILTER = "hpf.filter"  # of the high-pass skips: constants, from which their strength can be read
 
@@ -33,48 +35,52 @@ def parts(path: Path) -> dict[str, Path]:
     match = FILE.fullmatch(path.name)
     if match is None:
         return {}
-    found = {kind: path.with_name(f"{match[1]}{kind}{match[3]}") for kind in ("nets", "nets_ema", "optims")}
+    found = {kind: path.with_name(f"{match[1]}{kind}{match[3]}") for kind in KINDS}
     return {kind: each for kind, each in found.items() if each.exists() or each == path}
 
 
-def convert(content: Any, given: Mapping[str, Any], wing: Mapping[str, np.ndarray] | None) -> Converted:
-    """See `ganzoo.Model.convert`. `wing` are the landmark weights that the user named, if any."""
-    files = content if isinstance(content, dict) and content.keys() & {"nets", "nets_ema", "optims"} else None
-    if files is None:
-        files = {"nets" if isinstance(content, dict) and "discriminator" in content else "nets_ema": content}
-    averages, weights = _states(files.get("nets_ema")), _states(files.get("nets"))
-    if not averages and not weights:
-        raise CheckpointError("it holds no networks; name the _nets.ckpt or _nets_ema.ckpt of the same number.")
+def convert(content: Any, given: Mapping[str, Any]) -> Converted:
+    """See `ganzoo.Model.convert`."""
+    files = _files(content)
+    weights, averages = _states(files.get("nets")), _states(files.get("nets_ema"))
     whole = {**averages, **weights}
-    for name in AVERAGED:
-        if name not in whole:
-            raise CheckpointError(f"it holds no {name}.")
-    options = _options(whole)
-    _agree(given, options)
+    _complete(files, whole)
+    strength = _strength(averages) or _strength(weights)
+    facts = _facts(weights, averages)
+    options = _options(whole, facts, strength, given)
     if options["w_hpf"]:
-        found = _landmarks(files) or wing
-        if found is None:
-            raise CheckpointError("it has high-pass skips, but no landmark weights; name their file with --wing.")
-        whole["landmarks"] = dict(found)
+        whole["landmarks"] = _landmarks(files, given)
+    optimizers = files.get("optims") if weights else None
     return Converted(
-        options=options,
-        size=options["size"],
-        channels=whole["generator"]["from_rgb.weight"].shape[1],
-        trained=options["size"],
+        options={**_settings(optimizers), **given, **options},
+        size=facts["size"],
+        channels=facts["channels"],
+        trained=facts["size"],
         weights=whole,
         averages={name: averages[name] for name in AVERAGED if name in averages},
-        moments=_moments(files.get("optims"), weights),
-        domains=tuple(str(number) for number in range(_count(whole["encoder"], r"unshared\.(\d+)\.bias"))),
+        moments=_moments(optimizers, weights),
+        domains=tuple(map(str, range(facts["domains"]))),
     )
 
 
-def _states(file: Any) -> dict[str, Arrays]:
-    """The networks of a file by our names, without what is no weight."""
-    if file is None:
-        return {}
-    if not isinstance(file, dict):
-        raise CheckpointError("it holds no networks by name, as the reference's checkpoints do.")
-    return {ours: _state(theirs, file[theirs]) for theirs, ours in NETWORKS.items() if theirs in file}
+def _files(content: Any) -> dict[str, dict[str, Any]]:
+    """The contents of the files by what they are. One that does not say it by its name is told by what it holds."""
+    files = content if isinstance(content, dict) and content.keys() & set(KINDS) else {_kind(content): content}
+    if not all(isinstance(file, dict) for file in files.values()):
+        raise CheckpointError("it holds no networks by name, as StarGAN v2's checkpoints do.")
+    return files
+
+
+def _kind(content: Any) -> str:
+    held = content if isinstance(content, dict) else {}
+    if any(isinstance(each, dict) and "param_groups" in each for each in held.values()):
+        return "optims"
+    return "nets" if "discriminator" in held else "nets_ema"
+
+
+def _states(file: Mapping[str, Any] | None) -> dict[str, Arrays]:
+    """The networks of a file by our names."""
+    return {ours: _state(theirs, file[theirs]) for theirs, ours in NETWORKS.items() if theirs in file} if file else {}
 
 
 def _state(network: str, found: Any) -> Arrays:
@@ -84,61 +90,164 @@ def _state(network: str, found: Any) -> Arrays:
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             raise CheckpointError(f"its {network!r} is no state_dict: it holds {name!r}.")
-        state[name.removeprefix("module.")] = value
-    return {name: value.astype(np.float32) for name, value in state.items() if name != FILTER} | _strength(state)
+        state[name.removeprefix("module.")] = value.astype(np.float32, copy=False)
+    return state
 
 
-def _strength(state: Arrays) -> Arrays:
-    return {FILTER: state[FILTER]} if FILTER in state else {}
+def _complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
+    """All that is needed to translate must be there."""
+    if not whole and "optims" in files:
+        raise CheckpointError("it holds optimizers only; put NUMBER_nets.ckpt or NUMBER_nets_ema.ckpt beside it.")
+    for theirs, ours in NETWORKS.items():
+        if ours in AVERAGED and ours not in whole:
+            raise CheckpointError(f"it holds no {theirs!r}, as StarGAN v2's checkpoints do.")
 
 
-def _options(states: dict[str, Arrays]) -> dict[str, Any]:
-    """The options that say how the networks are built, from the shapes of the weights."""
-    generator, mapping, encoder = (states[name] for name in AVERAGED)
-    try:
-        size = 2 ** (_count(encoder, r"shared\.(\d+)\.conv1\.weight") + 2)
-        width = generator["from_rgb.weight"].shape[0]
-        skips = _count(generator, r"encode\.(\d+)\.conv1\.weight") > size.bit_length() - 1 - 4 + 2
-        kernel = generator.pop(FILTER, None)
-        strength = 1.0 if kernel is None else round(float(8 / kernel.max()), 6)
-        return {
-            "size": size,
-            "w_hpf": strength if skips else 0.0,
-            "latent": mapping["shared.0.weight"].shape[1],
-            "hidden": mapping["shared.0.weight"].shape[0],
-            "style": mapping["unshared.0.6.weight"].shape[0],
-            "channels_base": width * size,
-            "channels_max": max(value.shape[0] for name, value in encoder.items() if name.endswith("conv2.weight")),
-        }
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise CheckpointError(f"it is of other networks than StarGAN v2's ({error}).") from error
+def _strength(states: Mapping[str, Arrays]) -> float | None:
+    """That of the high-pass skips, if the generator has it. Its constants are taken out of the weights."""
+    kernel = states.get("generator", {}).pop(FILTER, None)
+    if kernel is None:
+        return None
+    from ganzoo_stargan2.networks import HIGH_PASS
+
+    middle = float(kernel.flat[4]) if kernel.size == HIGH_PASS.size else 0.0
+    if not middle > 0 or not np.allclose(kernel.reshape(3, 3), HIGH_PASS * (middle / 8), rtol=1e-5):
+        raise CheckpointError(f"its generator's {FILTER!r} is not the filter of StarGAN v2.")
+    return float(f"{8 / middle:.6g}")  # what was asked for, and not the inverse of the float32 nearest to its inverse
+
+
+def _facts(weights: Mapping[str, Arrays], averages: Mapping[str, Arrays]) -> dict[str, int]:
+    """How the networks are built. CheckpointError if they contradict each other."""
+    states = [
+        (theirs, f"{theirs}{which}", group[ours])
+        for which, group in (("", weights), (" (average)", averages))
+        for theirs, ours in NETWORKS.items()
+        if ours in group
+    ]
+    facts: dict[str, tuple[int, str]] = {}
+    for network, name, state in states:
+        try:
+            found = list(_read(network, state))
+        except CheckpointError as error:
+            raise CheckpointError(f"its {name} is not that of StarGAN v2: {error}") from error
+        for fact, value in found:
+            known, where = facts.setdefault(fact, (value, name))
+            if known != value:
+                raise CheckpointError(
+                    f"its networks are not of one model: {fact} is {known} in {where}, and {value} in {name}."
+                )
+    size, channels = facts["size"][0], facts["channels"][0]
+    if not SMALLEST <= size <= LARGEST or channels not in (1, 3):
+        raise CheckpointError(
+            f"it is for images of {size} px and {channels} channels; stargan2 makes images of {SMALLEST} to {LARGEST} "
+            "px, grey or RGB."
+        )
+    return {fact: value for fact, (value, _) in facts.items()}
+
+
+def _read(network: str, state: Arrays) -> Iterator[tuple[str, int]]:
+    """What the shapes of a network's weights say. CheckpointError if it lacks a weight that says something."""
+    if network == "mapping_network":
+        yield from zip(("hidden", "latent"), _shape(state, "shared.0.weight", 2))
+        yield "style", _shape(state, "unshared.0.6.weight", 2)[0]
+        yield "domains", _count(state, r"unshared\.\d+\.6\.bias")
+        return
+    first = {"generator": "from_rgb", "style_encoder": "shared.0", "discriminator": "main.0"}[network]
+    yield from zip(("width", "channels"), _shape(state, f"{first}.weight", 4))
+    if network == "generator":
+        yield "style", _shape(state, "decode.0.norm1.fc.weight", 2)[1]
+        return
+    halvings = _count(state, r"(shared|main)\.\d+\.conv1\.weight")
+    yield "size", 4 << halvings
+    if network == "style_encoder":
+        yield "style", _shape(state, "unshared.0.weight", 2)[0]
+        yield "domains", _count(state, r"unshared\.\d+\.bias")
+    else:
+        yield "domains", _shape(state, f"main.{halvings + 4}.weight", 4)[0]
+
+
+def _shape(state: Arrays, name: str, axes: int) -> tuple[int, ...]:
+    if name not in state:
+        raise CheckpointError(f"it lacks {name!r}.")
+    if state[name].ndim != axes or 0 in state[name].shape:
+        raise CheckpointError(f"{name!r} has the shape {state[name].shape}.")
+    return state[name].shape
 
 
 def _count(state: Arrays, pattern: str) -> int:
     return sum(re.fullmatch(pattern, name) is not None for name in state)
 
 
-def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:
-    """What the user asks for must be what the file has."""
+def _options(
+    whole: Mapping[str, Arrays], facts: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options that say how the networks are built. OptionError if the user asks for others."""
+    size = facts["size"]
+    blocks = _count(whole["generator"], r"encode\.\d+\.conv1\.weight")
+    without = size.bit_length() - 5 + 2  # halvings to 16 px, and two blocks there; one block more with skips
+    if blocks not in (without, without + 1):
+        raise CheckpointError(f"its networks are not of one model: no generator of {size} px has {blocks} blocks.")
+    if strength is None:
+        strength = given.get("w_hpf") or 1.0  # files of old don't tell
+    options = {
+        "size": size,
+        "w_hpf": strength if blocks > without else 0.0,
+        "latent": facts["latent"],
+        "hidden": facts["hidden"],
+        "style": facts["style"],
+        "channels_base": facts["width"] * size,
+        "channels_max": max(
+            (value.shape[0] for name, value in whole["encoder"].items() if name.endswith("conv2.bias")), default=1
+        ),
+    }
     for name, value in options.items():
         if given.get(name, value) != value:
             raise OptionError(f"--{name.replace('_', '-')}: {given[name]}, but it is {value} in the file.")
-    options.update({name: value for name, value in given.items() if name not in options})
+    return options
 
 
-def _landmarks(files: Mapping[str, Any]) -> Arrays | None:
-    from ganzoo_stargan2.landmarks import wing_weights
+def _landmarks(files: Mapping[str, Any], given: Mapping[str, Any]) -> Arrays:
+    """The weights of the landmark network: those that the user names, or else those in the files, or else those that
+    training would take."""
+    from ganzoo_stargan2.landmarks import read_wing, wing_weights
 
-    for kind in ("nets_ema", "nets"):
-        file = files.get(kind)
-        if isinstance(file, dict) and "fan" in file:
-            return wing_weights(file["fan"])
-    return None
+    inside = next((file["fan"] for file in files.values() if "fan" in file), None)
+    usual = data_dir() / "wing.ckpt"
+    if inside is not None and not given.get("wing"):
+        return wing_weights(inside)
+    if not given.get("wing") and not usual.exists():
+        raise CheckpointError(
+            "it has high-pass skips, but no landmark weights. Get wing.ckpt from "
+            f"{WING_SOURCE} and name it with --wing, or put it at {usual}."
+        )
+    try:
+        return read_wing(Path(given.get("wing") or usual).expanduser())
+    except CheckpointError as error:
+        raise OptionError(f"--wing: {error}") from error
 
 
-def _moments(file: Any, weights: Mapping[str, Arrays]) -> dict[str, Moments]:
-    """The states of the optimizers, for networks whose weights are there as well."""
-    if not isinstance(file, dict):
+def _settings(file: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of the optimizers. Whatever else is in the file is judged by `_moments`."""
+    try:
+        rates = {name: file[name]["param_groups"][0] for name in ("generator", "mapping_network")} if file else {}
+        return {
+            "learning_rate": float(rates["generator"]["lr"]),
+            "mapping_rate": float(rates["mapping_network"]["lr"]),
+            "beta1": float(rates["generator"]["betas"][0]),
+            "beta2": float(rates["generator"]["betas"][1]),
+            "weight_decay": float(rates["generator"]["weight_decay"]),
+        }
+    except (LookupError, TypeError, ValueError):
         return {}
-    named = {ours: file[theirs] for theirs, ours in NETWORKS.items() if theirs in file and ours in weights}
-    return {name: Moments.of_torch(state, list(weights[name])) for name, state in named.items()}
+
+
+def _moments(file: Mapping[str, Any] | None, weights: Mapping[str, Arrays]) -> dict[str, Moments]:
+    """The states of the optimizers, for networks whose weights are there as well."""
+    found = {}
+    for theirs, ours in NETWORKS.items():
+        if file and theirs in file and ours in weights:
+            try:
+                found[ours] = Moments.of_torch(file[theirs], list(weights[ours]))
+            except CheckpointError as error:
+                raise CheckpointError(f"{theirs}: {error}") from error
+    return found

@@ -217,11 +217,12 @@ class Trained:
     """Five iterations of ganzoo's on the batches of `draws`, with at most `micro_batch` images at once."""
 
     def __init__(self, batches: list[dict[str, np.ndarray]], weights: dict[str, np.ndarray], micro_batch: int) -> None:
+        from ganzoo_stargan2 import StarGAN2
+
         from ganzoo.data.loader import ImageBatch
         from ganzoo.training.options import TrainOptions
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
-        from ganzoo_stargan2 import StarGAN2
 
         given = options(w_hpf=0.0, ds_iter=FALL, ema=DECAY)
         self.state = TrainState(StarGAN2(), given, data(), TrainOptions(seed=3, batch=micro_batch))
@@ -234,7 +235,11 @@ class Trained:
         self.watched: dict[str, Any] = {}
         step = Step(self.state, 11, micro_batch, self._keep(self.terms), self._keep(self.watched))
         waiting = latents(batches, micro_batch)
-        with mock.patch.object(ganzoo.Batch, "latents", lambda batch, length: ganzoo.jt.array(next(waiting))):
+
+        def draw(batch: ganzoo.Batch, length: int) -> Any:
+            return ganzoo.jt.array(next(waiting))
+
+        with mock.patch.object(ganzoo.Batch, "latents", draw):
             for batch in batches:
                 references = np.stack([batch["reference"], batch["reference2"]])
                 step(ImageBatch(batch["x"], batch["y"], references, batch["target"]))

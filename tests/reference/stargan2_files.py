@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2 as the reference leaves them, and what they are good for: styles, images, the next update."""
+"""Checkpoints of StarGAN v2 as the reference leaves them, and what they do: styles, images, the next update."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def files(arrays: Tensors, target: str, plan: dict[str, Any], iterations: int, s
     the folder `target`. `fan/NAME` among the arrays is the landmark network's state dict.
 
     Gives 'style/latent' and 'style/reference', 'image/latent' and 'image/reference' by the averages; and for the next
-    update of each network a gradient 'grad/NETWORK/WEIGHT', of all weights that take part, and 'updated/NETWORK/WEIGHT', all
-    its weights after an update of Adam's by that.
+    update of each network a gradient 'grad/NETWORK/WEIGHT', of all weights that take part, and all its weights after
+    an update of Adam's by that, 'updated/NETWORK/WEIGHT'.
     """
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.float32)

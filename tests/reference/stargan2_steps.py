@@ -41,10 +41,22 @@ class Data:
     @classmethod
     def of(cls, arrays: Tensors, masked: bool) -> Data:
         """From 'x', 'reference', 'reference2', 'z', 'z2', and 'y', 'target'; 'mask/0...1', 'fake_mask/0...1'."""
-        labels = {name: arrays[name].long() for name in ("y", "target")}
-        rest = {name: arrays[name] for name in ("x", "z", "z2", "reference", "reference2")}
-        kinds = ("mask", "fake_mask") if masked else ()
-        return cls(**rest, **labels, **{f"{kind}s": (arrays[f"{kind}/0"], arrays[f"{kind}/1"]) for kind in kinds})
+        masks, fake_masks = (_pair(arrays, kind) if masked else None for kind in ("mask", "fake_mask"))
+        return cls(
+            arrays["x"],
+            arrays["y"].long(),
+            arrays["z"],
+            arrays["z2"],
+            arrays["reference"],
+            arrays["reference2"],
+            arrays["target"].long(),
+            masks,
+            fake_masks,
+        )
+
+
+def _pair(arrays: Tensors, kind: str) -> Masks:
+    return arrays[f"{kind}/0"], arrays[f"{kind}/1"]
 
 
 class Training:

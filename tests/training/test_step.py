@@ -97,3 +97,17 @@ def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
     for name, rate in (("discriminator/layers.4.weight", 1e-3), ("generator/layers.11.bias", 1e-5)):
         moved = np.abs(after[f"net/{name}"] - before[f"net/{name}"])
         assert np.isclose(np.median(moved), rate, rtol=0.05), name
+
+
+def test_the_norm_is_that_of_the_gradients(state, monkeypatch):
+    """With plain numbers in the place of Adam's update, so that the gradients are at hand."""
+    seen, gradients = {}, {}
+    optimizer = state.optimizers["generator"]
+    monkeypatch.setattr(optimizer, "step", lambda found: gradients.update(dict(zip(optimizer.weights, found))))
+    step = Step(state, 0, None, lambda *_: None, lambda phase, values: seen.update({phase.name: values}))
+    step(images(4))
+    assert not any(name.startswith("gradient_norm") for values in seen.values() for name in values)
+    step(images(4), norms=True)
+    exact = np.sqrt(sum((value.numpy().astype(np.float64) ** 2).sum() for value in gradients.values()))
+    assert float(seen["generator"]["gradient_norm/generator"].item()) == pytest.approx(exact, rel=1e-5)
+    assert exact > 0

@@ -1,0 +1,330 @@
+"""Data sets with images kept for validation, and domains without images; in folders, zip archives and LMDBs."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.data.layout import Listing, find_domains, labels_of, split, validation_path
+from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.data.writing import write_lmdb
+from ganzoo.errors import DataError
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+
+A = encoded(noise())
+TEXT = b"no image"
+
+Lay = Callable[..., Path]
+
+
+@pytest.fixture(params=["folder", "zip"])
+def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
+    """Lays images under these paths, other files if they end in .txt, and folders if they end in '/'."""
+
+    def folder(*paths: str) -> Path:
+        root = lay_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})
+        for path in paths:
+            if path.endswith("/"):
+                (root / path).mkdir(parents=True)
+        return root
+
+    def archive(*paths: str) -> Path:
+        with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+            for path in paths:
+                file.writestr(path, b"" if path.endswith("/") else content(path))
+        return tmp_path / "set.zip"
+
+    return archive if request.param == "zip" else folder
+
+
+def content(path: str) -> bytes:
+    return TEXT if path.endswith(".txt") else encoded(noise(seed=sum(path.encode())))
+
+
+def keys(data: Dataset | None) -> list[str]:
+    assert isinstance(data, StoredImages)
+    return data.storage.keys
+
+
+def names(data: Dataset | None) -> list[str]:
+    """The domain of each image."""
+    assert data is not None
+    return [data.info.domains[label] for label in data.labels()]
+
+
+# Images for validation
+
+
+@pytest.mark.parametrize("wrapper", ["", "afhq/", "some/afhq/"])
+@pytest.mark.parametrize("second", ["val", "validation", "valid", "test", "Test"])
+def test_train_and_val_are_parts_and_no_domains(lay: Lay, wrapper: str, second: str) -> None:
+    paths = [f"{wrapper}{part}/{kind}/1.png" for part in ("train", second) for kind in ("cat", "dog")]
+    data = open_path(lay(*paths, "readme.txt"))
+    kept = data.validation()
+    assert kept is not None
+    assert data.info == DataInfo("set", 2, 6, 3, ("cat", "dog"))
+    assert kept.info == DataInfo("set-val", 2, 6, 3, ("cat", "dog"))
+    assert (keys(data), keys(kept)) == (paths[:2], paths[2:])
+    for part, whole in ((data, paths[:2]), (kept, paths[2:])):
+        assert part.labels().tolist() == [0, 1]
+        for index, path in enumerate(whole):
+            pixels, label = part.load(index)
+            np.testing.assert_array_equal(pixels, np.asarray(noise(seed=sum(path.encode()))))
+            assert label == index
+            assert path in part.describe(index)
+    assert kept.validation() is None
+
+
+def test_of_several_parts_beside_train_the_one_called_val_is_taken(lay: Lay) -> None:
+    data = open_path(lay("train/1.png", "test/2.png", "val/3.png", "valid/4.png"))
+    assert (keys(data), keys(data.validation())) == (["train/1.png"], ["val/3.png"])
+
+
+def test_parts_may_have_no_domains(lay: Lay) -> None:
+    data = open_path(lay("train/1.png", "train/2.png", "val/3.png"))
+    assert (data.info.domains, data.info.count) == ((), 2)
+    kept = data.validation()
+    assert kept is not None
+    assert kept.info == DataInfo("set-val", 1, 6, 3)
+    assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 0], [0])
+
+
+def test_train_alone_is_but_a_wrapping_folder(lay: Lay) -> None:
+    data = open_path(lay("afhq/train/cat/1.png", "afhq/train/dog/1.png", "afhq/val/"))
+    assert data.info.domains == ("cat", "dog")
+    assert data.validation() is None
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["train/1.png", "val/1.png", "boat/1.png"],  # vehicles
+        ["val/1.png", "test/1.png"],
+        ["train/1.png", "Train/1.png", "val/1.png"],
+    ],
+)
+def test_other_folders_beside_them_make_them_domains(lay: Lay, paths: list[str]) -> None:
+    data = open_path(lay(*paths))
+    assert data.validation() is None
+    assert set(data.info.domains) == {path.split("/")[0] for path in paths}
+
+
+def test_an_image_beside_them_means_one_set_without_domains(lay: Lay) -> None:
+    data = open_path(lay("train/1.png", "val/1.png", "title.png"))
+    assert (data.info.count, data.info.domains, data.validation()) == (3, (), None)
+
+
+def test_a_domain_may_be_missing_for_validation(lay: Lay) -> None:
+    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "train/yak/1.png", "val/yak/1.png", "val/yak/2.png"))
+    kept = data.validation()
+    assert kept is not None
+    assert kept.info.domains == ("cat", "dog", "yak")
+    assert names(kept) == ["yak", "yak"]
+
+
+def test_another_domain_for_validation_is_an_error(lay: Lay) -> None:
+    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dgo/1.png"))
+    with pytest.raises(DataError, match=r"set.*: val/dgo/: the training images have no such domain, but cat, dog"):
+        data.validation()
+
+
+def test_an_image_of_no_domain_for_validation_is_an_error(lay: Lay) -> None:
+    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/1.png"))
+    with pytest.raises(DataError, match=r"val/1\.png: lies in no domain's folder; .* cat, dog"):
+        data.validation()
+
+
+def test_without_domains_the_folders_of_both_parts_may_differ(lay: Lay) -> None:
+    path = lay("train/00000/1.png", "train/01000/1.png", "val/69000/1.png")
+    data = open_path(path, domains=False)
+    kept = data.validation()
+    assert kept is not None
+    assert data.info.domains == kept.info.domains == ()
+    assert kept.labels().tolist() == [0]
+
+
+@pytest.mark.parametrize("inner", ["images/", ""])
+def test_domains_for_validation_may_be_wrapped_as_those_for_training(lay: Lay, inner: str) -> None:
+    data = open_path(lay("train/images/cat/1.png", "train/images/dog/1.png", f"val/{inner}dog/1.png"))
+    assert names(data) == ["cat", "dog"]
+    assert names(data.validation()) == ["dog"]
+
+
+def test_each_part_may_hold_images_at_several_sizes(tmp_path: Path) -> None:
+    files = {
+        f"{part}/{size}/{kind}/1.png": encoded(noise(size, size, seed=size))
+        for part in ("train", "val")
+        for size in (8, 16)
+        for kind in ("cat", "dog")
+    }
+    data = open_path(lay_folder(tmp_path / "set", files))
+    for size in (8, 16):
+        for part in (data.at_size(size), data.at_size(size).validation()):
+            assert part is not None
+            assert part.info.size == size
+            assert names(part) == ["cat", "dog"]
+            np.testing.assert_array_equal(part.load(1)[0], np.asarray(noise(size, size, seed=size)))
+
+
+def test_the_part_for_validation_travels_to_other_processes(lay: Lay) -> None:
+    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/dog/1.png"))
+    kept = pickle.loads(pickle.dumps(data)).validation()
+    assert names(pickle.loads(pickle.dumps(kept))) == ["dog"]
+
+
+def test_the_part_for_validation_has_the_channels_of_that_for_training(tmp_path: Path) -> None:
+    files = {"train/1.png": A, "val/1.png": encoded(noise(mode="L"))}
+    kept = open_path(lay_folder(tmp_path / "set", files)).validation()
+    assert kept is not None
+    assert kept.info.channels == kept.load(0)[0].shape[2] == 3
+
+
+# Domains without images
+
+
+@pytest.mark.parametrize("wrapper", ["", "afhq/", "afhq/train/"])
+def test_an_empty_folder_beside_domains_is_a_domain(lay: Lay, wrapper: str) -> None:
+    data = open_path(lay(f"{wrapper}cat/1.png", f"{wrapper}dog/1.png", f"{wrapper}bee/"))
+    assert data.info.domains == ("bee", "cat", "dog")
+    assert names(data) == ["cat", "dog"]
+
+
+def test_so_is_one_with_other_files_alone(lay: Lay) -> None:
+    data = open_path(lay("cat/1.png", "dog/1.png", "bee/1.txt"))
+    assert data.info.domains == ("bee", "cat", "dog")
+
+
+@pytest.mark.parametrize("other", [".bee/", "__MACOSX/cat/", ".git/1.txt", "notes.txt", "cat/small/"])
+def test_hidden_folders_files_and_folders_elsewhere_are_not(lay: Lay, other: str) -> None:
+    assert open_path(lay("cat/1.png", "dog/1.png", other)).info.domains == ("cat", "dog")
+
+
+def test_a_single_folder_of_images_is_a_domain_only_beside_an_empty_one(lay: Lay) -> None:
+    data = open_path(lay("set/cat/1.png", "set/cat/2.png", "set/bee/", "set/notes/1.txt", "readme.txt"))
+    assert data.info.domains == ("bee", "cat")
+    assert names(data) == ["cat", "cat"]
+
+
+@pytest.mark.parametrize("other", ["notes/1.txt", ".hidden/", "images/empty/"])
+def test_else_it_is_none(lay: Lay, other: str) -> None:
+    assert open_path(lay("images/1.png", "images/2.png", other)).info.domains == ()
+
+
+def test_an_empty_folder_beside_sizes_is_nothing(tmp_path: Path) -> None:
+    files = {f"{size}/a.png": encoded(noise(size, size)) for size in (8, 16)}
+    root = lay_folder(tmp_path / "set", files)
+    (root / "32").mkdir()
+    data = open_path(root)
+    assert (data.info.domains, data.info.size, data.at_size(8).info.size) == ((), 16, 8)
+
+
+PARTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
+
+
+@given(st.lists(st.lists(PARTS, max_size=4).map("/".join)), st.lists(st.lists(PARTS, max_size=4).map("/".join)))
+def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -> None:
+    listing = Listing([f"{folder}/1.png" if folder else "1.png" for folder in images], folders)
+    part = split(listing)
+    keys = listing.below(part.training)
+    assert bool(keys) is bool(listing.images)
+    found = find_domains(listing, keys, part.training) if keys else None
+    if found:
+        assert len(labels_of(keys, found)) == len(keys)
+        assert list(found.names) == sorted({*found.names})
+
+
+def test_names_of_an_archive_may_begin_with_a_slash(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for path in ("/set/cat/1.png", "/set/dog/1.png", "./other.txt"):
+            archive.writestr(path, content(path))
+    assert names(open_path(tmp_path / "set.zip")) == ["cat", "dog"]
+
+
+# LMDBs
+
+
+def lay_lmdb(path: Path, labels: list[int], domains: list[str] | None = None) -> Path:
+    described = {"domains": domains, "labels": labels} if domains else {}
+    write_lmdb(path, [encoded(noise(8, 8, seed=index)) for index in range(len(labels))], 8, described)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("path", "beside"),
+    [("a/x.lmdb", "a/x-val.lmdb"), ("x.mdb", "x-val.mdb"), ("v1.0", "v1.0-val"), ("/a/x", "/a/x-val")],
+)
+def test_validation_images_lie_beside(path: str, beside: str) -> None:
+    assert validation_path(Path(path)) == Path(beside)
+
+
+def test_an_lmdb_beside_holds_the_validation_images(tmp_path: Path) -> None:
+    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 1], ["wild", "cat"]))
+    assert data.validation() is None
+    lay_lmdb(tmp_path / "x-val.lmdb", [1], ["wild", "cat"])
+    kept = data.validation()
+    assert kept is not None
+    assert kept.info == DataInfo("x-val", 1, 8, 3, ("wild", "cat"))
+    assert kept.labels().tolist() == [1]
+    assert kept.validation() is None
+
+
+def test_its_domains_are_brought_into_the_order_of_the_others(tmp_path: Path) -> None:
+    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 2], ["cat", "dog", "wild"]))
+    lay_lmdb(tmp_path / "x-val.lmdb", [0, 1, 1], ["wild", "cat"])
+    assert names(data.validation()) == ["wild", "cat", "cat"]
+    assert open_path(tmp_path / "x.lmdb", domains=False).validation().labels().tolist() == [0, 0, 0]  # type: ignore
+
+
+@pytest.mark.parametrize("domains", [["cat", "cow"], None])
+def test_other_domains_beside_are_an_error(tmp_path: Path, domains: list[str] | None) -> None:
+    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1], ["cat", "dog"]))
+    lay_lmdb(tmp_path / "x-val.lmdb", [0, 1], domains)
+    with pytest.raises(DataError, match=r"x-val\.lmdb: its domains \((cat, cow|none)\) are not those of x\.lmdb"):
+        data.validation()
+
+
+def test_a_domain_of_an_lmdb_may_be_without_images(tmp_path: Path) -> None:
+    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 2], ["cat", "dog", "wild"]))
+    assert data.info.domains == ("cat", "dog", "wild")
+    assert names(data) == ["cat", "wild"]
+
+
+# Labels
+
+
+class Half(Numbers):
+    """Every other image can't be read; there are two domains."""
+
+    def __init__(self) -> None:
+        self.info = DataInfo("half", 4, 4, 1, ("a", "b"))
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        if index % 2:
+            raise DataError("damaged")
+        return super().load(index)[0], index // 2
+
+
+def test_labels_are_found_by_loading_where_a_data_set_does_not_tell() -> None:
+    assert Half().labels().tolist() == [0, -1, 1, -1]
+
+
+def test_labels_need_no_loading_without_domains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Numbers, "load", None)
+    assert Numbers(3).labels().tolist() == [0, 0, 0]
+    assert Numbers(3).validation() is None
+
+
+def test_labels_of_stored_images_need_no_decoding(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_path(lay("cat/1.png", "dog/1.png", "dog/2.png"))
+    monkeypatch.setattr(StoredImages, "load", None)
+    assert data.labels().tolist() == [0, 1, 1]
+    data.labels()[:] = 7
+    assert data.labels().tolist() == [0, 1, 1]

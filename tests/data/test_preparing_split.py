@@ -1,0 +1,122 @@
+"""Data sets with images for validation, prepared into two LMDBs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo.data import Dataset
+from ganzoo.data.images import fit
+from ganzoo.data.layout import validation_path
+from ganzoo.data.preparing import prepare
+from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.errors import DataError
+from tests.data.pictures import Numbers, encoded, lay_folder, noise
+
+
+def animals(root: Path, count: int = 3) -> StoredImages:
+    """Cats, dogs and yaks for training, and dogs for validation."""
+    paths = [f"train/{kind}/{index}.png" for kind in ("cat", "dog", "yak") for index in range(count)]
+    paths += [f"val/dog/{index}.png" for index in range(2)]
+    return open_path(lay_folder(root, {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}))
+
+
+def validation(data: Dataset) -> Dataset:
+    kept = data.validation()
+    assert kept is not None
+    return kept
+
+
+def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
+    source, said = animals(tmp_path / "set"), list[str]()
+    made = prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, flip=True, say=said.append)
+    assert made.validation is not None
+    assert (made.path, made.count) == (tmp_path / "out.lmdb", 9)
+    assert (made.validation.path, made.validation.count) == (tmp_path / "out-val.lmdb", 2)
+    assert f"images for validation, into {tmp_path}/out-val.lmdb" in said
+    data = open_path(tmp_path / "out.lmdb")
+    kept = validation(data)
+    assert data.info.domains == kept.info.domains == ("cat", "dog", "yak")
+    assert (data.info.flip, kept.info.flip) == (True, True)
+    assert data.labels().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert kept.labels().tolist() == [1, 1]
+    for size in (8, 16):
+        small = validation(data.at_size(size))
+        assert small.info.size == size
+        expected = fit(validation(source).load(1)[0], size, 3)
+        np.testing.assert_array_equal(small.load(1)[0], expected)
+
+
+def test_without_domains_those_of_both_parts_may_differ(tmp_path: Path) -> None:
+    animals(tmp_path / "set")
+    (tmp_path / "set" / "val" / "dog").rename(tmp_path / "set" / "val" / "fish")
+    source = open_path(tmp_path / "set")
+    with pytest.raises(DataError, match="val/fish/: the training images have no such domain"):
+        prepare(source, tmp_path / "out.lmdb", [8])
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    prepare(source, tmp_path / "out.lmdb", [8], domains=False)
+    kept = validation(open_path(tmp_path / "out.lmdb"))
+    assert (len(kept), kept.info.domains) == (2, ())
+
+
+@pytest.mark.parametrize("stopped", ["val/dog", "train/yak"])
+def test_an_interrupted_call_is_continued_in_either_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+) -> None:
+    source, load, said = animals(tmp_path / "set", 20), StoredImages.load, list[str]()
+    path = tmp_path / "out.lmdb"
+    prepare(source, tmp_path / "whole.lmdb", [8])
+
+    def interrupted(self: StoredImages, index: int) -> tuple[np.ndarray, int]:
+        if stopped in self.describe(index):
+            raise KeyboardInterrupt
+        return load(self, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredImages, "load", interrupted)
+        patch.setattr("ganzoo.data.preparing._check_space", lambda *_: None)  # it looks at some of all the images
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, path, [8], workers=1)
+    assert not path.exists(), "the set must not be seen before both parts are whole"
+    assert validation_path(path).exists() is (stopped == "train/yak")
+    assert prepare(source, path, [8], workers=1, say=said.append).count == 60
+    assert (f"{tmp_path}/out-val.lmdb: is whole already" in said) is (stopped == "train/yak")
+    for name in ("whole", "out"):
+        data = open_path(tmp_path / f"{name}.lmdb")
+        assert (len(data), len(validation(data))) == (60, 2)
+    assert validation(data).load(1)[0].tolist() == validation(open_path(tmp_path / "whole.lmdb")).load(1)[0].tolist()
+
+
+@pytest.mark.parametrize("options", [{"flip": True}, {"lossless": True}])
+def test_a_part_that_was_made_otherwise_is_in_the_way(tmp_path: Path, options: dict[str, bool]) -> None:
+    source = animals(tmp_path / "set")
+    prepare(source, tmp_path / "out.lmdb", [8])
+    (tmp_path / "out.lmdb").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already\. Delete it first"):
+        prepare(source, tmp_path / "out.lmdb", [8], **options)
+    assert not (tmp_path / "out.lmdb").exists()
+
+
+def test_a_place_that_is_taken_is_told_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out.lmdb").mkdir()
+    with pytest.raises(DataError, match=r"out\.lmdb: is there already"):
+        prepare(animals(tmp_path / "set"), tmp_path / "out.lmdb", [8])
+    assert not (tmp_path / "out-val.lmdb").exists()
+
+
+def test_another_sets_validation_images_are_not_adopted(tmp_path: Path) -> None:
+    prepare(Numbers(3), tmp_path / "out-val.lmdb", [4])
+    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already, and would be taken for .* of out\.lmdb"):
+        prepare(Numbers(3), tmp_path / "out.lmdb", [4])
+
+
+def test_bad_images_of_each_part_are_told_apart(tmp_path: Path) -> None:
+    source = animals(tmp_path / "set")
+    (tmp_path / "set" / "val" / "dog" / "0.png").write_bytes(b"text")
+    (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"text")
+    made = prepare(source, tmp_path / "out.lmdb", [8])
+    assert made.validation is not None
+    assert [len(made.bad), len(made.validation.bad)] == [1, 1]
+    assert "val/dog/0.png" in made.validation.bad[0]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ganzoo.data import DataInfo, Dataset
+from ganzoo.errors import DataError
+from ganzoo.training.showing import choose, sheet_shape
+
+
+class Coloured(Dataset):
+    """Images of one grey each: that of their number."""
+
+    def __init__(self, labels: list[int], bad: set[int] | None = None, kept: Dataset | None = None) -> None:
+        self._labels, self.bad, self.kept = np.array(labels), bad or set(), kept
+        self.info = DataInfo("coloured", len(labels), 20, 1, ("a", "b", "c"))
+
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def validation(self) -> Dataset | None:
+        return self.kept
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        if index in self.bad:
+            raise DataError("damaged")
+        return np.full((20, 20, 1), index, np.uint8), int(self._labels[index])
+
+
+def chosen(dataset: Dataset, size: int = 8):
+    return choose(dataset, DataInfo("x", len(dataset), size, 3, ("a", "b", "c")))
+
+
+def numbers(images: np.ndarray) -> list[int]:
+    return [int(image.flat[0]) for image in images]
+
+
+def test_domains_take_turns_and_no_image_comes_twice():
+    labels = [0] * 30 + [1] * 8 + [2] * 5
+    shown = chosen(Coloured(labels))
+    assert shown.sources.shape == shown.references.shape == (6, 8, 8, 3)
+    assert np.bincount(shown.source_domains).tolist() == np.bincount(shown.reference_domains).tolist() == [2, 2, 2]
+    both = numbers(shown.sources) + numbers(shown.references)
+    assert len(set(both)) == 12
+    assert [labels[number] for number in both] == [*shown.source_domains, *shown.reference_domains]
+    again = chosen(Coloured(labels))
+    assert np.array_equal(shown.sources, again.sources)
+
+
+def test_images_kept_for_validation_are_taken():
+    kept = Coloured([0, 1, 2] * 4, bad={0, 1})
+    shown = chosen(Coloured([0] * 200, kept=kept))
+    assert set(numbers(shown.sources) + numbers(shown.references)) <= set(range(2, 12))
+
+
+def test_few_images_are_shared_out():
+    shown = chosen(Coloured([0, 1, 1, 2, 2]))
+    assert len(shown.sources) == len(shown.references) == 2
+
+
+def test_too_few_are_an_error():
+    with pytest.raises(DataError, match="too few images"):
+        chosen(Coloured([0, 1], bad={1}))
+
+
+def test_large_images_make_smaller_sheets():
+    assert len(chosen(Coloured([0, 1, 2] * 9), 256).sources) == 4
+    assert sheet_shape(256)[0] < sheet_shape(64)[0]
