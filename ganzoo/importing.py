@@ -92,8 +92,8 @@ def _check_names(domains: Sequence[str]) -> None:
 
 def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
     if domains and len(domains) != len(converted.domains):
-        there = f"{len(converted.domains)} domains" if converted.domains else "no domains"
-        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names, but the file has {there}.")
+        there = len(converted.domains) or "none"
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 

@@ -62,17 +62,25 @@ def _folder(root: Path) -> Iterator[tuple[str, bytes]]:
 
 def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with gzip.open(file) as unpacked, tarfile.open(fileobj=Limited(unpacked), mode="r|") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                if member.isreg() and member.size <= LARGEST and PICTURE.fullmatch(member.name):
-                    content = archive.extractfile(member)
-                    if content:
-                        yield member.name, content.read()
-                archive.members.clear()  # it would hold those of the whole archive
+        with gzip.open(file) as unpacked:
+            limited = Limited(unpacked)
+            with tarfile.open(fileobj=limited, mode="r|") as archive:  # type: ignore[call-overload]
+                yield from _members(archive)
+            while limited.read(1 << 16):  # to the end, where the checksum is
+                pass
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     except Exception as error:  # TarError, zlib.error, EOFError, OSError and ValueError: damage takes many forms
         raise DataError(f"{file}: not a whole .tgz archive ({error}). Fetch it again.") from error
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    for member in archive:
+        if member.isreg() and member.size <= LARGEST and PICTURE.fullmatch(member.name):
+            content = archive.extractfile(member)
+            if content:
+                yield member.name, content.read()
+        archive.members.clear()  # type: ignore[attr-defined]  # it would hold those of the whole archive
 
 
 class Limited:

@@ -38,6 +38,8 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     sources = registry(ctx).datasets
     found = {name: (source.summary, ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
+    # Validation images come along with the set that they belong to.
+    found = {name: each for name, each in found.items() if name.removesuffix("-val") not in found.keys() - {name}}
     if as_json:
         rows = [{"name": name, "summary": summary, "ready": there} for name, (summary, there) in sorted(found.items())]
         click.echo(json.dumps(rows, indent=2))
@@ -108,9 +110,11 @@ def prepare(
     if out is None and not files:
         raise click.UsageError("Missing option '--out'.")
     known = registry(ctx)
+    dataset = known.dataset(source).from_files(files) if files else None
     out = out or known.dataset(source).name
     path = destination(out, known)
-    dataset = known.dataset(source).from_files(files) if files else open_data(source, known)
+    if dataset is None:
+        dataset = open_data(source, known)
     made = preparing.prepare(
         dataset,
         path,

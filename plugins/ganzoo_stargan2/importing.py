@@ -45,9 +45,9 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     weights, averages = _states(files.get("nets")), _states(files.get("nets_ema"))
     whole = {**averages, **weights}
     _complete(files, whole)
-    strength = _strength(averages) or _strength(weights)
+    strengths = [_strength(states) for states in (weights, averages)]
     facts = _facts(weights, averages)
-    options = _options(whole, facts, strength, given)
+    options = _options(whole, facts, strengths[0] or strengths[1], given)
     if options["w_hpf"]:
         whole["landmarks"] = _landmarks(files, given)
     optimizers = files.get("optims") if weights else None

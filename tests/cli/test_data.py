@@ -15,6 +15,14 @@ def test_list_names_the_bundled_sets(ganzoo):
     assert "mnist" in ganzoo("data", "list").stdout
 
 
+def test_validation_images_are_not_listed_as_a_set(ganzoo, pictures, workdir):
+    for name in ("mine", "mine-val", "interval", "other-val"):
+        assert ganzoo("data", "prepare", "pictures", "--out", name).exit_code == 0
+    names = {row["name"] for row in json.loads(ganzoo("data", "list", "--json").stdout)}
+    assert names >= {"mine", "interval", "other-val"}
+    assert "mine-val" not in names
+
+
 def test_check_counts_a_good_folder(ganzoo, pictures):
     result = ganzoo("data", "check", "pictures")
     assert result.exit_code == 0

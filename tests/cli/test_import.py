@@ -13,17 +13,34 @@ from PIL import Image
 
 from ganzoo import unpickling
 from ganzoo.training import checkpoint
-from tests.reference import error, needs_torch
+from tests.reference import error, needs_torch, stargan2_port
 from tests.reference.port import Files
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
 RUN = Path("experiments/00000-stylegan-step")
+TRANSLATING = Path("experiments/00000-stargan2-000002_nets")
 
 
 @pytest.fixture(scope="module")
 def files(jittor, tmp_path_factory) -> Files:
     return Files(tmp_path_factory.mktemp("files"), 16)
+
+
+@pytest.fixture(scope="module")
+def translating(jittor, tmp_path_factory) -> stargan2_port.Files:
+    """Files of StarGAN v2."""
+    return stargan2_port.Files(tmp_path_factory.mktemp("translating"))
+
+
+def lay_domains(folder: Path, *domains: str) -> None:
+    """Three pictures of each."""
+    rng = np.random.default_rng(0)
+    for domain in domains:
+        (folder / domain).mkdir(parents=True)
+        for index in range(3):
+            pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / domain / f"{index}.png")
 
 
 def rows(run: Path) -> list[dict]:
@@ -86,6 +103,78 @@ def test_training_stays_at_the_last_resolution(ganzoo, files, pictures):
     assert [(row["size"], row["alpha"]) for row in rows(Path("experiments/00000-stylegan-ema-zip"))] == [(16, 1.0)] * 2
 
 
+@needs_torch
+def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
+    lay_domains(workdir / "animals", "cat", "dog")
+    result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
+    assert result.exit_code == 0, result.output
+    assert "000002_nets.ckpt: read too" in result.stdout
+    assert "domains: cat, dog, wild" in result.stdout
+    run = Path("experiments/00000-stargan2-000002_nets_ema")
+    assert f"Sample it with: ganzoo generate {run.name} --source IMAGE\n" in result.stdout
+    result = ganzoo("generate", run.name, "--source", "animals/cat/0.png", "--domain", "dog", "--seeds", "4")
+    assert result.exit_code == 0, result.output
+    with Image.open(run / "generated/0-dog-seed0004.png") as image:
+        assert image.size == (64, 64)
+        assert np.asarray(image).std() > 5
+    result = ganzoo("generate", run.name, "--source", "animals/cat/0.png", "--reference", "animals/dog")
+    assert result.exit_code == 0, result.output
+    result = ganzoo("generate", run.name, "--source", "animals/cat", "--domain", "fox")
+    assert result.exit_code == 2
+    assert "cat, dog, wild" in result.stderr
+
+
+@needs_torch
+def test_training_of_a_translator_goes_on_with_its_domains_only(ganzoo, workdir, translating):
+    lay_domains(workdir / "animals", "cat", "dog", "wild")
+    lay_domains(workdir / "others", "cat", "dog", "fox")
+    named = ("--domains", "cat,dog,wild", "--ds-iter", "8")
+    assert ganzoo("import", "stargan2", str(translating.path("nets")), *named).exit_code == 0
+    before = checkpoint.read(checkpoint.newest(TRANSLATING))
+    short = ["--kimg", "0.008", "--tick", "0.008", "--snapshot", "1"]
+    result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./others", *short)
+    assert result.exit_code == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    assert "the run was trained on the domains cat, dog, wild, and these are cat, dog, fox" in line
+    result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./animals", *short)
+    assert result.exit_code == 0, result.output
+    assert [row["watched"]["G-latent/lambda_ds"] for row in rows(TRANSLATING)] == [0.75]
+    after = checkpoint.read(checkpoint.newest(TRANSLATING))
+    assert (after.metadata["progress"]["step"], after.metadata["progress"]["images"]) == (3, 8)
+    assert {name: max(steps.values()) for name, steps in after.metadata["optimizer_steps"].items()} == {
+        "generator": 6,
+        "mapping": 3,
+        "encoder": 3,
+        "discriminator": 6,
+    }
+    name = "net/encoder/shared.0.weight"
+    assert 0 < np.abs(after.tensors[name] - before.tensors[name]).max() < 1e-3
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--domains", "cat,dog", "--domains cat,dog: 2 named, but 3 in the file."),
+        ("--domains", "cat,dog,dog", "--domains cat,dog,dog: 'dog' is there twice."),
+        ("--domains", "cat,,dog", "--domains cat,,dog: name 2 is empty."),
+        ("--domains", "", "--domains : name 1 is empty."),
+        ("--size", "128", "--size: 128, but it is 64 in the file."),
+    ],
+)
+def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, translating, option, value, message):
+    result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), option, value)
+    assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+    assert not Path("experiments").exists()
+
+
+def test_help_tells_in_which_order_domains_are_named(ganzoo):
+    text = " ".join(ganzoo("import", "stargan2", "--help").stdout.split())
+    assert "--domains" in text
+    assert "in the order in which they were trained: that of the sorted names of their folders" in text
+    assert "--domains" not in ganzoo("import", "stylegan", "--help").stdout
+
+
 class Hostile:
     def __reduce__(self):
         return os.system, ("touch was-run",)
@@ -111,6 +200,25 @@ def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, m
     assert line.startswith("Error: given.model: ")
     assert message in line
     assert sorted(path.name for path in workdir.iterdir()) == ["given.model"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"generator": Hostile()}, "system"),
+        ({"weight": np.ones((2, 3), np.float32)}, "it holds no 'generator', as StarGAN v2's checkpoints do."),
+        ({"generator": {"state": {}, "param_groups": []}}, "it holds optimizers only; put NUMBER_nets.ckpt"),
+    ],
+    ids=["hostile", "another network", "optimizers"],
+)
+def test_a_file_that_is_no_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
+    Path("000001_nets.ckpt").write_bytes(pickle.dumps(content))
+    result = ganzoo("import", "stargan2", "000001_nets.ckpt")
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: 000001_nets.ckpt: ")
+    assert message in line
+    assert [path.name for path in workdir.iterdir()] == ["000001_nets.ckpt"]
 
 
 @needs_torch

@@ -25,6 +25,7 @@ class Source(DataSource):
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
     broken = Plugin("ganzoo_letters", "ganzoo_letters", "letters", "1.0", problems=["import failed: no font"])
     return Registry(pluggy.PluginManager("ganzoo"), plugins=[broken], datasets={"numbers": Source()})
 

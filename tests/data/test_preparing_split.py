@@ -89,13 +89,13 @@ def test_an_interrupted_call_is_continued_in_either_part(
     assert validation(data).load(1)[0].tolist() == validation(open_path(tmp_path / "whole.lmdb")).load(1)[0].tolist()
 
 
-@pytest.mark.parametrize("options", [{"flip": True}, {"lossless": True}])
-def test_a_part_that_was_made_otherwise_is_in_the_way(tmp_path: Path, options: dict[str, bool]) -> None:
+@pytest.mark.parametrize(("flip", "lossless"), [(True, False), (None, True)])
+def test_a_part_that_was_made_otherwise_is_in_the_way(tmp_path: Path, flip: bool | None, lossless: bool) -> None:
     source = animals(tmp_path / "set")
     prepare(source, tmp_path / "out.lmdb", [8])
     (tmp_path / "out.lmdb").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"out-val\.lmdb: is there already\. Delete it first"):
-        prepare(source, tmp_path / "out.lmdb", [8], **options)
+        prepare(source, tmp_path / "out.lmdb", [8], flip=flip, lossless=lossless)
     assert not (tmp_path / "out.lmdb").exists()
 
 

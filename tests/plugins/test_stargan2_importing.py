@@ -1,0 +1,466 @@
+"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; files that are none."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ganzoo_stargan2 import StarGAN2
+
+from ganzoo import unpickling
+from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.importing import import_checkpoint
+from ganzoo.options import resolve
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.state import TrainState
+from tests.reference import error, needs_torch, under, values
+from tests.reference.stargan2_port import ITERATIONS, KINDS, NAMES, Files
+
+pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
+
+STRENGTH = 0.5  # of the high-pass skips
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Files:
+    return Files(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def fan(jittor) -> dict[str, np.ndarray]:
+    """Weights of the landmark network."""
+    from ganzoo_stargan2.landmarks import FAN
+
+    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
+    return values(shapes, np.random.default_rng(8))
+
+
+@pytest.fixture(scope="module")
+def faces(fan, tmp_path_factory) -> Files:
+    """Files with high-pass skips, and the landmark network inside."""
+    return Files(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
+
+
+def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
+    return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
+
+
+def saved_by(run: Any) -> checkpoint.Checkpoint:
+    return checkpoint.read(checkpoint.newest(run.path))
+
+
+def state_of(run: Any) -> TrainState:
+    saved, model = saved_by(run), StarGAN2()
+    state = TrainState(model, saved.options(model), saved.data, resolve(TrainOptions, run.options()["train"]))
+    state.load(saved.tensors, saved.metadata)
+    return state
+
+
+def contents(files: Files, *kinds: str) -> dict[str, Any]:
+    return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
+
+
+def lay(found: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
+    """Write contents as plain pickles of arrays into the working folder. The first one's path."""
+    paths = [Path(name.format(kind)) for kind in found]
+    for path, content in zip(paths, found.values()):
+        path.write_bytes(pickle.dumps(content))
+    return paths[0]
+
+
+def check_translations(files: Files, run: Any) -> None:
+    found = files.translations(run.path)
+    assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
+    for name, value in found.items():
+        assert error(value, files.expected[name]) < 1e-4, name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_of_the_three_files_brings_the_others(files, kind):
+    result = imported(files.path(kind))
+    assert result.run.path.name == f"00000-stargan2-{files.path(kind).stem}"
+    assert [line for line in result.found if "read too" in line] == [
+        f"{files.path(other).name}: read too" for other in KINDS if other != kind
+    ]
+    check_translations(files, result.run)
+    assert {name: max(optimizer.steps.values()) for name, optimizer in state_of(result.run).optimizers.items()} == {
+        "generator": 2 * ITERATIONS,
+        "mapping": ITERATIONS,
+        "encoder": ITERATIONS,
+        "discriminator": 2 * ITERATIONS,
+    }
+
+
+@pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "published.model"])
+def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
+    shutil.copy(files.path("nets_ema"), name)
+    result = imported(Path(name))
+    assert "discriminator: not in the file, begins afresh" in result.found
+    assert result.found[1] == "domains: 0, 1, 2"
+    check_translations(files, result.run)
+    state = state_of(result.run)
+    assert state.progress.step == 0
+    for network, twin in state.averages.twins.items():
+        for key, var in twin.state().items():
+            assert np.array_equal(var.numpy(), state.setup.networks[network].state()[key].numpy()), key
+
+
+@pytest.mark.parametrize("name", ["000009_nets.ckpt", "mine"])
+def test_networks_alone_are_averaged_from_where_they_are(files, name):
+    shutil.copy(files.path("nets"), name)
+    result = imported(Path(name))
+    assert all("their average" not in line for line in result.found)
+    tensors, originals = saved_by(result.run).tensors, unpickling.safe_load(Path(name))
+    for ours, theirs in NAMES.items():
+        for key, value in originals[theirs].items():
+            assert np.array_equal(tensors[f"net/{ours}/{key}"], value)
+            assert ours == "discriminator" or np.array_equal(tensors[f"ema/{ours}/{key}"], value)
+
+
+def test_weights_of_several_gpus(files):
+    found = contents(files, *KINDS)
+    for kind in ("nets", "nets_ema"):
+        for theirs, state in found[kind].items():
+            found[kind][theirs] = {f"module.{name}": value for name, value in state.items()}
+    state = state_of(imported(lay(found)).run)
+    assert state.optimizers["encoder"].steps["shared.0.weight"] == ITERATIONS
+
+
+def test_files_are_left_out_that_do_not_belong_together(files):
+    lay(contents(files, "nets"), "000008_{}.ckpt")
+    result = imported(lay(contents(files, "nets_ema")))
+    assert not any("read too" in line for line in result.found)
+
+
+def check_next_update(files: Files, run: Any) -> None:
+    from ganzoo import jt
+
+    state, before = state_of(run), saved_by(run).tensors
+    for ours, theirs in NAMES.items():
+        network, optimizer = state.setup.networks[ours], state.optimizers[ours]
+        gradients = under(files.expected, f"grad/{theirs}/")
+        assert gradients.keys() == network.used().keys()
+        optimizer.focus(network.used())
+        optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
+        for key, weight in network.state().items():
+            wanted = files.expected[f"updated/{theirs}/{key}"]
+            moved = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
+            assert (moved > 0) == (key in gradients)
+            # float32 keeps but two digits of the short steps of the mapping network
+            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * moved + 1e-7 * np.abs(wanted).max(), key
+
+
+def test_the_next_update_is_that_of_the_reference(files):
+    check_next_update(files, imported(files.path("nets")).run)
+
+
+def test_the_weight_of_the_diversity_goes_on_where_it_was(files):
+    state: Any = state_of(imported(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
+    assert (state.progress.step, state.progress.images) == (ITERATIONS, 0)
+    assert state.setup.loss.diversity_weight(state.progress) == 2.0 * (1 - ITERATIONS / 8)
+
+
+def test_what_the_files_decide_is_read_off_them(files):
+    options = imported(files.path("nets")).run.options()["options"]
+    expected = {
+        "size": 64,
+        "w_hpf": 0.0,
+        "latent": 4,
+        "style": 8,
+        "hidden": 8,
+        "channels_base": 512,
+        "channels_max": 8,
+        "learning_rate": 1e-4,
+        "mapping_rate": 1e-6,
+        "weight_decay": 1e-4,
+        "lambda_ds": 1.0,
+    }
+    assert {name: options[name] for name in expected} == expected
+
+
+def test_learning_rates_of_the_file_are_kept_unless_others_are_given(files):
+    found = contents(files, *KINDS)
+    for name, rate in (("generator", 3e-4), ("mapping_network", 2e-6)):
+        found["optims"][name]["param_groups"][0].update(lr=rate, betas=(0.5, 0.9), weight_decay=0)
+    options = imported(lay(found), beta2=0.95).run.options()["options"]
+    kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
+    assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
+
+
+def test_high_pass_skips_and_their_landmarks(faces, fan):
+    result = imported(faces.path("nets_ema"))
+    saved = saved_by(result.run)
+    assert saved.metadata["options"]["w_hpf"] == STRENGTH
+    assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
+    for name, value in fan.items():
+        assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
+    assert "landmarks: 6,333,603 weights" in result.found
+    check_translations(faces, result.run)
+    check_next_update(faces, result.run)
+
+
+def without(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {kind: {key: value for key, value in each.items() if key not in names} for kind, each in found.items()}
+
+
+@pytest.mark.parametrize("usual", [False, True], ids=["named", "in the data directory"])
+def test_landmarks_of_another_file(faces, fan, usual):
+    path = Path("data/wing.ckpt" if usual else "mine.ckpt")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps({"state_dict": fan}))
+    found = without(contents(faces, "nets_ema"), "fan")
+    run = imported(lay(found), **({} if usual else {"wing": str(path)})).run
+    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
+
+
+def test_landmarks_that_are_named_come_before_those_inside(faces, fan):
+    Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
+    run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
+    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
+
+
+def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
+    found = contents(faces, "nets_ema")
+    del found["nets_ema"]["generator"]["hpf.filter"]
+    path = lay(found)
+    assert imported(path, w_hpf=STRENGTH).run.options()["options"]["w_hpf"] == STRENGTH
+    assert imported(path).run.options()["options"]["w_hpf"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wing", "kind", "message"),
+    [
+        (None, CheckpointError, "^000009_nets_ema.ckpt: it has high-pass skips, but no landmark weights. Get wing"),
+        ("none.ckpt", OptionError, "^--wing: none.ckpt: there is no such file.$"),
+        (
+            "000009_nets_ema.ckpt",
+            OptionError,
+            "^--wing: 000009_nets_ema.ckpt: its landmark network lacks 'conv1.conv.weight'.$",
+        ),
+    ],
+)
+def test_skips_without_landmarks_are_an_error(faces, wing, kind, message):
+    path = lay(without(contents(faces, "nets_ema"), "fan"))
+    with pytest.raises(kind, match=message) as caught:
+        imported(path, **({"wing": wing} if wing else {}))
+    assert "\n" not in str(caught.value)
+    assert not Path("experiments").exists()
+
+
+NAMED = ("cat", "dog", "wild")
+
+
+def test_domains_get_the_names_that_are_given(files):
+    result = imported(files.path("nets_ema"), NAMED)
+    assert saved_by(result.run).data.domains == NAMED
+    assert "domains: cat, dog, wild" in result.found
+
+
+@pytest.mark.parametrize(
+    ("domains", "message"),
+    [
+        (("cat", "dog"), "--domains cat,dog: 2 named, but 3 in the file."),
+        (("cat", "dog", "fox", "wild"), "--domains cat,dog,fox,wild: 4 named, but 3 in the file."),
+        (("cat", "dog", "cat"), "--domains cat,dog,cat: 'cat' is there twice."),
+        (("cat", "", "wild"), "--domains cat,,wild: name 2 is empty."),
+        (("",), "--domains : name 1 is empty."),
+    ],
+)
+def test_names_that_do_not_fit_are_an_error(files, domains, message):
+    with pytest.raises(OptionError) as caught:
+        imported(files.path("nets_ema"), domains)
+    assert str(caught.value) == message
+    assert not Path("experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"size": 128}, "--size: 128, but it is 64 in the file"),
+        ({"w_hpf": 1.0}, "--w-hpf: 1.0, but it is 0.0 in the file"),
+        ({"latent": 16}, "--latent: 16, but it is 4 in the file"),
+        ({"style": 64}, "--style: 64, but it is 8 in the file"),
+        ({"hidden": 512}, "--hidden: 512, but it is 8 in the file"),
+        ({"channels_base": 16384}, "--channels-base: 16384, but it is 512 in the file"),
+        ({"channels_max": 512}, "--channels-max: 512, but it is 8 in the file"),
+    ],
+)
+def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
+    with pytest.raises(OptionError, match=message):
+        imported(files.path("nets_ema"), **given)
+    assert not Path("experiments").exists()
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_another_strength_than_the_file_has_is_an_error(faces, strength):
+    with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
+        imported(faces.path("nets_ema"), w_hpf=strength)
+
+
+def drop(theirs: str) -> Any:
+    """Leave a network out."""
+    return lambda found: [found[kind].pop(theirs) for kind in KINDS]
+
+
+def cut(theirs: str, *names: str) -> Any:
+    """Leave weights out whose names begin so, and what is known of them in the optimizers."""
+
+    def change(found: dict[str, Any]) -> None:
+        found.pop("optims", None)
+        for kind in ("nets", "nets_ema"):
+            if theirs in found[kind]:
+                state = found[kind][theirs]
+                found[kind][theirs] = {name: value for name, value in state.items() if not name.startswith(names)}
+
+    return change
+
+
+def put(kind: str, theirs: str, **weights: Any) -> Any:
+    """Replace weights, '__' stands for a dot; the optimizers are left out."""
+
+    def change(found: dict[str, Any]) -> None:
+        found.pop("optims", None)
+        changed = {name.replace("__", "."): value for name, value in weights.items()}
+        found[kind][theirs] = {**found[kind][theirs], **changed}
+
+    return change
+
+
+def fewer_domains(found: dict[str, Any]) -> None:
+    state = found["nets"]["discriminator"]
+    found["nets"]["discriminator"] = {
+        **state, "main.8.weight": state["main.8.weight"][:2], "main.8.bias": state["main.8.bias"][:2]
+    }  # fmt: skip
+
+
+def fewer_parameters(found: dict[str, Any]) -> None:
+    found["optims"]["style_encoder"]["param_groups"][0]["params"].pop()
+
+
+def other_moments(found: dict[str, Any]) -> None:
+    found["optims"]["style_encoder"]["state"][0]["exp_avg"] = np.ones(3, np.float32)
+
+
+def no_steps(found: dict[str, Any]) -> None:
+    found["optims"]["generator"]["state"][0]["step"] = np.float32(np.inf)
+
+
+def negative_steps(found: dict[str, Any]) -> None:
+    found["optims"]["generator"]["state"][0]["step"] = -1
+
+
+def tiny(found: dict[str, Any]) -> None:
+    """32 px in all networks."""
+    cut("style_encoder", "shared.4.")(found)
+    cut("discriminator", "main.4.")(found)
+    state = found["nets"]["discriminator"]
+    found["nets"]["discriminator"] = {name.replace("main.8.", "main.7."): value for name, value in state.items()}
+
+
+WRONG = {
+    "no mapping network": (drop("mapping_network"), "it holds no 'mapping_network', as StarGAN v2's checkpoints do"),
+    "no generator": (drop("generator"), "it holds no 'generator'"),
+    "no style encoder": (drop("style_encoder"), "it holds no 'style_encoder'"),
+    "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is no state_dict"),
+    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is no state_dict: it holds 'x'"),
+    "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
+    "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
+    "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint is of"),
+    "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
+    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not that of StarGAN v2: it"),
+    "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
+    "no shape": (put("nets", "generator", from_rgb__weight=np.ones(())), "'from_rgb.weight' has the shape ()"),
+    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, and 2 in discriminator"),
+    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, and 2 in style_"),
+    "domains of the averages": (
+        lambda found: found.update(nets_ema={**found["nets_ema"], "mapping_network": {
+            name: value for name, value in found["nets_ema"]["mapping_network"].items() if "unshared.2" not in name
+        }}),
+        "domains is 3 in mapping_network, and 2 in mapping_network (average)",
+    ),
+    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, and 64 in discriminator"),
+    "blocks": (cut("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),
+    "widths": (
+        put("nets", "generator", from_rgb__weight=np.ones((4, 3, 3, 3), np.float32)),
+        "width is 4 in generator, and 8 in style_encoder",
+    ),
+    "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
+    "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
+    "other moments": (other_moments, "optimizer state does not fit the network"),
+    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer is none of"),
+    "endless updates": (no_steps, "generator: its optimizer is none of PyTorch's Adam"),
+    "negative updates": (negative_steps, "generator: its optimizer is none of PyTorch's Adam"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_files_that_do_not_fit_are_an_error_and_leave_nothing(files, case):
+    change, message = WRONG[case]
+    found = contents(files, *KINDS)
+    change(found)
+    path = lay(found)
+    with pytest.raises(CheckpointError) as caught:
+        imported(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not Path("experiments").exists()
+
+
+class Hostile:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch was-run",)
+
+
+SINGLE = {
+    "a list": ([1, 2], "it holds no networks by name"),
+    "numbers": ({1: 2}, "it holds no 'generator', as StarGAN v2's checkpoints do"),
+    "nothing": ({}, "it holds no 'generator'"),
+    "StyleGAN's": (
+        {name: {"progression.0.conv1.bias": np.ones(2)} for name in ("generator", "discriminator", "g_running")},
+        "it holds no 'mapping_network', as StarGAN v2's checkpoints do",
+    ),
+    "landmarks": ({"state_dict": {"conv1.weight": np.ones(2)}}, "it holds no 'generator'"),
+    "hostile": ({"generator": Hostile()}, "system"),
+}
+
+
+@pytest.mark.parametrize("case", SINGLE)
+@pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "given.model"])
+def test_a_file_of_something_else_is_an_error_and_leaves_nothing(workdir, case, name):
+    content, message = SINGLE[case]
+    path = lay({"given": content}, name)
+    with pytest.raises(CheckpointError) as caught:
+        imported(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert [each.name for each in workdir.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["000009_optims.ckpt", "given.model"])
+def test_optimizers_alone_are_an_error(files, name):
+    path = Path(shutil.copy(files.path("optims"), name))
+    with pytest.raises(CheckpointError, match=f"^{name}: it holds optimizers only; put NUMBER_nets.ckpt or"):
+        imported(path)
+
+
+def test_a_file_beside_it_that_is_hostile_is_refused_by_its_name(files, workdir):
+    shutil.copy(files.path("nets"), "000009_nets.ckpt")
+    lay({"optims": {"generator": Hostile()}})
+    with pytest.raises(CheckpointError, match=r"^000009_optims.ckpt: .*system"):
+        imported(Path("000009_nets.ckpt"))
+    assert sorted(each.name for each in workdir.iterdir()) == ["000009_nets.ckpt", "000009_optims.ckpt"]
+
+
+@pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
+def test_another_filter_is_an_error(faces, kernel):
+    found = contents(faces, "nets_ema")
+    found["nets_ema"]["generator"]["hpf.filter"] = kernel
+    with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
+        imported(lay(found))
