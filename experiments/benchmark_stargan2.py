@@ -10,7 +10,10 @@ each, so that whatever else the machine does slows down both; while one works th
 is shown apart: ours compiles its kernels in it, if they are not in Jittor's cache.
 
 Prints the medians of the other turns in seconds of wall time and of CPU time (all threads of the process together),
-and the ratio of ours to PyTorch's, below 1 where ours is faster. Both stay in memory: 4 GB each at full width.
+and the ratio of ours to PyTorch's, below 1 where ours is faster. Both stay in memory: up to 3 GB each at full width.
+
+The machine should do nothing else. Where it does, PyTorch's threads wait for each other, busily, so both of its times
+grow and the ratio flatters us; the CPU times with --threads 1 are then the ones to believe.
 """
 
 from __future__ import annotations
@@ -142,7 +145,8 @@ def main(
             times[1].extend(ask(child, iterations))
             print(f"round {number + 1}: {times[0][-1][0]:.2f} s, {times[1][-1][0]:.2f} s", file=sys.stderr)
         child.stdin.close()  # type: ignore[union-attr]
-    print(f"one iteration at {size} px, batch {batch}, {threads} threads")
+    load = f"load of the machine {os.getloadavg()[0]:.1f}"
+    print(f"one iteration at {size} px, batch {batch}, {threads} threads on {os.cpu_count()} cores, {load}")
     medians = show("ganzoo", first[0], times[0]), show("PyTorch", first[1], times[1])
     print(f"ratio    {medians[0][0] / medians[1][0]:.2f} wall, {medians[0][1] / medians[1][1]:.2f} CPU")
 

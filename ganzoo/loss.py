@@ -32,7 +32,8 @@ class Batch:
     model draws references, two Vars of other images, and the `targets` (N,): the label of both.
 
     All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
-    detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name.
+    detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name. A step may be made
+    of several such `pieces`; then what one keeps of its graph adds up.
     """
 
     images: Any
@@ -40,6 +41,7 @@ class Batch:
     rng: np.random.Generator
     references: tuple[Any, ...] = ()
     targets: Any = None
+    pieces: int = 1
     memo: dict[str, Any] = field(default_factory=dict)
     watched: dict[str, Any] = field(default_factory=dict)
 

@@ -16,10 +16,10 @@ from ganzoo.training.state import TrainState
 OnTerms = Callable[[Phase, dict[str, Any]], None]
 
 
-def to_device(batch: ImageBatch, rng: np.random.Generator) -> Batch:
+def to_device(batch: ImageBatch, rng: np.random.Generator, pieces: int = 1) -> Batch:
     """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
     references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
-    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets)
+    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets, pieces)
 
 
 def _to_var(images: np.ndarray) -> Any:
@@ -59,7 +59,8 @@ class Step:
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         rng = np.random.default_rng([self.seed, 2, step])
-        batches = [to_device(piece, rng) for piece in split(images, self._at_once())]
+        pieces = split(images, self._at_once())
+        batches = [to_device(piece, rng, len(pieces)) for piece in pieces]
         for phase in self.phases:
             if step % phase.every == 0:
                 self._run(phase, batches, norms)

@@ -58,14 +58,17 @@ class StarGAN2Loss(Loss):
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         if phase.name == "D-latent":
-            return self._judge(batch, self._latent_fake(batch).detach())
+            batch.memo["z"] = [batch.latents(self.options.latent) for _ in range(2)]
+            return self._judge(batch, self._by_latents(batch)[2].detach())
         if phase.name == "D-reference":
-            features = _detached(batch.memo["latent"][0])
+            kept = batch.memo.get("latent")
+            features = _detached(kept[0] if kept else self.generator.features(batch.images))
             style = self.encoder(batch.references[0], batch.targets).detach()
             return self._judge(batch, self.generator.redraw(features, style, self._masks(batch)).detach())
         if phase.name == "G-latent":
-            features, style, fake = batch.memo.pop("latent")
-            other = self.mapping(batch.memo.pop("z2"), batch.targets)
+            features, style, fake = self._by_latents(batch)
+            batch.memo.pop("latent", None)
+            other = self.mapping(batch.memo["z"][1], batch.targets)
         else:
             features = self.generator.features(batch.images)
             style, other = (self.encoder(images, batch.targets).detach() for images in batch.references)
@@ -78,13 +81,16 @@ class StarGAN2Loss(Loss):
         assert self.options.lambda_ds is not None, "settled when the run began"
         return self.options.lambda_ds * max(0.0, 1.0 - progress.step / self.options.ds_iter)
 
-    def _latent_fake(self, batch: Batch) -> Any:
-        """The images translated by random latents, kept with their graph for the generator's update."""
-        z = batch.latents(self.options.latent)
-        features, style = self.generator.features(batch.images), self.mapping(z, batch.targets)
-        fake = self.generator.redraw(features, style, self._masks(batch))
-        batch.memo.update(latent=(features, style, fake), z2=batch.latents(self.options.latent))
-        return fake
+    def _by_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
+        """Features, styles of latents, and the images translated by these, kept with their graph from the first update
+        to the third; but not if a step has several pieces, whose graphs would be in memory at the same time."""
+        if "latent" in batch.memo:
+            return batch.memo["latent"]
+        features, style = self.generator.features(batch.images), self.mapping(batch.memo["z"][0], batch.targets)
+        made = features, style, self.generator.redraw(features, style, self._masks(batch))
+        if batch.pieces == 1:
+            batch.memo["latent"] = made
+        return made
 
     def _judge(self, batch: Batch, fake: Any) -> dict[str, Any]:
         real = batch.images.detach()
