@@ -135,8 +135,9 @@ class Model(ABC):
         """The options with every default filled in that depends on the data. Called once, when a run is new."""
         return options
 
-    def check(self, options: Any, train: TrainOptions, data: DataInfo) -> Sequence[str]:
-        """What the user should be warned of before training. OptionError or DataError if it can't work."""
+    def check(self, options: Any, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
+        """What the user should be warned of before training. OptionError or DataError if it can't work. A run that is
+        not `new` is resumed from a checkpoint, so that `begin` won't be called."""
         return ()
 
     def draw(self, options: Any) -> Draw:

@@ -75,7 +75,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
-    planned = plan(model, train_options, options, registry(ctx))
+    planned = plan(model, train_options, options, registry(ctx), new=resume is None)
     largest = max(stage.batch for stage in model.stages(options, train_options, planned.data))
     if train_options.micro_batch and train_options.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {largest}.")

@@ -58,13 +58,13 @@ class Plan:
         }
 
 
-def plan(model: Model, train_options: TrainOptions, options: Options, registry: Registry) -> Plan:
-    """Open the data and settle what the networks will see. DataError or OptionError if it can't work."""
+def plan(model: Model, train_options: TrainOptions, options: Options, registry: Registry, new: bool = True) -> Plan:
+    """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it can't work."""
     dataset = open_data(train_options.data, registry)
     options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
-    warnings = tuple(model.check(options, train_options, data))
+    warnings = tuple(model.check(options, train_options, data, new))
     order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
     return Plan(model, train_options, options, dataset, data, warnings)
 

@@ -92,7 +92,7 @@ class StarGAN2(Model):
         nearest = 2 ** round(math.log2(data.size))
         return options.size or max(SMALLEST, min(nearest, LARGEST))
 
-    def check(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo) -> Sequence[str]:
+    def check(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
         if data.size & (data.size - 1):
             raise OptionError(f"--size: {data.size} is not a power of two.")
         if options.channels_base < data.size:
@@ -105,7 +105,7 @@ class StarGAN2(Model):
             )
         if options.w_hpf and data.channels != 3:
             raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
-        if options.w_hpf:
+        if options.w_hpf and new:
             self._wing(options)
         if train.batch >= BATCH:
             return ()

@@ -193,7 +193,7 @@ def test_diversity_falls_to_nothing_over_ds_iter_steps():
 def test_small_batches_are_accumulated_to_eight():
     def trained(size: int) -> tuple[TrainState, list[str]]:
         train = TrainOptions(seed=0, batch=size)
-        warnings = MODEL.check(options(**NARROW), train, DATA)
+        warnings = MODEL.check(options(**NARROW), train, DATA, new=True)
         made = state(train)
         (stage,) = made.schedule.stages
         assert stage.batch == 8
@@ -237,4 +237,8 @@ def test_what_cannot_work_is_refused(data, values, message):
     if "size" in values:
         data = dataclasses.replace(data, size=values["size"])
     with pytest.raises(OptionError, match=message):
-        MODEL.check(options(**values), TrainOptions(data="somewhere"), data)
+        MODEL.check(options(**values), TrainOptions(data="somewhere"), data, new=True)
+
+
+def test_a_resumed_run_has_its_landmarks_in_the_checkpoint():
+    assert not MODEL.check(options(w_hpf=1.0, wing="none/wing.ckpt"), TrainOptions(), DATA, new=False)

@@ -3,82 +3,36 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ganzoo_stargan2 import StarGAN2
 
 from ganzoo import unpickling
 from ganzoo.errors import CheckpointError, OptionError
-from ganzoo.importing import import_checkpoint
-from ganzoo.options import resolve
-from ganzoo.training import checkpoint
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.state import TrainState
-from tests.reference import error, needs_torch, under, values
-from tests.reference.stargan2_port import ITERATIONS, KINDS, NAMES, Files
+from tests.reference import needs_torch
+from tests.reference.stargan2_port import (
+    ITERATIONS,
+    KINDS,
+    NAMES,
+    Files,
+    check_next_update,
+    check_translations,
+    contents,
+    imported,
+    lay,
+    saved_by,
+    state_of,
+)
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
-
-STRENGTH = 0.5  # of the high-pass skips
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Files:
     return Files(tmp_path_factory.mktemp("files"))
-
-
-@pytest.fixture(scope="module")
-def fan(jittor) -> dict[str, np.ndarray]:
-    """Weights of the landmark network."""
-    from ganzoo_stargan2.landmarks import FAN
-
-    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return values(shapes, np.random.default_rng(8))
-
-
-@pytest.fixture(scope="module")
-def faces(fan, tmp_path_factory) -> Files:
-    """Files with high-pass skips, and the landmark network inside."""
-    return Files(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
-
-
-def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
-    return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
-
-
-def saved_by(run: Any) -> checkpoint.Checkpoint:
-    return checkpoint.read(checkpoint.newest(run.path))
-
-
-def state_of(run: Any) -> TrainState:
-    saved, model = saved_by(run), StarGAN2()
-    state = TrainState(model, saved.options(model), saved.data, resolve(TrainOptions, run.options()["train"]))
-    state.load(saved.tensors, saved.metadata)
-    return state
-
-
-def contents(files: Files, *kinds: str) -> dict[str, Any]:
-    return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
-
-
-def lay(found: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
-    """Write contents as plain pickles of arrays into the working folder. The first one's path."""
-    paths = [Path(name.format(kind)) for kind in found]
-    for path, content in zip(paths, found.values()):
-        path.write_bytes(pickle.dumps(content))
-    return paths[0]
-
-
-def check_translations(files: Files, run: Any) -> None:
-    found = files.translations(run.path)
-    assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
-    for name, value in found.items():
-        assert error(value, files.expected[name]) < 1e-4, name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,24 +92,6 @@ def test_files_are_left_out_that_do_not_belong_together(files):
     assert not any("read too" in line for line in result.found)
 
 
-def check_next_update(files: Files, run: Any) -> None:
-    from ganzoo import jt
-
-    state, before = state_of(run), saved_by(run).tensors
-    for ours, theirs in NAMES.items():
-        network, optimizer = state.setup.networks[ours], state.optimizers[ours]
-        gradients = under(files.expected, f"grad/{theirs}/")
-        assert gradients.keys() == network.used().keys()
-        optimizer.focus(network.used())
-        optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
-        for key, weight in network.state().items():
-            wanted = files.expected[f"updated/{theirs}/{key}"]
-            moved = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
-            assert (moved > 0) == (key in gradients)
-            # float32 keeps but two digits of the short steps of the mapping network
-            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * moved + 1e-7 * np.abs(wanted).max(), key
-
-
 def test_the_next_update_is_that_of_the_reference(files):
     check_next_update(files, imported(files.path("nets")).run)
 
@@ -191,66 +127,6 @@ def test_learning_rates_of_the_file_are_kept_unless_others_are_given(files):
     options = imported(lay(found), beta2=0.95).run.options()["options"]
     kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
     assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
-
-
-def test_high_pass_skips_and_their_landmarks(faces, fan):
-    result = imported(faces.path("nets_ema"))
-    saved = saved_by(result.run)
-    assert saved.metadata["options"]["w_hpf"] == STRENGTH
-    assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
-    for name, value in fan.items():
-        assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
-    assert "landmarks: 6,333,603 weights" in result.found
-    check_translations(faces, result.run)
-    check_next_update(faces, result.run)
-
-
-def without(found: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {kind: {key: value for key, value in each.items() if key not in names} for kind, each in found.items()}
-
-
-@pytest.mark.parametrize("usual", [False, True], ids=["named", "in the data directory"])
-def test_landmarks_of_another_file(faces, fan, usual):
-    path = Path("data/wing.ckpt" if usual else "mine.ckpt")
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(pickle.dumps({"state_dict": fan}))
-    found = without(contents(faces, "nets_ema"), "fan")
-    run = imported(lay(found), **({} if usual else {"wing": str(path)})).run
-    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
-
-
-def test_landmarks_that_are_named_come_before_those_inside(faces, fan):
-    Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
-    run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
-    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
-
-
-def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
-    found = contents(faces, "nets_ema")
-    del found["nets_ema"]["generator"]["hpf.filter"]
-    path = lay(found)
-    assert imported(path, w_hpf=STRENGTH).run.options()["options"]["w_hpf"] == STRENGTH
-    assert imported(path).run.options()["options"]["w_hpf"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("wing", "kind", "message"),
-    [
-        (None, CheckpointError, "^000009_nets_ema.ckpt: it has high-pass skips, but no landmark weights. Get wing"),
-        ("none.ckpt", OptionError, "^--wing: none.ckpt: there is no such file.$"),
-        (
-            "000009_nets_ema.ckpt",
-            OptionError,
-            "^--wing: 000009_nets_ema.ckpt: its landmark network lacks 'conv1.conv.weight'.$",
-        ),
-    ],
-)
-def test_skips_without_landmarks_are_an_error(faces, wing, kind, message):
-    path = lay(without(contents(faces, "nets_ema"), "fan"))
-    with pytest.raises(kind, match=message) as caught:
-        imported(path, **({"wing": wing} if wing else {}))
-    assert "\n" not in str(caught.value)
-    assert not Path("experiments").exists()
 
 
 NAMED = ("cat", "dog", "wild")
@@ -295,12 +171,6 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
     with pytest.raises(OptionError, match=message):
         imported(files.path("nets_ema"), **given)
     assert not Path("experiments").exists()
-
-
-@pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_another_strength_than_the_file_has_is_an_error(faces, strength):
-    with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
-        imported(faces.path("nets_ema"), w_hpf=strength)
 
 
 def drop(theirs: str) -> Any:
@@ -456,11 +326,3 @@ def test_a_file_beside_it_that_is_hostile_is_refused_by_its_name(files, workdir)
     with pytest.raises(CheckpointError, match=r"^000009_optims.ckpt: .*system"):
         imported(Path("000009_nets.ckpt"))
     assert sorted(each.name for each in workdir.iterdir()) == ["000009_nets.ckpt", "000009_optims.ckpt"]
-
-
-@pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
-def test_another_filter_is_an_error(faces, kernel):
-    found = contents(faces, "nets_ema")
-    found["nets_ema"]["generator"]["hpf.filter"] = kernel
-    with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
-        imported(lay(found))

@@ -1,14 +1,22 @@
-"""Checkpoints of StarGAN v2 for the import to read, made by the reference (see `stargan2_files`)."""
+"""Checkpoints of StarGAN v2 for the import to read, made by the reference (see `stargan2_files`); and what must be true
+of a run that was made of them."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import in_torch
+from ganzoo import unpickling
+
+from . import error, in_torch, under
+
+if TYPE_CHECKING:
+    from ganzoo.training.checkpoint import Checkpoint
+    from ganzoo.training.state import TrainState
 
 SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
 PLAN = {
@@ -74,3 +82,73 @@ class Files:
         from ganzoo import jt
 
         return [jt.array(self.given[f"mask/{index}"]) for index in range(2)]
+
+
+def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
+    """Import into the working folder, with these options."""
+    from ganzoo_stargan2 import StarGAN2
+
+    from ganzoo.importing import import_checkpoint
+
+    return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
+
+
+def saved_by(run: Any) -> Checkpoint:
+    """What is in the run's checkpoint."""
+    from ganzoo.training import checkpoint
+
+    return checkpoint.read(checkpoint.newest(run.path))
+
+
+def state_of(run: Any) -> TrainState:
+    """The run as training resumes it."""
+    from ganzoo_stargan2 import StarGAN2
+
+    from ganzoo.options import resolve
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    saved, model = saved_by(run), StarGAN2()
+    state = TrainState(model, saved.options(model), saved.data, resolve(TrainOptions, run.options()["train"]))
+    state.load(saved.tensors, saved.metadata)
+    return state
+
+
+def contents(files: Files, *kinds: str) -> dict[str, Any]:
+    """What is in the files, by their kind."""
+    return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
+
+
+def lay(found: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
+    """Write contents as plain pickles of arrays into the working folder. The first one's path."""
+    paths = [Path(name.format(kind)) for kind in found]
+    for path, content in zip(paths, found.values()):
+        path.write_bytes(pickle.dumps(content))
+    return paths[0]
+
+
+def check_translations(files: Files, run: Any) -> None:
+    """The run must make the reference's styles and images."""
+    found = files.translations(run.path)
+    assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
+    for name, value in found.items():
+        assert error(value, files.expected[name]) < 1e-4, name
+
+
+def check_next_update(files: Files, run: Any) -> None:
+    """Adam must move every weight as the reference's next update does."""
+    from ganzoo import jt
+
+    state, before = state_of(run), saved_by(run).tensors
+    for ours, theirs in NAMES.items():
+        network, optimizer = state.setup.networks[ours], state.optimizers[ours]
+        gradients = under(files.expected, f"grad/{theirs}/")
+        assert gradients.keys() == network.used().keys()
+        optimizer.focus(network.used())
+        optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
+        for key, weight in network.state().items():
+            wanted = files.expected[f"updated/{theirs}/{key}"]
+            moved = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
+            assert (moved > 0) == (key in gradients)
+            # float32 keeps but two digits of the short steps of the mapping network
+            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * moved + 1e-7 * np.abs(wanted).max(), key

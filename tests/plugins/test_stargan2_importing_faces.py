@@ -1,0 +1,115 @@
+"""Checkpoints of StarGAN v2 with high-pass skips: their strength, and the landmark network that they need."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganzoo.errors import CheckpointError, OptionError
+from tests.reference import needs_torch, under, values
+from tests.reference.stargan2_port import (
+    Files,
+    check_next_update,
+    check_translations,
+    contents,
+    imported,
+    lay,
+    saved_by,
+)
+
+pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
+
+STRENGTH = 0.5
+
+
+@pytest.fixture(scope="module")
+def fan(jittor) -> dict[str, np.ndarray]:
+    """Weights of the landmark network."""
+    from ganzoo_stargan2.landmarks import FAN
+
+    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
+    return values(shapes, np.random.default_rng(8))
+
+
+@pytest.fixture(scope="module")
+def faces(fan, tmp_path_factory) -> Files:
+    """Files with high-pass skips, and the landmark network inside."""
+    return Files(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
+
+
+def test_high_pass_skips_and_their_landmarks(faces, fan):
+    result = imported(faces.path("nets_ema"))
+    saved = saved_by(result.run)
+    assert saved.metadata["options"]["w_hpf"] == STRENGTH
+    assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
+    for name, value in fan.items():
+        assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
+    assert "landmarks: 6,333,603 weights" in result.found
+    check_translations(faces, result.run)
+    check_next_update(faces, result.run)
+
+
+def without(found: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {kind: {key: value for key, value in each.items() if key not in names} for kind, each in found.items()}
+
+
+@pytest.mark.parametrize("usual", [False, True], ids=["named", "in the data directory"])
+def test_landmarks_of_another_file(faces, fan, usual):
+    path = Path("data/wing.ckpt" if usual else "mine.ckpt")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(pickle.dumps({"state_dict": fan}))
+    found = without(contents(faces, "nets_ema"), "fan")
+    run = imported(lay(found), **({} if usual else {"wing": str(path)})).run
+    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
+
+
+def test_landmarks_that_are_named_come_before_those_inside(faces, fan):
+    Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
+    run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
+    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
+
+
+def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
+    found = contents(faces, "nets_ema")
+    del found["nets_ema"]["generator"]["hpf.filter"]
+    path = lay(found)
+    assert imported(path, w_hpf=STRENGTH).run.options()["options"]["w_hpf"] == STRENGTH
+    assert imported(path).run.options()["options"]["w_hpf"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("wing", "kind", "message"),
+    [
+        (None, CheckpointError, "^000009_nets_ema.ckpt: it has high-pass skips, but no landmark weights. Get wing"),
+        ("none.ckpt", OptionError, "^--wing: none.ckpt: there is no such file.$"),
+        (
+            "000009_nets_ema.ckpt",
+            OptionError,
+            "^--wing: 000009_nets_ema.ckpt: its landmark network lacks 'conv1.conv.weight'.$",
+        ),
+    ],
+)
+def test_skips_without_landmarks_are_an_error(faces, wing, kind, message):
+    path = lay(without(contents(faces, "nets_ema"), "fan"))
+    with pytest.raises(kind, match=message) as caught:
+        imported(path, **({"wing": wing} if wing else {}))
+    assert "\n" not in str(caught.value)
+    assert not Path("experiments").exists()
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_another_strength_than_the_file_has_is_an_error(faces, strength):
+    with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
+        imported(faces.path("nets_ema"), w_hpf=strength)
+
+
+@pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
+def test_another_filter_is_an_error(faces, kernel):
+    found = contents(faces, "nets_ema")
+    found["nets_ema"]["generator"]["hpf.filter"] = kernel
+    with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
+        imported(lay(found))
