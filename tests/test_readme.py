@@ -20,14 +20,15 @@ SHORTER = {
 
 
 @pytest.fixture
-def small_symbols(workdir: Path) -> None:
-    """The data set `symbols` with few glyphs, so that nobody waits for 10,000."""
-    from ganzoo_datasets import glyphs, symbols
+def small_sets(workdir: Path) -> None:
+    """The data sets `symbols` and `styles` with few glyphs, so that nobody waits for thousands."""
+    from ganzoo_datasets import glyphs, styles, symbols
 
     from ganzoo import data_dir
 
     drawn = islice((glyph for glyph in glyphs.candidates() if glyphs.mask(glyph) is not None), 40)
     symbols.build(data_dir() / "symbols.lmdb", glyphs=list(drawn), processes=1)
+    styles.build(data_dir() / "styles.lmdb", codes=list(range(ord("A"), ord("U"))), processes=1)
 
 
 def commands(page: Path) -> list[str]:
@@ -36,7 +37,7 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, pictures, small_symbols):
+def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, pictures, small_sets):
     pictures.rename("my-images")
     found = commands(page)
     assert found

@@ -59,7 +59,8 @@ class Plan:
 
 
 def plan(model: Model, train_options: TrainOptions, options: Options, registry: Registry, new: bool = True) -> Plan:
-    """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it can't work."""
+    """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
+    can't work."""
     dataset = open_data(train_options.data, registry)
     options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
