@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ganzoo.backend import checks, environment
-from ganzoo.backend.compiling import build_core, watch_kernels
+from ganzoo.backend.compiling import build_core, in_turn, watch_kernels
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
@@ -61,6 +61,7 @@ def start(wanted: str = "auto") -> str:
         if not imported.has_cuda:
             raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
         imported.flags.use_cuda = 1
+    in_turn(imported)
     _jittor, _device = imported, chosen
     return chosen
 

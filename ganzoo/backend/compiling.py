@@ -7,12 +7,15 @@ child process whose output is read here, and kernels are watched by a small chil
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ganzoo.backend import environment
@@ -76,6 +79,34 @@ def _reason(output: bytes) -> str:
     lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
     telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
     return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
+
+
+def in_turn(jittor: Any) -> None:
+    """Make Jittor's compile threads optimise one at a time (see in_turn.cc); once for each cache this takes a second.
+    Where that can't be compiled, kernels are compiled one at a time: slower, but as safe."""
+    if jittor.flags.use_parallel_op_compiler <= 1:
+        return
+    try:
+        library = ctypes.CDLL(str(_in_turn_library(jittor)))
+    except (OSError, subprocess.CalledProcessError):
+        jittor.flags.use_parallel_op_compiler = 1
+        return
+    library.ganzoo_compile_in_turn()
+
+
+def _in_turn_library(jittor: Any) -> Path:
+    source = Path(__file__).with_name("in_turn.cc")
+    flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
+    command = f'"{jittor.flags.cc_path}" "{source}" {flags}'
+    digest = hashlib.sha256(command.encode() + source.read_bytes()).hexdigest()[:16]
+    library = Path(jittor.flags.cache_path) / f"ganzoo-in-turn-{digest}.so"
+    if not library.exists():
+        # Others may start at the same time: the library appears whole or not at all.
+        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+            built = Path(folder) / library.name
+            subprocess.run(f'{command} -o "{built}"', shell=True, check=True, capture_output=True)
+            built.replace(library)
+    return library
 
 
 @contextlib.contextmanager

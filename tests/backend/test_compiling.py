@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -92,3 +94,24 @@ def test_one_process_keeps_its_device():
     assert backend.start("auto") == "cpu"
     with pytest.raises(BackendError, match="already runs on cpu"):
         backend.start("cuda")
+
+
+def hooked(jittor) -> bool:
+    """Whether Jittor lets something else compile for it."""
+    hook = ctypes.c_void_p.in_dll(ctypes.CDLL(jittor.core.__file__), "_ZN6jittor15do_compile_hookE")
+    return hook.value is not None
+
+
+def test_jittors_threads_optimise_in_turn(jittor):
+    assert hooked(jittor)
+    assert jittor.flags.use_parallel_op_compiler > 1
+
+
+def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path):
+    broken = SimpleNamespace(
+        flags=SimpleNamespace(use_parallel_op_compiler=16, cc_path="false", cc_flags="", cache_path=str(tmp_path)),
+        compiler=jittor.compiler,
+    )
+    compiling.in_turn(broken)
+    assert broken.flags.use_parallel_op_compiler == 1
+    assert not list(tmp_path.iterdir())
