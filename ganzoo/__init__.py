@@ -13,7 +13,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ganzoo.backend": ("seed",),
+    "ganzoo.cli.data": ("list_bad",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset", "Draw"),
+    "ganzoo.data.files": ("images_below", "printable"),
     "ganzoo.data.images": ("decode", "is_image", "to_array"),
     "ganzoo.data.preparing": ("prepare",),
     "ganzoo.data.storage": ("open_path",),
@@ -48,10 +50,13 @@ __all__ = ["__version__", "jt", *sorted(_HOME_OF)]
 
 if TYPE_CHECKING:
     from ganzoo.backend import seed as seed
+    from ganzoo.cli.data import list_bad as list_bad
     from ganzoo.data import DataInfo as DataInfo
     from ganzoo.data import Dataset as Dataset
     from ganzoo.data import DataSource as DataSource
     from ganzoo.data import Draw as Draw
+    from ganzoo.data.files import images_below as images_below
+    from ganzoo.data.files import printable as printable
     from ganzoo.data.images import decode as decode
     from ganzoo.data.images import is_image as is_image
     from ganzoo.data.images import to_array as to_array

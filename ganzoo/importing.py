@@ -57,7 +57,6 @@ def import_checkpoint(
         options = resolve(model.options, converted.options)
         train = resolve(TrainOptions, {}, model.defaults)
         data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
-        options = model.settled(options, data)
         backend.start()
         from ganzoo.training.state import TrainState
 

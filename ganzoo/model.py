@@ -132,7 +132,8 @@ class Model(ABC):
     conditional: ClassVar[bool] = False
 
     def settled(self, options: Any, data: DataInfo) -> Any:
-        """The options with every default filled in that depends on the data. Called once, when a run is new."""
+        """The options with every default filled in that depends on the data. What is filled in stays as it is, whatever
+        data a run is resumed with."""
         return options
 
     def check(self, options: Any, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:

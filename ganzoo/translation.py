@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from ganzoo.sampling import CHUNK, PATHS, PIXELS, latents, lerp, loop, to_uint8
 MEAN_SEED, MEAN_LATENTS = 17, 10_000  # of the latents whose mean style a domain's is
 LATENTS = 1000  # mapped at once
 SHEET_DOMAINS = 5  # at most so many on a sheet of latents
-SHEET_SEEDS = range(10)
 
 Domains = Any  # the domain of each of several images, (N,), or one number for all
+Images = Union[np.ndarray, Sequence[np.ndarray]]  # uint8 (N, H, W, C), or N of (H, W, C), which needn't be in memory
 
 
 class Translator(ABC):
@@ -87,8 +87,8 @@ class TranslationSampler:
         """The styles of the seeds' latents in a domain, truncated."""
         return self.styles_of_latents(latents(seeds, self.translator.latent), domain, psi)
 
-    def styles_of_images(self, references: np.ndarray, domains: Domains) -> np.ndarray:
-        """The styles of reference images, each seen as one of its domain."""
+    def styles_of_images(self, references: Images, domains: Domains) -> np.ndarray:
+        """The styles of reference images, each seen as one of its domain. No more than a chunk is held at once."""
         jt = jittor()
         styles = []
         with jt.no_grad():
@@ -96,10 +96,6 @@ class TranslationSampler:
                 styles.append(self.translator.style_of_images(jt.array(_floats(chunk)), numbers).numpy())
                 run_pending()
         return np.concatenate(styles)
-
-    def translate(self, sources: np.ndarray, styles: np.ndarray) -> np.ndarray:
-        """Each image in its style."""
-        return np.stack(list(self.stream(zip(sources, styles))))
 
     def stream(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """An image uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
@@ -156,11 +152,7 @@ def cycle_sheet(
 
 
 def latent_sheet(
-    sampler: TranslationSampler,
-    sources: np.ndarray,
-    domains: Sequence[str],
-    psi: float = 1.0,
-    seeds: Sequence[int] = SHEET_SEEDS,
+    sampler: TranslationSampler, sources: np.ndarray, domains: Sequence[str], psi: float, seeds: Sequence[int]
 ) -> np.ndarray:
     """A picture of N columns: the sources on top, below them, for each of the first five domains, a row per seed. The
     seeds are the same in all of them."""
@@ -228,7 +220,7 @@ def latent_walk(
 def reference_walk(
     sampler: TranslationSampler,
     sources: np.ndarray,
-    references: np.ndarray,
+    references: Images,
     reference_domains: Domains,
     domains: Sequence[str] = (),
     steps: int = 31,
@@ -246,8 +238,8 @@ def reference_walk(
     drawn = sampler.stream((source, style) for style in ways for source in sources)
     top = np.concatenate([np.full_like(sources[:1], 255), sources])
     for (start, end, share), count in moments:
-        passed = round(share * len(references[start]))
-        pane = np.concatenate([references[start], references[end]])[passed : passed + len(references[start])]
+        passed, height = round(share * sources.shape[1]), sources.shape[1]
+        pane = np.concatenate([references[start], references[end]])[passed : passed + height]
         label = domains[numbers[start]] if domains else ""
         picture = _below(top, [pane, *islice(drawn, len(sources))], [label], domains)
         yield from (picture for _ in range(count))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,23 @@ from tests import tinter
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(30, 130, (12, 8, 8, 3), np.uint8) + RNG.integers(0, 100, (12, 1, 1, 3), np.uint8)
 CAT, DOG, FOX = range(3)
+
+
+class Fleeting(Sequence):
+    """Images that are made when they are asked for; `most` were in memory at once."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.most = pixels, 0
+        self.made: list[weakref.ref] = []
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = self.pixels[index].copy()
+        self.made.append(weakref.ref(image))
+        self.most = max(self.most, sum(made() is not None for made in self.made))
+        return image
 
 
 @pytest.fixture
@@ -87,7 +107,7 @@ def test_an_output_depends_on_its_own_image_and_style_alone(count, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "CHUNK", at_once)
         styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
-        drawn = sampler.translate(NOISE[:count], styles)
+        drawn = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
     assert drawn.dtype == np.uint8
     assert alike(drawn, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
 
@@ -97,7 +117,7 @@ def test_large_images_are_drawn_few_at_once(sampler, monkeypatch):
     draw = sampler.translator.translate
     monkeypatch.setattr(sampler.translator, "translate", lambda x, s: seen.append(len(x)) or draw(x, s))
     monkeypatch.setattr(translation, "PIXELS", 2 * 8 * 8)
-    sampler.translate(NOISE[:5], sampler.styles_of_images(NOISE[:5], CAT))
+    list(sampler.stream(zip(NOISE[:5], sampler.styles_of_images(NOISE[:5], CAT))))
     assert seen == [2, 2, 1]
 
 
@@ -130,10 +150,10 @@ def test_a_sheet_of_latents_has_a_block_of_the_same_seeds_for_each_domain(sample
             assert alike(found[1 + 4 * domain + seed], tinted(NOISE[:2], style))
 
 
-def test_a_sheet_of_latents_shows_ten_seeds_in_five_domains_at_most(jittor):
+def test_a_sheet_of_latents_shows_five_domains_at_most(jittor):
     colours = np.random.default_rng(0).uniform(-0.5, 0.5, (7, 3)).astype(np.float32)
     sampler = TranslationSampler(tinter.make(colours)[1])
-    assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg"), 1)) == 1 + 5 * 10
+    assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg", 1.0, range(2)), 1)) == 1 + 5 * 2
 
 
 def test_a_sheet_of_references(sampler):
@@ -150,7 +170,7 @@ def test_a_sheet_of_references(sampler):
 
 def test_a_sheet_of_grey_images(jittor):
     sampler = TranslationSampler(tinter.make(tinter.COLOURS[:, :1], 1)[1])
-    sheet = translation.latent_sheet(sampler, NOISE[:2, :, :, :1], ("a", "b"), seeds=[1])
+    sheet = translation.latent_sheet(sampler, NOISE[:2, :, :, :1], ("a", "b"), 1.0, seeds=[1])
     assert sheet.shape == (3 * 66 + 2, sheet.shape[1], 1)
 
 
@@ -221,6 +241,15 @@ def test_references_of_different_domains_are_never_mixed(sampler):
     assert np.array_equal(np.stack(seen)[[0, -1]], styles[[0, 2]])
     assert len(seen) == 1 + 5 + 1 + 1  # what rests is drawn once
     assert len({frame.shape for frame in frames}) == 1  # though one domain's name is longer than another's
+
+
+def test_references_may_be_more_than_fit_memory(sampler, monkeypatch):
+    monkeypatch.setattr(translation, "CHUNK", 2)
+    references, numbers = Fleeting(NOISE), [CAT] * 7 + [DOG] * 5
+    assert np.array_equal(sampler.styles_of_images(references, CAT), sampler.styles_of_images(NOISE, CAT))
+    walks = [list(translation.reference_walk(sampler, NOISE[:1], x, numbers, steps=4)) for x in (references, NOISE)]
+    assert np.array_equal(*walks)
+    assert 0 < references.most <= 4
 
 
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=6), st.integers(1, 40))

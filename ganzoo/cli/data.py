@@ -108,7 +108,7 @@ def prepare(
 
     wanted = preparing.parse_sizes(sizes) if sizes else None
     if out is None and not files:
-        raise click.UsageError("Missing option '--out'.")
+        raise click.UsageError("Missing option '--out', a name for the set; only a set made --from files has its own.")
     known = registry(ctx)
     dataset = known.dataset(source).from_files(files) if files else None
     out = out or known.dataset(source).name
@@ -128,7 +128,7 @@ def prepare(
     for part in (made.validation, made):
         if part is None:
             continue
-        _list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
+        list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
         click.echo(
             f"{part.path}: {part.count:,} images at {preparing.sizes_in_words(part.sizes)}, "
             f"{preparing.amount(part.bytes)}, {part.images_per_second:,.0f} img/s"
@@ -151,12 +151,14 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
     fetch(name, registry(ctx), url, say=click.echo)
 
 
-def _list_bad(bad: list[str], file: Path) -> None:
+def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
+    """Print the messages about images that can't be `done`; of many the first, and all go to a file."""
     if not bad:
         return
     for message in bad[:SHOWN]:
         click.echo(f"    {message}")
-    click.echo(f"{len(bad):,} images can't be read and were left out.", nl=len(bad) <= SHOWN)
+    click.echo(f"{len(bad):,} images can't be {done} and were left out.", nl=len(bad) <= SHOWN)
     if len(bad) > SHOWN:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{message}\n" for message in bad))
         click.echo(f" All are named in {file}.")

@@ -25,8 +25,8 @@ NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras
 
 
 def flag(name: str) -> str:
-    """'psi_layers' -> '--psi-layers'."""
-    return "--" + name.replace("_", "-")
+    """'psi_layers' -> '--psi-layers'; of an option with two names, both."""
+    return "--psi / --truncation" if name == "psi" else "--" + name.replace("_", "-")
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def parse_grid(text: str) -> tuple[int, int]:
 def check_psi(psi: float) -> float:
     """The truncation psi, if it is a number within reason. OptionError if not."""
     if not abs(psi) <= 100:  # so that NaN is refused too
-        raise OptionError(f"--psi: {psi:g} is not a number from -100 to 100; 1 is no truncation.")
+        raise OptionError(f"{flag('psi')}: {psi:g} is not a number from -100 to 100; 1 is no truncation.")
     return psi
 
 

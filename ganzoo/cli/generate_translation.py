@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import tee
+from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from ganzoo import images, translation
 from ganzoo.cli.generate_input import TranslationRequest, parse_domains
 from ganzoo.cli.generate_output import SHEET, SHEET_BYTES, progress, write_frames
-from ganzoo.cli.pictures import Names, Picture, Pictures, part, printable
+from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
 from ganzoo.data import DataInfo
+from ganzoo.data.files import printable
 from ganzoo.errors import OptionError
 from ganzoo.translation import TranslationSampler
 
@@ -24,12 +25,13 @@ CELLS = 64  # redrawn images in a frame of a video
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A style (width,) that every source gets; `name` is for files, `label` for sheets."""
+    """A style (width,) that every source gets; `name` is for files, `label` for sheets, and so is the `reference`,
+    uint8 (H, W, C)."""
 
     name: str
     label: str
     style: np.ndarray
-    reference: Picture | None = None
+    reference: np.ndarray | None = None
 
 
 class Job:
@@ -40,29 +42,30 @@ class Job:
         given = None if request.domain is None else parse_domains(request.domain, data.domains)
         self.domains = list(range(len(data.domains))) if given is None else given
         self.sources = Pictures(request.sources, "--source", data)
-        self.references = list(Pictures(request.references, "--reference", data)) if request.references else []
-        self.reference_domains = [self._domain_of(reference, given) for reference in self.references]
+        self.references: Reread | None = None
+        self.reference_domains: list[int] = []
+        if request.references:
+            self.references = Reread(Pictures(request.references, "--reference", data))
+            self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
         if request.interpolate:
             self._check_walk()
 
-    def _domain_of(self, reference: Picture, given: list[int] | None) -> int:
+    def _domain_of(self, path: Path, given: list[int] | None) -> int:
         """The domain that was given, or that of the innermost folder named as one."""
         if given is not None and len(given) == 1:
             return given[0]
         known = ", ".join(self.data.domains)
         if given is not None:
             raise OptionError(f"--domain {self.request.domain}: --reference takes one domain, of {known}.")
-        folders = reversed(reference.path.parts[:-1])
+        folders = reversed(path.parts[:-1])
         named = next((folder for folder in folders if folder in self.data.domains), None)
         if named is None:
-            raise OptionError(
-                f"--reference {printable(reference.path)}: say with --domain what it is; there are {known}."
-            )
+            raise OptionError(f"--reference {printable(path)}: say with --domain what it is; there are {known}.")
         return self.data.domains.index(named)
 
     def _check_walk(self) -> None:
         request = self.request
-        if request.references and len(self.references) < 2:
+        if self.references is not None and len(self.references) < 2:
             raise OptionError("--interpolate: a walk needs two references at least; --reference gives one.")
         if not request.references and len(request.seeds) < 2:
             raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
@@ -82,18 +85,18 @@ class Job:
 
     def _looks(self, sampler: TranslationSampler) -> list[Look]:
         names, seeds = self.data.domains, self.request.seeds
-        if not self.references:
+        if self.references is None:
             return [
                 Look(f"{part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
                 for domain in self.domains
                 for seed, style in zip(seeds, sampler.styles_of_seeds(seeds, domain, self.request.psi))
             ]
-        pixels = np.stack([reference.pixels for reference in self.references])
-        styles = sampler.styles_of_images(pixels, np.array(self.reference_domains))
-        described = zip(self.references, self.reference_domains, styles)
+        styles = sampler.styles_of_images(self.references, np.array(self.reference_domains))
+        described = zip(self.references.names, self.reference_domains, styles)
+        shown = chain(islice(self.references, sheet_rows(self.data)), repeat(None))  # the others are on no sheet
         return [
-            Look(f"{part(names[domain])}-{reference.name}", names[domain], style, reference)
-            for reference, domain, style in described
+            Look(f"{part(names[domain])}-{name}", names[domain], style, reference)
+            for (name, domain, style), reference in zip(described, shown)
         ]
 
     def _stills(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
@@ -107,15 +110,14 @@ class Job:
             sheet.add(source, look, image)
             count += 1
         images.save(out / "grid.png", sheet.picture())
-        yield f"{count} images: {out}/SOURCE-DOMAIN-{'REFERENCE' if self.references else 'SEED'}.png"
+        yield f"{count} images: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
         yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
 
     def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
         request, sources = self.request, np.stack([source.pixels for source in self.sources])
-        if self.references:
-            references = np.stack([reference.pixels for reference in self.references])
+        if self.references is not None:
             numbers, names = self.reference_domains, self.data.domains
-            frames = translation.reference_walk(sampler, sources, references, numbers, names, request.steps)
+            frames = translation.reference_walk(sampler, sources, self.references, numbers, names, request.steps)
             count = len(translation.schedule(numbers, request.steps))
         else:
             domains = {domain: self.data.domains[domain] for domain in self.domains}
@@ -133,14 +135,24 @@ class Job:
         return write_frames(frames, count, request.format, request.fps, out)
 
 
+def sheet_rows(data: DataInfo) -> int:
+    """How many looks a sheet has room for, where there is one source and each look's reference beside it."""
+    return max(1, _room(data) // 2 - 1)
+
+
+def _room(data: DataInfo) -> int:
+    """How many images of this size a sheet may hold."""
+    return min(SHEET, SHEET_BYTES // (data.size**2 * data.channels))
+
+
 class Sheet:
     """A row of sources, below it a row for each look: as many of both as a picture has room for."""
 
     def __init__(self, looks: Sequence[Look], data: DataInfo) -> None:
         self._looks = len(looks)
-        self._rows: dict[Look, list[np.ndarray]] = {look: [] for look in looks[: SHEET // 2 - 1]}
+        self._rows: dict[Look, list[np.ndarray]] = {look: [] for look in looks[: sheet_rows(data)]}
         self._references = looks[0].reference is not None
-        room = min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)) // (len(self._rows) + 1)
+        room = _room(data) // (len(self._rows) + 1)
         self._columns = min(COLUMNS, max(1, room - self._references))
         self._top: list[Picture] = []
 
@@ -161,7 +173,7 @@ class Sheet:
         below = [
             image
             for look, drawn in self._rows.items()
-            for image in ([look.reference.pixels, *drawn] if look.reference else drawn)
+            for image in (drawn if look.reference is None else [look.reference, *drawn])
         ]
         sheet = images.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
         return images.labelled(sheet, ["", *(look.label for look in self._rows)])

@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ganzoo.data import DataInfo
-from ganzoo.data.images import decode, fit, is_hidden, is_image, to_array
+from ganzoo.data.files import images_below, printable
+from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
@@ -42,7 +45,7 @@ class Pictures:
         self._bad: set[Path] = set()
         for path in map(Path, named):
             if not path.is_dir():
-                self._read(path)
+                self.read(path)
         if next(iter(self), None) is None:
             raise DataError(f"{option} {' '.join(named)}: none of its {len(self.paths)} images can be read.")
 
@@ -55,14 +58,15 @@ class Pictures:
             if path in self._bad:
                 continue
             try:
-                pixels = self._read(path)
+                pixels = self.read(path)
             except DataError as error:
                 self._bad.add(path)
                 tqdm.write(f"Left out: {error}", file=sys.stderr)
                 continue
             yield Picture(name, path, pixels)
 
-    def _read(self, path: Path) -> np.ndarray:
+    def read(self, path: Path) -> np.ndarray:
+        """The pixels of one of `paths`. DataError if it can't be read."""
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -75,6 +79,23 @@ class Pictures:
         return fit(pixels, self.data.size, self.data.channels)
 
 
+class Reread(Sequence[np.ndarray]):
+    """The pixels of those pictures that can be read, by number. They are read anew when they are asked for, so that
+    there may be more than fit memory; the last two are kept. `names` and `paths` are those of each.
+    """
+
+    def __init__(self, pictures: Pictures) -> None:
+        found = [(picture.name, picture.path) for picture in pictures]
+        self.names, self.paths = [name for name, _ in found], [path for _, path in found]
+        self._read = lru_cache(maxsize=2)(pictures.read)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._read(self.paths[index])
+
+
 def _files(named: str, option: str) -> list[Path]:
     path = Path(named)
     if not named or not _exists(path):
@@ -83,7 +104,7 @@ def _files(named: str, option: str) -> list[Path]:
         if not path.is_file():  # a pipe, say, which would never end
             raise OptionError(f"{option} {printable(path)}: neither a file nor a folder.")
         return [path]
-    found = sorted(_images_below(path))
+    found = images_below(path)
     if not found:
         raise OptionError(f"{option} {printable(path)}: no image in this folder (PNG, JPEG, WebP, BMP, GIF, TIFF).")
     return found
@@ -94,23 +115,6 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # a name that is too long, or holds a zero byte
         return False
-
-
-def _images_below(root: Path) -> Iterator[Path]:
-    """Image files at any depth, links followed; a folder that is reached twice is taken once."""
-    seen = set()
-    for folder, names, files in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            names.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        names[:] = sorted(name for name in names if not is_hidden(name))
-        yield from (Path(folder) / name for name in files if is_image(name) and not _is_special(Path(folder) / name))
-
-
-def _is_special(path: Path) -> bool:
-    return path.exists() and not path.is_file()
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -146,8 +150,3 @@ def part(text: str) -> str:
     """A text as a part of a file name: nothing that a file system refuses, and not too long."""
     short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-NAME_BYTES:]
     return short.decode("utf-8", "ignore") or "image"
-
-
-def printable(path: str | Path) -> str:
-    """A path for a message: bytes that are no UTF-8, which no terminal would take, are written out."""
-    return str(path).encode("utf-8", "backslashreplace").decode()

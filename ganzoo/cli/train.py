@@ -59,7 +59,7 @@ def _command(model: Any) -> click.Command:
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import runs
-    from ganzoo.training.session import plan, resumed_options, run_training
+    from ganzoo.training.session import check_resume, plan, resumed_options, run_training
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     train_values = {**_belonging(TrainOptions, preset), **given(TrainOptions, values)}
@@ -76,7 +76,10 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
     planned = plan(model, train_options, options, registry(ctx), new=resume is None)
-    largest = max(stage.batch for stage in model.stages(options, train_options, planned.data))
+    if resume is not None:
+        check_resume(planned, resume)
+    stages = model.stages(planned.options, train_options, planned.data)
+    largest = max(stage.micro_batch or stage.batch for stage in stages)
     if train_options.micro_batch and train_options.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {largest}.")
     for warning in planned.warnings:

@@ -49,6 +49,7 @@ class Dataset(ABC):
     if the data set can be pickled."""
 
     info: DataInfo
+    _labels_read: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.info.count
@@ -63,8 +64,8 @@ class Dataset(ABC):
     def labels(self) -> np.ndarray:
         """The label of every image, int (N,); zeros where there are no domains.
 
-        Override it where labels are known without loading. This one loads every image, and says -1 for those that
-        can't be read.
+        Override it where labels are known without loading. This one loads every image, once, and says -1 for
+        those that can't be read.
         """
         import numpy as np
 
@@ -74,8 +75,10 @@ class Dataset(ABC):
             except DataError:
                 return -1
 
-        known = map(label, range(len(self))) if self.info.domains else [0] * len(self)
-        return np.fromiter(known, np.int64, len(self))
+        if self._labels_read is None:
+            known = map(label, range(len(self))) if self.info.domains else [0] * len(self)
+            self._labels_read = np.fromiter(known, np.int64, len(self))
+        return self._labels_read
 
     def validation(self) -> Dataset | None:
         """The images that are kept aside from training, if there are any: of the same size, channels and domains (in

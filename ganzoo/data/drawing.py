@@ -25,12 +25,13 @@ ATTEMPTS = 10  # at a crop that fits; then the whole square is taken
 @dataclass(frozen=True)
 class View:
     """One image of a batch: its index, whether it is mirrored, and the part of it that is taken. If it can't be read,
-    the next of `instead` takes its place."""
+    the next of `instead`, images of the same `domain`, takes its place."""
 
     index: int
     mirrored: bool = False
     box: Box | None = None
     instead: Sequence[int] | np.ndarray = ()
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Balanced(Order):
 
     def __init__(self, dataset: Dataset, seed: int, flip: bool, crop: float) -> None:
         self.seed, self.flip, self.crop = seed, flip, crop
-        self.members = members_of(dataset)
+        self.members, self.domains = members_of(dataset), dataset.info.domains
         rng = np.random.default_rng([seed, 0, 1])
         self.partner = np.arange(len(dataset))
         for members in self.members:
@@ -92,7 +93,7 @@ class Balanced(Order):
 
     def _view(self, index: int, domain: int, rng: np.random.Generator) -> View:
         box = random_box(rng) if rng.random() < self.crop else None
-        return View(index, bool(rng.random() < 0.5) and self.flip, box, self.members[domain])
+        return View(index, bool(rng.random() < 0.5) and self.flip, box, self.members[domain], self.domains[domain])
 
 
 def members_of(dataset: Dataset) -> list[np.ndarray]:
@@ -117,5 +118,7 @@ def random_box(rng: np.random.Generator) -> Box:
 
 
 def order(dataset: Dataset, draw: Draw, seed: int, flip: bool) -> Order:
-    """The order that a model wants."""
+    """The order that a model wants. ValueError if it asks for crops of images without references."""
+    if draw.crop and not draw.references:
+        raise ValueError("Draw: only images that come with references are cropped")
     return Balanced(dataset, seed, flip, draw.crop) if draw.references else Shuffled(dataset, seed, flip)

@@ -10,13 +10,13 @@ import posixpath
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, Union
 
 import numpy as np
 
-from ganzoo.data.images import is_hidden
+from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, Split, find_domains, labels_of, moved, split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
@@ -110,7 +110,7 @@ class FileStorage(Storage):
             if self.domains and self._found:
                 other.labels = labels_of(other.keys, moved(self._found, self._root, root, other.keys))
         except DataError as error:
-            raise DataError(f"{printable(str(self.path))}: {printable(str(error))}") from error
+            raise DataError(f"{printable(self.path)}: {printable(str(error))}") from error
         return other
 
 
@@ -157,26 +157,40 @@ class ZipStorage(FileStorage):
 
 
 def _listing(root: Path) -> Listing:
-    """What lies below a folder. One that is reached by two links, or holds itself, is taken once."""
-    seen = set()
+    """What lies below a folder."""
     folders, files = [], []
-    for folder, names, own in os.walk(root, followlinks=True, onerror=_refuse):
+    for folder, own in _walk(root):
+        below = folder.relative_to(root)
+        folders.append(below.as_posix())
+        files += [(below / name).as_posix() for name in own]
+    return Listing(files, (folder for folder in folders if folder != "."))
+
+
+def images_below(root: Path) -> list[Path]:
+    """The image files in a folder at any depth, sorted, links followed. What is no regular file, a pipe, say, is left
+    out, but not a link that leads nowhere. DataError if a folder can't be listed."""
+    found = (folder / name for folder, names in _walk(root) for name in names if is_image(name))
+    return sorted(path for path in found if path.is_file() or not path.exists())
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Every visible folder below one, that one too, and the names of its files. Links are followed; a folder that is
+    reached by two, or holds itself, is taken once. DataError if one can't be listed."""
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen:
             names.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         names[:] = sorted(name for name in names if not is_hidden(name))
-        below = Path(folder).relative_to(root)
-        folders.append(below.as_posix())
-        files += [(below / name).as_posix() for name in own]
-    return Listing(files, (folder for folder in folders if folder != "."))
+        yield Path(folder), files
 
 
 def _refuse(error: OSError) -> NoReturn:
-    raise DataError(f"{printable(str(error.filename))}: this folder can't be listed ({error.strerror}).") from error
+    raise DataError(f"{printable(error.filename)}: this folder can't be listed ({error.strerror}).") from error
 
 
-def printable(text: str) -> str:
+def printable(text: Union[str, Path]) -> str:
     """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return str(text).encode("utf-8", "backslashreplace").decode()

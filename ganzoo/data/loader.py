@@ -112,7 +112,7 @@ class Loader:
             image = fit(image, self.size, self.channels, view.box)
             return (image[:, ::-1] if view.mirrored else image), label
         among = len(view.instead)
-        those = f"the {among} images of a domain" if among else f"its {len(self.dataset)} images"
+        those = f"the {among} images of the domain {view.domain!r}" if among else f"its {len(self.dataset)} images"
         raise DataError(f"{self.dataset.info.name}: not one of {those} can be read.")
 
     def _from(self, view: View) -> Iterator[int]:

@@ -31,8 +31,9 @@ class Feed:
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
-    def loader(self, size: int, batch: int) -> Loader:
-        """A loader of batches of `batch` images of `size` px, from what is stored nearest to that size."""
+    def loader(self, size: int, batch: int, draw: Draw | None = None) -> Loader:
+        """A loader of batches of `batch` images of `size` px, from what is stored nearest to that size. `draw` in
+        place of the feed's own."""
         return Loader(
             self.dataset.at_size(size),
             batch,
@@ -40,7 +41,7 @@ class Feed:
             channels=self.channels,
             seed=self.options.seed,
             flip=self.flip,
-            draw=self.draw,
+            draw=draw or self.draw,
             workers=self.options.workers,
             on_bad_image=self.on_bad_image,
             bad=self._bad,

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ganzoo import backend, images
+from ganzoo.data import Draw
 from ganzoo.errors import RunError
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
@@ -19,7 +20,7 @@ from ganzoo.training import checkpoint
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
-from ganzoo.training.showing import Shown, choose, sheet_shape, sheets
+from ganzoo.training.showing import Shown, sheet_shape, sheets
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 
@@ -30,8 +31,15 @@ class Reporter:
     """Collects loss terms on the device, and at each tick fetches them: the only time the host waits for numbers."""
 
     def __init__(
-        self, run: Run, options: TrainOptions, registry: Registry, description: Mapping[str, Any], progress: Progress
+        self,
+        run: Run,
+        options: TrainOptions,
+        registry: Registry,
+        description: Mapping[str, Any],
+        progress: Progress,
+        shown: Shown | None = None,
     ) -> None:
+        """`shown` are the images that a translating model is watched by."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._sums: dict[str, tuple[Any, int]] = {}
         self._watched: dict[str, tuple[Any, int]] = {}
@@ -40,7 +48,7 @@ class Reporter:
         self._plotted = 0.0
         self._saved_at: int | None = None
         self._in_stages = False
-        self._shown: Shown | None = None
+        self._shown = shown
         self._domains: tuple[str, ...] = ()
         self._panels: Mapping[str, str] = {}
         goal = round(options.kimg * 1000)
@@ -98,14 +106,12 @@ class Reporter:
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Real images of `size` px and untrained samples, for later comparison."""
-        self._panels = state.setup.loss.panels
-        if state.setup.translator is not None:
-            self._domains = state.data.domains
-            self._shown = choose(feed.dataset, state.data)
+        self._panels, self._domains = state.setup.loss.panels, state.data.domains
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
         if state.progress.images == 0:
-            reals = next(feed.loader(size, min(math.prod(sheet_shape(size)), len(feed.dataset))).batches()).images
+            count = min(math.prod(sheet_shape(size)), len(feed.dataset))
+            reals = next(feed.loader(size, count, Draw()).batches()).images
             images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
             with backend.watch_kernels("first samples"):
                 self._sample(state)

@@ -26,6 +26,7 @@ from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
 from ganzoo.training.reporting import Reporter
+from ganzoo.training.showing import choose
 from ganzoo.training.state import TrainState
 
 
@@ -67,6 +68,7 @@ def plan(model: Model, train_options: TrainOptions, options: Options, registry: 
     data = dataclasses.replace(dataset.info, size=size)
     warnings = tuple(model.check(options, train_options, data, new))
     order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
+    dataset.validation()  # the same for what is kept
     return Plan(model, train_options, options, dataset, data, warnings)
 
 
@@ -75,14 +77,15 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
     backend.start(plan.train.device)
     with watch_signals() as stop:
         state = TrainState(plan.model, plan.options, plan.data, plan.train)
+        if resume is None:
+            plan.model.begin(plan.options, state.setup.networks)
+        shown = choose(plan.dataset, plan.data) if state.setup.translator else None
         run = resume or runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
-            if resume is None:
-                plan.model.begin(plan.options, state.setup.networks)
-            else:
+            if resume is not None:
                 _restore(state, run, plan)
             run.save_options({**plan.description(), "device": backend.device(), "saved": time.time()})
-            reporter = Reporter(run, plan.train, registry, plan.description(), state.progress)
+            reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown)
             return run, _train(state, plan, reporter, stop)
 
 
@@ -106,6 +109,20 @@ def _train(state: TrainState, plan: Plan, reporter: Reporter, stop: Callable[[],
     return outcome
 
 
+def check_resume(plan: Plan, run: Run) -> None:
+    """OptionError if the data have other domains than those that the networks of the run are built for."""
+    former = tuple(run.options()["data"].get("domains", ()))
+    if not plan.model.conditional or former == plan.data.domains:
+        return
+    found = ", ".join(plan.data.domains) or "none"
+    unnamed = all(name.isdigit() for name in former)
+    remedy = f" If they are these by other names, import it again with --domains {found}." if unnamed else ""
+    raise OptionError(
+        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are {found}. "
+        f"Its networks know no others.{remedy}"
+    )
+
+
 def _restore(state: TrainState, run: Run, plan: Plan) -> None:
     path = checkpoint.newest(run.path)
     if path is None:
@@ -113,12 +130,6 @@ def _restore(state: TrainState, run: Run, plan: Plan) -> None:
     saved = checkpoint.read(path)
     if saved.metadata["model"] != plan.model.name:
         raise CheckpointError(f"{path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
-    former = saved.data.domains
-    if plan.model.conditional and former != plan.data.domains:
-        raise OptionError(
-            f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are "
-            f"{', '.join(plan.data.domains) or 'none'}. Its networks know no others."
-        )
     try:
         state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:

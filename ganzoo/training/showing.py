@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,26 +57,36 @@ def _translations(translator: Translator, shown: Shown, domains: tuple[str, ...]
 
 
 def choose(dataset: Dataset, data: DataInfo) -> Shown:
-    """Sources and references from the images kept for validation, if there are any, else from all: the domains in
-    turn, the same in every run. `data` says how large they are to be."""
+    """Sources and references from the images kept for validation, filled up from the others: the domains in turn, the
+    same in every run. Each reference is of another domain than its source, as far as there are some. `data` says how
+    large they are to be."""
     count = 4 if data.size > 128 else 6
-    kept = dataset.validation() or dataset
-    labels = kept.at_size(data.size).labels()
-    rng = np.random.default_rng(0)
-    waiting = [iter(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)]
     found: list[tuple[np.ndarray, int]] = []
-    while waiting and len(found) < 2 * count:
+    for each in (dataset.validation(), dataset):
+        if each is not None:
+            found += islice(_in_turn(each.at_size(data.size), data), 2 * count - len(found))
+    half = len(found) // 2
+    if not half:
+        raise DataError(f"{dataset.info.name}: it has too few images that can be read.")
+    pictures, kinds = np.stack([image for image, _ in found]), np.array([label for _, label in found])
+    sources, references = np.arange(half), np.arange(half, 2 * half)
+    rolled = [np.roll(references, -by) for by in range(half)]
+    references = max(rolled, key=lambda order: int((kinds[order] != kinds[sources]).sum()))
+    return Shown(pictures[sources], kinds[sources], pictures[references], kinds[references])
+
+
+def _in_turn(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int]]:
+    """Images that can be read, with their labels: one of each domain, then the next of each, in a random order."""
+    labels, rng = dataset.labels(), np.random.default_rng(0)
+    known = [label for label in np.unique(labels) if label >= 0]
+    waiting = [iter(rng.permutation(np.flatnonzero(labels == label))) for label in known]
+    while waiting:
         for each in list(waiting):
             index = next(each, None)
             if index is None:
                 waiting.remove(each)
-            elif (image := _load(kept.at_size(data.size), int(index), data)) is not None:
-                found.append((image, int(labels[index])))
-    if len(found) < 2:
-        raise DataError(f"{kept.info.name}: it has too few images that can be read.")
-    half = len(found[: 2 * count]) // 2
-    pictures, kinds = np.stack([image for image, _ in found]), np.array([label for _, label in found])
-    return Shown(pictures[:half], kinds[:half], pictures[half : 2 * half], kinds[half : 2 * half])
+            elif (image := _load(dataset, int(index), data)) is not None:
+                yield image, int(labels[index])
 
 
 def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:

@@ -43,17 +43,19 @@ class StarGAN2Options(Options):
     """Options of `ganzoo train stargan2`."""
 
     size: Optional[int] = option(
-        None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
+        None, "side of the images in px, a power of two [default: the nearest to the first image's]", min=64, max=512
     )
     w_hpf: Optional[float] = option(
         None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0
     )
     wing: str = option("", "landmark weights for --w-hpf above 0 [default: wing.ckpt in the data directory]")
-    latent: int = option(16, "length of z", min=1)
-    style: int = option(64, "length of a style", min=1)
-    hidden: int = option(512, "width of the mapping network", min=1)
-    channels_base: int = option(16384, "width: feature maps at full size are this number divided by the size", min=64)
-    channels_max: int = option(512, "and at most so many", min=1)
+    latent: int = option(16, "length of z", min=1, max=4096)
+    style: int = option(64, "length of a style", min=1, max=4096)
+    hidden: int = option(512, "width of the mapping network", min=1, max=8192)
+    channels_base: int = option(
+        16384, "width: feature maps at full size are this number divided by the size", min=64, max=65536
+    )
+    channels_max: int = option(512, "and at most so many", min=1, max=4096)
     lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
     lambda_sty: float = option(1.0, "weight of the style reconstruction", min=0)
     lambda_cyc: float = option(1.0, "weight of the cycle consistency", min=0)
@@ -84,6 +86,7 @@ class StarGAN2(Model):
         preset = PRESETS.get(data.name, DEFAULTS)
         return dataclasses.replace(
             options,
+            size=self.image_size(options, data),
             w_hpf=preset["w_hpf"] if options.w_hpf is None else options.w_hpf,
             lambda_ds=preset["lambda_ds"] if options.lambda_ds is None else options.lambda_ds,
         )
@@ -107,9 +110,16 @@ class StarGAN2(Model):
             raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
         if options.w_hpf and new:
             self._wing(options)
-        if train.batch >= BATCH:
-            return ()
-        return [f"--batch {train.batch} is below {BATCH}: so many go through at once, and updates wait for {BATCH}."]
+        warnings = []
+        if {"train", "val"} <= {name.lower() for name in data.domains}:
+            warnings.append(
+                f"the domains are {', '.join(data.domains)}. For a split, leave nothing beside train and val."
+            )
+        if train.batch < BATCH:
+            warnings.append(
+                f"--batch {train.batch} is below {BATCH}: so many go through at once, and updates wait for {BATCH}."
+            )
+        return warnings
 
     def stages(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
         small = train.batch < BATCH

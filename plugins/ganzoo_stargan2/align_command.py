@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ganzoo import DataError, OptionError, data_dir
+from ganzoo import DataError, OptionError, data_dir, list_bad
 
 LANDMARKS_SOURCE = "https://www.dropbox.com/s/91fth49gyb7xksk/celeba_lm_mean.npz?dl=1"
 
@@ -47,10 +47,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
     from ganzoo_stargan2.alignment import align_folder
 
     made = align_folder(folder, out, weights, mean, size, click.echo)
-    for message in made.bad:
-        click.echo(f"    {message}")
-    if made.bad:
-        click.echo(f"{len(made.bad):,} images can't be aligned and were left out.")
+    list_bad(made.bad, out / "unreadable.txt", "aligned")
     if made.present:
         click.echo(f"{made.present:,} images were there already. Delete them to have them aligned anew.")
     if not made.aligned + made.present:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo import DataError, decode, is_image, jt, png, to_array
+from ganzoo import DataError, decode, images_below, jt, png, printable, to_array
 from ganzoo_stargan2.landmarks import FAN, POINTS, SIDE, read_wing
 
 BATCH = 4  # images that go through the network at once
@@ -53,6 +54,7 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
     goals = read_mean(landmarks) * (size / SIDE)
     network = FAN()
     network.load_state(read_wing(wing, say))
+    say("finding landmarks (the first time, kernels are compiled for some minutes)")
     with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, delay=1) as bar:
         for start in range(0, len(todo), BATCH):
             chosen = todo[start : start + BATCH]
@@ -67,16 +69,24 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
 
 
 def _targets(folder: Path, out: Path) -> dict[Path, Path]:
-    """Where each image goes: its name with .png, in the place of its suffix unless that name is another's, too."""
-    found = sorted(path.relative_to(folder) for path in folder.rglob("*"))
-    names = [path for path in found if is_image(path.as_posix()) and (folder / path).is_file()]
+    """Where each image goes: its name with .png, in the place of its suffix unless that name is another's, too. No two
+    go to one place, and none to that of a folder."""
+    names = [path.relative_to(folder) for path in images_below(folder)]
     if not names:
-        raise DataError(f"{folder}: no image in this folder (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files).")
-    stems = [path.with_suffix("") for path in names]
-    twice = {stem for stem in stems if stems.count(stem) > 1} if len({*stems}) < len(stems) else set()
-    return {
-        folder / name: out / (f"{name}.png" if stem in twice else f"{stem}.png") for name, stem in zip(names, stems)
-    }
+        raise DataError(
+            f"{printable(folder)}: no image in this folder (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files)."
+        )
+    count = Counter(name.with_suffix("") for name in names)
+    taken = {str(parent) for name in names for parent in name.parents}
+    targets = {}
+    for name in names:
+        stem = name.with_suffix("")
+        target = f"{stem if count[stem] == 1 else name}.png"
+        while target in taken:
+            target += ".png"
+        taken.add(target)
+        targets[folder / name] = out / target
+    return targets
 
 
 def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int) -> Iterator[np.ndarray | DataError]:
@@ -91,12 +101,12 @@ def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int
         try:
             yield align(image, next(points), goals, size)
         except ValueError as error:
-            yield DataError(f"{source}: {error}.")
+            yield DataError(f"{printable(source)}: {error}.")
 
 
 def _read(path: Path) -> np.ndarray | DataError:
     """Pixels, uint8 (H, W, 3)."""
-    name = str(path).encode("utf-8", "backslashreplace").decode()  # no terminal would take bytes that are no UTF-8
+    name = printable(path)
     try:
         return to_array(decode(path.read_bytes(), name), 3)
     except DataError as error:

@@ -158,7 +158,7 @@ class Generator(Network):
     ) -> None:
         super().__init__()
         self.w_hpf = w_hpf
-        plain, width = w_hpf > 0, base // size
+        plain, width = w_hpf > 0, min(base // size, max_channels)
         down: list[Any] = []
         up: list[Any] = []
         self.from_rgb = Conv(channels, width, 3, 1)
@@ -231,7 +231,7 @@ def _perceptron(widths: Sequence[int], last: bool) -> Any:
 
 def _trunk(size: int, max_channels: int, base: int, channels: int) -> tuple[list[Any], int]:
     """The layers from images to features (N, width, 1, 1), and the width."""
-    width = base // size
+    width = min(base // size, max_channels)
     layers: list[Any] = [Conv(channels, width, 3, 1)]
     for _ in range(int(math.log2(size)) - 2):
         wider = min(2 * width, max_channels)

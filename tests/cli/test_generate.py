@@ -108,7 +108,7 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
         (["--out", "options.json"], 2, "--out"),
         (["--device", "cuda"], 1, "cuda"),
         (["--size", "16"], 2, "--size 16: training went through 8 px"),
-        (["--psi", "0.5"], 2, "--psi: for style-based generators only; gan has no styles"),
+        (["--psi", "0.5"], 2, "--psi / --truncation: for style-based generators only; gan has no styles"),
         (["--psi-layers", "8"], 2, "--psi-layers: for style-based"),
         (["--noise", "none"], 2, "--noise: for style-based"),
         (["--mix"], 2, "--mix: for style-based"),

@@ -166,7 +166,7 @@ def test_named_layers_end_with_the_image(generate):
     [
         (["--size", "64"], "--size 64: training went through 4, 8, 16, 32 px"),
         (["--size", "12"], "--size 12"),
-        (["--psi", "nan"], "--psi: nan is not a number from -100 to 100"),
+        (["--psi", "nan"], "--psi / --truncation: nan is not a number from -100 to 100"),
         (["--psi", "x"], "--psi"),
         (["--psi-layers", "some"], "--psi-layers: 'some' is not 'all' or a number"),
         (["--noise", "much"], "--noise"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,48 @@ def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
+def test_a_sheet_of_large_images_has_few_rows(monkeypatch):
+    from ganzoo.cli import generate_translation
+
+    rows = {size: generate_translation.sheet_rows(tinter.DataInfo("", 1, size, 3)) for size in (256, 1024, 2**15)}
+    assert rows == {256: 511, 1024: 41, 2**15: 1}
+
+
+def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
+    from ganzoo.cli import generate_translation, pictures
+
+    fit, made, most = pictures.fit, [], []
+
+    def watched(*arguments):
+        image = fit(*arguments)
+        made.append(weakref.ref(image))
+        most.append(sum(each() is not None for each in made))
+        return image
+
+    lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
+    monkeypatch.setattr(pictures, "fit", watched)
+    monkeypatch.setattr(generate_translation, "SHEET", 12)
+    monkeypatch.setattr("ganzoo.translation.CHUNK", 4)
+    out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
+    assert len(names(out)) == 40 + 1
+    sheet = cells(pixels(out / "grid.png"), 2)
+    assert len(sheet) == 1 + 5
+    assert np.array_equal(sheet[5, 0], square(zoo / "many/04.png"))
+    assert max(most) < 16
+    most.clear()
+    walk = ["--interpolate", "--steps", "2", "--format", "png"]
+    redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
+    assert max(most) < 10
+
+
+def test_linked_folders_are_followed_and_read_once(redraw, zoo):
+    (zoo / "linked").mkdir()
+    (zoo / "linked" / "there").symlink_to(zoo / "val" / "dog")
+    (zoo / "linked" / "again").symlink_to(zoo / "linked")
+    out = redraw("--source", "linked", "--domain", "cat", "--seeds", "0")
+    assert names(out) == ["grid.png", "rex-cat-seed0000.png", "sam-cat-seed0000.png"]
+
+
 def frames(out: Path, columns: int) -> list[np.ndarray]:
     return [cells(pixels(path), columns) for path in sorted(out.glob("interpolation*.png"))]
 
@@ -302,7 +345,7 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--size", "8"], 2, "--size: not with --source"),
         (["--source", "sources", "--noise", "none"], 2, "--noise: not with --source"),
         (["--source", "sources", *REFERENCE, "--seeds", "1"], 2, "--seeds: not with --reference"),
-        (["--source", "sources", *REFERENCE, "--psi", "1"], 2, "--psi: not with --reference"),
+        (["--source", "sources", *REFERENCE, "--psi", "1"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", *REFERENCE, "--interpolate", "--space", "z"], 2, "--space: not with --reference"),
         (["--source", "sources", "--steps", "3"], 2, "--steps: for --interpolate only"),
         (["--source", "sources", "--format", "gif"], 2, "--format gif: for --interpolate only"),
@@ -310,7 +353,8 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--interpolate", "--seeds", "1"], 2, "two seeds at least"),
         (["--source", "sources", "--reference", "val/dog/rex.png", "--interpolate"], 2, "two references at least"),
         (["--source", "sources", "--seeds", "x"], 2, "--seeds: 'x' is not a number"),
-        (["--source", "sources", "--psi", "nan"], 2, "--psi: nan is not a number"),
+        (["--source", "sources", *REFERENCE, "--truncation", "0.5"], 2, "--psi / --truncation: not with --reference"),
+        (["--source", "sources", "--psi", "nan"], 2, "--psi / --truncation: nan is not a number"),
         (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
         (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows are more than the 64 images of a frame"),
     ],

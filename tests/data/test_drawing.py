@@ -103,6 +103,8 @@ def test_a_domain_without_images_is_named():
 def test_a_model_gets_the_order_it_asks_for():
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
+    with pytest.raises(ValueError, match="references"):
+        order(Kinds(UNEVEN, 3), Draw(crop=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):
@@ -132,7 +134,7 @@ def test_a_damaged_image_is_replaced_by_another_of_its_domain():
 
 
 def test_a_domain_that_cannot_be_read_at_all_is_an_error():
-    with pytest.raises(DataError, match="kinds: not one of the 2 images of a domain can be read"):
+    with pytest.raises(DataError, match="kinds: not one of the 2 images of the domain 'b' can be read"):
         batches(Kinds([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
 
 

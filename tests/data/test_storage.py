@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo.data.files import images_below
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
@@ -136,6 +137,21 @@ def test_a_folder_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"1.png": A, "more/2.png": B})
     (root / "more" / "again").symlink_to(root)
     assert open_path(root).storage.keys == ["1.png", "more/2.png"]
+
+
+def test_the_images_of_a_folder_are_those_that_a_set_of_it_has(tmp_path: Path) -> None:
+    elsewhere = lay_folder(tmp_path / "elsewhere", {"1.png": A, ".2.png": TEXT})
+    root = lay_folder(tmp_path / "set", {"b/1.png": A, "b.png": B, "a.txt": TEXT, ".hidden/c.png": TEXT})
+    (root / "linked").symlink_to(elsewhere)
+    (root / "b" / "again").symlink_to(root)
+    (root / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(root / "pipe.png")
+    found = [path.relative_to(root).as_posix() for path in images_below(root)]
+    assert found == ["b/1.png", "b.png", "gone.png", "linked/1.png"]
+    (root / "pipe.png").unlink()
+    assert sorted(found) == open_path(root).storage.keys
+    with pytest.raises(DataError, match=r"nowhere: this folder can't be listed"):
+        images_below(tmp_path / "nowhere")
 
 
 def test_a_dangling_link_is_named(tmp_path: Path) -> None:

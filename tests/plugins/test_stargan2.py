@@ -73,6 +73,23 @@ def test_settings_follow_the_data_unless_given():
     assert settled("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
 
 
+def test_a_size_is_settled_by_the_first_data():
+    found = MODEL.settled(StarGAN2Options(), dataclasses.replace(DATA, size=100))
+    assert found.size == 128
+    assert MODEL.settled(found, dataclasses.replace(DATA, size=512)) == found
+
+
+def test_channels_max_holds_at_full_size():
+    generator = MODEL.build(options(channels_max=8, size=64), DATA).networks["generator"]
+    assert max(max(var.shape) for name, var in generator.state().items() if "conv" in name) == 8
+
+
+def test_a_split_that_is_none_is_told():
+    data = dataclasses.replace(DATA, domains=("raw", "train", "val"))
+    (warning,) = MODEL.check(options(), TrainOptions(), data, new=True)
+    assert "the domains are raw, train, val" in warning
+
+
 def test_every_network_has_the_optimizer_of_the_reference():
     adams = MODEL.build(options(), DATA).optimizers
     assert {name: adam.learning_rate for name, adam in adams.items()} == {

@@ -48,9 +48,22 @@ def test_domains_take_turns_and_no_image_comes_twice():
 
 
 def test_images_kept_for_validation_are_taken():
-    kept = Coloured([0, 1, 2] * 4, bad={0, 1})
+    kept = Coloured([0, 1, 2] * 5, bad={0, 1})
     shown = chosen(Coloured([0] * 200, kept=kept))
-    assert set(numbers(shown.sources) + numbers(shown.references)) <= set(range(2, 12))
+    assert set(numbers(shown.sources) + numbers(shown.references)) <= set(range(2, 15))
+
+
+@pytest.mark.parametrize("size", [64, 256])
+@pytest.mark.parametrize("domains", [2, 3])
+def test_a_reference_is_of_another_domain_than_its_source(domains, size):
+    shown = chosen(Coloured([number % domains for number in range(40)]), size)
+    assert (shown.source_domains != shown.reference_domains).all()
+
+
+def test_few_images_for_validation_are_filled_up():
+    shown = chosen(Coloured([1] * 40, kept=Coloured([0])))
+    assert shown.sources.shape == (6, 8, 8, 3)
+    assert list(shown.source_domains) == [0, 1, 1, 1, 1, 1]
 
 
 def test_few_images_are_shared_out():
