@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -62,6 +63,8 @@ def start(wanted: str = "auto") -> str:
             raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
         imported.flags.use_cuda = 1
     in_turn(imported)
+    # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
+    warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _device = imported, chosen
     return chosen
 

@@ -36,7 +36,7 @@ def test_the_process_is_as_it_was_before():
     settings = set(after.pop("environment")) - set(before.pop("environment"))
     assert settings <= {
         *("cache_name", "cc_path", "FIX_TORCH_ERROR", "gdb_path", "log_silent", "nvcc_path"),
-        *("use_cutlass", "use_cutt", "use_mpi", "use_nccl"),
+        *("OMP_WAIT_POLICY", "python_config_path", "use_cutlass", "use_cutt", "use_mpi", "use_nccl"),
     }
     assert after == before
     assert not torch_imported
@@ -65,3 +65,11 @@ def test_a_child_killed_by_a_signal_does_not_take_us_along():
 def test_an_exit_status_is_kept():
     program = "import sys\nfrom ganzoo import backend\nbackend.start('cpu')\nsys.exit(7)"
     assert subprocess.run([sys.executable, "-c", program], check=False, env=dict(os.environ)).returncode == 7
+
+
+def test_numpy_does_not_warn_of_what_jittor_does_to_small_numbers():
+    program = (
+        "from ganzoo import backend\nbackend.start('cpu')\nimport numpy\nprint(numpy.finfo('f8').smallest_subnormal)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "Warning" not in done.stderr
