@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
+from ganzoo import DataInfo, Dataset
+from ganzoo_datasets.made import MadeSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,33 +19,15 @@ KEPT = 10  # every so many characters is kept for validation, in all families
 DOMAINS = ("bold", "italic", "sans")
 
 
-class Styles(DataSource):
+class Styles(MadeSource):
     """What image-to-image models are tried on where there is nothing else: aligned domains, 8 to 64 px."""
 
     name = "styles"
     summary = "coloured letters in three families of type as domains, 8 to 64 px, RGB; made in some seconds"
+    split = True
 
-    @property
-    def path(self) -> Path:
-        """The LMDB that `open` makes; that of the validation images lies beside it."""
-        return data_dir() / "styles.lmdb"
-
-    def ready(self) -> bool:
-        return self.path.exists()
-
-    def open(self) -> Dataset:
-        from ganzoo import open_path
-
-        try:
-            if not self.ready():
-                build(self.path)
-        except DataError:
-            if not self.ready():  # else another process has made it meanwhile
-                raise
-        try:
-            return open_path(self.path, self.name)
-        except DataError as error:
-            raise DataError(f"{error} Delete {self.path} and styles-val.lmdb, and they will be made again.") from error
+    def make(self) -> None:
+        build(self.path)
 
 
 class Character(NamedTuple):

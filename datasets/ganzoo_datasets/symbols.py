@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
+from ganzoo import DataInfo, Dataset
+from ganzoo_datasets.made import MadeSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,33 +18,14 @@ SEED = 0
 SIZES = (8, 16, 32, 64, 128)  # px
 
 
-class Symbols(DataSource):
+class Symbols(MadeSource):
     """A stand-in for the "color symbol 7k" set of the StyleGAN ports: one image per glyph, 8 to 128 px, no domains."""
 
     name = "symbols"
     summary = "about 10,700 coloured Unicode glyphs, 8 to 128 px, RGB; made from fonts in half a minute"
 
-    @property
-    def path(self) -> Path:
-        """The LMDB that `open` makes."""
-        return data_dir() / "symbols.lmdb"
-
-    def ready(self) -> bool:
-        return self.path.exists()
-
-    def open(self) -> Dataset:
-        from ganzoo import open_path
-
-        try:
-            if not self.ready():
-                build(self.path)
-        except DataError:
-            if not self.ready():  # else another process has made it meanwhile
-                raise
-        try:
-            return open_path(self.path, self.name)
-        except DataError as error:
-            raise DataError(f"{error} Delete {self.path} and it will be made again.") from error
+    def make(self) -> None:
+        build(self.path)
 
 
 class Drawing(Dataset):
