@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
+from ganzoo.data.files import open_archive, open_member
 from ganzoo.data.images import is_image
 from ganzoo.data.preparing import amount
 from ganzoo.data.transfer import CHUNK, MAKE_ROOM, Failure, Patience, Say, Version, checked, transfer
@@ -178,12 +178,12 @@ def _check(part: Part, url: str, folders: Sequence[str], advice: str) -> None:
 
 def _names_of_whole(path: Path) -> list[str]:
     """The names in a zip archive whose every file agrees with its checksum. Raises nearly anything if one doesn't."""
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         members = archive.infolist()
         total = sum(member.compress_size for member in members)
         with tqdm(total=total, unit="B", unit_scale=True, desc="checking", leave=False, delay=1) as bar:
             for member in members:
-                with archive.open(member) as file:
+                with open_member(archive, member) as file:
                     while file.read(CHUNK):
                         pass  # the checksum is compared at the end
                 bar.update(member.compress_size)

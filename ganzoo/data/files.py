@@ -5,6 +5,7 @@ Everything here can be pickled, so that other processes can read the same images
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import threading
@@ -12,7 +13,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, Union
+from typing import IO, Any, NoReturn, TypeVar, Union
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, Split, find_domains, labels_of, moved, split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
+
+LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
+PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # Python unpacks others without a bound
 
 Same = TypeVar("Same", bound="Storage")
 
@@ -125,7 +130,10 @@ class FolderStorage(FileStorage):
         path = self.path / key
         if path.exists() and not path.is_file():  # a pipe, say, which would never end
             raise OSError("not a regular file")
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            refuse_larger(size)
+            return file.read(size)
 
 
 class ZipStorage(FileStorage):
@@ -135,18 +143,26 @@ class ZipStorage(FileStorage):
         self.path = path
         self._open()
         names = self.archive.namelist()
+        if sum(len(name) * name.count("/") for name in names) > PATHS:
+            raise DataError(
+                f"{path}: a zip archive of folders within folders without end; no set of images is like that."
+            )
         self._arrange(Listing((n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")), size)
 
     def _open(self) -> None:
         try:
-            self.archive = zipfile.ZipFile(self.path)
+            self.archive = open_archive(self.path)
+        except DataError:
+            raise
         except Exception as error:  # among others BadZipFile, OSError, NotImplementedError, UnicodeDecodeError
             raise DataError(f"{self.path}: not a whole zip archive ({error}). Copy or download it again.") from error
         self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
 
     def read(self, key: str) -> bytes:
-        with self._lock:
-            return self.archive.read(key)
+        member = self.archive.getinfo(key)
+        refuse_larger(member.file_size)
+        with self._lock, open_member(self.archive, member) as file:
+            return file.read(member.file_size + 1)  # without a number, it would unpack more than that before it stops
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("archive", "_lock")}
@@ -154,6 +170,54 @@ class ZipStorage(FileStorage):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open()
+
+
+class _File(io.FileIO):
+    """The file of an archive, whose directory `zipfile` reads in one go, however large that says it is."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size and size > LARGEST + 1:
+            raise DataError(
+                f"{self.name}: a zip archive with a directory of {size:,} bytes, where {LARGEST:,} are the most that "
+                "is read. Unpack it into a folder, and give that."
+            )
+        return super().read(size) or b""
+
+
+class _Archive(zipfile.ZipFile):
+    """One that closes a file that was opened for it."""
+
+    def close(self) -> None:
+        file = self.fp
+        super().close()
+        if file:
+            file.close()
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """A zip archive to read from. Raises nearly anything if it is none; DataError if its directory has more than
+    LARGEST bytes, as some ten times as much memory is filled from it."""
+    if not path.is_file():
+        raise OSError("not a regular file")
+    file = _File(path)
+    try:
+        return _Archive(file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """A file in an archive, of which no more is unpacked than is asked for."""
+    if member.compress_type not in METHODS:
+        raise NotImplementedError("neither stored nor deflated, but packed in a way that isn't read here")
+    return archive.open(member)
+
+
+def refuse_larger(size: int, most: int = LARGEST) -> None:
+    """ValueError for a file of more bytes than are ever read at once."""
+    if size > most:
+        raise ValueError(f"{size:,} bytes, where {most:,} are the most that is read")
 
 
 def _listing(root: Path) -> Listing:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +17,16 @@ import lmdb
 import numpy as np
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.files import FolderStorage, Storage, ZipStorage, printable
+from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, printable, refuse_larger
 from ganzoo.data.images import channels_of, decode, peek, to_array
 from ganzoo.data.layout import described_domains, validation_path
+from ganzoo.data.lmdb_pages import check
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
+LENGTH_BYTES = 20  # of the number of images, in digits
+METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # of the description, and more of it for each image
 SAMPLE = 32  # images whose headers tell whether a data set is grey
 
 
@@ -39,13 +40,11 @@ class LmdbStorage(Storage):
         self.path = path
         self.env = _environment(path)
         try:
-            self.count = int(self._get(b"length") or b"0")
-            stored = self._get(LMDB_METADATA)
-            self.metadata = json.loads(stored) if stored else {}
+            self.count = int(self._get(b"length", LENGTH_BYTES) or b"0")
+            self.sizes = [side for side in SIZES if self._has(b"%d-00000" % side)]
             entries = self.env.stat()["entries"]
         except (lmdb.Error, ValueError) as error:
             raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
-        self.sizes = [side for side in SIZES if self._get(b"%d-00000" % side) is not None]
         if not self.sizes or self.count < 1:
             raise DataError(f"{path}: an LMDB without images in the layout of StyleGAN ('128-00000', ..., 'length').")
         if self.count > entries:
@@ -54,21 +53,39 @@ class LmdbStorage(Storage):
             )
         self._use(size)
         try:
-            self.domains, self.labels = described_domains(self.metadata, self.count)
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
+            self.metadata = self._described()
+            names, self.labels = described_domains(self.metadata, self.count)
+        except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+            reason = printable(str(error))[:200]  # it may quote what is there
+            raise DataError(f"{path}: an LMDB whose description is damaged ({reason}).") from error
+        self.domains = tuple(map(printable, names))
 
-    def _get(self, key: bytes) -> bytes | None:
-        with self.env.begin() as transaction:
-            value: bytes | None = transaction.get(key)
-            return value
+    def _described(self) -> dict[str, Any]:
+        stored = self._get(LMDB_METADATA, METADATA_BYTES + LABEL_BYTES * self.count)
+        found = json.loads(stored) if stored else {}
+        if type(found) is not dict:
+            raise TypeError(f"a {type(found).__name__} where names and values should be")
+        return found
+
+    def _has(self, key: bytes) -> bool:
+        with self.env.begin(buffers=True) as transaction:
+            return transaction.get(key) is not None
+
+    def _get(self, key: bytes, most: int) -> bytes | None:
+        """The value of a key; ValueError if it has more than `most` bytes."""
+        with self.env.begin(buffers=True) as transaction:
+            value = transaction.get(key)
+            if value is None:
+                return None
+            refuse_larger(len(value), most)
+            return bytes(value)
 
     def _use(self, size: int | None) -> None:
         self.size = nearest(size, self.sizes)
         self.keys = [f"{self.size}-{index:05d}" for index in range(self.count)]
 
     def read(self, key: str) -> bytes:
-        value = self._get(key.encode())
+        value = self._get(key.encode(), LARGEST)
         if value is None:
             raise LookupError("the LMDB has no such key")
         return value
@@ -102,41 +119,21 @@ _environments_lock = threading.Lock()
 
 
 def _environment(path: Path) -> Any:
-    """The LMDB at `path`, opened once per process: LMDB refuses to open one that is open already."""
+    """The LMDB at `path`, opened once per process: LMDB refuses to open one that is open already. DataError if it isn't
+    whole."""
     key = path.resolve()
     with _environments_lock:
         opened = _environments.get(key)
         if opened is None:
+            check(path)
             try:
                 opened = lmdb.open(
                     str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
                 )
-                whole = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
             except lmdb.Error as error:
                 raise DataError(f"{path}: not an LMDB ({error}).") from error
-            present = (path / "data.mdb" if path.is_dir() else path).stat().st_size
-            if present < whole and not _ends_in_free_pages(path):
-                raise DataError(f"{path}: an LMDB cut short, {present:,} bytes of {whole:,}. Copy it again.")
             _environments[key] = opened
         return opened
-
-
-_TOUCH_ALL = """
-import sys, lmdb
-env = lmdb.open(sys.argv[1], subdir=sys.argv[2] == "True", readonly=True, lock=False)
-with env.begin(buffers=True) as transaction:
-    for key, value in transaction.cursor():
-        value[len(value) - 1:].tobytes()
-"""
-
-
-def _ends_in_free_pages(path: Path) -> bool:
-    """Whether an LMDB shorter than it says is whole: pages that were freed again are never written at its end.
-
-    Another process looks, as reading beyond the end kills it with SIGBUS.
-    """
-    command = [sys.executable, "-c", _TOUCH_ALL, str(path), str(path.is_dir())]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 class StoredImages(Dataset):

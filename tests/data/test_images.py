@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from contextlib import suppress
 from unittest.mock import patch
 
 import numpy as np
@@ -193,6 +194,53 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, height
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(DataError, match=r"bomb\.png: .*pixels"):
         decode(encoded(Image.new("1", (100, height))), "bomb.png")
+
+
+def tiff(**changed: tuple[int, int]) -> bytes:
+    """A TIFF of 1 x 2 px in grey, but for the counts and values of some of its tags."""
+    tags = {"width": (256, 4, 1, 1), "height": (257, 4, 1, 2), "bits": (258, 3, 1, 8), "method": (259, 3, 1, 1)}
+    tags = {**tags, "kind": (262, 3, 1, 1), "strips": (273, 4, 1, 8), "rows": (278, 4, 1, 1), "bytes": (279, 4, 1, 1)}
+    tags = {**tags, "tile_width": (322, 4, 1, 16), "tile_length": (323, 4, 1, 16)}
+    entries = [(tag, kind, *changed.get(name, value)) for name, (tag, kind, *value) in tags.items()]
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
+
+
+def test_the_parts_of_a_tiff_are_bounded() -> None:
+    with pytest.raises(DataError, match=r"x\.tif: not a readable image \(a TIFF in 3,000,000 parts\)"):
+        decode(tiff(strips=(3_000_000, 200)) + bytes(4 * 3_000_000), "x.tif")
+
+
+def test_the_tiles_of_a_tiff_are_bounded() -> None:
+    with pytest.raises(DataError, match=r"x\.tif: not a readable image \(20000 x 20000 px is more"):
+        decode(tiff(tile_width=(1, 20_000), tile_length=(1, 20_000)), "x.tif")
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM+\0", b"II"]))
+def test_any_directory_of_a_tiff_gives_an_image_or_a_data_error(data: bytes, magic: bytes) -> None:
+    for start in (b"", struct.pack("<I", 8), bytes([8, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0])):
+        with warnings.catch_warnings(), suppress(DataError):
+            warnings.simplefilter("ignore")
+            assert decode(magic + start + data, "x").size[0] > 0
+
+
+@pytest.mark.parametrize(
+    "data", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", b"P6 1 1 255\nabc"]
+)
+def test_other_formats_of_pillow_are_not_tried(data: bytes) -> None:
+    with pytest.raises(DataError, match=r"x: not a readable image .*no format that is read: PNG, JPEG"):
+        decode(data, "x")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strips_make_the_same_pixels_as_the_whole(monkeypatch: pytest.MonkeyPatch, mode: str, channels: int) -> None:
+    image = noise(7, 23).convert("I").convert(mode) if mode == "I;16" else noise(7, 23, mode)
+    if mode == "I":
+        image = Image.fromarray(np.arange(7 * 23, dtype=np.int32).reshape(23, 7) * 400)
+    whole = to_array(image, channels)
+    monkeypatch.setattr("ganzoo.data.images.STRIP", 30)
+    np.testing.assert_array_equal(to_array(image, channels), whole)
 
 
 @given(pictures, st.integers(1, 24), st.sampled_from([1, 3]))

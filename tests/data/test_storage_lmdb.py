@@ -155,8 +155,54 @@ def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -
         json.dumps({"domains": ["a", "b"], "labels": 3}).encode(),
         json.dumps({"domains": 2, "labels": [0, 1, 1]}).encode(),
         json.dumps({"domains": ["a", "b"], "labels": [0, 1.0, 1]}).encode(),
+        b"3",
+        b'"text"',
+        b'{"domains": ["a", "b"], "labels": [0, 1, NaN]}',
+        b'{"domains": ["a", "b"], "labels": [0, 1, 1e999]}',
+        b'{"domains": ["a", "b"], "labels": [0, 1, ' + b"9" * 5000 + b"]}",
+        b'{"domains": ["a", "b"], "labels": {"0": 0, "1": 1, "2": 0}}',
+        b'{"domains": ["a", "b"], "labels": [0, 1, "' + b"long" * 9999 + b'"]}',
+        b"[" * 200_000,
+        b'{"domains": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"flip": ' + b"9" * 2_000_000 + b"}",
     ],
 )
 def test_a_damaged_description_is_an_error(tmp_path: Path, metadata: bytes) -> None:
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB whose description is damaged"):
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB whose description is damaged") as caught:
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))
+    assert len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+def test_names_of_domains_can_be_printed(tmp_path: Path) -> None:
+    metadata = b'{"domains": ["\\ud800", "b"], "labels": [0, 1, 1]}'  # half of a character
+    data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))
+    assert [name.encode() for name in data.info.domains] == [b"\\ud800", b"b"]
+
+
+def test_a_value_beyond_the_bound_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"8-00001": bytes(5000)}))
+    monkeypatch.setattr("ganzoo.data.storage.LARGEST", 4999)
+    with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes, where 4,999 are the most"):
+        data.load(1)
+
+
+@pytest.mark.parametrize(("key", "size"), [(b"length", 21), (LMDB_METADATA, (1 << 20) + 49)])
+def test_a_description_beyond_the_bound_is_not_read(tmp_path: Path, key: bytes, size: int) -> None:
+    with pytest.raises(DataError, match=rf"set\.lmdb: an LMDB whose description is damaged \({size:,} bytes"):
+        open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), key: b"1" * size}))
+
+
+def test_a_damaged_page_is_told_before_lmdb_reads_it(tmp_path: Path) -> None:
+    path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))
+    with open(path / "data.mdb", "r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 64)
+    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB \(page 3: another page in its place\)\. Copy"):
+        open_path(path)
+
+
+def test_another_kind_of_lmdb_is_an_error(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path / "set.lmdb"), max_dbs=1) as env:
+        env.open_db(b"images")
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB that holds databases with names"):
+        open_path(tmp_path / "set.lmdb")

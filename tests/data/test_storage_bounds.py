@@ -1,0 +1,169 @@
+"""Files that are there to do harm: too large, without end, or with names that lead elsewhere."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ganzoo.data.files import LARGEST
+from ganzoo.data.storage import open_path
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+
+A, B = (encoded(noise(seed=seed)) for seed in range(2))
+TOO_LARGE = r"can't be read \(268,435,457 bytes, where 268,435,456 are the most"
+
+
+def packed(path: Path, name: str, data: bytes, method: int) -> Path:
+    """An archive with an image and a file that is packed in some way."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", A)
+        archive.writestr(name, data, compress_type=method)
+    return path
+
+
+def patch_directory(path: Path, name: str, form: str, offset: int, value: int, header: int | None = None) -> None:
+    """Change what the directory says of a file, and its own header at offset `header`."""
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(name.encode()) - 46
+    struct.pack_into(form, data, entry + offset, value)
+    if header is not None:
+        struct.pack_into(form, data, data.index(name.encode()) - 30 + header, value)
+    path.write_bytes(data)
+
+
+def test_a_file_beyond_the_bound_is_named_with_its_size(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": b""})
+    os.truncate(root / "b.png", LARGEST + 1)  # a hole
+    with pytest.raises(DataError, match=rf"set/b\.png: {TOO_LARGE}"):
+        open_path(root).load(1)
+
+
+def test_a_member_beyond_the_bound_is_not_unpacked(tmp_path: Path) -> None:
+    path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_DEFLATED)
+    patch_directory(path, "b.png", "<I", 24, LARGEST + 1)
+    with pytest.raises(DataError, match=rf"set\.zip/b\.png: {TOO_LARGE}"):
+        open_path(path).load(1)
+
+
+def test_no_more_is_unpacked_than_the_directory_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "set.zip", "b.png", bytes(50 << 20), zipfile.ZIP_DEFLATED)
+    patch_directory(path, "b.png", "<I", 24, 100, header=22)
+    unpacked = []
+
+    class Watched:
+        """What `zipfile` unpacks with."""
+
+        def __init__(self, one: object) -> None:
+            self._one = one
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._one, name)
+
+        def decompress(self, *given: object) -> bytes:
+            found: bytes = self._one.decompress(*given)  # type: ignore[attr-defined]
+            unpacked.append(len(found))
+            return found
+
+    original = zipfile._get_decompressor  # type: ignore[attr-defined]
+    monkeypatch.setattr(zipfile, "_get_decompressor", lambda kind: Watched(original(kind)) if kind else None)
+    with pytest.raises(DataError, match=r"b\.png: can't be read \(Bad CRC"):
+        open_path(path).load(1)
+    assert 100 <= sum(unpacked) < 1 << 16
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_that_is_unpacked_without_a_bound_is_refused(tmp_path: Path, method: int) -> None:
+    path = packed(tmp_path / "set.zip", "b.png", bytes(1 << 20), method)
+    with pytest.raises(DataError, match=r"b\.png: can't be read \(neither stored nor deflated"):
+        open_path(path).load(1)
+
+
+def test_an_unknown_method_is_named(tmp_path: Path) -> None:
+    path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_STORED)
+    patch_directory(path, "b.png", "<H", 10, 99, header=8)
+    with pytest.raises(DataError, match=r"b\.png: can't be read"):
+        open_path(path).load(1)
+
+
+def test_a_directory_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = lay_zip(tmp_path / "set.zip", {f"{index}.png": A for index in range(50)})
+    monkeypatch.setattr("ganzoo.data.files.LARGEST", 1000)
+    with pytest.raises(DataError, match=r"set\.zip: a zip archive with a directory of [\d,]+ bytes, where 1,000 are"):
+        open_path(path)
+
+
+def test_folders_within_folders_without_end_are_refused(tmp_path: Path) -> None:
+    path = lay_zip(tmp_path / "set.zip", {f"{index}/" + "a/" * 32_000 + "b.png": A for index in range(2)})
+    with pytest.raises(DataError, match=r"set\.zip: a zip archive of folders within folders"):
+        open_path(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_lead_elsewhere_are_but_names(tmp_path: Path) -> None:
+    names = [
+        "../x.png",
+        "/tmp/x.png",
+        "a/../../x.png",
+        "C:\\x.png",
+        "x" * 60_000 + ".png",
+        "n\0.png",
+        "//x.png",
+        "link.png",
+    ]
+    path = tmp_path / "in" / "set.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, A)
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    data = open_path(path)
+    loaded = 0
+    for index in range(len(data)):
+        try:
+            loaded += data.load(index)[0].shape == (8, 6, 3)
+        except DataError as error:
+            assert "link.png: not a readable image" in str(error)  # its bytes are where it leads, and nobody goes there
+    assert loaded == len(data) - 1 == 4  # the others are hidden, as their folders begin with a dot, or no image
+    assert [found.name for found in tmp_path.rglob("*")] == ["in", "set.zip"]
+
+
+def test_many_entries_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(20_000):
+            archive.writestr(zipfile.ZipInfo(f"{index:05d}.png"), A if not index % 4000 else b"")
+    data = open_path(path)
+    assert len(data) == 20_000
+    assert data.load(4000)[0].shape == (8, 6, 3)
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    for name in ("set.zip", "set.lmdb"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(DataError, match="not a regular file"):
+            open_path(tmp_path / name)
+
+
+@pytest.mark.parametrize("damage", range(60))
+def test_a_damaged_archive_gives_images_or_data_errors(tmp_path: Path, damage: int) -> None:
+    path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b/c.png": B, "d.png": A})
+    data = bytearray(path.read_bytes())
+    start = data.index(b"PK\x01\x02")
+    data[start + damage * (len(data) - start) // 60] ^= 1 << damage % 8
+    path.write_bytes(data)
+    try:
+        opened = open_path(path)
+    except DataError:
+        return
+    for index in range(len(opened)):
+        try:
+            assert opened.load(index)[0].size
+        except DataError as error:
+            assert str(path) in str(error)
