@@ -37,8 +37,16 @@ class CheckpointError(GanzooError):
     """A checkpoint can't be read or written, or belongs to something else."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint is not as it was written."""
+
+
 class RunError(GanzooError):
     """A run folder is missing, damaged or in use, or training can't go on."""
+
+
+class DivergedError(RunError):
+    """Too many updates in a row had a loss or a gradient that is not finite."""
 
 
 def near_match(name: str, names: Iterable[str]) -> str:

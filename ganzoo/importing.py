@@ -75,7 +75,7 @@ def import_checkpoint(
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
         checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
-        run.save_options({**description, "device": backend.device(), "saved": time.time()})
+        run.save_options({**description, "environment": backend.describe(), "saved": time.time()})
         run.log(f"imported from {path}")
     files = [f"{part.name}: read too" for part in parts.values() if part != path]
     return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)

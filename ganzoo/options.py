@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from ganzoo.errors import OptionError, near_match
 
+_LONGEST = 1000  # characters of a wrong value that a message shows
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -117,7 +118,16 @@ class Option:
         )
 
     def _wrong(self, value: Any) -> OptionError:
-        return OptionError(f"{self.flag}: {value!r} is not {self.expected()}.")
+        return OptionError(f"{self.flag}: {_shown(value)} is not {self.expected()}.")
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for a message; files can hold very long ones."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        return f"this {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def option(

@@ -8,13 +8,16 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ganzoo import durable
+from ganzoo.description import fault
 from ganzoo.errors import RunError, near_match
 
+LARGEST = 1e300  # number in statistics
 _NUMBERED = re.compile(r"^(\d{5,})-")
 
 
@@ -40,40 +43,49 @@ class Run:
         """What options.json holds. RunError if it is missing or damaged."""
         try:
             options = json.loads(self.options_file.read_text())
-            if not {"model", "train", "options"} <= options.keys():
-                raise ValueError("keys are missing")
-        except (OSError, ValueError, AttributeError) as error:
+            wrong = fault(options) or (None if "train" in options else "train")
+            if wrong is not None:
+                raise ValueError(f"{wrong!r} is missing or damaged")
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.options_file}: can't be read ({error}).") from error
         return dict(options)
 
     def save_options(self, options: dict[str, Any]) -> None:
         """Write options.json, whole or not at all."""
-        temporary = self.path / f".options.{os.getpid()}"
-        temporary.write_text(json.dumps(options, indent=2) + "\n")
-        temporary.replace(self.options_file)
+        durable.replace(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
 
     def stats(self) -> list[dict[str, Any]]:
-        """The lines of stats.jsonl; a last line that was cut off is left out."""
+        """The lines of stats.jsonl; one that is damaged, as a last one that was cut off, is left out."""
         rows = []
         with contextlib.suppress(OSError):
-            for line in self.stats_file.read_text().splitlines():
-                with contextlib.suppress(ValueError):
+            for line in self.stats_file.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError, RecursionError):
                     rows.append(json.loads(line))
-        return rows
+        return [row for row in rows if _is_row(row)]
+
+    def values(self, name: str) -> dict[int, float]:
+        """A number of the statistics, such as 'losses/generator/adversarial', by the images seen."""
+        rows = ((row["images"], numbers(row)) for row in self.stats())
+        return {images: known[name] for images, known in rows if name in known}
 
     def append_stats(self, row: dict[str, Any]) -> None:
-        with open(self.stats_file, "a") as file:
-            file.write(json.dumps(row) + "\n")
+        durable.append(self.stats_file, json.dumps(row) + "\n")
 
     def cut_stats(self, images: int) -> None:
         """Forget statistics from after `images` images: a resumed run writes them again."""
         rows = [row for row in self.stats() if row["images"] <= images]
-        self.stats_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        durable.replace(self.stats_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def log(self, message: str) -> None:
-        """Add a line with the time to log.txt."""
-        with open(self.path / "log.txt", "a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        """Add a line with the time to log.txt, if it can be written: training doesn't end for want of it."""
+        with contextlib.suppress(OSError):
+            durable.append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+    def tell(self, message: str) -> None:
+        """Print a line and keep it in log.txt. A terminal that has gone stops nothing."""
+        with contextlib.suppress(OSError):
+            print(message, flush=True)
+        self.log(message)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -103,6 +115,25 @@ class Run:
         except OSError:
             return True
         return False
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """What was measured in a tick, by 'group/name'."""
+    groups = {group: row.get(group, {}) for group in ("losses", "watched")}
+    return {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+
+
+def _is_row(row: Any) -> bool:
+    """Whether this is a report of a tick, as far as others build on it."""
+    if not isinstance(row, dict) or not isinstance(row.get("losses"), dict):
+        return False
+    watched = row.get("watched", {})
+    numbers = [row.get(name) for name in ("images", "kimg", "images_per_second")]
+    return isinstance(watched, dict) and all(map(_is_number, [*numbers, *row["losses"].values(), *watched.values()]))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < LARGEST
 
 
 def create(experiments: Path, name: str) -> Run:

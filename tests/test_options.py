@@ -49,6 +49,17 @@ def test_values_win_over_defaults_and_defaults_over_declarations(values, default
         assert getattr(resolved, name) == values.get(name, defaults.get(name, declared))
 
 
+def test_very_long_wrong_values_are_cut_in_messages():
+    nested: list = []
+    for _ in range(10**5):
+        nested = [nested]
+    for value, shown in (("x" * 10**6, "'xxx"), (10**6000, "this int"), (nested, "this list"), ([7] * 10**6, "[7, 7")):
+        with pytest.raises(OptionError, match="--count") as refused:
+            resolve(Sample, {"count": value})
+        assert shown in str(refused.value)
+        assert len(str(refused.value)) < 1200
+
+
 @given(st.one_of(st.none(), st.booleans(), st.integers(), FLOATS, st.text(), st.lists(st.integers())))
 def test_any_value_is_taken_in_range_or_refused_by_name(value):
     for name in describe(Sample):

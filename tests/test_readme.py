@@ -56,6 +56,12 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_tests_that_are_named_are_there(page):
+    for file, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text()):
+        assert f"def {test}" in (ROOT / file).read_text(), (file, test)
+
+
 def test_the_readme_names_every_model_and_every_make_target():
     text = (ROOT / "README.md").read_text()
     from ganzoo import plugins

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import subprocess
@@ -69,13 +70,14 @@ def test_a_run_can_be_held_once(tmp_path):
 
 def test_statistics_survive_a_cut_line_and_are_cut_back_on_resume(tmp_path):
     run = make(tmp_path)
+    row = {"kimg": 0.1, "images_per_second": 5.5, "losses": {"d/adv": 0.7}}
     for images in (100, 200, 300):
-        run.append_stats({"images": images})
+        run.append_stats({"images": images, **row})
     with open(run.stats_file, "a") as file:
         file.write('{"images": 4')
     assert [row["images"] for row in run.stats()] == [100, 200, 300]
     run.cut_stats(200)
-    run.append_stats({"images": 250})
+    run.append_stats({"images": 250, **row})
     assert [row["images"] for row in run.stats()] == [100, 200, 250]
 
 
@@ -85,6 +87,36 @@ def test_damaged_options_are_told(tmp_path):
     run.options_file.write_text('{"model": ')
     with pytest.raises(RunError, match=r"options\.json"):
         run.options()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b"[]",
+        b"[" * 10**5,
+        b"\xff",
+        *(json.dumps({**OPTIONS, **change}).encode() for change in ({"model": 3}, {"train": []}, {"options": None})),
+        *(json.dumps({**OPTIONS, "data": data}).encode() for data in (None, {"domains": 3}, {"domains": ["a", None]})),
+    ],
+    ids=lambda wrong: repr(wrong[-40:]),
+)
+def test_options_of_wrong_types_are_told(tmp_path, wrong):
+    run = make(tmp_path)
+    run.options_file.write_bytes(wrong)
+    with pytest.raises(RunError, match=r"options\.json: can't be read"):
+        run.options()
+
+
+def test_damaged_statistics_are_left_out(tmp_path):
+    run = make(tmp_path)
+    good = {"images": 100, "kimg": 0.1, "images_per_second": 5.5, "losses": {"d/adv": 0.7}, "watched": {}}
+    changes = ({"images": "1"}, {"kimg": None}, {"losses": [1]}, {"losses": {"d": "1"}}, {"watched": 1})
+    lines = [json.dumps(row) for row in ([], 3, {}, *({**good, **change} for change in changes))]
+    lines += [json.dumps(good).replace("100", wrong) for wrong in ("NaN", "1" * 400, "-Infinity", "9" * 9999)]
+    run.stats_file.write_bytes("\n".join([*lines, "[" * 10**5, json.dumps(good)]).encode() + b"\n\xff")
+    assert run.stats() == [good]
+    run.cut_stats(50)
+    assert run.stats_file.read_text() == ""
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc").exists(), reason="needs a folder nobody can write to")

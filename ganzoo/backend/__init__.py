@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ganzoo.backend import checks, environment
-from ganzoo.backend.compiling import build_core, in_turn, watch_kernels
+from ganzoo.backend.compiling import build_core, mend, watch_kernels
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
 __all__ = [
+    "describe",
     "device",
+    "finite",
     "gradients",
     "gradients_and_missing",
     "jittor",
@@ -62,7 +64,7 @@ def start(wanted: str = "auto") -> str:
         if not imported.has_cuda:
             raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
         imported.flags.use_cuda = 1
-    in_turn(imported)
+    mend(imported)
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _device = imported, chosen
@@ -83,6 +85,19 @@ def jittor() -> Any:
 def device() -> str:
     """'cpu' or 'cuda'."""
     return start()
+
+
+def describe() -> dict[str, Any]:
+    """What the last digits of every number depend on: the same seed gives the same bits where all of it is the same."""
+    import numpy as np
+
+    return {
+        "device": device(),
+        "processor": environment.processor(),
+        "threads": environment.threads(),
+        "jittor": jittor().__version__,
+        "numpy": np.__version__,
+    }
 
 
 def seed(*words: int) -> None:
@@ -126,9 +141,13 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
     return found, [int(match[1]) for match in warned if match]
 
 
-def norm(arrays: Iterable[Any]) -> Any:
-    """The Euclidean norm of all numbers of several Vars, as a Var."""
-    return jittor().sqrt(sum(array.sqr().sum() for array in arrays))
+def finite(numbers: Iterable[Any]) -> Any:
+    """Whether one-element Vars are all finite: a float32 Var (1,) that is 1 or 0. The host does not wait for it.
+
+    Jittor compiles kernels with -Ofast, where `x != x`, `x * 0` and comparisons with infinity say what they like; only
+    its `isfinite` is compiled without. The Vars are added up for it, so two infinities can't hide each other.
+    """
+    return jittor().isfinite(sum(numbers).reshape((1,))).float32()
 
 
 def memory() -> int:

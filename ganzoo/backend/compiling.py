@@ -81,25 +81,23 @@ def _reason(output: bytes) -> str:
     return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
 
 
-def in_turn(jittor: Any) -> None:
-    """Make Jittor's compile threads optimise one at a time (see in_turn.cc); once for each cache this takes a second.
-    Where that can't be compiled, kernels are compiled one at a time: slower, but as safe."""
-    if jittor.flags.use_parallel_op_compiler <= 1:
-        return
+def mend(jittor: Any) -> None:
+    """Mend two faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
+    kernels are compiled one at a time, slower, but as safe."""
     try:
-        library = ctypes.CDLL(str(_in_turn_library(jittor)))
+        library = ctypes.CDLL(str(_mends(jittor)))
     except (OSError, subprocess.CalledProcessError):
-        jittor.flags.use_parallel_op_compiler = 1
+        jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
         return
-    library.ganzoo_compile_in_turn()
+    library.ganzoo_mend()
 
 
-def _in_turn_library(jittor: Any) -> Path:
-    source = Path(__file__).with_name("in_turn.cc")
+def _mends(jittor: Any) -> Path:
+    source = Path(__file__).with_name("mends.cc")
     flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
     command = f'"{jittor.flags.cc_path}" "{source}" {flags}'
     digest = hashlib.sha256(command.encode() + source.read_bytes()).hexdigest()[:16]
-    library = Path(jittor.flags.cache_path) / f"ganzoo-in-turn-{digest}.so"
+    library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
         # Others may start at the same time: the library appears whole or not at all.
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:

@@ -123,6 +123,22 @@ def prepare(device: str) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+def threads() -> int:
+    """How many threads convolutions and matrix products run on."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(chosen) if chosen.isdigit() else len(os.sched_getaffinity(0))
+
+
+def processor() -> str:
+    """The name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def _python_config() -> str | None:
     """The python3.x-config of the Python that a virtual environment was made from; Jittor doesn't look there. None
     where it finds one by itself."""

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from ganzoo import durable
 from ganzoo.errors import GanzooError, near_match
 
 INTERRUPTED = 130
+NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
@@ -60,9 +62,17 @@ class Main(click.Group):
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             sys.stderr.close()
             status = 1
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
+                raise
+            status = _fail(
+                "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs; a run goes on "
+                "from its last checkpoint with --resume.",
+                1,
+            )
         except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
             where = f"{error.filename}: " if error.filename else ""
-            status = _fail(f"{where}{error.strerror or error}.", 1)
+            status = _fail(f"{where}{durable.reason(error)}.", 1)
         except (click.Abort, KeyboardInterrupt):
             status = _fail("interrupted", INTERRUPTED)
         sys.exit(status if isinstance(status, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import INTERRUPTED, registry
+from ganzoo.cli import registry
 from ganzoo.cli.params import click_options, given
 from ganzoo.errors import OptionError, near_match
 from ganzoo.options import describe, resolve
@@ -59,7 +60,8 @@ def _command(model: Any) -> click.Command:
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import runs
-    from ganzoo.training.session import check_resume, plan, resumed_options, run_training
+    from ganzoo.training.resuming import check_resume, resumed_options
+    from ganzoo.training.session import plan, run_training
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     train_values = {**_belonging(TrainOptions, preset), **given(TrainOptions, values)}
@@ -90,11 +92,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         for line in describe_plan(planned):
             click.echo(line)
         return
-    run, outcome = run_training(planned, registry(ctx), experiments, resume)
-    click.echo(f"{outcome}: {run.path}")
-    if outcome == "interrupted":
-        click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
-        ctx.exit(INTERRUPTED)
+    run, stop = run_training(planned, registry(ctx), experiments, resume)
+    with contextlib.suppress(OSError):  # after SIGHUP there may be nobody to tell
+        click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path}")
+        if stop():
+            click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
+    if stop():
+        ctx.exit(stop.status)
 
 
 def _latest(model: str, experiments: Path) -> Any:
@@ -118,7 +122,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     except OSError as error:
         own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
         raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, or lists in lists in lists
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]
     for name in preset:

@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import current_process
 from pathlib import Path
 from typing import IO, Any
 
@@ -177,6 +178,9 @@ def _lock(file: IO[str], busy: Callable[[], None]) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        if getattr(current_process(), "_inheriting", False):
+            # A process that the holder of the lock has started, and which imports its script: both would wait for ever.
+            raise DataError('this must stand under `if __name__ == "__main__":` in a script of your own.') from None
         busy()
         fcntl.flock(file, fcntl.LOCK_EX)
 

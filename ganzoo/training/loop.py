@@ -26,14 +26,14 @@ def train(
     reporter: Reporter,
     preparation: Preparation,
     stop: Callable[[], bool],
-) -> str:
-    """Train until `options.kimg` or until `stop` says so, and return 'finished' or 'interrupted'.
+) -> None:
+    """Train until `options.kimg`, or until `stop` says so.
 
     The host waits for the device only in `reporter.tick`.
     """
     step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.watched)
     goal = round(options.kimg * 1000)
-    last, fresh, measured = None, 0, False
+    last, fresh = None, 0
     try:
         while state.progress.images < goal and not stop():
             moment = state.upcoming()
@@ -41,23 +41,20 @@ def train(
                 reporter.moment(state, moment)
                 fresh = WARM_UP
             images = feed.batch(moment.stage.size, moment.stage.batch, state.progress.images)
-            # The last step of a tick, which is the same one after a resume: measuring changes how kernels round.
-            norms = reporter.due(state.progress.after(len(images.labels)), len(images.labels))
-            if fresh or (norms and not measured):
+            if fresh:
                 started = time.perf_counter()
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
-                    step(images, norms)
+                    step(images)
                 reporter.not_training(time.perf_counter() - started, len(images.labels))
             else:
                 preparation.start(state)
-                step(images, norms)
-            last, fresh, measured = moment, max(fresh - 1, 0), measured or norms
+                step(images)
+            last, fresh = moment, max(fresh - 1, 0)
             state.progress = state.progress.after(len(images.labels))
             reporter.stepped(state)
             if reporter.due(state.progress, len(images.labels)):
-                reporter.tick(state)
+                reporter.tick(state, len(images.labels))
     finally:
         feed.close()
         preparation.close()
     reporter.finish(state)
-    return "finished" if state.progress.images >= goal else "interrupted"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor
+from ganzoo.backend import jittor, kernels
 from ganzoo.errors import CheckpointError
 from ganzoo.model import Adam
 from ganzoo.nets import Network
@@ -43,23 +43,22 @@ class Optimizer:
             var.update(jittor().zeros(var.shape))
             self.steps[name.partition("/")[2]] = 0
 
-    def step(self, gradients: Sequence[Any]) -> None:
-        """One update from a gradient per weight, in the order of `weights`."""
-        jt, adam = jittor(), self.settings
+    def step(self, gradients: Sequence[Any], good: Any = None) -> None:
+        """One update from a gradient per weight, in the order of `weights`.
+
+        Where `good`, a Var (1,), is 0, weights and moments keep the very values they have, whatever the gradients are.
+        Such an update is counted too, as the host does not know of it: bias correction counts attempts.
+        """
+        good = jittor().ones(1) if good is None else good
         scalars: dict[tuple[int, float], tuple[Any, Any]] = {}
         for (name, weight), gradient in zip(self.weights.items(), gradients):
             self.steps[name] += 1
             key = (self.steps[name], self._multiplier(name))
             if key not in scalars:
                 scalars[key] = self._scalars(*key)
-            rate, eps = scalars[key]
-            if adam.weight_decay:
-                gradient = gradient + adam.weight_decay * weight
-            first = adam.beta1 * self.first[name] + (1 - adam.beta1) * gradient
-            second = adam.beta2 * self.second[name] + (1 - adam.beta2) * gradient.sqr()
-            self.first[name].update(first)
-            self.second[name].update(second)
-            weight.update(weight - rate * first / (jt.sqrt(second) + eps))
+            state = (weight, self.first[name], self.second[name])
+            for var, value in zip(state, kernels.adam(*state, gradient, *scalars[key], good, self.settings)):
+                var.update(value)
 
     def _multiplier(self, name: str) -> float:
         return math.prod(factor for start, factor in self.settings.multipliers.items() if name.startswith(start))

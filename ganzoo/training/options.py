@@ -22,4 +22,14 @@ class TrainOptions(Options):
     tick: float = option(4.0, "kimg between reports: losses, curves and samples", above=0)
     snapshot: int = option(10, "ticks between checkpoints", min=1)
     keep: int = option(2, "how many checkpoints to keep", min=1)
+    keep_best: Optional[str] = option(
+        None,
+        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial",
+    )
+    max_skips: int = option(
+        20, "updates in a row with a loss or gradient that is not finite, each skipped, before training stops", min=0
+    )
+    retry: int = option(
+        0, "times that training which diverged goes back to its last checkpoint and tries another seed", min=0
+    )
     workers: int = option(2, "threads that decode images", min=1, max=64)

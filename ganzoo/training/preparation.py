@@ -119,7 +119,7 @@ def prepare(description: dict[str, Any]) -> None:
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
     state = TrainState(model, resolve(model.options, description["options"]), data, train)
     rng = np.random.default_rng(0)
-    for there in coming(state.schedule, Progress(**description["progress"])):
+    for there in coming(state.schedule, Progress.of(description["progress"])):
         state.progress = there
         stage = state.upcoming().stage
         # Accumulated gradients are other kernels than those of a batch in one piece.
@@ -129,7 +129,7 @@ def prepare(description: dict[str, Any]) -> None:
         images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
         with backend.watch_kernels(what):
-            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms: None)(images)
+            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, good: None)(images)
             generator = state.averages.sampled(state.setup.generator)
             sampling.generate(generator, sampling.latents(range(IMAGES), generator.latent))
             backend.wait()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ganzoo import backend, images
 from ganzoo.data import Draw
-from ganzoo.errors import RunError
+from ganzoo.errors import CheckpointError, DivergedError, OptionError, near_match
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
 from ganzoo.plugins import Registry
-from ganzoo.runs import Run
+from ganzoo.runs import Run, numbers
 from ganzoo.training import checkpoint
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
@@ -23,6 +25,7 @@ from ganzoo.training.progress import Progress
 from ganzoo.training.showing import Shown, sheet_shape, sheets
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
+from ganzoo.training.tally import Report, Tally
 
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
 
@@ -38,17 +41,20 @@ class Reporter:
         description: Mapping[str, Any],
         progress: Progress,
         shown: Shown | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`shown` are the images that a translating model is watched by."""
+        """`shown` are the images that a translating model is watched by. Once `stop` says so, no picture is made."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
-        self._sums: dict[str, tuple[Any, int]] = {}
-        self._watched: dict[str, tuple[Any, int]] = {}
+        self._tally = Tally()
+        former = run.stats()
+        self._ticks, self._seconds = len(former), float(former[-1]["seconds"]) if former else 0.0
         self._tick_began, self._images_before = time.perf_counter(), progress.images
         self._idle, self._idle_images = 0.0, 0
         self._plotted = 0.0
         self._saved_at: int | None = None
+        self._writer = checkpoint.Writer(self._saved)
         self._in_stages = False
-        self._shown = shown
+        self._shown, self._stop = shown, stop
         self._domains: tuple[str, ...] = ()
         self._panels: Mapping[str, str] = {}
         goal = round(options.kimg * 1000)
@@ -62,17 +68,18 @@ class Reporter:
         )
 
     def say(self, message: str) -> None:
-        """Print a line above the progress bar and keep it in log.txt."""
-        self._bar.write(message)
+        """Print a line above the progress bar and keep it in log.txt. A terminal that has gone stops nothing."""
+        with contextlib.suppress(OSError):
+            self._bar.write(message)
         self.run.log(message)
 
-    def terms(self, phase: Phase, means: Mapping[str, Any]) -> None:
+    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
-        _add(self._sums, phase, means)
+        self._tally.add(phase, means, good)
 
-    def watched(self, phase: Phase, values: Mapping[str, Any]) -> None:
+    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
         """The same with numbers that are no part of the loss."""
-        _add(self._watched, phase, values)
+        self._tally.watch(phase, values, good)
 
     def not_training(self, seconds: float, images: int) -> None:
         """Leave steps in which kernels are compiled out of img/s."""
@@ -85,7 +92,12 @@ class Reporter:
 
     def due(self, progress: Progress, batch: int) -> bool:
         """Whether the step just done, of `batch` images, crossed the end of a tick."""
-        length = self.options.tick * 1000
+        return self._crossed(1, progress, batch)
+
+    def _crossed(self, ticks: int, progress: Progress, batch: int) -> bool:
+        """Whether it crossed a multiple of so many ticks. A function of the images seen alone, so that a resumed run
+        reports and saves where it would have."""
+        length = self.options.tick * 1000 * ticks
         return progress.images // length > (progress.images - batch) // length
 
     def moment(self, state: TrainState, moment: Moment) -> None:
@@ -99,8 +111,8 @@ class Reporter:
             what += f", faded in over {stage.fade / 1000:g} kimg"
         self.say(f"{state.progress.kimg:.1f} kimg: {what}")
         if self._in_stages:
-            if self._sums:
-                self.tick(state)  # which refuses losses that are not finite: no such weights may replace good ones
+            if not self._tally.empty:
+                self.tick(state)
             self.save(state)
         self._in_stages = True
 
@@ -117,98 +129,126 @@ class Reporter:
                 self._sample(state)
         self._tick_began = time.perf_counter()
 
-    def tick(self, state: TrainState) -> None:
-        """Fetch the losses, write everything that is due, and tell the plugins."""
+    def tick(self, state: TrainState, batch: int = 0) -> None:
+        """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins."""
         backend.wait()
-        losses, watched = _means(self._sums), _means(self._watched)
-        seconds = time.perf_counter() - self._tick_began
-        state.progress = state.progress.ticked(seconds)
-        row = {**self._row(state, losses, seconds), "watched": watched}
-        bad = [key for key, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            raise RunError(
-                f"the loss {bad[0]} is no longer a finite number at {state.progress.kimg:.1f} kimg. "
-                f"The last checkpoint is from before: {checkpoint.newest(self.run.path) or 'there is none yet'}. "
-                "Resume from it with a lower learning rate."
-            )
+        report = self._tally.fetch()
+        row = self._row(state, report, time.perf_counter() - self._tick_began)
         self.run.append_stats(row)
-        self._bar.set_postfix_str(
-            f"{row['images_per_second']:.0f} img/s, " + ", ".join(f"{key} {value:.3g}" for key, value in losses.items())
-        )
-        self.run.log(self._bar.postfix or "")
-        self._sample(state)
-        if time.perf_counter() - self._plotted > PLOT_EVERY:
-            self._plot()
-        if state.progress.tick % self.options.snapshot == 0:
+        self._show(row)
+        self._check_best(row)
+        if report.in_a_row > self.options.max_skips:
+            raise self._diverged(state, report)
+        if self._crossed(self.options.snapshot, state.progress, batch):
             self.save(state)
+        if not self._stop():
+            self._sample(state)
+        if not self._stop() and time.perf_counter() - self._plotted > PLOT_EVERY:
+            self._plot()
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
         self._tick_began, self._images_before = time.perf_counter(), state.progress.images
         self._idle, self._idle_images = 0.0, 0
 
-    def _row(self, state: TrainState, losses: dict[str, float], seconds: float) -> dict[str, Any]:
+    def _show(self, row: Mapping[str, Any]) -> None:
+        losses = ", ".join(f"{key} {value:.3g}" for key, value in row["losses"].items())
+        self._bar.set_postfix_str(f"{row['images_per_second']:.0f} img/s, {losses}")
+        self.run.log(self._bar.postfix or "")
+        if row["skipped"]:
+            self.say(
+                f"{row['kimg']:.1f} kimg: {row['skipped']} updates of this tick skipped, as their loss or gradient was "
+                "not finite"
+            )
+
+    def _check_best(self, row: Mapping[str, Any]) -> None:
+        """OptionError if --keep-best names no number of the statistics."""
+        wanted = self.options.keep_best
+        known = list(numbers(row))
+        if wanted is not None and wanted not in known and not row["skipped"]:
+            raise OptionError(
+                f"--keep-best {wanted}: the statistics have no such number, but {', '.join(known)}."
+                f"{near_match(wanted, known)}"
+            )
+
+    def _diverged(self, state: TrainState, report: Report) -> DivergedError:
+        self._writer.wait()  # so that the last checkpoint is named
+        return DivergedError(
+            f"training diverged: {report.in_a_row} updates in a row had a loss or a gradient that is not finite, up to "
+            f"{state.progress.kimg:.1f} kimg. They were skipped. The last checkpoint is from before: "
+            f"{checkpoint.newest(self.run.path) or 'there is none yet'}. Resume from it with a lower learning rate, "
+            "or let --retry 3 try other seeds."
+        )
+
+    def _row(self, state: TrainState, report: Report, seconds: float) -> dict[str, Any]:
         progress, moment = state.progress, state.moment or state.upcoming()
+        self._ticks, self._seconds = self._ticks + 1, self._seconds + seconds
         images_done = progress.images - self._images_before - self._idle_images
         training = max(seconds - self._idle, 1e-9)
         if not images_done:  # nothing but such steps
             images_done, training = self._idle_images, seconds
         return {
-            "tick": progress.tick,
+            "tick": self._ticks,
             "step": progress.step,
             "images": progress.images,
             "kimg": progress.kimg,
             "size": moment.stage.size,
             "alpha": round(moment.alpha, 6),
-            "seconds": round(progress.seconds, 3),
+            "seconds": round(self._seconds, 3),
             "images_per_second": round(images_done / training, 2),
             "seconds_per_kimg": round(training / max(images_done, 1) * 1000, 4),
             "memory_bytes": backend.memory(),
-            "losses": losses,
+            "losses": report.losses,
+            "watched": report.watched,
+            "skipped": report.skipped,
         }
 
     def _sample(self, state: TrainState) -> None:
         for name, sheet in sheets(state, self._shown, self._domains):
             images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
+            if self._stop():
+                break
 
     def _plot(self) -> None:
         save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
         self._plotted = time.perf_counter()
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint now."""
+        """Copy the state and have it written to a checkpoint, while training goes on."""
         if self._saved_at == state.progress.images:
             return
         path = self.run.path / checkpoint.name_at(state.progress.images)
-        checkpoint.write(path, state.tensors(), {**self.description, **state.metadata()})
-        checkpoint.prune(self.run.path, self.options.keep)
+        self._writer.save(path, state.arrays(), {**self.description, **state.metadata()})
         self._saved_at = state.progress.images
+
+    def _saved(self, path: Path) -> None:
+        """What follows when a checkpoint is on the disk. In the thread that writes."""
+        self.run.log(f"saved {path.name}")
+        checkpoint.prune(self.run.path, self.options.keep, self._best())
+
+    def _best(self) -> Path | None:
+        """The checkpoint at which the number named by --keep-best was lowest."""
+        values = self.run.values(self.options.keep_best) if self.options.keep_best else {}
+        found = [path for path in checkpoint.names(self.run.path) if checkpoint.images_of(path) in values]
+        return min(found, key=lambda path: values[checkpoint.images_of(path)], default=None)
 
     def finish(self, state: TrainState) -> None:
         """A last report for a tick that was begun, the curves, and a checkpoint."""
-        if self._sums:
+        if not self._tally.empty:
             self.tick(state)
-        self._plot()
         self.save(state)
+        if not self._stop():
+            self._plot()
+        self._writer.wait()
 
     def close(self, outcome: str) -> None:
-        """Take the bar down and tell the plugins how it ended."""
+        """Take the bar down, let a checkpoint be written to its end, and tell the plugins how it ended."""
         self._bar.close()
+        try:
+            self._writer.wait()
+        except CheckpointError as error:
+            self.say(str(error))
         self.run.log(outcome)
         self._notify("ganzoo_run_end", run=self.run.path, outcome=outcome)
 
     def _notify(self, event: str, **arguments: Any) -> None:
         for failure in self.registry.notify(event, **arguments):
             self.say(failure)
-
-
-def _add(sums: dict[str, tuple[Any, int]], phase: Phase, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        key = f"{phase.name}/{name}"
-        total, count = sums.get(key, (0.0, 0))
-        sums[key] = (value + total, count + 1)
-
-
-def _means(sums: dict[str, tuple[Any, int]]) -> dict[str, float]:
-    """The means of what was added, which are fetched now. The sums begin anew."""
-    means = {key: float(total.item()) / count for key, (total, count) in sorted(sums.items())}
-    sums.clear()
-    return means

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,11 +84,15 @@ class TrainState:
             network.grow(moment.stage.size, moment.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Every array of the state: 'net/...', 'ema/...' and 'adam/...'. The one place that copies weights to host."""
+        """Every array of the state: 'net/...', 'ema/...' and 'adam/...'."""
+        return dict(self.arrays())
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """The same one by one, by name. The one place that copies weights to host."""
         groups = [(f"net/{name}", network.state()) for name, network in self.setup.networks.items()]
         groups += [(f"ema/{name}", self.averages.twins[name].state()) for name in self.setup.averages]
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
-        return {f"{prefix}/{key}": var.numpy() for prefix, state in groups for key, var in state.items()}
+        yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
     def metadata(self) -> dict[str, Any]:
         """The part of the state that is not an array."""
@@ -112,7 +116,7 @@ class TrainState:
                 if isinstance(steps, int):  # as before weights could join late
                     steps = dict.fromkeys(optimizer.steps, steps)
                 optimizer.load_state(part(tensors, f"adam/{name}/"), steps)
-            self.progress = Progress(**metadata["progress"])
+            self.progress = Progress.of(metadata["progress"])
             if self.progress.step and "moment" in metadata:
                 self.moment = self._moment(**metadata["moment"])
         except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
+from ganzoo.backend import kernels
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import RunError
 from ganzoo.loss import Batch, Phase
 from ganzoo.training.state import TrainState
 
-OnTerms = Callable[[Phase, dict[str, Any]], None]
+# What hears of a phase: its numbers by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
+OnNumbers = Callable[[Phase, dict[str, Any], Any], None]
 
 
 def to_device(batch: ImageBatch, rng: np.random.Generator, pieces: int = 1) -> Batch:
@@ -36,15 +38,19 @@ def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
 
 class Step:
     """Runs steps on a state. Noise is drawn from a generator seeded by the run's seed and the step's number, and so
-    is Jittor's own (dropout), so a step is repeatable without any saved random state."""
+    is Jittor's own (dropout), so a step is repeatable without any saved random state.
+
+    A phase whose loss or gradients are not all finite changes nothing: neither weights nor Adam's moments nor running
+    statistics. That is decided on the device, and the host does not wait for it.
+    """
 
     def __init__(
         self,
         state: TrainState,
         seed: int,
         micro_batch: int | None,
-        on_terms: OnTerms,
-        on_watched: OnTerms = lambda phase, values: None,
+        on_terms: OnNumbers,
+        on_watched: OnNumbers = lambda phase, values, good: None,
     ) -> None:
         self.state, self.seed, self.micro_batch = state, seed, micro_batch
         self.on_terms, self.on_watched = on_terms, on_watched
@@ -52,10 +58,11 @@ class Step:
         for network in state.setup.networks.values():
             network.train()
 
-    def __call__(self, images: ImageBatch, norms: bool = False) -> None:
-        """One step on `images`. With `norms` it measures the gradients too, which needs kernels of its own."""
+    def __call__(self, images: ImageBatch) -> None:
+        """One step on `images`."""
         if self.state.advance():
             self.untouched = Untouched(self.state)
+            self.statistics = Statistics(self.state)
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         rng = np.random.default_rng([self.seed, 2, step])
@@ -63,7 +70,7 @@ class Step:
         batches = [to_device(piece, rng, len(pieces)) for piece in pieces]
         for phase in self.phases:
             if step % phase.every == 0:
-                self._run(phase, batches, norms)
+                self._run(phase, batches)
                 backend.run_pending()  # frees this phase's activations before the next one allocates its own
         self.state.averages.update()
         backend.run_pending()
@@ -73,13 +80,14 @@ class Step:
         stage = self.state.upcoming().stage
         return min((size for size in (self.micro_batch, stage.micro_batch) if size), default=None)
 
-    def _run(self, phase: Phase, batches: list[Batch], norms: bool) -> None:
+    def _run(self, phase: Phase, batches: list[Batch]) -> None:
         optimizers = [self.state.optimizers[name] for name in phase.networks]
         weights = [weight for optimizer in optimizers for weight in optimizer.weights.values()]
         total = sum(len(batch) for batch in batches)
         gradients: list[Any] = []
         means: dict[str, Any] = {}
         watched: dict[str, Any] = {}
+        self.statistics.remember()
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
@@ -92,14 +100,24 @@ class Step:
             batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
-        for name, optimizer in zip(phase.networks, optimizers):
-            count = len(optimizer.weights)
-            if norms:
-                watched[f"gradient_norm/{name}"] = backend.norm(gradients[:count])
-            optimizer.step(gradients[:count])
-            gradients = gradients[count:]
-        self.on_terms(phase, means)
-        self.on_watched(phase, watched)
+        good = self._update(phase, gradients, means, watched)
+        self.statistics.restore(good)
+        self.on_terms(phase, means, good)
+        self.on_watched(phase, watched, good)
+
+    def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], watched: dict[str, Any]) -> Any:
+        """Update the phase's networks where its terms and gradients are finite, and return whether they are, as a Var.
+        Adds the norms of the gradients to `watched`."""
+        optimizers = {name: self.state.optimizers[name] for name in phase.networks}
+        parts: dict[str, list[Any]] = {}
+        for name, optimizer in optimizers.items():
+            parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
+        norms = {f"gradient_norm/{name}": kernels.norm(part) for name, part in parts.items()}
+        watched.update(norms)
+        good = backend.finite([*means.values(), *norms.values()])
+        for name, optimizer in optimizers.items():
+            optimizer.step(parts[name], good)
+        return good
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:
         if not self.untouched.wants(phase):
@@ -107,6 +125,25 @@ class Step:
         gradients, missing = backend.gradients_and_missing(loss, weights)
         self.untouched.note(phase, missing)
         return gradients
+
+
+class Statistics:
+    """What networks keep besides weights (the statistics of batch norm, an average of w) and change as they run."""
+
+    def __init__(self, state: TrainState) -> None:
+        networks = state.setup.networks.values()
+        self.vars = [var for network in networks for var in network.state().values() if var.is_stop_grad()]
+
+    def remember(self) -> None:
+        """Keep the present values, without copying any."""
+        self.kept = [(var, var.id, var.detach()) for var in self.vars]
+
+    def restore(self, good: Any) -> None:
+        """Put back what has been written since, unless `good` is 1."""
+        for var, identity, value in self.kept:
+            if var.id != identity:
+                var.update(backend.jittor().ternary(good, var, value))
+        self.kept = []
 
 
 class Untouched:

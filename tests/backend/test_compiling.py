@@ -112,6 +112,34 @@ def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path
         flags=SimpleNamespace(use_parallel_op_compiler=16, cc_path="false", cc_flags="", cache_path=str(tmp_path)),
         compiler=jittor.compiler,
     )
-    compiling.in_turn(broken)
+    compiling.mend(broken)
     assert broken.flags.use_parallel_op_compiler == 1
     assert not list(tmp_path.iterdir())
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+from ganzoo import backend
+from ganzoo.cli import main
+from ganzoo.training import session
+
+def run_training(*arguments):
+    backend.start("cpu")
+    jt = backend.jittor()
+    jt.ones((2, 2, 2)).sync()
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 500_000_000,) * 2)
+    np.zeros(10**10) if sys.argv[1] == "numpy" else jt.ones((1000, 1000, 1000)).sync()
+
+session.run_training = run_training
+main(["train", "gan", "--data", "pictures"])
+"""
+
+
+@pytest.mark.parametrize("whose", ["numpy", "jittor"])
+def test_too_little_memory_is_one_line(pictures, whose):
+    child = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY, whose], capture_output=True, text=True, check=False)
+    assert child.returncode == 1, child.stderr
+    assert child.stderr.startswith("Error: out of memory. Use a smaller --batch")
+    assert len(child.stderr.splitlines()) == 1

@@ -169,3 +169,12 @@ def test_any_text_is_understood_or_refused(text):
             assert parse(text) is not None
         except OptionError as error:
             assert str(error).startswith("--")
+
+
+def test_two_processes_can_sample_one_run_at_once(trained):
+    command = [sys.executable, "-m", "ganzoo", "generate", "--seeds", "0-7", "--grid", "2x4"]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in children:
+        said = child.communicate()[1]
+        assert child.returncode == 0, said
+    assert pixels(trained / "generated" / "grid.png").any()

@@ -9,7 +9,7 @@ from ganzoo import runs
 def make_run(kimg: float, goal: float) -> runs.Run:
     run = runs.create(Path("experiments"), "gan-mnist")
     run.save_options({"model": "gan", "train": {"kimg": goal, "data": "mnist"}, "options": {}})
-    run.append_stats({"images": int(kimg * 1000), "kimg": kimg, "images_per_second": 123.4})
+    run.append_stats({"images": int(kimg * 1000), "kimg": kimg, "images_per_second": 123.4, "losses": {}})
     return run
 
 

@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ganzoo import durable
+from ganzoo.training import checkpoint
 from tests.conftest import TINY
 
 RUN = Path("experiments/00000-gan-pictures")
@@ -61,17 +64,31 @@ def test_resume_goes_on_where_it_stopped_and_names_changes(ganzoo, trained):
     assert [row["step"] for row in rows] == [2, 4, 6, 8]
 
 
-def test_an_interrupted_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained):
-    from ganzoo.training import checkpoint
-
+def test_a_run_that_was_extended_is_the_run_it_would_have_been(ganzoo, trained):
     assert ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032").exit_code == 0
     whole = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "0.032", "--snapshot", "1")
     assert whole.exit_code == 0
-    resumed = checkpoint.read(checkpoint.newest(trained))
-    straight = checkpoint.read(checkpoint.newest(trained.parent / "00001-gan-pictures"))
-    assert resumed.tensors.keys() == straight.tensors.keys()
-    for name, value in straight.tensors.items():
-        assert np.array_equal(resumed.tensors[name], value), name
+    straight = trained.parent / "00001-gan-pictures"
+    assert checkpoint.newest(trained).read_bytes() == checkpoint.newest(straight).read_bytes()
+
+
+def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained):
+    long = [*TINY, "--kimg", "0.8", "--snapshot", "1", "--keep", "3"]
+    assert ganzoo("train", "gan", "--data", "pictures", *long).exit_code == 0
+    straight, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
+    child = start("train", "gan", "--data", "pictures", *long)
+    wait_for(lambda: len(checkpoint.names(run)) == 3, child)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    at = checkpoint.newest_whole(run, lambda path, error: pytest.fail(str(error))).metadata["progress"]["images"]
+    assert 0 < at < 800
+    result = ganzoo("train", "gan", "--resume", "2")
+    assert result.exit_code == 0, result.output
+    assert "the last session ended without a word" in result.stdout
+    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(straight)]
+    assert checkpoint.newest(run).read_bytes() == checkpoint.newest(straight).read_bytes()
+    images = [json.loads(line)["images"] for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert images == list(range(8, 801, 8))
 
 
 def test_dry_run_tells_all_and_leaves_nothing(ganzoo, pictures, monkeypatch):
@@ -108,6 +125,9 @@ def test_a_preset_gives_options_and_the_command_line_wins(ganzoo, pictures):
         ("batch = 0", "--batch: 0 is not a whole number of at least 1"),
         ("batch = [", "not TOML"),
         ("\xff", "not TOML"),
+        (f"batch = {'[' * 9999}", "not TOML"),
+        (f"batch = {'9' * 9999}", "not TOML"),
+        (f"seed = 0x{'9' * 9999}", "--seed: this int is not a whole number"),
     ],
 )
 def test_a_wrong_preset_is_told(ganzoo, pictures, preset, message):
@@ -159,13 +179,83 @@ def test_one_damaged_picture_is_named_and_training_goes_on(ganzoo, pictures):
     assert "05.jpg" in (RUN / "log.txt").read_text()
 
 
-def test_resume_with_another_model_or_a_cut_checkpoint_is_refused(ganzoo, trained):
+def test_resume_with_another_model_or_other_networks_is_refused(ganzoo, trained):
+    before = (trained / "options.json").read_bytes()
     assert "a run of gan" in one_error(ganzoo("train", "lsgan", "--resume", "0"), 2)
-    assert "of another network" in one_error(ganzoo("train", "gan", "--resume", "0", "--latent", "7"), 1)
+    message = one_error(ganzoo("train", "gan", "--resume", "0", "--latent", "7"), 2)
+    assert "--latent 7: the networks of 00000-gan-pictures were built otherwise" in message
+    assert (trained / "options.json").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trained):
+    older, newer = checkpoint.names(trained)
+    newer.write_bytes(newer.read_bytes()[:5000])
+    generated = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
+    assert generated.exit_code == 0, generated.output
+    assert f"{newer.name}: not a whole checkpoint" in generated.stderr
+    assert older.name in generated.stdout
+    assert newer.exists()  # only training, which holds the run, moves files
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert f"It is {newer.name}.damaged now" in result.stdout
+    assert f"from {older.name}" in result.stdout
+    assert newer.with_name(f"{newer.name}.damaged").stat().st_size == 5000
+    assert checkpoint.read(checkpoint.newest(trained)).metadata["progress"]["images"] == 24
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
     for path in trained.glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:5000])
+    before = sorted(path.name for path in trained.iterdir() if path.name != "log.txt")
     assert "not a whole checkpoint" in one_error(ganzoo("train", "gan", "--resume", "0"), 1)
     assert "not a whole checkpoint" in one_error(ganzoo("generate"), 1)
+    assert sorted(path.name for path in trained.iterdir() if path.name != "log.txt") == before
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(ganzoo, trained):
+    whole = checkpoint.newest(trained).read_bytes()
+    for path in trained.glob("*.safetensors"):
+        path.unlink()
+    (trained / ".checkpoint-000000008.safetensors.123.unfinished").write_bytes(b"half")
+    result = ganzoo("train", "gan", "--resume", "latest")
+    assert result.exit_code == 0, result.output
+    assert "had no checkpoint yet; it begins anew" in result.stdout
+    assert checkpoint.newest(trained).read_bytes() == whole
+    assert [json.loads(line)["images"] for line in (trained / "stats.jsonl").read_text().splitlines()] == [8, 16]
+    assert not list(trained.glob(".*"))
+
+
+def test_generate_takes_the_newest_run_that_has_a_checkpoint(ganzoo, trained):
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+    for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
+        path.unlink()
+    result = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
+    assert result.exit_code == 0, result.output
+    assert "00001-gan-pictures has no checkpoint yet" in result.stderr
+    assert str(RUN) in result.stdout
+
+
+def test_what_changed_around_a_run_is_told(ganzoo, trained, monkeypatch):
+    options = json.loads((trained / "options.json").read_text())
+    options["environment"]["threads"] += 1
+    (trained / "options.json").write_text(json.dumps(options))
+    (trained.parent.parent / "pictures" / "03.png").unlink()
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert "changed: threads was " in result.stdout
+    assert "changed: pictures had 12 images, has 11" in result.stdout
+
+
+def test_the_best_checkpoint_is_kept_beside_the_newest(ganzoo, trained):
+    name = "losses/generator/adversarial"
+    arguments = ["--kimg", "0.08", "--keep", "1", "--keep-best", name]
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY, "--snapshot", "1", *arguments).exit_code == 0
+    run = Path("experiments/00001-gan-pictures")
+    rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    best = min(rows, key=lambda row: row["losses"]["generator/adversarial"])["images"]
+    assert checkpoint.names(run) == sorted({run / checkpoint.name_at(best), run / checkpoint.name_at(80)})
+    wrong = ganzoo("train", "gan", "--resume", "1", "--kimg", "0.1", "--keep-best", "losses/generator/adversarail")
+    assert f"Did you mean {name!r}?" in one_error(wrong, 2)
 
 
 def test_a_run_that_another_process_uses_is_refused(ganzoo, trained):
@@ -175,50 +265,84 @@ def test_a_run_that_another_process_uses_is_refused(ganzoo, trained):
 
 
 def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained, monkeypatch):
-    from ganzoo.training import checkpoint
-
     before = checkpoint.newest(trained)
     content = before.read_bytes()
+    replace = durable.os.replace
 
-    def full(*arguments):
-        raise OSError(28, "No space left on device")
+    def full(source, target):
+        if str(target).endswith(checkpoint.SUFFIX):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", full)
+    monkeypatch.setattr(durable.os, "replace", full)
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
-    assert "No space left on device" in message
+    assert "No space left on device: make room" in message
     assert before.read_bytes() == content
     assert checkpoint.read(before).metadata["progress"]["images"] == 16
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_a_reason(ganzoo, trained, monkeypatch):
+def diverging(monkeypatch, steps: int) -> None:
+    """Make the losses of the generator infinite in each of so many runs of its phase."""
     import ganzoo_gan.loss
 
-    real = ganzoo_gan.loss.binary_cross_entropy
-    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", lambda *a, **k: real(*a, **k) * float("inf"))
-    message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
-    assert "no longer a finite number" in message
-    assert "checkpoint-" in message
+    real, left = ganzoo_gan.loss.binary_cross_entropy, [steps]
+
+    def infinite(scores, real_):
+        left[0] -= 1
+        return real(scores, real_) * (float("inf") if left[0] >= 0 else 1.0)
+
+    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", lambda scores, real: infinite(scores, real))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_training_that_diverges_skips_and_then_ends_with_a_reason(ganzoo, trained, monkeypatch):
+    diverging(monkeypatch, 1000)
+    message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.064", "--max-skips", "3"), 1)
+    assert "training diverged: 4 updates in a row" in message
+    assert checkpoint.newest(trained).name in message
+    row = json.loads((trained / "stats.jsonl").read_text().splitlines()[-1])
+    assert (row["images"], row["losses"]) == (32, {})
+    assert row["skipped"] == 4  # two of each phase in this tick
+    newest = checkpoint.read(checkpoint.newest(trained))
+    assert all(np.isfinite(value).all() for value in newest.tensors.values())
+
+
+def test_training_that_diverged_can_try_another_seed(ganzoo, trained, monkeypatch):
+    diverging(monkeypatch, 3 * 5)  # five steps, and then never again
+    arguments = ["--kimg", "0.064", "--max-skips", "3", "--retry", "1"]
+    result = ganzoo("train", "gan", "--resume", "0", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "It goes back there with --seed 1" in result.stdout
+    assert json.loads((trained / "options.json").read_text())["train"]["seed"] == 1
+    rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == sorted({row["images"] for row in rows})
+    assert rows[-1]["images"] == 64
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, number):
-    command = [sys.executable, "-m", "ganzoo", "train", "gan", "--data", "pictures", *TINY, "--kimg", "1000"]
-    with open("output.txt", "w") as output:
-        child = subprocess.Popen(command, stdout=output, stderr=output)
-        deadline = time.monotonic() + 300
-        while not (RUN / "stats.jsonl").exists() and time.monotonic() < deadline and child.poll() is None:
-            time.sleep(0.2)
-        child.send_signal(number)
-        status = child.wait(timeout=60)
+    child = start("train", "gan", "--data", "pictures", *TINY, "--kimg", "1000")
+    wait_for((RUN / "stats.jsonl").exists, child)
+    child.send_signal(number)
+    assert child.wait(timeout=60) == 128 + number
     said = Path("output.txt").read_text()
-    assert status == 130, said
     assert "interrupted" in said
     assert "--resume 00000-gan-pictures" in said
     assert "Traceback" not in said
-    from ganzoo.training import checkpoint
-
     stopped = checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"]
     goal = (stopped + 8) / 1000
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", str(goal)).exit_code == 0
     assert checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"] >= stopped + 8
     assert (RUN / "losses.png").exists()
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """A `ganzoo` command in another process, whose output goes to output.txt."""
+    with open("output.txt", "w") as output:
+        return subprocess.Popen([sys.executable, "-m", "ganzoo", *arguments], stdout=output, stderr=output)
+
+
+def wait_for(condition: Callable[[], bool], child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition() and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.05)
+    assert condition(), Path("output.txt").read_text()

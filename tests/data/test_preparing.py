@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -299,3 +301,16 @@ def test_a_fault_of_the_data_set_is_shown_and_leaves_nothing(tmp_path: Path) -> 
     with pytest.raises(ZeroDivisionError):
         prepare(Faulty(), tmp_path / "out.lmdb", [8])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_without_a_guard_ends_with_a_reason(pictures):
+    script = pictures.parent / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from ganzoo.data.preparing import prepare\n"
+        "from ganzoo.data.storage import open_path\n"
+        "prepare(open_path(Path('pictures')), Path('out.lmdb'), [256], workers=2)\n"
+    )
+    child = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert child.returncode == 1
+    assert 'this must stand under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]

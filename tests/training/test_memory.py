@@ -17,16 +17,14 @@ from ganzoo.data.loader import ImageBatch
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
+from ganzoo.training.tally import Tally
 from ganzoo_gan import GAN, GANOptions
 
 backend.start("cpu")
 jt = backend.jittor()
 state = TrainState(GAN(), GANOptions(size=8, ema=float(sys.argv[1])), DataInfo("x", 9, 8, 1), TrainOptions(seed=0))
-sums = {}
-def on_terms(phase, terms):
-    for name, value in terms.items():
-        sums[name] = value + sums.get(name, 0.0)
-step = Step(state, 0, None, on_terms)
+tally = Tally()
+step = Step(state, 0, None, tally.add, tally.watch)
 batch = ImageBatch(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int64))
 seen = {}
 for count in range(1, 601):
@@ -34,7 +32,7 @@ for count in range(1, 601):
     state.progress = state.progress.after(4)
     if count % 100 == 0:
         state.averages.sampled("generator")(jt.zeros((2, 100))).numpy()
-        sums.clear()
+        tally.fetch()
     if count in (200, 600):
         seen[count] = (backend.memory(), jt.number_of_lived_vars())
 print(json.dumps(seen))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ganzoo
+from ganzoo import backend
 from ganzoo.errors import CheckpointError
 from tests.reference import error, in_torch, needs_torch, recording, under
 
@@ -40,9 +41,9 @@ def gradients(steps: int) -> list[dict[str, np.ndarray]]:
     ]
 
 
-def apply(optimizer, several: list[dict[str, np.ndarray]]) -> None:
+def apply(optimizer, several: list[dict[str, np.ndarray]], good=None) -> None:
     for gradient in several:
-        optimizer.step([ganzoo.jt.array(gradient[name]) for name in optimizer.weights])
+        optimizer.step([ganzoo.jt.array(gradient[name]) for name in optimizer.weights], good)
         ganzoo.jt.sync_all()
 
 
@@ -51,6 +52,7 @@ def numbers(variables) -> dict[str, np.ndarray]:
 
 
 @needs_torch
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -60,7 +62,8 @@ def numbers(variables) -> dict[str, np.ndarray]:
     ],
     ids=["usual", "no-momentum-large-eps", "weight-decay"],
 )
-def test_updates_are_pytorchs(settings, tmp_path):
+def test_updates_are_pytorchs(settings, device, tmp_path, monkeypatch):
+    monkeypatch.setattr(backend, "device", lambda: device)  # which only chooses between two ways to compute it
     steps = 30  # past 25, where 0.5**t is lost beside 1 in float32
     adam, several = optimizer(settings), gradients(steps)
     before = numbers(adam.weights)
@@ -73,6 +76,24 @@ def test_updates_are_pytorchs(settings, tmp_path):
         assert error(moved, expected[f"weight/{name}"] - before[name]) < 1e-4, name
     for name, moment in adam.state().items():
         assert error(moment, expected[name]) < 1e-5, name
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.0], ids=str)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_an_update_that_is_not_good_changes_no_number_but_the_count(value, device, monkeypatch):
+    adam, several = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
+    monkeypatch.setattr(backend, "device", lambda: device)  # which only chooses between two ways to compute it
+    apply(adam, several[:3])
+    before = numbers({**adam.weights, **adam.state()})
+    for gradient in several[3:]:
+        bad = {name: np.where(each > 0, np.float32(value), each) for name, each in gradient.items()}
+        apply(adam, [bad], ganzoo.jt.zeros(1))
+    for name, var in numbers({**adam.weights, **adam.state()}).items():
+        np.testing.assert_array_equal(var, before[name])
+    assert adam.steps == dict.fromkeys(SHAPES, 5)
+    apply(adam, several[3:], ganzoo.jt.ones(1))
+    after = numbers({**adam.weights, **adam.state()})
+    assert all(np.isfinite(after[name]).all() and (after[name] != before[name]).all() for name in after)
 
 
 def test_the_first_update_has_the_length_of_the_learning_rate():

@@ -42,7 +42,7 @@ def test_a_batch_is_split_without_loss_or_overlap():
 def test_two_states_with_one_seed_train_identically(state):
     twin = TrainState(GAN(), GANOptions(size=8), DATA, TrainOptions(seed=0))
     for each in (state, twin):
-        run(each, Step(each, 0, None, lambda phase, terms: None), [images(4, seed) for seed in range(3)])
+        run(each, Step(each, 0, None, lambda *_: None), [images(4, seed) for seed in range(3)])
     first, second = state.tensors(), twin.tensors()
     assert all(np.array_equal(first[name], second[name]) for name in first)
     other = TrainState(GAN(), GANOptions(size=8), DATA, TrainOptions(seed=1))
@@ -53,7 +53,7 @@ def test_a_lazy_phase_runs_every_nth_step(state):
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), every=3))
     state.setup.loss.phases = phases
     seen: list[str] = []
-    run(state, Step(state, 0, None, lambda phase, terms: seen.append(phase.name)), [images(4)] * 7)
+    run(state, Step(state, 0, None, lambda phase, *_: seen.append(phase.name)), [images(4)] * 7)
     assert seen.count("generator") == 7
     assert seen.count("discriminator") == 3
     assert state.optimizers["discriminator"].steps["layers.0.weight"] == 3
@@ -69,7 +69,7 @@ def test_a_weight_that_no_phase_reaches_is_an_error(jittor):
 
     state = TrainState(Forgetful(), GANOptions(size=8), DATA, TrainOptions(seed=0))
     with pytest.raises(RunError, match=r"no phase gives a gradient to generator\.lonely:"):
-        run(state, Step(state, 0, None, lambda phase, terms: None), [images(4)] * 2)
+        run(state, Step(state, 0, None, lambda *_: None), [images(4)] * 2)
 
 
 def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
@@ -91,7 +91,7 @@ def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
 
     object.__setattr__(state.setup, "loss", Both())
     before = state.tensors()
-    run(state, Step(state, 0, None, lambda phase, terms: None), [images(4)])
+    run(state, Step(state, 0, None, lambda *_: None), [images(4)])
     after = state.tensors()
     # Adam's first step moves every weight with a clear gradient by the learning rate.
     for name, rate in (("discriminator/layers.4.weight", 1e-3), ("generator/layers.11.bias", 1e-5)):
@@ -103,11 +103,17 @@ def test_the_norm_is_that_of_the_gradients(state, monkeypatch):
     """With plain numbers in the place of Adam's update, so that the gradients are at hand."""
     seen, gradients = {}, {}
     optimizer = state.optimizers["generator"]
-    monkeypatch.setattr(optimizer, "step", lambda found: gradients.update(dict(zip(optimizer.weights, found))))
-    step = Step(state, 0, None, lambda *_: None, lambda phase, values: seen.update({phase.name: values}))
-    step(images(4))
-    assert not any(name.startswith("gradient_norm") for values in seen.values() for name in values)
-    step(images(4), norms=True)
+    monkeypatch.setattr(optimizer, "step", lambda found, good: gradients.update(dict(zip(optimizer.weights, found))))
+    Step(state, 0, None, lambda *_: None, lambda phase, values, good: seen.update({phase.name: values}))(images(4))
     exact = np.sqrt(sum((value.numpy().astype(np.float64) ** 2).sum() for value in gradients.values()))
     assert float(seen["generator"]["gradient_norm/generator"].item()) == pytest.approx(exact, rel=1e-5)
     assert exact > 0
+
+
+def test_both_callbacks_hear_whether_the_networks_were_updated(state):
+    heard = []
+    step = Step(state, 0, None, lambda *given: heard.append(given), lambda *given: heard.append(given))
+    step(images(4))
+    assert [phase.name for phase, _, _ in heard] == ["generator"] * 2 + ["discriminator"] * 2
+    assert [list(values) for _, values, _ in heard][:2] == [["adversarial"], ["gradient_norm/generator"]]
+    assert all(good.shape == [1] and good.dtype == "float32" and good.item() == 1 for _, _, good in heard)

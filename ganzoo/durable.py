@@ -1,0 +1,66 @@
+"""Files that are whole or absent, whatever happens to the process or the machine while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Union
+
+_UNFINISHED = ".unfinished"
+Bytes = Union[bytes, bytearray]
+
+
+def replace(path: Path, *parts: Bytes) -> None:
+    """Make `parts`, one after the other, the content of the file at `path`, on the disk when this returns.
+
+    Written beside it, flushed and renamed. On OSError whatever stood at `path` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    try:
+        with open(temporary, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def leftovers(folder: Path) -> Iterator[Path]:
+    """What `replace` left in a folder when its process was killed."""
+    yield from folder.glob(f".*{_UNFINISHED}")
+
+
+def append(path: Path, text: str) -> None:
+    """Add lines to a text file, below a line that was cut off by a full disk or a kill."""
+    with open(path, "ab+") as file:
+        file.write((b"" if _at_line_start(file) else b"\n") + text.encode())
+
+
+def _at_line_start(file: IO[bytes]) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error, and what to do about a disk that is full."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    said = error.strerror or str(error)
+    return f"{said}: make room, then go on with --resume" if full else said

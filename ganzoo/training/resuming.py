@@ -1,0 +1,125 @@
+"""Going on with a run: its options with the user's changes, and its newest checkpoint that is whole."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import durable
+from ganzoo.errors import CheckpointError, DamagedError, OptionError
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from ganzoo.model import Model
+    from ganzoo.options import Options
+    from ganzoo.runs import Run
+    from ganzoo.training.session import Plan
+    from ganzoo.training.state import TrainState
+
+
+def resumed_options(
+    run: Run, model: Model, train_values: dict[str, Any], model_values: dict[str, Any]
+) -> tuple[TrainOptions, Options, list[str]]:
+    """The options of a run with the user's changes over them, and a line for each change."""
+    from ganzoo.options import changes, resolve
+
+    stored = run.options()
+    if stored["model"] != model.name:
+        raise OptionError(
+            f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
+        )
+    before = resolve(TrainOptions, stored["train"]), resolve(model.options, stored["options"])
+    after = (
+        resolve(TrainOptions, {**stored["train"], **train_values}),
+        resolve(model.options, {**stored["options"], **model_values}),
+    )
+    differences = {**changes(before[0], after[0]), **changes(before[1], after[1])}
+    notes = [f"changed: --{name.replace('_', '-')} was {old}, is {new}" for name, (old, new) in differences.items()]
+    return after[0], after[1], notes
+
+
+def check_resume(plan: Plan, run: Run) -> None:
+    """OptionError if the data have other domains than those that the networks of the run are built for."""
+    former = tuple(run.options()["data"].get("domains", ()))
+    if not plan.model.conditional or former == plan.data.domains:
+        return
+    found = ", ".join(plan.data.domains) or "none"
+    unnamed = all(name.isdigit() for name in former)
+    remedy = f" If they are these by other names, import it again with --domains {found}." if unnamed else ""
+    raise OptionError(
+        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are {found}. "
+        f"Its networks know no others.{remedy}"
+    )
+
+
+def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
+    """What else is not as it was when the run was last trained, a line each: the data, and `present`, of which the
+    exact numbers depend: versions, device, threads."""
+    stored = run.options()
+    former = stored.get("environment", {})
+    lines = [
+        f"changed: {name} was {former[name]}, is {value}; numbers can differ in their last digits from here on"
+        for name, value in present.items()
+        if isinstance(former, dict) and former.get(name, value) != value
+    ]
+    count, name = stored.get("data", {}).get("count", 0), plan.data.name
+    if count and count != plan.data.count:
+        lines.append(f"changed: {name} had {count:,} images, has {plan.data.count:,}; their order is another now")
+    return lines
+
+
+def ended_without_a_word(run: Run) -> bool:
+    """Whether the last session of a run did not get to say how it ended."""
+    try:
+        lines = (run.path / "log.txt").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    return bool(lines) and not lines[-1].endswith(("finished", "interrupted", "failed"))
+
+
+def load_newest(run: Run) -> checkpoint.Checkpoint | None:
+    """The newest whole checkpoint of a run, None if there was no time to make one. Damaged ones are put aside under
+    another name. The caller holds the lock."""
+    for file in durable.leftovers(run.path):
+        with contextlib.suppress(OSError):
+            file.unlink()
+    damaged: list[tuple[Path, DamagedError]] = []
+    saved = checkpoint.newest_whole(run.path, lambda path, error: damaged.append((path, error)))
+    for path, error in damaged:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        run.tell(f"{error} It is {aside.name} now.")
+    return saved
+
+
+def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
+    """Take the state to that of a checkpoint. OptionError names the options that stand in the way, if it does not
+    fit."""
+    if saved.metadata["model"] != plan.model.name:
+        raise CheckpointError(f"{saved.path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
+    try:
+        state.load(saved.tensors, saved.metadata)
+    except CheckpointError as error:
+        changed = _changed_networks(plan, saved)
+        if changed:
+            raise OptionError(
+                f"{', '.join(changed)}: the networks of {run.path.name} were built otherwise, so it can't go on with "
+                "this. Leave it as it was, or begin a new run."
+            ) from error
+        raise CheckpointError(f"{saved.path}: {error}") from error
+
+
+def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
+    """The model's options, and the data, that are others than those of a checkpoint."""
+    stored = saved.metadata["options"]
+    options = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in plan.options.to_dict().items()
+        if name in stored and stored[name] != value
+    ]
+    former = saved.data
+    if (former.size, former.channels) != (plan.data.size, plan.data.channels):
+        options.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channel(s)")
+    return options

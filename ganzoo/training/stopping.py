@@ -1,0 +1,50 @@
+"""Signals that end training early, with a checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+# Ctrl-C, the end of a job on a cluster, a terminal that was closed.
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Stop:
+    """Whether to stop, and the number of the signal that said so."""
+
+    number: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal came."""
+        return self.number is not None
+
+    @property
+    def status(self) -> int:
+        """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextlib.contextmanager
+def watch_signals() -> Iterator[Stop]:
+    """Within the body the first of the SIGNALS only makes the yielded Stop true, so that training ends after the step
+    with a checkpoint; the second one ends the process at once. Signals that are ignored, as SIGHUP under nohup, stay
+    so."""
+    stop = Stop()
+    former: dict[int, Any] = {}
+
+    def note(number: int, frame: Any) -> None:
+        stop.number = number
+        for each in former:
+            signal.signal(each, signal.SIG_DFL)  # the system's own answer, which needs no step of Python's
+
+    try:
+        for name in SIGNALS:
+            number: int = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                former[number] = signal.signal(number, note)
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

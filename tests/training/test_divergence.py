@@ -1,0 +1,256 @@
+"""A loss or gradient that is not finite costs one update, and leaves no trace in what is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ganzoo
+from ganzoo.data.loader import ImageBatch
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+from ganzoo.training.tally import Report, Tally
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+BATCH = 4
+VALUES = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
+
+
+def gan() -> tuple[Any, Any, Any]:
+    from ganzoo_gan import GAN, GANOptions
+
+    return GAN(), GANOptions(size=8, ema=0.9), ganzoo.DataInfo("made-up", 100, 8, 1)
+
+
+def lsgan() -> tuple[Any, Any, Any]:
+    from ganzoo_lsgan import LSGAN, LSGANOptions
+
+    return LSGAN(), LSGANOptions(size=16, ema=0.9), ganzoo.DataInfo("made-up", 100, 16, 3)
+
+
+def stylegan() -> tuple[Any, Any, Any]:
+    from ganzoo_stylegan import StyleGAN, StyleGANOptions
+
+    widths = {"latent": 8, "mapping_layers": 2, "channels_base": 128, "channels_max": 8}
+    options = StyleGANOptions(init_size=8, max_size=8, w_average=0.9, loss="r1", **widths)
+    return StyleGAN(), options, ganzoo.DataInfo("made-up", 100, 8, 3)
+
+
+def stargan2() -> tuple[Any, Any, Any]:
+    from ganzoo_stargan2 import StarGAN2, StarGAN2Options
+
+    data = ganzoo.DataInfo("made-up", 100, 64, 3, ("cat", "dog"))
+    widths = {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8, "latent": 4}
+    return StarGAN2(), StarGAN2().settled(StarGAN2Options(**widths), data), data
+
+
+MODELS = {build.__name__: build for build in (gan, lsgan, stylegan, stargan2)}
+
+
+def in_the_loss(value: float) -> Callable[..., None]:
+    """The term is not finite, and its gradients are."""
+
+    def spoil(terms: dict[str, Any], batch: Any, weight: Any) -> None:
+        name = next(iter(terms))
+        terms[name] = terms[name] + ganzoo.jt.array(np.full(1, value, np.float32))
+
+    return spoil
+
+
+def by_a_logarithm(terms: dict[str, Any], batch: Any, weight: Any) -> None:
+    """NaN, as it comes about: in a kernel."""
+    name = next(iter(terms))
+    terms[name] = terms[name] + ganzoo.jt.log(-1.0 - terms[name].sqr())
+
+
+def in_one_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
+    """The term is finite; its slope with respect to one number of one weight is infinite."""
+    number = weight.reshape((-1,))[:1]
+    name = next(iter(terms))
+    terms[name] = terms[name] + ganzoo.jt.sqrt(number - number.detach())
+
+
+def in_a_huge_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
+    """All is finite but the square of a gradient, which Adam's second moment could not hold."""
+    number = weight.reshape((-1,))[:1]
+    name = next(iter(terms))
+    terms[name] = terms[name] + 1e30 * (number - number.detach())
+
+
+class Spoiled(ganzoo.Loss):
+    """A loss that is spoiled in the phases `bad`, in the piece of the batch with the number `piece`; with `pixel` it is
+    given images with such a pixel."""
+
+    def __init__(self, loss: ganzoo.Loss, networks: Any) -> None:
+        self.loss, self.phases, self.networks = loss, loss.phases, networks
+        self.bad: Collection[str] = ()
+        self.spoil: Callable[..., None] | None = None
+        self.pixel: float | None = None
+        self.piece, self._calls = 0, 0
+
+    def begin(self) -> None:
+        """Of a step."""
+        self._calls = 0
+
+    def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:
+        chosen = phase.name in self.bad and self._calls % batch.pieces == self.piece
+        self._calls += 1
+        images = batch.images
+        if chosen and self.pixel is not None:
+            spot = np.zeros(images.shape, np.float32)
+            spot[-1, 0, 3, 5] = self.pixel
+            batch.images = images + ganzoo.jt.array(spot)
+        terms = self.loss(phase, batch, progress)
+        batch.images = images
+        if chosen and self.spoil is not None:
+            # Of the weights one that every stage and phase uses.
+            weight = list(self.networks[phase.networks[0]].used().values())[-1]
+            self.spoil(terms, batch, weight)
+        return terms
+
+
+class Training:
+    """Steps of a tiny model whose loss can be spoiled."""
+
+    def __init__(self, name: str, micro_batch: int | None = None) -> None:
+        model, options, self.data = MODELS[name]()
+        self.state = TrainState(model, options, self.data, TrainOptions(seed=0, batch=BATCH))
+        self.loss = Spoiled(self.state.setup.loss, self.state.setup.networks)
+        object.__setattr__(self.state.setup, "loss", self.loss)
+        self.tally = Tally()
+        self.step = Step(self.state, 0, micro_batch, self.tally.add, self.tally.watch)
+        self.phases = [phase.name for phase in self.loss.phases]
+
+    def run(self, bad: Collection[str] = (), spoil: Callable[..., None] | None = None, **where: Any) -> Report:
+        self.loss.bad, self.loss.spoil, self.loss.pixel = bad, spoil, where.get("pixel")
+        self.loss.piece = where.get("piece", 0)
+        self.loss.begin()
+        rng = np.random.default_rng(self.state.progress.step)
+        pixels = rng.integers(0, 256, (3, BATCH, self.data.size, self.data.size, self.data.channels), np.uint8)
+        domains = np.arange(BATCH) % max(len(self.data.domains), 1)
+        self.step(ImageBatch(pixels[0], domains, pixels[1:], domains[::-1].copy()))
+        self.state.progress = self.state.progress.after(BATCH)
+        return self.tally.fetch()
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        return self.state.tensors()
+
+
+def changed(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> set[str]:
+    assert before.keys() == after.keys()
+    assert all(np.isfinite(value).all() for value in after.values())
+    return {name for name, value in after.items() if not np.array_equal(value, before[name])}
+
+
+def trained(names: Collection[str]) -> set[str]:
+    return {name for name in names if not name.startswith("ema/")}
+
+
+SPOILED = {
+    **{f"loss-{name}": in_the_loss(value) for name, value in VALUES.items()},
+    "logarithm": by_a_logarithm,
+    "gradient": in_one_gradient,
+    "huge-gradient": in_a_huge_gradient,
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_with_nothing_finite_changes_nothing(name, how):
+    training = Training(name)
+    assert training.run().skipped == 0
+    before = training.numbers()
+    report = training.run(training.phases, SPOILED[how])
+    assert (report.skipped, report.in_a_row) == (len(training.phases), 1)
+    assert report.losses == report.watched == {}
+    assert trained(changed(before, training.numbers())) == set()  # averages go on towards the weights
+    report = training.run()
+    assert (report.skipped, report.in_a_row) == (0, 1)
+    assert all(np.isfinite(value) for value in [*report.losses.values(), *report.watched.values()])
+    moved = changed(before, training.numbers())
+    for network, optimizer in training.state.optimizers.items():
+        for weight in optimizer.weights:
+            assert f"adam/{network}/second/{weight}" in moved, weight
+            assert optimizer.steps[weight] == 3 * sum(network in phase.networks for phase in training.loss.phases)
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_pixel_that_is_not_finite_stops_the_discriminator_alone(name, value):
+    training = Training(name)
+    bad = [phase.name for phase in training.loss.phases if phase.networks == ("discriminator",)]
+    training.run()
+    before = training.numbers()
+    # StarGAN v2 translates these very images, and uses the result again; so its generator is stopped too.
+    report = training.run(bad, pixel=VALUES[value])
+    moved = changed(before, training.numbers())
+    # Where the generator's phase has the discriminator's batch norm see its images, those statistics move.
+    assert not any("/discriminator/" in name and "running" not in name for name in moved)
+    if name != "stargan2":
+        assert report.skipped == 1
+        assert any(name.startswith("net/generator/") for name in moved)
+        assert not any(key.startswith("discriminator/") for key in report.losses)
+        assert any(key.startswith("generator/") for key in report.losses)
+    assert training.run().skipped == 0
+
+
+STATISTICS = {"gan": "running_var", "lsgan": "running_var", "stylegan": "w_average"}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_running_statistics_of_a_bad_phase_are_put_back(name, monkeypatch):
+    """Latents that are not finite spoil them first of all."""
+    training = Training(name)
+    training.run()
+    before = training.numbers()
+    keys = {key for key in before if key.startswith("net/generator/") and key.endswith(STATISTICS[name])}
+    with monkeypatch.context() as patched:
+        patched.setattr(ganzoo.Batch, "latents", lambda self, length: ganzoo.jt.array(np.full((BATCH, length), np.nan)))
+        report = training.run()
+    assert report.skipped == len(training.phases)
+    assert trained(changed(before, training.numbers())) == set()
+    training.run()
+    assert keys
+    assert keys <= changed(before, training.numbers())
+
+
+@pytest.mark.parametrize("piece", [0, 1])
+@pytest.mark.parametrize("name", MODELS)
+def test_one_bad_piece_of_a_batch_spoils_the_update(name, piece):
+    training = Training(name, micro_batch=2)
+    training.run()
+    before = training.numbers()
+    report = training.run(training.phases, by_a_logarithm, piece=piece)
+    assert report.skipped == len(training.phases)
+    assert trained(changed(before, training.numbers())) == set()
+    assert training.run().skipped == 0
+    assert changed(before, training.numbers())
+
+
+def test_rows_of_skipped_updates_are_counted_by_phase():
+    training = Training("gan")
+    reports = [training.run(bad, in_the_loss(np.nan)) for bad in (["generator"], ["generator"], ["discriminator"], [])]
+    assert [report.skipped for report in reports] == [1, 1, 1, 0]
+    assert [report.in_a_row for report in reports] == [1, 2, 2, 2]
+
+
+def loaded_kernels() -> set[str]:
+    with open("/proc/self/maps") as file:
+        return {line.split()[-1] for line in file if line.rstrip().endswith("_op.so")}
+
+
+def test_skipping_needs_no_kernel_of_its_own():
+    """Neither do a tick that begins and the hundredth step."""
+    training = Training("gan")
+    for bad in ([], [], training.phases, []):
+        training.run(bad, by_a_logarithm)
+    before = loaded_kernels()
+    assert before
+    for bad in (["generator"], [], training.phases, *[[]] * 30):
+        training.run(bad, by_a_logarithm)
+    assert loaded_kernels() == before
