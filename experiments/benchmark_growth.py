@@ -47,7 +47,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     before = kernels()
     state = TrainState(planned.model, planned.options, planned.data, planned.train)
     feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
-    step = Step(state, 0, None, lambda phase, terms: None)
+    step = Step(state, 0, None, lambda *_: None)
     preparation = Preparation(planned, print)
     for there in [Progress(), *coming(state.schedule, Progress())]:
         state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)

@@ -64,7 +64,7 @@ def ours(size: int, batch: int, base: int, most: int) -> Callable[[], None]:
     model, data = StarGAN2(), DataInfo("drawn", batch, size, 3, domains=DOMAINS)
     options = model.settled(StarGAN2Options(size=size, channels_base=base, channels_max=most), data)
     state = TrainState(model, options, data, TrainOptions(batch=batch))
-    step = Step(state, 0, None, lambda phase, terms: None)
+    step = Step(state, 0, None, lambda *_: None)
     given = drawn(size, batch)
     references = np.stack([given["reference"], given["reference2"]])
     images = ImageBatch(given["x"], given["y"], references, given["target"])

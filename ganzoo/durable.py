@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Union
 
-_UNFINISHED = ".unfinished"
+_UNFINISHED = ".unfinished-"
 Bytes = Union[bytes, bytearray]
 
 
@@ -18,7 +18,7 @@ def replace(path: Path, *parts: Bytes) -> None:
 
     Written beside it, flushed and renamed. On OSError whatever stood at `path` is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_UNFINISHED}")
+    temporary = unfinished(path)
     try:
         with open(temporary, "wb") as file:
             for part in parts:
@@ -32,6 +32,11 @@ def replace(path: Path, *parts: Bytes) -> None:
             temporary.unlink()
 
 
+def unfinished(path: Path) -> Path:
+    """The name beside `path` under which its next content is written."""
+    return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -41,8 +46,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
-    """What `replace` left in a folder when its process was killed."""
-    yield from folder.glob(f".*{_UNFINISHED}")
+    """What was left `unfinished` in a folder when its process was killed."""
+    yield from folder.glob(f"{_UNFINISHED}*")
 
 
 def append(path: Path, text: str) -> None:

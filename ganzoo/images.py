@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
+from ganzoo import durable
 from ganzoo.errors import GanzooError, OptionError
 
 ANIMATIONS = ("gif", "webp", "mp4")
@@ -103,7 +103,7 @@ def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes `path` at the end, and nothing if there is an error."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = durable.unfinished(path)
     try:
         yield temporary
         temporary.replace(path)

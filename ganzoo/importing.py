@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,8 @@ def import_checkpoint(
         backend.start()
         from ganzoo.training.state import TrainState
 
+        model.stages(options, train, data)  # which refuses sizes that can't be built
+        _check(model.build(options, data).networks, converted)
         state = TrainState(model, options, data, train)
         _fill(state, converted)
     except CheckpointError as error:
@@ -96,23 +98,31 @@ def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
+def _check(networks: Mapping[str, Network], converted: Converted) -> None:
+    """Whether weights fit networks that are just built, which take no memory until they are computed with."""
+    for name, network in networks.items():
+        for what, known in ((name, converted.weights), (f"average of the {name}", converted.averages)):
+            if name in known:
+                _named(what, network.check_state, known[name])
+
+
 def _fill(state: TrainState, converted: Converted) -> None:
     """Weights, averages and moments from the file; what it lacks stays as it begins."""
     for name, weights in converted.weights.items():
-        _load(state.setup.networks[name], weights, name)
+        _named(name, state.setup.networks[name].load_state, weights)
     for name in state.setup.averages:
         if name in converted.weights or name in converted.averages:
             values = converted.averages.get(name) or converted.weights[name]
-            _load(state.averages.twins[name], values, f"average of the {name}")
+            _named(f"average of the {name}", state.averages.twins[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
         optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
 
 
-def _load(network: Network, values: Mapping[str, np.ndarray], name: str) -> None:
+def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
     try:
-        network.load_state(values)
+        use(values)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
 

@@ -56,8 +56,9 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         for module in self.modules():
             module.is_train = training
 
-    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
-        """Replace every weight. CheckpointError if a name is missing or left over, or a shape differs."""
+    def check_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """CheckpointError if a name is missing or left over, or a shape differs. Nothing is computed for it, so that
+        a network that was only just built need not have memory yet."""
         state = self.state()
         missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
         if missing or unknown:
@@ -69,6 +70,11 @@ class Network(jt.nn.Module):  # type: ignore[misc]
                     f"the checkpoint is of another network: {name!r} has shape {values[name].shape}, "
                     f"not {tuple(var.shape)}."
                 )
+
+    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replace every weight. CheckpointError as from `check_state`; no weight is replaced then."""
+        self.check_state(values)
+        for name, var in self.state().items():
             var.update(jt.array(values[name]))
         run_pending()  # Jittor can't fuse a fresh array with a reshape and a broadcast: the kernel would not compile
 

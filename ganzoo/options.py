@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from ganzoo.errors import OptionError, near_match
 
+_LARGEST = 1e30  # number, either sign; a thousand times that is still finite
 _LONGEST = 1000  # characters of a wrong value that a message shows
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -111,6 +112,8 @@ class Option:
     def _in_range(self, value: Any) -> bool:
         if self.choices is not None:
             return value in self.choices
+        if self.type in (int, float) and abs(value) > _LARGEST:
+            return False
         return (
             (self.min is None or value >= self.min)
             and (self.max is None or value <= self.max)

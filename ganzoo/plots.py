@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from ganzoo import durable
 from ganzoo.images import grid_shape
 
 
@@ -32,7 +33,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
         _draw(panel, title, terms, rows)
     for panel in figure.axes[len(shown) :]:
         panel.set_visible(False)
-    temporary = path.with_name(f".{path.name}")
+    temporary = durable.unfinished(path)
     figure.savefig(temporary, format="png", dpi=100)
     temporary.replace(path)
 

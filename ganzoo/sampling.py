@@ -10,7 +10,7 @@ import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.data import DataInfo
-from ganzoo.errors import OptionError
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
 from ganzoo.training.options import TrainOptions
@@ -43,16 +43,19 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
 
     model = checkpoint.model(registry)
     data: DataInfo = checkpoint.data
-    setup = model.build(checkpoint.options(model), data)
+    setup = _built(checkpoint, model)
     averaged = setup.generator in checkpoint.metadata.get("averaged", [])
     network = setup.networks[setup.generator]
     network.load_state(part(checkpoint.tensors, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
     moment = checkpoint.metadata.get("moment", {})
     present = moment.get("size", data.size)
-    if size in (None, present):
-        network.grow(present, moment.get("alpha", 1.0))
-    else:
-        network.grow(size, 1.0)
+    try:
+        if size in (None, present):
+            network.grow(present, moment.get("alpha", 1.0))
+        else:
+            network.grow(size, 1.0)
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.path}: its description is damaged ({error}).") from error
     network.eval()
     return network
 
@@ -63,7 +66,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
     from ganzoo.training.state import part
 
     model = checkpoint.model(registry)
-    setup = model.build(checkpoint.options(model), checkpoint.data)
+    setup = _built(checkpoint, model)
     if setup.translator is None:
         raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
     for name, network in setup.networks.items():
@@ -72,6 +75,14 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
             network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
             network.eval()
     return setup.translator
+
+
+def _built(checkpoint: Checkpoint, model: Any) -> Any:
+    """The networks that a checkpoint describes, still without weights. CheckpointError if there can't be such."""
+    try:
+        return model.build(checkpoint.options(model), checkpoint.data)
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint.path}: it describes networks that can't be built.") from error
 
 
 def latents(seeds: Sequence[int], length: int) -> np.ndarray:

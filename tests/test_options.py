@@ -49,6 +49,13 @@ def test_values_win_over_defaults_and_defaults_over_declarations(values, default
         assert getattr(resolved, name) == values.get(name, defaults.get(name, declared))
 
 
+@pytest.mark.parametrize("value", [1e31, 10**31, 10**400, 1.7e308])
+@pytest.mark.parametrize("name", ["limit", "rate"])
+def test_numbers_that_nothing_can_be_computed_with_are_refused(name, value):
+    with pytest.raises(OptionError, match=f"--{name}"):
+        resolve(Sample, {name: value})
+
+
 def test_very_long_wrong_values_are_cut_in_messages():
     nested: list = []
     for _ in range(10**5):

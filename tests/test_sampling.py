@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo import sampling
+from ganzoo.errors import CheckpointError
 
 
 def test_a_seed_is_the_same_latent_in_any_company():
@@ -71,3 +72,24 @@ def test_a_spherical_walk_keeps_its_distance_from_the_centre():
     keys = centre + 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
     for point in sampling.loop(keys, 7, sampling.slerp, centre):
         assert np.isclose(np.linalg.norm(point - centre), 2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"options": {"latent": 10**30}}, {"moment": {"index": 0, "size": 2, "alpha": 1.0}}], ids=["huge", "size"]
+)
+def test_a_checkpoint_of_networks_that_can_not_be_is_refused(jittor, tmp_path, wrong):
+    from ganzoo import plugins
+    from ganzoo.description import data_info
+    from ganzoo.training import checkpoint
+
+    data = {"name": "x", "count": 1, "size": 8, "channels": 3}
+    options = {"max_size": 8, "channels_max": 2, "latent": 2, "mapping_layers": 1}
+    registry = plugins.load()
+    model = registry.model("stylegan")
+    network = model.build(model.options(**options), data_info(data)).networks["generator"]
+    tensors = {f"net/generator/{name}": np.zeros(tuple(var.shape), "f4") for name, var in network.state().items()}
+    path = tmp_path / "x.safetensors"
+    description = {"model": "stylegan", "data": data, "progress": {}, **wrong}
+    checkpoint.write(path, tensors, {**description, "options": {**options, **wrong.get("options", {})}})
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
+        sampling.load_generator(checkpoint.read(path), registry)

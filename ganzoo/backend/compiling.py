@@ -82,8 +82,8 @@ def _reason(output: bytes) -> str:
 
 
 def mend(jittor: Any) -> None:
-    """Mend two faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
-    kernels are compiled one at a time, slower, but as safe."""
+    """Mend two faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be
+    compiled, kernels are compiled one at a time, slower, but as safe."""
     try:
         library = ctypes.CDLL(str(_mends(jittor)))
     except (OSError, subprocess.CalledProcessError):

@@ -24,7 +24,7 @@ _libc = ctypes.CDLL(None)
 @contextlib.contextmanager
 def undone() -> Iterator[None]:
     """Around `import jittor`: signal handlers, sys.exit and sys.excepthook, certificate checks, the recursion limit
-    and PIL.Image.open are afterwards what they were before."""
+    and PIL.Image.open are afterwards what they were before. A Ctrl-C waits until then."""
     from PIL import Image
 
     numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
@@ -38,6 +38,7 @@ def undone() -> Iterator[None]:
     }
     recursion = sys.getrecursionlimit()
     sys.executable = environment.interpreter()
+    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
@@ -47,6 +48,7 @@ def undone() -> Iterator[None]:
         _close_pool()
         for number, handler in handlers.items():
             _libc.sigaction(number, handler, None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:

@@ -62,6 +62,8 @@ class Main(click.Group):
         except BrokenPipeError:  # the reader of our output, `head` say, has gone
             sys.stderr.close()
             status = 1
+        except (click.Abort, KeyboardInterrupt):  # before RuntimeError, which the first one is
+            status = _fail("interrupted", INTERRUPTED)
         except (MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
                 raise
@@ -73,8 +75,6 @@ class Main(click.Group):
         except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
             where = f"{error.filename}: " if error.filename else ""
             status = _fail(f"{where}{durable.reason(error)}.", 1)
-        except (click.Abort, KeyboardInterrupt):
-            status = _fail("interrupted", INTERRUPTED)
         sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -75,7 +75,7 @@ def _describe(run: Any) -> dict[str, Any]:
     try:
         options = run.options()
         goal = float(options["train"]["kimg"])
-    except (RunError, KeyError, TypeError, ValueError):
+    except (RunError, KeyError, TypeError, ValueError, OverflowError):
         return {
             "run": run.path.name,
             "model": None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
 from ganzoo.data import DataInfo
+from ganzoo.description import data_info, fault
 from ganzoo.errors import CheckpointError, DamagedError
 
 if TYPE_CHECKING:
@@ -56,8 +57,7 @@ class Checkpoint:
     @property
     def data(self) -> DataInfo:
         """The data the networks were built for."""
-        info = dict(self.metadata["data"])
-        return DataInfo(**{**info, "domains": tuple(info["domains"])})
+        return data_info(self.metadata["data"])
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -164,15 +164,16 @@ def _description(path: Path) -> dict[str, Any]:
         if length > _LONGEST_HEADER:
             raise ValueError("it does not begin as one")
         header = file.read(length)
-        said = json.loads(header).get("__metadata__", {})
-        if _DESCRIPTION not in said:
+        layout = json.loads(header)
+        said = layout.get("__metadata__") if isinstance(layout, dict) else None
+        if not isinstance(said, dict) or _DESCRIPTION not in said:
             raise DamagedError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
         metadata = json.loads(said[_DESCRIPTION])
-        if not isinstance(metadata, dict) or not {"format", "model", "options", "data", "progress"} <= metadata.keys():
-            raise DamagedError(f"{path}: its description is damaged.")
-        if metadata["format"] not in (1, FORMAT):
+        if isinstance(metadata, dict) and type(metadata.get("format")) is int and metadata["format"] > FORMAT:
             raise CheckpointError(f"{path}: format {metadata['format']} is newer than this ganzoo; upgrade it.")
-        if metadata["format"] == FORMAT:
+        if fault(metadata) or not {"format", "data", "progress"} <= metadata.keys():
+            raise DamagedError(f"{path}: its description is damaged.")
+        if metadata["format"] != 1:
             _check(file, length, header, str(said.get(_CHECKSUM, "")).encode())
     return metadata
 

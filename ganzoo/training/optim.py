@@ -57,7 +57,9 @@ class Optimizer:
             if key not in scalars:
                 scalars[key] = self._scalars(*key)
             state = (weight, self.first[name], self.second[name])
-            for var, value in zip(state, kernels.adam(*state, gradient, *scalars[key], good, self.settings)):
+            # Detached: Jittor keeps what was computed from a weight that could still have a gradient.
+            given = (weight.detach(), *state[1:], gradient)
+            for var, value in zip(state, kernels.adam(*given, *scalars[key], good, self.settings)):
                 var.update(value)
 
     def _multiplier(self, name: str) -> float:

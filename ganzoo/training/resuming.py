@@ -42,7 +42,7 @@ def resumed_options(
 
 def check_resume(plan: Plan, run: Run) -> None:
     """OptionError if the data have other domains than those that the networks of the run are built for."""
-    former = tuple(run.options()["data"].get("domains", ()))
+    former = tuple(run.options().get("data", {}).get("domains", ()))
     if not plan.model.conditional or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"

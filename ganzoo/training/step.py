@@ -109,6 +109,7 @@ class Step:
         """Update the phase's networks where its terms and gradients are finite, and return whether they are, as a Var.
         Adds the norms of the gradients to `watched`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
+        gradients = [gradient.detach() for gradient in gradients]  # else Jittor keeps the graph that they came from
         parts: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
             parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]

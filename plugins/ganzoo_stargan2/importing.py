@@ -25,6 +25,7 @@ NETWORKS = {
 AVERAGED = ("generator", "mapping", "encoder")
 KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
+MOST_DOMAINS = 1000  # each has layers of its own, which take far more memory than their names in a file
 FILTER = "hpf.filter"  # of the high-pass skips: constants, from which their strength can be read
 
 Arrays = dict[str, np.ndarray]
@@ -142,6 +143,8 @@ def _facts(weights: Mapping[str, Arrays], averages: Mapping[str, Arrays]) -> dic
             f"it is for images of {size} px and {channels} channels; stargan2 makes images of {SMALLEST} to {LARGEST} "
             "px, grey or RGB."
         )
+    if facts["domains"][0] > MOST_DOMAINS:
+        raise CheckpointError(f"it is for {facts['domains'][0]:,} domains, of {MOST_DOMAINS:,} at most.")
     return {fact: value for fact, (value, _) in facts.items()}
 
 

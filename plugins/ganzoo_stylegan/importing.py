@@ -78,7 +78,7 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     return Converted(
         options=options,
         size=size,
-        channels=len(generator["synthesis.to_rgb.0.bias"]),
+        channels=_channels(generator),
         trained=min(inside, size),
         weights={"generator": kept.get("g_running", {}), **weights},
         averages={"generator": kept["g_running"]} if "g_running" in kept else {},
@@ -162,11 +162,8 @@ def _trained(generator: Arrays) -> int:
 def _options(generator: Arrays) -> dict[str, Any]:
     """The options that say how the networks are built, from the shapes of the weights."""
     sizes = [4 << level for level in range(9) if f"synthesis.blocks.{level}.conv2.bias" in generator]
-    try:
-        widths = [generator[f"synthesis.blocks.{level}.conv2.bias"].shape[0] for level in range(len(sizes))]
-        latent = generator["mapping.layers.0.bias"].shape[0]
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(f"its generator lacks weights: {error}.") from error
+    widths = [_length(generator, f"synthesis.blocks.{level}.conv2.bias") for level in range(len(sizes) or 1)]
+    latent = _length(generator, "mapping.layers.0.bias")
     most = max(widths)
     least = max((size * width for size, width in zip(sizes, widths) if width > 1), default=sizes[0])
     for base in (16384, least):
@@ -177,6 +174,22 @@ def _options(generator: Arrays) -> dict[str, Any]:
         raise CheckpointError(f"its numbers of feature maps ({shown}) don't follow from --channels-base and -max.")
     depth = sum(name.startswith("mapping.") and name.endswith(".bias") for name in generator)
     return {"latent": latent, "mapping_layers": depth, "channels_base": base, "channels_max": most}
+
+
+def _channels(generator: Arrays) -> int:
+    channels = _length(generator, "synthesis.to_rgb.0.bias")
+    if channels not in (1, 3):
+        raise CheckpointError(f"it makes images of {channels} channels; stylegan makes grey or RGB ones.")
+    return channels
+
+
+def _length(generator: Arrays, name: str) -> int:
+    """That of a bias. CheckpointError if it is not there, or is none."""
+    if name not in generator:
+        raise CheckpointError(f"its generator lacks weights: {name!r}.")
+    if generator[name].ndim != 1 or not generator[name].size:
+        raise CheckpointError(f"its generator's {name!r} has the shape {generator[name].shape}.")
+    return len(generator[name])
 
 
 def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:

@@ -28,6 +28,12 @@ def test_runs_are_listed_with_their_state(ganzoo):
         assert row["state"] in text
 
 
+def test_a_run_whose_goal_is_no_number_is_listed_as_damaged(ganzoo):
+    for goal in (10**400, "x", [], None):
+        make_run(1, goal)
+    assert {row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)} == {"damaged"}
+
+
 def test_no_runs_is_no_error(ganzoo):
     assert ganzoo("runs").exit_code == 0
     assert "ganzoo train" in ganzoo("runs").stdout

@@ -216,7 +216,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(ganzoo, t
     whole = checkpoint.newest(trained).read_bytes()
     for path in trained.glob("*.safetensors"):
         path.unlink()
-    (trained / ".checkpoint-000000008.safetensors.123.unfinished").write_bytes(b"half")
+    (trained / ".unfinished-123-checkpoint-000000008.safetensors").write_bytes(b"half")
     result = ganzoo("train", "gan", "--resume", "latest")
     assert result.exit_code == 0, result.output
     assert "had no checkpoint yet; it begins anew" in result.stdout

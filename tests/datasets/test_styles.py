@@ -134,5 +134,5 @@ def test_one_that_another_process_makes_meanwhile_is_taken(few: Path, monkeypatc
 def test_a_damaged_one_is_an_error_with_the_remedy(few: Path) -> None:
     (few / "styles.lmdb").mkdir()
     (few / "styles.lmdb" / "data.mdb").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"not an LMDB .* Delete .*styles\.lmdb and styles-val\.lmdb"):
+    with pytest.raises(DataError, match=r"not an LMDB.* Delete .*styles\.lmdb and styles-val\.lmdb"):
         Styles().open()

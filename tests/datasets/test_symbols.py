@@ -183,7 +183,7 @@ def test_one_of_an_earlier_release_with_128_px_alone_is_opened(few: Path) -> Non
 def test_a_damaged_one_is_an_error_with_the_remedy(few: Path) -> None:
     (few / "symbols.lmdb").mkdir()
     (few / "symbols.lmdb" / "data.mdb").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"not an LMDB .* Delete .*symbols\.lmdb and it will be made again"):
+    with pytest.raises(DataError, match=r"not an LMDB.* Delete .*symbols\.lmdb and it will be made again"):
         Symbols().open()
 
 

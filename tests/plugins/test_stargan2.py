@@ -105,7 +105,7 @@ def test_each_update_changes_its_networks_and_no_others():
     trained = state()
     before, changed = weights(trained), {}
 
-    def note(phase: Any, terms: Any) -> None:
+    def note(phase: Any, terms: Any, good: Any) -> None:
         nonlocal before
         after = weights(trained)
         changed[phase.name] = {
@@ -127,7 +127,7 @@ def test_each_update_changes_its_networks_and_no_others():
 def test_the_mapping_network_moves_a_hundred_times_slower():
     trained = state(weight_decay=0.0)
     before = weights(trained)
-    Step(trained, 0, None, lambda phase, terms: None)(batch(2))
+    Step(trained, 0, None, lambda *_: None)(batch(2))
     after = weights(trained)
     # The first update of Adam moves a weight by its learning rate, whatever the gradient is.
     moved = {name: max(np.abs(after[name][key] - before[name][key]).max() for key in after[name]) for name in after}
@@ -161,7 +161,7 @@ def test_sources_are_seen_as_of_their_own_domain_and_fakes_as_of_the_target():
     loss.discriminator, loss.encoder = Judge(loss.discriminator), Judge(loss.encoder)
     drawn = batch(4)
     own, target = [0, 1, 2, 0], [1, 2, 0, 1]
-    Step(trained, 0, None, lambda phase, terms: None)(drawn)
+    Step(trained, 0, None, lambda *_: None)(drawn)
     assert loss.discriminator.seen == [own, target] * 2 + [target] * 2
     # The reference's style; then by latents the way back and the reconstruction; the same with two references before.
     assert sorted(loss.encoder.seen) == sorted([target, own, target, target, target, own, target])
@@ -214,7 +214,7 @@ def test_small_batches_are_accumulated_to_eight():
         made = state(train)
         (stage,) = made.schedule.stages
         assert stage.batch == 8
-        Step(made, 0, None, lambda phase, terms: None)(batch(8))
+        Step(made, 0, None, lambda *_: None)(batch(8))
         return made, list(warnings)
 
     (small, told), (whole, silent) = trained(2), trained(8)
@@ -228,7 +228,7 @@ def test_small_batches_are_accumulated_to_eight():
 
 def test_numbers_worth_a_look_are_reported():
     trained, seen = state(), {}
-    Step(trained, 0, None, lambda *_: None, lambda phase, values: seen.update({phase.name: values}))(batch(2), True)
+    Step(trained, 0, None, lambda *_: None, lambda phase, values, _: seen.update({phase.name: values}))(batch(2))
     assert seen["G-latent"].keys() >= {"fake_min", "fake_max", "lambda_ds", "diversity", "total"}
     assert float(seen["G-latent"]["fake_min"].item()) < float(seen["G-latent"]["fake_max"].item())
     assert {name for name in seen["G-latent"] if name.startswith("gradient_norm/")} == {

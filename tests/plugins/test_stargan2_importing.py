@@ -233,7 +233,17 @@ def tiny(found: dict[str, Any]) -> None:
     found["nets"]["discriminator"] = {name.replace("main.8.", "main.7."): value for name, value in state.items()}
 
 
+def many_domains(found: dict[str, Any]) -> None:
+    """1,001 heads in all networks that have any; none of a size that a file can't have."""
+    found.pop("optims")
+    for kind in ("nets", "nets_ema"):
+        for network, last in (("mapping_network", ".6.bias"), ("style_encoder", ".bias")):
+            found[kind][network].update({f"unshared.{domain}{last}": np.ones(4, "f4") for domain in range(1001)})
+    found["nets"]["discriminator"]["main.8.weight"] = np.ones((1001, 2, 1, 1), "f4")
+
+
 WRONG = {
+    "a thousand domains": (many_domains, "it is for 1,001 domains, of 1,000 at most"),
     "no mapping network": (drop("mapping_network"), "it holds no 'mapping_network', as StarGAN v2's checkpoints do"),
     "no generator": (drop("generator"), "it holds no 'generator'"),
     "no style encoder": (drop("style_encoder"), "it holds no 'style_encoder'"),

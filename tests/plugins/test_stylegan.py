@@ -51,7 +51,7 @@ class Training:
         self.terms: dict[str, float] = {}
         self.step = Step(self.state, 0, None, self._note)
 
-    def _note(self, phase: Any, terms: dict[str, Any]) -> None:
+    def _note(self, phase: Any, terms: dict[str, Any], good: Any) -> None:
         self.phases.append(phase.name)
         self.terms.update({name: float(term.item()) for name, term in terms.items()})
 

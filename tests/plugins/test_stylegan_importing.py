@@ -218,6 +218,11 @@ WRONG = {
     "a strange weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
     "a missing weight": (drop("g_running", "to_rgb.1.conv.bias"), "it lacks 'synthesis.to_rgb.1.bias'"),
     "no mapping": (drop("g_running", "style."), "lacks weights"),
+    "no first convolution to RGB": (drop("g_running", "to_rgb.0."), "lacks weights: 'synthesis.to_rgb.0.bias'"),
+    "no block": (drop("g_running", "conv2.conv.bias"), "lacks weights: 'synthesis.blocks.0.conv2.bias'"),
+    "no width": (set_first("g_running", "conv2.conv.bias", np.ones((10**9, 0))), "has the shape (1000000000, 0)"),
+    "no vector": (set_first("g_running", "style.1.linear.bias", np.ones(())), "has the shape ()"),
+    "seven colours": (set_first("g_running", "to_rgb.0.conv.bias", np.ones(7)), "images of 7 channels"),
     "another shape": (set_first("g_running", "noise1", np.ones((1, 3, 1, 1))), "has shape (1, 3, 1, 1)"),
     "not trained": (untrained, "not trained"),
     "too few in Adam": (fewer_parameters, "its optimizer has"),
@@ -239,6 +244,17 @@ def test_a_file_that_does_not_fit_is_an_error_and_leaves_nothing(files, tmp_path
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert not (tmp_path / "experiments").exists()
+
+
+def test_no_memory_is_taken_for_networks_that_the_file_does_not_hold(files, tmp_path):
+    def widen(content: dict[str, Any]) -> None:
+        content["g_running"] = {
+            name: np.ones(10**6, "f4") if name.endswith("conv2.conv.bias") else value
+            for name, value in content["g_running"].items()
+        }
+
+    with pytest.raises(CheckpointError, match="has shape"):  # and not the terabytes of such convolutions
+        imported(changed(files, tmp_path, widen), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def _record(
         latents.append(z.numpy())
         return z
 
-    def note(phase: Any, means: dict[str, Any]) -> None:
+    def note(phase: Any, means: dict[str, Any], good: Any) -> None:
         terms.update({f"term/{state.progress.step}/{phase.name}/{key}": term for key, term in means.items()})
 
     for name, optimizer in state.optimizers.items():
@@ -168,10 +168,10 @@ def _tap(optimizer: Any, prefix: str, gradients: dict[str, Any]) -> None:
     """Let every gradient of the first update that reaches `optimizer` be noted as well."""
     update = optimizer.step
 
-    def step(given: Any) -> None:
+    def step(given: Any, good: Any) -> None:
         if not any(optimizer.steps.values()):
             gradients.update({prefix + name: gradient for name, gradient in zip(optimizer.weights, given)})
-        update(given)
+        update(given, good)
 
     optimizer.step = step
 

@@ -143,6 +143,14 @@ class Training:
         """All weights by 'NETWORK/WEIGHT', as they are now."""
         return _named(self.networks)
 
+    def slopes(self) -> Tensors:
+        """How large the gradients of each weight were, as Adam keeps it: the root of its second moment."""
+        return {
+            f"{name}/{key}": self.optimizers[name].state[weight]["exp_avg_sq"].sqrt()
+            for name, network in self.networks.items()
+            for key, weight in network.named_parameters()
+        }
+
 
 def _named(networks: Mapping[str, Any]) -> Tensors:
     return {
@@ -171,7 +179,8 @@ def draw(training: Training) -> None:
 def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **settings: Any) -> Tensors:
     """Train on 'N/...' (see `Data.of`) for N = 0, 1, ..., from weights that are drawn here.
 
-    Gives 'begin/NETWORK/WEIGHT', 'end/...', 'average/...' and 'term/N/PHASE/TERM'; 'lambda_ds/N' is what was used.
+    Gives 'begin/NETWORK/WEIGHT', 'end/...', 'average/...', 'slope/...' (the size of the gradients) and
+    'term/N/PHASE/TERM'; 'lambda_ds/N' is what was used.
     """
     torch.manual_seed(seed)
     training = Training(Plan(**plan), **settings)
@@ -184,4 +193,5 @@ def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **s
         for phase, terms in training.iteration(Data.of(given, masked=plan.get("w_hpf", 0.0) > 0)).items():
             answers.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
     answers.update({f"end/{name}": weight for name, weight in training.weights().items()})
+    answers.update({f"slope/{name}": slope for name, slope in training.slopes().items()})
     return {**answers, **{f"average/{name}": weight for name, weight in _named(training.averages).items()}}

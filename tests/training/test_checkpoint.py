@@ -124,6 +124,21 @@ def test_foreign_files_are_refused(tmp_path):
         checkpoint.read(tmp_path / "missing.safetensors")
 
 
+@pytest.mark.parametrize("header", [b"null", b"3", b"[]", b'{"__metadata__": 3}', b"[" * 10**5, b"\xff"], ids=repr)
+def test_headers_of_wrong_types_are_refused(tmp_path, header):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(DamagedError, match=r"x\.safetensors"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
+def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
+    checkpoint.write(tmp_path / "x.safetensors", TENSORS, {**METADATA, name: 3})
+    with pytest.raises(DamagedError, match="description is damaged"):
+        checkpoint.read(tmp_path / "x.safetensors")
+
+
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, failing):
     def full(*arguments):
@@ -242,7 +257,8 @@ import pathlib, sys
 import numpy as np
 from ganzoo.training import checkpoint
 folder = pathlib.Path(sys.argv[1])
-metadata = {"model": "x", "options": {}, "data": {}, "progress": {}}
+data = {"name": "x", "count": 1, "size": 8, "channels": 1}
+metadata = {"model": "x", "options": {}, "data": data, "progress": {}}
 def saved(path):
     checkpoint.prune(folder, 2)
     print(path.name, flush=True)

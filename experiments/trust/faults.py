@@ -1,0 +1,120 @@
+"""What can go wrong with files between two sessions of a run, done on purpose."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+Fault = Callable[[Path, random.Random], None]
+
+
+def _cut(path: Path, rng: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: rng.randrange(1, len(data))])
+
+
+def _flip(path: Path, rng: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _zero(path: Path, rng: random.Random) -> None:
+    """A block that was never written, as after a loss of power."""
+    data = bytearray(path.read_bytes())
+    start = rng.randrange(len(data))
+    data[start : start + 4096] = bytes(len(data[start : start + 4096]))
+    path.write_bytes(data)
+
+
+def _text(path: Path, rng: random.Random) -> None:
+    path.write_text("This is no such file.\n" * rng.randrange(1, 1000))
+
+
+def _foreign(path: Path, rng: random.Random) -> None:
+    """Arrays of somebody else, in the same format."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"weight": np.zeros((rng.randrange(1, 9), 3), np.float32)}, str(path))
+
+
+def _empty(path: Path, rng: random.Random) -> None:
+    path.write_bytes(b"")
+
+
+def _delete(path: Path, rng: random.Random) -> None:
+    path.unlink()
+
+
+def _folder(path: Path, rng: random.Random) -> None:
+    """An entry that can't be read, for root neither."""
+    path.unlink()
+    path.mkdir()
+
+
+def _dangling(path: Path, rng: random.Random) -> None:
+    path.unlink()
+    path.symlink_to("nowhere.png")
+
+
+CHECKPOINT_FAULTS: dict[str, Fault] = {
+    "cut": _cut,
+    "flipped bit": _flip,
+    "zeroed block": _zero,
+    "text": _text,
+    "foreign arrays": _foreign,
+    "empty": _empty,
+}
+IMAGE_FAULTS: dict[str, Fault] = {
+    "cut": _cut,
+    "empty": _empty,
+    "text": _text,
+    "deleted": _delete,
+    "a folder": _folder,
+    "a dangling link": _dangling,
+}
+
+
+class Images:
+    """Copies of a share of a data set, in a folder that can be spoiled and mended."""
+
+    def __init__(self, name: str, count: int, size: int, folder: Path) -> None:
+        from PIL import Image
+
+        from ganzoo import plugins
+        from ganzoo.data.catalog import open_data
+        from ganzoo.data.images import fit
+
+        self.folder, self.pristine = folder, folder.with_name(f"{folder.name}-pristine")
+        dataset = open_data(name, plugins.load())
+        if size:
+            dataset = dataset.at_size(size)
+        domains = dataset.info.domains
+        for index in random.Random(0).sample(range(len(dataset)), count):
+            pixels, label = dataset.load(index)
+            below = self.pristine / domains[label] if domains else self.pristine
+            below.mkdir(parents=True, exist_ok=True)
+            image = fit(pixels, size or pixels.shape[0], dataset.info.channels)
+            Image.fromarray(image.squeeze()).save(below / f"{index:06d}.png")
+        shutil.copytree(self.pristine, self.folder)
+        self.paths = sorted(path.relative_to(self.pristine) for path in self.pristine.rglob("*.png"))
+        self.spoiled: dict[Path, str] = {}
+
+    def spoil(self, kind: str, rng: random.Random) -> None:
+        """Damage an image that is whole."""
+        name = rng.choice([path for path in self.paths if path not in self.spoiled])
+        IMAGE_FAULTS[kind](self.folder / name, rng)
+        self.spoiled[name] = kind
+
+    def mend(self) -> None:
+        """Put every image back."""
+        for name in self.spoiled:
+            path = self.folder / name
+            if path.is_dir():
+                path.rmdir()
+            path.unlink(missing_ok=True)
+            shutil.copy2(self.pristine / name, path)
+        self.spoiled.clear()

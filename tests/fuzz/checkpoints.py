@@ -1,0 +1,94 @@
+"""Checkpoints of ours: files that are damaged, and files that are signed as whole but describe what can't be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo import backend, sampling
+from ganzoo.options import resolve
+from ganzoo.training import checkpoint
+from ganzoo.training.options import TrainOptions
+from tests.fuzz.edits import Choices, edit_bytes, edit_tree, own_errors, to_json
+from tests.fuzz.models import DATA, MODELS, REGISTRY, consider, description
+
+TINY: dict[str, dict[str, Any]] = {
+    "stylegan": {"max_size": 8, "latent": 2, "mapping_layers": 1, "channels_base": 16, "channels_max": 2},
+    "stargan2": {"size": 64, "latent": 2, "hidden": 2, "style": 2, "channels_base": 64, "channels_max": 2},
+}
+SIGNATURE = b"0" * 64  # in place of the checksum while that is computed
+
+
+@lru_cache(maxsize=1)
+def seeds() -> list[bytes]:
+    backend.start("cpu")
+    return [_written(*each) for each in TINY.items()]
+
+
+def _written(name: str, options: dict[str, Any]) -> bytes:
+    """A checkpoint of nothing but zeros."""
+    model = MODELS[name]
+    described = description(model, options)
+    info = {**described["data"], "domains": DATA.domains}
+    networks = model.build(resolve(model.options, described["options"]), type(DATA)(**info)).networks
+    tensors = {
+        f"{kind}/{network}/{key}": np.zeros(tuple(var.shape), np.float32)
+        for network, each in networks.items()
+        for kind in ("net", "ema")
+        for key, var in each.state().items()
+    }
+    state = {"progress": {"step": 3, "images": 12, "stage": 0, "stage_images": 12}, "averaged": ["generator"]}
+    moment = {"index": 0, "size": info["size"], "alpha": 1.0}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "seed.safetensors"
+        checkpoint.write(path, tensors, {**described, **state, "moment": moment, "optimizer_steps": {}})
+        return path.read_bytes()
+
+
+def _made(choices: Choices) -> bytes:
+    kind = choices.below(4)
+    if kind == 0:
+        return choices.rest()
+    seed = choices.pick(seeds())
+    if kind == 1:
+        return edit_bytes(choices, seed)
+    length = int.from_bytes(seed[:8], "little")
+    header, content = json.loads(seed[8 : 8 + length]), seed[8 + length :]
+    said = header.pop("__metadata__")
+    if kind == 2:
+        said["ganzoo"] = to_json(edit_tree(choices, json.loads(said["ganzoo"]))).decode()
+    else:
+        header = edit_tree(choices, header)
+    if isinstance(header, dict):
+        header = {"__metadata__": {**said, "sha256": SIGNATURE.decode()}, **header}
+    return signed(to_json(header), content)
+
+
+def signed(header: bytes, content: bytes) -> bytes:
+    header += b" " * (-len(header) % 8)
+    whole = len(header).to_bytes(8, "little") + header + content
+    return whole.replace(SIGNATURE, hashlib.sha256(whole).hexdigest().encode(), 1)
+
+
+def check(data: bytes) -> None:
+    backend.start("cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.safetensors"
+        path.write_bytes(_made(Choices(data)))
+        with own_errors():
+            saved = checkpoint.read(path)
+            model = saved.model(REGISTRY)
+            with own_errors():
+                train = resolve(TrainOptions, saved.metadata.get("train", {}), model.defaults)
+                consider(model, train, saved.options(model), saved.data)
+            sampling.trained_sizes(saved, REGISTRY)  # first, as `ganzoo generate` does
+            with own_errors():
+                sampling.load_generator(saved, REGISTRY)
+            if model.conditional:
+                sampling.load_translator(saved, REGISTRY)

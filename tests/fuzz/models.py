@@ -1,0 +1,35 @@
+"""The bundled models, without Jittor."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ganzoo import plugins
+from ganzoo.data import DataInfo
+from ganzoo.options import resolve
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.stages import Schedule
+
+REGISTRY = plugins.load()
+MODELS = {name: REGISTRY.model(name) for name in ("gan", "lsgan", "stylegan", "stargan2")}
+DATA = DataInfo("pictures", 1000, 64, 3, ("cat", "dog"))
+
+
+def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """What a run of this model says about itself."""
+    options = model.settled(resolve(model.options, given), DATA)
+    data = dataclasses.replace(DATA, size=model.image_size(options, DATA))
+    own = {"options": options.to_dict(), "data": dataclasses.asdict(data)}
+    return {"ganzoo": "0", "model": model.name, "train": TrainOptions(**model.defaults).to_dict(), **own}
+
+
+def consider(model: Any, train: TrainOptions, options: Any, data: DataInfo) -> None:
+    """What is done with options before data are opened and networks built; GanzooErrors may come out."""
+    options = model.settled(options, data)
+    sized = dataclasses.replace(data, size=model.image_size(options, data))
+    model.check(options, train, sized, False)
+    model.draw(options)
+    Schedule(model.stages(options, train, sized))

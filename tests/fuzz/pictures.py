@@ -1,0 +1,68 @@
+"""Image files, as they are decoded and fitted to a size."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from ganzoo.data.images import channels_of, decode, fit, peek, to_array
+from tests.fuzz.edits import made, own_errors
+
+warnings.simplefilter("ignore")  # Pillow warns of much that is odd
+KINDS = {
+    "png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "jpeg": ("L", "RGB", "CMYK"),
+    "webp": ("RGB", "RGBA"),
+    "bmp": ("1", "L", "P", "RGB"),
+    "gif": ("L", "P"),
+    "tiff": ("1", "L", "RGB", "CMYK", "I;16", "F", "LAB"),
+}
+
+
+@lru_cache(maxsize=1)
+def seeds() -> list[bytes]:
+    colours = Image.fromarray(np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8))
+    grey = colours.convert("L")
+    found = []
+    for kind, modes in KINDS.items():
+        for mode in modes:
+            image = (
+                grey.convert("I").convert(mode)
+                if mode == "I;16"
+                else colours.convert(mode)
+                if mode != "LAB"
+                else Image.new("LAB", (7, 9))
+            )
+            found.append(_encoded(image, kind))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found += [_encoded(colours, "jpeg", exif=exif), _encoded(colours, "jpeg", progressive=True)]
+    found += [_encoded(colours, kind, save_all=True, append_images=[grey]) for kind in ("gif", "png", "webp", "tiff")]
+    found += [_encoded(colours, "tiff", compression=name) for name in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits")]
+    return found
+
+
+def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def check(data: bytes) -> None:
+    file = made(data, seeds())
+    with own_errors():
+        peek(file, "x.png")
+    with own_errors():
+        image = decode(file, "x.png")
+        for channels in {channels_of(image), 1, 3}:
+            try:
+                pixels = to_array(image, channels)
+            except ValueError:  # as it may, and its only caller knows: see `StoredImages.load`
+                continue
+            assert pixels.dtype == np.uint8
+            assert pixels.shape[2] == channels
+            assert fit(pixels, 8, channels).shape == (8, 8, channels)

@@ -1,0 +1,71 @@
+"""Every target for a moment, always with the same inputs; `make fuzz` takes longer, and looks for new ones."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo.errors import GanzooError
+from tests.fuzz import TARGETS, reading
+
+ROOT = Path(__file__).parent.parent.parent
+INPUTS, SECONDS = 300, 25  # each target, each input
+LIMIT_MB = 2048
+# In a process of its own: C code may crash, and memory counts from the beginning.
+PROGRAM = """
+import faulthandler, importlib, json, resource, sys
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
+
+target, inputs, seconds = importlib.import_module(f"tests.fuzz.{sys.argv[1]}"), int(sys.argv[2]), int(sys.argv[3])
+whole = [b"\\0" + seed for seed in target.seeds()]
+tried = 0
+
+@given(st.sampled_from(whole) | st.binary(min_size=20, max_size=120))
+@settings(max_examples=inputs, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck],
+          phases=[Phase.generate])
+def fuzz(data):
+    global tried
+    tried += 1
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    target.check(data)
+    faulthandler.cancel_dump_traceback_later()
+
+fuzz()
+print(json.dumps({"tried": tried, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}), flush=True)
+import os; os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_targets_begin_with_is_whole(jittor, workdir, monkeypatch, target):
+    whole = []
+
+    @contextlib.contextmanager
+    def counting():
+        try:
+            yield
+            whole.append(seed)
+        except GanzooError:
+            pass
+
+    module = importlib.import_module(f"tests.fuzz.{target}")
+    monkeypatch.setattr(reading if not hasattr(module, "own_errors") else module, "own_errors", counting)
+    for seed in module.seeds():
+        module.check(b"\0" + seed)
+        assert seed in whole
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_our_own_errors_come_out_of_hostile_files(workdir, target):
+    command = [sys.executable, "-c", PROGRAM, target, str(INPUTS), str(SECONDS)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["tried"] > INPUTS / 2
+    assert found["peak_mb"] < LIMIT_MB
