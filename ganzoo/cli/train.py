@@ -94,8 +94,8 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         return
     run, stop = run_training(planned, registry(ctx), experiments, resume)
     with contextlib.suppress(OSError):  # after SIGHUP there may be nobody to tell
-        click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path}")
-        if stop():
+        click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
+        if stop() and run:
             click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
     if stop():
         ctx.exit(stop.status)

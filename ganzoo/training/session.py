@@ -74,8 +74,11 @@ def plan(model: Model, train_options: TrainOptions, options: Options, registry: 
     return Plan(model, train_options, options, dataset, data, warnings)
 
 
-def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None) -> tuple[Run, Stop]:
-    """Train to the end, into a new folder or a resumed one; return the run, and whether a signal ended it early.
+def run_training(
+    plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None
+) -> tuple[Run | None, Stop]:
+    """Train to the end, into a new folder or a resumed one; return the run, and whether a signal ended it early,
+    perhaps before there was a run.
 
     Training that diverged goes back to the last checkpoint with another seed, as often as `plan.train.retry` says.
     """
@@ -84,7 +87,12 @@ def run_training(plan: Plan, registry: Registry, experiments: Path, resume: Run 
         if resume is not None:
             with resume.locked():
                 return resume, _attempts(plan, registry, resume, stop)
-        state = _begin(plan)
+        try:
+            state = _begin(plan)
+        except RuntimeError:
+            if not stop():
+                raise
+            return None, stop
         run = runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
             return run, _attempts(plan, registry, run, stop, state)
@@ -94,18 +102,22 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
     """Train, from `state` or the newest checkpoint; and again after it diverged."""
     for left in range(plan.train.retry, -1, -1):
         try:
-            _attempt(plan, registry, run, stop, state)
+            _attempt(plan, registry, run, stop, state or _resumed(plan, run))
             break
         except DivergedError as error:
             if not left:
                 raise
             state, plan = None, plan.reseeded()
             run.tell(f"{error} It goes back there with --seed {plan.train.seed}.")
+        except RuntimeError:
+            if not stop():
+                raise
+            run.log("interrupted")
+            break
     return stop
 
 
-def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None) -> None:
-    state = state or _resumed(plan, run)
+def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> None:
     shown = choose(plan.dataset, plan.data) if state.setup.translator else None
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop)
@@ -121,7 +133,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     except RuntimeError:
         if not stop():
             raise
-        # Jittor fails where a signal meets it waiting for the compiler. The step is half done, so it is not saved.
+        # Jittor fails where a signal meets it waiting, for a compiler or for another process that compiles. The step is
+        # half done, so it is not saved.
         reporter.say("interrupted while kernels were compiled; what was done since the last checkpoint is not kept")
         outcome = "interrupted"
     finally:

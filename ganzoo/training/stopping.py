@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 # Ctrl-C, the end of a job on a cluster, a terminal that was closed.
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+ECHO = 0.1  # seconds in which a signal is the first one again: `timeout` sends to its child, and then to the group
 
 
 class Stop:
@@ -36,6 +38,9 @@ def watch_signals() -> Iterator[Stop]:
 
     def note(number: int, frame: Any) -> None:
         stop.number = number
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)
+        time.sleep(ECHO)
         for each in former:
             signal.signal(each, signal.SIG_DFL)  # the system's own answer, which needs no step of Python's
 

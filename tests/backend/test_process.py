@@ -53,6 +53,17 @@ def test_ctrl_c_is_an_ordinary_keyboard_interrupt():
     )
 
 
+def test_ctrl_c_during_the_import_waits_until_it_is_over():
+    program = (
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from ganzoo.backend import process\n"
+        "try:\n    with process.undone():\n        os.kill(os.getpid(), signal.SIGINT)\n        print('went on')\n"
+        "except KeyboardInterrupt:\n    print('then caught')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "went on\nthen caught\n"
+
+
 def test_a_child_killed_by_a_signal_does_not_take_us_along():
     program = (
         "import subprocess, time\nfrom ganzoo import backend\nbackend.start('cpu')\n"

@@ -3,10 +3,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from ganzoo.training.stopping import SIGNALS, watch_signals
+from ganzoo.training.stopping import ECHO, SIGNALS, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
 WAITING = """
@@ -37,6 +38,16 @@ def test_the_first_signal_asks_and_the_second_ends_at_once(name):
         assert child.wait(30) == 128 + number
     with start("stubborn") as child:
         child.send_signal(number)
+        assert child.stdout.readline() == "stopping\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == -signal.SIGTERM
+
+
+def test_a_signal_that_is_sent_twice_at_once_is_one():
+    with start("stubborn") as child:
+        for _ in range(20):
+            child.send_signal(signal.SIGTERM)
+            time.sleep(ECHO / 100)
         assert child.stdout.readline() == "stopping\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == -signal.SIGTERM
