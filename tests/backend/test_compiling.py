@@ -141,5 +141,6 @@ main(["train", "gan", "--data", "pictures"])
 def test_too_little_memory_is_one_line(pictures, whose):
     child = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY, whose], capture_output=True, text=True, check=False)
     assert child.returncode == 1, child.stderr
-    assert child.stderr.startswith("Error: out of memory. Use a smaller --batch")
-    assert len(child.stderr.splitlines()) == 1
+    said = [line for line in child.stderr.splitlines() if line.strip() and "Compiling Operators" not in line]
+    assert len(said) == 1
+    assert said[0].startswith("Error: out of memory. Use a smaller --batch")
