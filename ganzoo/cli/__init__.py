@@ -10,6 +10,7 @@ import click
 
 from ganzoo import durable
 from ganzoo.errors import GanzooError, near_match
+from ganzoo.training.stopping import remember_interrupts
 
 INTERRUPTED = 130
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
@@ -50,7 +51,8 @@ class Main(click.Group):
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, standalone_mode=False, **extra)
+            with remember_interrupts():
+                status = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.ClickException as error:
             if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
                 error.show()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import time
 
 import pytest
 
-from ganzoo.training.stopping import ECHO, SIGNALS, watch_signals
+from ganzoo.training.stopping import ECHO, SIGNALS, remember_interrupts, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
 WAITING = """
@@ -51,6 +52,19 @@ def test_a_signal_that_is_sent_twice_at_once_is_one():
         assert child.stdout.readline() == "stopping\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == -signal.SIGTERM
+
+
+def test_an_interrupt_that_an_import_swallowed_is_not_forgotten(request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    with remember_interrupts():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), watch_signals():
+            pytest.fail("training went on")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with remember_interrupts(), watch_signals() as stop:
+        assert not stop()
 
 
 def test_what_nohup_ignores_stays_ignored():
