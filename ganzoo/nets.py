@@ -18,7 +18,8 @@ class Network(jt.nn.Module):  # type: ignore[misc]
     """A Jittor module whose weights can be listed, saved and restored strictly.
 
     Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'; those with stop_grad
-    (running statistics) are saved but not trained.
+    (running statistics) are saved but not trained; change them by `Var.update`, so that they can be put back where an
+    update is skipped.
     """
 
     def state(self) -> dict[str, Any]:
