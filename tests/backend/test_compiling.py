@@ -141,6 +141,7 @@ main(["train", "gan", "--data", "pictures"])
 def test_too_little_memory_is_one_line(pictures, whose):
     child = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY, whose], capture_output=True, text=True, check=False)
     assert child.returncode == 1, child.stderr
-    said = [line for line in child.stderr.splitlines() if line.strip() and "Compiling Operators" not in line]
-    assert len(said) == 1
-    assert said[0].startswith("Error: out of memory. Use a smaller --batch")
+    said = child.stderr.splitlines()  # in a new home kernels, and matplotlib's list of fonts, come first
+    assert [line for line in said if line.startswith("Error")] == said[-1:]
+    assert said[-1].startswith("Error: out of memory. Use a smaller --batch")
+    assert "Traceback" not in child.stderr
