@@ -23,7 +23,23 @@ _HOMES = {
     "ganzoo.data.writing": ("png", "write_lmdb"),
     "ganzoo.errors": ("CheckpointError", "DataError", "GanzooError", "OptionError"),
     "ganzoo.hookspecs": ("hookimpl",),
-    "ganzoo.layers": ("BatchNorm", "average_pool", "pick", "standardise", "upsample_nearest"),
+    "ganzoo.layers": (
+        "BatchNorm",
+        "Conv",
+        "ConvTranspose",
+        "Linear",
+        "UpsampledConv",
+        "average_pool",
+        "conv2d",
+        "conv_transpose2d",
+        "linear",
+        "pick",
+        "pooled_conv2d",
+        "standardise",
+        "upsample_nearest",
+        "upsampled_conv2d",
+        "widened",
+    ),
     "ganzoo.loss": (
         "Batch",
         "Loss",
@@ -71,10 +87,20 @@ if TYPE_CHECKING:
     from ganzoo.errors import OptionError as OptionError
     from ganzoo.hookspecs import hookimpl as hookimpl
     from ganzoo.layers import BatchNorm as BatchNorm
+    from ganzoo.layers import Conv as Conv
+    from ganzoo.layers import ConvTranspose as ConvTranspose
+    from ganzoo.layers import Linear as Linear
+    from ganzoo.layers import UpsampledConv as UpsampledConv
     from ganzoo.layers import average_pool as average_pool
+    from ganzoo.layers import conv2d as conv2d
+    from ganzoo.layers import conv_transpose2d as conv_transpose2d
+    from ganzoo.layers import linear as linear
     from ganzoo.layers import pick as pick
+    from ganzoo.layers import pooled_conv2d as pooled_conv2d
     from ganzoo.layers import standardise as standardise
     from ganzoo.layers import upsample_nearest as upsample_nearest
+    from ganzoo.layers import upsampled_conv2d as upsampled_conv2d
+    from ganzoo.layers import widened as widened
     from ganzoo.loss import Batch as Batch
     from ganzoo.loss import Loss as Loss
     from ganzoo.loss import Phase as Phase

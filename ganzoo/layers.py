@@ -6,9 +6,55 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor
+from ganzoo.backend import jittor, onednn
+from ganzoo.backend.onednn import conv2d as conv2d
+from ganzoo.backend.onednn import conv_transpose2d as conv_transpose2d
+from ganzoo.backend.onednn import linear as linear
 
 jt: Any = jittor()
+
+# A 3x3 kernel, padded with zeros and summed over its four shifts by one pixel, as a matrix from 9 to 16 numbers.
+_SHIFTS = np.zeros((9, 16), np.float32)
+for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
+    _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
+# Channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of every other, with its 16 products for
+# each result and not 36: Winograd's algorithm needs fewer still.
+_WIDE = 256
+
+
+class Conv(jt.nn.Conv):  # type: ignore[misc]
+    """jt.nn.Conv, computed by `conv2d`: faster, and sure to be found. Square kernels, and so on, only."""
+
+    def execute(self, x: Any) -> Any:
+        stride, padding, dilation = (pair[0] for pair in (self.stride, self.padding, self.dilation))
+        return _offset(conv2d(x, self.weight, stride, padding, dilation, self.groups), self.bias)
+
+
+class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
+    """jt.nn.ConvTranspose, computed by `conv_transpose2d`. Square kernels, and so on, without groups or dilation."""
+
+    def execute(self, x: Any) -> Any:
+        stride, padding, beyond = (pair[0] for pair in (self.stride, self.padding, self.output_padding))
+        return _offset(conv_transpose2d(x, self.weight, stride, padding, beyond), self.bias)
+
+
+class UpsampledConv(Conv):
+    """A 3x3 convolution of an image that is doubled by `upsample_nearest` before."""
+
+    def execute(self, x: Any) -> Any:
+        return _offset(upsampled_conv2d(x, self.weight), self.bias)
+
+
+class Linear(jt.nn.Linear):  # type: ignore[misc]
+    """jt.nn.Linear, computed by `linear`."""
+
+    def execute(self, x: Any) -> Any:
+        y = linear(x, self.weight)
+        return y if self.bias is None else y + self.bias
+
+
+def _offset(x: Any, bias: Any) -> Any:
+    return x if bias is None else x + bias.reshape((1, -1, 1, 1))
 
 
 class BatchNorm(jt.nn.Module):  # type: ignore[misc]
@@ -56,6 +102,28 @@ def average_pool(x: Any) -> Any:
     """The mean of each 2x2 pixels of (N, C, H, W)."""
     n, c, h, w = x.shape
     return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
+
+
+def upsampled_conv2d(x: Any, weight: Any) -> Any:
+    """conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without the larger image where that is
+    less work."""
+    if min(weight.shape[:2]) >= _WIDE or not onednn.available():
+        return conv2d(upsample_nearest(x), weight, padding=1)
+    return onednn.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
+
+
+def pooled_conv2d(x: Any, weight: Any) -> Any:
+    """average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), at once where that is less work."""
+    if min(weight.shape[:2]) >= _WIDE or not onednn.available():
+        return average_pool(conv2d(x, weight, padding=1))
+    return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
+
+
+def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
+    """A kernel (A, B, 3, 3) as the sum of its four shifts by a pixel, (A, B, 4, 4)."""
+    a, b, _, _ = weight.shape
+    matrix = jt.array(np.ascontiguousarray(shifts.T)).stop_grad()
+    return linear(weight.reshape((a * b, 9)), matrix).reshape((a, b, 4, 4))
 
 
 def pixel_mean(x: Any) -> Any:

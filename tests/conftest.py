@@ -25,6 +25,16 @@ def jittor():
     return backend.jittor()
 
 
+@pytest.fixture(autouse=True)
+def no_convolution_is_computed_by_plain_loops():
+    """The bundled models are to use what oneDNN computes, and nothing else."""
+    from ganzoo import backend
+
+    before = backend.unrecognised_convolutions()
+    yield
+    assert backend.unrecognised_convolutions() == before
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder; data that is prepared lands in it too, not in the user's data directory."""

@@ -135,3 +135,72 @@ def test_pooling_takes_the_mean_of_four_pixels():
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4)).astype(np.float32)
     expected = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
     assert error(ganzoo.average_pool(ganzoo.jt.array(x)).numpy(), expected) < 1e-6
+
+
+def derivatives(layer, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
+    """Of a layer linear in both: its output, the gradients of a loss, and those of a penalty on these."""
+    jt = ganzoo.jt
+    given = [jt.array(x), jt.array(weight)]
+    y = layer(*given)
+    slopes = jt.array(np.cos(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape))
+    first = jt.grad((y * slopes * (0.3 * y + 1)).sum(), given)
+    second = jt.grad(first[0].sqr().sum() + 0.1 * first[1].sqr().sum(), given)
+    return [var.numpy() for var in (y, *first, *second)]
+
+
+@pytest.mark.parametrize("inputs", [4, 256])
+@pytest.mark.parametrize("name", ["upsampled", "pooled"])
+def test_resampling_and_a_convolution_at_once_are_both_after_another(name, inputs):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((2, inputs, 6, 4), dtype=np.float32)
+    weight = rng.standard_normal((inputs + 16, inputs, 3, 3), dtype=np.float32)
+
+    def two_steps(x, weight):
+        if name == "upsampled":
+            return ganzoo.conv2d(ganzoo.upsample_nearest(x), weight, padding=1)
+        return ganzoo.average_pool(ganzoo.conv2d(x, weight, padding=1))
+
+    actual = derivatives(getattr(ganzoo, f"{name}_conv2d"), x, weight)
+    for value, expected in zip(actual, derivatives(two_steps, x, weight)):
+        assert error(value, expected) < 1e-5
+
+
+def test_a_product_of_matrices_has_the_derivatives_of_numpy():
+    rng = np.random.default_rng(5)
+    x, weight = rng.standard_normal((3, 5), dtype=np.float32), rng.standard_normal((7, 5), dtype=np.float32)
+    y, *found = derivatives(ganzoo.linear, x, weight)
+    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    product = x @ weight.T
+    slopes = np.cos(np.arange(product.size)).reshape(product.shape)
+    upstream = slopes * (0.6 * product + 1)
+    first = upstream @ weight, upstream.T @ x
+    # The penalty is |U W|^2 + 0.1 |U' x|^2, in which U depends on both.
+    of_upstream = 2 * first[0] @ weight.T + 0.2 * x @ first[1].T
+    of_product = 0.6 * slopes * of_upstream
+    second = (
+        of_product @ weight + 0.2 * upstream @ first[1],
+        of_product.T @ x + 2 * upstream.T @ first[0],
+    )
+    for value, expected in zip((y, *found), (product, *first, *second)):
+        assert error(value, expected) < 1e-5
+
+
+def test_layers_with_our_operations_are_jittors():
+    jt = ganzoo.jt
+    pairs = [
+        (ganzoo.Conv(3, 8, 3, 2, padding=1), jt.nn.Conv(3, 8, 3, 2, padding=1)),
+        (
+            ganzoo.ConvTranspose(3, 8, 3, 2, padding=1, output_padding=1),
+            jt.nn.ConvTranspose(3, 8, 3, 2, padding=1, output_padding=1),
+        ),
+        (ganzoo.UpsampledConv(3, 8, 3, padding=1), jt.nn.Conv(3, 8, 3, padding=1)),
+    ]
+    x = jt.randn(2, 3, 6, 6)
+    for ours, theirs in pairs:
+        theirs.load_state_dict(ours.state_dict())
+        given = ganzoo.upsample_nearest(x) if isinstance(ours, ganzoo.UpsampledConv) else x
+        assert error(ours(x), theirs(given).numpy()) < 1e-5
+    ours, theirs = ganzoo.Linear(5, 4), jt.nn.Linear(5, 4)
+    theirs.load_state_dict(ours.state_dict())
+    z = jt.randn(3, 5)
+    assert error(ours(z), theirs(z).numpy()) < 1e-5

@@ -12,8 +12,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from ganzoo.backend import checks, environment
-from ganzoo.backend.compiling import build_core, mend, watch_kernels
+from ganzoo.backend import checks, environment, onednn
+from ganzoo.backend.compiling import build_core, mend, quicken, unrecognised_convolutions, watch_kernels
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
@@ -29,6 +29,7 @@ __all__ = [
     "seed",
     "start",
     "started",
+    "unrecognised_convolutions",
     "wait",
     "watch_kernels",
 ]
@@ -65,6 +66,9 @@ def start(wanted: str = "auto") -> str:
             raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
         imported.flags.use_cuda = 1
     mend(imported)
+    if chosen == "cpu":
+        quicken(imported)
+        onednn.load(imported)
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _device = imported, chosen

@@ -11,6 +11,7 @@ import ctypes
 import hashlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,42 @@ from typing import Any
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError
 
+_mended: Any = None  # the library of mends.cc, once it is loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
 _CORE_FILES = 150  # as counted in Jittor 1.3.11; a little off does no harm
+_OF_LINKING = ("-l", "-L", "-Wl,", "-shared")
+# What most kernels include, after the lines that they begin with.
+_HEADERS = """
+#define JIT 1
+#define JIT_cpu 1
+#include <algorithm>
+#include <assert.h>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+#include "executor.h"
+#include "fused_op.h"
+#include "var.h"
+#include "ops/array_op.h"
+#include "ops/binary_op.h"
+#include "ops/broadcast_to_op.h"
+#include "ops/code_op.h"
+#include "ops/index_op.h"
+#include "ops/op_register.h"
+#include "ops/reduce_op.h"
+#include "ops/reindex_op.h"
+#include "ops/reindex_reduce_op.h"
+#include "ops/ternary_op.h"
+#include "ops/unary_op.h"
+"""
+# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG... What that script does to assembler code is
+# for kernels with marks in their sources, and those are taken away (see loops.h).
+_SCRIPT = """#!/bin/sh
+compiler=${{2#--cc_path=}}
+shift 2
+exec "$compiler" -include {header} "$@"
+"""
 _IMPORT = "import jittor; print('GANZOO-CORE-READY', flush=True)"
 
 
@@ -81,22 +116,62 @@ def _reason(output: bytes) -> str:
     return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
 
 
-def mend(jittor: Any) -> None:
-    """Mend two faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be
-    compiled, kernels are compiled one at a time, slower, but as safe."""
+def quicken(jittor: Any) -> None:
+    """Let kernels be compiled four times as fast, where that can be: by a shell script and not by Jittor's Python
+    script, which takes longer to start than the compiler to run, and with headers that are compiled already (three
+    seconds, once for each cache)."""
     try:
-        library = ctypes.CDLL(str(_mends(jittor)))
+        jittor.flags.python_path = str(_kernel_compiler(jittor))
+    except (OSError, subprocess.CalledProcessError):
+        return
+
+
+def _kernel_compiler(jittor: Any) -> Path:
+    includes = [word for word in shlex.split(jittor.flags.cc_flags) if not word.startswith(_OF_LINKING)]
+    compiler = jittor.flags.cc_path
+    digest = hashlib.sha256(repr([_HEADERS, _SCRIPT, includes, compiler]).encode()).hexdigest()[:16]
+    script = Path(jittor.flags.cache_path) / f"ganzoo-cc-{digest}.sh"
+    header = script.with_suffix(".h")
+    if not script.exists():
+        # Others may start at the same time: the script appears last, and each file whole or not at all.
+        with tempfile.TemporaryDirectory(dir=script.parent) as folder:
+            copies = [Path(folder) / path.name for path in (header, Path(f"{header}.gch"), script)]
+            copies[0].write_text(_HEADERS)
+            subprocess.run(
+                [compiler, *includes, "-x", "c++-header", str(copies[0]), "-o", str(copies[1])],
+                check=True,
+                capture_output=True,
+            )
+            copies[2].write_text(_SCRIPT.format(header=shlex.quote(str(header))))
+            copies[2].chmod(0o755)
+            for copy in copies:
+                copy.replace(script.with_name(copy.name))
+    return script
+
+
+def mend(jittor: Any) -> None:
+    """Mend faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
+    kernels are compiled one at a time, slower, but as safe."""
+    global _mended
+    try:
+        _mended = ctypes.CDLL(str(_mends(jittor)))
     except (OSError, subprocess.CalledProcessError):
         jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
         return
-    library.ganzoo_mend()
+    _mended.ganzoo_mend()
+
+
+def unrecognised_convolutions() -> int:
+    """How many kernels of this process compute a convolution by plain loops, because Jittor did not recognise it."""
+    return int(_mended.ganzoo_unrecognised_convolutions()) if _mended else 0
 
 
 def _mends(jittor: Any) -> Path:
-    source = Path(__file__).with_name("mends.cc")
+    sources = [Path(__file__).with_name(name) for name in ("mends.cc", "loops.cc", "loops.h")]
     flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
-    command = f'"{jittor.flags.cc_path}" "{source}" {flags}'
-    digest = hashlib.sha256(command.encode() + source.read_bytes()).hexdigest()[:16]
+    compiled = " ".join(f'"{source}"' for source in sources if source.suffix == ".cc")
+    command = f'"{jittor.flags.cc_path}" {compiled} {flags}'
+    digest = hashlib.sha256(command.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
         # Others may start at the same time: the library appears whole or not at all.

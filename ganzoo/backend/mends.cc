@@ -1,16 +1,23 @@
-// Two faults of Jittor, mended from outside.
+// Faults of Jittor, mended from outside.
 //
 // It compiles kernels in several threads, and before it calls the compiler each thread optimises. For matrix products
 // and convolutions that adds nodes to the graph, with lists and a work queue that all threads share and nothing
 // guards: now and then the process dies. Here one thread at a time optimises (milliseconds), and all call the
 // compiler (seconds).
 //
+// Its fused kernels run on one thread: see loops.h.
+//
+// Now and then it does not recognise a convolution, and computes it by plain loops, a hundred times slower. Here those
+// are counted.
+//
 // It takes no notice when the system has no memory for an array, and dies when it writes there. Here that is an error.
+#include <atomic>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 
 #include "fused_op.h"
+#include "loops.h"
 #include "mem/allocator/aligned_allocator.h"
 #include "op.h"
 #include "op_compiler.h"
@@ -23,14 +30,28 @@ extern jit_op_entry_t (*do_compile_hook)(Op*);
 
 static std::mutex optimising;
 
+static std::atomic<int> unrecognised_convolutions;
+
+// A product of seven or more dimensions, as of images and weights in every position of a kernel, for which no tuner has
+// found a better way.
+static bool is_unrecognised_convolution(FusedOp* fused) {
+    for (auto& choice : *fused->loop_options)
+        if (choice.first.compare(0, 5, "relay") == 0 && choice.second) return false;
+    for (Op* op : fused->ops)
+        if (op->name_ex() == "binary.multiply" && op->output(0)->shape.size() >= 7) return true;
+    return false;
+}
+
 static jit_op_entry_t compile_in_turn(Op* op) {
     std::unique_lock<std::mutex> turn(optimising);
     OpCompiler compiler(op);
     for (auto type : op_types) type->post_pass(&compiler);
     string source = compiler.op ? TunerManager(&compiler).tune() : compiler.src;
+    if (compiler.op && is_unrecognised_convolution(compiler.op)) unrecognised_convolutions++;
     op->compile_optimize(source);
     string key = op->get_jit_key(get_jk());  // only now: optimising changes it
     turn.unlock();
+    if (!op->flags.get(NodeFlags::_cuda)) source = ganzoo::divided_among_threads(source);
     return compiler.compile(key, source);
 }
 
@@ -50,3 +71,5 @@ extern "C" void ganzoo_mend() {
     // The allocator has no members, and everybody holds its address: another of its kind takes its place.
     new (&jittor::aligned_allocator) jittor::CheckedAllocator;
 }
+
+extern "C" int ganzoo_unrecognised_convolutions() { return jittor::unrecognised_convolutions; }

@@ -46,6 +46,7 @@ def train(
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
                     step(images)
                 reporter.not_training(time.perf_counter() - started, len(images.labels))
+                reporter.compiled()
             else:
                 preparation.start(state)
                 step(images)

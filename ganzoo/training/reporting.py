@@ -53,6 +53,7 @@ class Reporter:
         self._plotted = 0.0
         self._saved_at: int | None = None
         self._writer = checkpoint.Writer(self._saved)
+        self._slow = 0  # convolutions that Jittor did not recognise
         self._in_stages = False
         self._shown, self._stop = shown, stop
         self._domains: tuple[str, ...] = ()
@@ -80,6 +81,15 @@ class Reporter:
     def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
         """The same with numbers that are no part of the loss."""
         self._tally.watch(phase, values, good)
+
+    def compiled(self) -> None:
+        """Tell, once, of kernels that are far slower than they should be."""
+        slow, self._slow = self._slow, backend.unrecognised_convolutions()
+        if slow == 0 < self._slow:
+            self.say(
+                f"warning: Jittor does not recognise {self._slow} of the convolutions and computes them by plain "
+                "loops, a hundred times slower. Use ganzoo.Conv, ganzoo.ConvTranspose or ganzoo.conv2d in the networks."
+            )
 
     def not_training(self, seconds: float, images: int) -> None:
         """Leave steps in which kernels are compiled out of img/s."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ganzoo import BatchNorm, Discriminator, Generator, jt
+from ganzoo import BatchNorm, Discriminator, Generator, Linear, jt
 
 nn = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -22,12 +22,12 @@ class MLPGenerator(Generator):
         layers: list[Any] = []
         width = latent
         for index, wider in enumerate(GENERATOR_WIDTHS):
-            layers.append(nn.Linear(width, wider))
+            layers.append(Linear(width, wider))
             if index > 0:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             layers.append(nn.LeakyReLU(SLOPE))
             width = wider
-        self.layers = nn.Sequential(*layers, nn.Linear(width, math.prod(shape)), nn.Tanh())
+        self.layers = nn.Sequential(*layers, Linear(width, math.prod(shape)), nn.Tanh())
 
     def execute(self, z: Any) -> Any:
         return self.layers(z).reshape((z.shape[0], *self.shape))
@@ -41,9 +41,9 @@ class MLPDiscriminator(Discriminator):
         layers: list[Any] = []
         width = math.prod(shape)
         for narrower in DISCRIMINATOR_WIDTHS:
-            layers += [nn.Linear(width, narrower), nn.LeakyReLU(SLOPE)]
+            layers += [Linear(width, narrower), nn.LeakyReLU(SLOPE)]
             width = narrower
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.layers = nn.Sequential(*layers, Linear(width, 1))
 
     def execute(self, images: Any) -> Any:
         return self.layers(images.reshape((images.shape[0], -1)))

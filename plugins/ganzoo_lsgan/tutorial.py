@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, jt
+from ganzoo import BatchNorm, Conv, ConvTranspose, Linear, jt
 
 nn = jt.nn
 LATENT = 1024
@@ -22,15 +22,15 @@ class Generator(ganzoo.Generator):
     def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         self.latent, self.start = latent, size // 16
-        self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
+        self.project = Linear(latent, BASE_WIDTH * self.start**2)
         self.project_norm = BatchNorm(BASE_WIDTH, eps=norm_eps)
         layers: list[Any] = []
         width = BASE_WIDTH
         for wider, stride in UP:
-            up = nn.ConvTranspose(width, wider, 3, stride, padding=1, output_padding=stride - 1)
+            up = ConvTranspose(width, wider, 3, stride, padding=1, output_padding=stride - 1)
             layers += [up, BatchNorm(wider, eps=norm_eps), nn.ReLU()]
             width = wider
-        self.layers = nn.Sequential(*layers, nn.ConvTranspose(width, channels, 3, 1, padding=1), nn.Tanh())
+        self.layers = nn.Sequential(*layers, ConvTranspose(width, channels, 3, 1, padding=1), nn.Tanh())
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
@@ -45,13 +45,13 @@ class Discriminator(ganzoo.Discriminator):
         layers: list[Any] = []
         width = channels
         for wider in DOWN:
-            layers.append(nn.Conv(width, wider, 5, stride=2, padding=2))
+            layers.append(Conv(width, wider, 5, stride=2, padding=2))
             if len(layers) > 1:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             layers.append(nn.LeakyReLU(SLOPE))
             width = wider
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(width * (size // 16) ** 2, 1)
+        self.score = Linear(width * (size // 16) ** 2, 1)
 
     def execute(self, images: Any) -> Any:
         return self.score(self.layers(images).reshape((images.shape[0], -1)))

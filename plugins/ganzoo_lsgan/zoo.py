@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, initialise_normal, jt, upsample_nearest
+from ganzoo import BatchNorm, Conv, Linear, UpsampledConv, initialise_normal, jt
 
 nn = jt.nn
 LATENT = 100
@@ -23,18 +23,18 @@ class Generator(ganzoo.Generator):
     def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
         self.latent, self.start = latent, size // 4
-        self.project = nn.Linear(latent, BASE_WIDTH * self.start**2)
-        self.conv1 = nn.Conv(BASE_WIDTH, 128, 3, padding=1)
+        self.project = Linear(latent, BASE_WIDTH * self.start**2)
+        self.conv1 = UpsampledConv(BASE_WIDTH, 128, 3, padding=1)
         self.norm1 = BatchNorm(128, eps=norm_eps)
-        self.conv2 = nn.Conv(128, 64, 3, padding=1)
+        self.conv2 = UpsampledConv(128, 64, 3, padding=1)
         self.norm2 = BatchNorm(64, eps=norm_eps)
-        self.to_image = nn.Conv(64, channels, 3, padding=1)
+        self.to_image = Conv(64, channels, 3, padding=1)
         initialise_normal(self, INIT_STD)
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
-        x = nn.leaky_relu(self.norm1(self.conv1(upsample_nearest(x))), SLOPE)
-        x = nn.leaky_relu(self.norm2(self.conv2(upsample_nearest(x))), SLOPE)
+        x = nn.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
+        x = nn.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
         return jt.tanh(self.to_image(x))
 
 
@@ -46,12 +46,12 @@ class Discriminator(ganzoo.Discriminator):
         layers: list[Any] = []
         width = channels
         for wider in WIDTHS:
-            layers += [nn.Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
+            layers += [Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
             if len(layers) > 3:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(width * (size // 16) ** 2, 1)
+        self.score = Linear(width * (size // 16) ** 2, 1)
         initialise_normal(self, INIT_STD)
 
     def execute(self, images: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import BatchNorm, CheckpointError, Network, average_pool, jt, safe_load, upsample_nearest
+from ganzoo import BatchNorm, CheckpointError, Conv, Network, average_pool, jt, safe_load, upsample_nearest
 
 nn: Any = jt.nn
 SIDE = 256  # px at which the network sees a face
@@ -29,7 +29,7 @@ class CoordConv(nn.Module):  # type: ignore[misc]
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
-        self.conv = nn.Conv(inputs + 3, outputs, kernel, stride, padding)
+        self.conv = Conv(inputs + 3, outputs, kernel, stride, padding)
 
     def execute(self, x: Any) -> Any:
         n, _, h, w = x.shape
@@ -50,12 +50,12 @@ class ConvBlock(nn.Module):  # type: ignore[misc]
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half, quarter = outputs // 2, outputs // 4
-        self.bn1, self.conv1 = BatchNorm(inputs), nn.Conv(inputs, half, 3, padding=1, bias=False)
-        self.bn2, self.conv2 = BatchNorm(half), nn.Conv(half, quarter, 3, padding=1, bias=False)
-        self.bn3, self.conv3 = BatchNorm(quarter), nn.Conv(quarter, quarter, 3, padding=1, bias=False)
+        self.bn1, self.conv1 = BatchNorm(inputs), Conv(inputs, half, 3, padding=1, bias=False)
+        self.bn2, self.conv2 = BatchNorm(half), Conv(half, quarter, 3, padding=1, bias=False)
+        self.bn3, self.conv3 = BatchNorm(quarter), Conv(quarter, quarter, 3, padding=1, bias=False)
         self.learned = inputs != outputs
         if self.learned:
-            self.downsample = nn.Sequential(BatchNorm(inputs), nn.ReLU(), nn.Conv(inputs, outputs, 1, bias=False))
+            self.downsample = nn.Sequential(BatchNorm(inputs), nn.ReLU(), Conv(inputs, outputs, 1, bias=False))
 
     def execute(self, x: Any) -> Any:
         first = self.conv1(nn.relu(self.bn1(x)))
@@ -96,8 +96,8 @@ class FAN(Network):
         self.conv1, self.bn1 = CoordConv(3, 64, 7, stride=2, padding=3), BatchNorm(64)
         self.conv2, self.conv3, self.conv4 = ConvBlock(64, 128), ConvBlock(128, 128), ConvBlock(128, WIDTH)
         self.m0, self.top_m_0 = HourGlass(), ConvBlock(WIDTH, WIDTH)
-        self.conv_last0, self.bn_end0 = nn.Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
-        self.l0 = nn.Conv(WIDTH, POINTS + 1, 1)
+        self.conv_last0, self.bn_end0 = Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
+        self.l0 = Conv(WIDTH, POINTS + 1, 1)
         self._switch(False)
         for var in self.state().values():
             var.stop_grad()

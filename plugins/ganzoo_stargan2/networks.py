@@ -12,7 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Network, average_pool, jt, pick, standardise, upsample_nearest
+from ganzoo import (
+    Network,
+    average_pool,
+    conv2d,
+    jt,
+    linear,
+    pick,
+    pooled_conv2d,
+    standardise,
+    upsample_nearest,
+    upsampled_conv2d,
+)
 
 nn: Any = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -53,7 +64,17 @@ class Conv(nn.Module):  # type: ignore[misc]
         self.padding, self.has_bias = padding, bias
 
     def execute(self, x: Any) -> Any:
-        x = nn.conv2d(x, self.weight, padding=self.padding)
+        return self._offset(conv2d(x, self.weight, padding=self.padding))
+
+    def of_upsampled(self, x: Any) -> Any:
+        """The same for 3x3 pixels of images that are doubled first."""
+        return self._offset(upsampled_conv2d(x, self.weight))
+
+    def pooled(self, x: Any) -> Any:
+        """The mean of each 2x2 pixels of the result, for 3x3 pixels."""
+        return self._offset(pooled_conv2d(x, self.weight))
+
+    def _offset(self, x: Any) -> Any:
         return x + self.bias.reshape((1, -1, 1, 1)) if self.has_bias else x
 
 
@@ -66,7 +87,7 @@ class Linear(nn.Module):  # type: ignore[misc]
         self.bias = jt.zeros(outputs)
 
     def execute(self, x: Any) -> Any:
-        return nn.matmul_transpose(x, self.weight) + self.bias
+        return linear(x, self.weight) + self.bias
 
 
 class InstanceNorm(nn.Module):  # type: ignore[misc]
@@ -113,8 +134,8 @@ class ResBlk(nn.Module):  # type: ignore[misc]
         shortcut = average_pool(x) if self.downsample else x
         if self.learned:
             shortcut = self.conv1x1(shortcut)
-        x = self.conv1(leaky_relu(self.norm1(x) if self.normalize else x))
-        x = average_pool(x) if self.downsample else x
+        x = leaky_relu(self.norm1(x) if self.normalize else x)
+        x = self.conv1.pooled(x) if self.downsample else self.conv1(x)
         x = self.conv2(leaky_relu(self.norm2(x) if self.normalize else x))
         return (shortcut + x) * (1 / ROOT2)
 
@@ -133,7 +154,7 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
 
     def execute(self, x: Any, style: Any) -> Any:
         out = leaky_relu(self.norm1(x, style))
-        out = self.conv1(upsample_nearest(out) if self.upsample else out)
+        out = self.conv1.of_upsampled(out) if self.upsample else self.conv1(out)
         out = self.conv2(leaky_relu(self.norm2(out, style)))
         if self.plain:
             return out
@@ -202,7 +223,7 @@ class Generator(Network):
     def _high_pass(self, x: Any) -> Any:
         n, c, h, w = x.shape
         kernel = jt.array(HIGH_PASS[None, None] / self.w_hpf).stop_grad()
-        return nn.conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+        return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
 
     def execute(self, images: Any, style: Any, masks: Masks | None = None) -> Any:
         return self.redraw(self.features(images), style, masks)

@@ -11,16 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import average_pool, jt, standardise, upsample_nearest
+from ganzoo import conv2d, conv_transpose2d, jt, linear, pooled_conv2d, standardise, upsampled_conv2d, widened
 
 nn: Any = jt.nn
 SLOPE = 0.2  # of leaky ReLU
 ROOT2 = math.sqrt(2.0)  # He's gain
-
-# A 3x3 kernel, padded with zeros and summed over its four shifts by one pixel, as a matrix from 9 to 16 numbers.
-SHIFTS = np.zeros((9, 16), np.float32)
-for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
-    SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
 
 
 def leaky_relu(x: Any) -> Any:
@@ -33,7 +28,7 @@ def blur(x: Any) -> Any:
     n, c, h, w = x.shape
     line = np.array([1.0, 2.0, 1.0], np.float32) / 4
     kernel = jt.array(np.outer(line, line)[None, None]).stop_grad()
-    return nn.conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+    return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
 
 
 def pixel_norm(x: Any) -> Any:
@@ -67,7 +62,7 @@ class EqualLinear(nn.Module):  # type: ignore[misc]
         self.scale = gain / math.sqrt(inputs)
 
     def execute(self, x: Any) -> Any:
-        return nn.matmul_transpose(x, self.weight) * self.scale + self.bias
+        return linear(x, self.weight) * self.scale + self.bias
 
 
 class EqualConv(nn.Module):  # type: ignore[misc]
@@ -81,7 +76,7 @@ class EqualConv(nn.Module):  # type: ignore[misc]
 
     def convolve(self, x: Any) -> Any:
         """Without the bias."""
-        return nn.conv2d(x, self.weight, padding=self.weight.shape[2] // 2) * self.scale
+        return conv2d(x, self.weight, padding=self.weight.shape[2] // 2) * self.scale
 
     def add_bias(self, x: Any) -> Any:
         return x + self.bias.reshape((1, -1, 1, 1))
@@ -105,8 +100,8 @@ class UpConv(EqualConv):
 
     def convolve(self, x: Any) -> Any:
         if not self.fused:
-            return super().convolve(upsample_nearest(x))
-        return nn.conv_transpose2d(x, widened(self.weight, self.scale * self.fused_scale), stride=2, padding=1)
+            return upsampled_conv2d(x, self.weight) * self.scale
+        return conv_transpose2d(x, widened(self.weight), stride=2, padding=1) * (self.scale * self.fused_scale)
 
 
 class DownConv(EqualConv):
@@ -119,14 +114,8 @@ class DownConv(EqualConv):
 
     def convolve(self, x: Any) -> Any:
         if not self.fused:
-            return average_pool(super().convolve(x))
-        return nn.conv2d(x, widened(self.weight, self.scale / 4), stride=2, padding=1)
-
-
-def widened(weight: Any, scale: float) -> Any:
-    """A kernel (A, B, 3, 3) as the scaled sum of its four shifts, (A, B, 4, 4)."""
-    a, b, _, _ = weight.shape
-    return jt.matmul(weight.reshape((a * b, 9)), jt.array(SHIFTS * scale).stop_grad()).reshape((a, b, 4, 4))
+            return pooled_conv2d(x, self.weight) * self.scale
+        return conv2d(x, widened(self.weight), stride=2, padding=1) * (self.scale / 4)
 
 
 class AdaIN(nn.Module):  # type: ignore[misc]

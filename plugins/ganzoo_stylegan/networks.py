@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Discriminator, StyleGenerator, average_pool, jt, upsample_nearest
+from ganzoo import Discriminator, StyleGenerator, average_pool, jt, linear, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
@@ -238,7 +238,7 @@ class LastBlock(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any) -> Any:
         x = leaky_relu(self.conv1(minibatch_stddev(x, self.group)))
         weight = self.conv2.weight.reshape((x.shape[1], -1))
-        scores = nn.matmul_transpose(x.reshape((x.shape[0], -1)), weight) * self.conv2.scale
+        scores = linear(x.reshape((x.shape[0], -1)), weight) * self.conv2.scale
         return leaky_relu(scores + self.conv2.bias)
 
 

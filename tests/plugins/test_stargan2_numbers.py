@@ -22,9 +22,8 @@ LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
 BOUND, BOUND_OF_STEPS = 1e-4, 1e-3
 # Of how far weights moved, in the L2 norm: for each tensor, and for all of a network. Adam makes steps of full length
 # from gradients that are mere rounding, so numbers with gradients this much smaller than the largest of the network
-# count only for the network as a whole. The steps of the mapping network are so short that float32 keeps but two digits
-# of them.
-BOUND_OF_MOVEMENT, BOUND_OF_ALL_MOVEMENT = 0.15, 0.03
+# count only for the network as a whole. The averages move by so little that float32 keeps but two digits of it.
+BOUND_OF_MOVEMENT, BOUND_OF_ALL_MOVEMENT = 0.05, 0.02
 ROUNDING = 1e-4
 # With seeds of the weights that leave nothing near zero in front of a ReLU.
 CASES: dict[str, dict[str, Any]] = {
@@ -274,7 +273,7 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     batches = [draws(100 + step, request.param) for step in range(STEPS)]
     given = {f"{step}/{name}": value for step in range(STEPS) for name, value in in_floats(batches[step]).items()}
     plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
-    settings = {"lambdas": LAMBDAS, "ds_iter": FALL, "decay": DECAY, "seed": 4, "iterations": STEPS}
+    settings = {"lambdas": LAMBDAS, "ds_iter": FALL, "decay": DECAY, "seed": 9, "iterations": STEPS}
     expected = in_torch("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
     weights = {name: value.astype(np.float32) for name, value in under(expected, "begin/").items()}
     return Trained(batches, weights, micro_batch=2), expected

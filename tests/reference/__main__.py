@@ -22,6 +22,7 @@ from . import (
 JOBS = {
     "adam": pieces.adam,
     "batch_norm": pieces.batch_norm,
+    "convolution": pieces.convolution,
     "gradient_penalty": pieces.gradient_penalty,
     "landmarks": landmarks.heatmaps,
     "stargan2": stargan2_gradients.gradients,

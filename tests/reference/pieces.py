@@ -70,3 +70,16 @@ def gradient_penalty(arrays: Tensors) -> Tensors:
     # The last bias shifts every score alike, so the penalty does not depend on it at all.
     gradients = torch.autograd.grad(penalty, list(weights.values()), allow_unused=True, materialize_grads=True)
     return {"penalty": penalty, **{f"grad/{name}": gradient for name, gradient in zip(weights, gradients)}}
+
+
+def convolution(arrays: Tensors, transposed: bool, **settings: int) -> Tensors:
+    """A convolution y of x with weight, the gradients of sum(y * upstream * (0.3 y + 1)) with respect to both, and
+    those of a penalty on these gradients."""
+    x, weight = arrays["x"].requires_grad_(), arrays["weight"].requires_grad_()
+    convolve = nn.functional.conv_transpose2d if transposed else nn.functional.conv2d
+    y = convolve(x, weight, **settings)
+    loss = (y * arrays["upstream"] * (0.3 * y + 1)).sum()
+    first = torch.autograd.grad(loss, [x, weight], create_graph=True)
+    penalty = first[0].square().sum() + 0.1 * first[1].square().sum()
+    second = torch.autograd.grad(penalty, [x, weight])
+    return dict(zip(("y", "dx", "dweight", "ddx", "ddweight"), [y, *first, *second]))

@@ -143,6 +143,13 @@ class Training:
         """All weights by 'NETWORK/WEIGHT', as they are now."""
         return _named(self.networks)
 
+    @torch.no_grad()
+    def round(self) -> None:
+        """Leave of each weight what float32 can hold, which of the mapping network's short steps is but two digits."""
+        for network in self.networks.values():
+            for weight in network.parameters():
+                weight.copy_(weight.float())
+
     def slopes(self) -> Tensors:
         """How large the gradients of each weight were, as Adam keeps it: the root of its second moment."""
         return {
@@ -192,6 +199,7 @@ def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **s
         answers[f"lambda_ds/{number}"] = torch.tensor(training.lambdas["ds"])
         for phase, terms in training.iteration(Data.of(given, masked=plan.get("w_hpf", 0.0) > 0)).items():
             answers.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
+        training.round()
     answers.update({f"end/{name}": weight for name, weight in training.weights().items()})
     answers.update({f"slope/{name}": slope for name, slope in training.slopes().items()})
     return {**answers, **{f"average/{name}": weight for name, weight in _named(training.averages).items()}}

@@ -1,0 +1,124 @@
+"""Convolutions and matrix products by oneDNN in operations of our own: Winograd's algorithm where it is faster,
+primitives that are kept, and gradients of any order that are convolutions and products again. On the CPU; elsewhere
+they are Jittor's.
+
+Jittor has no such operations: it looks for convolutions in graphs of products and sums, does not find all of them, and
+computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it finds,
+as for `jt.nn.Conv`, is computed here too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ganzoo.backend import environment
+
+_SOURCES = ("onednn_conv_op.h", "onednn_conv_op.cc", "onednn_matmul_op.h", "onednn_matmul_op.cc", "convolution.cc")
+_OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
+_library: Any = None
+_operations: Any = None
+
+
+class Counts(NamedTuple):
+    """How many convolutions each algorithm has computed in this process."""
+
+    winograd: int
+    direct: int
+    plain: int
+
+
+def load(jittor: Any) -> None:
+    """Compile the operations (ten seconds, once for each cache) and let Jittor use it. Jittor's own are used where that
+    fails."""
+    global _library, _operations
+    folder = _folder()
+    if folder is None:
+        return
+    here = Path(__file__).parent
+    libraries = f'-L"{folder}/lib" -lmkldnn -Wl,-rpath,"{folder}/lib"'
+    try:
+        module = jittor.compiler.compile_custom_ops(
+            [str(here / name) for name in _SOURCES],
+            extra_flags=f' -I"{here}" -I"{folder}/include" {libraries} ',
+            return_module=True,
+        )
+    except RuntimeError:
+        return
+    _library = ctypes.CDLL(module.__file__)
+    _library.ganzoo_take_convolutions()
+    _operations = module.ops
+
+
+def _folder() -> Path | None:
+    """Where Jittor keeps oneDNN."""
+    include = os.environ.get("mkl_include_path")
+    if include:
+        return Path(include).parent
+    found = sorted(path for path in (environment.cache_dir() / "mkl").glob("dnnl*") if path.is_dir())
+    return found[0] if found else None
+
+
+def counts() -> Counts:
+    """See `Counts`."""
+    numbers = (ctypes.c_int64 * len(Counts._fields))()
+    if _library is not None:
+        _library.ganzoo_convolution_counts(numbers)
+    return Counts(*numbers)
+
+
+@contextlib.contextmanager
+def winograd_from(channels: int, pixels: int) -> Iterator[None]:
+    """Within the body Winograd's algorithm is used from these sizes on, for convolutions that were not computed yet."""
+    _library.ganzoo_winograd_rule(channels, pixels)
+    try:
+        yield
+    finally:
+        _library.ganzoo_winograd_rule(64, 8)
+
+
+def conv2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Any:
+    """As torch.nn.functional.conv2d, without bias: x (N, C, H, W), weight (K, C / groups, h, w)."""
+    if _operations is None:
+        from ganzoo.backend import jittor
+
+        return jittor().nn.conv2d(x, weight, None, stride, padding, dilation, groups)
+    sides = (stride, stride, padding, padding, dilation, dilation)
+    return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *sides, groups)
+
+
+def available() -> bool:
+    """Whether the operations are there: on the CPU, where they could be compiled."""
+    return _operations is not None
+
+
+def doubled(x: Any, weight: Any) -> Any:
+    """A transposed convolution of stride 2 by weight (K, C, 4, 4), of which x (N, C, H, W) becomes (N, K, 2 H, 2 W)."""
+    sides = [2 * side for side in x.shape[2:]]
+    return _operations.onednn_conv(weight, x, _IMAGES, *sides, 2, 2, 1, 1, 1, 1, 1, "abcd", "iohw")
+
+
+def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:
+    """As torch.nn.functional.conv_transpose2d, without bias: x (N, C, H, W), weight (C, K, h, w)."""
+    if _operations is None:
+        from ganzoo.backend import jittor
+
+        return jittor().nn.conv_transpose2d(x, weight, None, stride, padding, output_padding)
+    height, width = (
+        (side - 1) * stride - 2 * padding + kernel + output_padding
+        for side, kernel in zip(x.shape[2:], weight.shape[2:])
+    )
+    return _operations.onednn_conv(weight, x, _IMAGES, height, width, stride, stride, padding, padding)
+
+
+def linear(x: Any, weight: Any) -> Any:
+    """As torch.nn.functional.linear, without bias: x (N, C), weight (K, C)."""
+    if _operations is None:
+        from ganzoo.backend import jittor
+
+        return jittor().nn.matmul_transpose(x, weight)
+    return _operations.onednn_matmul(x, weight, False, True)

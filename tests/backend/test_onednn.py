@@ -1,0 +1,138 @@
+"""Convolutions against PyTorch in float64: values, gradients, and gradients of a penalty on gradients."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganzoo.backend import onednn
+from tests.reference import in_torch, needs_torch
+
+BOUND = 5e-6  # relative, in the L2 norm
+
+# x, weight, and how: one case for each way to compute it.
+CASES: dict[str, dict[str, Any]] = {
+    "winograd": {"x": (2, 64, 16, 16), "weight": (64, 64, 3, 3), "padding": 1, "algorithm": "winograd"},
+    "winograd, odd sizes": {"x": (3, 64, 9, 13), "weight": (80, 64, 3, 3), "padding": 1, "algorithm": "winograd"},
+    "winograd, no padding": {"x": (2, 64, 12, 12), "weight": (64, 64, 3, 3), "algorithm": "winograd"},
+    "few channels": {"x": (2, 16, 8, 8), "weight": (32, 16, 3, 3), "padding": 1, "algorithm": "direct"},
+    "few pixels": {"x": (2, 65, 4, 4), "weight": (64, 65, 3, 3), "padding": 1, "algorithm": "direct"},
+    "from colours": {"x": (2, 3, 16, 16), "weight": (64, 3, 1, 1), "algorithm": "plain"},
+    "to colours": {"x": (2, 64, 16, 16), "weight": (3, 64, 1, 1), "algorithm": "plain"},
+    "whole image": {"x": (2, 32, 4, 4), "weight": (16, 32, 4, 4), "algorithm": "direct"},
+    "stride": {"x": (2, 32, 9, 9), "weight": (48, 32, 4, 4), "stride": 2, "padding": 1, "algorithm": "direct"},
+    "dilation": {"x": (2, 16, 9, 9), "weight": (16, 16, 3, 3), "padding": 2, "dilation": 2, "algorithm": "direct"},
+    "groups": {"x": (2, 16, 9, 9), "weight": (32, 8, 3, 3), "padding": 1, "groups": 2, "algorithm": "direct"},
+    "depthwise": {"x": (2, 8, 9, 9), "weight": (8, 1, 3, 3), "padding": 1, "groups": 8, "algorithm": "direct"},
+    "one image": {"x": (1, 1, 12, 12), "weight": (1, 1, 5, 5), "algorithm": "direct"},
+}
+TRANSPOSED: dict[str, dict[str, Any]] = {
+    "doubled": {"x": (2, 16, 8, 8), "weight": (16, 8, 4, 4), "stride": 2, "padding": 1},
+    "uneven": {"x": (2, 16, 5, 6), "weight": (16, 8, 3, 3), "stride": 2, "padding": 1, "output_padding": 1},
+    "winograd": {"x": (2, 64, 10, 10), "weight": (64, 64, 3, 3), "padding": 1},
+}
+
+
+def given(case: dict[str, Any], output: tuple[int, ...]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    shapes = {"x": case["x"], "weight": case["weight"], "upstream": output}
+    return {name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+def settings(case: dict[str, Any]) -> dict[str, int]:
+    return {name: value for name, value in case.items() if name not in ("x", "weight", "algorithm")}
+
+
+def differentiated(jt: Any, convolve: Any, case: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What is given to a convolution, and all that the reference answers."""
+    shape = convolve(jt.zeros(case["x"]), jt.zeros(case["weight"]), **settings(case)).shape
+    arrays = given(case, tuple(shape))
+    x, weight, upstream = (jt.array(array) for array in arrays.values())
+    jt.sync_all()
+    y = convolve(x, weight, **settings(case))
+    first = jt.grad((y * upstream * (0.3 * y + 1)).sum(), [x, weight])
+    penalty = first[0].sqr().sum() + 0.1 * first[1].sqr().sum()
+    found = dict(zip(("y", "dx", "dweight", "ddx", "ddweight"), [y, *first, *jt.grad(penalty, [x, weight])]))
+    return arrays, {name: var.numpy() for name, var in found.items()}
+
+
+def check(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].shape == value.shape
+        assert np.linalg.norm(found[name] - value) < BOUND * np.linalg.norm(value), name
+
+
+@needs_torch
+@pytest.mark.parametrize("name", CASES)
+def test_convolutions(jittor, name, tmp_path):
+    case = CASES[name]
+    before = onednn.counts()
+    arrays, found = differentiated(jittor, onednn.conv2d, case)
+    used = {kind for kind, a, b in zip(before._fields, before, onednn.counts()) if b > a}
+    assert used == {case["algorithm"]}  # for all nine of them
+    check(found, in_torch("convolution", arrays, tmp_path, transposed=False, **settings(case)))
+
+
+@needs_torch
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolutions(jittor, name, tmp_path):
+    arrays, found = differentiated(jittor, onednn.conv_transpose2d, TRANSPOSED[name])
+    check(found, in_torch("convolution", arrays, tmp_path, transposed=True, **settings(TRANSPOSED[name])))
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["few channels", "few pixels"])
+def test_winograd_where_the_rule_would_not_have_it(jittor, name, tmp_path):
+    case = {**CASES[name], "x": (3, *CASES[name]["x"][1:])}  # another shape, or what is known already would be used
+    before = onednn.counts().winograd
+    with onednn.winograd_from(channels=1, pixels=1):
+        arrays, found = differentiated(jittor, onednn.conv2d, case)
+    assert onednn.counts().winograd == before + 9
+    check(found, in_torch("convolution", arrays, tmp_path, transposed=False, **settings(case)))
+
+
+def test_those_that_jittor_finds_in_a_graph_are_computed_here_too(jittor):
+    """As those of jt.nn.Conv, in both directions."""
+    layer = jittor.nn.Conv(64, 64, 3, padding=1)
+    x = jittor.randn(2, 64, 8, 8)
+    before = sum(onednn.counts())
+    y = layer(x)
+    jittor.sync_all()
+    assert sum(onednn.counts()) == before + 1
+    gradients = jittor.grad((y * jittor.randn(y.shape)).sum(), [x, layer.weight])
+    jittor.sync_all()
+    assert len(gradients) == 2
+    assert sum(onednn.counts()) == before + 3
+
+
+UNRECOGNISED = """
+from ganzoo import backend
+
+backend.start("cpu")
+jt = backend.jittor()
+layer, x = jt.nn.Conv(64, 64, 3, padding=1), jt.randn(2, 64, 8, 8)
+y = layer(x)
+jt.sync_all()
+print(backend.unrecognised_convolutions())
+for gradient in jt.grad(y.sqr().sum(), [x, layer.weight]):
+    gradient.sync()
+print(backend.unrecognised_convolutions())
+"""
+
+
+def test_those_that_jittor_does_not_find_are_counted():
+    """If this fails because it finds them, good: then ganzoo's own layers are needed less."""
+    said = subprocess.run([sys.executable, "-c", UNRECOGNISED], check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["0", "1"]
+
+
+def test_two_computations_are_the_same_to_the_bit(jittor):
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in ((4, 64, 16, 16), (64, 64, 3, 3))]
+    results = [onednn.conv2d(*(jittor.array(array) for array in arrays), padding=1).numpy() for _ in range(2)]
+    assert np.array_equal(*results)
