@@ -1,6 +1,7 @@
 # make demo   set up, train LSGAN on MNIST, and show what it made (about ten minutes the first time)
 # make test   set up and run the tests
 # make check  format, lint and types
+# make bench  measure one iteration of each model beside PyTorch, for half an hour; nothing else should run
 # make fuzz   look for files that break what reads them, for MINUTES=20 each kind
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test check fuzz clean
+.PHONY: demo test check bench fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml
@@ -24,6 +25,9 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python experiments/bench/run.py
 
 MINUTES ?= 20
 
