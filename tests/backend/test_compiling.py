@@ -117,6 +117,20 @@ def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_kernels_are_compiled_by_a_script_of_ours(jittor):
+    script = Path(jittor.flags.python_path)
+    assert script.name.startswith("ganzoo-cc-")
+    assert os.access(script, os.X_OK)
+    assert Path(f"{script.with_suffix('.h')}.gch").exists()
+
+
+def test_without_compiled_headers_kernels_are_compiled_as_jittor_does(tmp_path):
+    flags = SimpleNamespace(cc_path="false", cc_flags="", cache_path=str(tmp_path), python_path="python")
+    compiling.quicken(SimpleNamespace(flags=flags))
+    assert flags.python_path == "python"
+    assert not list(tmp_path.iterdir())
+
+
 SHORT_OF_MEMORY = """
 import resource, sys
 import numpy as np

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import durable
+from ganzoo import backend, durable
 from ganzoo.training import checkpoint
 from tests.conftest import TINY
 
@@ -280,6 +280,12 @@ def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained,
     assert "No space left on device: make room" in message
     assert before.read_bytes() == content
     assert checkpoint.read(before).metadata["progress"]["images"] == 16
+
+
+def test_convolutions_that_jittor_misses_are_told_once(ganzoo, pictures, monkeypatch):
+    monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    assert result.output.count("does not recognise 2 of the convolutions") == 1
 
 
 def diverging(monkeypatch, steps: int) -> None:
