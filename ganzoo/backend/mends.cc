@@ -11,7 +11,9 @@
 // are counted.
 //
 // It takes no notice when the system has no memory for an array, and dies when it writes there. Here that is an error.
+// And arrays begin at multiples of 64 bytes, as oneDNN's kernels may rely on, not of 32.
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <stdexcept>
@@ -57,7 +59,7 @@ static jit_op_entry_t compile_in_turn(Op* op) {
 
 struct CheckedAllocator : AlignedAllocator {
     void* alloc(size_t size, size_t& allocation) override {
-        void* memory = AlignedAllocator::alloc(size, allocation);
+        void* memory = aligned_alloc(64, (size + 63) / 64 * 64);
         if (!memory && size)
             throw std::runtime_error("ganzoo: no memory for " + std::to_string(size) + " bytes");
         return memory;

@@ -136,3 +136,10 @@ def test_two_computations_are_the_same_to_the_bit(jittor):
     arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in ((4, 64, 16, 16), (64, 64, 3, 3))]
     results = [onednn.conv2d(*(jittor.array(array) for array in arrays), padding=1).numpy() for _ in range(2)]
     assert np.array_equal(*results)
+
+
+def test_arrays_begin_where_onednns_instructions_do_not_fault(jittor):
+    """At multiples of 32 only they did fault, now and then."""
+    arrays = [jittor.array(np.ones(size, np.float32)) for size in (1, 7, 1000, 33_333, 3_000_001) for _ in range(5)]
+    jittor.sync_all()
+    assert {array.data.__array_interface__["data"][0] % 64 for array in arrays} == {0}

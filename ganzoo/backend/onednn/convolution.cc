@@ -108,7 +108,9 @@ class Prepared {
     void run(const float* first, const float* second, float* result) const {
         dnnl::stream stream(engine());
         size_t allocation;
-        char* temporary = size ? (char*)jittor::exe.temp_allocator->alloc(size, allocation) : nullptr;
+        // oneDNN stores by instructions that fault at other addresses than multiples of 64; Jittor's may be of 32.
+        char* memory_given = (char*)jittor::exe.temp_allocator->alloc(size + ALIGNMENT, allocation);
+        char* temporary = memory_given + (ALIGNMENT - (uintptr_t)memory_given % ALIGNMENT) % ALIGNMENT;
         void* given[] = {const_cast<float*>(first), const_cast<float*>(second), result};
         std::unordered_map<int, memory> arguments;
         for (int index = 0; index < 3; index++) {
@@ -127,7 +129,7 @@ class Prepared {
             last.reorder.execute(stream, {{DNNL_ARG_FROM, arguments.at(last.argument)},
                                           {DNNL_ARG_TO, memory(last.user, engine(), result)}});
         stream.wait();
-        if (temporary) jittor::exe.temp_allocator->free(temporary, size, allocation);
+        jittor::exe.temp_allocator->free(memory_given, size + ALIGNMENT, allocation);
         counts.*counter += 1;
     }
 
