@@ -23,23 +23,34 @@ _WIDE = 256
 
 
 class Conv(jt.nn.Conv):  # type: ignore[misc]
-    """jt.nn.Conv, computed by `conv2d`: faster, and sure to be found. Square kernels, and so on, only."""
+    """jt.nn.Conv, computed by `conv2d`: faster, and sure to be found. As Jittor has it where a stride, padding or
+    dilation differs between the axes."""
 
     def execute(self, x: Any) -> Any:
-        stride, padding, dilation = (pair[0] for pair in (self.stride, self.padding, self.dilation))
+        pairs = (self.stride, self.padding, self.dilation)
+        if any(down != right for down, right in pairs):
+            return super().execute(x)
+        stride, padding, dilation = (pair[0] for pair in pairs)
         return _offset(conv2d(x, self.weight, stride, padding, dilation, self.groups), self.bias)
 
 
 class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
-    """jt.nn.ConvTranspose, computed by `conv_transpose2d`. Square kernels, and so on, without groups or dilation."""
+    """jt.nn.ConvTranspose, computed by `conv_transpose2d`. As Jittor has it in groups, dilated, or where a stride or
+    padding differs between the axes."""
 
     def execute(self, x: Any) -> Any:
-        stride, padding, beyond = (pair[0] for pair in (self.stride, self.padding, self.output_padding))
+        pairs = (self.stride, self.padding, self.output_padding)
+        if self.groups > 1 or self.dilation != (1, 1) or any(down != right for down, right in pairs):
+            return super().execute(x)
+        stride, padding, beyond = (pair[0] for pair in pairs)
         return _offset(conv_transpose2d(x, self.weight, stride, padding, beyond), self.bias)
 
 
 class UpsampledConv(Conv):
     """A 3x3 convolution of an image that is doubled by `upsample_nearest` before."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
     def execute(self, x: Any) -> Any:
         return _offset(upsampled_conv2d(x, self.weight), self.bias)

@@ -193,10 +193,18 @@ def test_layers_with_our_operations_are_jittors():
             ganzoo.ConvTranspose(3, 8, 3, 2, padding=1, output_padding=1),
             jt.nn.ConvTranspose(3, 8, 3, 2, padding=1, output_padding=1),
         ),
-        (ganzoo.UpsampledConv(3, 8, 3, padding=1), jt.nn.Conv(3, 8, 3, padding=1)),
+        (ganzoo.UpsampledConv(3, 8), jt.nn.Conv(3, 8, 3, padding=1)),
     ]
-    x = jt.randn(2, 3, 6, 6)
+    for kind, places, names in (
+        ("Conv", (4, 8, (3, 1), (2, 1), (1, 0)), {"groups": 2}),
+        ("Conv", (4, 8, 3, 1, 2), {"dilation": 2, "groups": 2}),
+        ("ConvTranspose", (4, 8, 3, (2, 1), (1, 0)), {}),
+        ("ConvTranspose", (4, 8, 3, 1, 2), {"dilation": 2}),
+        ("ConvTranspose", (4, 8, 3, 2, 1), {"groups": 2}),
+    ):
+        pairs.append(tuple(getattr(home, kind)(*places, **names) for home in (ganzoo, jt.nn)))
     for ours, theirs in pairs:
+        x = jt.randn(2, ours.in_channels, 6, 6)
         theirs.load_state_dict(ours.state_dict())
         given = ganzoo.upsample_nearest(x) if isinstance(ours, ganzoo.UpsampledConv) else x
         assert error(ours(x), theirs(given).numpy()) < 1e-5

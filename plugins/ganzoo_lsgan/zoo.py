@@ -24,9 +24,9 @@ class Generator(ganzoo.Generator):
         super().__init__()
         self.latent, self.start = latent, size // 4
         self.project = Linear(latent, BASE_WIDTH * self.start**2)
-        self.conv1 = UpsampledConv(BASE_WIDTH, 128, 3, padding=1)
+        self.conv1 = UpsampledConv(BASE_WIDTH, 128)
         self.norm1 = BatchNorm(128, eps=norm_eps)
-        self.conv2 = UpsampledConv(128, 64, 3, padding=1)
+        self.conv2 = UpsampledConv(128, 64)
         self.norm2 = BatchNorm(64, eps=norm_eps)
         self.to_image = Conv(64, channels, 3, padding=1)
         initialise_normal(self, INIT_STD)

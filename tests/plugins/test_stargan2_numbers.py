@@ -274,7 +274,7 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     given = {f"{step}/{name}": value for step in range(STEPS) for name, value in in_floats(batches[step]).items()}
     plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
     # A seed of the weights for which five steps can be told from their rounding: PyTorch's own float32 moves weights as
-    # its float64 does to 0.002. With most seeds it is 0.01 to 0.05, as some numbers are near the kink of a ReLU or an L1.
+    # its float64 does, to 0.002. With most seeds it is 0.01 to 0.05: numbers are near the kink of a ReLU or an L1 norm.
     settings = {"lambdas": LAMBDAS, "ds_iter": FALL, "decay": DECAY, "seed": 9, "iterations": STEPS}
     expected = in_torch("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
     weights = {name: value.astype(np.float32) for name, value in under(expected, "begin/").items()}
