@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,6 +138,23 @@ def test_two_computations_are_the_same_to_the_bit(jittor):
     arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in ((4, 64, 16, 16), (64, 64, 3, 3))]
     results = [onednn.conv2d(*(jittor.array(array) for array in arrays), padding=1).numpy() for _ in range(2)]
     assert np.array_equal(*results)
+
+
+def test_a_library_that_a_process_has_loaded_is_not_replaced_by_another_version(tmp_path, monkeypatch):
+    """Two copies of ganzoo may share Jittor's cache, or one be upgraded while it runs."""
+    cache, other = tmp_path / "cache", tmp_path / "other"
+    cache.mkdir()
+    shutil.copytree(Path(onednn.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
+    ours = onednn.sources_in(cache)
+    assert onednn.sources_in(cache) == ours
+    monkeypatch.setattr(onednn, "__file__", str(other / "__init__.py"))
+    assert onednn.sources_in(cache) == ours
+    with open(other / "convolution.h", "a") as file:
+        file.write("// another version\n")
+    theirs = onednn.sources_in(cache)
+    assert theirs.name != ours.name  # after which Jittor names the library
+    assert sorted(path.name for path in cache.iterdir()) == sorted([ours.name, theirs.name])
+    assert (theirs / "convolution.h").read_text() == (ours / "convolution.h").read_text() + "// another version\n"
 
 
 def test_arrays_begin_where_onednns_instructions_do_not_fault(jittor):

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,19 +41,38 @@ def load(jittor: Any) -> None:
     folder = _folder()
     if folder is None:
         return
-    here = Path(__file__).parent
+    here = sources_in(Path(jittor.flags.cache_path))
     libraries = f'-L"{folder}/lib" -lmkldnn -Wl,-rpath,"{folder}/lib"'
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
             extra_flags=f' -I"{here}" -I"{folder}/include" {libraries} ',
             return_module=True,
+            gen_name_=here.name,
         )
     except RuntimeError:
         return
     _library = ctypes.CDLL(module.__file__)
     _library.ganzoo_take_convolutions()
     _operations = module.ops
+
+
+def sources_in(cache: Path) -> Path:
+    """A folder in the cache with our sources, named after them. Jittor names the library after its folder, and one that
+    a process has loaded must not be replaced, by an upgrade of ganzoo or another copy of it: the kernels that the
+    process loads later would bring in the new one beside it."""
+    sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, "convolution.h")}
+    folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
+    if not folder.exists():
+        # Others may start at the same time: the folder appears whole, and whoever comes second leaves it.
+        with tempfile.TemporaryDirectory(dir=cache) as parent:
+            made = Path(parent) / folder.name
+            made.mkdir()
+            for name, source in sources.items():
+                (made / name).write_bytes(source)
+            with contextlib.suppress(OSError):
+                made.rename(folder)
+    return folder
 
 
 def _folder() -> Path | None:
@@ -74,11 +95,12 @@ def counts() -> Counts:
 @contextlib.contextmanager
 def winograd_from(channels: int, pixels: int) -> Iterator[None]:
     """Within the body Winograd's algorithm is used from these sizes on, for convolutions that were not computed yet."""
-    _library.ganzoo_winograd_rule(channels, pixels)
+    rule = (ctypes.c_int(channels), ctypes.c_int(pixels))
+    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps it for the one that was
     try:
         yield
     finally:
-        _library.ganzoo_winograd_rule(64, 8)
+        _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))
 
 
 def conv2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Any:

@@ -73,7 +73,7 @@ struct Arrays {
 class Prepared {
    public:
     Prepared(const Geometry& geometry, algorithm kind, int64_t Counts::*counter, bool plain)
-        : counter(counter), wanted(geometry.wanted) {
+        : counter(counter) {
         Arrays user(geometry), computed = plain ? user : user.free();
         auto strides = numbers({geometry.stride_height, geometry.stride_width});
         auto dilation = numbers({geometry.dilation_height - 1, geometry.dilation_width - 1});
@@ -84,11 +84,11 @@ class Prepared {
         dnnl::convolution_forward::desc forward(prop_kind::forward_training, kind, computed.x, computed.w, computed.y,
                                                 strides, dilation, padding, padding);
         dnnl::convolution_forward::primitive_desc hint(forward, attributes, engine());
-        if (wanted == outputs) {
+        if (geometry.wanted == outputs) {
             take(user.x, hint.src_desc(), DNNL_ARG_SRC, user.w, hint.weights_desc(), DNNL_ARG_WEIGHTS, user.y,
                  hint.dst_desc(), DNNL_ARG_DST, hint.scratchpad_desc());
             primitive = dnnl::convolution_forward(hint);
-        } else if (wanted == images) {
+        } else if (geometry.wanted == images) {
             dnnl::convolution_backward_data::desc backward(kind, computed.x, computed.w, computed.y, strides, dilation,
                                                            padding, padding);
             dnnl::convolution_backward_data::primitive_desc made(backward, attributes, engine(), hint);
@@ -176,7 +176,6 @@ class Prepared {
     }
 
     int64_t Counts::*counter;
-    int wanted;
     Array arrays[3];
     memory::desc scratchpad;
     size_t scratchpad_offset = 0, size = 0;

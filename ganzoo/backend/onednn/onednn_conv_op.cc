@@ -18,11 +18,15 @@ static int size_of(Var* var, const string& format, char dimension) { return var-
 
 extern unordered_map<string, OpInfo> op_info_map;
 
-static VarPtr make(Var* left, Var* right, const OnednnConvOp& like, int wanted, int height, int width) {
+static VarPtr make(Var* left, Var* right, int wanted, int height, int width, int sh, int sw, int ph, int pw, int dh, int dw, int groups, string xf, string wf, string yf) {
     static auto made = get_op_info("onednn_conv")
         .get_constructor<VarPtr, Var*, Var*, int, int, int, int, int, int, int, int, int, int, string, string, string>();
-    return made(left, right, wanted, height, width, like.stride_h, like.stride_w, like.padding_h, like.padding_w,
-                like.dilation_h, like.dilation_w, like.groups, like.x_format, like.w_format, like.y_format);
+    return made(left, right, wanted, height, width, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
+}
+
+static VarPtr make_like(const OnednnConvOp& op, Var* left, Var* right, int wanted, int height, int width) {
+    return make(left, right, wanted, height, width, op.stride_h, op.stride_w, op.padding_h, op.padding_w,
+                op.dilation_h, op.dilation_w, op.groups, op.x_format, op.w_format, op.y_format);
 }
 
 OnednnConvOp::OnednnConvOp(Var* left, Var* right, int wanted, int height, int width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h, int dilation_w, int groups, string x_format, string w_format, string y_format)
@@ -76,10 +80,10 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     int asked = wanted == ganzoo::outputs ? (first ? ganzoo::images : ganzoo::weights)
               : wanted == ganzoo::images ? (first ? ganzoo::weights : ganzoo::outputs)
               : (first ? ganzoo::images : ganzoo::outputs);
-    if (asked == ganzoo::outputs) return make(x, w, *this, asked, 0, 0);
+    if (asked == ganzoo::outputs) return make_like(*this, x, w, asked, 0, 0);
     if (asked == ganzoo::images)
-        return make(w, y, *this, asked, size_of(v, x_format, 'c'), size_of(v, x_format, 'd'));
-    return make(x, y, *this, asked, size_of(v, w_format, 'h'), size_of(v, w_format, 'w'));
+        return make_like(*this, w, y, asked, size_of(v, x_format, 'c'), size_of(v, x_format, 'd'));
+    return make_like(*this, x, y, asked, size_of(v, w_format, 'h'), size_of(v, w_format, 'w'));
 }
 
 // The same code for all: the key only must not be empty.
@@ -87,16 +91,12 @@ void OnednnConvOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 // What Jittor's tuner calls where it finds a convolution in a graph of products and sums.
 static VarPtr found_conv(Var* x, Var* w, int sh, int sw, int ph, int pw, int dh, int dw, int groups, string xf, string wf, string yf) {
-    static auto made = get_op_info("onednn_conv")
-        .get_constructor<VarPtr, Var*, Var*, int, int, int, int, int, int, int, int, int, int, string, string, string>();
-    return made(x, w, ganzoo::outputs, 0, 0, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
+    return make(x, w, ganzoo::outputs, 0, 0, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
 }
 
 template <int wanted>
 static VarPtr found_gradient(Var* left, Var* right, int height, int width, int sh, int sw, int ph, int pw, int dh, int dw, int groups, string xf, string wf, string yf) {
-    static auto made = get_op_info("onednn_conv")
-        .get_constructor<VarPtr, Var*, Var*, int, int, int, int, int, int, int, int, int, int, string, string, string>();
-    return made(left, right, wanted, height, width, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
+    return make(left, right, wanted, height, width, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
 }
 
 template <class Maker>
@@ -160,7 +160,10 @@ void ganzoo_convolution_counts(int64_t* found) {
     found[2] = ganzoo::counts.plain;
 }
 
-void ganzoo_winograd_rule(int channels, int pixels) { ganzoo::rule = {channels, pixels}; }
+void ganzoo_winograd_rule(int* channels, int* pixels) {
+    std::swap(ganzoo::rule.channels, *channels);
+    std::swap(ganzoo::rule.pixels, *pixels);
+}
 
 }
 #endif  // JIT
