@@ -36,6 +36,7 @@ _HOMES = {
         "pick",
         "pooled_conv2d",
         "standardise",
+        "symmetric_filter",
         "upsample_nearest",
         "upsampled_conv2d",
         "widened",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from ganzoo.layers import pick as pick
     from ganzoo.layers import pooled_conv2d as pooled_conv2d
     from ganzoo.layers import standardise as standardise
+    from ganzoo.layers import symmetric_filter as symmetric_filter
     from ganzoo.layers import upsample_nearest as upsample_nearest
     from ganzoo.layers import upsampled_conv2d as upsampled_conv2d
     from ganzoo.layers import widened as widened

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor, onednn
-from ganzoo.backend.onednn import conv2d as conv2d
-from ganzoo.backend.onednn import conv_transpose2d as conv_transpose2d
-from ganzoo.backend.onednn import linear as linear
+from ganzoo.backend import jittor, operations
+from ganzoo.backend.operations import conv2d as conv2d
+from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
+from ganzoo.backend.operations import linear as linear
+from ganzoo.backend.operations import symmetric_filter as symmetric_filter
 
 jt: Any = jittor()
 
@@ -118,14 +119,14 @@ def average_pool(x: Any) -> Any:
 def upsampled_conv2d(x: Any, weight: Any) -> Any:
     """conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without the larger image where that is
     less work."""
-    if min(weight.shape[:2]) >= _WIDE or not onednn.available():
+    if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return conv2d(upsample_nearest(x), weight, padding=1)
-    return onednn.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
+    return operations.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
 
 
 def pooled_conv2d(x: Any, weight: Any) -> Any:
     """average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), at once where that is less work."""
-    if min(weight.shape[:2]) >= _WIDE or not onednn.available():
+    if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return average_pool(conv2d(x, weight, padding=1))
     return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
 

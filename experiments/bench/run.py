@@ -28,6 +28,7 @@ from rows import ROWS, Row
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
+PAUSE = 0.05  # seconds between two turns: threads that have nothing to do go on waiting busily for a while
 
 
 def serve(side: str, row: Row, threads: int) -> None:
@@ -72,6 +73,7 @@ class Side:
 
     def iterate(self) -> dict[str, float]:
         assert self.child.stdin is not None
+        time.sleep(PAUSE)
         self.child.stdin.write("\n")
         self.child.stdin.flush()
         answer = self.answers.readline()

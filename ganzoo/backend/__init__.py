@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from ganzoo.backend import checks, environment, onednn
+from ganzoo.backend import checks, environment, operations
 from ganzoo.backend.compiling import build_core, mend, quicken, unrecognised_convolutions, watch_kernels
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
@@ -68,7 +68,7 @@ def start(wanted: str = "auto") -> str:
     mend(imported)
     if chosen == "cpu":
         quicken(imported)
-        onednn.load(imported)
+        operations.load(imported)
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _device = imported, chosen

@@ -19,9 +19,17 @@ static const char* const FEWEST = "32768";
 
 static const std::regex FOR(R"(^\s*for \(\w+ (id\d+) ?= ?0; ?id\d+ ?< ?(\w+); ?id\d+\+\+\) \{$)");
 static const std::regex DEFINITION(R"(^\s*[\w:]+ (\w+) = (.*);$)");
+static const std::regex PRODUCT(R"(^\w+( \* \w+)*$)");
+static const std::regex WORD(R"(\w+)");
 static const std::regex WRITE(R"(^\s*(\w+p)\[(\w+)\] = (.*);$)");
 static const std::regex ACCESS(R"((\w+p)\[(\w+)\])");
-static const std::regex TERM(R"(^(id\d+|0) \* \w+$)");
+static const std::regex TERM(R"(^(id\d+|0)( \* \w+)+$)");
+
+// Reads a number; one that says yes or no as a byte, of which the compiler fills vectors.
+static const char* const READ = R"(
+template <class T> static inline T ganzoo_read(const T* from) { return *from; }
+static inline unsigned char ganzoo_read(const bool* from) { return *(const unsigned char*)from; }
+)";
 
 // A line of the kernel, or a loop with the lines in it.
 struct Line {
@@ -69,16 +77,50 @@ static bool indices_of(const string& offset, set<string>& found) {
     return true;
 }
 
+typedef map<string, string> Names;  // what stands for a name
+
+static string replaced(const string& text, const Names& names) {
+    string found;
+    auto at = text.cbegin();
+    for (auto it = std::sregex_iterator(text.begin(), text.end(), WORD); it != std::sregex_iterator(); ++it) {
+        found.append(at, (*it)[0].first);
+        auto name = names.find(it->str());
+        found += name == names.end() ? it->str() : name->second;
+        at = (*it)[0].second;
+    }
+    return found.append(at, text.cend());
+}
+
+// The strides that are defined before the loops, as products of what they come from: arrays of one shape have strides of
+// other names, but of the same products.
+static Names strides_in(const vector<Line>& lines) {
+    Names found;
+    std::smatch match;
+    for (const Line& line : lines) {
+        if (line.loop || !std::regex_match(line.text, match, DEFINITION)) continue;
+        string name = match[1], value = match[2];
+        if (name.find("stride") == string::npos || !std::regex_match(value, PRODUCT)) continue;
+        value = replaced(value, found);
+        found[name] = value.compare(0, 4, "1 * ") == 0 ? value.substr(4) : value;
+    }
+    return found;
+}
+
 // What the loop nest does to arrays in memory.
 struct Accesses {
     map<string, string> written;       // array, offset
     set<string> pointers;              // of all arrays
     bool understood = true;
 
-    explicit Accesses(const Line& loop) { see(loop, {}); check(loop, {}); }
+    Accesses(const Line& loop, const Names& strides) : strides(strides) { see(loop, {}); check(loop, {}); }
 
    private:
-    typedef map<string, string> Names;  // of offsets
+    const Names& strides;
+
+    string offset_of(const string& definition) const {
+        string found = replaced(definition, strides);
+        return found.substr(std::min(found.find_first_not_of("+ "), found.size()));
+    }
 
     void see(const Line& loop, Names names) {
         for (const Line& line : loop.inside) {
@@ -94,7 +136,7 @@ struct Accesses {
                     if (offset == names.end() || written[match[1]] != offset->second) understood = false;
                 }
             } else if (std::regex_match(line.text, match, DEFINITION)) {
-                names[match[1]] = match[2];
+                names[match[1]] = offset_of(match[2]);
             } else {
                 understood = false;
             }
@@ -117,7 +159,7 @@ struct Accesses {
                 if (array != written.end() && (offset == names.end() || offset->second != array->second))
                     understood = false;
             }
-            if (std::regex_match(line.text, match, DEFINITION)) names[match[1]] = match[2];
+            if (std::regex_match(line.text, match, DEFINITION)) names[match[1]] = offset_of(match[2]);
         }
     }
 };
@@ -140,12 +182,117 @@ static void bounds_of(const Line& loop, string& product) {
         }
 }
 
-static void divide(Line& loop) {
-    Accesses accesses(loop);
+// A sum over the outer of two loops is made for each iteration of the inner one. The other way round the threads are
+// woken once, and each number is added to the same sum in the same order. Not if the inner one is the innermost, which
+// goes along memory.
+static bool exchange(Line& loop, const Accesses& accesses) {
+    if (loop.inside.size() != 1 || !loop.inside[0].loop) return false;
+    Line& inner = loop.inside[0];
+    if (inner.inside.size() != 1 || !inner.inside[0].loop || !is_free(accesses, inner.index)) return false;
+    std::swap(loop.text, inner.text);
+    std::swap(loop.index, inner.index);
+    std::swap(loop.bound, inner.bound);
+    return true;
+}
+
+// What was just written or read is not read again but kept: the compiler does not see that it is the same place, and
+// then fills no vectors. (That others don't write there is known from `Accesses`.)
+static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
+    Names kept;  // by array and offset
+    vector<Line> lines;
+    auto key = [&](const string& array, const string& position) { return array + " " + offsets[position]; };
+    for (Line& line : loop.inside) {
+        std::smatch match;
+        string array, position, text = line.text, found;
+        if (line.loop) {
+            keep_in_registers(line, strides, offsets);
+            lines.push_back(line);
+            continue;
+        }
+        if (std::regex_match(text, match, DEFINITION)) offsets[match[1]] = replaced(match[2], strides);
+        if (std::regex_match(text, match, WRITE)) {
+            array = match[1];
+            position = match[2];
+            text = match[3];
+            if (text.find(array + "[") != string::npos) {  // a sum
+                lines.push_back(line);
+                continue;
+            }
+        }
+        // What stands behind a condition may be outside of the array where that does not hold.
+        auto certain = text.find_first_of("?&|");
+        auto at = text.cbegin();
+        for (auto it = std::sregex_iterator(text.begin(), text.end(), ACCESS); it != std::sregex_iterator(); ++it) {
+            string &known = kept[key((*it)[1], (*it)[2])];
+            if (known.empty() && (size_t)it->position() < certain) {
+                known = string((*it)[1]) + "_" + string((*it)[2]) + "_read";
+                lines.push_back({"const auto " + known + " = ganzoo_read(" + string((*it)[1]) + " + " + string((*it)[2]) + ");"});
+            }
+            found.append(at, (*it)[0].first);
+            found += known.empty() ? it->str() : known;
+            at = (*it)[0].second;
+        }
+        found.append(at, text.cend());
+        if (array.empty()) {
+            lines.push_back({found});
+            continue;
+        }
+        string name = kept[key(array, position)] = array + "_written";
+        lines.push_back({"std::remove_reference<decltype(" + array + "[0])>::type " + name + " = " + found + ";"});
+        lines.push_back({array + "[" + position + "] = " + name + ";"});
+    }
+    loop.inside = lines;
+}
+
+// Sums are made in a register, or in several that the compiler adds up at the end, and not in memory. All that must be
+// known of them is known from `Accesses`. Adds the loop and what is then around it to `found`.
+static void sum_in_registers(Line loop, vector<Line>& found) {
+    vector<Line> before, inside, after;
+    Names definitions;  // the whole line, by the name of an offset
+    for (Line& line : loop.inside) {
+        if (line.loop) {
+            sum_in_registers(line, inside);
+            continue;
+        }
+        std::smatch match;
+        if (std::regex_match(line.text, match, DEFINITION)) definitions[match[1]] = line.text;
+        string array, value, place;
+        if (std::regex_match(line.text, match, WRITE)) {
+            array = match[1];
+            value = match[3];
+            place = array + "[" + string(match[2]) + "]";
+        }
+        auto at = value.find(place);
+        auto definition = place.empty() ? definitions.end() : definitions.find(match[2]);
+        if (definition == definitions.end() || at == string::npos ||
+            definition->second.find(loop.index + " ") != string::npos) {
+            inside.push_back(line);
+            continue;
+        }
+        string sum = array + "_sum";
+        before.push_back({definition->second});
+        before.push_back({"std::remove_reference<decltype(" + array + "[0])>::type " + sum + " = " + place + ";"});
+        inside.push_back({sum + " = " + value.replace(at, place.size(), sum) + ";"});
+        after.push_back({place + " = " + sum + ";"});
+    }
+    loop.inside = inside;
+    if (before.empty()) {
+        found.push_back(loop);
+        return;
+    }
+    found.push_back({"{"});
+    found.insert(found.end(), before.begin(), before.end());
+    found.push_back(loop);
+    found.insert(found.end(), after.begin(), after.end());
+    found.push_back({"}"});
+}
+
+static void divide(Line& loop, const Names& strides) {
+    Accesses accesses(loop, strides);
     if (!accesses.understood) return;
-    if (!is_free(accesses, loop.index)) {
+    if (!is_free(accesses, loop.index) && !exchange(loop, accesses)) {
         for (Line& line : loop.inside)
-            if (line.loop) divide(line);
+            if (line.loop) divide(line, strides);
         return;
     }
     string work, pointers;
@@ -157,6 +304,21 @@ static void divide(Line& loop) {
     // Pointers of its own, or each thread would forget that they are __restrict__.
     loop.text = "#pragma omp parallel for if(" + work + " > " + FEWEST + ") firstprivate(" + pointers + ")" +
                 (both ? " collapse(2)" : "") + "\n" + loop.text;
+}
+
+static vector<Line> improved(const vector<Line>& body) {
+    const Names strides = strides_in(body);
+    vector<Line> found;
+    for (Line line : body) {
+        if (!line.loop || !Accesses(line, strides).understood) {
+            found.push_back(line);
+            continue;
+        }
+        divide(line, strides);
+        keep_in_registers(line, strides, {});
+        sum_in_registers(line, found);
+    }
+    return found;
 }
 
 static void write(const vector<Line>& lines, std::ostringstream& out) {
@@ -180,11 +342,9 @@ string divided_among_threads(const string& source) {
     size_t at = 0;
     vector<Line> body;
     if (!parse(lines, at, body)) return source;
-    for (Line& line : body)
-        if (line.loop) divide(line);
     std::ostringstream out;
-    out << source.substr(0, begin);
-    write(body, out);
+    out << source.substr(0, begin - BEGIN.size()) << READ << BEGIN;
+    write(improved(body), out);
     for (; at < lines.size(); at++) out << lines[at] << "\n";
     return out.str();
 }

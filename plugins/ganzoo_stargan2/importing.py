@@ -27,6 +27,7 @@ KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
 MOST_DOMAINS = 1000  # each has layers of its own, which take far more memory than their names in a file
 FILTER = "hpf.filter"  # of the high-pass skips: constants, from which their strength can be read
+HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 Arrays = dict[str, np.ndarray]
 
@@ -109,8 +110,6 @@ def _strength(states: Mapping[str, Arrays]) -> float | None:
     kernel = states.get("generator", {}).pop(FILTER, None)
     if kernel is None:
         return None
-    from ganzoo_stargan2.networks import HIGH_PASS
-
     middle = float(kernel.flat[4]) if kernel.size == HIGH_PASS.size else 0.0
     if not middle > 0 or not np.allclose(kernel.reshape(3, 3), HIGH_PASS * (middle / 8), rtol=1e-5):
         raise CheckpointError(f"its generator's {FILTER!r} is not the filter of StarGAN v2.")

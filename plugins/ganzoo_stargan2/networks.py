@@ -21,6 +21,7 @@ from ganzoo import (
     pick,
     pooled_conv2d,
     standardise,
+    symmetric_filter,
     upsample_nearest,
     upsampled_conv2d,
 )
@@ -29,7 +30,6 @@ nn: Any = jt.nn
 SLOPE = 0.2  # of leaky ReLU
 ROOT2 = math.sqrt(2.0)
 SKIPS = (32, 64, 128)  # px at which the high-pass filtered skip connections are
-HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those above
 
@@ -221,9 +221,7 @@ class Generator(Network):
         return self.to_rgb(x)
 
     def _high_pass(self, x: Any) -> Any:
-        n, c, h, w = x.shape
-        kernel = jt.array(HIGH_PASS[None, None] / self.w_hpf).stop_grad()
-        return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+        return symmetric_filter(x, centre=8 / self.w_hpf, side=-1 / self.w_hpf, corner=-1 / self.w_hpf)
 
     def execute(self, images: Any, style: Any, masks: Masks | None = None) -> Any:
         return self.redraw(self.features(images), style, masks)

@@ -9,9 +9,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ganzoo import conv2d, conv_transpose2d, jt, linear, pooled_conv2d, standardise, upsampled_conv2d, widened
+from ganzoo import (
+    conv2d,
+    conv_transpose2d,
+    jt,
+    linear,
+    pooled_conv2d,
+    standardise,
+    symmetric_filter,
+    upsampled_conv2d,
+    widened,
+)
 
 nn: Any = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -25,10 +33,7 @@ def leaky_relu(x: Any) -> Any:
 
 def blur(x: Any) -> Any:
     """(N, C, H, W) filtered by [1, 2, 1] x [1, 2, 1] / 16, zeros outside (Karras et al. 2019, appendix C)."""
-    n, c, h, w = x.shape
-    line = np.array([1.0, 2.0, 1.0], np.float32) / 4
-    kernel = jt.array(np.outer(line, line)[None, None]).stop_grad()
-    return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+    return symmetric_filter(x, centre=1 / 4, side=1 / 8, corner=1 / 16)
 
 
 def pixel_norm(x: Any) -> Any:

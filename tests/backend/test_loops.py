@@ -30,6 +30,7 @@ EXPRESSIONS = {
     "sum of a channel": "(x * x).sum((0, 2, 3))",
     "largest of a map": "(x * x).max((2, 3))",
     "mean and spread": "(x - x.mean((2, 3), keepdims=True)) / (1 + (x * x).mean((2, 3), keepdims=True))",
+    "batch norm": "(x - x.mean((0, 2, 3), keepdims=True)) / (1 + (x * x).mean((0, 2, 3), keepdims=True)) * x",
     "a part": "(x * 2)[:, 1:5, 3:, :-4] + 1",
     "every other": "(x * 2)[:, :, ::2, 1::2] + 1",
     "turned": "(x * 2).transpose((0, 2, 3, 1)) + 1",

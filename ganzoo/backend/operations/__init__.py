@@ -1,10 +1,10 @@
-"""Convolutions and matrix products by oneDNN in operations of our own: Winograd's algorithm where it is faster,
-primitives that are kept, and gradients of any order that are convolutions and products again. On the CPU; elsewhere
-they are Jittor's.
+"""Operations of our own, with gradients of any order that are such operations again: convolutions and matrix products
+by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; and filters of images. On
+the CPU; elsewhere they are made of Jittor's.
 
-Jittor has no such operations: it looks for convolutions in graphs of products and sums, does not find all of them, and
-computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it finds,
-as for `jt.nn.Conv`, is computed here too.
+Jittor has no operation for a convolution: it looks for them in graphs of products and sums, does not find all of them,
+and computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it
+finds, as for `jt.nn.Conv`, is computed here too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 from ganzoo.backend import environment
 
-_SOURCES = ("onednn_conv_op.h", "onednn_conv_op.cc", "onednn_matmul_op.h", "onednn_matmul_op.cc", "convolution.cc")
+_NAMES = ("onednn_conv_op", "onednn_matmul_op", "symmetric_filter_op")
+_SOURCES = (*(f"{name}.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
 _operations: Any = None
@@ -135,6 +136,18 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
         for side, kernel in zip(x.shape[2:], weight.shape[2:])
     )
     return _operations.onednn_conv(weight, x, _IMAGES, height, width, stride, stride, padding, padding)
+
+
+def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
+    """Each feature map of (N, C, H, W) under a 3x3 filter of these numbers, zeros outside."""
+    if _operations is not None:
+        return _operations.symmetric_filter(x, centre, side, corner)
+    from ganzoo.backend import jittor
+
+    n, c, h, w = x.shape
+    rows = [[corner, side, corner], [side, centre, side], [corner, side, corner]]
+    kernel = jittor().array([[rows]]).float32().stop_grad()
+    return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
 
 
 def linear(x: Any, weight: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.backend import onednn
+from ganzoo.backend import operations
 from tests.reference import in_torch, needs_torch
 
 BOUND = 5e-6  # relative, in the L2 norm
@@ -73,9 +73,9 @@ def check(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None
 @pytest.mark.parametrize("name", CASES)
 def test_convolutions(jittor, name, tmp_path):
     case = CASES[name]
-    before = onednn.counts()
-    arrays, found = differentiated(jittor, onednn.conv2d, case)
-    used = {kind for kind, a, b in zip(before._fields, before, onednn.counts()) if b > a}
+    before = operations.counts()
+    arrays, found = differentiated(jittor, operations.conv2d, case)
+    used = {kind for kind, a, b in zip(before._fields, before, operations.counts()) if b > a}
     assert used == {case["algorithm"]}  # for all nine of them
     check(found, in_torch("convolution", arrays, tmp_path, transposed=False, **settings(case)))
 
@@ -83,7 +83,7 @@ def test_convolutions(jittor, name, tmp_path):
 @needs_torch
 @pytest.mark.parametrize("name", TRANSPOSED)
 def test_transposed_convolutions(jittor, name, tmp_path):
-    arrays, found = differentiated(jittor, onednn.conv_transpose2d, TRANSPOSED[name])
+    arrays, found = differentiated(jittor, operations.conv_transpose2d, TRANSPOSED[name])
     check(found, in_torch("convolution", arrays, tmp_path, transposed=True, **settings(TRANSPOSED[name])))
 
 
@@ -91,10 +91,10 @@ def test_transposed_convolutions(jittor, name, tmp_path):
 @pytest.mark.parametrize("name", ["few channels", "few pixels"])
 def test_winograd_where_the_rule_would_not_have_it(jittor, name, tmp_path):
     case = {**CASES[name], "x": (3, *CASES[name]["x"][1:])}  # another shape, or what is known already would be used
-    before = onednn.counts().winograd
-    with onednn.winograd_from(channels=1, pixels=1):
-        arrays, found = differentiated(jittor, onednn.conv2d, case)
-    assert onednn.counts().winograd == before + 9
+    before = operations.counts().winograd
+    with operations.winograd_from(channels=1, pixels=1):
+        arrays, found = differentiated(jittor, operations.conv2d, case)
+    assert operations.counts().winograd == before + 9
     check(found, in_torch("convolution", arrays, tmp_path, transposed=False, **settings(case)))
 
 
@@ -102,14 +102,14 @@ def test_those_that_jittor_finds_in_a_graph_are_computed_here_too(jittor):
     """As those of jt.nn.Conv, in both directions."""
     layer = jittor.nn.Conv(64, 64, 3, padding=1)
     x = jittor.randn(2, 64, 8, 8)
-    before = sum(onednn.counts())
+    before = sum(operations.counts())
     y = layer(x)
     jittor.sync_all()
-    assert sum(onednn.counts()) == before + 1
+    assert sum(operations.counts()) == before + 1
     gradients = jittor.grad((y * jittor.randn(y.shape)).sum(), [x, layer.weight])
     jittor.sync_all()
     assert len(gradients) == 2
-    assert sum(onednn.counts()) == before + 3
+    assert sum(operations.counts()) == before + 3
 
 
 UNRECOGNISED = """
@@ -136,22 +136,56 @@ def test_those_that_jittor_does_not_find_are_counted():
 def test_two_computations_are_the_same_to_the_bit(jittor):
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in ((4, 64, 16, 16), (64, 64, 3, 3))]
-    results = [onednn.conv2d(*(jittor.array(array) for array in arrays), padding=1).numpy() for _ in range(2)]
+    results = [operations.conv2d(*(jittor.array(array) for array in arrays), padding=1).numpy() for _ in range(2)]
     assert np.array_equal(*results)
+
+
+FILTER = {"centre": 0.7, "side": -0.2, "corner": 0.05}
+
+
+def filtered(x: np.ndarray) -> np.ndarray:
+    """In float64, one shift after the other."""
+    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    found = np.zeros(x.shape)
+    for down, right in np.ndindex(3, 3):
+        factor = [FILTER["centre"], FILTER["side"], FILTER["corner"]][abs(down - 1) + abs(right - 1)]
+        found += factor * padded[:, :, down : down + x.shape[2], right : right + x.shape[3]]
+    return found
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (2, 3, 1, 5), (2, 3, 5, 1), (3, 2, 2, 2), (2, 5, 33, 70), (2, 70, 32, 32)]
+)
+def test_symmetric_filters(jittor, shape, ours, monkeypatch):
+    if not ours:
+        monkeypatch.setattr(operations, "_operations", None)
+    rng = np.random.default_rng(3)
+    array, upstream = (rng.standard_normal(shape, dtype=np.float32) for _ in range(2))
+    x = jittor.array(array)
+    y = operations.symmetric_filter(x, **FILTER)
+    first = jittor.grad((y * jittor.array(upstream) * (0.3 * y + 1)).sum(), x)
+    second = jittor.grad(first.sqr().sum(), x)
+    jittor.sync_all()
+    y_expected = filtered(array)
+    first_expected = filtered(upstream * (0.6 * y_expected + 1))
+    second_expected = filtered(1.2 * upstream * filtered(first_expected))
+    for found, expected in ((y, y_expected), (first, first_expected), (second, second_expected)):
+        assert np.linalg.norm(found.numpy() - expected) < BOUND * np.linalg.norm(expected)
 
 
 def test_a_library_that_a_process_has_loaded_is_not_replaced_by_another_version(tmp_path, monkeypatch):
     """Two copies of ganzoo may share Jittor's cache, or one be upgraded while it runs."""
     cache, other = tmp_path / "cache", tmp_path / "other"
     cache.mkdir()
-    shutil.copytree(Path(onednn.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
-    ours = onednn.sources_in(cache)
-    assert onednn.sources_in(cache) == ours
-    monkeypatch.setattr(onednn, "__file__", str(other / "__init__.py"))
-    assert onednn.sources_in(cache) == ours
+    shutil.copytree(Path(operations.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
+    ours = operations.sources_in(cache)
+    assert operations.sources_in(cache) == ours
+    monkeypatch.setattr(operations, "__file__", str(other / "__init__.py"))
+    assert operations.sources_in(cache) == ours
     with open(other / "convolution.h", "a") as file:
         file.write("// another version\n")
-    theirs = onednn.sources_in(cache)
+    theirs = operations.sources_in(cache)
     assert theirs.name != ours.name  # after which Jittor names the library
     assert sorted(path.name for path in cache.iterdir()) == sorted([ours.name, theirs.name])
     assert (theirs / "convolution.h").read_text() == (ours / "convolution.h").read_text() + "// another version\n"
