@@ -41,7 +41,6 @@ def prepare(row: Row) -> Callable[[], None]:
     def iterate() -> None:
         step(images)
         state.progress = state.progress.after(row.batch)
-        tally.fetch()
         backend.wait()
 
     return iterate

@@ -15,7 +15,7 @@ using std::string;
 using std::vector;
 
 // Iterations below which waking the other threads takes longer than they save.
-static const char* const FEWEST = "32768";
+static const char* const FEWEST = "131072";
 
 static const std::regex FOR(R"(^\s*for \(\w+ (id\d+) ?= ?0; ?id\d+ ?< ?(\w+); ?id\d+\+\+\) \{$)");
 static const std::regex DEFINITION(R"(^\s*[\w:]+ (\w+) = (.*);$)");

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.backend import updates
 from ganzoo.nets import Network
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ class Averages:
             source = self.networks[name].state()
             trained = self.networks[name].trainable().keys()
             resting = trained - self.networks[name].used().keys()
-            for key, average in self.twins[name].state().items():
-                if key in resting:
-                    continue
-                new = source[key].detach()
-                average.update(average + (1 - decay) * (new - average) if key in trained else new)
+            twin = {key: var for key, var in self.twins[name].state().items() if key not in resting}
+            averaged = [key for key in twin if key in trained]
+            new = updates.averages([twin[k] for k in averaged], [source[k].detach() for k in averaged], 1 - decay)
+            for key, value in zip(averaged, new):
+                twin[key].update(value)
+            for key in twin.keys() - trained:
+                twin[key].update(source[key].detach())
 
     def sampled(self, name: str) -> Any:
         """The network to sample: the average, or a fresh copy of the present weights. In inference mode."""

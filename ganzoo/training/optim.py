@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor, kernels
+from ganzoo.backend import jittor, updates
 from ganzoo.errors import CheckpointError
 from ganzoo.model import Adam
 from ganzoo.nets import Network
@@ -50,27 +50,24 @@ class Optimizer:
         Such an update is counted too, as the host does not know of it: bias correction counts attempts.
         """
         good = jittor().ones(1) if good is None else good
-        scalars: dict[tuple[int, float], tuple[Any, Any]] = {}
-        for (name, weight), gradient in zip(self.weights.items(), gradients):
+        for name in self.weights:
             self.steps[name] += 1
-            key = (self.steps[name], self._multiplier(name))
-            if key not in scalars:
-                scalars[key] = self._scalars(*key)
-            state = (weight, self.first[name], self.second[name])
-            # Detached: Jittor keeps what was computed from a weight that could still have a gradient.
-            given = (weight.detach(), *state[1:], gradient)
-            for var, value in zip(state, kernels.adam(*given, *scalars[key], good, self.settings)):
+        scalars = np.array([self._scalars(self.steps[name], self._multiplier(name)) for name in self.weights])
+        state = [(weight, self.first[name], self.second[name]) for name, weight in self.weights.items()]
+        # Detached: Jittor keeps what was computed from a weight that could still have a gradient.
+        given = [(weight.detach(), first, second) for weight, first, second in state]
+        for old, new in zip(state, updates.adam(given, gradients, scalars, good, self.settings)):
+            for var, value in zip(old, new):
                 var.update(value)
 
     def _multiplier(self, name: str) -> float:
         return math.prod(factor for start, factor in self.settings.multipliers.items() if name.startswith(start))
 
-    def _scalars(self, steps: int, multiplier: float) -> tuple[Any, Any]:
-        """The learning rate and eps of the `steps`-th update, both with bias correction, as Vars."""
-        jt, adam = jittor(), self.settings
+    def _scalars(self, steps: int, multiplier: float) -> tuple[float, float]:
+        """The learning rate and eps of the `steps`-th update, both with bias correction."""
+        adam = self.settings
         correction1, correction2 = 1 - adam.beta1**steps, math.sqrt(1 - adam.beta2**steps)
-        rate = np.array([self.learning_rate * multiplier * correction2 / correction1], np.float32)
-        return jt.array(rate).stop_grad(), jt.array(np.array([adam.eps * correction2], np.float32)).stop_grad()
+        return self.learning_rate * multiplier * correction2 / correction1, adam.eps * correction2
 
     def state(self) -> dict[str, Any]:
         """The moments by 'first/NAME' and 'second/NAME', as live Vars."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.backend import kernels
+from ganzoo.backend import updates
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import RunError
 from ganzoo.loss import Batch, Phase
@@ -113,7 +113,7 @@ class Step:
         parts: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
             parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
-        norms = {f"gradient_norm/{name}": kernels.norm(part) for name, part in parts.items()}
+        norms = {f"gradient_norm/{name}": updates.norm(part) for name, part in parts.items()}
         watched.update(norms)
         good = backend.finite([*means.values(), *norms.values()])
         for name, optimizer in optimizers.items():

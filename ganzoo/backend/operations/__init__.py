@@ -1,6 +1,6 @@
 """Operations of our own, with gradients of any order that are such operations again: convolutions and matrix products
-by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; and filters of images. On
-the CPU; elsewhere they are made of Jittor's.
+by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; and filters of images. And
+what updates weights, which has no gradient. On the CPU; elsewhere they are made of Jittor's.
 
 Jittor has no operation for a convolution: it looks for them in graphs of products and sums, does not find all of them,
 and computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it
@@ -14,14 +14,20 @@ import ctypes
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ganzoo.backend import environment
 
-_NAMES = ("onednn_conv_op", "onednn_matmul_op", "symmetric_filter_op")
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.model import Adam
+
+_NAMES = ("onednn_conv_op", "onednn_matmul_op", "symmetric_filter_op", "norm_op", "adam_op", "average_op")
 _SOURCES = (*(f"{name}.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
+_HEADERS = ("convolution.h", "blocks.h")
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
 _operations: Any = None
@@ -47,7 +53,8 @@ def load(jittor: Any) -> None:
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
-            extra_flags=f' -I"{here}" -I"{folder}/include" {libraries} ',
+            # Square roots are computed in vectors only where they need not set errno.
+            extra_flags=f' -fopenmp -fno-math-errno -I"{here}" -I"{folder}/include" {libraries} ',
             return_module=True,
             gen_name_=here.name,
         )
@@ -62,7 +69,7 @@ def sources_in(cache: Path) -> Path:
     """A folder in the cache with our sources, named after them. Jittor names the library after its folder, and one that
     a process has loaded must not be replaced, by an upgrade of ganzoo or another copy of it: the kernels that the
     process loads later would bring in the new one beside it."""
-    sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, "convolution.h")}
+    sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, *_HEADERS)}
     folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
     if not folder.exists():
         # Others may start at the same time: the folder appears whole, and whoever comes second leaves it.
@@ -157,3 +164,29 @@ def linear(x: Any, weight: Any) -> Any:
 
         return jittor().nn.matmul_transpose(x, weight)
     return _operations.onednn_matmul(x, weight, False, True)
+
+
+def norm(arrays: Sequence[Any]) -> Any:
+    """See updates.norm; only where operations are available."""
+    return _operations.norm(list(arrays))
+
+
+def adam(
+    state: Sequence[tuple[Any, Any, Any]], gradients: Sequence[Any], scalars: np.ndarray, good: Any, settings: Adam
+) -> Iterator[tuple[Any, Any, Any]]:
+    """See updates.adam; only where operations are available."""
+    import numpy as np
+
+    from ganzoo.backend import jittor
+
+    given = [*(array for kind in zip(*state) for array in kind), *gradients]
+    numbers = jittor().array(np.ascontiguousarray(scalars, np.float32)).stop_grad()
+    updated = _operations.adam(numbers, good, given, settings.beta1, settings.beta2, settings.weight_decay)
+    count = len(state)
+    return zip(updated[:count], updated[count : 2 * count], updated[2 * count :])
+
+
+def averages(old: Sequence[Any], new: Sequence[Any], share: float) -> Sequence[Any]:
+    """See updates.averages; only where operations are available."""
+    found: Sequence[Any] = _operations.average([*old, *new], share)
+    return found

@@ -1,6 +1,9 @@
 #include "onednn_matmul_op.h"
 
+#include <algorithm>
+
 #include <dnnl.hpp>
+#include <omp.h>
 
 #include "ops/op_register.h"
 #include "var.h"
@@ -40,11 +43,34 @@ void OnednnMatmulOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 #else  // JIT
 #ifdef JIT_cpu
 
+static const int64 STEP = 16;           // of the parts that threads compute: oneDNN's blocks
+static const int64 ENOUGH = 16000000;   // products for which it is worth while to wake threads
+
+// Threads share the longer side of the result. oneDNN's own threads share it worse, by half for a batch of 64 images, so
+// each part is computed by one.
 void OnednnMatmulOp::jit_run() {
-    auto rows = result->shape[0], columns = result->shape[1], inner = left->shape[!left_turned];
-    auto status = dnnl_sgemm(left_turned ? 'T' : 'N', right_turned ? 'T' : 'N', rows, columns, inner, 1.0f,
-                             left->ptr<float32>(), left->shape[1], right->ptr<float32>(), right->shape[1], 0.0f,
-                             result->ptr<float32>(), columns);
+    const int64 rows = result->shape[0], columns = result->shape[1], inner = left->shape[!left_turned];
+    const int64 left_width = left->shape[1], right_width = right->shape[1];
+    const float* a = left->ptr<float32>();
+    const float* b = right->ptr<float32>();
+    float* c = result->ptr<float32>();
+    const bool by_rows = rows > columns;
+    const int64 side = by_rows ? rows : columns, threads = omp_get_max_threads();
+    const int64 most = rows * columns * inner >= ENOUGH ? threads : 1;
+    const int64 part = ((side + most - 1) / most + STEP - 1) / STEP * STEP, parts = (side + part - 1) / part;
+    dnnl_status_t status = dnnl_success;
+    omp_set_num_threads(parts);
+    #pragma omp parallel for
+    for (int64 index = 0; index < parts; index++) {
+        const int64 from = index * part, size = std::min(part, side - from);
+        const float* ours = by_rows ? a + from * (left_turned ? 1 : left_width) : a;
+        const float* theirs = by_rows ? b : b + from * (right_turned ? right_width : 1);
+        auto found = dnnl_sgemm(left_turned ? 'T' : 'N', right_turned ? 'T' : 'N', by_rows ? size : rows,
+                                by_rows ? columns : size, inner, 1.0f, ours, left_width, theirs, right_width, 0.0f,
+                                c + from * (by_rows ? columns : 1), columns);
+        if (found != dnnl_success) status = found;
+    }
+    omp_set_num_threads(threads);
     CHECK(status == dnnl_success) << "oneDNN can't compute a matrix product:" << status;
 }
 

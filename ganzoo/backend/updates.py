@@ -1,0 +1,80 @@
+"""What every update does with every weight: the norm of its gradients, Adam, and averages. On the CPU by operations of
+our own, each for many weights at once; on a GPU made of Jittor's. Imported by what has started Jittor already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import backend
+from ganzoo.backend import operations
+
+if TYPE_CHECKING:
+    from ganzoo.model import Adam
+
+_AT_ONCE = 2**20  # numbers: what is updated at once is in memory twice
+
+
+def norm(arrays: Sequence[Any]) -> Any:
+    """The Euclidean norm of all numbers of several float32 Vars, as a Var (1,). Not finite where one of them is not,
+    or where its square is not."""
+    if operations.available():
+        return operations.norm(arrays)
+    return backend.jittor().sqrt(sum(array.sqr().sum() for array in arrays))
+
+
+def adam(
+    state: Sequence[tuple[Any, Any, Any]], gradients: Sequence[Any], scalars: np.ndarray, good: Any, settings: Adam
+) -> Iterator[tuple[Any, Any, Any]]:
+    """Weights and their moments, a tuple for each, after an update; the very same numbers where `good` is 0, whatever
+    the gradients are.
+
+    `scalars` (N, 2) are the learning rate and eps of each, with bias correction; `good` is a Var (1,).
+    """
+    if operations.available():
+        for part in _parts([weight for weight, _, _ in state]):
+            yield from operations.adam(state[part], gradients[part], scalars[part], good, settings)
+    else:
+        for (rate, eps), three, gradient in zip(scalars, state, gradients):
+            yield _plain_adam(*three, gradient, _scalar(rate), _scalar(eps), good, settings)
+
+
+def averages(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
+    """old + share * (new - old) of each two float32 Vars."""
+    if operations.available():
+        for part in _parts(old):
+            yield from operations.averages(old[part], new[part], share)
+    else:
+        yield from (average + share * (value - average) for average, value in zip(old, new))
+
+
+def _parts(arrays: Sequence[Any]) -> Iterator[slice]:
+    """Neighbours that together are small enough to be updated at once."""
+    start = total = 0
+    for index, array in enumerate(arrays):
+        if index > start and total + array.numel() > _AT_ONCE:
+            yield slice(start, index)
+            start, total = index, 0
+        total += array.numel()
+    if len(arrays):
+        yield slice(start, len(arrays))
+
+
+def _scalar(value: float) -> Any:
+    return backend.jittor().array(np.array([value], np.float32)).stop_grad()
+
+
+def _plain_adam(
+    weight: Any, first: Any, second: Any, gradient: Any, rate: Any, eps: Any, good: Any, settings: Adam
+) -> tuple[Any, Any, Any]:
+    jt = backend.jittor()
+    if settings.weight_decay:
+        gradient = gradient + settings.weight_decay * weight
+    one = settings.beta1 * first + (1 - settings.beta1) * gradient
+    two = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
+    new = weight - rate * one / (jt.sqrt(two) + eps)
+    # Chosen and not multiplied by 0 or 1: NaN * 0 is NaN.
+    return jt.ternary(good, new, weight), jt.ternary(good, one, first), jt.ternary(good, two, second)
