@@ -27,11 +27,13 @@ _HOMES = {
         "BatchNorm",
         "Conv",
         "ConvTranspose",
+        "LeakyReLU",
         "Linear",
         "UpsampledConv",
         "average_pool",
         "conv2d",
         "conv_transpose2d",
+        "leaky_relu",
         "linear",
         "pick",
         "pooled_conv2d",
@@ -90,11 +92,13 @@ if TYPE_CHECKING:
     from ganzoo.layers import BatchNorm as BatchNorm
     from ganzoo.layers import Conv as Conv
     from ganzoo.layers import ConvTranspose as ConvTranspose
+    from ganzoo.layers import LeakyReLU as LeakyReLU
     from ganzoo.layers import Linear as Linear
     from ganzoo.layers import UpsampledConv as UpsampledConv
     from ganzoo.layers import average_pool as average_pool
     from ganzoo.layers import conv2d as conv2d
     from ganzoo.layers import conv_transpose2d as conv_transpose2d
+    from ganzoo.layers import leaky_relu as leaky_relu
     from ganzoo.layers import linear as linear
     from ganzoo.layers import pick as pick
     from ganzoo.layers import pooled_conv2d as pooled_conv2d

@@ -9,6 +9,7 @@ import numpy as np
 from ganzoo.backend import jittor, operations
 from ganzoo.backend.operations import conv2d as conv2d
 from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
+from ganzoo.backend.operations import leaky_relu as leaky_relu
 from ganzoo.backend.operations import linear as linear
 from ganzoo.backend.operations import symmetric_filter as symmetric_filter
 
@@ -63,6 +64,17 @@ class Linear(jt.nn.Linear):  # type: ignore[misc]
     def execute(self, x: Any) -> Any:
         y = linear(x, self.weight)
         return y if self.bias is None else y + self.bias
+
+
+class LeakyReLU(jt.nn.Module):  # type: ignore[misc]
+    """jt.nn.LeakyReLU, computed by `leaky_relu`."""
+
+    def __init__(self, slope: float = 0.2) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def execute(self, x: Any) -> Any:
+        return leaky_relu(x, self.slope)
 
 
 def _offset(x: Any, bias: Any) -> Any:

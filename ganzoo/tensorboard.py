@@ -12,17 +12,13 @@ _writers: dict[Path, Any] = {}
 
 
 @hookimpl
-def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
-    if find_spec("tensorboardX") is not None:
-        from tensorboardX import SummaryWriter
+def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
+    if find_spec("tensorboardX") is None:
+        return
+    if run not in _writers:
+        from tensorboardX import SummaryWriter  # takes a second, as it imports PyTorch: not before the first step
 
         _writers[run] = SummaryWriter(str(run))
-
-
-@hookimpl
-def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
-    if run not in _writers:
-        return
     for name, value in stats["losses"].items():
         _writers[run].add_scalar(f"loss/{name}", value, stats["images"])
     for name in ("images_per_second", "memory_bytes"):

@@ -51,8 +51,11 @@ def train(
                 preparation.start(state)
                 step(images)
             last, fresh = moment, max(fresh - 1, 0)
+            first = state.progress.images == 0
             state.progress = state.progress.after(len(images.labels))
             reporter.stepped(state)
+            if first:
+                reporter.begun(state)
             if reporter.due(state.progress, len(images.labels)):
                 reporter.tick(state, len(images.labels))
     finally:

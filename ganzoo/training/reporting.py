@@ -52,6 +52,7 @@ class Reporter:
         self._idle, self._idle_images = 0.0, 0
         self._plotted = 0.0
         self._saved_at: int | None = None
+        self._sampled_at: int | None = None
         self._writer = checkpoint.Writer(self._saved)
         self._slow = 0  # convolutions that Jittor did not recognise
         self._in_stages = False
@@ -127,7 +128,7 @@ class Reporter:
         self._in_stages = True
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
-        """Real images of `size` px and untrained samples, for later comparison."""
+        """Real images of `size` px, for later comparison."""
         self._panels, self._domains = state.setup.loss.panels, state.data.domains
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
@@ -135,9 +136,14 @@ class Reporter:
             count = min(math.prod(sheet_shape(size)), len(feed.dataset))
             reals = next(feed.loader(size, count, Draw()).batches()).images
             images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
-            with backend.watch_kernels("first samples"):
-                self._sample(state)
         self._tick_began = time.perf_counter()
+
+    def begun(self, state: TrainState) -> None:
+        """Samples from the beginning of a run, when its first step is done."""
+        began = time.perf_counter()
+        with backend.watch_kernels("first samples"):
+            self._sample(state)
+        self.not_training(time.perf_counter() - began, 0)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
         """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins."""
@@ -212,6 +218,9 @@ class Reporter:
         }
 
     def _sample(self, state: TrainState) -> None:
+        if self._sampled_at == state.progress.images:
+            return
+        self._sampled_at = state.progress.images
         for name, sheet in sheets(state, self._shown, self._domains):
             images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
             if self._stop():

@@ -91,12 +91,13 @@ class Step:
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
-            part = self._gradients(phase, sum(terms.values()) * share, weights)
+            loss = sum(terms.values())
+            part = self._gradients(phase, loss * share if share < 1 else loss, weights)
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
             for name, term in terms.items():
-                means[name] = means.get(name, 0.0) + term.detach() * share
+                _accumulate(means, name, term, share)
             for name, value in batch.watched.items():
-                watched[name] = watched.get(name, 0.0) + value.detach() * share
+                _accumulate(watched, name, value, share)
             batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
@@ -126,6 +127,12 @@ class Step:
         gradients, missing = backend.gradients_and_missing(loss, weights)
         self.untouched.note(phase, missing)
         return gradients
+
+
+def _accumulate(means: dict[str, Any], name: str, value: Any, share: float) -> None:
+    """Add a micro-batch's number by its share of the batch; whatever it was computed from may go."""
+    part = value.detach() * share if share < 1 else value.detach()
+    means[name] = means[name] + part if name in means else part
 
 
 class Statistics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ganzoo import BatchNorm, Discriminator, Generator, Linear, jt
+from ganzoo import BatchNorm, Discriminator, Generator, LeakyReLU, Linear, jt
 
 nn = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -25,7 +25,7 @@ class MLPGenerator(Generator):
             layers.append(Linear(width, wider))
             if index > 0:
                 layers.append(BatchNorm(wider, eps=norm_eps))
-            layers.append(nn.LeakyReLU(SLOPE))
+            layers.append(LeakyReLU(SLOPE))
             width = wider
         self.layers = nn.Sequential(*layers, Linear(width, math.prod(shape)), nn.Tanh())
 
@@ -41,7 +41,7 @@ class MLPDiscriminator(Discriminator):
         layers: list[Any] = []
         width = math.prod(shape)
         for narrower in DISCRIMINATOR_WIDTHS:
-            layers += [Linear(width, narrower), nn.LeakyReLU(SLOPE)]
+            layers += [Linear(width, narrower), LeakyReLU(SLOPE)]
             width = narrower
         self.layers = nn.Sequential(*layers, Linear(width, 1))
 

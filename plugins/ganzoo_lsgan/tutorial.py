@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, ConvTranspose, Linear, jt
+from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, jt
 
 nn = jt.nn
 LATENT = 1024
@@ -48,7 +48,7 @@ class Discriminator(ganzoo.Discriminator):
             layers.append(Conv(width, wider, 5, stride=2, padding=2))
             if len(layers) > 1:
                 layers.append(BatchNorm(wider, eps=norm_eps))
-            layers.append(nn.LeakyReLU(SLOPE))
+            layers.append(LeakyReLU(SLOPE))
             width = wider
         self.layers = nn.Sequential(*layers)
         self.score = Linear(width * (size // 16) ** 2, 1)

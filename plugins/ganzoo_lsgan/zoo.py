@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, Linear, UpsampledConv, initialise_normal, jt
+from ganzoo import BatchNorm, Conv, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, leaky_relu
 
 nn = jt.nn
 LATENT = 100
@@ -33,8 +33,8 @@ class Generator(ganzoo.Generator):
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
-        x = nn.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
-        x = nn.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
+        x = leaky_relu(self.norm1(self.conv1(x)), SLOPE)
+        x = leaky_relu(self.norm2(self.conv2(x)), SLOPE)
         return jt.tanh(self.to_image(x))
 
 
@@ -46,7 +46,7 @@ class Discriminator(ganzoo.Discriminator):
         layers: list[Any] = []
         width = channels
         for wider in WIDTHS:
-            layers += [Conv(width, wider, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
+            layers += [Conv(width, wider, 3, stride=2, padding=1), LeakyReLU(SLOPE), nn.Dropout(dropout)]
             if len(layers) > 3:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider

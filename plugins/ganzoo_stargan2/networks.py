@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from ganzoo import (
+    LeakyReLU,
     Network,
     average_pool,
     conv2d,
     jt,
+    leaky_relu,
     linear,
     pick,
     pooled_conv2d,
@@ -27,30 +29,10 @@ from ganzoo import (
 )
 
 nn: Any = jt.nn
-SLOPE = 0.2  # of leaky ReLU
 ROOT2 = math.sqrt(2.0)
 SKIPS = (32, 64, 128)  # px at which the high-pass filtered skip connections are
 
 Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those above
-
-
-def leaky_relu(x: Any) -> Any:
-    """max(x, 0.2 x)."""
-    return nn.leaky_relu(x, SLOPE)
-
-
-class LeakyReLU(nn.Module):  # type: ignore[misc]
-    """max(x, 0.2 x), as a layer."""
-
-    def execute(self, x: Any) -> Any:
-        return leaky_relu(x)
-
-
-class ReLU(nn.Module):  # type: ignore[misc]
-    """max(x, 0), as a layer."""
-
-    def execute(self, x: Any) -> Any:
-        return nn.relu(x)
 
 
 class Conv(nn.Module):  # type: ignore[misc]
@@ -244,7 +226,7 @@ def _perceptron(widths: Sequence[int], last: bool) -> Any:
     """Linear layers with a ReLU between them, and behind the last one if `last`."""
     layers: list[Any] = []
     for inputs, outputs in zip(widths, widths[1:]):
-        layers += [Linear(inputs, outputs), ReLU()]
+        layers += [Linear(inputs, outputs), LeakyReLU(slope=0.0)]
     return nn.Sequential(*(layers if last else layers[:-1]))
 
 

@@ -22,13 +22,7 @@ from ganzoo import (
 )
 
 nn: Any = jt.nn
-SLOPE = 0.2  # of leaky ReLU
 ROOT2 = math.sqrt(2.0)  # He's gain
-
-
-def leaky_relu(x: Any) -> Any:
-    """max(x, 0.2 x)."""
-    return nn.leaky_relu(x, SLOPE)
 
 
 def blur(x: Any) -> Any:

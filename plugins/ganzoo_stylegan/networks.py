@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Discriminator, StyleGenerator, average_pool, jt, linear, upsample_nearest
+from ganzoo import Discriminator, StyleGenerator, average_pool, jt, leaky_relu, linear, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
@@ -23,7 +23,6 @@ from ganzoo_stylegan.layers import (
     EqualLinear,
     UpConv,
     blur,
-    leaky_relu,
     minibatch_stddev,
     pixel_norm,
 )

@@ -174,6 +174,26 @@ def test_symmetric_filters(jittor, shape, ours, monkeypatch):
         assert np.linalg.norm(found.numpy() - expected) < BOUND * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("slope", [0.2, 0.0, 1.0])
+def test_leaky_relus(jittor, slope, ours, monkeypatch):
+    if not ours:
+        monkeypatch.setattr(operations, "_operations", None)
+    rng = np.random.default_rng(4)
+    array, upstream = (rng.standard_normal((70, 50, 60), dtype=np.float32) for _ in range(2))
+    array[0, 0] = 0
+    factor = np.where(array > 0, 1.0, slope)
+    x = jittor.array(array)
+    y = operations.leaky_relu(x, slope)
+    first = jittor.grad((y * jittor.array(upstream) * (0.3 * y + 1)).sum(), x)
+    second = jittor.grad(first.sqr().sum(), x)
+    y_expected = factor * array
+    first_expected = factor * upstream * (0.6 * y_expected + 1)
+    second_expected = 2 * first_expected * 0.6 * factor**2 * upstream
+    for found, expected in ((y, y_expected), (first, first_expected), (second, second_expected)):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_library_that_a_process_has_loaded_is_not_replaced_by_another_version(tmp_path, monkeypatch):
     """Two copies of ganzoo may share Jittor's cache, or one be upgraded while it runs."""
     cache, other = tmp_path / "cache", tmp_path / "other"

@@ -1,6 +1,7 @@
 """Operations of our own, with gradients of any order that are such operations again: convolutions and matrix products
-by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; and filters of images. And
-what updates weights, which has no gradient. On the CPU; elsewhere they are made of Jittor's.
+by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; filters of images; and leaky
+ReLUs, which in Jittor are several operations and fuse with others to ever new kernels. And what updates weights, which
+has no gradient. On the CPU; elsewhere they are made of Jittor's.
 
 Jittor has no operation for a convolution: it looks for them in graphs of products and sums, does not find all of them,
 and computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 
     from ganzoo.model import Adam
 
-_NAMES = ("onednn_conv_op", "onednn_matmul_op", "symmetric_filter_op", "norm_op", "adam_op", "average_op")
-_SOURCES = (*(f"{name}.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
+_NAMES = (
+    "onednn_conv",
+    "onednn_matmul",
+    "symmetric_filter",
+    "leaky_relu",
+    "leaky_slope",
+    "norm",
+    "adam",
+    "average",
+)
+_SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _HEADERS = ("convolution.h", "blocks.h")
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
@@ -155,6 +165,15 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     rows = [[corner, side, corner], [side, centre, side], [corner, side, corner]]
     kernel = jittor().array([[rows]]).float32().stop_grad()
     return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+
+
+def leaky_relu(x: Any, slope: float = 0.2) -> Any:
+    """The larger of x and slope * x, for a slope of 0 (ReLU) to 1. Its gradient at 0 is the slope."""
+    if _operations is not None:
+        return _operations.leaky_relu(x, slope)
+    from ganzoo.backend import jittor
+
+    return jittor().nn.leaky_relu(x, slope)
 
 
 def linear(x: Any, weight: Any) -> Any:

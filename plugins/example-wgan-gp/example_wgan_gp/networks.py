@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, jt
+from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, jt
 
 nn = jt.nn
 START = 4  # side in px of the smallest feature maps
@@ -27,7 +27,7 @@ class Generator(ganzoo.Generator):
         self.latent = latent
         deepest, *others = reversed(widths(width, size))
         self.deepest = deepest
-        self.project = nn.Linear(latent, deepest * START**2)
+        self.project = Linear(latent, deepest * START**2)
         layers: list[Any] = [BatchNorm(deepest), nn.ReLU()]
         for narrower in others:
             layers += [_double(deepest, narrower), BatchNorm(narrower), nn.ReLU()]
@@ -39,7 +39,7 @@ class Generator(ganzoo.Generator):
 
 
 def _double(channels: int, narrower: int) -> Any:
-    return nn.ConvTranspose(channels, narrower, KERNEL, 2, padding=KERNEL // 2, output_padding=1)
+    return ConvTranspose(channels, narrower, KERNEL, 2, padding=KERNEL // 2, output_padding=1)
 
 
 class Critic(ganzoo.Discriminator):
@@ -52,10 +52,10 @@ class Critic(ganzoo.Discriminator):
         super().__init__()
         layers: list[Any] = []
         for wider in widths(width, size):
-            layers += [nn.Conv(channels, wider, KERNEL, stride=2, padding=KERNEL // 2), nn.LeakyReLU(SLOPE)]
+            layers += [Conv(channels, wider, KERNEL, stride=2, padding=KERNEL // 2), LeakyReLU(SLOPE)]
             channels = wider
         self.layers = nn.Sequential(*layers)
-        self.score = nn.Linear(channels * START**2, 1)
+        self.score = Linear(channels * START**2, 1)
 
     def execute(self, images: Any) -> Any:
         return self.score(self.layers(images).reshape((images.shape[0], -1)))

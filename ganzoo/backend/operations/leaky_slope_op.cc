@@ -1,0 +1,38 @@
+#include "leaky_slope_op.h"
+
+#include "blocks.h"
+#include "ops/op_register.h"
+#include "var.h"
+
+namespace jittor {
+
+LeakySlopeOp::LeakySlopeOp(Var* x, Var* y, float64 slope) : x(x), y(y), slope(slope) {
+    flags.set(NodeFlags::_cpu);
+    flags.set(NodeFlags::_manual_set_vnbb);
+    result = create_output(nullptr, ns_float32);
+    y->flags.set(NodeFlags::_needed_by_backward);
+}
+
+void LeakySlopeOp::infer_shape() {
+    ASSERT(x->num == y->num) << "a gradient of the size of" << y->shape << "and not of" << x->shape;
+    result->set_shape(x->shape);
+}
+
+// With respect to x. That with respect to y is zero wherever there is one.
+VarPtr LeakySlopeOp::grad(Var* out, Var* dout, Var* v, int v_index) {
+    static auto make = get_op_info("leaky_slope").get_constructor<VarPtr, Var*, Var*, float64>();
+    return v_index == 0 ? make(dout, y, slope) : nullptr;
+}
+
+void LeakySlopeOp::run() {
+    const float* from = x->ptr<float32>();
+    const float* sign = y->ptr<float32>();
+    float* to = result->ptr<float32>();
+    const float factor = slope;
+    ganzoo::in_blocks({x->num}, [=](int, int64_t begin, int64_t end) {
+        #pragma omp simd
+        for (int64_t i = begin; i < end; i++) to[i] = sign[i] > 0 ? from[i] : factor * from[i];
+    });
+}
+
+}  // namespace jittor

@@ -1,0 +1,19 @@
+#pragma once
+#include "op.h"
+
+namespace jittor {
+
+// The gradient of a leaky ReLU with output y: x where y is positive, elsewhere slope * x.
+struct LeakySlopeOp : Op {
+    Var* x, * y, * result;
+    float64 slope;
+
+    LeakySlopeOp(Var* x, Var* y, float64 slope);
+
+    const char* name() const override { return "leaky_slope"; }
+    void infer_shape() override;
+    void run() override;
+    VarPtr grad(Var* out, Var* dout, Var* v, int v_index) override;
+};
+
+}  // namespace jittor
