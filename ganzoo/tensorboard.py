@@ -8,14 +8,20 @@ from typing import Any
 
 from ganzoo.hookspecs import hookimpl
 
-_writers: dict[Path, Any] = {}
+_writers: dict[Path, Any] = {}  # None until there is something to write
+
+
+@hookimpl
+def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
+    if find_spec("tensorboardX") is not None:
+        _writers[run] = None
 
 
 @hookimpl
 def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
-    if find_spec("tensorboardX") is None:
-        return
     if run not in _writers:
+        return
+    if _writers[run] is None:
         from tensorboardX import SummaryWriter  # takes a second, as it imports PyTorch: not before the first step
 
         _writers[run] = SummaryWriter(str(run))
@@ -28,5 +34,6 @@ def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
 
 @hookimpl
 def ganzoo_run_end(run: Path, outcome: str) -> None:
-    if run in _writers:
-        _writers.pop(run).close()
+    writer = _writers.pop(run, None)
+    if writer is not None:
+        writer.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rows import DOMAINS, Row
+from rows import DOMAINS, SEED, Row
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "stylegan": {"loss": "r1", "mixing": True},
@@ -16,39 +16,70 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def prepare(row: Row) -> Callable[[], None]:
-    """One iteration, to be called again and again; what is pending has been computed when it returns."""
-    from ganzoo import DataInfo, TrainOptions, backend, plugins
-    from ganzoo.data.loader import ImageBatch
-    from ganzoo.options import resolve
-    from ganzoo.training.state import TrainState
-    from ganzoo.training.step import Step
-    from ganzoo.training.tally import Tally
+class Side:
+    """Answers the requests of serve.py."""
 
-    backend.start("cpu")
-    model = plugins.load().model(row.model)
-    domains = DOMAINS if row.model == "stargan2" else ()
-    data = DataInfo("drawn", 1000, row.size, row.channels, domains=domains)
-    given = {**OPTIONS[row.model], **({"max_size": row.size, "init_size": row.size} if row.model == "stylegan" else {})}
-    options = model.settled(resolve(model.options, given), data)
-    train = resolve(TrainOptions, {"batch": row.batch}, model.defaults)
-    state = TrainState(model, options, data, train)
-    model.begin(options, state.setup.networks)
-    tally = Tally()
-    step = Step(state, 0, None, tally.add, tally.watch)
-    images = batch_of(row, ImageBatch)
+    def __init__(self, row: Row) -> None:
+        from ganzoo import DataInfo, TrainOptions, backend, plugins
+        from ganzoo.options import resolve
+        from ganzoo.training.state import TrainState
+        from ganzoo.training.step import Step
+        from ganzoo.training.tally import Tally
 
-    def iterate() -> None:
-        step(images)
-        state.progress = state.progress.after(row.batch)
-        backend.wait()
+        backend.start("cpu")
+        self.backend, self.row = backend, row
+        model = plugins.load().model(row.model)
+        domains = DOMAINS if row.model == "stargan2" else ()
+        data = DataInfo("drawn", 1000, row.size, row.channels, domains=domains)
+        sizes = {"max_size": row.size, "init_size": row.size} if row.model == "stylegan" else {}
+        options = model.settled(resolve(model.options, {**OPTIONS[row.model], **sizes}), data)
+        self.state = TrainState(model, options, data, resolve(TrainOptions, {"batch": row.batch}, model.defaults))
+        model.begin(options, self.state.setup.networks)
+        self.tally = Tally()
+        self.step = Step(self.state, SEED, None, self.tally.add, self.tally.watch)
+        self.images = self._batch()
 
-    return iterate
+    def _batch(self) -> Any:
+        from ganzoo.data.loader import ImageBatch
 
+        given = self.row.images()
+        if self.row.model != "stargan2":
+            return ImageBatch(given["x"], np.zeros(self.row.batch, np.int64))
+        references = np.stack([given["reference"], given["reference2"]])
+        return ImageBatch(given["x"], given["y"], references, given["target"])
 
-def batch_of(row: Row, kind: Any) -> Any:
-    given = row.images()
-    if row.model != "stargan2":
-        return kind(given["x"], np.zeros(row.batch, np.int64))
-    references = np.stack([given["reference"], given["reference2"]])
-    return kind(given["x"], given["y"], references, given["target"])
+    def iterate(self) -> None:
+        """One iteration; what is pending has been computed when it returns."""
+        self.step(self.images)
+        self.state.progress = self.state.progress.after(self.row.batch)
+        self.backend.wait()
+
+    def weights(self, path: str) -> None:
+        """Save all weights and running statistics, by 'NETWORK/NAME'."""
+        networks = self.state.setup.networks
+        np.savez(
+            path, **{f"{n}/{key}": var.numpy() for n, each in networks.items() for key, var in each.state().items()}
+        )
+
+    def losses(self) -> dict[str, float]:
+        """Those of the first step, by 'PHASE/TERM', without dropout, which each side draws in its own way."""
+        for network in self.state.setup.networks.values():
+            for module in network.modules():
+                if type(module).__name__ == "Dropout":
+                    module.p = 0
+        self.iterate()
+        return self.tally.fetch().losses
+
+    def product(self, side: int) -> None:
+        """The product of two square matrices."""
+        from ganzoo import linear
+
+        if not hasattr(self, "matrix"):
+            self.matrix = self.backend.jittor().randn(side, side)
+            self.backend.wait()
+        linear(self.matrix, self.matrix).sync()
+        self.backend.wait()
+
+    def kernels(self) -> str:
+        """The folder of compiled kernels."""
+        return str(Path(self.backend.jittor().flags.cache_path) / "jit")

@@ -7,18 +7,23 @@ ganzoo runs the step of `ganzoo train`; PyTorch an eager, literal transcription 
 is and once with channels_last. All three processes stay alive and take turns iteration by iteration, so whatever else
 the machine does slows down all of them; while one works the others sleep. The faster of the two PyTorch's counts.
 
-Writes results.json beside this file and prints a line for each row; see README.md for what they mean.
+Before a row is measured both sides take one step from the same weights with the same noise, and must find the same
+losses. Writes results.json and results.png beside this file, and prints a line for each row; README.md says what they
+mean.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,64 +33,42 @@ from rows import ROWS, Row
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
-AGAIN = 0.1  # seconds of iterations that don't count when a turn begins: caches and threads as they are in training
 PAUSE = 0.05  # seconds between two turns: threads that have nothing to do go on waiting busily for a while
-
-
-def serve(side: str, row: Row, threads: int) -> None:
-    """Child: an iteration for each line of input, its seconds as a line of output; first of all that it is ready."""
-    iterate: Callable[[], None]
-    if side == "ganzoo":
-        import ours
-
-        iterate = ours.prepare(row)
-    else:
-        import theirs
-        import torch
-
-        torch.set_num_threads(threads)
-        iterate = theirs.prepare(row, side == "torch-channels-last")
-    answers = os.fdopen(int(os.environ["BENCH_ANSWERS"]), "w")
-    took = float("inf")
-    for _ in sys.stdin:
-        for _ in range(int(AGAIN / took)):
-            iterate()
-        wall, cpu = time.perf_counter(), time.process_time()
-        iterate()
-        took = time.perf_counter() - wall
-        found = {"wall": took, "cpu": time.process_time() - cpu, "peak": peak_memory()}
-        print(json.dumps(found), file=answers, flush=True)
-
-
-def peak_memory() -> int:
-    """Bytes, the most that were resident since the process began."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
+ALIKE = 1e-3  # relative difference of losses in float32
 
 
 class Side:
-    """A child process that iterates when it is told to."""
+    """A child process that does what it is told: see serve.py."""
 
     def __init__(self, name: str, row: Row, threads: int) -> None:
         reader, writer = os.pipe()
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
-        environment["BENCH_ANSWERS"] = str(writer)
-        command = [sys.executable, __file__, row.name, "--as", name, "--threads", str(threads)]
+        command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer), str(threads)]
+        self.began = time.perf_counter()
         self.child = subprocess.Popen(command, stdin=-1, stdout=2, text=True, env=environment, pass_fds=[writer])
         os.close(writer)
         self.answers = os.fdopen(reader)
         self.turns: list[dict[str, float]] = []
 
-    def iterate(self) -> dict[str, float]:
+    def ask(self, *words: str) -> Any:
+        """The answer to a request."""
         assert self.child.stdin is not None
-        time.sleep(PAUSE)
-        self.child.stdin.write("\n")
+        self.child.stdin.write(json.dumps(words) + "\n")
         self.child.stdin.flush()
         answer = self.answers.readline()
         if not answer:
             raise click.ClickException(f"a process ended with status {self.child.wait()}")
-        found: dict[str, float] = json.loads(answer)
+        return json.loads(answer)
+
+    def iterate(self) -> dict[str, float]:
+        time.sleep(PAUSE)
+        found: dict[str, float] = self.ask("iterate")
         return found
+
+    def first(self) -> float:
+        """Seconds from the start of the process to the end of its first iteration."""
+        self.ask("iterate")
+        return time.perf_counter() - self.began
 
     def close(self) -> None:
         assert self.child.stdin is not None
@@ -93,16 +76,69 @@ class Side:
         self.child.wait()
 
 
+@contextlib.contextmanager
+def opened(row: Row, threads: int, *names: str) -> Iterator[list[Side]]:
+    """One after the other, so that each has started alone."""
+    sides: list[Side] = []
+    try:
+        for name in names:
+            sides.append(Side(name, row, threads))
+            sides[-1].ask("ready")
+        yield sides
+    finally:
+        for side in sides:
+            side.close()
+
+
+def compare(row: Row, threads: int) -> dict[str, list[float]]:
+    """Losses of both sides in one step from the same weights with the same noise, by name. ClickException if they are
+    not the same."""
+    with tempfile.TemporaryDirectory() as folder, opened(row, threads, "ganzoo", "torch") as (ours, theirs):
+        given = str(Path(folder) / "weights.npz")
+        ours.ask("weights", given)
+        found, expected = ours.ask("losses"), theirs.ask("losses", given)
+    if found.keys() != expected.keys():
+        raise click.ClickException(f"{row.name}: losses {sorted(found)} here, {sorted(expected)} there")
+    for name, value in expected.items():
+        if abs(found[name] - value) > ALIKE * max(1.0, abs(value)):
+            raise click.ClickException(f"{row.name}: {name} is {found[name]} here and {value} there")
+    return {name: [found[name], expected[name]] for name in found}
+
+
+def cold_start(row: Row, threads: int) -> float:
+    """Seconds from the start of the process to the end of its first iteration, without a compiled kernel."""
+    with opened(row, threads, "ganzoo") as (side,):
+        kernels = Path(side.ask("kernels"))
+    aside = kernels.with_name(f"{kernels.name}-aside-{os.getpid()}")
+    kernels.rename(aside)
+    try:
+        kernels.mkdir()
+        side = Side("ganzoo", row, threads)
+        try:
+            return side.first()
+        finally:
+            side.close()
+    finally:
+        shutil.rmtree(kernels)
+        aside.rename(kernels)
+
+
 def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
     """All numbers of a row."""
-    sides = {name: Side(name, row, threads) for name in SIDES}
+    losses, cold = compare(row, threads), cold_start(row, threads)
+    sides: dict[str, Side] = {}
+    starts: dict[str, float] = {}
     try:
-        firsts = {name: side.iterate()["wall"] for name, side in sides.items()}
+        for name in SIDES:
+            sides[name] = Side(name, row, threads)
+            starts[name] = sides[name].first()
         for side in sides.values():
             side.iterate()
         for _ in range(turns):
             for side in sides.values():
                 side.turns.append(side.iterate())
+        arithmetic = sides["torch"].ask("arithmetic")
+        peak = max(sides[name].ask("peak") for name in SIDES[:2])
     finally:
         for side in sides.values():
             side.close()
@@ -127,7 +163,14 @@ def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
         "ganzoo_peak_bytes": peaks[0],
         "torch_peak_bytes": peaks[1],
         "memory_ratio": peaks[0] / peaks[1],
-        "ganzoo_first_s": firsts["ganzoo"],
+        "ganzoo_cold_start_s": cold,
+        "ganzoo_warm_start_s": starts["ganzoo"],
+        "torch_start_s": starts[theirs],
+        "arithmetic_flop": arithmetic,
+        "matrix_product_flop_per_s": peak,
+        "ganzoo_share": arithmetic / median["ganzoo"] / peak,
+        "torch_share": arithmetic / median[theirs] / peak,
+        "losses": losses,
         "turns": turns,
         "threads": threads,
         "load": os.getloadavg()[0],
@@ -145,7 +188,8 @@ def line(found: dict[str, Any]) -> str:
         f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} ganzoo {found['ganzoo_s']:8.4f} s  "
         f"PyTorch {found['torch_s']:8.4f} s  ratio {found['ratio']:5.2f} (goal {found['goal']})  "
         f"memory {found['ganzoo_peak_bytes'] / 2**20:,.0f} / {found['torch_peak_bytes'] / 2**20:,.0f} MiB "
-        f"= {found['memory_ratio']:.2f}"
+        f"= {found['memory_ratio']:.2f}  first step after {found['ganzoo_warm_start_s']:.1f} s, "
+        f"cold {found['ganzoo_cold_start_s']:.1f} s"
     )
 
 
@@ -154,19 +198,21 @@ def line(found: dict[str, Any]) -> str:
 @click.option("--turns", default=9, help="Iterations of each side that count.")
 @click.option("--threads", default=len(os.sched_getaffinity(0)))
 @click.option("--out", type=click.Path(path_type=Path), default=HERE)
-@click.option("--as", "side", hidden=True)
-def main(names: tuple[str, ...], turns: int, threads: int, out: Path, side: str | None) -> None:
+def main(names: tuple[str, ...], turns: int, threads: int, out: Path) -> None:
     """Measure the rows NAMES, or all of them."""
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
-    if side:
-        serve(side, ROWS[names[0]], threads)
-        return
+    if turns < 2:
+        raise click.UsageError("a spread needs two --turns at least")
     results = []
     for name in names or ROWS:
         results.append(measure(ROWS[name], turns, threads))
         click.echo(line(results[-1]))
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    from picture import draw, table
+
+    draw(results, out / "results.png")
+    click.echo(table(results))
 
 
 if __name__ == "__main__":

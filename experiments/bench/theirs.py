@@ -5,79 +5,146 @@ The networks are those that ganzoo's tests are held against (tests/reference), s
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
-from rows import DOMAINS, Row
+from rows import DOMAINS, SEED, Row
 from torch.nn import functional as F
 
 LATENT = 512
+Terms = dict[str, torch.Tensor]
 
 
-def prepare(row: Row, channels_last: bool) -> Callable[[], None]:
-    """One iteration, to be called again and again."""
-    torch.manual_seed(0)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    make = {"stylegan": _stylegan, "stargan2": _stargan2, "gan": _gan, "lsgan": _gan}[row.model]
-    return make(row, layout)
+class Random:
+    """PyTorch's random numbers; or ganzoo's, of the first step of a run."""
+
+    def __init__(self, ganzoos: bool = False) -> None:
+        self.rng = np.random.default_rng([SEED, 2, 0]) if ganzoos else None
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        if self.rng is None:
+            return torch.randn(shape)
+        return torch.from_numpy(self.rng.standard_normal(shape, dtype="float32"))
+
+    def crossover(self, levels: int) -> int:
+        """The first layer of the second latent, of two layers at each of 1 + `levels` resolutions."""
+        if self.rng is None:
+            return 2 * int(torch.randint(1, levels + 1, ())) if torch.rand(()) < 0.9 else 2 * (levels + 1)
+        return 2 * (levels + 1) if self.rng.random() >= 0.9 else 2 * int(self.rng.integers(1, levels + 1))
+
+
+class Side:
+    """Answers the requests of serve.py."""
+
+    def __init__(self, row: Row, channels_last: bool) -> None:
+        torch.manual_seed(0)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        kind = {"stylegan": StyleGAN, "stargan2": StarGAN2, "gan": GAN, "lsgan": GAN}[row.model]
+        self.training = kind(row, layout)
+
+    def iterate(self) -> None:
+        """One iteration."""
+        self.training.iterate()
+
+    def losses(self, path: str) -> dict[str, float]:
+        """Those of the first step, by 'PHASE/TERM', with ganzoo's weights and noise, without dropout."""
+        with np.load(path) as file:
+            weights = {name: torch.from_numpy(file[name]) for name in file.files}
+        self.training.random = Random(ganzoos=True)
+        self.training.load(weights)
+        return {name: float(value.detach()) for name, value in self.training.iterate().items()}
+
+    def arithmetic(self) -> float:
+        """Multiplications and additions of an iteration's convolutions and matrix products."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self.iterate()
+        return float(counter.get_total_flops())
+
+    def product(self, side: int) -> None:
+        """The product of two square matrices."""
+        if not hasattr(self, "matrix"):
+            self.matrix = torch.randn(side, side)
+        self.matrix @ self.matrix
 
 
 def _images(array: Any, layout: torch.memory_format) -> torch.Tensor:
     return (torch.from_numpy(array).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=layout)
 
 
-def _stylegan(row: Row, layout: torch.memory_format) -> Callable[[], None]:
-    from tests.reference.stylegan import Blur, Discriminator, Plan, StyledGenerator
+def _of(weights: Terms, network: str) -> Terms:
+    return {name.partition("/")[2]: value for name, value in weights.items() if name.startswith(f"{network}/")}
 
-    # In groups, as the authors do; the tests' own is for float64.
-    Blur.forward = lambda self, x: F.conv2d(x, self.weight, padding=1, groups=x.shape[1])
-    level = row.size.bit_length() - 3
-    plan = Plan([min(512, 16384 // (4 << each)) for each in range(level + 1)])
-    generator, discriminator, running = (
-        kind(plan).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
-    )
-    running.load_state_dict(generator.state_dict())
-    mapping = list(generator.style.parameters())
-    groups = [{"params": generator.generator.parameters()}, {"params": mapping, "lr": 1e-5}]
-    adams = {
-        "generator": torch.optim.Adam(groups, lr=1e-3, betas=(0.0, 0.99)),
-        "discriminator": torch.optim.Adam(discriminator.parameters(), lr=1e-3, betas=(0.0, 0.99)),
-    }
-    sides = [4 << each for each in range(level + 1)]
-    given = row.images()["x"]
 
-    def fakes() -> torch.Tensor:
-        styles = [generator.style(torch.randn(row.batch, LATENT)) for _ in range(2)]
-        crossover = 2 * int(torch.randint(1, level + 1, ())) if torch.rand(()) < 0.9 else 2 * len(sides)
-        chosen = [styles[layer >= crossover] for layer in range(2 * len(sides))]
-        noise = [torch.randn(row.batch, 1, side, side) for side in sides]
-        return generator(chosen, [(each, each) for each in noise], level, 1.0)
+class StyleGAN:
+    """R1 as a part of each step, style mixing, an average of the generator."""
 
-    def requires(network: Any, wanted: bool) -> None:
-        for weight in network.parameters():
-            weight.requires_grad_(wanted)
+    def __init__(self, row: Row, layout: torch.memory_format) -> None:
+        from tests.reference.stylegan import Blur, Discriminator, Plan, StyledGenerator
 
-    def iterate() -> None:
-        requires(generator, False)
-        requires(discriminator, True)
-        discriminator.zero_grad()
-        reals = _images(given, layout).requires_grad_(True)
-        scores = discriminator(reals, level, 1.0)
-        F.softplus(-scores).mean().backward(retain_graph=True)
+        # In groups, as the authors do; the tests' own is for float64.
+        Blur.forward = lambda self, x: F.conv2d(x, self.weight, padding=1, groups=x.shape[1])
+        self.level = row.size.bit_length() - 3
+        plan = Plan([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
+        self.generator, self.discriminator, self.running = (
+            kind(plan).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
+        )
+        self.running.load_state_dict(self.generator.state_dict())
+        mapping = list(self.generator.style.parameters())
+        groups = [{"params": self.generator.generator.parameters()}, {"params": mapping, "lr": 1e-5}]
+        self.adams = {
+            "generator": torch.optim.Adam(groups, lr=1e-3, betas=(0.0, 0.99)),
+            "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=1e-3, betas=(0.0, 0.99)),
+        }
+        self.row, self.layout, self.given, self.random = row, layout, row.images()["x"], Random()
+
+    @torch.no_grad()
+    def load(self, weights: Terms) -> None:
+        for name in ("generator", "discriminator"):
+            values = _of(weights, name)
+            for key, weight in getattr(self, name).names().items():
+                weight.copy_(values.pop(key))
+            assert not values, sorted(values)
+
+    def fakes(self) -> torch.Tensor:
+        noise = [self.random.normal(self.row.batch, 1, 4 << each, 4 << each) for each in range(self.level + 1)]
+        styles = [self.generator.style(self.random.normal(self.row.batch, LATENT)) for _ in range(2)]
+        crossover = self.random.crossover(self.level)
+        chosen = [styles[layer >= crossover] for layer in range(2 * (self.level + 1))]
+        return self.generator(chosen, [(each, each) for each in noise], self.level, 1.0)
+
+    def iterate(self) -> Terms:
+        _requires(self.generator, False)
+        _requires(self.discriminator, True)
+        self.discriminator.zero_grad()
+        reals = _images(self.given, self.layout).requires_grad_(True)
+        scores = self.discriminator(reals, self.level, 1.0)
+        real = F.softplus(-scores).mean()
+        real.backward(retain_graph=True)
         (slope,) = torch.autograd.grad(scores.sum(), reals, create_graph=True)
-        (5.0 * slope.reshape(row.batch, -1).norm(2, dim=1).square().mean()).backward()
-        F.softplus(discriminator(fakes(), level, 1.0)).mean().backward()
-        adams["discriminator"].step()
-        generator.zero_grad()
-        requires(generator, True)
-        requires(discriminator, False)
-        F.softplus(-discriminator(fakes(), level, 1.0)).mean().backward()
-        adams["generator"].step()
-        _average(running, generator, 0.999)
+        penalty = 5.0 * slope.reshape(self.row.batch, -1).norm(2, dim=1).square().mean()
+        penalty.backward()
+        fake = F.softplus(self.discriminator(self.fakes(), self.level, 1.0)).mean()
+        fake.backward()
+        self.adams["discriminator"].step()
+        self.generator.zero_grad()
+        _requires(self.generator, True)
+        _requires(self.discriminator, False)
+        adversarial = F.softplus(-self.discriminator(self.fakes(), self.level, 1.0)).mean()
+        adversarial.backward()
+        self.adams["generator"].step()
+        _average(self.running, self.generator, 0.999)
+        discriminators = {"real": real, "fake": fake, "penalty": penalty}
+        terms = {f"discriminator/{name}": value for name, value in discriminators.items()}
+        return {**terms, "generator/adversarial": adversarial}
 
-    return iterate
+
+def _requires(network: Any, wanted: bool) -> None:
+    for weight in network.parameters():
+        weight.requires_grad_(wanted)
 
 
 @torch.no_grad()
@@ -86,54 +153,80 @@ def _average(running: Any, network: Any, decay: float) -> None:
         kept.mul_(decay).add_(new, alpha=1 - decay)
 
 
-def _stargan2(row: Row, layout: torch.memory_format) -> Callable[[], None]:
-    from tests.reference.stargan2 import Plan
-    from tests.reference.stargan2_steps import Data, Training
+class StarGAN2:
+    """All four updates and the averages."""
 
-    training = Training(Plan(row.size, domains=len(DOMAINS)), {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0})
-    for network in training.networks.values():
-        network.to(memory_format=layout)
-    given = row.images()
+    NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # where ganzoo's are others
 
-    def iterate() -> None:
-        found: dict[str, Any] = {name: torch.from_numpy(given[name]) for name in ("y", "target")}
-        found.update({name: _images(given[name], layout) for name in ("x", "reference", "reference2")})
-        latents = {name: torch.randn(row.batch, 16) for name in ("z", "z2")}
-        training.iteration(Data.of({**found, **latents}, masked=False))
+    def __init__(self, row: Row, layout: torch.memory_format) -> None:
+        from tests.reference.stargan2 import Plan
+        from tests.reference.stargan2_steps import Training
 
-    return iterate
+        lambdas = {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0}
+        self.training = Training(Plan(row.size, domains=len(DOMAINS)), lambdas)
+        for network in self.training.networks.values():
+            network.to(memory_format=layout)
+        self.row, self.layout, self.given, self.random = row, layout, row.images(), Random()
+
+    @torch.no_grad()
+    def load(self, weights: Terms) -> None:
+        for ours in ("generator", "mapping", "encoder", "discriminator"):
+            values = _of(weights, ours)
+            for key, weight in self.training.networks[self.NAMES.get(ours, ours)].named_parameters():
+                weight.copy_(values.pop(key))
+            assert not values, sorted(values)
+
+    def iterate(self) -> Terms:
+        from tests.reference.stargan2_steps import Data
+
+        found: dict[str, Any] = {name: torch.from_numpy(self.given[name]) for name in ("y", "target")}
+        found.update({name: _images(self.given[name], self.layout) for name in ("x", "reference", "reference2")})
+        found.update({name: self.random.normal(self.row.batch, 16) for name in ("z", "z2")})
+        phases = self.training.iteration(Data.of(found, masked=False))
+        return {f"{phase}/{name}": value for phase, terms in phases.items() for name, value in terms.items()}
 
 
-def _gan(row: Row, layout: torch.memory_format) -> Callable[[], None]:
-    from tests.reference import networks
-    from tests.reference.training import Trainer, gan_step, zoo_step
+class GAN:
+    """The basic GAN, or LSGAN."""
 
-    if row.model == "gan":
-        pair: Any = (
-            networks.MLPGenerator(row.size, row.channels, 100),
-            networks.MLPDiscriminator(row.size, row.channels),
-        )
-    else:
-        none = {str(index): torch.ones(1) for index in range(4)}
-        pair = (
-            networks.ZooGenerator(row.size, row.channels, 100),
-            networks.ZooDiscriminator(row.size, row.channels, none),
-        )
-        for stage in pair[1].stages:
-            stage[2] = torch.nn.Dropout2d(0.25)  # where the tests need a given mask
-    for network in pair:
-        network.to(memory_format=layout).train()
-    adam = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
-    trainer: Any = Trainer(*pair, {"generator": adam, "discriminator": adam})
-    given, step = row.images()["x"], gan_step if row.model == "gan" else zoo_step
+    def __init__(self, row: Row, layout: torch.memory_format) -> None:
+        from tests.reference import networks
+        from tests.reference.training import Trainer, gan_step, zoo_step
 
-    def latents() -> Iterator[torch.Tensor]:
-        yield torch.randn(row.batch, 100)
+        if row.model == "gan":
+            pair: Any = (
+                networks.MLPGenerator(row.size, row.channels, 100),
+                networks.MLPDiscriminator(row.size, row.channels),
+            )
+        else:
+            none = {str(index): torch.ones(1) for index in range(4)}
+            pair = (
+                networks.ZooGenerator(row.size, row.channels, 100),
+                networks.ZooDiscriminator(row.size, row.channels, none),
+            )
+            for stage in pair[1].stages:
+                stage[2] = torch.nn.Dropout2d(0.25)  # where the tests need a given mask
+        for network in pair:
+            network.to(memory_format=layout).train()
+        adam = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+        self.trainer: Any = Trainer(*pair, {"generator": adam, "discriminator": adam})
+        self.step = gan_step if row.model == "gan" else zoo_step
+        self.row, self.layout, self.given, self.random = row, layout, row.images()["x"], Random()
 
-    numbers = itertools.count(1)  # of steps; at the first one the trainer keeps all gradients
+    def load(self, weights: Terms) -> None:
+        for name in ("generator", "discriminator"):
+            network = getattr(self.trainer, name)
+            network.load(_of(weights, name))
+            for module in network.modules():
+                if isinstance(module, torch.nn.Dropout2d):
+                    module.p = 0.0
 
-    def iterate() -> None:
-        step(trainer, next(numbers), _images(given, layout), latents())
-        trainer.record.clear()
+    def iterate(self) -> Terms:
+        def latents() -> Iterator[torch.Tensor]:
+            yield self.random.normal(self.row.batch, 100)
 
-    return iterate
+        # Not step 0, at which the trainer keeps all gradients.
+        self.step(self.trainer, 1, _images(self.given, self.layout), latents())
+        found = {name.removeprefix("term/1/"): value for name, value in self.trainer.record.items()}
+        self.trainer.record.clear()
+        return found

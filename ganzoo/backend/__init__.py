@@ -149,8 +149,11 @@ def finite(numbers: Iterable[Any]) -> Any:
     """Whether one-element Vars are all finite: a float32 Var (1,) that is 1 or 0. The host does not wait for it.
 
     Jittor compiles kernels with -Ofast, where `x != x`, `x * 0` and comparisons with infinity say what they like; only
-    its `isfinite` is compiled without. The Vars are added up for it, so two infinities can't hide each other.
+    its `isfinite`, and operations of our own, are compiled without.
     """
+    if operations.available():
+        return operations.finite([number.detach() for number in numbers])
+    # Added up, so two infinities can't hide each other.
     return jittor().isfinite(sum(numbers).reshape((1,))).float32()
 
 

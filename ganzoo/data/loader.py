@@ -19,6 +19,7 @@ from ganzoo.data.images import fit
 from ganzoo.errors import DataError
 
 PREFETCH = 3  # batches decoded ahead of the one in use
+KEPT = 256 * 2**20  # bytes of decoded images that are kept for later epochs: small ones train faster than they decode
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Loader:
 
     They are drawn as `draw` says; batches run over the end of an epoch. `flip` mirrors half of the images. An image
     that can't be read is reported once and replaced by the next good one (of its domain, if domains are balanced);
-    `bad` holds the indices of those that are known, and can be shared.
+    `bad` holds the indices of those that are known, and can be shared. Decoded images are kept, up to `kept` bytes.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Loader:
         workers: int = 2,
         on_bad_image: Callable[[str], None] = lambda message: None,
         bad: set[int] | None = None,
+        kept: int = KEPT,
     ) -> None:
         if len(dataset) < 1:
             raise DataError(f"{dataset.info.name}: no image in it.")
@@ -71,6 +73,8 @@ class Loader:
         self._order = order(dataset, draw, seed, flip)
         self._bad = set() if bad is None else bad
         self._bad_lock = threading.Lock()
+        self._kept: dict[int, tuple[np.ndarray, int]] = {}
+        self._room = kept
 
     def order(self, position: int, count: int) -> list[int]:
         """Indices of the `count` images that come after `position` images have been seen."""
@@ -105,15 +109,27 @@ class Loader:
             if at in self._bad:
                 continue
             try:
-                image, label = self.dataset.load(at)
+                image, label = self._fitted(at, view)
             except DataError as error:
                 self._report(at, error)
                 continue
-            image = fit(image, self.size, self.channels, view.box)
             return (image[:, ::-1] if view.mirrored else image), label
         among = len(view.instead)
         those = f"the {among} images of the domain {view.domain!r}" if among else f"its {len(self.dataset)} images"
         raise DataError(f"{self.dataset.info.name}: not one of {those} can be read.")
+
+    def _fitted(self, index: int, view: View) -> tuple[np.ndarray, int]:
+        if view.box is not None:  # another part of it each time
+            image, label = self.dataset.load(index)
+            return fit(image, self.size, self.channels, view.box), label
+        found = self._kept.get(index)
+        if found is None:
+            image, label = self.dataset.load(index)
+            found = fit(image, self.size, self.channels), label
+            if self._room >= found[0].nbytes:  # two threads may count one image twice, or take a little too much
+                self._room -= found[0].nbytes
+                self._kept[index] = found
+        return found
 
     def _from(self, view: View) -> Iterator[int]:
         """The index of a view, then of those that can take its place."""

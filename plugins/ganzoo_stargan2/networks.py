@@ -95,8 +95,10 @@ class AdaIN(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any, style: Any) -> Any:
         n, c = x.shape[:2]
         h = self.fc(style).reshape((n, 2, c, 1, 1))
+        # Picked and not sliced, whose gradients are kernels of their own.
+        gamma, beta = (pick(h, np.full(n, which)) for which in range(2))
         centred, deviation = standardise(x)
-        return centred * ((1.0 + h[:, 0]) / deviation) + h[:, 1]
+        return centred * ((1.0 + gamma) / deviation) + beta
 
 
 class ResBlk(nn.Module):  # type: ignore[misc]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ganzoo import (
     conv2d,
     conv_transpose2d,
     jt,
     linear,
+    pick,
     pooled_conv2d,
     standardise,
     symmetric_filter,
@@ -130,5 +133,7 @@ class AdaIN(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any, w: Any) -> Any:
         n, c = x.shape[:2]
         style = self.style(w).reshape((n, 2, c, 1, 1))
+        # Picked and not sliced, whose gradients are kernels of their own.
+        scale, offset = (pick(style, np.full(n, which)) for which in range(2))
         centred, deviation = standardise(x, self.eps)
-        return centred * (style[:, 0] / deviation) + style[:, 1]
+        return centred * (scale / deviation) + offset

@@ -44,7 +44,7 @@ def test_training_on_a_folder_like_afhq(ganzoo, animals):
     result = ganzoo(*TRAIN, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
     assert json.loads((RUN / "options.json").read_text())["data"]["domains"] == ["cat", "dog", "wild"]
-    for images in (0, 8, 16):
+    for images in (8, 16):
         for sheet in SHEETS:
             picture = np.asarray(Image.open(RUN / f"samples-{images:09d}-{sheet}.png"))
             assert picture.std() > 10, "there is something on it"
@@ -59,7 +59,7 @@ def test_sheets_show_images_kept_for_validation(ganzoo, animals):
     for path in (animals / "val").rglob("*.png"):
         Image.new("RGB", (40, 40), (255, 0, 0)).save(path)
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
-    sheet = np.asarray(Image.open(RUN / "samples-000000000-cycle.png"))
+    sheet = np.asarray(Image.open(RUN / "samples-000000008-cycle.png"))
     assert (sheet[20:40, -40:-20] == (255, 0, 0)).all(), "the last source"
 
 

@@ -188,3 +188,28 @@ def test_no_thread_is_left_behind(ending: str) -> None:
     for thread in ours:
         thread.join(10)
         assert not thread.is_alive()
+
+
+class Counted(Numbers):
+    """Counts how often each image is read."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.reads = [0] * count
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        self.reads[index] += 1
+        return super().load(index)
+
+
+@few
+@given(lengths, seeds, st.integers(0, 20))
+def test_images_that_are_kept_are_read_once_and_the_others_each_time(length: int, seed: int, room: int) -> None:
+    dataset = Counted(length)
+    few_kept = loader(dataset, length, seed, workers=1, kept=room * 16)  # of 4 px
+    images, labels = take(few_kept, 3 * length)
+    assert images[:, 0, 0, 0].tolist() == labels
+    assert sum(reads == 1 for reads in dataset.reads) == min(room, length)
+    assert all(reads >= 3 for reads in dataset.reads if reads > 1)
+    expected, _ = take(loader(Numbers(length), length, seed), 3 * length)
+    np.testing.assert_array_equal(images, expected)

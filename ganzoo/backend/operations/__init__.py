@@ -33,6 +33,7 @@ _NAMES = (
     "leaky_relu",
     "leaky_slope",
     "norm",
+    "finite",
     "adam",
     "average",
 )
@@ -188,6 +189,11 @@ def linear(x: Any, weight: Any) -> Any:
 def norm(arrays: Sequence[Any]) -> Any:
     """See updates.norm; only where operations are available."""
     return _operations.norm(list(arrays))
+
+
+def finite(numbers: Sequence[Any]) -> Any:
+    """See backend.finite; only where operations are available."""
+    return _operations.finite(list(numbers))
 
 
 def adam(
