@@ -91,8 +91,8 @@ static string replaced(const string& text, const Names& names) {
     return found.append(at, text.cend());
 }
 
-// The strides that are defined before the loops, as products of what they come from: arrays of one shape have strides of
-// other names, but of the same products.
+// The strides that are defined before the loops, as products of what they come from: arrays of one shape have strides
+// of other names, but of the same products.
 static Names strides_in(const vector<Line>& lines) {
     Names found;
     std::smatch match;
@@ -195,53 +195,64 @@ static bool exchange(Line& loop, const Accesses& accesses) {
     return true;
 }
 
+// The text with values that are kept, by array and offset, in the place of reads. Other reads are made before, and
+// kept, where they are certain to be made: what stands behind a condition may be outside of the array where that does
+// not hold.
+static string reading_once(const string& text, const Names& offsets, Names& kept, vector<Line>& before) {
+    const auto certain = text.find_first_of("?&|");
+    string found;
+    auto at = text.cbegin();
+    for (auto it = std::sregex_iterator(text.begin(), text.end(), ACCESS); it != std::sregex_iterator(); ++it) {
+        const string array = (*it)[1], position = (*it)[2];
+        auto offset = offsets.find(position);
+        string& known = kept[array + " " + (offset == offsets.end() ? position : offset->second)];
+        if (known.empty() && (size_t)it->position() < certain) {
+            known = array + "_" + position + "_read";
+            before.push_back({"const auto " + known + " = ganzoo_read(" + array + " + " + position + ");"});
+        }
+        found.append(at, (*it)[0].first);
+        found += known.empty() ? it->str() : known;
+        at = (*it)[0].second;
+    }
+    return found.append(at, text.cend());
+}
+
 // What was just written or read is not read again but kept: the compiler does not see that it is the same place, and
 // then fills no vectors. (That others don't write there is known from `Accesses`.)
 static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
     Names kept;  // by array and offset
     vector<Line> lines;
-    auto key = [&](const string& array, const string& position) { return array + " " + offsets[position]; };
     for (Line& line : loop.inside) {
         std::smatch match;
-        string array, position, text = line.text, found;
         if (line.loop) {
             keep_in_registers(line, strides, offsets);
             lines.push_back(line);
             continue;
         }
-        if (std::regex_match(text, match, DEFINITION)) offsets[match[1]] = replaced(match[2], strides);
-        if (std::regex_match(text, match, WRITE)) {
-            array = match[1];
-            position = match[2];
-            text = match[3];
-            if (text.find(array + "[") != string::npos) {  // a sum
-                lines.push_back(line);
-                continue;
-            }
-        }
-        // What stands behind a condition may be outside of the array where that does not hold.
-        auto certain = text.find_first_of("?&|");
-        auto at = text.cbegin();
-        for (auto it = std::sregex_iterator(text.begin(), text.end(), ACCESS); it != std::sregex_iterator(); ++it) {
-            string &known = kept[key((*it)[1], (*it)[2])];
-            if (known.empty() && (size_t)it->position() < certain) {
-                known = string((*it)[1]) + "_" + string((*it)[2]) + "_read";
-                lines.push_back({"const auto " + known + " = ganzoo_read(" + string((*it)[1]) + " + " + string((*it)[2]) + ");"});
-            }
-            found.append(at, (*it)[0].first);
-            found += known.empty() ? it->str() : known;
-            at = (*it)[0].second;
-        }
-        found.append(at, text.cend());
-        if (array.empty()) {
+        if (std::regex_match(line.text, match, DEFINITION)) offsets[match[1]] = replaced(match[2], strides);
+        if (!std::regex_match(line.text, match, WRITE)) {
+            string found = reading_once(line.text, offsets, kept, lines);
             lines.push_back({found});
             continue;
         }
-        string name = kept[key(array, position)] = array + "_written";
+        const string array = match[1], position = match[2], value = match[3];
+        if (value.find(array + "[") != string::npos) {  // a sum
+            lines.push_back(line);
+            continue;
+        }
+        const string found = reading_once(value, offsets, kept, lines), name = array + "_written";
         lines.push_back({"std::remove_reference<decltype(" + array + "[0])>::type " + name + " = " + found + ";"});
         lines.push_back({array + "[" + position + "] = " + name + ";"});
+        kept[array + " " + offsets[position]] = name;
     }
     loop.inside = lines;
+}
+
+static int mentions(const Line& loop, const string& array) {
+    int found = 0;
+    for (const Line& line : loop.inside)
+        found += line.loop ? mentions(line, array) : line.text.find(array) != string::npos;
+    return found;
 }
 
 // Sums are made in a register, or in several that the compiler adds up at the end, and not in memory. All that must be
@@ -264,7 +275,7 @@ static void sum_in_registers(Line loop, vector<Line>& found) {
         }
         auto at = value.find(place);
         auto definition = place.empty() ? definitions.end() : definitions.find(match[2]);
-        if (definition == definitions.end() || at == string::npos ||
+        if (definition == definitions.end() || at == string::npos || mentions(loop, array) > 1 ||
             definition->second.find(loop.index + " ") != string::npos) {
             inside.push_back(line);
             continue;

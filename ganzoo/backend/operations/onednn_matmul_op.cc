@@ -46,8 +46,8 @@ void OnednnMatmulOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 static const int64 STEP = 16;           // of the parts that threads compute: oneDNN's blocks
 static const int64 ENOUGH = 16000000;   // products for which it is worth while to wake threads
 
-// Threads share the longer side of the result. oneDNN's own threads share it worse, by half for a batch of 64 images, so
-// each part is computed by one.
+// Threads share the longer side of the result. oneDNN's own threads share it worse, by half for a batch of 64 images,
+// so each part is computed by one.
 void OnednnMatmulOp::jit_run() {
     const int64 rows = result->shape[0], columns = result->shape[1], inner = left->shape[!left_turned];
     const int64 left_width = left->shape[1], right_width = right->shape[1];
