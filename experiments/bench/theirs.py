@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from rows import DOMAINS, SEED, Row
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 LATENT = 512
 Terms = dict[str, torch.Tensor]
@@ -58,17 +60,27 @@ class Side:
 
     def arithmetic(self) -> float:
         """Multiplications and additions of an iteration's convolutions and matrix products."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        with FlopCounterMode(display=False) as counter:
+        with Counter() as counter:
             self.iterate()
-        return float(counter.get_total_flops())
+        return float(counter.total)
 
     def product(self, side: int) -> None:
         """The product of two square matrices."""
         if not hasattr(self, "matrix"):
             self.matrix = torch.randn(side, side)
         self.matrix @ self.matrix
+
+
+class Counter(TorchDispatchMode):
+    """Adds up what PyTorch's formulas say of each operation. (Its own counter fails at gradients of gradients.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func._overloadpacket):
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def _images(array: Any, layout: torch.memory_format) -> torch.Tensor:

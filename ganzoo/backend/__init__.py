@@ -152,9 +152,10 @@ def finite(numbers: Iterable[Any]) -> Any:
     its `isfinite`, and operations of our own, are compiled without.
     """
     if operations.available():
-        return operations.finite([number.detach() for number in numbers])
-    # Added up, so two infinities can't hide each other.
-    return jittor().isfinite(sum(numbers).reshape((1,))).float32()
+        good = operations.finite([number.detach() for number in numbers])
+    else:  # added up, so two infinities can't hide each other
+        good = jittor().isfinite(sum(numbers).reshape((1,))).float32()
+    return good.stop_grad()  # or Jittor keeps whatever was computed with it
 
 
 def memory() -> int:

@@ -17,7 +17,7 @@ using std::vector;
 // Iterations below which waking the other threads takes longer than they save.
 static const char* const FEWEST = "131072";
 
-static const std::regex FOR(R"(^\s*for \(\w+ (id\d+) ?= ?0; ?id\d+ ?< ?(\w+); ?id\d+\+\+\) \{$)");
+static const std::regex FOR(R"(^\s*for \(\w+ (id\d+|_) ?= ?0; ?\w+ ?< ?(\w+); ?\w+\+\+\) \{$)");
 static const std::regex DEFINITION(R"(^\s*[\w:]+ (\w+) = (.*);$)");
 static const std::regex PRODUCT(R"(^\w+( \* \w+)*$)");
 static const std::regex WORD(R"(\w+)");

@@ -38,8 +38,9 @@ def adam(
         for part in _parts([weight for weight, _, _ in state]):
             yield from operations.adam(state[part], gradients[part], scalars[part], good, settings)
     else:
+        known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share theirs
         for (rate, eps), three, gradient in zip(scalars, state, gradients):
-            yield _plain_adam(*three, gradient, _scalar(rate), _scalar(eps), good, settings)
+            yield _plain_adam(*three, gradient, known[rate], known[eps], good, settings)
 
 
 def averages(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 # Large enough for threads, and no size a multiple of another.
-SHAPE = (5, 7, 33, 63)
+SHAPE = (5, 7, 129, 127)
 
-# What runs as kernels of several kinds: x (5, 7, 33, 63), row (63,), channel (7,) and sample (5,).
+# What runs as kernels of several kinds: x (5, 7, 129, 127), row (127,), channel (7,) and sample (5,).
 EXPRESSIONS = {
     "elementwise": "m.tanh(x * 1.5 + x * x)",
     "a channel's offset": "x * 0.5 + channel.reshape((1, 7, 1, 1))",
-    "a row's offset": "x * 0.5 + row.reshape((1, 1, 1, 63))",
+    "a row's offset": "x * 0.5 + row.reshape((1, 1, 1, 127))",
     "a sample's factor": "x * sample.reshape((5, 1, 1, 1))",
     "two of them": "x * sample.reshape((5, 1, 1, 1)) + channel.reshape((1, 7, 1, 1))",
     "both signs": "m.where(x > 0, x, x * 0.2)",
@@ -35,7 +35,7 @@ EXPRESSIONS = {
     "every other": "(x * 2)[:, :, ::2, 1::2] + 1",
     "turned": "(x * 2).transpose((0, 2, 3, 1)) + 1",
     "joined": "m.concatenate([x * 2, x + 1, x], 1) * 3",
-    "repeated": "m.broadcast_to((x[:, :, :, None, :9, None] * 2), (5, 7, 33, 2, 9, 2)).reshape((5, 7, 66, 18)) + 1",
+    "repeated": "m.broadcast_to((x[:, :, :, None, :9, None] * 2), (5, 7, 129, 2, 9, 2)).reshape((5, 7, 258, 18)) + 1",
 }
 
 CHILD = """

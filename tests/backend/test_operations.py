@@ -174,6 +174,22 @@ def test_symmetric_filters(jittor, shape, ours, monkeypatch):
         assert np.linalg.norm(found.numpy() - expected) < BOUND * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(3, 5, 7), (300, 700, 513), (601, 500, 300), (1, 4000, 4100)])
+def test_matrix_products(jittor, rows, inner, columns):
+    """Small ones and those that threads share, by rows and by columns, in each of the three directions."""
+    rng = np.random.default_rng(6)
+    array, matrix, upstream = (
+        rng.standard_normal(shape, dtype=np.float32) for shape in ((rows, inner), (columns, inner), (rows, columns))
+    )
+    x, weight = jittor.array(array), jittor.array(matrix)
+    y = operations.linear(x, weight)
+    gradients = jittor.grad((y * jittor.array(upstream)).sum(), [x, weight])
+    exact = [each.astype(np.float64) for each in (array, matrix, upstream)]
+    expected = (exact[0] @ exact[1].T, exact[2] @ exact[1], exact[2].T @ exact[0])
+    for found, wanted in zip((y, *gradients), expected):
+        assert np.linalg.norm(found.numpy() - wanted) < BOUND * np.linalg.norm(wanted)
+
+
 @pytest.mark.parametrize("ours", [True, False])
 @pytest.mark.parametrize("slope", [0.2, 0.0, 1.0])
 def test_leaky_relus(jittor, slope, ours, monkeypatch):
