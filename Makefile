@@ -1,4 +1,4 @@
-# make demo   set up, train LSGAN on MNIST, and show what it made (about ten minutes the first time)
+# make demo   set up, train LSGAN on MNIST, and show what it made (about five minutes the first time)
 # make test   set up and run the tests
 # make check  format, lint and types
 # make bench  measure one iteration of each model beside PyTorch, for half an hour; nothing else should run
