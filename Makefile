@@ -1,7 +1,7 @@
 # make demo   set up, train LSGAN on MNIST, and show what it made (about five minutes the first time)
 # make test   set up and run the tests
 # make check  format, lint and types
-# make bench  measure one iteration of each model beside PyTorch, for half an hour; nothing else should run
+# make bench  measure one iteration of each model beside PyTorch, for 20 minutes; nothing else should run
 # make fuzz   look for files that break what reads them, for MINUTES=20 each kind
 
 SHELL := /bin/bash

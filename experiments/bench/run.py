@@ -1,6 +1,6 @@
 """Is ganzoo faster than PyTorch? One training iteration of each model, both sides taking turns.
 
-    python experiments/bench/run.py                        # all rows, about half an hour on 2 cores
+    python experiments/bench/run.py                        # all rows, about 20 minutes on 2 cores
     python experiments/bench/run.py stylegan-32-8 gan-28-64 --turns 15
 
 ganzoo runs the step of `ganzoo train`; PyTorch an eager, literal transcription of the authors' iteration, once as it
