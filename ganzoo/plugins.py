@@ -76,6 +76,19 @@ class Registry:
         """The data source called `name`; errors as for `model`."""
         return self._find("data set", name, self.datasets)
 
+    def metrics_named(self, names: str) -> list[Metric]:
+        """The metrics of a list such as 'fid,ppl': 'ppl' stands for all whose names begin with 'ppl-'. Errors as for
+        `model`."""
+        found: dict[str, Metric] = {}
+        for name in filter(None, (each.strip() for each in names.split(","))):
+            family = {each: metric for each, metric in self.metrics.items() if each.startswith(f"{name}-")}
+            found.update(
+                family if family and name not in self.metrics else {name: self._find("metric", name, self.metrics)}
+            )
+        if not found:
+            raise OptionError(f"no metric is named. There are: {', '.join(sorted(self.metrics))}.")
+        return list(found.values())
+
     def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
         if name in known:
             return known[name]

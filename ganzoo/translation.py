@@ -99,12 +99,16 @@ class TranslationSampler:
 
     def stream(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """An image uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
-        jt = jittor()
         for sources, styles in _chunks(pairs):
-            with jt.no_grad():
-                drawn = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
-            run_pending()
-            yield from to_uint8(drawn)
+            yield from to_uint8(self.translate(sources, styles))
+
+    def translate(self, sources: np.ndarray, styles: np.ndarray) -> np.ndarray:
+        """Images float32 (N, C, H, W), not limited to [-1, 1], all at once."""
+        jt = jittor()
+        with jt.no_grad():
+            drawn: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
+        run_pending()
+        return drawn
 
     def there_and_back(
         self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray

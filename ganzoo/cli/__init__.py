@@ -18,9 +18,11 @@ NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
     "generate": "ganzoo.cli.generate:generate",
+    "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
     "runs": "ganzoo.cli.listing:runs",
     "models": "ganzoo.cli.listing:models",
+    "metrics": "ganzoo.cli.listing:metrics",
     "plugins": "ganzoo.cli.listing:plugins",
     "data": "ganzoo.cli.data:data",
     "doctor": "ganzoo.cli.doctor:doctor",
@@ -109,5 +111,6 @@ def main() -> None:
     \b
     ganzoo train lsgan --data mnist      train a model
     ganzoo generate --seeds 0-31         sample the newest run
+    ganzoo evaluate                      measure how good it is
     ganzoo doctor                        see whether this machine can train
     """

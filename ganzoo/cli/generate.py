@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
-from ganzoo.errors import OptionError, RunError
-
-if TYPE_CHECKING:
-    from ganzoo.runs import Run
-    from ganzoo.training.checkpoint import Checkpoint
+from ganzoo.cli.saved import find
+from ganzoo.errors import OptionError
 
 
 @click.command()
@@ -99,8 +96,8 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """
     translating = bool(values["source"])
     request: Any = (texts.read_translation if translating else texts.read)(values)
-    saved, default_out = _checkpoint(run, Path(values["experiments"]))
-    out = Path(values["out"]) if values["out"] else default_out
+    saved, folder = find(run, Path(values["experiments"]))
+    out = Path(values["out"]) if values["out"] else folder / "generated"
     from ganzoo import backend
 
     write = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
@@ -142,31 +139,3 @@ def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, d
     job = Job(request, saved.data)
     backend.start(device)
     return partial(job.write, sampling.load_translator(saved, plugins))
-
-
-def _checkpoint(named: str | None, experiments: Path) -> tuple[Checkpoint, Path]:
-    """The checkpoint that is meant, and where its images go by default. Of a run it is the newest that is whole."""
-    from ganzoo import runs
-    from ganzoo.training.checkpoint import SUFFIX, newest_whole, read
-
-    if named is not None and (named.endswith(SUFFIX) or Path(named).is_file()):
-        path = Path(named)
-        return read(path), path.resolve().parent / "generated"
-    run = _newest_run(experiments) if named in (None, "latest") else runs.find(str(named), experiments)
-    saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
-    if saved is None:
-        raise RunError(f"{run.path}: it has no checkpoint yet.")
-    return saved, run.path / "generated"
-
-
-def _newest_run(experiments: Path) -> Run:
-    """The newest run that has a checkpoint, or the newest if none has."""
-    from ganzoo import runs
-    from ganzoo.training.checkpoint import names
-
-    latest = runs.find("latest", experiments)
-    for run in reversed(runs.every(experiments)):
-        if names(run.path):
-            return run
-        click.echo(f"{run.path.name} has no checkpoint yet, so it is passed over", err=True)
-    return latest

@@ -1,4 +1,4 @@
-"""`ganzoo models`, `plugins` and `runs`."""
+"""`ganzoo models`, `metrics`, `plugins` and `runs`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def models(ctx: click.Context, as_json: bool) -> None:
         return
     for name, model in sorted(found.items()):
         click.echo(f"{name:<12} {model.summary}")
+
+
+@click.command()
+@as_json
+@click.pass_context
+def metrics(ctx: click.Context, as_json: bool) -> None:
+    """List the metrics that `ganzoo evaluate` knows."""
+    found = registry(ctx).metrics
+    if as_json:
+        click.echo(json.dumps([{"name": m.name, "summary": m.summary} for m in found.values()], indent=2))
+        return
+    for name, metric in found.items():
+        click.echo(f"{name:<12} {metric.summary}")
 
 
 @click.command()

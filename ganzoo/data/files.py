@@ -11,7 +11,7 @@ import posixpath
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NoReturn, TypeVar, Union
 
@@ -43,6 +43,10 @@ class Storage(ABC):
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None
+
+    def files(self) -> Iterable[Path]:
+        """The files on the disk that the images lie in."""
+        return [self.path]
 
     @abstractmethod
     def read(self, key: str) -> bytes:
@@ -125,6 +129,9 @@ class FolderStorage(FileStorage):
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
         self._arrange(_listing(path), size)
+
+    def files(self) -> Iterable[Path]:
+        return (self.path / key for key in self.keys)
 
     def read(self, key: str) -> bytes:
         path = self.path / key

@@ -6,6 +6,7 @@ Everything here can be pickled, so that other processes can read the same images
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import threading
 from dataclasses import replace
@@ -83,6 +84,9 @@ class LmdbStorage(Storage):
     def _use(self, size: int | None) -> None:
         self.size = nearest(size, self.sizes)
         self.keys = [f"{self.size}-{index:05d}" for index in range(self.count)]
+
+    def files(self) -> list[Path]:
+        return [self.path / "data.mdb" if self.path.is_dir() else self.path]
 
     def read(self, key: str) -> bytes:
         value = self._get(key.encode(), LARGEST)
@@ -218,6 +222,17 @@ class StoredImages(Dataset):
         other = copy.copy(self)
         other.storage, other.info = storage, replace(self.info, size=storage.size or self.info.size)
         return other
+
+    def fingerprint(self) -> str:
+        """By the names, sizes and times of change of the files: reading all of a large set would take minutes."""
+        found = hashlib.sha256(repr((self.info, self.storage.keys)).encode())
+        for path in self.storage.files():
+            try:
+                status = path.stat()
+                found.update(repr((str(path.resolve()), status.st_size, status.st_mtime_ns)).encode())
+            except OSError as error:
+                found.update(repr((str(path), error.errno)).encode())
+        return found.hexdigest()
 
     def describe(self, index: int) -> str:
         return printable(f"{self.path}/{self.storage.keys[index]}")

@@ -198,8 +198,16 @@ def _sealed(array: np.ndarray, budget: Budget) -> np.ndarray:
     return array
 
 
-def _empty_dict() -> dict[Any, Any]:
-    return {}
+def _ordered_dict(items: Any = None) -> dict[Any, Any]:
+    """Python 3 adds the items later on, Python 2 gave them as a list of lists of two. That is emptied, or a small file
+    could name a long one again and again."""
+    if items is None:
+        return {}
+    if type(items) is not list:
+        raise Unfit("damaged; the items of a dictionary are no list")
+    found = dict(items)
+    items.clear()
+    return found
 
 
 def _empty_bytes() -> bytes:
@@ -253,7 +261,7 @@ _NUMPY_NAMES = {
 
 # Every name that a file may hold. None is imported; the functions here stand in for those of that name.
 NAMES: dict[str, Any] = {
-    "collections.OrderedDict": _empty_dict,
+    "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": Latin1,
     "__builtin__.bytes": _empty_bytes,
     "builtins.bytes": _empty_bytes,

@@ -17,7 +17,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ganzoo.backend import environment
 
@@ -39,6 +39,7 @@ _NAMES = (
 )
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _HEADERS = ("convolution.h", "blocks.h")
+Sides = Union[int, tuple[int, int]]
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
 _operations: Any = None
@@ -122,14 +123,15 @@ def winograd_from(channels: int, pixels: int) -> Iterator[None]:
         _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))
 
 
-def conv2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, dilation: int = 1, groups: int = 1) -> Any:
-    """As torch.nn.functional.conv2d, without bias: x (N, C, H, W), weight (K, C / groups, h, w)."""
+def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation: Sides = 1, groups: int = 1) -> Any:
+    """As torch.nn.functional.conv2d, without bias: x (N, C, H, W), weight (K, C / groups, h, w). Pairs are of height
+    and width."""
     if _operations is None:
         from ganzoo.backend import jittor
 
         return jittor().nn.conv2d(x, weight, None, stride, padding, dilation, groups)
-    sides = (stride, stride, padding, padding, dilation, dilation)
-    return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *sides, groups)
+    pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
+    return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
 
 
 def available() -> bool:

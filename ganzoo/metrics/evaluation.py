@@ -1,0 +1,127 @@
+"""What a metric is given: images that were generated and real ones, as pixels and as features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from ganzoo import sampling
+from ganzoo.errors import DataError
+from ganzoo.metrics import reals
+from ganzoo.metrics.features import FeatureExtractor
+from ganzoo.metrics.perceptual import Perceptual
+from ganzoo.metrics.reals import Features
+from ganzoo.metrics.sources import Images, Source, Translations
+
+T = TypeVar("T")
+
+
+class Evaluation:
+    """Generated images (`subject`) beside real ones (`real`). What several metrics need is computed once, and the
+    images are generated once for all of them.
+
+    `features` and `perceptual` are None where no metric needs them. `seed` is for whatever a metric draws.
+    """
+
+    def __init__(
+        self,
+        subject: Source,
+        real: Images,
+        features: FeatureExtractor | None = None,
+        perceptual: Perceptual | None = None,
+        seed: int = 0,
+        spread: bool = False,
+        on_images: Callable[[np.ndarray], None] = lambda batch: None,
+    ) -> None:
+        """`spread`: measure it while images are generated. `on_images` gets every batch of them."""
+        self.subject, self.real, self.seed = subject, real, seed
+        self.extractor, self._perceptual, self._spread_wanted = features, perceptual, spread
+        self._on_images = on_images
+
+    @property
+    def perceptual(self) -> Perceptual:
+        """The network for perceptual distances; a metric that uses it says so in `needs`."""
+        assert self._perceptual is not None, "the metric doesn't list 'perceptual' among its needs"
+        return self._perceptual
+
+    def generated_images(self) -> Iterator[np.ndarray]:
+        """Batches uint8 (N, H, W, C), made anew."""
+        yield from self.counted(self.subject.batches(), "generating", self.subject.count)
+
+    def real_images(self) -> Iterator[np.ndarray]:
+        """Batches uint8 (N, H, W, C)."""
+        yield from self.counted(self.real.batches(), "real images", self.real.count)
+
+    @property
+    def generated(self) -> Features:
+        """Features of the generated images."""
+        return self._pass[0]
+
+    @cached_property
+    def real_features(self) -> Features:
+        """Features of the real images, kept between evaluations."""
+
+        def compute() -> np.ndarray:
+            return _rows(self._extractor.stream(self.real_images()), self.real.name)
+
+        return reals.features(self.real, self._extractor, compute)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """The mean perceptual distance among the translations of each source, (N,)."""
+        return self._pass[1]
+
+    def generate(self) -> None:
+        """Generate all images now, whoever needs them."""
+        _ = self._pass
+
+    @cached_property
+    def _pass(self) -> tuple[Features, np.ndarray]:
+        spreads: list[np.ndarray] = []
+
+        def images() -> Iterator[np.ndarray]:
+            if not self._spread_wanted:
+                yield from self.subject.batches()
+                return
+            assert isinstance(self.subject, Translations)
+            for group in self.subject.groups():
+                spreads.append(self.perceptual.spread(group))
+                yield sampling.to_uint8(group.reshape(-1, *group.shape[2:]))
+
+        def seen() -> Iterator[np.ndarray]:
+            for batch in self.counted(images(), "generating", self.subject.count):
+                self._on_images(batch)
+                yield batch
+
+        if self.extractor is not None:
+            rows = _rows(self.extractor.stream(seen()), self.subject.name)
+        else:
+            rows = np.zeros((sum(len(batch) for batch in seen()), 0), np.float32)
+        return Features(rows), np.concatenate(spreads) if spreads else np.zeros(0)
+
+    @property
+    def _extractor(self) -> FeatureExtractor:
+        assert self.extractor is not None, "the metric doesn't list 'features' among its needs"
+        return self.extractor
+
+    def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
+        """The same batches, under a bar that counts images after two seconds."""
+        with tqdm(total=total, desc=what, unit="img", leave=False, delay=2) as bar:
+            for batch in batches:
+                yield batch
+                bar.update(len(batch))
+
+    def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """The same items, under a bar."""
+        yield from tqdm(items, desc=what, leave=False, delay=2)
+
+
+def _rows(parts: Iterable[np.ndarray], name: str) -> np.ndarray:
+    found = list(parts)
+    if not found:
+        raise DataError(f"{name}: none of its images can be read.")
+    return np.concatenate(found)

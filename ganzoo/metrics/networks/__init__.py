@@ -1,0 +1,113 @@
+"""The networks that look at images, for inference alone, and what they are made of.
+
+Batch normalisation is folded into the convolution before it, in float64.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import jittor, operations
+from ganzoo.errors import CheckpointError
+from ganzoo.unpickling import safe_load
+
+jt: Any = jittor()
+
+
+class Parameters:
+    """The arrays in a file of weights, taken one by one by name. CheckpointError if one is missing or of another shape:
+    then the file is of another network."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        found = safe_load(path)
+        if type(found) is not dict or not all(isinstance(each, np.ndarray) for each in found.values()):
+            raise CheckpointError(f"{path}: it holds no weights by name, but a {type(found).__name__}.")
+        self._arrays: dict[str, np.ndarray] = found
+
+    def take(self, name: str, *shape: int) -> np.ndarray:
+        """An array, float64."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            what = "no such array" if array is None else f"the shape {array.shape}, not {shape}"
+            raise CheckpointError(f"{self.path}: the weights of another network: {name!r} has {what}.")
+        return array.astype(np.float64)
+
+
+def constant(array: np.ndarray) -> Any:
+    """A Var that is never trained."""
+    return jt.array(np.ascontiguousarray(array, np.float32)).stop_grad()
+
+
+class Convolution(jt.nn.Module):  # type: ignore[misc]
+    """A convolution with an offset, and with a ReLU up to `limit` if there is one."""
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        *,
+        stride: int = 1,
+        padding: tuple[int, int] = (0, 0),
+        groups: int = 1,
+        limit: float | None = np.inf,
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = constant(weight), constant(bias.reshape(1, -1, 1, 1))
+        self.stride, self.padding, self.groups, self.limit = stride, padding, groups, limit
+
+    def execute(self, x: Any) -> Any:
+        y = operations.conv2d(x, self.weight, self.stride, self.padding, 1, self.groups) + self.bias
+        if self.limit is None:
+            return y
+        y = jt.maximum(y, 0.0)
+        return y if self.limit == np.inf else jt.minimum(y, self.limit)
+
+
+def folded(
+    parameters: Parameters, convolution: str, norm: str, shape: tuple[int, int, int, int], eps: float = 1e-3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and offset of a convolution (without one of its own) followed by batch normalisation, as it is after
+    training."""
+    scale, offset, mean, variance = (
+        parameters.take(f"{norm}.{name}", shape[0]) for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = scale / np.sqrt(variance + eps)
+    weight = parameters.take(f"{convolution}.weight", *shape)
+    return weight * factor[:, None, None, None], offset - mean * factor
+
+
+def pooled(x: Any, kernel: int, stride: int, padding: int = 0, upwards: bool = False) -> Any:
+    """The largest of each window of (N, C, H, W); `upwards`: with a last window that is cut off by the border."""
+    n, c, *sides = x.shape
+    spare = stride - 1 if upwards else 0
+    down, across = ((side + 2 * padding - kernel + spare) // stride + 1 for side in sides)
+    windows = x.reindex(
+        [n, c, down, across, kernel, kernel],
+        ["i0", "i1", f"i2*{stride}+i4-{padding}", f"i3*{stride}+i5-{padding}"],
+        overflow_value=-1e30,
+    )
+    return windows.max([4, 5])
+
+
+def resize_matrix(before: int, after: int) -> np.ndarray:
+    """Bilinear interpolation between pixel centres, without antialiasing, of a row of pixels: (after, before)."""
+    at = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+    below = np.minimum(at.astype(np.int64), max(before - 2, 0))
+    share = at - below
+    matrix = np.zeros((after, before))
+    matrix[np.arange(after), below] = 1 - share
+    matrix[np.arange(after), np.minimum(below + 1, before - 1)] += share
+    return matrix
+
+
+def resized(x: Any, side: int) -> Any:
+    """Square images (N, C, H, H) of `side` px, by `resize_matrix`."""
+    n, c, height, width = x.shape
+    matrix = constant(resize_matrix(height, side))
+    rows = operations.linear(x.reshape((n * c * height, width)), matrix).reshape((n, c, height, side))
+    columns = rows.transpose((0, 1, 3, 2)).reshape((n * c * side, height))
+    return operations.linear(columns, matrix).reshape((n, c, side, side)).transpose((0, 1, 3, 2))

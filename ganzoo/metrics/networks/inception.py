@@ -1,0 +1,229 @@
+"""Inception-v3, in the two variants that FIDs are published with.
+
+Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, arXiv:1512.00567. The names of weights
+are torchvision's, which both files use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import operations
+from ganzoo.metrics.networks import Convolution, Parameters, constant, folded, jt, pooled
+
+
+def _conv(
+    parameters: Parameters,
+    name: str,
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int] = 1,
+    stride: int = 1,
+    padded: bool = True,
+) -> Convolution:
+    down, across = (kernel, kernel) if isinstance(kernel, int) else kernel
+    weight, bias = folded(parameters, f"{name}.conv", f"{name}.bn", (outputs, inputs, down, across))
+    return Convolution(weight, bias, stride=stride, padding=(down // 2, across // 2) if padded else (0, 0))
+
+
+class _Mixed(jt.nn.Module):  # type: ignore[misc]
+    """Paths side by side, whose outputs are stacked. Each is a chain of convolutions, whose steps are the arguments of
+    `_conv` without the inputs."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
+        super().__init__()
+        self._parameters, self._name = parameters, name
+        self.inputs = inputs
+
+    def conv(self, name: str, *rest: Any) -> Convolution:
+        return _conv(self._parameters, f"{self._name}.{name}", *rest)
+
+    def chain(self, *steps: tuple[Any, ...]) -> Any:
+        """Convolutions one after the other."""
+        inputs, made = self.inputs, []
+        for name, outputs, *rest in steps:
+            made.append(self.conv(name, inputs, outputs, *rest))
+            inputs = outputs
+        return jt.nn.Sequential(*made)
+
+    def loaded(self) -> None:
+        """Nothing more is to be taken from the file, so it need not stay in memory."""
+        del self._parameters
+
+
+class _MixedA(_Mixed):
+    """35 px, figure 5."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, pooled_outputs: int) -> None:
+        super().__init__(parameters, name, inputs)
+        self.pool = pool
+        self.one = self.chain(("branch1x1", 64))
+        self.five = self.chain(("branch5x5_1", 48), ("branch5x5_2", 64, 5))
+        self.three = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3))
+        self.after = self.chain(("branch_pool", pooled_outputs))
+        self.loaded()
+
+    def execute(self, x: Any) -> Any:
+        return jt.concat([self.one(x), self.five(x), self.three(x), self.after(self.pool(x))], 1)
+
+
+class _MixedB(_Mixed):
+    """From 35 to 17 px, figure 10."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
+        super().__init__(parameters, name, inputs)
+        self.three = self.chain(("branch3x3", 384, 3, 2, False))
+        self.double = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3, 2, False))
+        self.loaded()
+
+    def execute(self, x: Any) -> Any:
+        return jt.concat([self.three(x), self.double(x), pooled(x, 3, 2)], 1)
+
+
+class _MixedC(_Mixed):
+    """17 px, figure 6, with kernels of 7."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, width: int) -> None:
+        super().__init__(parameters, name, inputs)
+        self.pool = pool
+        self.one = self.chain(("branch1x1", 192))
+        self.seven = self.chain(("branch7x7_1", width), ("branch7x7_2", width, (1, 7)), ("branch7x7_3", 192, (7, 1)))
+        self.double = self.chain(
+            ("branch7x7dbl_1", width),
+            ("branch7x7dbl_2", width, (7, 1)),
+            ("branch7x7dbl_3", width, (1, 7)),
+            ("branch7x7dbl_4", width, (7, 1)),
+            ("branch7x7dbl_5", 192, (1, 7)),
+        )
+        self.after = self.chain(("branch_pool", 192))
+        self.loaded()
+
+    def execute(self, x: Any) -> Any:
+        return jt.concat([self.one(x), self.seven(x), self.double(x), self.after(self.pool(x))], 1)
+
+
+class _MixedD(_Mixed):
+    """From 17 to 8 px."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
+        super().__init__(parameters, name, inputs)
+        self.three = self.chain(("branch3x3_1", 192), ("branch3x3_2", 320, 3, 2, False))
+        self.seven = self.chain(
+            ("branch7x7x3_1", 192),
+            ("branch7x7x3_2", 192, (1, 7)),
+            ("branch7x7x3_3", 192, (7, 1)),
+            ("branch7x7x3_4", 192, 3, 2, False),
+        )
+        self.loaded()
+
+    def execute(self, x: Any) -> Any:
+        return jt.concat([self.three(x), self.seven(x), pooled(x, 3, 2)], 1)
+
+
+class _MixedE(_Mixed):
+    """8 px, figure 7: two paths end in a row and a column of 3 beside each other."""
+
+    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any) -> None:
+        super().__init__(parameters, name, inputs)
+        self.pool = pool
+        self.one = self.chain(("branch1x1", 320))
+        self.three = self.chain(("branch3x3_1", 384))
+        self.three_row = self.conv("branch3x3_2a", 384, 384, (1, 3))
+        self.three_column = self.conv("branch3x3_2b", 384, 384, (3, 1))
+        self.double = self.chain(("branch3x3dbl_1", 448), ("branch3x3dbl_2", 384, 3))
+        self.double_row = self.conv("branch3x3dbl_3a", 384, 384, (1, 3))
+        self.double_column = self.conv("branch3x3dbl_3b", 384, 384, (3, 1))
+        self.after = self.chain(("branch_pool", 192))
+        self.loaded()
+
+    def execute(self, x: Any) -> Any:
+        three, double = self.three(x), self.double(x)
+        paths = [self.one(x), self.three_row(three), self.three_column(three)]
+        paths += [self.double_row(double), self.double_column(double), self.after(self.pool(x))]
+        return jt.concat(paths, 1)
+
+
+def _mean_with_border(x: Any) -> Any:
+    """Means of 3x3 pixels; zeros around the picture count."""
+    return operations.symmetric_filter(x, 1 / 9, 1 / 9, 1 / 9)
+
+
+def _mean_within(x: Any) -> Any:
+    """Means of 3x3 pixels, of those only that are in the picture."""
+    counts = [np.full(side, 3.0) for side in x.shape[2:]]
+    for each in counts:
+        each[0] -= 1
+        each[-1] -= 1
+    factors = 9 / np.outer(*counts)
+    return _mean_with_border(x) * constant(factors[None, None])
+
+
+def _largest(x: Any) -> Any:
+    return pooled(x, 3, 1, padding=1)
+
+
+class _Inception(jt.nn.Module):  # type: ignore[misc]
+    """Images (N, 3, 299, 299) in [0, 255] to features (N, 2048), the averages over the last feature maps."""
+
+    side = 299
+    width = 2048
+    resample = ""
+    mean_pool: Any
+    last_pool: Any
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__()
+        self.conv1 = _conv(parameters, "Conv2d_1a_3x3", 3, 32, 3, 2, False)
+        self.conv2 = _conv(parameters, "Conv2d_2a_3x3", 32, 32, 3, 1, False)
+        self.conv3 = _conv(parameters, "Conv2d_2b_3x3", 32, 64, 3)
+        self.conv4 = _conv(parameters, "Conv2d_3b_1x1", 64, 80)
+        self.conv5 = _conv(parameters, "Conv2d_4a_3x3", 80, 192, 3, 1, False)
+        mean, last = type(self).mean_pool, type(self).last_pool
+        self.mixed = jt.nn.Sequential(
+            _MixedA(parameters, "Mixed_5b", 192, mean, 32),
+            _MixedA(parameters, "Mixed_5c", 256, mean, 64),
+            _MixedA(parameters, "Mixed_5d", 288, mean, 64),
+            _MixedB(parameters, "Mixed_6a", 288),
+            *(_MixedC(parameters, f"Mixed_6{at}", 768, mean, w) for at, w in zip("bcde", (128, 160, 160, 192))),
+            _MixedD(parameters, "Mixed_7a", 768),
+            _MixedE(parameters, "Mixed_7b", 1280, mean),
+            _MixedE(parameters, "Mixed_7c", 2048, last),
+        )
+
+    def normalised(self, images: Any) -> Any:
+        raise NotImplementedError
+
+    def execute(self, images: Any) -> Any:
+        x = self.conv3(self.conv2(self.conv1(self.normalised(images))))
+        x = self.conv5(self.conv4(pooled(x, 3, 2)))
+        return self.mixed(pooled(x, 3, 2)).mean([2, 3])
+
+
+class InceptionFID(_Inception):
+    """The network of TensorFlow that FIDs are published with, as ported by pytorch-fid: averages don't count the
+    border, and the last block takes maxima where the others average."""
+
+    mean_pool = staticmethod(_mean_within)
+    last_pool = staticmethod(_largest)
+
+    def normalised(self, images: Any) -> Any:
+        return images / 127.5 - 1.0
+
+
+class InceptionTorchvision(_Inception):
+    """torchvision's own network. StarGAN v2 feeds it images normalised as for ImageNet, without the change of scale
+    that torchvision's module would make."""
+
+    resample = "bilinear"
+    mean_pool = staticmethod(_mean_with_border)
+    last_pool = staticmethod(_mean_with_border)
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters)
+        self.mean = constant(np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
+        self.std = constant(np.array([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
+
+    def normalised(self, images: Any) -> Any:
+        return (images / 255.0 - self.mean) / self.std

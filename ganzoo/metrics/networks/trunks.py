@@ -1,0 +1,138 @@
+"""The networks of LPIPS: torchvision's AlexNet, VGG-16 and SqueezeNet 1.1, up to their last feature maps, with one
+number for each channel of five or seven of those: the linear heads of the package lpips.
+
+Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, arXiv:1801.03924.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganzoo.metrics.networks import Convolution, Parameters, constant, jt, pooled
+
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of colours, as lpips has them
+
+
+class _Trunk(jt.nn.Module):  # type: ignore[misc]
+    """Images (N, 3, H, W) in [-1, 1] to feature maps; `heads` has a weight (1, C, 1, 1) for each of them."""
+
+    multiple = 1
+    channels: tuple[int, ...]
+
+    def __init__(self, heads: Parameters) -> None:
+        super().__init__()
+        self.shift, self.scale = (constant(np.array(each).reshape(1, 3, 1, 1)) for each in (SHIFT, SCALE))
+        self.heads = [
+            constant(heads.take(f"lin{index}.model.1.weight", 1, count, 1, 1))
+            for index, count in enumerate(self.channels)
+        ]
+
+    def execute(self, images: Any) -> list[Any]:
+        return self.maps((images - self.shift) / self.scale)
+
+    def maps(self, x: Any) -> list[Any]:
+        raise NotImplementedError
+
+
+def _conv(
+    parameters: Parameters, name: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
+) -> Convolution:
+    weight = parameters.take(f"{name}.weight", outputs, inputs, kernel, kernel)
+    return Convolution(weight, parameters.take(f"{name}.bias", outputs), stride=stride, padding=(padding, padding))
+
+
+class AlexNet(_Trunk):
+    """Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
+
+    channels = (64, 192, 384, 256, 256)
+
+    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+        super().__init__(heads)
+        self.convs = jt.nn.ModuleList(
+            [
+                _conv(parameters, "features.0", 3, 64, 11, 4, 2),
+                _conv(parameters, "features.3", 64, 192, 5, 1, 2),
+                _conv(parameters, "features.6", 192, 384),
+                _conv(parameters, "features.8", 384, 256),
+                _conv(parameters, "features.10", 256, 256),
+            ]
+        )
+
+    def maps(self, x: Any) -> list[Any]:
+        found = []
+        for index, conv in enumerate(self.convs):
+            x = conv(pooled(x, 3, 2) if index in (1, 2) else x)
+            found.append(x)
+        return found
+
+
+class VGG16(_Trunk):
+    """Simonyan & Zisserman, Very Deep Convolutional Networks, 2015, configuration D."""
+
+    channels = (64, 128, 256, 512, 512)
+    depths = (2, 2, 3, 3, 3)
+
+    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+        super().__init__(heads)
+        inputs, at, stages = 3, 0, []
+        for outputs, depth in zip(self.channels, self.depths):
+            convs = []
+            for _ in range(depth):
+                convs.append(_conv(parameters, f"features.{at}", inputs, outputs))
+                inputs, at = outputs, at + 2  # a ReLU follows
+            stages.append(jt.nn.Sequential(*convs))
+            at += 1  # pooling follows
+        self.stages = jt.nn.ModuleList(stages)
+
+    def maps(self, x: Any) -> list[Any]:
+        found: list[Any] = []
+        for stage in self.stages:
+            x = stage(pooled(x, 2, 2) if found else x)
+            found.append(x)
+        return found
+
+
+class _Fire(jt.nn.Module):  # type: ignore[misc]
+    def __init__(self, parameters: Parameters, name: str, inputs: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = _conv(parameters, f"{name}.squeeze", inputs, squeezed, 1, padding=0)
+        self.one = _conv(parameters, f"{name}.expand1x1", squeezed, expanded, 1, padding=0)
+        self.three = _conv(parameters, f"{name}.expand3x3", squeezed, expanded)
+
+    def execute(self, x: Any) -> Any:
+        x = self.squeeze(x)
+        return jt.concat([self.one(x), self.three(x)], 1)
+
+
+class SqueezeNet(_Trunk):
+    """Iandola et al., SqueezeNet, 2016, version 1.1."""
+
+    channels = (64, 128, 256, 384, 384, 512, 512)
+    # The place of each fire module in torchvision's list, its inputs and widths.
+    fires = (
+        (3, 64, 16, 64),
+        (4, 128, 16, 64),
+        (6, 128, 32, 128),
+        (7, 256, 32, 128),
+        (9, 256, 48, 192),
+        (10, 384, 48, 192),
+        (11, 384, 64, 256),
+        (12, 512, 64, 256),
+    )
+    pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # before and after which of them
+
+    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+        super().__init__(heads)
+        self.first = _conv(parameters, "features.0", 3, 64, 3, 2, 0)
+        self.blocks = jt.nn.ModuleList([_Fire(parameters, f"features.{at}", *rest) for at, *rest in self.fires])
+
+    def maps(self, x: Any) -> list[Any]:
+        x = self.first(x)
+        found = [x]
+        for (at, *_), fire in zip(self.fires, self.blocks):
+            x = fire(pooled(x, 3, 2, upwards=True) if at in self.pools else x)
+            if at in self.maps_after:
+                found.append(x)
+        return found

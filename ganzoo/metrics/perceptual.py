@@ -1,0 +1,77 @@
+"""Perceptual distances between images (LPIPS): those of unit-length features at each place of several feature maps.
+
+Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import jittor, run_pending
+from ganzoo.metrics.backbones import Weights
+
+SMALLEST = 64  # px: smaller images are enlarged, or nothing would be left of the last maps
+EPS = 1e-10
+
+
+class Perceptual:
+    """A backbone for images float32 (N, 1 or 3, H, H) in [-1, 1], NumPy arrays or Vars."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.network = weights.open()
+
+    def distances(self, images: Any, others: Any) -> np.ndarray:
+        """The distance of each image to the one at its place among the others, float32 (N,)."""
+        jt = jittor()
+        with jt.no_grad():
+            pairs = zip(self._units(images), self._units(others), self.network.heads)
+            found: np.ndarray = sum(_weighted((one - other).sqr(), head) for one, other, head in pairs).numpy()
+        run_pending()
+        return found
+
+    def spread(self, groups: Any) -> np.ndarray:
+        """The mean distance over all pairs of a group, float32 (N,), for images (K, N, C, H, H): N groups of K.
+
+        Squares of differences over all pairs add up to K times those to the mean.
+        """
+        jt = jittor()
+        count, size = groups.shape[:2]
+        with jt.no_grad():
+            images = groups.reshape((count * size, *groups.shape[2:]))
+            found: Any = 0.0
+            for units, head in zip(self._units(images), self.network.heads):
+                grouped = units.reshape((count, size, *units.shape[1:]))
+                apart = (grouped - grouped.mean([0], keepdims=True)).sqr().sum(0)
+                found = found + _weighted(apart, head) * (2 / (count - 1))
+            spread: np.ndarray = found.numpy()
+        run_pending()
+        return spread
+
+    def _units(self, images: Any) -> list[Any]:
+        """Feature maps, of length 1 at each place."""
+        from ganzoo.metrics.networks import resized
+
+        jt = jittor()
+        x = jt.array(images) if isinstance(images, np.ndarray) else images
+        run_pending()
+        if x.shape[1] == 1:
+            x = jt.concat([x, x, x], 1)
+        multiple = self.network.multiple
+        side = -(-max(x.shape[2], SMALLEST) // multiple) * multiple
+        if side != x.shape[2]:
+            x = resized(x, side)
+        return [units(each) for each in self.network(x)]
+
+
+def units(maps: Any) -> Any:
+    """Feature maps (N, C, H, W), of length 1 at each place."""
+    return maps / (jittor().sqrt(maps.sqr().sum([1], keepdims=True)) + EPS)
+
+
+def _weighted(squares: Any, head: Any) -> Any:
+    """The sum over channels, weighted if there is a head, and the mean over places, of (N, C, H, W): (N,)."""
+    weighted = squares if head is None else squares * head
+    return weighted.sum([1]).mean([1, 2])

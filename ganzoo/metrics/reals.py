@@ -1,0 +1,70 @@
+"""Features of real images, kept on the disk: they are the same in every evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ganzoo import durable
+from ganzoo.metrics.distances import moments
+from ganzoo.metrics.features import FeatureExtractor
+from ganzoo.metrics.sources import Images
+from ganzoo.paths import data_dir
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features float32 (N, D) of a set of images."""
+
+    rows: np.ndarray
+
+    @cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Their mean and covariance, float64."""
+        return moments(self.rows)
+
+
+def folder() -> Path:
+    """Where features are kept."""
+    return data_dir() / "features"
+
+
+def key(images: Images, extractor: FeatureExtractor) -> str:
+    """Changes with the images, with how they are chosen, scaled and looked at."""
+    data = images.data
+    described = {
+        "images": images.dataset.fingerprint(),
+        "chosen": hashlib.sha256(images.indices.astype("<i8").tobytes()).hexdigest(),
+        "size": data.size,
+        "channels": data.channels,
+        "network": extractor.weights.recipe(),
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def features(images: Images, extractor: FeatureExtractor, compute: Callable[[], np.ndarray]) -> Features:
+    """The features of real images, as they are kept, or by `compute`. A damaged file is made anew; what can't be kept
+    is computed again the next time."""
+    path = folder() / f"{key(images, extractor)}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as stored:
+        found = Features(stored["rows"])
+        if found.rows.ndim == 2 and found.rows.shape[1] == extractor.width and found.rows.dtype == np.float32:
+            found.__dict__["moments"] = stored["mean"], stored["covariance"]
+            return found
+    found = Features(compute())
+    content = io.BytesIO()
+    mean, covariance = found.moments
+    np.savez(content, rows=found.rows, mean=mean, covariance=covariance)
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.replace(path, content.getvalue())
+    return found

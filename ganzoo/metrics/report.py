@@ -1,0 +1,109 @@
+"""What is kept and shown of an evaluation: a record with its whole recipe, and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganzoo import durable
+from ganzoo.metrics.comparing import Networks, Result, means
+
+RECORDS, TABLE = "evaluations.jsonl", "evaluations.md"
+Row = tuple[str, ...]
+
+
+def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
+    """Everything that the numbers depend on, and the numbers, as JSON has it. `about` says what was evaluated, and
+    beside what."""
+    from ganzoo import __version__, backend
+
+    return {
+        **about,
+        "recipe": {
+            **networks.recipe(),
+            "metrics": [metric.name for metric in networks.metrics],
+            "backbones": {name: networks.backbone_of(each) for each in networks.metrics for name in each.names()},
+            "seed": seed,
+            "ganzoo": __version__,
+            "environment": backend.describe(),
+        },
+        "mean": means(results),
+        "results": [vars(result) for result in results],
+    }
+
+
+def save(folder: Path, made: Mapping[str, Any]) -> Path:
+    """Add a record to those in a folder, and draw the table of all anew; its path."""
+    durable.append(folder / RECORDS, json.dumps(made) + "\n")
+    lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
+    lines += _markdown([_HEADINGS, *(row for each in _records(folder / RECORDS) for row in _rows(each))])
+    durable.replace(folder / TABLE, ("\n".join(lines) + "\n").encode())
+    return folder / TABLE
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+            list(_rows(found))
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+            continue  # cut off by a kill
+        yield found
+
+
+_HEADINGS = ("subject", "real images", "mode", "pair", "samples", "metric", "backbone", "value")
+
+
+def _rows(made: Mapping[str, Any]) -> Iterator[Row]:
+    backbones = made["recipe"]["backbones"]
+    what = (str(made["subject"]), str(made["against"]))
+    for each in made["results"]:
+        pair = f"{each['source']} to {each['target']}" if each["target"] else ""
+        for name, value in each["numbers"].items():
+            yield (*what, each["mode"], pair, f"{each['samples']:,}", name, backbones[name], f"{value:.4g}")
+    if len(made["results"]) > 1:
+        for mode, numbers in made["mean"].items():
+            for name, value in numbers.items():
+                yield (*what, mode, "mean", "", name, backbones[name], f"{value:.4g}")
+
+
+def _markdown(rows: Sequence[Row]) -> list[str]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+
+
+def lines(made: Mapping[str, Any]) -> Iterator[str]:
+    """The record for a terminal: what was compared and how, and a row for each pair of domains, or for the one set of
+    samples."""
+    recipe, results = made["recipe"], made["results"]
+    yield f"{made['subject']}, beside {made['against']}; seed {recipe['seed']}"
+    for kind in ("features", "perceptual"):
+        if kind in recipe:
+            yield f"{kind}: {recipe[kind]['backbone']} ({recipe[kind]['images']})"
+    names = list(results[0]["numbers"])
+    of = [recipe["backbones"][name] for name in names]
+    headings = [f"{name} ({backbone})" if backbone else name for name, backbone in zip(names, of)]
+    paired = bool(results[0]["target"])
+    table = [("pair", "samples", "real", *headings) if paired else ("samples", "real", *headings)]
+    for mode, numbers in made["mean"].items():
+        those = [each for each in results if each["mode"] == mode]
+        for each in those:
+            counts = (f"{each['samples']:,}", f"{each['real']:,}")
+            table.append((*_pair(each), *counts, *(f"{each['numbers'][name]:.4g}" for name in names)))
+        if paired:
+            table.append((f"{mode}: mean", "", "", *(f"{numbers[name]:.4g}" for name in names)))
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        first = row[0].ljust(widths[0]) if paired else row[0].rjust(widths[0])
+        yield "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+
+
+def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:
+    return (f"{result['mode']}: {result['source']} to {result['target']}",) if result["target"] else ()
+
+
+def short(count: int) -> str:
+    """A count as the field writes it: 50k."""
+    return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)

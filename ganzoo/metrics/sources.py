@@ -1,0 +1,171 @@
+"""Where the images come from that metrics look at: a data set, a generator, a translator."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import sampling
+from ganzoo.data.images import fit
+from ganzoo.errors import DataError
+from ganzoo.translation import TranslationSampler
+
+if TYPE_CHECKING:
+    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.translation import Translator
+
+BATCH = 64  # images that are decoded at once
+LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
+OUTPUTS = 10  # of each source (Choi et al. 2020, appendix C)
+GROUPS = 4  # sources at once
+
+
+class Source(ABC):
+    """Images uint8 (H, W, C), the same and in the same order each time."""
+
+    name: str
+    count: int
+
+    @abstractmethod
+    def batches(self) -> Iterator[np.ndarray]:
+        """Batches (N, H, W, C)."""
+
+
+class Images(Source):
+    """Images of a data set, fitted to the size and channels of `data`; those of a domain, if one is given by number.
+
+    Of more than `most` a random choice is taken, for a seed always the same. An image that can't be read is told once
+    and left out. With `strict` images that have another shape are refused: DataError.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        data: DataInfo,
+        *,
+        domain: int | None = None,
+        most: int = 50_000,
+        seed: int = 0,
+        strict: bool = False,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.dataset, self.data, self.strict, self.say = dataset.at_size(data.size), data, strict, say
+        self.domain, self.name = domain, dataset.info.name
+        found = np.arange(len(dataset)) if domain is None else np.flatnonzero(dataset.labels() == domain)
+        if domain is not None:
+            self.name = f"{dataset.info.name}/{dataset.info.domains[domain]}"
+        if not len(found):
+            raise DataError(f"{self.name}: there is no image in it, so nothing can be evaluated.")
+        if len(found) > most:
+            found = np.sort(np.random.default_rng([seed, CHOICE]).permutation(found)[:most])
+        self.indices = found
+        self._bad: set[int] = set()
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return len(self.indices)
+
+    def batches(self) -> Iterator[np.ndarray]:
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ganzoo-images") as pool:
+            ahead = None
+            for start in range(0, len(self.indices), BATCH):
+                following = [pool.submit(self._load, int(index)) for index in self.indices[start : start + BATCH]]
+                if ahead is not None:
+                    yield from _stacked(ahead)
+                ahead = following
+            yield from _stacked(ahead or [])
+
+    def _load(self, index: int) -> np.ndarray | None:
+        try:
+            image = self.dataset.load(index)[0]
+        except DataError as error:
+            if index not in self._bad:
+                self._bad.add(index)
+                self.say(f"{error} Left out.")
+            return None
+        if self.strict and image.shape[:2] != (self.data.size, self.data.size):
+            height, width = image.shape[:2]
+            raise DataError(
+                f"{self.dataset.describe(index)}: {width} x {height} px, where {self.data.size} x {self.data.size} are "
+                "expected of all images. Name a size to scale them to, with --size."
+            )
+        return fit(image, self.data.size, self.data.channels)
+
+
+def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:
+    images = [image for each in loading if (image := each.result()) is not None]
+    if images:
+        yield np.stack(images)
+
+
+class Latents(Source):
+    """Images that a generator makes of random latents, without truncation; a style-based one with noise of each image's
+    own."""
+
+    def __init__(self, generator: Any, count: int, seed: int) -> None:
+        from ganzoo.nets import StyleGenerator
+
+        self.generator, self.count, self.seed = generator, count, seed
+        self.name = "random latents"
+        self._sampler = sampling.Sampler(generator)
+        if isinstance(generator, StyleGenerator):
+            from ganzoo.styles import StyleSampler
+
+            self._sampler = StyleSampler(generator, noise="random")
+
+    def batches(self) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng([self.seed, LATENTS])
+        latents = (rng.standard_normal(self.generator.latent, "f4") for _ in range(self.count))
+        images = self._sampler.images((z, (self.seed, index)) for index, z in enumerate(latents))
+        while batch := list(islice(images, sampling.at_once(self.generator))):
+            yield np.stack(batch)
+
+
+class Translations(Source):
+    """Each image of `sources` redrawn `OUTPUTS` times in another domain: in looks of random latents, or in those of
+    `references`, images of that domain, in a random order."""
+
+    def __init__(
+        self, translator: Translator, sources: Images, domain: int, references: Images | None = None, seed: int = 0
+    ) -> None:
+        self.sampler, self.sources, self.domain = TranslationSampler(translator), sources, domain
+        self.references, self.seed = references, seed
+        self.mode = "latent" if references is None else "reference"
+        self.name = f"{sources.name} to {domain}, {self.mode}"
+        self.count = sources.count * OUTPUTS
+
+    def batches(self) -> Iterator[np.ndarray]:
+        for group in self.groups():
+            yield sampling.to_uint8(group.reshape(-1, *group.shape[2:]))
+
+    def groups(self) -> Iterator[np.ndarray]:
+        """Float images (OUTPUTS, N, C, H, W), not limited to [-1, 1]: those of N sources at once."""
+        styles = self._styles()
+        for batch in self.sources.batches():
+            for start in range(0, len(batch), GROUPS):
+                part = batch[start : start + GROUPS]
+                wanted = np.stack([next(styles) for _ in part], 1)
+                yield np.stack([self.sampler.translate(part, each) for each in wanted])
+
+    def _styles(self) -> Iterator[np.ndarray]:
+        """The styles (OUTPUTS, width) of each source."""
+        if self.references is None:
+            rng, latent = np.random.default_rng([self.seed, LATENTS, self.domain]), self.sampler.translator.latent
+            while True:
+                z = rng.standard_normal((BATCH, OUTPUTS, latent), "f4").reshape(-1, latent)
+                yield from self.sampler.styles_of_latents(z, self.domain).reshape(BATCH, OUTPUTS, -1)
+        parts = [self.sampler.styles_of_images(batch, self.domain) for batch in self.references.batches()]
+        known = np.concatenate(parts)
+        rng = np.random.default_rng([self.seed, REFERENCES, self.domain])
+        order: list[int] = []
+        while True:
+            while len(order) < OUTPUTS:
+                order += [int(index) for index in rng.permutation(len(known))]
+            yield known[order[:OUTPUTS]]
+            order = order[OUTPUTS:]

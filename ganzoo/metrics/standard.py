@@ -1,0 +1,211 @@
+"""The metrics of ganzoo itself: FID, KID, precision and recall, LPIPS diversity, perceptual path length.
+
+Imported for every `--help`, so what needs NumPy is imported when a metric is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.errors import OptionError
+from ganzoo.hookspecs import hookimpl
+from ganzoo.metrics import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.metrics.evaluation import Evaluation
+
+NEIGHBOURS = 3
+LPIPS_BATCH = 32  # sources whose mean is one number: StarGAN v2 takes the mean of batches' means
+EPS = 1e-4
+TRIMMED = (1, 99)  # percentiles beyond which path lengths are left out
+LARGEST = 256  # px: larger images are averaged down for the path length
+PATH_STREAM = 31
+
+
+def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
+    for source in (evaluation.subject, evaluation.real):
+        if source.count < count:
+            raise OptionError(
+                f"{name}: {source.name} has {source.count:,} images; {why} takes at least {count}. Raise --samples, or "
+                "choose another metric."
+            )
+
+
+class FID(Metric):
+    name = "fid"
+    summary = "Frechet distance of features to those of real images; lower is better"
+    needs = ("features",)
+
+    def check(self, evaluation: Evaluation) -> None:
+        _at_least(evaluation, 2, self.name, "a covariance")
+
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        from ganzoo.metrics.distances import frechet_distance
+
+        return {"fid": frechet_distance(*evaluation.generated.moments, *evaluation.real_features.moments)}
+
+
+class KID(Metric):
+    name = "kid"
+    summary = "kernel distance of features to those of real images, and its deviation over subsets; lower is better"
+    needs = ("features",)
+    numbers = ("kid", "kid_std")
+
+    def check(self, evaluation: Evaluation) -> None:
+        _at_least(evaluation, 2, self.name, "it")
+
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        from ganzoo.metrics.distances import kernel_distance
+
+        generated, real = evaluation.generated.rows, evaluation.real_features.rows
+        mean, deviation = kernel_distance(generated, real, seed=evaluation.seed)
+        return {"kid": mean, "kid_std": deviation}
+
+
+class PrecisionRecall(Metric):
+    name = "pr"
+    summary = "share of generated images that look real, and of real ones that are covered; higher is better"
+    needs = ("features",)
+    numbers = higher = ("precision", "recall")
+
+    def check(self, evaluation: Evaluation) -> None:
+        _at_least(evaluation, NEIGHBOURS + 1, self.name, f"the {NEIGHBOURS} nearest neighbours of each")
+
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        from ganzoo.metrics.distances import precision_recall
+
+        precision, recall = precision_recall(
+            evaluation.generated.rows,
+            evaluation.real_features.rows,
+            NEIGHBOURS,
+            lambda blocks: evaluation.progress(list(blocks), "nearest neighbours"),
+        )
+        return {"precision": precision, "recall": recall}
+
+
+class LPIPS(Metric):
+    name = "lpips"
+    summary = "perceptual distance among 10 translations of one image, of models that translate; higher is more diverse"
+    needs = ("spread", "perceptual")
+    higher = ("lpips",)
+
+    def check(self, evaluation: Evaluation) -> None:
+        from ganzoo.metrics.sources import Translations
+
+        if not isinstance(evaluation.subject, Translations):
+            raise OptionError("lpips: it is the diversity of translations, and this doesn't translate images.")
+
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        import numpy as np
+
+        spread = evaluation.spread
+        means = [spread[at : at + LPIPS_BATCH].mean(dtype=np.float64) for at in range(0, len(spread), LPIPS_BATCH)]
+        return {"lpips": float(np.mean(means))}
+
+
+class PathLength(Metric):
+    """Perceptual path length (Karras et al. 2019, section 4.1): how far an image moves, in perceptual distance over
+    eps^2, where its latent moves by a share eps of the way to another one. In z along a sphere, in w straight; at a
+    random place of the way ('full') or at its beginning ('end'). The pair of images has the same noise."""
+
+    needs = ("perceptual",)
+
+    def __init__(self, space: str, places: str) -> None:
+        self.space, self.places = space, places
+        self.name = f"ppl-{space}-{places}"
+        of = {"z": "z", "w": "w, of style-based models"}[space]
+        at = {"full": "anywhere on paths", "end": "at ends of paths"}[places]
+        self.summary = f"perceptual path length in {of}, {at}; lower is smoother"
+
+    def check(self, evaluation: Evaluation) -> None:
+        from ganzoo.metrics.sources import Latents
+        from ganzoo.nets import StyleGenerator
+
+        if not isinstance(evaluation.subject, Latents):
+            raise OptionError(f"{self.name}: it needs a generator of images from latents.")
+        if self.space == "w" and not isinstance(evaluation.subject.generator, StyleGenerator):
+            raise OptionError(f"{self.name}: only style-based models have a space w; ask for ppl-z.")
+
+    def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        import numpy as np
+
+        from ganzoo import sampling
+
+        subject: Any = evaluation.subject
+        path = _Path(subject.generator, self.space)
+        rng = np.random.default_rng([evaluation.seed, PATH_STREAM])
+        at_once = max(1, sampling.at_once(subject.generator) // 2)
+        found = []
+        for start in evaluation.progress(range(0, subject.count, at_once), self.name):
+            count = min(at_once, subject.count - start)
+            z = rng.standard_normal((2, count, subject.generator.latent), "f4")
+            t = rng.random((count, 1))
+            ends = path.codes(z)
+            first, second = path.images(ends, t if self.places == "full" else 0 * t)
+            found.append(evaluation.perceptual.distances(first, second).astype(np.float64) / EPS**2)
+        return {self.name: trimmed_mean(np.concatenate(found))}
+
+
+def trimmed_mean(lengths: np.ndarray) -> float:
+    """The mean without what lies beyond the 1st and the 99th percentile."""
+    import numpy as np
+
+    low, high = np.percentile(lengths, TRIMMED[0], method="lower"), np.percentile(lengths, TRIMMED[1], method="higher")
+    return float(lengths[(lengths >= low) & (lengths <= high)].mean())
+
+
+class _Path:
+    """Images on the ways between pairs of latents."""
+
+    def __init__(self, generator: Any, space: str) -> None:
+        from ganzoo.nets import StyleGenerator
+
+        self.generator, self.space = generator, space
+        self.styled = isinstance(generator, StyleGenerator)
+
+    def codes(self, z: np.ndarray) -> Any:
+        """The ends (2, N, length) of the ways between latents (2, N, latent)."""
+        import numpy as np
+
+        if self.space == "z":
+            return z
+        from ganzoo.styles import StyleSampler
+
+        return np.stack([StyleSampler(self.generator).map(each) for each in z])
+
+    def images(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
+        """Vars (N, C, H, W): the images at t (N, 1) and a little further."""
+        from ganzoo.sampling import lerp, slerp
+
+        between: Any = slerp if self.space == "z" else lerp
+        codes = [between(*ends.astype("f8"), place).astype("f4") for place in (t, t + EPS)]
+        return self._drawn(codes[0]), self._drawn(codes[1])
+
+    def _drawn(self, codes: np.ndarray) -> Any:
+        from ganzoo.backend import jittor, run_pending
+        from ganzoo.sampling import constant_noise
+
+        jt = jittor()
+        with jt.no_grad():
+            if self.styled:
+                network = self.generator
+                w = jt.array(codes) if self.space == "w" else network.map(jt.array(codes))
+                noise = [jt.array(each) for each in constant_noise(network.noise_sizes(), len(codes))]
+                images = network.synthesise([w] * network.style_layers(), noise)
+            else:
+                images = self.generator(jt.array(codes))
+            while images.shape[2] > LARGEST:
+                from ganzoo.layers import average_pool
+
+                images = average_pool(images)
+        run_pending()
+        return images
+
+
+@hookimpl
+def ganzoo_metrics() -> Iterable[Metric]:
+    paths = [PathLength(space, places) for space in "zw" for places in ("full", "end")]
+    return [FID(), KID(), PrecisionRecall(), LPIPS(), *paths]

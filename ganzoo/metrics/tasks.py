@@ -1,0 +1,107 @@
+"""What `ganzoo evaluate` is asked for: a checkpoint beside a data set, or a folder of images beside another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.data.catalog import open_data
+from ganzoo.errors import DataError, OptionError
+from ganzoo.metrics.comparing import Comparison, Say, of_generator, of_translator
+from ganzoo.metrics.sources import Images
+
+if TYPE_CHECKING:
+    from ganzoo.data import Dataset
+    from ganzoo.plugins import Registry
+    from ganzoo.training.checkpoint import Checkpoint
+
+SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """`about` is what the record says of it; `comparisons` builds networks, so it is called when Jittor is started.
+    Records go to `folder`, if there is one."""
+
+    about: dict[str, Any]
+    translating: bool
+    comparisons: Callable[[], list[Comparison]]
+    folder: Path | None = None
+
+
+def of_checkpoint(
+    saved: Checkpoint,
+    folder: Path,
+    registry: Registry,
+    against: str | None,
+    samples: int | None,
+    modes: Sequence[str],
+    seed: int,
+    say: Say,
+) -> Task:
+    """A checkpoint beside the data set it was trained on, or another. DataError or OptionError if they don't fit."""
+    from ganzoo import sampling
+
+    model, data = saved.model(registry), saved.data
+    wanted = against or saved.metadata.get("train", {}).get("data")
+    if not isinstance(wanted, str):
+        raise OptionError(f"{saved.path}: it doesn't tell what it was trained on. Name real images with --against.")
+    dataset = open_data(wanted, registry)
+    size = sampling.trained_sizes(saved, registry)[-1]
+    data = replace(data, size=size)
+    translating = model.conditional and bool(data.domains)
+    if translating and tuple(dataset.info.domains) != data.domains:
+        ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
+        raise DataError(f"{wanted}: its domains ({theirs}) are not those of the model ({ours}).")
+
+    def comparisons() -> list[Comparison]:
+        if translating:
+            translator = sampling.load_translator(saved, registry)
+            return of_translator(translator, dataset, data, samples, modes, seed, say)
+        generator = sampling.load_generator(saved, registry)
+        return of_generator(generator, dataset, data, samples or SAMPLES, seed, say)
+
+    images = saved.metadata.get("progress", {}).get("images", 0)
+    about = {
+        "subject": f"{model.name} at {images / 1000:g} kimg, {size} px, {'grey' if data.channels == 1 else 'RGB'}",
+        "against": _described(dataset, dataset.info.name),
+        "model": model.name,
+        "checkpoint": saved.path.name,
+        "images": images,
+        "size": size,
+        "channels": data.channels,
+    }
+    return Task(about, translating, comparisons, folder)
+
+
+def of_folders(generated: str, real: str, size: int | None, samples: int | None, seed: int, say: Say) -> Task:
+    """Images in a folder, zip or LMDB beside those in another. Without a `size` all must have the same one, or it is a
+    DataError."""
+    from ganzoo.data.storage import open_path
+
+    sets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
+    if size is None and sets[0].info.size != sets[1].info.size:
+        both = " and ".join(f"{each.path} of {each.info.size} px" for each in sets)
+        raise DataError(f"--folders: their sizes differ, {both}. Name a size to scale both to, with --size.")
+    channels = max(each.info.channels for each in sets)
+    for each in sets:
+        if each.info.channels < 3:
+            say(f"{each.path}: its images are grey; the network sees three times the same.")
+    strict, side = size is None, size or sets[0].info.size
+    subject, others = (
+        Images(each, replace(each.info, size=side, channels=channels), most=most, seed=seed, strict=strict, say=say)
+        for each, most in zip(sets, (samples or 50_000, 50_000))
+    )
+    about = {
+        "subject": _described(sets[0], str(sets[0].path)),
+        "against": _described(sets[1], str(sets[1].path)),
+        "size": side,
+        "channels": channels,
+    }
+    return Task(about, False, lambda: [Comparison(subject, others)])
+
+
+def _described(dataset: Dataset, name: str) -> str:
+    return f"{name} ({dataset.info.count:,} images)"
