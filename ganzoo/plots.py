@@ -1,4 +1,4 @@
-"""Loss curves as a picture."""
+"""Curves of losses and metrics as a picture."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ganzoo.images import grid_shape
 
 
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str, str] | None = None) -> None:
-    """Loss terms over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew.
+    """Loss terms and metrics over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew.
 
     `panels` says by title which terms and watched numbers are drawn together, as a pattern of their names; by default
-    each term has a panel of its own.
+    each term has a panel of its own. So has each metric.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -24,6 +24,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     names = {name for row in rows for name in _numbers(row)}
     shown = _arranged(panels, names) if panels else {}
     shown = shown or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
+    shown.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
     if not shown:
         return
     down, across = grid_shape(len(shown)) if not panels else _square(len(shown))
@@ -39,7 +40,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    return {**row.get("watched", {}), **row["losses"]}
+    return {**row.get("watched", {}), **row["losses"], **row.get("metrics", {})}
 
 
 def _arranged(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:

@@ -119,7 +119,7 @@ class Run:
 
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """What was measured in a tick, by 'group/name'."""
-    groups = {group: row.get(group, {}) for group in ("losses", "watched")}
+    groups = {group: row.get(group, {}) for group in ("losses", "watched", "metrics")}
     return {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
@@ -127,9 +127,11 @@ def _is_row(row: Any) -> bool:
     """Whether this is a report of a tick, as far as others build on it."""
     if not isinstance(row, dict) or not isinstance(row.get("losses"), dict):
         return False
-    watched = row.get("watched", {})
+    groups = [row["losses"], row.get("watched", {}), row.get("metrics", {})]
+    if not all(isinstance(group, dict) for group in groups):
+        return False
     numbers = [row.get(name) for name in ("images", "kimg", "images_per_second")]
-    return isinstance(watched, dict) and all(map(_is_number, [*numbers, *row["losses"].values(), *watched.values()]))
+    return all(map(_is_number, [*numbers, *(value for group in groups for value in group.values())]))
 
 
 def _is_number(value: Any) -> bool:

@@ -27,6 +27,8 @@ def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
         _writers[run] = SummaryWriter(str(run))
     for name, value in stats["losses"].items():
         _writers[run].add_scalar(f"loss/{name}", value, stats["images"])
+    for name, value in stats.get("metrics", {}).items():
+        _writers[run].add_scalar(f"metric/{name}", value, stats["images"])
     for name in ("images_per_second", "memory_bytes"):
         _writers[run].add_scalar(name, stats[name], stats["images"])
     _writers[run].flush()

@@ -32,6 +32,9 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
     "for validation, for each pair of domains]",
 )
 @click.option(
+    "--real", type=click.IntRange(1), default=50_000, metavar="N", help="Real images, at most.  [default: 50,000]"
+)
+@click.option(
     "--against", metavar="NAME|PATH", help="Real images: a data set, folder, zip or LMDB.  [default: those trained on]"
 )
 @click.option(
@@ -91,15 +94,16 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         raise OptionError("--folders: it stands in place of a run and of --against. Leave those out.")
     if values["size"] and not values["folders"]:
         raise OptionError("--size: it is for --folders; a checkpoint has its own size.")
-    samples, seed, plugins = values["samples"], values["seed"], registry(ctx)
+    seed, plugins = values["seed"], registry(ctx)
+    common = {"samples": values["samples"], "most": values["real"], "seed": seed, "say": click.echo}
     if values["folders"]:
         generated, real = values["folders"]
-        task = of_folders(generated, real, values["size"], samples, seed, click.echo)
+        task = of_folders(generated, real, size=values["size"], **common)
     else:
         saved, folder = find(run, Path(values["experiments"]))
         click.echo(f"from {saved.path}")
         modes = [values["mode"]] if values["mode"] else MODES
-        task = of_checkpoint(saved, folder, plugins, values["against"], samples, modes, seed, click.echo)
+        task = of_checkpoint(saved, folder, plugins, against=values["against"], modes=modes, **common)
     if values["mode"] and not task.translating:
         raise OptionError("--mode: it is for models that translate images.")
     metrics = plugins.metrics_named(values["metrics"] or (STANDARD_TRANSLATING if task.translating else STANDARD))

@@ -14,7 +14,7 @@ from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from ganzoo.metrics.sources import OUTPUTS, Images, Latents, Source, Translations
+from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,10 +168,16 @@ def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
 
 
 def of_generator(
-    generator: Any, dataset: Dataset, data: DataInfo, samples: int, seed: int = 0, say: Say = lambda line: None
+    generator: Any,
+    dataset: Dataset,
+    data: DataInfo,
+    samples: int,
+    seed: int = 0,
+    most: int = MOST,
+    say: Say = lambda line: None,
 ) -> list[Comparison]:
-    """Samples of a generator beside all images of a data set, up to 50,000. `data` says how large they are."""
-    return [Comparison(Latents(generator, samples, seed), Images(dataset, data, seed=seed, say=say))]
+    """Samples of a generator beside all images of a data set, or `most` of them. `data` says how large they are."""
+    return [Comparison(Latents(generator, samples, seed), Images(dataset, data, most=most, seed=seed, say=say))]
 
 
 def of_translator(
@@ -181,22 +187,23 @@ def of_translator(
     samples: int | None = None,
     modes: Sequence[str] = MODES,
     seed: int = 0,
+    most: int = MOST,
     say: Say = lambda line: None,
 ) -> list[Comparison]:
     """All ordered pairs of domains (Choi et al. 2020, appendix C): the images of the first that are kept for
     validation, each redrawn ten times in the second, beside the second's training images. `samples` bounds the images
-    of a pair. DataError if a domain has no images."""
+    made of a pair, `most` the real ones. DataError if a domain has no images."""
     kept = dataset.validation()
     if kept is None:
         say(f"{dataset.info.name} keeps no images for validation; those of training are translated.")
         kept = dataset
-    most = 50_000 if samples is None else max(1, samples // OUTPUTS)
+    few = MOST if samples is None else max(1, samples // OUTPUTS)
     count = len(data.domains)
     if count < 2:
         raise DataError(f"{dataset.info.name}: it has {count} domains; translations are evaluated between two or more.")
-    sources = [Images(kept, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
-    references = [Images(kept, data, domain=each, seed=seed, say=say) for each in range(count)]
-    real = [Images(dataset, data, domain=each, seed=seed, say=say) for each in range(count)]
+    sources = [Images(kept, data, domain=each, most=few, seed=seed, say=say) for each in range(count)]
+    references = [Images(kept, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
+    real = [Images(dataset, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
     return [
         Comparison(
             Translations(

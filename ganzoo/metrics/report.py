@@ -44,6 +44,14 @@ def save(folder: Path, made: Mapping[str, Any]) -> Path:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """Those in a file, of the same evaluation the last: a resumed run measures some again."""
+    found = {}
+    for made in _all(path):
+        found[json.dumps({name: made[name] for name in made.keys() - {"mean", "results"}}, sort_keys=True)] = made
+    yield from found.values()
+
+
+def _all(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(errors="replace").splitlines():
         try:
             found = json.loads(line)

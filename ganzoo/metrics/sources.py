@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.data import DataInfo, Dataset
     from ganzoo.translation import Translator
 
+MOST = 50_000  # images of a data set that are looked at, as usual with FID
 BATCH = 64  # images that are decoded at once
 LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
 OUTPUTS = 10  # of each source (Choi et al. 2020, appendix C)
@@ -50,7 +51,7 @@ class Images(Source):
         data: DataInfo,
         *,
         domain: int | None = None,
-        most: int = 50_000,
+        most: int = MOST,
         seed: int = 0,
         strict: bool = False,
         say: Callable[[str], None] = lambda line: None,

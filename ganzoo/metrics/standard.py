@@ -75,11 +75,17 @@ class PrecisionRecall(Metric):
         _at_least(evaluation, NEIGHBOURS + 1, self.name, f"the {NEIGHBOURS} nearest neighbours of each")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
+        import numpy as np
+
         from ganzoo.metrics.distances import precision_recall
 
+        # As many of each: the radii shrink with the number of neighbours that there are to be.
+        sets = [evaluation.generated.rows, evaluation.real_features.rows]
+        rng, count = np.random.default_rng(evaluation.seed), min(map(len, sets))
+        generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in sets)
         precision, recall = precision_recall(
-            evaluation.generated.rows,
-            evaluation.real_features.rows,
+            generated,
+            real,
             NEIGHBOURS,
             lambda blocks: evaluation.progress(list(blocks), "nearest neighbours"),
         )

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data
 from ganzoo.errors import DataError, OptionError
-from ganzoo.metrics.comparing import Comparison, Say, of_generator, of_translator
-from ganzoo.metrics.sources import Images
+from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
+from ganzoo.metrics.sources import MOST, Images
 
 if TYPE_CHECKING:
-    from ganzoo.data import Dataset
+    from ganzoo.data import DataInfo, Dataset
     from ganzoo.plugins import Registry
     from ganzoo.training.checkpoint import Checkpoint
 
@@ -35,11 +35,13 @@ def of_checkpoint(
     saved: Checkpoint,
     folder: Path,
     registry: Registry,
-    against: str | None,
-    samples: int | None,
-    modes: Sequence[str],
-    seed: int,
-    say: Say,
+    *,
+    against: str | None = None,
+    samples: int | None = None,
+    most: int = MOST,
+    modes: Sequence[str] = MODES,
+    seed: int = 0,
+    say: Say = lambda line: None,
 ) -> Task:
     """A checkpoint beside the data set it was trained on, or another. DataError or OptionError if they don't fit."""
     from ganzoo import sampling
@@ -59,14 +61,14 @@ def of_checkpoint(
     def comparisons() -> list[Comparison]:
         if translating:
             translator = sampling.load_translator(saved, registry)
-            return of_translator(translator, dataset, data, samples, modes, seed, say)
+            return of_translator(translator, dataset, data, samples, modes, seed, most, say)
         generator = sampling.load_generator(saved, registry)
-        return of_generator(generator, dataset, data, samples or SAMPLES, seed, say)
+        return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
 
     images = saved.metadata.get("progress", {}).get("images", 0)
     about = {
-        "subject": f"{model.name} at {images / 1000:g} kimg, {size} px, {'grey' if data.channels == 1 else 'RGB'}",
-        "against": _described(dataset, dataset.info.name),
+        "subject": subject(model.name, images, data),
+        "against": described(dataset),
         "model": model.name,
         "checkpoint": saved.path.name,
         "images": images,
@@ -76,7 +78,16 @@ def of_checkpoint(
     return Task(about, translating, comparisons, folder)
 
 
-def of_folders(generated: str, real: str, size: int | None, samples: int | None, seed: int, say: Say) -> Task:
+def of_folders(
+    generated: str,
+    real: str,
+    *,
+    size: int | None = None,
+    samples: int | None = None,
+    most: int = MOST,
+    seed: int = 0,
+    say: Say = lambda line: None,
+) -> Task:
     """Images in a folder, zip or LMDB beside those in another. Without a `size` all must have the same one, or it is a
     DataError."""
     from ganzoo.data.storage import open_path
@@ -91,17 +102,23 @@ def of_folders(generated: str, real: str, size: int | None, samples: int | None,
             say(f"{each.path}: its images are grey; the network sees three times the same.")
     strict, side = size is None, size or sets[0].info.size
     subject, others = (
-        Images(each, replace(each.info, size=side, channels=channels), most=most, seed=seed, strict=strict, say=say)
-        for each, most in zip(sets, (samples or 50_000, 50_000))
+        Images(each, replace(each.info, size=side, channels=channels), most=bound, seed=seed, strict=strict, say=say)
+        for each, bound in zip(sets, (samples or MOST, most))
     )
     about = {
-        "subject": _described(sets[0], str(sets[0].path)),
-        "against": _described(sets[1], str(sets[1].path)),
+        "subject": described(sets[0], str(sets[0].path)),
+        "against": described(sets[1], str(sets[1].path)),
         "size": side,
         "channels": channels,
     }
     return Task(about, False, lambda: [Comparison(subject, others)])
 
 
-def _described(dataset: Dataset, name: str) -> str:
-    return f"{name} ({dataset.info.count:,} images)"
+def subject(model: str, images: int, data: DataInfo) -> str:
+    """What is evaluated, in words."""
+    return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
+
+
+def described(dataset: Dataset, name: str = "") -> str:
+    """A data set, in words."""
+    return f"{name or dataset.info.name} ({dataset.info.count:,} images)"

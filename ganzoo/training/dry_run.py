@@ -27,6 +27,8 @@ def describe(plan: Plan) -> Iterator[str]:
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
     yield f"data     {info.name}: {info.count:,} images of {info.size} px, {info.channels} channel(s){domains}"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
+    if plan.tracker is not None:
+        yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
     yield from _stages(plan)
     yield from _networks(plan)
 

@@ -26,6 +26,7 @@ from ganzoo.training.showing import Shown, sheet_shape, sheets
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 from ganzoo.training.tally import Report, Tally
+from ganzoo.training.tracking import Tracker
 
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
 
@@ -42,8 +43,10 @@ class Reporter:
         progress: Progress,
         shown: Shown | None = None,
         stop: Callable[[], bool] = lambda: False,
+        tracker: Tracker | None = None,
     ) -> None:
-        """`shown` are the images that a translating model is watched by. Once `stop` says so, no picture is made."""
+        """`shown` are the images that a translating model is watched by. Once `stop` says so, no picture is made, and
+        the `tracker` measures nothing."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._tally = Tally()
         former = run.stats()
@@ -56,7 +59,7 @@ class Reporter:
         self._writer = checkpoint.Writer(self._saved)
         self._slow = 0  # convolutions that Jittor did not recognise
         self._in_stages = False
-        self._shown, self._stop = shown, stop
+        self._shown, self._stop, self._tracker = shown, stop, tracker
         self._domains: tuple[str, ...] = ()
         self._panels: Mapping[str, str] = {}
         goal = round(options.kimg * 1000)
@@ -102,13 +105,17 @@ class Reporter:
         self._bar.update(state.progress.kimg - self._bar.n)
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether the step just done, of `batch` images, crossed the end of a tick."""
-        return self._crossed(1, progress, batch)
+        """Whether the step just done, of `batch` images, crossed the end of a tick, or the time to evaluate."""
+        return self._crossed(self.options.tick, progress, batch) or self._to_evaluate(progress, batch)
 
-    def _crossed(self, ticks: int, progress: Progress, batch: int) -> bool:
-        """Whether it crossed a multiple of so many ticks. A function of the images seen alone, so that a resumed run
-        reports and saves where it would have."""
-        length = self.options.tick * 1000 * ticks
+    def _to_evaluate(self, progress: Progress, batch: int) -> bool:
+        every = self.options.evaluate_every
+        return every is not None and self._crossed(every, progress, batch)
+
+    def _crossed(self, kimg: float, progress: Progress, batch: int) -> bool:
+        """Whether it crossed a multiple of so many kimg. A function of the images seen alone, so that a resumed run
+        reports, evaluates and saves where it would have."""
+        length = kimg * 1000
         return progress.images // length > (progress.images - batch) // length
 
     def moment(self, state: TrainState, moment: Moment) -> None:
@@ -150,12 +157,14 @@ class Reporter:
         backend.wait()
         report = self._tally.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
+        if self._tracker and self._to_evaluate(state.progress, batch) and not self._stop():
+            row["metrics"] = self._evaluated(self._tracker, state)
         self.run.append_stats(row)
         self._show(row)
         self._check_best(row)
         if report.in_a_row > self.options.max_skips:
             raise self._diverged(state, report)
-        if self._crossed(self.options.snapshot, state.progress, batch):
+        if "metrics" in row or self._crossed(self.options.tick * self.options.snapshot, state.progress, batch):
             self.save(state)
         if not self._stop():
             self._sample(state)
@@ -164,6 +173,12 @@ class Reporter:
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
         self._tick_began, self._images_before = time.perf_counter(), state.progress.images
         self._idle, self._idle_images = 0.0, 0
+
+    def _evaluated(self, tracker: Tracker, state: TrainState) -> dict[str, float]:
+        with backend.watch_kernels("evaluating"):
+            found = tracker.measure(state, self.run.path, self.say)
+        self.say(f"{state.progress.kimg:.1f} kimg: {', '.join(f'{name} {found[name]:.4g}' for name in found)}")
+        return found
 
     def _show(self, row: Mapping[str, Any]) -> None:
         losses = ", ".join(f"{key} {value:.3g}" for key, value in row["losses"].items())
@@ -179,6 +194,8 @@ class Reporter:
         """OptionError if --keep-best names no number of the statistics."""
         wanted = self.options.keep_best
         known = list(numbers(row))
+        if self._tracker and wanted is not None and wanted.startswith("metrics/") and not row.get("metrics"):
+            return  # there will be
         if wanted is not None and wanted not in known and not row["skipped"]:
             raise OptionError(
                 f"--keep-best {wanted}: the statistics have no such number, but {', '.join(known)}."
@@ -244,10 +261,17 @@ class Reporter:
         checkpoint.prune(self.run.path, self.options.keep, self._best())
 
     def _best(self) -> Path | None:
-        """The checkpoint at which the number named by --keep-best was lowest."""
-        values = self.run.values(self.options.keep_best) if self.options.keep_best else {}
+        """The checkpoint at which the number named by --keep-best was lowest, or that of the tracker was best."""
+        wanted, highest = self.options.keep_best, False
+        if self._tracker:
+            tracked, high = self._tracker.best_by
+            wanted = wanted or tracked
+            highest = high and wanted == tracked
+        values = self.run.values(wanted) if wanted else {}
         found = [path for path in checkpoint.names(self.run.path) if checkpoint.images_of(path) in values]
-        return min(found, key=lambda path: values[checkpoint.images_of(path)], default=None)
+        choose: Any = max if highest else min
+        best: Path | None = choose(found, key=lambda path: values[checkpoint.images_of(path)], default=None)
+        return best
 
     def finish(self, state: TrainState) -> None:
         """A last report for a tick that was begun, the curves, and a checkpoint."""

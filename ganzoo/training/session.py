@@ -26,6 +26,7 @@ from ganzoo.training.resuming import ended_without_a_word, load_newest, restore,
 from ganzoo.training.showing import choose
 from ganzoo.training.state import TrainState
 from ganzoo.training.stopping import Stop, watch_signals
+from ganzoo.training.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Plan:
     dataset: Dataset
     data: DataInfo  # as the networks see it: size and channels after fitting
     warnings: tuple[str, ...] = ()
+    tracker: Tracker | None = None
 
     @property
     def flip(self) -> bool:
@@ -71,7 +73,11 @@ def plan(model: Model, train_options: TrainOptions, options: Options, registry: 
     warnings = tuple(model.check(options, train_options, data, new))
     order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
     dataset.validation()  # the same for what is kept
-    return Plan(model, train_options, options, dataset, data, warnings)
+    tracker = None
+    if train_options.evaluate_every is not None:
+        translating = model.conditional and bool(data.domains)
+        tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
+    return Plan(model, train_options, options, dataset, data, warnings, tracker)
 
 
 def run_training(
@@ -120,7 +126,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> None:
     shown = choose(plan.dataset, plan.data) if state.setup.translator else None
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
-    reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop)
+    reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
     outcome = "failed"
     try:

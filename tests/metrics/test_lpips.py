@@ -1,0 +1,158 @@
+"""Perceptual distances, diversity and path length on given features and generators, against NumPy in float64."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from ganzoo.errors import OptionError
+from ganzoo.metrics.evaluation import Evaluation
+from ganzoo.metrics.standard import EPS, LPIPS, PathLength, trimmed_mean
+
+SHAPES = [(6, 5, 5), (9, 3, 3)]  # of the feature maps of an image
+
+
+@pytest.fixture
+def given_maps(jittor):
+    """A perceptual network whose maps are the first numbers of an image; and those maps, in float64."""
+    from ganzoo.metrics.perceptual import Perceptual
+
+    rng = np.random.default_rng(0)
+    heads = [rng.uniform(0, 1, (1, shape[0], 1, 1)) for shape in SHAPES]
+
+    def cut(images):
+        rows, at, found = images.reshape(len(images), -1), 0, []
+        for shape in SHAPES:
+            size = int(np.prod(shape))
+            found.append(rows[:, at : at + size].reshape(-1, *shape))
+            at += size
+        return found
+
+    def network(images):
+        return [jittor.array(each.astype(np.float32)) for each in cut(images.numpy())]
+
+    network.multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
+    perceptual = object.__new__(Perceptual)
+    perceptual.network = network
+    return perceptual, lambda images: cut(images.astype(np.float64)), heads
+
+
+def plain_distance(maps, others, heads):
+    """Zhang et al., equation 1."""
+    total = 0.0
+    for one, other, head in zip(maps, others, heads):
+        one, other = (each / np.sqrt((each**2).sum(1, keepdims=True)) for each in (one, other))
+        total = total + (head * (one - other) ** 2).sum(1).mean((1, 2))
+    return total
+
+
+def test_distances_are_those_of_unit_features(given_maps):
+    perceptual, cut, heads = given_maps
+    one, other = np.random.default_rng(1).normal(size=(2, 4, 3, 64, 64)).astype(np.float32)
+    expected = plain_distance(cut(one), cut(other), heads)
+    assert perceptual.distances(one, other) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_spread_is_the_mean_over_all_pairs(given_maps):
+    perceptual, cut, heads = given_maps
+    groups = np.random.default_rng(2).normal(size=(10, 3, 3, 64, 64)).astype(np.float32)
+    pairs = [plain_distance(cut(groups[a]), cut(groups[b]), heads) for a, b in combinations(range(10), 2)]
+    assert len(pairs) == 45
+    assert perceptual.spread(groups) == pytest.approx(np.mean(pairs, 0), rel=1e-6)
+
+
+def test_lpips_is_the_mean_of_the_means_of_batches():
+    spread = np.random.default_rng(3).uniform(size=70).astype(np.float32)
+    found = LPIPS().compute(SimpleNamespace(spread=spread))["lpips"]
+    parts = [spread[:32].astype("f8").mean(), spread[32:64].astype("f8").mean(), spread[64:].astype("f8").mean()]
+    assert found == pytest.approx(np.mean(parts), rel=1e-12)
+    assert found != pytest.approx(spread.mean(), rel=1e-4)  # the last batch is smaller, and counts as much
+
+
+def test_the_trimmed_mean_leaves_out_a_hundredth_on_either_side():
+    lengths = np.arange(1000.0)
+    lengths[[0, 500]] = -1e9, 1e9
+    kept = np.sort(lengths)[9:-9]
+    assert trimmed_mean(lengths) == pytest.approx(kept.mean(), rel=1e-3)
+    assert trimmed_mean(np.full(5, 2.0)) == 2.0
+
+
+class Straight:
+    """A generator whose images are its latents, and a distance that is the squared one."""
+
+    latent = 12
+
+    def __call__(self, z):
+        return z.reshape((-1, 3, 2, 2))
+
+
+class Squares:
+    def distances(self, one, other):
+        difference = one.numpy().astype("f8") - other.numpy().astype("f8")
+        return (difference**2).sum((1, 2, 3))
+
+
+def path_length(generator, space, places, count=500, seed=4):
+    from ganzoo.metrics.sources import Latents
+
+    evaluation = Evaluation(Latents(generator, count, seed), None, None, Squares(), seed)
+    metric = PathLength(space, places)
+    return metric.compute(evaluation)[metric.name]
+
+
+@pytest.mark.parametrize("places", ["full", "end"])
+def test_the_path_in_z_is_an_arc(jittor, places):
+    from ganzoo.metrics.standard import PATH_STREAM
+    from ganzoo.sampling import slerp
+
+    rng, lengths = np.random.default_rng([4, PATH_STREAM]), []
+    for start in range(0, 500, 32):  # as many at once as the metric takes
+        count = min(32, 500 - start)
+        ends, t = rng.standard_normal((2, count, 12), "f4").astype("f8"), rng.random((count, 1))
+        t = t if places == "full" else 0 * t
+        one, other = slerp(*ends, t), slerp(*ends, t + 1e-6)
+        lengths.append(((one - other) ** 2).sum(1) / 1e-12)
+    expected = trimmed_mean(np.concatenate(lengths))
+    # EPS is finite, and latents are float32: a few thousandths.
+    assert path_length(Straight(), "z", places) == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_path_in_w_is_straight_and_as_long_everywhere(jittor):
+    from ganzoo.nets import StyleGenerator
+
+    class Scaled(StyleGenerator):
+        """Its w is three times z, its images are w."""
+
+        latent = 12
+
+        def map(self, z):
+            return 3.0 * z
+
+        def noise_sizes(self):
+            return [2]
+
+        def style_layers(self):
+            return 2
+
+        def synthesise(self, styles, noise):
+            return (styles[0] + 0.0 * styles[1]).reshape((-1, 3, 2, 2))
+
+    full, end = (path_length(Scaled(), "w", places) for places in ("full", "end"))
+    # Twice the variance of a coordinate of w, 9, for each of 12 coordinates.
+    assert full == pytest.approx(2 * 9 * 12, rel=0.05)
+    assert end == pytest.approx(full, rel=0.02)
+    assert EPS == 1e-4
+
+
+def test_metrics_say_what_they_are_not_for(jittor):
+    from ganzoo.metrics.sources import Latents
+
+    evaluation = Evaluation(Latents(Straight(), 10, 0), SimpleNamespace(count=10, name="real"))
+    with pytest.raises(OptionError, match=r"ppl-w-full: only style-based models have a space w"):
+        PathLength("w", "full").check(evaluation)
+    with pytest.raises(OptionError, match=r"lpips: it is the diversity of translations"):
+        LPIPS().check(evaluation)
+    PathLength("z", "end").check(evaluation)

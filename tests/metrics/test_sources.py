@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ganzoo import DataInfo, Dataset
+from ganzoo.errors import DataError
+from tests import tinter
+
+
+class Numbered(Dataset):
+    """Image i is grey of brightness i, label i % 3; those in `bad` can't be read."""
+
+    def __init__(self, count: int, size: int = 8, bad: tuple[int, ...] = ()) -> None:
+        self.info = DataInfo("numbered", count, size, 3, ("a", "b", "c"))
+        self.bad = bad
+
+    def load(self, index):
+        if index in self.bad:
+            raise DataError(f"{index}.png: not a readable image.")
+        return np.full((8, 8, 3), index, np.uint8), index % 3
+
+
+def numbers(source) -> list[int]:
+    """Which images a source gave."""
+    return [int(image[0, 0, 0]) for batch in source.batches() for image in batch]
+
+
+def images(dataset, **settings):
+    from ganzoo.metrics.sources import Images
+
+    return Images(dataset, settings.pop("data", dataset.info), **settings)
+
+
+def test_all_images_come_in_order_and_each_time_the_same():
+    source = images(Numbered(200))
+    assert numbers(source) == list(range(200)) == numbers(source)
+    assert source.count == 200
+
+
+def test_those_of_a_domain():
+    source = images(Numbered(20), domain=1)
+    assert numbers(source) == list(range(1, 20, 3))
+    assert source.name == "numbered/b"
+
+
+def test_of_too_many_a_choice_by_the_seed():
+    chosen = [numbers(images(Numbered(250), most=40, seed=seed)) for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(set(chosen[0])) == 40
+
+
+def test_a_domain_without_images_is_told():
+    dataset = Numbered(20)
+    dataset.info = replace(dataset.info, domains=("a", "b", "c", "empty"))
+    with pytest.raises(DataError, match=r"numbered/empty: there is no image in it"):
+        images(dataset, domain=3)
+
+
+def test_images_that_cannot_be_read_are_left_out_and_told_once():
+    said = []
+    source = images(Numbered(9, bad=(2, 5)), say=said.append)
+    assert numbers(source) == numbers(source) == [0, 1, 3, 4, 6, 7, 8]
+    assert said == ["2.png: not a readable image. Left out.", "5.png: not a readable image. Left out."]
+
+
+def test_strictly_no_image_is_scaled():
+    dataset = Numbered(4)
+    assert numbers(images(dataset, strict=True)) == [0, 1, 2, 3]
+    source = images(dataset, data=replace(dataset.info, size=16), strict=True)
+    with pytest.raises(DataError, match=r"image 0 of numbered: 8 x 8 px, where 16 x 16 .* with --size"):
+        numbers(source)
+    (batch,) = images(dataset, data=replace(dataset.info, size=16, channels=1)).batches()
+    assert batch.shape == (4, 16, 16, 1)
+
+
+class Echo:
+    """A generator whose image is its latent."""
+
+    latent = 12
+
+    def __call__(self, z):
+        return (z / 8).reshape((-1, 3, 2, 2))
+
+
+def test_latents_depend_on_the_seed_alone(jittor, monkeypatch):
+    from ganzoo import sampling
+    from ganzoo.metrics.sources import Latents
+
+    def drawn(count, seed):
+        return np.concatenate(list(Latents(Echo(), count, seed).batches()))
+
+    whole = drawn(100, 3)
+    assert whole.shape == (100, 2, 2, 3)
+    assert np.array_equal(whole[:30], drawn(30, 3))
+    assert not np.array_equal(whole, drawn(100, 4))
+    monkeypatch.setattr(sampling, "CHUNK", 7)
+    assert np.array_equal(whole, drawn(100, 3))
+    values = whole / 127.5 - 1
+    assert abs(values.mean()) < 0.02
+    assert values.std() == pytest.approx(1 / 8, rel=0.1)
+
+
+def test_a_style_based_generator_gets_noise_of_each_image(jittor, tmp_path):
+    from ganzoo import sampling
+    from ganzoo.metrics.sources import Latents
+    from tests import styled
+
+    saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
+    generator = sampling.load_generator(saved, registry)
+    generator.map = lambda z: 0.0 * z  # so that nothing but noise tells images apart
+    (batch,) = Latents(generator, 3, 0).batches()
+    assert not np.array_equal(batch[0], batch[1])
+    assert np.array_equal(batch, next(Latents(generator, 3, 0).batches()))
+
+
+@pytest.fixture
+def translations(jittor):
+    """How the tinter redraws images of domain 'cat' as those of another."""
+    from ganzoo.metrics.sources import Images, Translations
+
+    class Animals(Numbered):
+        def __init__(self, count):
+            super().__init__(count)
+            self.info = replace(tinter.INFO, count=count)
+
+    def made(domain, *, reference=False, count=30, seed=0):
+        translator, dataset = tinter.make()[1], Animals(count)
+        references = Images(dataset, dataset.info, domain=domain) if reference else None
+        return Translations(translator, Images(dataset, dataset.info, domain=0), domain, references, seed)
+
+    return made
+
+
+def colours(source) -> np.ndarray:
+    """The mean colours (sources, 10, 3) of what is made, before they are cut to the range of an image."""
+    return np.concatenate([group.mean((3, 4)) for group in source.groups()], 1).transpose(1, 0, 2)
+
+
+def test_translations_are_ten_looks_of_each_source(translations):
+    found = colours(translations(1))
+    assert found.shape == (10, 10, 3)
+    looks = (found - tinter.COLOURS[1]) * 3  # the latents
+    assert len(np.unique(looks.reshape(-1, 3).round(4), axis=0)) == 100
+    assert abs(looks.mean()) < 0.2
+    assert looks.std() == pytest.approx(1, rel=0.1)
+    assert np.array_equal(found, colours(translations(1)))
+    assert not np.array_equal(found, colours(translations(1, seed=1)))
+    assert translations(1).count == 100
+
+
+def test_references_are_images_of_the_target_in_turn(translations):
+    found = colours(translations(2, reference=True, count=36))
+    brightness = np.rint((found[..., 0] + 1) * 127.5).astype(int)
+    assert set(brightness.ravel()) == set(range(2, 36, 3))  # those of the third domain, all of them
+    assert all(count == 10 for count in np.bincount(brightness.ravel())[2:36:3])  # as often
+    assert np.array_equal(found, colours(translations(2, reference=True, count=36)))
+
+
+def test_batches_are_the_groups_one_output_after_the_other(translations):
+    from ganzoo.sampling import to_uint8
+
+    source = translations(1)
+    for group, batch in zip(source.groups(), source.batches()):
+        assert np.array_equal(batch, to_uint8(group.reshape(-1, *group.shape[2:])))
