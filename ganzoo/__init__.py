@@ -29,6 +29,7 @@ _HOMES = {
         "ConvTranspose",
         "LeakyReLU",
         "Linear",
+        "Tanh",
         "UpsampledConv",
         "average_pool",
         "conv2d",
@@ -39,6 +40,7 @@ _HOMES = {
         "pooled_conv2d",
         "standardise",
         "symmetric_filter",
+        "tanh",
         "upsample_nearest",
         "upsampled_conv2d",
         "widened",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from ganzoo.layers import ConvTranspose as ConvTranspose
     from ganzoo.layers import LeakyReLU as LeakyReLU
     from ganzoo.layers import Linear as Linear
+    from ganzoo.layers import Tanh as Tanh
     from ganzoo.layers import UpsampledConv as UpsampledConv
     from ganzoo.layers import average_pool as average_pool
     from ganzoo.layers import conv2d as conv2d
@@ -104,6 +107,7 @@ if TYPE_CHECKING:
     from ganzoo.layers import pooled_conv2d as pooled_conv2d
     from ganzoo.layers import standardise as standardise
     from ganzoo.layers import symmetric_filter as symmetric_filter
+    from ganzoo.layers import tanh as tanh
     from ganzoo.layers import upsample_nearest as upsample_nearest
     from ganzoo.layers import upsampled_conv2d as upsampled_conv2d
     from ganzoo.layers import widened as widened

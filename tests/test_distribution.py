@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # An entry point whose module lives in ganzoo itself, because it needs no folder of its own.
-INSIDE_GANZOO = {"tensorboard": "ganzoo.tensorboard"}
+INSIDE_GANZOO = {"metrics": "ganzoo.metrics.standard", "tensorboard": "ganzoo.tensorboard"}
 
 
 @pytest.fixture(scope="module")

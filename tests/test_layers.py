@@ -212,3 +212,15 @@ def test_layers_with_our_operations_are_jittors():
     theirs.load_state_dict(ours.state_dict())
     z = jt.randn(3, 5)
     assert error(ours(z), theirs(z).numpy()) < 1e-5
+
+
+def test_tanh_has_a_gradient_everywhere():
+    jt = ganzoo.jt
+    values = np.array([-3e38, -200, -89, -46, -20, -3, -1e-4, 0, 0.5, 10, 19, 21, 45, 50, 100, 3e38] * 4, np.float32)
+    x = jt.array(values)
+    y = ganzoo.tanh(x)
+    expected = np.tanh(values.astype(np.float64))
+    assert np.abs(y.numpy() - expected).max() < 1e-6
+    (gradient,) = jt.grad(y.sum(), [x])
+    assert np.abs(gradient.numpy() - (1 - expected**2)).max() < 1e-6
+    assert np.array_equal(ganzoo.Tanh()(x).numpy(), y.numpy())

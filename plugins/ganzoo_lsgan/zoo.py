@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt
+from ganzoo import BatchNorm, Conv, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, tanh
 
 nn = jt.nn
 LATENT = 100
@@ -36,7 +36,7 @@ class Generator(ganzoo.Generator):
         # Jittor's, since they become one kernel with batch norm: a tenth of a step for arrays of this size.
         x = nn.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
         x = nn.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
-        return jt.tanh(self.to_image(x))
+        return tanh(self.to_image(x))
 
 
 class Discriminator(ganzoo.Discriminator):

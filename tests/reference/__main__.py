@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import (
+    backbones,
     landmarks,
     pieces,
     stargan2_files,
@@ -23,7 +24,9 @@ JOBS = {
     "adam": pieces.adam,
     "batch_norm": pieces.batch_norm,
     "convolution": pieces.convolution,
+    "efficientnet": backbones.efficientnet,
     "gradient_penalty": pieces.gradient_penalty,
+    "inception": backbones.inception,
     "landmarks": landmarks.heatmaps,
     "stargan2": stargan2_gradients.gradients,
     "stargan2_files": stargan2_files.files,
@@ -31,6 +34,7 @@ JOBS = {
     "stylegan": stylegan_steps.steps,
     "stylegan_files": stylegan_files.files,
     "train": training.train,
+    "trunks": backbones.trunks,
 }
 
 

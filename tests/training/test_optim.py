@@ -201,7 +201,7 @@ def plain_model():
 
         def execute(self, z):
             x = nn.leaky_relu(self.lower(z), 0.2)
-            return ganzoo.jt.tanh(self.upper(x)).reshape((z.shape[0], *self._shape))
+            return ganzoo.tanh(self.upper(x)).reshape((z.shape[0], *self._shape))
 
     class Plain(ganzoo.Model):
         name = "plain"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, jt
+from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
 
 nn = jt.nn
 START = 4  # side in px of the smallest feature maps
@@ -32,7 +32,7 @@ class Generator(ganzoo.Generator):
         for narrower in others:
             layers += [_double(deepest, narrower), BatchNorm(narrower), nn.ReLU()]
             deepest = narrower
-        self.layers = nn.Sequential(*layers, _double(deepest, channels), nn.Tanh())
+        self.layers = nn.Sequential(*layers, _double(deepest, channels), Tanh())
 
     def execute(self, z: Any) -> Any:
         return self.layers(self.project(z).reshape((z.shape[0], self.deepest, START, START)))

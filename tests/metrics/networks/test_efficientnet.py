@@ -1,0 +1,108 @@
+"""EfficientNet-Lite0 with its real weights, against another author's package, and on photographs of known things."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, choose
+from ganzoo.metrics.features import FeatureExtractor
+from ganzoo.metrics.perceptual import Perceptual
+from tests.reference import error, in_torch, needs_torch
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+needs_package = pytest.mark.skipif(
+    find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is in the extra dev"
+)
+
+# The classes of ImageNet, counted from 0, that a photograph may be taken for.
+PHOTOGRAPHS = {
+    "chelsea.png": range(281, 286),  # cats
+    "coffee.png": (967, 968),  # espresso, cup
+    "camera.png": (872,),  # tripod
+    "motorcycle_left.png": (665, 670),  # moped, motor scooter
+}
+SMALL, ODD = 48, 100  # px: enlarged to the smallest size, and to a multiple of 32
+
+
+@pytest.fixture(scope="module")
+def extractor(jittor) -> FeatureExtractor:
+    return FeatureExtractor(choose(FEATURES, None, ()))
+
+
+def square(name: str) -> Image.Image:
+    """The middle of a photograph."""
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("scikit-image, whose photographs these are, is in the extra dev")
+    photograph = Image.open(Path(spec.submodule_search_locations[0]) / "data" / name)
+    width, height = photograph.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return photograph.crop((left, top, left + side, top + side))
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    """(1, H, W, 1 or 3)"""
+    return np.asarray(image).reshape(1, image.height, image.width, -1)
+
+
+def prepared(name: str) -> np.ndarray:
+    """As the network is to be given it, (1, 224, 224, 3)."""
+    return pixels(square(name).resize((224, 224), Image.Resampling.BICUBIC).convert("RGB"))
+
+
+@pytest.fixture(scope="module")
+def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    given = {f"pixels/{name}": prepared(name) for name in PHOTOGRAPHS}
+    given["pixels/noise"] = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
+    for side in (SMALL, ODD):
+        photographs = [square(name).resize((side, side)).convert("RGB") for name in list(PHOTOGRAPHS)[:2]]
+        one = np.concatenate([pixels(each) for each in photographs]).transpose(0, 3, 1, 2) / 127.5 - 1
+        given[f"one/{side}"] = one.astype(np.float32)
+        given[f"other/{side}"] = np.clip(one + rng.normal(0, 0.1, one.shape), -1, 1).astype(np.float32)
+    folder = tmp_path_factory.mktemp("efficientnet")
+    return given, in_torch("efficientnet", given, folder, weights=str(extractor.weights.paths[0]))
+
+
+@needs_torch
+@needs_package
+@pytest.mark.parametrize("name", [*PHOTOGRAPHS, "noise"])
+def test_features_and_logits_are_those_of_the_package(extractor, compared, jittor, name) -> None:
+    given, answers = compared
+    (features,) = extractor.stream([given[f"pixels/{name}"]])
+    assert error(features, answers[f"features/{name}"]) < 1e-4
+    assert error(extractor.network.classify(jittor.array(features)), answers[f"logits/{name}"]) < 1e-4
+
+
+@needs_torch
+@needs_package
+def test_features_tell_photographs_apart(compared) -> None:
+    features = np.concatenate([compared[1][f"features/{name}"] for name in PHOTOGRAPHS])
+    apart = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
+    assert (apart[~np.eye(len(features), dtype=bool)] > 0.1).all()
+
+
+@needs_torch
+@needs_package
+@pytest.mark.parametrize("side", [SMALL, ODD])
+def test_distances_are_those_of_the_packages_feature_maps(compared, side) -> None:
+    given, answers = compared
+    perceptual = Perceptual(choose(PERCEPTUAL, None, ()))
+    found = perceptual.distances(given[f"one/{side}"], given[f"other/{side}"])
+    assert error(found, answers[f"distances/{side}"]) < 1e-4
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_it_knows_what_is_on_a_photograph(extractor, jittor, name) -> None:
+    (features,) = extractor.stream([pixels(square(name))])
+    assert features.shape == (1, extractor.width) == (1, 1280)
+    logits = extractor.network.classify(jittor.array(features)).numpy()
+    assert logits.shape == (1, 1000)
+    assert int(logits.argmax()) in PHOTOGRAPHS[name]

@@ -1,0 +1,167 @@
+"""Inception-v3 in both variants against the reference, from a file of random weights to features."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.errors import CheckpointError
+from ganzoo.metrics.backbones import FEATURES, Weights
+from ganzoo.metrics.features import FeatureExtractor
+from tests.reference import error, in_torch, needs_torch
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+TOLERANCE = 1e-4
+FID_SIZES = {"32": 32, "100": 100, "299": 299, "made smaller": 340}
+
+
+def scenes(seed: int, count: int, side: int) -> np.ndarray:
+    """Unlike images (count, side, side, 3): a few blots of colour each, the more of them the later, and noise."""
+    rng, found = np.random.default_rng(seed), []
+    for index in range(count):
+        blots = rng.integers(0, 256, (2 + 3 * index, 2 + 3 * index, 3), np.uint8)
+        image = np.asarray(Image.fromarray(blots).resize((side, side), Image.Resampling.BICUBIC), np.float64)
+        found.append(np.clip(image + rng.normal(0, 5 + 20 * index, image.shape), 0, 255).astype(np.uint8))
+    return np.stack(found)
+
+
+class Compared:
+    """Two files of the same trunk, images, and the reference's features of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.small = scenes(9, 1, 80)
+        self.images = {f"fid/{name}": scenes(side, 2 if side < 50 else 1, side) for name, side in FID_SIZES.items()}
+        self.images["torchvision/299"] = scenes(3, 2, 299)
+        resized = Image.fromarray(self.small[0]).resize((299, 299), Image.Resampling.BILINEAR)
+        self.images["torchvision/resized"] = np.asarray(resized)[None]
+        self.expected = in_torch("inception", self.images, folder, target=str(folder), seed=1)
+
+    def extractor(self, backbone: str, name: str) -> FeatureExtractor:
+        return FeatureExtractor(Weights(FEATURES[backbone], (self.folder / name,), ("",)))
+
+
+@pytest.fixture(scope="module")
+def compared(jittor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
+    folder = tmp_path_factory.mktemp("inception")
+    yield Compared(folder)
+    shutil.rmtree(folder)  # 200 MB
+
+
+@pytest.fixture(scope="module")
+def fid(compared: Compared) -> FeatureExtractor:
+    return compared.extractor("inception", "fid.pth")
+
+
+@pytest.fixture(scope="module")
+def torchvision(compared: Compared) -> FeatureExtractor:
+    return compared.extractor("inception-torchvision", "torchvision.pth")
+
+
+def features(extractor: FeatureExtractor, images: np.ndarray) -> np.ndarray:
+    found = np.concatenate(list(extractor.stream([images])))
+    assert found.shape == (len(images), extractor.width) == (len(images), 2048)
+    return found
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max() / np.abs(one).max())
+
+
+@needs_torch
+@pytest.mark.parametrize("name", FID_SIZES)
+def test_the_variant_of_fid_enlarges_as_published(compared, fid, name) -> None:
+    found = features(fid, compared.images[f"fid/{name}"])
+    assert error(found, compared.expected[f"fid/{name}"]) < TOLERANCE
+
+
+@needs_torch
+def test_torchvisions_variant_at_its_own_size(compared, torchvision) -> None:
+    found = features(torchvision, compared.images["torchvision/299"])
+    assert error(found, compared.expected["torchvision/299"]) < TOLERANCE
+
+
+@needs_torch
+def test_torchvisions_variant_scales_as_pillow_does(compared, torchvision) -> None:
+    found = features(torchvision, compared.small)
+    assert error(found, compared.expected["torchvision/resized"]) < TOLERANCE
+
+
+@needs_torch
+@pytest.mark.parametrize("name", ["fid/32", "torchvision/299"])
+def test_features_depend_on_the_image(compared, name) -> None:
+    assert apart(*compared.expected[name]) > 300 * TOLERANCE
+
+
+@needs_torch
+def test_the_variants_pool_differently(compared, fid, torchvision, jittor) -> None:
+    """Given pixels that are the same once each has normalised them."""
+    pixels = compared.images["torchvision/299"].transpose(0, 3, 1, 2).astype(np.float32)
+    mean, std = (np.array(each).reshape(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    same = (255 * ((pixels / 127.5 - 1) * std + mean)).astype(np.float32)
+    with jittor.no_grad():
+        normalised = [fid.network.normalised(jittor.array(pixels)), torchvision.network.normalised(jittor.array(same))]
+        assert np.allclose(*(each.numpy() for each in normalised), atol=1e-5)
+        found = [fid.network(jittor.array(pixels)).numpy(), torchvision.network(jittor.array(same)).numpy()]
+    assert apart(*found) > 300 * TOLERANCE
+
+
+@needs_torch
+def test_grey_images_are_rgb_of_equal_channels(compared, fid, torchvision) -> None:
+    grey = compared.small[:, :, :, :1]
+    for extractor in (fid, torchvision):
+        assert np.array_equal(features(extractor, grey), features(extractor, np.repeat(grey, 3, 3)))
+
+
+@needs_torch
+def test_what_else_is_in_torchvisions_file_is_left_alone(compared, fid) -> None:
+    """Its auxiliary classifier, and a thousand classes."""
+    other = compared.extractor("inception", "torchvision.pth")
+    images = compared.images["fid/100"]
+    assert np.array_equal(features(other, images), features(fid, images))
+
+
+def written(path: Path, value: Any) -> Path:
+    path.write_bytes(pickle.dumps(value))
+    return path
+
+
+@pytest.mark.parametrize("backbone", ["inception", "inception-torchvision"])
+def test_weights_of_another_network(tmp_path, backbone) -> None:
+    alexnet = {"features.0.weight": np.zeros((64, 3, 11, 11), np.float32), "features.0.bias": np.zeros(64, np.float32)}
+    path = written(tmp_path / "alexnet.pth", alexnet)
+    with pytest.raises(CheckpointError, match=r"alexnet\.pth: .*'Conv2d_1a_3x3\..*' has no such array"):
+        Weights(FEATURES[backbone], (path,), ("",)).open()
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("Mixed_7c.branch_pool.bn.running_var", None, "no such array"),
+        (
+            "Mixed_7c.branch3x3_2b.conv.weight",
+            np.zeros((384, 384, 1, 3)),
+            r"\(384, 384, 1, 3\), not \(384, 384, 3, 1\)",
+        ),
+        ("Mixed_5b.branch5x5_2.conv.weight", np.zeros((64, 48, 3, 3)), r"\(64, 48, 3, 3\), not \(64, 48, 5, 5\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, message) -> None:
+    from ganzoo.unpickling import safe_load
+
+    state = {**safe_load(compared.folder / "fid.pth"), name: value}
+    if value is None:
+        del state[name]
+    path = written(tmp_path / "changed.pth", state)
+    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*'{name}' has .*{message}"):
+        Weights(FEATURES["inception"], (path,), ("",)).open()
+    path.unlink()

@@ -1,0 +1,221 @@
+"""How images come to a network: grouped, scaled, grey or not; and files that are not of it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from ganzoo.errors import CheckpointError
+from ganzoo.metrics.backbones import FEATURES, Weights, choose
+from ganzoo.metrics.features import BATCH, FeatureExtractor
+from tests.reference import error
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+COUNT = BATCH + 3
+
+
+@pytest.fixture(scope="module")
+def extractor(jittor) -> FeatureExtractor:
+    return FeatureExtractor(choose(FEATURES, None, ()))
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    """Images, each brighter and of higher contrast than the one before."""
+    rng = np.random.default_rng(seed)
+    shares = (np.arange(shape[0]) + 1).reshape(-1, *[1] * (len(shape) - 1)) / shape[0]
+    return (rng.integers(0, 256, shape) * shares).astype(np.uint8)
+
+
+def features(extractor: FeatureExtractor, *batches: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(extractor.stream(batches)))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return noise(0, COUNT, 40, 40, 3)
+
+
+@pytest.fixture(scope="module")
+def together(extractor, images) -> np.ndarray:
+    """Features of all images, given at once."""
+    return features(extractor, images)
+
+
+@pytest.mark.parametrize("sizes", [[1] * COUNT, [2, BATCH - 3, 4], [BATCH, 3], [3, BATCH]], ids=str)
+def test_how_images_are_given_makes_no_difference(extractor, images, together, sizes: Sequence[int]) -> None:
+    batches = np.split(images, np.cumsum(sizes)[:-1])
+    assert [len(each) for each in batches] == sizes
+    assert np.array_equal(features(extractor, *batches), together)
+
+
+def test_features_of_an_image_do_not_depend_on_the_others(extractor, images, together) -> None:
+    assert together.shape == (COUNT, extractor.width)
+    assert together.dtype == np.float32
+    for index in (0, 1, BATCH - 1, BATCH, COUNT - 1):
+        alone = features(extractor, images[index : index + 1])
+        assert error(alone[0], together[index]) < 1e-5
+
+
+def test_images_are_told_apart(together) -> None:
+    apart = np.abs(together[:, None] - together[None]).max(2)
+    assert (apart[~np.eye(COUNT, dtype=bool)] > 0.01 * together.max()).all()
+
+
+def test_images_are_taken_as_they_are_needed(extractor, images) -> None:
+    taken: list[int] = []
+
+    def batches() -> Iterator[np.ndarray]:
+        for index in range(6):
+            taken.append(index)
+            yield images[:BATCH]
+
+    assert next(extractor.stream(batches())).shape == (BATCH, extractor.width)
+    assert len(taken) < 6
+
+
+def test_no_images_have_no_features(extractor, images) -> None:
+    assert list(extractor.stream([])) == []
+    assert list(extractor.stream([images[:0]])) == []
+
+
+def test_what_goes_wrong_with_images_is_not_swallowed(extractor, images) -> None:
+    def batches() -> Iterator[np.ndarray]:
+        yield images
+        raise CheckpointError("no more")
+
+    with pytest.raises(CheckpointError, match="no more"):
+        list(extractor.stream(batches()))
+
+
+@pytest.mark.parametrize("side", [1, 9, 224, 300])
+def test_images_of_any_size_are_scaled_by_pillow(extractor, side) -> None:
+    given = noise(side, 2, side, side, 3)
+    scaled = [Image.fromarray(each).resize((224, 224), Image.Resampling.BICUBIC) for each in given]
+    found, expected = features(extractor, given), features(extractor, np.stack([np.asarray(each) for each in scaled]))
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("side", [50, 224])
+def test_grey_images_are_rgb_of_equal_channels(extractor, side) -> None:
+    grey = noise(1, 2, side, side, 1)
+    assert np.array_equal(features(extractor, grey), features(extractor, np.repeat(grey, 3, 3)))
+
+
+def opened(path: Path) -> Any:
+    return Weights(FEATURES["efficientnet-lite0"], (path,), ("",)).open()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([np.zeros(3)], "it holds no weights by name, but a list"),
+        ({"state_dict": {"_bn0.weight": np.zeros(32)}}, "it holds no weights by name, but a dict"),
+        ({"_bn0.weight": 1.0}, "it holds no weights by name, but a dict"),
+        ({}, "'.*' has no such array"),
+        ({3: np.zeros(32)}, "'.*' has no such array"),
+    ],
+)
+def test_a_file_without_weights(tmp_path, value, message) -> None:
+    path = tmp_path / "other.pth"
+    path.write_bytes(pickle.dumps(value))
+    with pytest.raises(CheckpointError, match=rf"other\.pth: .*{message}"):
+        opened(path)
+
+
+def test_a_missing_and_a_damaged_file(tmp_path) -> None:
+    path = tmp_path / "other.pth"
+    with pytest.raises(CheckpointError, match=r"other\.pth: there is no such file"):
+        opened(path)
+    path.write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"other\.pth: damaged"):
+        opened(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("_fc.bias", None, "no such array"),
+        ("_blocks.15._bn2.running_var", None, "no such array"),
+        ("_blocks.9._depthwise_conv.weight", np.zeros((672, 1, 3, 3)), r"\(672, 1, 3, 3\), not \(672, 1, 5, 5\)"),
+        ("_blocks.0._bn1.bias", np.zeros((32, 1)), r"\(32, 1\), not \(32,\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(extractor, tmp_path, name, value, message) -> None:
+    from ganzoo.unpickling import safe_load
+
+    state = {**safe_load(extractor.weights.paths[0]), name: value}
+    if value is None:
+        del state[name]
+    path = tmp_path / "changed.pth"
+    path.write_bytes(pickle.dumps(state))
+    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*'{name}' has .*{message}"):
+        opened(path)
+
+
+sides = st.integers(1, 400)
+
+
+def places(before: int, after: int) -> np.ndarray:
+    """Where the centres of `after` pixels lie among `before`, whose centres are 0, 1, 2, ..."""
+    return (np.arange(after) + 0.5) / after * before - 0.5
+
+
+@settings(deadline=None, max_examples=100)
+@given(sides, sides, st.integers(0, 2**32 - 1))
+def test_pixels_are_interpolated(before, after, seed) -> None:
+    from ganzoo.metrics.networks import resize_matrix
+
+    row = np.random.default_rng(seed).uniform(0, 255, before)
+    matrix = resize_matrix(before, after)
+    assert matrix.shape == (after, before)
+    assert np.allclose(matrix @ row, np.interp(places(before, after), np.arange(before), row), rtol=0, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(sides, sides)
+def test_the_mean_of_two_neighbours_is_taken(before, after) -> None:
+    from ganzoo.metrics.networks import resize_matrix
+
+    matrix = resize_matrix(before, after)
+    assert np.allclose(matrix.sum(1), 1, rtol=0, atol=1e-12)
+    assert (matrix >= 0).all()
+    assert ((matrix > 0).sum(1) <= 2).all()
+    assert np.allclose(matrix, matrix[::-1, ::-1], rtol=0, atol=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(sides, sides, st.integers(-500, 500), st.integers(-500, 500))
+def test_slopes_stay_slopes_between_the_outermost_pixels(before, after, start, slope) -> None:
+    from ganzoo.metrics.networks import resize_matrix
+
+    at = places(before, after)
+    inside = (at >= 0) & (at <= before - 1)
+    found = resize_matrix(before, after) @ (start + slope * np.arange(before))
+    assert np.allclose(found[inside], start + slope * at[inside], rtol=0, atol=1e-8)
+
+
+@given(sides)
+def test_nothing_is_interpolated_for_the_same_size(side) -> None:
+    from ganzoo.metrics.networks import resize_matrix
+
+    assert np.array_equal(resize_matrix(side, side), np.eye(side))
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 8), (40, 64), (90, 33)])
+def test_rows_and_columns_are_interpolated(jittor, before, after) -> None:
+    from ganzoo.metrics.networks import resized
+
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 3, before, before)).astype(np.float32)
+    at, known = places(before, after), np.arange(before)
+    down = np.apply_along_axis(lambda column: np.interp(at, known, column), 2, images.astype(np.float64))
+    expected = np.apply_along_axis(lambda row: np.interp(at, known, row), 3, down)
+    assert error(resized(jittor.array(images), after), expected) < 1e-6

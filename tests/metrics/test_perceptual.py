@@ -1,0 +1,83 @@
+"""Perceptual distances by the embedded network, and by AlexNet with random weights and heads."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from ganzoo.metrics.backbones import PERCEPTUAL, Weights, choose
+from ganzoo.metrics.perceptual import Perceptual
+from tests.reference import error, values
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+CONVOLUTIONS = ((0, 3, 64, 11), (3, 64, 192, 5), (6, 192, 384, 3), (8, 384, 256, 3), (10, 256, 256, 3))
+
+
+@pytest.fixture(scope="module", params=["efficientnet-lite0", "alexnet"])
+def perceptual(request: pytest.FixtureRequest, jittor, tmp_path_factory: pytest.TempPathFactory) -> Perceptual:
+    if request.param == "efficientnet-lite0":
+        return Perceptual(choose(PERCEPTUAL, request.param, ()))
+    folder, rng = tmp_path_factory.mktemp("perceptual"), np.random.default_rng(0)
+    shapes = [(f"features.{at}.weight", (outputs, inputs, side, side)) for at, inputs, outputs, side in CONVOLUTIONS]
+    shapes += [(f"features.{at}.bias", (outputs,)) for at, _, outputs, _ in CONVOLUTIONS]
+    heads = {
+        f"lin{index}.model.1.weight": rng.uniform(0, 1, (1, outputs, 1, 1)).astype(np.float32)
+        for index, (_, _, outputs, _) in enumerate(CONVOLUTIONS)
+    }
+    paths = (folder / "alexnet.pth", folder / "alex.pth")
+    for path, state in zip(paths, (values(shapes, rng), heads)):
+        path.write_bytes(pickle.dumps(state))
+    return Perceptual(Weights(PERCEPTUAL["alexnet"], paths, ("", "")))
+
+
+def images(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(("count", "channels", "side"), [(2, 3, 64), (5, 3, 64), (3, 1, 64), (4, 3, 40)], ids=str)
+def test_the_spread_is_the_mean_over_all_pairs(perceptual, count, channels, side) -> None:
+    groups = images(1, count, 2, channels, side, side)
+    groups[:, 1] *= 0.1  # a group of images that are nearly alike
+    expected = np.mean([perceptual.distances(*pair) for pair in combinations(groups, 2)], 0, np.float64)
+    found = perceptual.spread(groups)
+    assert found.shape == (2,)
+    assert np.abs(found / expected - 1).max() < 1e-5
+
+
+def test_the_spread_of_equal_images_is_nothing(perceptual) -> None:
+    groups = np.repeat(images(2, 1, 2, 3, 64, 64), 4, 0)
+    assert np.abs(perceptual.spread(groups)).max() < 1e-10
+
+
+def test_an_image_is_at_no_distance_from_itself(perceptual) -> None:
+    given = images(3, 3, 3, 64, 64)
+    assert np.array_equal(perceptual.distances(given, given), np.zeros(3))
+
+
+def test_distances_are_of_images_at_the_same_place(perceptual) -> None:
+    one, other = images(4, 3, 3, 64, 64), images(5, 3, 3, 64, 64)
+    other[2] = one[2]
+    together = perceptual.distances(one, other)
+    alone = [perceptual.distances(one[index : index + 1], other[index : index + 1])[0] for index in range(3)]
+    assert error(together, np.array(alone)) < 1e-5
+    assert together[2] < 1e-6 < together[:2].min()
+    assert error(perceptual.distances(other, one), together) < 1e-6
+
+
+def test_vars_do_as_well_as_arrays(perceptual, jittor) -> None:
+    one, other = images(6, 2, 3, 48, 48), images(7, 2, 3, 48, 48)
+    found = perceptual.distances(jittor.array(one), jittor.array(other))
+    assert np.array_equal(found, perceptual.distances(one, other))
+    groups = np.stack([one, other])
+    assert np.array_equal(perceptual.spread(jittor.array(groups)), perceptual.spread(groups))
+
+
+def test_black_images_have_a_distance(perceptual) -> None:
+    """Where all features are zero, there is no unit length."""
+    black = np.full((1, 3, 64, 64), -1, np.float32)
+    assert np.isfinite(perceptual.distances(black, images(8, 1, 3, 64, 64))).all()
+    assert np.array_equal(perceptual.distances(black, black), np.zeros(1))

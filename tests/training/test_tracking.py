@@ -1,0 +1,114 @@
+"""Metrics while a run trains: `--evaluate-every`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import Metric
+from ganzoo.training import checkpoint
+
+RUN = Path("experiments/00000-gan-pictures")
+TRAIN = ["train", "gan", "--data", "pictures", "--size", "8", "--batch", "4", "--tick", "0.008"]
+TRACK = ["--evaluate-every", "0.012", "--evaluate", "kid,pr", "--evaluate-samples", "12"]
+KID = "kid12-efficientnet-lite0"
+
+
+def rows(run: Path = RUN) -> list[dict]:
+    return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+
+
+def test_metrics_are_in_the_statistics_the_table_and_the_curves(jittor, ganzoo, pictures):
+    result = ganzoo(*TRAIN, *TRACK, "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert [(row["images"], "metrics" in row) for row in rows()] == [(8, False), (12, True), (16, False), (24, True)]
+    measured = rows()[1]["metrics"]
+    assert list(measured) == [KID, *(f"{name}12-efficientnet-lite0" for name in ("kid_std", "precision", "recall"))]
+    assert f"0.0 kimg: {KID} {measured[KID]:.4g}" in (RUN / "log.txt").read_text()
+    table = (RUN / "evaluations.md").read_text()
+    assert f"| kid | efficientnet-lite0 | {measured[KID]:.4g} |" in table
+    without = ganzoo(*TRAIN, "--kimg", "0.024")
+    assert without.exit_code == 0
+    other = Path("experiments/00001-gan-pictures")
+    curves = [np.asarray(Image.open(run / "losses.png")).shape for run in (RUN, other)]
+    assert curves[0] != curves[1], "there are panels of the metrics"
+    # Measuring changes nothing: the same weights come out.
+    last = [checkpoint.read(sorted(run.glob("checkpoint-*"))[-1]).tensors for run in (RUN, other)]
+    assert all(np.array_equal(last[0][name], last[1][name]) for name in last[1])
+
+
+def test_evaluate_gives_the_number_that_training_gave(jittor, ganzoo, pictures):
+    assert ganzoo(*TRAIN, *TRACK, "--kimg", "0.024").exit_code == 0
+    assert ganzoo("evaluate", "--metrics", "kid,pr", "--samples", "12").exit_code == 0
+    tracked, evaluated = (json.loads(line) for line in (RUN / "evaluations.jsonl").read_text().splitlines()[1:])
+    assert tracked["images"] == evaluated["images"] == 24
+    assert tracked["mean"] == evaluated["mean"]
+
+
+class Scripted(Metric):
+    """A metric whose numbers are known beforehand; the higher, the better."""
+
+    name = "scripted"
+    summary = "numbers of a test"
+    higher = ("scripted",)
+
+    def __init__(self, *numbers: float) -> None:
+        self.waiting = list(numbers)
+
+    def compute(self, evaluation):
+        return {"scripted": self.waiting.pop(0)}
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Registers the metric with the numbers that it is to give."""
+    from ganzoo import plugins
+
+    load = plugins.load
+
+    def register(*numbers: float, higher: bool = True) -> None:
+        def loaded(*arguments, **named):
+            registry = load(*arguments, **named)
+            registry.metrics["scripted"] = Scripted(*numbers)
+            registry.metrics["scripted"].higher = ("scripted",) if higher else ()
+            return registry
+
+        monkeypatch.setattr(plugins, "load", loaded)
+
+    return register
+
+
+@pytest.mark.parametrize(("higher", "best"), [(True, 16), (False, 24)])
+def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, higher, best):
+    scripted(1.0, 3.0, 0.5, 2.0, higher=higher)
+    track = ("--evaluate-every", "0.008", "--evaluate", "scripted", "--keep", "1")
+    result = ganzoo(*TRAIN, *track, "--kimg", "0.032")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in RUN.glob("checkpoint-*")) == [
+        f"checkpoint-{images:09d}.safetensors" for images in sorted({best, 32})
+    ]
+    assert [row["metrics"]["scripted2k"] for row in rows()] == [1.0, 3.0, 0.5, 2.0]
+
+
+def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, pictures):
+    for metric, reason in (("fidd", "no metric is called 'fidd'"), ("", "no metric is named")):
+        result = ganzoo(*TRAIN, "--evaluate-every", "0.01", "--evaluate", metric)
+        assert result.exit_code == 2
+        assert reason in result.stderr
+    assert not Path("experiments").exists()
+
+
+def test_a_metric_that_does_not_fit_is_told_before_the_first_step(jittor, ganzoo, pictures):
+    result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
+    assert result.exit_code == 2
+    assert "lpips: it is the diversity of translations" in result.stderr
+    assert not (RUN / "stats.jsonl").exists()
+
+
+def test_a_dry_run_tells_what_would_be_measured(jittor, ganzoo, pictures):
+    result = ganzoo(*TRAIN, *TRACK, "--dry-run")
+    assert f"metrics  {KID} every 0.012 kimg" in result.stdout
