@@ -19,7 +19,7 @@ THREADS = min(8, os.cpu_count() or 1)
 
 
 class FeatureExtractor:
-    """A backbone for images uint8 (N, H, W, 1 or 3) squares of one size. Features of an image don't depend on the others."""
+    """A backbone for square images uint8 (N, H, W, 1 or 3). Features of an image don't depend on the others."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
