@@ -107,7 +107,7 @@ def compare(
     waiting = list(comparisons)
     check(waiting, networks.metrics)
     networks.open()
-    for line in sorted({line for each in waiting for line in _warnings(each, networks)}):
+    for line in _warnings(waiting, networks):
         say(line)
     results = []
     for each in waiting:
@@ -144,15 +144,19 @@ class Kept:
         self.count += sources
 
 
-def _warnings(comparison: Comparison, networks: Networks) -> Iterable[str]:
-    if networks.features is None:
+def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable[str]:
+    """A line for generated and one for real images of which there are too few, however many comparisons there are."""
+    if networks.features is None or not any(metric.name == "fid" for metric in networks.metrics):
         return
     width = networks.features.width
-    for source in (comparison.subject, comparison.real):
-        if source.count <= width and any(metric.name == "fid" for metric in networks.metrics):
+    for sources in ([each.subject for each in comparisons], [each.real for each in comparisons]):
+        few = {source.name: source.count for source in sources if source.count <= width}
+        if few:
+            name = min(few, key=lambda each: few[each])
+            others = f" (and {len(few) - 1} others)" if len(few) > 1 else ""
             yield (
-                f"warning: {source.name}: {source.count:,} images are too few for the covariance of {width:,} "
-                "features; its FID is too high, and comparable only among as many images; KID does not suffer from it."
+                f"warning: {name}{others}: {few[name]:,} images are too few for the covariance of {width:,} features; "
+                "its FID is too high, and comparable only among as many images. KID does not suffer from it."
             )
 
 

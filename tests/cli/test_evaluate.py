@@ -148,7 +148,7 @@ def test_too_few_images_are_told(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "20", "--metrics", "fid")
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 2  # of the samples, and of the real ones
-    assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[1]
+    assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[0]
     line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
     assert "fid: random latents has 1 images; a covariance takes at least 2. Raise --samples" in line
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
