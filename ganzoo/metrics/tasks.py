@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data
-from ganzoo.errors import DataError, OptionError
+from ganzoo.errors import CheckpointError, DataError, OptionError
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images
 
@@ -66,6 +66,8 @@ def of_checkpoint(
         return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
 
     images = saved.metadata.get("progress", {}).get("images", 0)
+    if type(images) is not int:  # nobody has judged it before
+        raise CheckpointError(f"{saved.path}: its description is damaged (images: {str(images)[:40]!r}).")
     about = {
         "subject": subject(model.name, images, data),
         "against": described(dataset),

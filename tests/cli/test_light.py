@@ -14,6 +14,8 @@ COMMANDS = [
     ["train", "lsgan", "--help"],
     ["train", "gan", "--help"],
     ["generate", "--help"],
+    ["evaluate", "--help"],
+    ["metrics"],
     ["models"],
     ["plugins", "--json"],
     ["train", "stylegan", "--help"],
