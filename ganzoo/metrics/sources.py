@@ -138,7 +138,7 @@ class Translations(Source):
         self.sampler, self.sources, self.domain = TranslationSampler(translator), sources, domain
         self.references, self.seed = references, seed
         self.mode = "latent" if references is None else "reference"
-        self.name = f"{sources.name} to {domain}, {self.mode}"
+        self.name = f"{sources.name} to {sources.data.domains[domain]}, {self.mode}"
         self.count = sources.count * OUTPUTS
 
     def batches(self) -> Iterator[np.ndarray]:
