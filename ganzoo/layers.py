@@ -121,8 +121,9 @@ class Tanh(jt.nn.Module):  # type: ignore[misc]
 
 def tanh(x: Any) -> Any:
     """jt.tanh, whose own gradient is NaN from 45 on, where it divides infinity by infinity: a generator that makes an
-    image very black or white would be lost. Beyond 20 the true gradient is less than float32 can tell from 0."""
-    return jt.tanh(x.clamp(-20.0, 20.0))
+    image very black or white would be lost. Beyond 20 the true gradient is less than float32 can tell from 0. For x up
+    to 1e30; NaN stays NaN, which `clamp` alone would hide."""
+    return jt.tanh(x.clamp(-20.0, 20.0)) + 2e-38 * x
 
 
 def upsample_nearest(x: Any) -> Any:
