@@ -122,32 +122,6 @@ def test_pickles_of_every_protocol(tmp_path, protocol):
         assert not array.flags.writeable
 
 
-class Ordered:
-    """Pickled as Python 2 did an OrderedDict: with its items in a list of lists."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __reduce__(self):
-        return collections.OrderedDict, (self.items,)
-
-
-def test_ordered_dicts_of_python_2(tmp_path):
-    path = tmp_path / "ordered.pkl"
-    path.write_bytes(pickle.dumps(Ordered([["z", 1], ["a", ARRAYS["bytes"]]]), 2))
-    value = safe_load(path)
-    assert list(value) == ["z", "a"]
-    assert value["z"] == 1
-    same(value["a"], ARRAYS["bytes"])
-
-
-def test_the_items_of_an_ordered_dict_are_used_once(tmp_path):
-    """Or a file of a few kilobytes that names one long list again and again would fill the memory."""
-    path, items = tmp_path / "ordered.pkl", [[str(index), index] for index in range(1000)]
-    path.write_bytes(pickle.dumps([Ordered(items) for _ in range(1000)], 2))
-    assert sum(map(len, safe_load(path))) == 1000
-
-
 def test_the_names_of_numpy_2(tmp_path):
     path = tmp_path / "arrays.pkl"
     path.write_bytes(pickle.dumps(ARRAYS, 2).replace(b"numpy.core.", b"numpy._core."))

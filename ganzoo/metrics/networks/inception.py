@@ -6,6 +6,7 @@ are torchvision's, which both files use.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -192,8 +193,9 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
             _MixedE(parameters, "Mixed_7c", 2048, last),
         )
 
+    @abstractmethod
     def normalised(self, images: Any) -> Any:
-        raise NotImplementedError
+        """Images in the range that the variant was trained with."""
 
     def execute(self, images: Any) -> Any:
         x = self.conv3(self.conv2(self.conv1(self.normalised(images))))

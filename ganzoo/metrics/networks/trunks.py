@@ -6,6 +6,7 @@ Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Me
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,9 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
     def execute(self, images: Any) -> list[Any]:
         return self.maps((images - self.shift) / self.scale)
 
+    @abstractmethod
     def maps(self, x: Any) -> list[Any]:
-        raise NotImplementedError
+        """The feature maps of scaled images, one for each of `channels`."""
 
 
 def _conv(
