@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ganzoo.backend": ("seed",),
+    "ganzoo.ranks": ("batch_mean", "sharing"),
     "ganzoo.cli.data": ("list_bad",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset", "Draw"),
     "ganzoo.data.files": ("images_below", "printable"),
@@ -27,6 +28,7 @@ _HOMES = {
         "BatchNorm",
         "Conv",
         "ConvTranspose",
+        "Dropout",
         "LeakyReLU",
         "Linear",
         "Tanh",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from ganzoo.layers import BatchNorm as BatchNorm
     from ganzoo.layers import Conv as Conv
     from ganzoo.layers import ConvTranspose as ConvTranspose
+    from ganzoo.layers import Dropout as Dropout
     from ganzoo.layers import LeakyReLU as LeakyReLU
     from ganzoo.layers import Linear as Linear
     from ganzoo.layers import Tanh as Tanh
@@ -132,6 +135,8 @@ if TYPE_CHECKING:
     from ganzoo.options import Options as Options
     from ganzoo.options import option as option
     from ganzoo.paths import data_dir as data_dir
+    from ganzoo.ranks import batch_mean as batch_mean
+    from ganzoo.ranks import sharing as sharing
     from ganzoo.training.options import TrainOptions as TrainOptions
     from ganzoo.training.progress import Progress as Progress
     from ganzoo.training.stages import Stage as Stage

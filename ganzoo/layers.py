@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ganzoo import ranks
 from ganzoo.backend import jittor, operations
 from ganzoo.backend.operations import conv2d as conv2d
 from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
@@ -81,7 +82,8 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
     """Batch normalisation of (N, C) or (N, C, H, W) over all axes but C (Ioffe & Szegedy 2015).
 
     The variance is computed in two passes: Jittor's own takes E[x^2] - E[x]^2, which cancels in float32. The running
-    variance is the unbiased one, as in PyTorch; `momentum` is the weight of the newest batch.
+    variance is the unbiased one, as in PyTorch; `momentum` is the weight of the newest batch. Where several processes
+    share a batch, mean and variance are those of all of it.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -96,10 +98,10 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
         shape = [1, x.shape[1]] + [1] * (x.ndim - 2)
         if self.is_train:
             axes = [axis for axis in range(x.ndim) if axis != 1]
-            mean = x.mean(axes, keepdims=True)
+            mean = ranks.batch_mean(x.mean(axes, keepdims=True))
             centred = x - mean
-            variance = centred.sqr().mean(axes, keepdims=True)
-            self._remember(mean, variance, x.numel() // x.shape[1])
+            variance = ranks.batch_mean(centred.sqr().mean(axes, keepdims=True))
+            self._remember(mean, variance, ranks.sharing() * x.numel() // x.shape[1])
         else:
             centred = x - self.running_mean.reshape(shape)
             variance = self.running_var.reshape(shape)
@@ -110,6 +112,22 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
         unbiased = variance.reshape(-1) * (count / max(count - 1, 1))
         for running, new in ((self.running_mean, mean.reshape(-1)), (self.running_var, unbiased)):
             running.update(running + self.momentum * (new.detach() - running))
+
+
+class Dropout(jt.nn.Module):  # type: ignore[misc]
+    """jt.nn.Dropout, with numbers that don't depend on how many processes share a batch: each number of (N, ...) is 0
+    with probability `p`, and the others grow by 1 / (1 - p)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p, self.is_train = p, True
+
+    def execute(self, x: Any) -> Any:
+        if not self.is_train or self.p == 0:
+            return x
+        n, *rest = x.shape
+        kept = (ranks.share(lambda images: jt.random((images, *rest)), n) > self.p).int()
+        return x * kept / (1.0 - self.p)
 
 
 class Tanh(jt.nn.Module):  # type: ignore[misc]

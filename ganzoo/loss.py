@@ -34,6 +34,10 @@ class Batch:
     All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
     detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name. A step may be made
     of several such `pieces`; then what one keeps of its graph adds up.
+
+    These may be but some of the images of a step, from the one numbered `first` on out of `whole`: a piece, or the
+    share of one of several processes. `rng` is the same for all of them: what is drawn from it directly is drawn for
+    the step, and `normal` and `uniform` give each image numbers of its own.
     """
 
     images: Any
@@ -42,6 +46,8 @@ class Batch:
     references: tuple[Any, ...] = ()
     targets: Any = None
     pieces: int = 1
+    first: int = 0
+    whole: int | None = None
     memo: dict[str, Any] = field(default_factory=dict)
     watched: dict[str, Any] = field(default_factory=dict)
 
@@ -50,9 +56,24 @@ class Batch:
 
     def latents(self, length: int) -> Any:
         """Standard normal latents (N, length) as a Var, from the run's seed."""
+        return self.normal(length)
+
+    def normal(self, *shape: int) -> Any:
+        """Standard normal numbers, a Var (N, *shape), from the run's seed."""
+        return self._own(self.rng.standard_normal((self._whole(), *shape), dtype="float32"))
+
+    def uniform(self, *shape: int) -> Any:
+        """Uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
+        return self._own(self.rng.random((self._whole(), *shape), dtype="float32"))
+
+    def _whole(self) -> int:
+        return len(self) if self.whole is None else self.whole
+
+    def _own(self, drawn: np.ndarray) -> Any:
+        """Of numbers for all images those for these."""
         from ganzoo.backend import jittor
 
-        return jittor().array(self.rng.standard_normal((len(self), length), dtype="float32"))
+        return jittor().array(drawn[self.first : self.first + len(self)])
 
 
 class Loss(ABC):

@@ -18,6 +18,7 @@ from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
 __all__ = [
+    "choice",
     "describe",
     "device",
     "finite",
@@ -34,45 +35,59 @@ __all__ = [
     "watch_kernels",
 ]
 
+CONVOLUTIONS = 10_000  # shapes of them whose fastest algorithm cuDNN remembers
+
 _names = itertools.count()
 _jittor: Any = None
-_device: str | None = None
+_choice: environment.Choice | None = None
 
 
-def start(wanted: str = "auto") -> str:
+def start(wanted: str = "auto", precision: str = "tf32") -> str:
     """Import Jittor for `wanted` ('auto', 'cpu' or 'cuda') and return the device in use; later calls are free.
 
-    The first call on a machine compiles Jittor for minutes, under a progress bar. BackendError says in one
-    sentence what stands in the way. A process keeps the device it started with.
+    On CUDA convolutions compute with `precision`: 'tf32', 'fp32', or 'amp' (bfloat16, summed up in float32); the CPU
+    always computes in float32. The first call on a machine compiles Jittor for minutes, under a progress bar.
+    BackendError says in one sentence what stands in the way. A process keeps the device and the precision it started
+    with.
     """
-    global _jittor, _device
-    if _jittor is not None:
-        if wanted not in ("auto", _device):
-            raise BackendError(f"this process already runs on {_device}; start another one for --device {wanted}.")
-        return str(_device)
+    global _jittor, _choice
+    if _choice is not None:
+        if wanted not in ("auto", _choice.device):
+            raise BackendError(
+                f"this process already runs on {_choice.device}; start another one for --device {wanted}."
+            )
+        return _choice.device
     checks.require_usable()
     chosen = environment.choose_device(wanted)
-    environment.prepare(chosen)
-    if not environment.core_is_built(chosen):
-        build_core(chosen)
+    environment.require_precision(chosen, precision)
+    environment.prepare(chosen, precision)
+    if not environment.core_is_built(chosen.device):
+        build_core(chosen.device)
     with undone():
         try:
             import jittor as imported
         except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split())[:300]
             raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
-    if chosen == "cuda":
-        if not imported.has_cuda:
-            raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
-        imported.flags.use_cuda = 1
+    if chosen.device == "cuda":
+        _use_cuda(imported, chosen, precision)
     mend(imported)
-    if chosen == "cpu":
+    if chosen.device == "cpu":
         quicken(imported)
         operations.load(imported)
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
-    _jittor, _device = imported, chosen
-    return chosen
+    _jittor, _choice = imported, chosen
+    return chosen.device
+
+
+def _use_cuda(imported: Any, chosen: environment.Choice, precision: str) -> None:
+    if not imported.has_cuda:
+        raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
+    imported.flags.use_cuda = 1
+    # Jittor forgets to try algorithms after so many shapes of convolutions, and progressive training has more.
+    imported.cudnn.set_algorithm_cache_size(CONVOLUTIONS)
+    operations.in_halves = precision == "amp"
 
 
 def started() -> bool:
@@ -89,6 +104,13 @@ def jittor() -> Any:
 def device() -> str:
     """'cpu' or 'cuda'."""
     return start()
+
+
+def choice() -> str:
+    """The device and why, in one line for the user."""
+    start()
+    assert _choice is not None
+    return f"{'the GPU' if _choice.device == 'cuda' else 'the CPU'}: {_choice.because}"
 
 
 def describe() -> dict[str, Any]:

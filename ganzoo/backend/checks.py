@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 from ganzoo.backend import environment
+from ganzoo.backend.cuda.driver import driver
+from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
 
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
@@ -120,15 +123,30 @@ def cache_writable() -> Finding:
 
 def gpu() -> Finding:
     """A GPU is not needed; a half-installed one is worth telling."""
-    count = environment.gpu_count()
-    if count == 0:
+    found = driver()
+    if found is None or not found.gpus:
         return Finding("GPU", "none; training runs on the CPU", fatal=False)
-    problem = environment.nvcc_problem()
-    if problem is None:
-        return Finding("GPU", f"{count}, with {environment.nvcc()}", fatal=False)
-    return Finding(
-        "GPU", str(count), f"{count} found, but {problem}.", "Without it training runs on the CPU.", fatal=False
-    )
+    names = f"{', '.join(map(str, found.gpus))}; the driver runs CUDA {found.cuda[0]}.{found.cuda[1]}"
+    kit, problem = environment.usable_toolkit(found)
+    if kit is not None:
+        return Finding("GPU", f"{names}; {kit}", fatal=False)
+    return Finding("GPU", names, f"{problem}.", "Without it training runs on the CPU.", fatal=False)
+
+
+def toolkits() -> Iterator[Finding]:
+    """Each CUDA compiler, with what is beside it, where there is a GPU to use it."""
+    found = driver()
+    for kit in candidates() if found and found.gpus else ():
+        problem = fault(kit)
+        libraries = ", ".join(f"{name} {_number(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name))
+        detail = f"{kit}{', through a folder of wrappers' if kit.shimmed else ''}; {libraries}"
+        yield Finding("CUDA", detail, f"{problem}." if problem else "", fatal=False)
+
+
+def _number(kit: Toolkit, name: str) -> str:
+    """What the name of a library's file says of its version."""
+    path = kit.library(name)
+    return path.resolve().name.partition(".so.")[2] if path else ""
 
 
 QUICK: tuple[Callable[[], Finding], ...] = (
@@ -156,34 +174,44 @@ def examine() -> Iterator[Finding]:
         finding = check()
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding
+    yield from toolkits()
     if not broken:
         yield trains()
 
 
 def trains() -> Finding:
-    """Start Jittor and compare a convolution's gradient with NumPy."""
+    """Start Jittor and compare a convolution and its gradients with NumPy."""
     import numpy as np
 
     from ganzoo import backend
 
+    generator = np.random.default_rng(0)
+    image, kernel = (generator.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 8, 8), (4, 3, 3, 3)))
     try:
-        device = backend.start()
+        device = backend.start(precision="fp32")
         jt = backend.jittor()
-        generator = np.random.default_rng(0)
-        image = generator.standard_normal((1, 2, 6, 6)).astype(np.float32)
-        kernel = jt.array(generator.standard_normal((3, 2, 3, 3)).astype(np.float32))
+        x, weight = jt.array(image), jt.array(kernel)
         with backend.watch_kernels("a test convolution"):
-            measured = jt.grad(jt.nn.conv2d(jt.array(image), kernel).sum(), kernel).numpy()
-    except BackendError as error:
-        return Finding("training", "", str(error), "")
-    # Each weight of a valid convolution meets the inputs of one 4x4 window, so that window's sum is its gradient.
-    windows = [[image[0, :, y : y + 4, x : x + 4].sum((1, 2)) for x in range(3)] for y in range(3)]
-    expected = np.moveaxis(np.array(windows), -1, 0)
-    if np.allclose(measured, np.broadcast_to(expected, measured.shape), rtol=1e-4, atol=1e-4):
-        return Finding("training", f"a convolution and its gradient on the {device} agree with NumPy")
-    return Finding(
-        "training", device, "a convolution's gradient is wrong.", f"Delete {environment.cache_dir()} and try again."
-    )
+            made = jt.nn.conv2d(x, weight)
+            found = [made.numpy(), *(each.numpy() for each in jt.grad(made.sqr().sum(), [x, weight]))]
+    except (BackendError, RuntimeError) as error:
+        return Finding("training", "", " ".join(str(error).split())[:300], "")
+    places: Any = (2, 3)  # NumPy's types know of one axis only
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (3, 3), places)  # (N, C, Y, X, 3, 3)
+    expected = np.einsum("ncyxhw,kchw->nkyx", windows, kernel)
+    of_weight = 2 * np.einsum("ncyxhw,nkyx->kchw", windows, expected)
+    of_image = np.zeros(image.shape)
+    for row, column in np.ndindex(3, 3):
+        spread = 2 * np.einsum("nkyx,kc->ncyx", expected, kernel[:, :, row, column])
+        of_image[:, :, row : row + 6, column : column + 6] += spread
+    for name, numbers, right in zip(
+        ("output", "gradient by x", "gradient by w"), found, (expected, of_image, of_weight)
+    ):
+        if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
+            worst = float(np.abs(numbers - right).max())
+            mend = f"Delete {environment.cache_dir()} and try again."
+            return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", mend)
+    return Finding("training", f"a convolution and its gradients on {backend.choice()} agree with NumPy")
 
 
 def _version(distribution: str) -> str:

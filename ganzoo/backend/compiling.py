@@ -16,10 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ganzoo import ranks
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError
 
@@ -63,16 +65,21 @@ _IMPORT = "import jittor; print('GANZOO-CORE-READY', flush=True)"
 
 
 def build_core(device: str) -> None:
-    """Compile Jittor's core in a child process, under a progress bar. BackendError with the reason if it fails."""
+    """Compile Jittor's core in a child process, under a progress bar. BackendError with the reason if it fails. Of the
+    processes that mpirun started on a machine one compiles, and the others wait."""
     from tqdm import tqdm
 
+    if not ranks.first_here():
+        while not environment.core_is_built(device):
+            time.sleep(0.5)
+        return
     # Jittor ends with status 0 and "please rerun" when a helper library changed: hence the second attempt.
     for _ in range(2):
         with tempfile.TemporaryFile() as log:
             bar = tqdm(total=_CORE_FILES, desc="compiling Jittor, once for this machine", unit="file", leave=False)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT],
-                env={**os.environ, "log_silent": "0"},
+                env={**environment.outside_mpi(), "log_silent": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -186,8 +193,24 @@ def _mends(jittor: Any) -> Path:
 
 
 @contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
 def watch_kernels(what: str) -> Iterator[None]:
-    """While the body runs, show kernel compilation as one line of progress that starts with `what`."""
+    """While the body runs, show kernel compilation as one line of progress that starts with `what`; on rank 0 only."""
+    if not ranks.leads():
+        with _silent():
+            yield
+        return
     watcher_input, our_stderr = os.pipe()
     kept = os.dup(2)
     watcher = subprocess.Popen(

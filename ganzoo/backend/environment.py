@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
+from ganzoo import ranks
+from ganzoo.backend.cuda import shim
+from ganzoo.backend.cuda.driver import GPU, Driver, driver
+from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions on CUDA
 
 # Settings Jittor reads at import. A user's own value wins, except where training would break.
 _COMMON = {
@@ -54,73 +59,106 @@ def interpreter() -> str:
     return str(path) if path.exists() else sys.executable
 
 
-def in_mpi() -> bool:
-    """Whether this process was started by mpirun."""
-    return "OMPI_COMM_WORLD_SIZE" in os.environ
+def outside_mpi() -> dict[str, str]:
+    """The environment for a child process that is no part of the job that mpirun started."""
+    of_mpi = ("OMPI_", "PMIX_", "PMI_", "PRTE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(of_mpi)}
 
 
-def nvcc() -> str | None:
-    """The CUDA compiler that Jittor would use."""
-    return os.environ.get("nvcc_path") or shutil.which("nvcc") or _existing("/usr/local/cuda/bin/nvcc")
+@dataclass(frozen=True)
+class Choice:
+    """The device that training runs on, 'cpu' or 'cuda', why, in a few words, and the GPU and the toolkit of CUDA."""
+
+    device: str
+    because: str
+    gpu: GPU | None = None
+    toolkit: Toolkit | None = None
 
 
-def _existing(path: str) -> str | None:
-    return path if Path(path).exists() else None
+def choose_device(wanted: str) -> Choice:
+    """The device for 'auto', 'cpu' or 'cuda'; BackendError if 'cuda' is wanted and can't be had."""
+    if wanted == "cpu":
+        return Choice("cpu", "as --device says")
+    found = driver()
+    if found is None or not found.gpus:
+        problem: str | None = "the NVIDIA driver shows no GPU"
+    else:
+        kit, problem = usable_toolkit(found)
+        if kit is not None:
+            return Choice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
+    if wanted == "cuda":
+        raise BackendError(f"--device cuda: {problem}. Use --device cpu, or run `ganzoo doctor`.")
+    return Choice("cpu", str(problem))
 
 
-def gpu_count() -> int:
-    """How many GPUs the NVIDIA driver offers; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-            return 0
-        return count.value
-    except (OSError, AttributeError):
-        return 0
+def usable_toolkit(found: Driver) -> tuple[Toolkit | None, str | None]:
+    """A toolkit that is whole and that the driver can run; else what is wrong with the first one that there is."""
+    problems = []
+    for kit in candidates():
+        problem = fault(kit) or _too_new(kit, found)
+        if problem is None:
+            return kit, None
+        problems.append(problem)
+    return None, next(iter(problems), f"there is a GPU but no CUDA compiler; run: {WHEELS}")
 
 
-def nvcc_problem() -> str | None:
-    """Why the CUDA compiler can't be used, in a sentence; None if it works."""
-    compiler = nvcc()
-    if compiler is None:
-        return "there is no nvcc; install the CUDA toolkit or put its bin folder on PATH"
-    try:
-        answer = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{compiler} does not run ({error})"
-    if answer.returncode != 0 or "release" not in answer.stdout:
-        return f"{compiler} --version fails with status {answer.returncode}; mend or reinstall the CUDA toolkit"
+def _too_new(kit: Toolkit, found: Driver) -> str | None:
+    if kit.version[0] > found.cuda[0]:
+        need = f"update it{' to 580 or newer' if kit.version[0] == 13 else ''}"
+        return f"the NVIDIA driver runs CUDA {found.cuda[0]}.{found.cuda[1]} at most, not {kit}; {need}"
+    oldest = min(gpu.capability for gpu in found.gpus)
+    if kit.shimmed and oldest < (7, 5):
+        return (
+            f"{found.gpus[0].name} has compute capability {oldest[0]}.{oldest[1]}, and CUDA 13 wants 7.5; use CUDA 12"
+        )
     return None
 
 
-def choose_device(wanted: str) -> str:
-    """'cpu' or 'cuda' for 'auto', 'cpu' or 'cuda'; BackendError if 'cuda' is wanted and can't be had."""
-    if wanted == "cpu":
-        return "cpu"
-    reason = "the NVIDIA driver shows no GPU" if gpu_count() == 0 else nvcc_problem()
-    if reason is None:
-        return "cuda"
-    if wanted == "cuda":
-        raise BackendError(f"--device cuda: {reason}. Use --device cpu, or run `ganzoo doctor`.")
-    return "cpu"
+def require_precision(choice: Choice, precision: str) -> None:
+    """BackendError if the device can't compute so. The CPU computes in float32 whatever is asked for."""
+    if precision != "amp" or choice.gpu is None or choice.toolkit is None:
+        return
+    if not choice.toolkit.shimmed:
+        # Without the shim's cudnn.h Jittor has convolutions of 16 bits summed up in 16 bits.
+        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, and this is {choice.toolkit}; run: {WHEELS}")
+    if choice.gpu.capability < (8, 0):
+        raise BackendError(f"--precision amp: {choice.gpu.name} has no bfloat16; use --precision fp32.")
 
 
-def prepare(device: str) -> None:
-    """Set what Jittor reads at import, for this process and its children."""
+def prepare(choice: Choice, precision: str = PRECISIONS[0]) -> None:
+    """Set what Jittor and NVIDIA's libraries read when they are loaded, for this process and its children."""
     settings = dict(_COMMON)
-    settings["cache_name"] = cache_name(device)
-    if not in_mpi():
+    settings["cache_name"] = cache_name(choice.device)
+    if ranks.count() == 1:
         settings["use_mpi"] = "0"
         settings["use_nccl"] = "0"
-    if device == "cpu":
+    if choice.toolkit is None:
         settings["nvcc_path"] = ""  # any nvcc without GPU libraries beside it kills the import
+    else:
+        settings.update(_for_cuda(choice.toolkit, precision))
     if config := _python_config():
         settings["python_config_path"] = config
     os.environ.update(settings)
     # Threads that wait spin by default, and take the cores from whoever they wait for: on two busy cores a training
     # fell from 163 to 4 images a second.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
+    # cuDNN multiplies float32 as TF32 wherever the GPU can, unless it is told so from outside.
+    settings = {"NVIDIA_TF32_OVERRIDE": "0"} if precision == "fp32" else {}
+    settings["nvcc_path"] = str(kit.nvcc)
+    headers, libraries = kit.header("nccl.h"), kit.library("nccl")
+    if kit.shimmed:
+        home = shim.home(kit, cache_dir() / "ganzoo-cuda")
+        settings["nvcc_path"] = str(home / "bin/nvcc")
+        headers = headers and home / "include/nccl.h"
+        libraries = libraries and home / "lib64/libnccl.so"
+    if ranks.count() > 1 and (headers is None or libraries is None):
+        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, and {kit} comes without it; run: {WHEELS}")
+    if headers and libraries:  # otherwise Jittor would download its source
+        settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))
+    return settings
 
 
 def threads() -> int:
@@ -167,6 +205,7 @@ def _fingerprint() -> dict[str, str]:
         "compiler": f"{compiler} {version.strip()}",
         "host": f"{platform.node()} {platform.machine()}",
         "flags": os.environ.get("cc_flags", ""),
+        "nvcc": os.environ.get("nvcc_path", ""),  # the shim's path names its content
     }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from importlib import import_module
 from typing import Any
 
 import click
 
-from ganzoo import durable
+from ganzoo import durable, ranks
 from ganzoo.errors import GanzooError, near_match
 from ganzoo.training.stopping import remember_interrupts
 
 INTERRUPTED = 130
+OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 
 COMMANDS = {
@@ -52,6 +55,8 @@ class Main(click.Group):
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        if not ranks.leads():
+            sys.stdout = open(os.devnull, "w")
         try:
             with remember_interrupts():
                 status = super().main(args, prog_name, standalone_mode=False, **extra)
@@ -83,7 +88,11 @@ class Main(click.Group):
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(f"Error: {message}", err=True)
+    if ranks.leads():
+        click.echo(f"Error: {message}", err=True)
+    else:
+        time.sleep(OF_RANK_0)
+        click.echo(f"Error on rank {ranks.rank()}: {message}", err=True)
     return status
 
 

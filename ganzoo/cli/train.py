@@ -59,9 +59,8 @@ def _command(model: Any) -> click.Command:
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
-    from ganzoo import runs
+    from ganzoo import backend, runs
     from ganzoo.training.resuming import check_resume, resumed_options
-    from ganzoo.training.session import plan, run_training
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     train_values = {**_belonging(TrainOptions, preset), **given(TrainOptions, values)}
@@ -77,6 +76,9 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
+    backend.start(train_options.device, train_options.precision)
+    from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
+
     planned = plan(model, train_options, options, registry(ctx), new=resume is None)
     if resume is not None:
         check_resume(planned, resume)

@@ -62,6 +62,7 @@ class Loader:
         flip: bool = False,
         draw: Draw = Draw(),  # noqa: B008 (it is frozen)
         workers: int = 2,
+        stride: int | None = None,
         on_bad_image: Callable[[str], None] = lambda message: None,
         bad: set[int] | None = None,
         kept: int = KEPT,
@@ -69,7 +70,7 @@ class Loader:
         if len(dataset) < 1:
             raise DataError(f"{dataset.info.name}: no image in it.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
-        self.workers, self.on_bad_image = workers, on_bad_image
+        self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
         self._order = order(dataset, draw, seed, flip)
         self._bad = set() if bad is None else bad
         self._bad_lock = threading.Lock()
@@ -88,7 +89,7 @@ class Loader:
             while True:
                 while len(ahead) < PREFETCH:
                     ahead.append(pool.submit(self._load_batch, position))
-                    position += self.batch
+                    position += self.stride
                 yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

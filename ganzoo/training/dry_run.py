@@ -45,7 +45,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 
 
 def _networks(plan: Plan) -> Iterator[str]:
-    device = backend.start(plan.train.device)
+    device = backend.start(plan.train.device, plan.train.precision)
     setup = plan.model.build(plan.options, plan.data)
     weights = 0
     for name, network in setup.networks.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ganzoo import ranks
 from ganzoo.data import Dataset, Draw
 from ganzoo.data.loader import ImageBatch, Loader
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Feed:
-    """Loads from `dataset`, at whatever size and in whatever number a stage asks for."""
+    """Loads from `dataset`, at whatever size and in whatever number a stage asks for: of each batch its share."""
 
     def __init__(
         self,
@@ -31,9 +32,9 @@ class Feed:
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
-    def loader(self, size: int, batch: int, draw: Draw | None = None) -> Loader:
+    def loader(self, size: int, batch: int, draw: Draw | None = None, stride: int | None = None) -> Loader:
         """A loader of batches of `batch` images of `size` px, from what is stored nearest to that size. `draw` in
-        place of the feed's own."""
+        place of the feed's own; with a `stride` that many images lie between the beginnings of two batches."""
         return Loader(
             self.dataset.at_size(size),
             batch,
@@ -43,16 +44,19 @@ class Feed:
             flip=self.flip,
             draw=draw or self.draw,
             workers=self.options.workers,
+            stride=stride,
             on_bad_image=self.on_bad_image,
             bad=self._bad,
         )
 
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:
-        """The next batch. `position`, the images seen so far, counts when another size or batch than before is
-        asked for: the order goes on from there."""
+        """This rank's share of the next batch. `position`, the images seen so far, counts when another size or batch
+        than before is asked for: the order goes on from there."""
         if self._open != (size, batch) or self._batches is None:
             self.close()
-            self._open, self._batches = (size, batch), self.loader(size, batch).batches(position)
+            mine = batch // ranks.count()
+            loader = self.loader(size, mine, stride=batch)
+            self._open, self._batches = (size, batch), loader.batches(position + ranks.rank() * mine)
         return next(self._batches)
 
     def close(self) -> None:

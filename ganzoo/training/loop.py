@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ganzoo import backend
+from ganzoo import backend, ranks
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
@@ -14,6 +14,7 @@ from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
 if TYPE_CHECKING:
+    from ganzoo.training.following import Follower
     from ganzoo.training.reporting import Reporter
 
 WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
@@ -23,11 +24,11 @@ def train(
     state: TrainState,
     feed: Feed,
     options: TrainOptions,
-    reporter: Reporter,
-    preparation: Preparation,
+    reporter: Reporter | Follower,
+    preparation: Preparation | None,
     stop: Callable[[], bool],
 ) -> None:
-    """Train until `options.kimg`, or until `stop` says so.
+    """Train until `options.kimg`, or until `stop` says so; on several ranks, until that of rank 0 does.
 
     The host waits for the device only in `reporter.tick`.
     """
@@ -35,30 +36,33 @@ def train(
     goal = round(options.kimg * 1000)
     last, fresh = None, 0
     try:
-        while state.progress.images < goal and not stop():
+        while state.progress.images < goal and not ranks.told(stop()):
             moment = state.upcoming()
             if not moment.alike(last):
                 reporter.moment(state, moment)
                 fresh = WARM_UP
-            images = feed.batch(moment.stage.size, moment.stage.batch, state.progress.images)
+            count = moment.stage.batch
+            images = feed.batch(moment.stage.size, count, state.progress.images)
             if fresh:
                 started = time.perf_counter()
                 with backend.watch_kernels(f"step {state.progress.step + 1}"):
                     step(images)
-                reporter.not_training(time.perf_counter() - started, len(images.labels))
+                reporter.not_training(time.perf_counter() - started, count)
                 reporter.compiled()
             else:
-                preparation.start(state)
+                if preparation:
+                    preparation.start(state)
                 step(images)
             last, fresh = moment, max(fresh - 1, 0)
             first = state.progress.images == 0
-            state.progress = state.progress.after(len(images.labels))
+            state.progress = state.progress.after(count)
             reporter.stepped(state)
             if first:
                 reporter.begun(state)
-            if reporter.due(state.progress, len(images.labels)):
-                reporter.tick(state, len(images.labels))
+            if reporter.due(state.progress, count):
+                reporter.tick(state, count)
     finally:
         feed.close()
-        preparation.close()
+        if preparation:
+            preparation.close()
     reporter.finish(state)

@@ -18,6 +18,11 @@ class TrainOptions(Options):
     micro_batch: Optional[int] = option(None, "images per forward pass; gradients are accumulated up to --batch", min=1)
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1)
     device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"))
+    precision: str = option(
+        "tf32",
+        "of convolutions on CUDA: TF32, float32, or bfloat16 summed up in float32 (amp); the CPU computes in float32",
+        choices=("tf32", "fp32", "amp"),
+    )
     flip: Optional[bool] = option(None, "mirror half of the images [default: what the data set allows]")
     tick: float = option(4.0, "kimg between reports: losses, curves and samples", above=0)
     snapshot: int = option(10, "ticks between checkpoints", min=1)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.backend import environment
 from ganzoo.data import DataInfo
 from ganzoo.errors import GanzooError
 from ganzoo.training.progress import Progress
@@ -73,7 +74,7 @@ class Preparation:
                     stderr=subprocess.PIPE,
                     text=True,
                     start_new_session=True,  # Ctrl-C goes to us alone
-                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    env={**environment.outside_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
             self.say(f"kernels can't be prepared ahead of time: {error}")
@@ -114,7 +115,7 @@ def prepare(description: dict[str, Any]) -> None:
     from ganzoo.training.step import Step
 
     train = resolve(TrainOptions, description["train"])
-    backend.start(train.device)
+    backend.start(train.device, train.precision)
     model = plugins.load().model(description["model"])
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
     state = TrainState(model, resolve(model.options, description["options"]), data, train)

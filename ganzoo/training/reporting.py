@@ -31,6 +31,13 @@ from ganzoo.training.tracking import Tracker
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
 
 
+def crossed(kimg: float, progress: Progress, batch: int) -> bool:
+    """Whether a step of `batch` images crossed a multiple of so many kimg. A function of the images seen alone, so that
+    a resumed run reports, evaluates and saves where it would have."""
+    length = kimg * 1000
+    return progress.images // length > (progress.images - batch) // length
+
+
 class Reporter:
     """Collects loss terms on the device, and at each tick fetches them: the only time the host waits for numbers."""
 
@@ -106,17 +113,11 @@ class Reporter:
 
     def due(self, progress: Progress, batch: int) -> bool:
         """Whether the step just done, of `batch` images, crossed the end of a tick, or the time to evaluate."""
-        return self._crossed(self.options.tick, progress, batch) or self._to_evaluate(progress, batch)
+        return crossed(self.options.tick, progress, batch) or self._to_evaluate(progress, batch)
 
     def _to_evaluate(self, progress: Progress, batch: int) -> bool:
         every = self.options.evaluate_every
-        return every is not None and self._crossed(every, progress, batch)
-
-    def _crossed(self, kimg: float, progress: Progress, batch: int) -> bool:
-        """Whether it crossed a multiple of so many kimg. A function of the images seen alone, so that a resumed run
-        reports, evaluates and saves where it would have."""
-        length = kimg * 1000
-        return progress.images // length > (progress.images - batch) // length
+        return every is not None and crossed(every, progress, batch)
 
     def moment(self, state: TrainState, moment: Moment) -> None:
         """Tell which stage begins, and save what the former one led to."""
@@ -166,7 +167,7 @@ class Reporter:
         self._check_best(row)
         if report.in_a_row > self.options.max_skips:
             raise self._diverged(state, report)
-        if "metrics" in row or self._crossed(self.options.tick * self.options.snapshot, state.progress, batch):
+        if "metrics" in row or crossed(self.options.tick * self.options.snapshot, state.progress, batch):
             self.save(state)
         if not self._stop():
             self._sample(state)

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo import backend, runs
+from ganzoo import backend, ranks, runs
 from ganzoo.data import DataInfo, Dataset
 from ganzoo.data.catalog import open_data
 from ganzoo.data.drawing import order
-from ganzoo.errors import DivergedError, GanzooError
+from ganzoo.errors import DivergedError, GanzooError, OptionError
 from ganzoo.model import Model
 from ganzoo.options import Options
 from ganzoo.plugins import Registry
 from ganzoo.runs import Run
 from ganzoo.training.feed import Feed
+from ganzoo.training.following import follow, share
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
@@ -74,6 +75,9 @@ def plan(model: Model, train_options: TrainOptions, options: Options, registry: 
     order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
     dataset.validation()  # the same for what is kept
     tracker = None
+    stages = model.stages(options, train_options, data)
+    if (uneven := ranks.uneven(stage.batch for stage in stages)) is not None:
+        raise OptionError(f"--batch: {uneven} images can't be split evenly among {ranks.count()} processes.")
     if train_options.evaluate_every is not None:
         translating = model.conditional and bool(data.domains)
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
@@ -87,9 +91,13 @@ def run_training(
     perhaps before there was a run.
 
     Training that diverged goes back to the last checkpoint with another seed, as often as `plan.train.retry` says.
+    Where `mpirun` started several processes, that of rank 0 has the run, and the others follow.
     """
-    backend.start(plan.train.device)
+    backend.start(plan.train.device, plan.train.precision)
     with watch_signals() as stop:
+        if not ranks.leads():
+            follow(plan, stop)
+            return None, stop
         if resume is not None:
             with resume.locked():
                 return resume, _attempts(plan, registry, resume, stop)
@@ -126,13 +134,14 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> None:
     shown = choose(plan.dataset, plan.data) if state.setup.translator else None
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
+    share(state)
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
-    outcome = "failed"
+    outcome, together = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
         train(state, feed, plan.train, reporter, Preparation(plan, run.log), stop)
-        outcome = "interrupted" if stop() else "finished"
+        outcome, together = "interrupted" if stop() else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")
         raise
@@ -145,6 +154,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
+    if together:
+        ranks.wait_for_all()  # the first that ended with a signal's status would have mpirun end the others
 
 
 def _begin(plan: Plan) -> TrainState:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import backend
+from ganzoo import backend, ranks
 from ganzoo.backend import updates
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import RunError
@@ -18,15 +18,20 @@ from ganzoo.training.state import TrainState
 OnNumbers = Callable[[Phase, dict[str, Any], Any], None]
 
 
-def to_device(batch: ImageBatch, rng: np.random.Generator, pieces: int = 1) -> Batch:
+def to_device(
+    batch: ImageBatch, rng: np.random.Generator, pieces: int = 1, first: int = 0, whole: int | None = None
+) -> Batch:
     """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
     references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
-    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets, pieces)
+    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets, pieces, first, whole)
 
 
 def _to_var(images: np.ndarray) -> Any:
+    jt = backend.jittor()
+    if backend.device() == "cuda":  # a quarter of the bytes on their way, and the rest is nothing there
+        return (jt.array(images).transpose((0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
     scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
-    return backend.jittor().array(scaled).stop_grad()
+    return jt.array(scaled).stop_grad()
 
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
@@ -39,6 +44,9 @@ def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
 class Step:
     """Runs steps on a state. Noise is drawn from a generator seeded by the run's seed and the step's number, and so
     is Jittor's own (dropout), so a step is repeatable without any saved random state.
+
+    Where `mpirun` started several processes, each takes its share of the images, and terms, gradients and statistics
+    are averaged, so that networks stay the same in all of them.
 
     A phase whose loss or gradients are not all finite changes nothing: neither weights nor Adam's moments nor running
     statistics. That is decided on the device, and the host does not wait for it.
@@ -65,15 +73,26 @@ class Step:
             self.statistics = Statistics(self.state)
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
-        rng = np.random.default_rng([self.seed, 2, step])
-        pieces = split(images, self._at_once())
-        batches = [to_device(piece, rng, len(pieces)) for piece in pieces]
-        for phase in self.phases:
-            if step % phase.every == 0:
-                self._run(phase, batches)
-                backend.run_pending()  # frees this phase's activations before the next one allocates its own
+        batches = self._batches(images)
+        with ranks.together():
+            for phase in self.phases:
+                if step % phase.every == 0:
+                    self._run(phase, batches)
+                    backend.run_pending()  # frees this phase's activations before the next one allocates its own
         self.state.averages.update()
         backend.run_pending()
+
+    def _batches(self, images: ImageBatch) -> list[Batch]:
+        """The step's micro-batches. Each has a generator of its own of the same numbers, so that what is drawn depends
+        neither on how many they are nor on how many processes share the step."""
+        pieces = split(images, self._at_once())
+        mine, batches = len(images.labels), []
+        first = ranks.rank() * mine
+        for piece in pieces:
+            rng = np.random.default_rng([self.seed, 2, self.state.progress.step])
+            batches.append(to_device(piece, rng, len(pieces), first, ranks.count() * mine))
+            first += len(piece.labels)
+        return batches
 
     def _at_once(self) -> int | None:
         """Images in a micro-batch."""
@@ -101,6 +120,9 @@ class Step:
             batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
+        gradients = [ranks.batch_mean(gradient) for gradient in gradients]
+        for numbers in (means, watched):
+            numbers.update({name: ranks.batch_mean(value) for name, value in numbers.items()})
         good = self._update(phase, gradients, means, watched)
         self.statistics.restore(good)
         self.on_terms(phase, means, good)
@@ -150,7 +172,7 @@ class Statistics:
         """Put back what has been written since, unless `good` is 1."""
         for var, identity, value in self.kept:
             if var.id != identity:
-                var.update(backend.jittor().ternary(good, var, value))
+                var.update(backend.jittor().ternary(good, ranks.batch_mean(var), value))
         self.kept = []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, tanh
+from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, tanh
 
 nn = jt.nn
 LATENT = 100
@@ -47,7 +47,7 @@ class Discriminator(ganzoo.Discriminator):
         layers: list[Any] = []
         width = channels
         for wider in WIDTHS:
-            layers += [Conv(width, wider, 3, stride=2, padding=1), LeakyReLU(SLOPE), nn.Dropout(dropout)]
+            layers += [Conv(width, wider, 3, stride=2, padding=1), LeakyReLU(SLOPE), Dropout(dropout)]
             if len(layers) > 3:
                 layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider

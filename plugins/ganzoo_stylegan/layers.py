@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from ganzoo import (
+    batch_mean,
     conv2d,
     conv_transpose2d,
     jt,
     linear,
     pick,
     pooled_conv2d,
+    sharing,
     standardise,
     symmetric_filter,
     upsampled_conv2d,
@@ -45,12 +47,20 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     (the number is lowered to a divisor of N); None: the whole batch.
     """
     n, c, h, w = x.shape
-    members = n if group is None else math.gcd(n, group)
-    grouped = x.reshape((members, n // members, c, h, w))
-    centred = grouped - grouped.mean([0], keepdims=True)
-    stddev = jt.sqrt(centred.sqr().mean([0]) + 1e-8).mean([1, 2, 3])
-    spread = stddev.reshape((1, n // members, 1, 1, 1)).broadcast((members, n // members, 1, h, w))
+    whole = n * sharing()
+    groups = 1 if group is None else whole // math.gcd(whole, group)
+    mean = batch_mean
+    if n % groups:  # the groups don't divide among the processes: each has some of its own
+        groups, mean = n // math.gcd(n, group or n), _its_own
+    grouped = x.reshape((n // groups, groups, c, h, w))
+    centred = grouped - mean(grouped.mean([0], keepdims=True))
+    stddev = jt.sqrt(mean(centred.sqr().mean([0])) + 1e-8).mean([1, 2, 3])
+    spread = stddev.reshape((1, groups, 1, 1, 1)).broadcast((n // groups, groups, 1, h, w))
     return jt.concat([x, spread.reshape((n, 1, h, w))], 1)
+
+
+def _its_own(x: Any) -> Any:
+    return x
 
 
 class EqualLinear(nn.Module):  # type: ignore[misc]

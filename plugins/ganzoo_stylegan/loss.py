@@ -41,12 +41,12 @@ class StyleGANLoss(Loss):
         reals = self.reals(batch.images)
         if phase.name == "r1":
             return {"penalty": self._r1(self.discriminator(reals), reals) * self.options.r1_interval}
-        return self._judge(reals, self.fakes(batch).detach(), batch.rng)
+        return self._judge(reals, self.fakes(batch).detach(), batch)
 
-    def _judge(self, reals: Any, fakes: Any, rng: np.random.Generator) -> dict[str, Any]:
+    def _judge(self, reals: Any, fakes: Any, batch: Batch) -> dict[str, Any]:
         real, fake = self.discriminator(reals), self.discriminator(fakes)
         if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; the drift is Karras et al. 2018, appendix A.1
-            mix = jt.array(rng.random((len(reals), 1, 1, 1), np.float32))
+            mix = batch.uniform(1, 1, 1)
             return {
                 "real": -real.mean(),
                 "fake": fake.mean(),
@@ -69,9 +69,8 @@ class StyleGANLoss(Loss):
 
     def fakes(self, batch: Batch) -> Any:
         """As many images as the batch has, with noise of their own."""
-        sides = self.generator.noise_sizes()
-        noise = [batch.rng.standard_normal((len(batch), 1, side, side), dtype="float32") for side in sides]
-        return self.generator.synthesise(self.styles(batch), [jt.array(each) for each in noise])
+        noise = [batch.normal(1, side, side) for side in self.generator.noise_sizes()]
+        return self.generator.synthesise(self.styles(batch), noise)
 
     def styles(self, batch: Batch) -> list[Any]:
         """A w per layer; with mixing, those behind a random layer come from a second latent (Karras et al. 2019,

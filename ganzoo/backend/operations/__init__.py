@@ -43,6 +43,9 @@ Sides = Union[int, tuple[int, int]]
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
 _operations: Any = None
+# Whether Jittor's own convolutions and matrix products take bfloat16 (8 bits of precision, the range of float32), which
+# are summed up in float32. All else stays float32: norms, losses, penalties, weights.
+in_halves = False
 
 
 class Counts(NamedTuple):
@@ -129,9 +132,26 @@ def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation:
     if _operations is None:
         from ganzoo.backend import jittor
 
-        return jittor().nn.conv2d(x, weight, None, stride, padding, dilation, groups)
+        return _halved(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
     pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
     return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
+
+
+def _halved(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
+    if not in_halves:
+        return function(x, weight, *rest)
+    return function(x.bfloat16(), weight.bfloat16(), *rest).float32()
+
+
+@contextlib.contextmanager
+def in_full() -> Iterator[None]:
+    """Within the body nothing is computed in bfloat16: metrics compare with numbers that others found in float32."""
+    global in_halves
+    former, in_halves = in_halves, False
+    try:
+        yield
+    finally:
+        in_halves = former
 
 
 def available() -> bool:
@@ -150,7 +170,7 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
     if _operations is None:
         from ganzoo.backend import jittor
 
-        return jittor().nn.conv_transpose2d(x, weight, None, stride, padding, output_padding)
+        return _halved(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
     height, width = (
         (side - 1) * stride - 2 * padding + kernel + output_padding
         for side, kernel in zip(x.shape[2:], weight.shape[2:])
@@ -167,7 +187,8 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     n, c, h, w = x.shape
     rows = [[corner, side, corner], [side, centre, side], [corner, side, corner]]
     kernel = jittor().array([[rows]]).float32().stop_grad()
-    return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+    with in_full():  # bound by memory, and so only less exact in bfloat16
+        return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
 
 
 def leaky_relu(x: Any, slope: float = 0.2) -> Any:
@@ -184,7 +205,7 @@ def linear(x: Any, weight: Any) -> Any:
     if _operations is None:
         from ganzoo.backend import jittor
 
-        return jittor().nn.matmul_transpose(x, weight)
+        return _halved(jittor().nn.matmul_transpose, x, weight)
     return _operations.onednn_matmul(x, weight, False, True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, gradient_penalty, jt
+from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, gradient_penalty
 
 
 class WGANGPLoss(Loss):
@@ -19,7 +19,7 @@ class WGANGPLoss(Loss):
         if phase.name == "generator":
             return {"adversarial": -self.critic(fakes).mean()}
         fakes = fakes.detach()
-        mix = jt.array(batch.rng.random((len(batch), 1, 1, 1), dtype="float32"))
+        mix = batch.uniform(1, 1, 1)
         return {
             # Minus this term is the critic's estimate of the Wasserstein distance.
             "wasserstein": self.critic(fakes).mean() - self.critic(batch.images).mean(),

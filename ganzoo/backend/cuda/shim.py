@@ -1,0 +1,112 @@
+"""A folder that looks like the home of CUDA 12 with cuDNN 8, as Jittor expects it, over CUDA 13 with cuDNN 9.
+
+It holds links to the headers and libraries of a toolkit, wherever they are, four headers of our own that bring in the
+real ones and what Jittor misses there, and a script in place of nvcc. Nothing of Jittor and nothing of the toolkit is
+changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, Toolkit
+from ganzoo.errors import BackendError
+
+_HERE = Path(__file__).parent
+# Our headers, and the real one that each begins with.
+_HEADERS = {"cuda_runtime.h": "cuda_runtime.h", "cudnn.h": "cudnn.h", "cub/cub.cuh": "cccl/cub/cub.cuh", "npp.h": None}
+# Names that cuDNN 9 gave up, and where their content is now.
+_FORMER = {
+    "cudnn_ops_infer": "cudnn_ops",
+    "cudnn_ops_train": "cudnn_ops",
+    "cudnn_cnn_infer": "cudnn_cnn",
+    "cudnn_cnn_train": "cudnn_cnn",
+}
+_OWN_FOLDERS = {Path(name).parts[0] for name in _HEADERS}
+
+
+def home(kit: Toolkit, parent: Path) -> Path:
+    """The folder for a toolkit, in `parent`; it is made where it isn't there yet. Its name holds a hash of all that is
+    in it: Jittor compiles anew when the name changes, and only then. BackendError if it can't be made."""
+    files, links = _files(kit), _links(kit)
+    described = repr([sorted(files.items()), [(name, str(path), _stamp(path)) for name, path in sorted(links.items())]])
+    folder = parent / f"home-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
+    if folder.is_dir():
+        return folder
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        # Others may start at the same time: the folder appears whole, and whoever comes second leaves it.
+        with tempfile.TemporaryDirectory(dir=parent) as temporary:
+            made = Path(temporary) / folder.name
+            _write(made, files, links)
+            with contextlib.suppress(OSError):
+                made.rename(folder)
+    except OSError as error:
+        raise BackendError(
+            f"{parent}: can't be written ({error.strerror or error}); set HOME to another folder."
+        ) from error
+    return folder
+
+
+def _write(folder: Path, files: dict[str, str], links: dict[str, Path]) -> None:
+    for name, target in links.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(target)
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "bin/nvcc").chmod(0o755)
+
+
+def _files(kit: Toolkit) -> dict[str, str]:
+    """What is written, by its path in the folder."""
+    files = {"bin/nvcc": f'{(_HERE / "nvcc.sh").read_text()}exec {shlex.quote(str(kit.nvcc))} "$@"\n'}
+    for name, real in _HEADERS.items():
+        begin = f'#include "{_real(kit, real)}"\n' if real else ""
+        files[f"include/{name}"] = begin + (_HERE / "include" / name).read_text()
+    return files
+
+
+def _real(kit: Toolkit, name: str) -> Path:
+    path = kit.header(name)
+    if path is None:
+        raise BackendError(f"{kit.nvcc}: its toolkit lacks {name}. Run `ganzoo doctor`.")
+    return path.resolve()
+
+
+def _links(kit: Toolkit) -> dict[str, Path]:
+    """What is linked to, by the link's path in the folder: the first of each name."""
+    links: dict[str, Path] = {}
+    for folder in _of_nvidia(kit.headers):
+        for path in folder.iterdir():
+            if path.name not in _OWN_FOLDERS:
+                links.setdefault(f"include/{path.name}", path)
+    for folder in _of_nvidia(kit.libraries):
+        for path in sorted([*folder.glob("lib*.so*"), *folder.glob("libcudadevrt.a")]):  # nvcc links with the latter
+            links.setdefault(f"lib64/{path.name}", path.resolve())
+    linked = {name for path in links.values() if (name := _library(path))}
+    for name in sorted(linked.union(LIBRARIES, OF_CUDNN_9, _FORMER)):
+        if (real := kit.library(_FORMER.get(name, name))) is not None:
+            links.setdefault(f"lib64/lib{name}.so", real.resolve())
+    return links
+
+
+def _of_nvidia(folders: tuple[Path, ...]) -> Iterator[Path]:
+    """Those that hold CUDA's files and not the whole system's."""
+    yield from (folder for folder in folders if not str(folder).startswith("/usr/") or "cuda" in str(folder))
+
+
+def _library(path: Path) -> str | None:
+    found = re.match(r"lib(\w+)\.so", path.name)
+    return found[1] if found else None
+
+
+def _stamp(path: Path) -> int:
+    """What tells a file from another under the same name; a folder's content is not looked at."""
+    return path.stat().st_size if path.is_file() else 0

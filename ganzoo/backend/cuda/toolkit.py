@@ -1,0 +1,149 @@
+"""Finds the CUDA compiler and the libraries beside it: an installed toolkit, or NVIDIA's wheels from pip."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+OLDEST = (11, 8)
+SHIMMED = 13  # from this CUDA on Jittor needs the folder that `shim` makes
+LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
+_OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
+OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
+_HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
+_SYSTEM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
+WHEELS = 'pip install "ganzoo[cuda13]"'
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """A CUDA compiler, its version, and the folders of headers and of libraries that belong to it, the first of which
+    counts. `missing` names what Jittor needs and is in none of them."""
+
+    nvcc: Path
+    version: tuple[int, int]
+    headers: tuple[Path, ...]
+    libraries: tuple[Path, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def shimmed(self) -> bool:
+        """Whether Jittor can use it through the folder of `shim` only."""
+        return self.version[0] >= SHIMMED
+
+    def library(self, name: str) -> Path | None:
+        """The file of a library: libNAME.so, or the newest libNAME.so.N."""
+        for folder in self.libraries:
+            found = [path for path in folder.glob(f"lib{name}.so*") if re.fullmatch(r".*\.so(\.\d+)?", path.name)]
+            if found:
+                return max(found, key=lambda path: [int(part) for part in path.name.split(".") if part.isdigit()])
+        return None
+
+    def header(self, name: str) -> Path | None:
+        """The file of a header."""
+        return next((folder / name for folder in self.headers if (folder / name).exists()), None)
+
+    @property
+    def cudnn(self) -> tuple[int, ...]:
+        """cuDNN's version, such as (9, 14, 0), as its header has it; empty if it can't be told."""
+        for name in ("cudnn_version.h", "cudnn.h"):
+            header = self.header(name)
+            text = header.read_text(errors="replace") if header else ""
+            found = [re.search(rf"#define CUDNN_{part} (\d+)", text) for part in ("MAJOR", "MINOR", "PATCHLEVEL")]
+            if all(found):
+                return tuple(int(match[1]) for match in found if match)
+        return ()
+
+    def __str__(self) -> str:
+        cudnn = ".".join(map(str, self.cudnn)) or "?"
+        return f"CUDA {self.version[0]}.{self.version[1]} ({self.nvcc}), cuDNN {cudnn}"
+
+
+def candidates() -> list[Toolkit]:
+    """Every compiler of this machine, as the user would expect them to be tried: those the environment names, the one
+    on PATH, the one in /usr/local, and that of pip's wheels."""
+    found: dict[Path, Toolkit] = {}
+    for path in _compilers():
+        nvcc = path.resolve()
+        version = _version(nvcc) if nvcc.is_file() and nvcc not in found else None
+        if version is not None:
+            found[nvcc] = _assembled(nvcc, version)
+    return list(found.values())
+
+
+def _compilers() -> Iterator[Path]:
+    if named := os.environ.get("nvcc_path"):
+        yield Path(named)
+    for variable in ("CUDA_HOME", "CUDA_PATH"):
+        if folder := os.environ.get(variable):
+            yield Path(folder, "bin", "nvcc")
+    on_path = shutil.which("nvcc")
+    if on_path is not None:
+        yield _wrapped(Path(on_path))
+    yield Path("/usr/local/cuda/bin/nvcc")
+    yield from (wheel / "bin" / "nvcc" for wheel in _wheels())
+
+
+def _wrapped(nvcc: Path) -> Path:
+    """The compiler itself where PATH has a shell script that calls it: headers and libraries are beside that."""
+    with open(nvcc, "rb") as file:
+        start = file.read(4096)
+    called = re.search(rb"exec\s+\"?(/[^\s\"]+/nvcc)", start) if start.startswith(b"#!") else None
+    return Path(called[1].decode()) if called else nvcc
+
+
+def _wheels() -> list[Path]:
+    """The folders of NVIDIA's wheels, whose names are those of the CUDA they are for or of one library."""
+    packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    return [path for each in sorted(packages) for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
+
+
+def _version(nvcc: Path) -> tuple[int, int] | None:
+    try:
+        answer = subprocess.run([nvcc, "--version"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"release (\d+)\.(\d+)", answer.stdout)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _assembled(nvcc: Path, version: tuple[int, int]) -> Toolkit:
+    top = nvcc.parent.parent
+    libraries, headers = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
+    if version[0] >= SHIMMED:  # the shim can bring together what is in several folders
+        libraries += [folder / "lib" for folder in _wheels()]
+        headers += [folder / "include" for folder in _wheels()]
+    libraries += map(Path, _SYSTEM)
+    headers += [Path("/usr/include"), Path("/usr/include/x86_64-linux-gnu")]
+    kit = Toolkit(nvcc, version, _folders(headers), _folders(libraries))
+    return Toolkit(nvcc, version, kit.headers, kit.libraries, tuple(_missing(kit)))
+
+
+def _folders(paths: list[Path]) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(path for path in paths if path.is_dir()))
+
+
+def _missing(kit: Toolkit) -> Iterator[str]:
+    cudnn = OF_CUDNN_9 if kit.shimmed else _OF_CUDNN_8
+    yield from (f"lib{name}.so" for name in (*LIBRARIES, *cudnn) if kit.library(name) is None)
+    yield from (name for name in _HEADERS if kit.header(name) is None)
+
+
+def fault(kit: Toolkit) -> str | None:
+    """Why Jittor can't use a toolkit, in a sentence without its end, and what to do; None if it can."""
+    version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"
+    if kit.version < OLDEST:
+        return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"
+    if kit.missing:
+        lacks = f"{version} lacks {', '.join(kit.missing[:3])}{' and more' if len(kit.missing) > 3 else ''}"
+        advice = (
+            f"run: {WHEELS}" if kit.shimmed else f"install them (cuDNN must be 8 with CUDA 11 and 12), or run: {WHEELS}"
+        )
+        return f"{lacks}; {advice}"
+    return None

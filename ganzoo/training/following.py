@@ -1,0 +1,97 @@
+"""What the ranks other than 0 do: the same training, of which they tell nothing and keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import backend, ranks
+from ganzoo.errors import DivergedError
+from ganzoo.loss import Phase
+from ganzoo.training.feed import Feed
+from ganzoo.training.loop import train
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.progress import Progress
+from ganzoo.training.reporting import crossed
+from ganzoo.training.stages import Moment
+from ganzoo.training.state import TrainState
+from ganzoo.training.stopping import Stop
+from ganzoo.training.tally import Tally
+
+if TYPE_CHECKING:
+    from ganzoo.training.session import Plan
+
+
+def follow(plan: Plan, stop: Stop) -> None:
+    """Train beside rank 0, which leads: it has the run, begins or resumes it, and says when to stop."""
+    for left in range(plan.train.retry, -1, -1):
+        state = TrainState(plan.model, plan.options, plan.data, plan.train)
+        share(state)
+        feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, draw=plan.model.draw(plan.options))
+        try:
+            train(state, feed, plan.train, Follower(plan.train), None, stop)
+            break
+        except DivergedError:
+            if not left:
+                raise
+            plan = plan.reseeded()
+    ranks.wait_for_all()
+
+
+def share(state: TrainState) -> None:
+    """Give every rank the state of rank 0, whatever that comes from."""
+    if ranks.count() == 1:
+        return
+    metadata = ranks.told(state.metadata())
+    tensors = {name: ranks.spread(np.array(value)) for name, value in state.arrays()}
+    if not ranks.leads():
+        state.load(tensors, metadata)
+
+
+class Follower:
+    """Stands in for the Reporter. Sees, as that does, when training diverges."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        self.options, self._tally = options, Tally()
+
+    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
+        """Count one run of a phase."""
+        self._tally.add(phase, {}, good)
+
+    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+        """Nothing to do."""
+
+    def due(self, progress: Progress, batch: int) -> bool:
+        """Whether the step just done crossed the end of a tick."""
+        return crossed(self.options.tick, progress, batch)
+
+    def tick(self, state: TrainState, batch: int = 0) -> None:
+        """DivergedError if rank 0 sees too many updates in a row skipped."""
+        backend.wait()
+        report = self._tally.fetch()
+        if report.in_a_row > self.options.max_skips:
+            raise DivergedError(f"training diverged: {report.in_a_row} updates in a row were skipped.")
+
+    def moment(self, state: TrainState, moment: Moment) -> None:
+        """A stage begins."""
+        if not self._tally.empty:
+            self.tick(state)
+
+    def finish(self, state: TrainState) -> None:
+        """The end."""
+        if not self._tally.empty:
+            self.tick(state)
+
+    def compiled(self) -> None:
+        """Nothing to do."""
+
+    def not_training(self, seconds: float, images: int) -> None:
+        """Nothing to do."""
+
+    def stepped(self, state: TrainState) -> None:
+        """Nothing to do."""
+
+    def begun(self, state: TrainState) -> None:
+        """Nothing to do."""

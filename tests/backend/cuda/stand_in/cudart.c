@@ -1,0 +1,69 @@
+// A CUDA runtime whose memory is the host's, and whose kernels do nothing.
+#include <cuda_runtime_api.h>
+#include <stdlib.h>
+#include <string.h>
+#define IMPLEMENTED(type, name, arguments) __attribute__((visibility("default"))) type name arguments
+#define CALL(name, arguments) IMPLEMENTED(cudaError_t, name, arguments)
+
+static int some_handle;
+
+CALL(cudaGetDeviceCount, (int* count)) { return *count = 1, 0; }
+CALL(cudaGetDevice, (int* device)) { return *device = 0, 0; }
+CALL(cudaGetDeviceProperties, (struct cudaDeviceProp* properties, int device)) {
+    memset(properties, 0, sizeof *properties);
+    strcpy(properties->name, "Stand-in GPU");
+    properties->major = 9;
+    properties->totalGlobalMem = (size_t)1 << 33;
+    properties->multiProcessorCount = 132;
+    properties->maxThreadsPerBlock = 1024;
+    return 0;
+}
+CALL(cudaDeviceGetAttribute, (int* value, enum cudaDeviceAttr attribute, int device)) {
+    return *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0, 0;
+}
+CALL(cudaMemGetInfo, (size_t* unused, size_t* total)) { return *unused = *total = (size_t)1 << 33, 0; }
+
+CALL(cudaMalloc, (void** memory, size_t size)) { return (*memory = calloc(1, size + 256)) ? 0 : cudaErrorMemoryAllocation; }
+CALL(cudaMallocHost, (void** memory, size_t size)) { return cudaMalloc(memory, size); }
+CALL(cudaHostAlloc, (void** memory, size_t size, unsigned flags)) { return cudaMalloc(memory, size); }
+CALL(cudaMallocManaged, (void** memory, size_t size, unsigned flags)) { return cudaMalloc(memory, size); }
+CALL(cudaFree, (void* memory)) { return free(memory), 0; }
+CALL(cudaFreeHost, (void* memory)) { return free(memory), 0; }
+CALL(cudaMemcpy, (void* to, const void* from, size_t size, enum cudaMemcpyKind kind)) {
+    return memcpy(to, from, size), 0;
+}
+CALL(cudaMemcpyAsync, (void* to, const void* from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)) {
+    return memcpy(to, from, size), 0;
+}
+CALL(cudaMemset, (void* memory, int value, size_t size)) { return memset(memory, value, size), 0; }
+CALL(cudaMemsetAsync, (void* memory, int value, size_t size, cudaStream_t stream)) {
+    return memset(memory, value, size), 0;
+}
+
+CALL(cudaStreamCreate, (cudaStream_t * stream)) { return *stream = (cudaStream_t)&some_handle, 0; }
+CALL(cudaStreamCreateWithFlags, (cudaStream_t * stream, unsigned flags)) { return cudaStreamCreate(stream); }
+CALL(cudaEventCreate, (cudaEvent_t * event)) { return *event = (cudaEvent_t)&some_handle, 0; }
+CALL(cudaEventCreateWithFlags, (cudaEvent_t * event, unsigned flags)) { return cudaEventCreate(event); }
+CALL(cudaEventElapsedTime, (float* milliseconds, cudaEvent_t from, cudaEvent_t to)) { return *milliseconds = 0, 0; }
+CALL(cudaStreamAddCallback, (cudaStream_t stream, cudaStreamCallback_t call, void* data, unsigned flags)) {
+    return call(stream, cudaSuccess, data), 0;
+}
+CALL(cudaLaunchHostFunc, (cudaStream_t stream, cudaHostFn_t call, void* data)) { return call(data), 0; }
+
+IMPLEMENTED(const char*, cudaGetErrorString, (cudaError_t error)) { return "stand-in"; }
+IMPLEMENTED(const char*, cudaGetErrorName, (cudaError_t error)) { return "stand-in"; }
+IMPLEMENTED(void**, __cudaRegisterFatBinary, (void* binary)) { return (void**)&some_handle; }
+
+static struct {
+    dim3 grid, block;
+    size_t shared;
+    void* stream;
+} pushed;
+IMPLEMENTED(unsigned, __cudaPushCallConfiguration, (dim3 grid, dim3 block, size_t shared, void* stream)) {
+    pushed.grid = grid, pushed.block = block, pushed.shared = shared, pushed.stream = stream;
+    return 0;
+}
+CALL(__cudaPopCallConfiguration, (dim3 * grid, dim3* block, size_t* shared, void* stream)) {
+    *grid = pushed.grid, *block = pushed.block, *shared = pushed.shared, *(void**)stream = pushed.stream;
+    return 0;
+}
