@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,23 @@ def together() -> Iterator[None]:
         _together = former
 
 
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Where the body ends otherwise than well, the process ends at once: at an orderly end MPI waits for the other
+    ranks, which may be waiting for this one, and mpirun, which would end them, would not hear of it."""
+    try:
+        yield
+    except BaseException as error:
+        status = error.code if isinstance(error, SystemExit) else 1
+        if count() == 1 or not status:
+            raise
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)
+
+
 def sharing() -> int:
     """How many ranks share each batch here: `count`, or 1 where this one works alone."""
     return count() if _together else 1
@@ -58,7 +77,20 @@ def sharing() -> int:
 def batch_mean(x: Any) -> Any:
     """The mean of a Var over the ranks, the same on each. A mean over the images of a rank becomes one over the batch;
     so does its gradient, of any order, as derivative of what all ranks' losses add up to."""
-    return x.mpi_all_reduce("mean") if sharing() > 1 else x
+    if sharing() == 1:
+        return x
+    from ganzoo.backend.collective import BatchMean
+
+    return BatchMean()(x)
+
+
+def averages(values: Sequence[Any]) -> list[Any]:
+    """The means of several Vars over the ranks, the same on each, at once and without gradients."""
+    if sharing() == 1:
+        return list(values)
+    from ganzoo.backend.collective import averages
+
+    return averages(values)
 
 
 def share(draw: Callable[[int], Any], images: int) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -57,34 +59,41 @@ class Main(click.Group):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         if not ranks.leads():
             sys.stdout = open(os.devnull, "w")
-        try:
-            with remember_interrupts():
-                status = super().main(args, prog_name, standalone_mode=False, **extra)
-        except click.ClickException as error:
-            if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
-                error.show()
-                status = error.exit_code
-            else:
-                status = _fail(error.format_message(), error.exit_code)
-        except GanzooError as error:
-            status = _fail(str(error), error.exit_status)
-        except BrokenPipeError:  # the reader of our output, `head` say, has gone
-            sys.stderr.close()
-            status = 1
-        except (click.Abort, KeyboardInterrupt):  # before RuntimeError, which the first one is
-            status = _fail("interrupted", INTERRUPTED)
-        except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
-                raise
-            status = _fail(
-                "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs; a run goes on "
-                "from its last checkpoint with --resume.",
-                1,
-            )
-        except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
-            where = f"{error.filename}: " if error.filename else ""
-            status = _fail(f"{where}{durable.reason(error)}.", 1)
-        sys.exit(status if isinstance(status, int) else 0)
+        with ranks.ending():
+            status = _status(partial(super().main, args, prog_name, standalone_mode=False, **extra))
+            sys.exit(status if isinstance(status, int) else 0)
+
+
+def _status(run: Callable[[], Any]) -> Any:
+    """What a command ends with. An error is told in one line."""
+    try:
+        with remember_interrupts():
+            return run()
+    except click.ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
+            error.show()
+            status = error.exit_code
+        else:
+            status = _fail(error.format_message(), error.exit_code)
+    except GanzooError as error:
+        status = _fail(str(error), error.exit_status)
+    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+        sys.stderr.close()
+        status = 1
+    except (click.Abort, KeyboardInterrupt):  # before RuntimeError, which the first one is
+        status = _fail("interrupted", INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
+            raise
+        status = _fail(
+            "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs; a run goes on "
+            "from its last checkpoint with --resume.",
+            1,
+        )
+    except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
+        where = f"{error.filename}: " if error.filename else ""
+        status = _fail(f"{where}{durable.reason(error)}.", 1)
+    return status
 
 
 def _fail(message: str, status: int) -> int:

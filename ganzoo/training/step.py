@@ -120,9 +120,8 @@ class Step:
             batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
-        gradients = [ranks.batch_mean(gradient) for gradient in gradients]
-        for numbers in (means, watched):
-            numbers.update({name: ranks.batch_mean(value) for name, value in numbers.items()})
+        gradients = ranks.averages(gradients)
+        means, watched = (dict(zip(each, ranks.averages(list(each.values())))) for each in (means, watched))
         good = self._update(phase, gradients, means, watched)
         self.statistics.restore(good)
         self.on_terms(phase, means, good)
@@ -170,9 +169,9 @@ class Statistics:
 
     def restore(self, good: Any) -> None:
         """Put back what has been written since, unless `good` is 1."""
-        for var, identity, value in self.kept:
-            if var.id != identity:
-                var.update(backend.jittor().ternary(good, ranks.batch_mean(var), value))
+        written = [(var, value) for var, identity, value in self.kept if var.id != identity]
+        for (var, value), new in zip(written, ranks.averages([var for var, _ in written])):
+            var.update(backend.jittor().ternary(good, new, value))
         self.kept = []
 
 

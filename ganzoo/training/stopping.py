@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-# Ctrl-C, the end of a job on a cluster, a terminal that was closed.
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+# Ctrl-C, the end of a job on a cluster, a terminal that was closed, and what mpirun passes on without ending the job.
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 ECHO = 0.1  # seconds in which a signal is the first one again: `timeout` sends to its child, and then to the group
 
 

@@ -1,0 +1,190 @@
+"""Data parallel training: two processes under mpirun do what one does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.training import checkpoint
+
+MISSING = "needs OpenMPI with its compiler; on Debian: apt install openmpi-bin libopenmpi-dev"
+pytestmark = pytest.mark.skipif(not (shutil.which("mpirun") and shutil.which("mpicc")), reason=MISSING)
+
+AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+MPIRUN = ["mpirun", "--oversubscribe", "-np"]
+NARROW = ["--channels-max", "16", "--latent", "32", "--max-size", "16", "--phase", "0.016"]
+RUNS = {
+    "gan": ["gan", "--size", "8", "--batch", "8", "--kimg", "0.04"],
+    "lsgan": ["lsgan", "--size", "32", "--batch", "8", "--kimg", "0.024"],
+    "stylegan": [
+        "stylegan",
+        "--loss",
+        "r1",
+        "--mixing",
+        *NARROW,
+        "--w-average",
+        "0.99",
+        "--batch",
+        "8",
+        "--kimg",
+        "0.056",
+    ],
+    # Two steps: its first layer normalises a constant, which makes rounding ten thousand times as large.
+    "stylegan-paper": ["stylegan", *NARROW, "--architecture", "paper", "--batch", "8", "--kimg", "0.016"],
+    "stargan2": [
+        *["stargan2", "--size", "64", "--channels-base", "512", "--channels-max", "32", "--hidden", "32"],
+        *["--batch", "8", "--kimg", "0.016"],
+    ],
+}
+
+
+@pytest.fixture
+def domains(workdir: Path) -> Path:
+    """Two folders of pictures, which any model can train on."""
+    generator = np.random.default_rng(0)
+    for name in ("one", "two"):
+        folder = workdir / "pictures" / name
+        folder.mkdir(parents=True)
+        for index in range(9):
+            pixels = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((64, 64)).save(folder / f"{index}.png")
+    return workdir / "pictures"
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "ganzoo", "train", *arguments, "--tick", "0.016", "--seed", "3"]
+
+
+def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
+    """`ganzoo train`, under mpirun where there are several processes."""
+    before = [*MPIRUN, str(processes)] if processes > 1 else []
+    return subprocess.run(
+        [*before, *command(*arguments)], env={**os.environ, **AS_ROOT}, capture_output=True, text=True, timeout=300
+    )
+
+
+def last(experiments: str) -> checkpoint.Checkpoint:
+    return checkpoint.read(checkpoint.newest(next(Path(experiments).iterdir())))
+
+
+def differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
+    """How far weights and averages are apart, of each network, as a share of their length.
+
+    Weights whose gradient is 0 but for rounding, as a bias has that a norm takes away again, are left out: Adam makes
+    whole steps of the rounding, and nothing that a network computes depends on them.
+    """
+    found = {}
+    moments = [name for name in expected.tensors if "/second/" in name]
+    networks = {name.split("/")[1] for name in moments}
+    assert made.tensors.keys() == expected.tensors.keys()
+    for network in networks:
+        sizes = {n.split("/")[-1]: expected.tensors[n].mean() for n in moments if n.startswith(f"adam/{network}/")}
+        matter = [name for name, size in sizes.items() if size > 1e-10 * max(sizes.values())]
+        for kind in ("net", "ema"):
+            names = [f"{kind}/{network}/{name}" for name in matter if f"{kind}/{network}/{name}" in expected.tensors]
+            if names:
+                one, two = (
+                    np.concatenate([c.tensors[n].ravel() for n in names], dtype=np.float64) for c in (made, expected)
+                )
+                found[f"{kind}/{network}"] = float(np.linalg.norm(one - two) / np.linalg.norm(two))
+    return found
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_two_processes_end_with_the_weights_of_one(domains, run):
+    said = [train(n, *RUNS[run], "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
+    assert [each.returncode for each in said] == [0, 0], said
+    one, two = last("1"), last("2")
+    assert one.metadata["progress"] == two.metadata["progress"]
+    assert max(differences(two, one).values()) < 1e-5
+    assert len(list(Path("2").iterdir())) == 1  # one run, by rank 0
+    assert said[1].stdout.count("finished: ") == 1
+
+
+def test_statistics_are_those_of_the_whole_batch(domains):
+    for n in (1, 2):
+        assert train(n, *RUNS["lsgan"], "--data", "pictures", "--experiments", str(n)).returncode == 0
+    one, two = last("1").tensors, last("2").tensors
+    statistics = [name for name in one if "running" in name]
+    assert statistics
+    for name in statistics:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_of_two_goes_on_in_one_and_in_two_again(domains):
+    whole = ["gan", "--size", "8", "--batch", "8"]
+    given = ["--data", "pictures", "--experiments"]
+    assert train(1, *whole, "--kimg", "0.048", *given, "1").returncode == 0
+    for processes, kimg in ((2, "0.016"), (1, "0.032"), (2, "0.048")):
+        resume = ["--resume", "0"] if kimg != "0.016" else whole[1:]
+        said = train(processes, "gan", *resume, "--kimg", kimg, *given, "2")
+        assert said.returncode == 0, said.stderr
+    assert max(differences(last("2"), last("1")).values()) < 1e-5
+
+
+def test_a_rank_that_dies_ends_the_job_and_leaves_the_checkpoint_whole(domains):
+    arguments = [*RUNS["gan"][:-1], "1000", "--snapshot", "1", "--data", "pictures"]
+    with subprocess.Popen(
+        [*MPIRUN, "2", *command(*arguments)],
+        env={**os.environ, **AS_ROOT},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as job:
+        until = time.monotonic() + 120
+        while not list(Path().glob("experiments/*/checkpoint-*")) and time.monotonic() < until and job.poll() is None:
+            time.sleep(0.1)
+        os.kill(child_of_rank(job.pid, 1), signal.SIGKILL)
+        assert job.wait(timeout=60) != 0
+    saved = last("experiments").metadata["progress"]["images"]  # reads every byte
+    goal = (saved + 8) / 1000
+    said = train(1, "gan", "--resume", "0", "--kimg", str(goal))
+    assert said.returncode == 0, said.stderr
+    assert last("experiments").metadata["progress"]["images"] == saved + 8
+
+
+def child_of_rank(mpirun: int, rank: int) -> int:
+    """The process of a rank."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int(re.search(r"PPid:\s+(\d+)", (path / "status").read_text())[1])
+            environment = (path / "environ").read_bytes().split(b"\0")
+        except (OSError, TypeError):
+            continue
+        if parent == mpirun and f"OMPI_COMM_WORLD_RANK={rank}".encode() in environment:
+            return int(path.name)
+    raise AssertionError("mpirun has no such child")
+
+
+def test_a_signal_ends_all_with_a_checkpoint(domains):
+    arguments = [*RUNS["gan"][:-1], "1000", "--data", "pictures"]
+    with (
+        open("said.txt", "w+") as said,
+        subprocess.Popen(
+            [*MPIRUN, "2", *command(*arguments)], env={**os.environ, **AS_ROOT}, stdout=said, stderr=said
+        ) as job,
+    ):
+        until = time.monotonic() + 120
+        while not list(Path().glob("experiments/*/stats.jsonl")) and time.monotonic() < until and job.poll() is None:
+            time.sleep(0.1)
+        job.send_signal(signal.SIGUSR1)
+        assert job.wait(timeout=60) != 0
+    assert Path("said.txt").read_text().count("interrupted: ") == 1
+    assert last("experiments").metadata["progress"]["images"] > 0
+
+
+def test_a_batch_that_cant_be_split_is_one_line(domains):
+    said = train(2, "gan", "--batch", "7", "--data", "pictures")
+    assert said.returncode != 0
+    assert said.stderr.count("can't be split") == 1
+    assert "--batch: 7 images can't be split evenly among 2 processes" in said.stderr
+    assert not Path("experiments").exists()
