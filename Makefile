@@ -2,6 +2,8 @@
 # make test   set up and run the tests
 # make check  format, lint and types
 # make bench  measure one iteration of each model beside PyTorch, for 20 minutes; nothing else should run
+# make test-cuda    run the tests that need a GPU
+# make test-wheels  compile everything for CUDA 13 from pip's wheels, without a GPU (half an hour the first time)
 # make fuzz   look for files that break what reads them, for MINUTES=20 each kind
 
 SHELL := /bin/bash
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test check bench fuzz clean
+.PHONY: demo test test-cuda test-wheels check bench fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml
@@ -20,6 +22,13 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+test-cuda: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m cuda -rs
+
+test-wheels: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cuda13]'
+	$(BIN)/python -m pytest -m wheels -rs
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

@@ -56,6 +56,19 @@ def ganzoo(workdir: Path) -> Callable[..., Result]:
 
 
 @pytest.fixture
+def domains(workdir: Path) -> Path:
+    """Two folders of pictures, which any model can train on."""
+    generator = np.random.default_rng(0)
+    for name in ("one", "two"):
+        folder = workdir / "pictures" / name
+        folder.mkdir(parents=True)
+        for index in range(9):
+            pixels = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((64, 64)).save(folder / f"{index}.png")
+    return workdir / "pictures"
+
+
+@pytest.fixture
 def pictures(workdir: Path) -> Path:
     """A folder `pictures` of 12 small RGB images."""
     folder = workdir / "pictures"

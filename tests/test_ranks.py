@@ -13,52 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from ganzoo.training import checkpoint
+from tests.agreement import RUNS, differences, last
 
 MISSING = "needs OpenMPI with its compiler; on Debian: apt install openmpi-bin libopenmpi-dev"
 pytestmark = pytest.mark.skipif(not (shutil.which("mpirun") and shutil.which("mpicc")), reason=MISSING)
 
 AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 MPIRUN = ["mpirun", "--oversubscribe", "-np"]
-NARROW = ["--channels-max", "16", "--latent", "32", "--max-size", "16", "--phase", "0.016"]
-RUNS = {
-    "gan": ["gan", "--size", "8", "--batch", "8", "--kimg", "0.04"],
-    "lsgan": ["lsgan", "--size", "32", "--batch", "8", "--kimg", "0.024"],
-    "stylegan": [
-        "stylegan",
-        "--loss",
-        "r1",
-        "--mixing",
-        *NARROW,
-        "--w-average",
-        "0.99",
-        "--batch",
-        "8",
-        "--kimg",
-        "0.056",
-    ],
-    # Two steps: its first layer normalises a constant, which makes rounding ten thousand times as large.
-    "stylegan-paper": ["stylegan", *NARROW, "--architecture", "paper", "--batch", "8", "--kimg", "0.016"],
-    "stargan2": [
-        *["stargan2", "--size", "64", "--channels-base", "512", "--channels-max", "32", "--hidden", "32"],
-        *["--batch", "8", "--kimg", "0.016"],
-    ],
-}
-
-
-@pytest.fixture
-def domains(workdir: Path) -> Path:
-    """Two folders of pictures, which any model can train on."""
-    generator = np.random.default_rng(0)
-    for name in ("one", "two"):
-        folder = workdir / "pictures" / name
-        folder.mkdir(parents=True)
-        for index in range(9):
-            pixels = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((64, 64)).save(folder / f"{index}.png")
-    return workdir / "pictures"
 
 
 def command(*arguments: str) -> list[str]:
@@ -73,36 +35,9 @@ def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def last(experiments: str) -> checkpoint.Checkpoint:
-    return checkpoint.read(checkpoint.newest(next(Path(experiments).iterdir())))
-
-
-def differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
-    """How far weights and averages are apart, of each network, as a share of their length.
-
-    Weights whose gradient is 0 but for rounding, as a bias has that a norm takes away again, are left out: Adam makes
-    whole steps of the rounding, and nothing that a network computes depends on them.
-    """
-    found = {}
-    moments = [name for name in expected.tensors if "/second/" in name]
-    networks = {name.split("/")[1] for name in moments}
-    assert made.tensors.keys() == expected.tensors.keys()
-    for network in networks:
-        sizes = {n.split("/")[-1]: expected.tensors[n].mean() for n in moments if n.startswith(f"adam/{network}/")}
-        matter = [name for name, size in sizes.items() if size > 1e-10 * max(sizes.values())]
-        for kind in ("net", "ema"):
-            names = [f"{kind}/{network}/{name}" for name in matter if f"{kind}/{network}/{name}" in expected.tensors]
-            if names:
-                one, two = (
-                    np.concatenate([c.tensors[n].ravel() for n in names], dtype=np.float64) for c in (made, expected)
-                )
-                found[f"{kind}/{network}"] = float(np.linalg.norm(one - two) / np.linalg.norm(two))
-    return found
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_two_processes_end_with_the_weights_of_one(domains, run):
-    said = [train(n, *RUNS[run], "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
+    said = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
     assert [each.returncode for each in said] == [0, 0], said
     one, two = last("1"), last("2")
     assert one.metadata["progress"] == two.metadata["progress"]
@@ -113,7 +48,7 @@ def test_two_processes_end_with_the_weights_of_one(domains, run):
 
 def test_statistics_are_those_of_the_whole_batch(domains):
     for n in (1, 2):
-        assert train(n, *RUNS["lsgan"], "--data", "pictures", "--experiments", str(n)).returncode == 0
+        assert train(n, *RUNS["lsgan"].split(), "--data", "pictures", "--experiments", str(n)).returncode == 0
     one, two = last("1").tensors, last("2").tensors
     statistics = [name for name in one if "running" in name]
     assert statistics
@@ -133,7 +68,7 @@ def test_a_run_of_two_goes_on_in_one_and_in_two_again(domains):
 
 
 def test_a_rank_that_dies_ends_the_job_and_leaves_the_checkpoint_whole(domains):
-    arguments = [*RUNS["gan"][:-1], "1000", "--snapshot", "1", "--data", "pictures"]
+    arguments = [*RUNS["gan"].split(), "--kimg", "1000", "--snapshot", "1", "--data", "pictures"]
     with subprocess.Popen(
         [*MPIRUN, "2", *command(*arguments)],
         env={**os.environ, **AS_ROOT},
@@ -166,7 +101,7 @@ def child_of_rank(mpirun: int, rank: int) -> int:
 
 
 def test_a_signal_ends_all_with_a_checkpoint(domains):
-    arguments = [*RUNS["gan"][:-1], "1000", "--data", "pictures"]
+    arguments = [*RUNS["gan"].split(), "--kimg", "1000", "--data", "pictures"]
     with (
         open("said.txt", "w+") as said,
         subprocess.Popen(

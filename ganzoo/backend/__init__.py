@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from ganzoo import ranks
 from ganzoo.backend import checks, environment, operations
 from ganzoo.backend.compiling import build_core, mend, quicken, unrecognised_convolutions, watch_kernels
 from ganzoo.backend.process import undone
@@ -24,6 +25,7 @@ __all__ = [
     "finite",
     "gradients",
     "gradients_and_missing",
+    "gpu_memory",
     "jittor",
     "memory",
     "run_pending",
@@ -40,6 +42,7 @@ CONVOLUTIONS = 10_000  # shapes of them whose fastest algorithm cuDNN remembers
 _names = itertools.count()
 _jittor: Any = None
 _choice: environment.Choice | None = None
+_computes_with = "fp32"
 
 
 def start(wanted: str = "auto", precision: str = "tf32") -> str:
@@ -50,7 +53,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     BackendError says in one sentence what stands in the way. A process keeps the device and the precision it started
     with.
     """
-    global _jittor, _choice
+    global _jittor, _choice, _computes_with
     if _choice is not None:
         if wanted not in ("auto", _choice.device):
             raise BackendError(
@@ -70,7 +73,8 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
             reason = " ".join(str(error).split())[:300]
             raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
     if chosen.device == "cuda":
-        _use_cuda(imported, chosen, precision)
+        _use_cuda(imported)
+        _computes_with, operations.in_halves = precision, precision == "amp"
     mend(imported)
     if chosen.device == "cpu":
         quicken(imported)
@@ -81,13 +85,12 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     return chosen.device
 
 
-def _use_cuda(imported: Any, chosen: environment.Choice, precision: str) -> None:
+def _use_cuda(imported: Any) -> None:
     if not imported.has_cuda:
         raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
     imported.flags.use_cuda = 1
     # Jittor forgets to try algorithms after so many shapes of convolutions, and progressive training has more.
     imported.cudnn.set_algorithm_cache_size(CONVOLUTIONS)
-    operations.in_halves = precision == "amp"
 
 
 def started() -> bool:
@@ -107,18 +110,28 @@ def device() -> str:
 
 
 def choice() -> str:
-    """The device and why, in one line for the user."""
+    """The device, why it is that one, and what it computes with, in a few words for the user."""
     start()
     assert _choice is not None
-    return f"{'the GPU' if _choice.device == 'cuda' else 'the CPU'}: {_choice.because}"
+    return f"{'CUDA' if _choice.device == 'cuda' else 'CPU'}, {_precision()} ({_choice.because})"
+
+
+def _precision() -> str:
+    return {"tf32": "TF32", "fp32": "float32", "amp": "bfloat16 and float32"}[_computes_with]
 
 
 def describe() -> dict[str, Any]:
     """What the last digits of every number depend on: the same seed gives the same bits where all of it is the same."""
     import numpy as np
 
+    start()
+    assert _choice is not None
+    gpu = {"gpu": str(_choice.gpu), "cuda": str(_choice.toolkit)} if _choice.gpu else {}
     return {
-        "device": device(),
+        "device": _choice.device,
+        **gpu,
+        "precision": _precision(),
+        "ranks": ranks.count(),
         "processor": environment.processor(),
         "threads": environment.threads(),
         "jittor": jittor().__version__,
@@ -178,6 +191,11 @@ def finite(numbers: Iterable[Any]) -> Any:
     else:  # added up, so two infinities can't hide each other
         good = jittor().isfinite(sum(numbers).reshape((1,))).float32()
     return good.stop_grad()  # or Jittor keeps whatever was computed with it
+
+
+def gpu_memory() -> int | None:
+    """Memory of the GPU that Jittor has taken, in bytes; None on the CPU."""
+    return int(jittor().core.get_mem_info().total_cuda_used) if device() == "cuda" else None
 
 
 def memory() -> int:

@@ -211,7 +211,7 @@ def trains() -> Finding:
             worst = float(np.abs(numbers - right).max())
             mend = f"Delete {environment.cache_dir()} and try again."
             return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", mend)
-    return Finding("training", f"a convolution and its gradients on {backend.choice()} agree with NumPy")
+    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")
 
 
 def _version(distribution: str) -> str:

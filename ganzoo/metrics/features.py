@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganzoo.backend import jittor, run_pending
+from ganzoo.backend import jittor, operations, run_pending
 from ganzoo.metrics.backbones import Weights
 
 BATCH = 32  # images at once
@@ -55,7 +55,7 @@ class FeatureExtractor:
         from ganzoo.metrics.networks import resized
 
         jt = jittor()
-        with jt.no_grad():
+        with jt.no_grad(), operations.in_full():
             images = jt.array(np.stack([each.result() for each in prepared]))
             run_pending()
             if images.shape[2] != self.network.side:

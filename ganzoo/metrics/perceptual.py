@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.backend import jittor, run_pending
+from ganzoo.backend import jittor, operations, run_pending
 from ganzoo.metrics.backbones import Weights
 
 SMALLEST = 64  # px: smaller images are enlarged, or nothing would be left of the last maps
@@ -63,7 +63,8 @@ class Perceptual:
         side = -(-max(x.shape[2], SMALLEST) // multiple) * multiple
         if side != x.shape[2]:
             x = resized(x, side)
-        return [units(each) for each in self.network(x)]
+        with operations.in_full():
+            return [units(each) for each in self.network(x)]
 
 
 def units(maps: Any) -> Any:

@@ -232,6 +232,7 @@ class Reporter:
             "images_per_second": round(images_done / training, 2),
             "seconds_per_kimg": round(training / max(images_done, 1) * 1000, 4),
             "memory_bytes": backend.memory(),
+            **({} if (of_gpu := backend.gpu_memory()) is None else {"gpu_memory_bytes": of_gpu}),
             "losses": report.losses,
             "watched": report.watched,
             "skipped": report.skipped,

@@ -135,6 +135,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     shown = choose(plan.dataset, plan.data) if state.setup.translator else None
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
     share(state)
+    run.tell(f"on {backend.choice()}{f', {ranks.count()} processes' if ranks.count() > 1 else ''}")
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
     outcome, together = "failed", False

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from ganzoo.backend import checks, environment
+from ganzoo.backend.cuda import toolkit
+from ganzoo.backend.cuda.driver import GPU, Driver
 from ganzoo.errors import BackendError
 
 
@@ -78,36 +80,84 @@ def test_missing_onednn_is_told_before_jittor_downloads_it(monkeypatch, tmp_path
     assert "pip install jittor-offline==0.0.7" in refusal()
 
 
+CPU = environment.Choice("cpu", "")
+
+
 def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
-    monkeypatch.setattr(environment, "gpu_count", lambda: 0)
-    with pytest.raises(BackendError, match="--device cuda: the NVIDIA driver shows no GPU"):
+    for found in (None, Driver((13, 0), ())):
+        monkeypatch.setattr(environment, "driver", lambda found=found: found)
+        with pytest.raises(BackendError, match="--device cuda: the NVIDIA driver shows no GPU") as told:
+            environment.choose_device("cuda")
+        assert "\n" not in str(told.value)
+        assert environment.choose_device("auto").device == environment.choose_device("cpu").device == "cpu"
+        assert "shows no GPU" in environment.choose_device("auto").because
+
+
+@pytest.mark.parametrize(("body", "why"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails")])
+def test_a_broken_nvcc_is_told(monkeypatch, tmp_path, body, why):
+    monkeypatch.setattr(environment, "driver", lambda: Driver((13, 0), (GPU("Some GPU", (9, 0), 1 << 34),)))
+    monkeypatch.setattr(toolkit, "_compilers", lambda: iter([script(tmp_path / "nvcc", body)]))
+    monkeypatch.setattr(checks, "driver", environment.driver)
+    with pytest.raises(BackendError, match=why):
         environment.choose_device("cuda")
-    assert environment.choose_device("auto") == environment.choose_device("cpu") == "cpu"
+    assert environment.choose_device("auto").device == "cpu"
+    assert why in environment.choose_device("auto").because
+    assert why in checks.gpu().problem
+    assert not checks.gpu().fatal
+    assert [why in finding.problem for finding in checks.toolkits()] == [True]
+
+
+def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    environment.prepare(CPU)
+    assert os.environ["nvcc_path"] == ""
+    names = {os.environ["cache_name"]}
+    kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
+    environment.prepare(environment.Choice("cuda", "", None, kit))
+    assert os.environ["nvcc_path"] == str(tmp_path / "nvcc")
+    assert len(names | {os.environ["cache_name"]}) == 2
+
+
+def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
+    kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
+    for precision, expected in (("tf32", None), ("amp", None), ("fp32", "0")):
+        monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k != "NVIDIA_TF32_OVERRIDE"})
+        environment.prepare(environment.Choice("cuda", "", None, kit), precision)
+        assert os.environ.get("NVIDIA_TF32_OVERRIDE") == expected
 
 
 @pytest.mark.parametrize(
-    ("body", "why"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails"), (None, "does not run")]
+    ("cuda", "capability", "why"),
+    [((12, 4), (9, 0), "needs CUDA 13"), ((13, 0), (7, 5), "Some GPU has no bfloat16"), ((13, 0), (8, 0), None)],
 )
-def test_a_broken_nvcc_is_told(monkeypatch, tmp_path, body, why):
-    compiler = tmp_path / "nvcc"
-    if body is not None:
-        script(compiler, body)
-    monkeypatch.setattr(environment, "gpu_count", lambda: 1)
-    monkeypatch.setenv("nvcc_path", str(compiler))
-    with pytest.raises(BackendError, match=why):
-        environment.choose_device("cuda")
-    assert environment.choose_device("auto") == "cpu"
-    assert why in checks.gpu().problem
-    assert not checks.gpu().fatal
+def test_mixed_precision_is_refused_where_it_is_not_sound(tmp_path, cuda, capability, why):
+    kit = toolkit.Toolkit(tmp_path / "nvcc", cuda, (), ())
+    choice = environment.Choice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
+    for precision in ("tf32", "fp32"):
+        environment.require_precision(choice, precision)
+    if why is None:
+        environment.require_precision(choice, "amp")
+    else:
+        with pytest.raises(BackendError, match=f"--precision amp: .*{why}"):
+            environment.require_precision(choice, "amp")
+    environment.require_precision(CPU, "amp")  # which computes in float32, and says so
 
 
-def test_caches_of_cpu_and_cuda_never_mix(monkeypatch):
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    environment.prepare("cpu")
-    assert environment.os.environ["nvcc_path"] == ""
-    names = {environment.os.environ["cache_name"]}
-    environment.prepare("cuda")
-    assert len(names | {environment.os.environ["cache_name"]}) == 2
+def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "environ", {**os.environ, "OMPI_COMM_WORLD_SIZE": "2"})
+    kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (tmp_path,), (tmp_path,))
+    choice = environment.Choice("cuda", "", None, kit)
+    with pytest.raises(BackendError, match=r"NCCL.*pip install \"ganzoo\[cuda13\]\""):
+        environment.prepare(choice)
+    for name in ("nccl.h", "libnccl.so.2"):
+        (tmp_path / name).touch()
+    environment.prepare(choice)
+    assert os.environ["nccl_include_path"] == os.environ["nccl_lib_path"] == str(tmp_path)
+
+
+def test_a_child_of_its_own_is_no_part_of_the_job(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "1", "HOME": "/somewhere"})
+    assert environment.outside_mpi() == {"HOME": "/somewhere"}
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
@@ -117,7 +167,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
         )
         if given:
             os.environ["OMP_WAIT_POLICY"] = given
-        environment.prepare("cpu")
+        environment.prepare(CPU)
         assert os.environ["OMP_WAIT_POLICY"] == expected
 
 

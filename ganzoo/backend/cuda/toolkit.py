@@ -18,19 +18,21 @@ _OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train",
 OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
 _SYSTEM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
+INSTALLED = Path("/usr/local/cuda")
 WHEELS = 'pip install "ganzoo[cuda13]"'
 
 
 @dataclass(frozen=True)
 class Toolkit:
     """A CUDA compiler, its version, and the folders of headers and of libraries that belong to it, the first of which
-    counts. `missing` names what Jittor needs and is in none of them."""
+    counts. `missing` names what Jittor needs and is in none of them; `broken` says why the compiler doesn't run."""
 
     nvcc: Path
     version: tuple[int, int]
     headers: tuple[Path, ...]
     libraries: tuple[Path, ...]
     missing: tuple[str, ...] = ()
+    broken: str = ""
 
     @property
     def shimmed(self) -> bool:
@@ -71,9 +73,8 @@ def candidates() -> list[Toolkit]:
     found: dict[Path, Toolkit] = {}
     for path in _compilers():
         nvcc = path.resolve()
-        version = _version(nvcc) if nvcc.is_file() and nvcc not in found else None
-        if version is not None:
-            found[nvcc] = _assembled(nvcc, version)
+        if nvcc.is_file() and nvcc not in found:
+            found[nvcc] = _examined(nvcc)
     return list(found.values())
 
 
@@ -86,7 +87,7 @@ def _compilers() -> Iterator[Path]:
     on_path = shutil.which("nvcc")
     if on_path is not None:
         yield _wrapped(Path(on_path))
-    yield Path("/usr/local/cuda/bin/nvcc")
+    yield INSTALLED / "bin/nvcc"
     yield from (wheel / "bin" / "nvcc" for wheel in _wheels())
 
 
@@ -104,16 +105,20 @@ def _wheels() -> list[Path]:
     return [path for each in sorted(packages) for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
 
 
-def _version(nvcc: Path) -> tuple[int, int] | None:
+def _version(nvcc: Path) -> tuple[int, int] | str:
+    """The compiler's version, or why it doesn't say."""
     try:
         answer = subprocess.run([nvcc, "--version"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{nvcc} does not run ({error})"
     found = re.search(r"release (\d+)\.(\d+)", answer.stdout)
-    return (int(found[1]), int(found[2])) if found else None
+    return (int(found[1]), int(found[2])) if found else f"{nvcc} --version fails with status {answer.returncode}"
 
 
-def _assembled(nvcc: Path, version: tuple[int, int]) -> Toolkit:
+def _examined(nvcc: Path) -> Toolkit:
+    version = _version(nvcc)
+    if isinstance(version, str):
+        return Toolkit(nvcc, (0, 0), (), (), broken=version)
     top = nvcc.parent.parent
     libraries, headers = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
     if version[0] >= SHIMMED:  # the shim can bring together what is in several folders
@@ -137,6 +142,8 @@ def _missing(kit: Toolkit) -> Iterator[str]:
 
 def fault(kit: Toolkit) -> str | None:
     """Why Jittor can't use a toolkit, in a sentence without its end, and what to do; None if it can."""
+    if kit.broken:
+        return f"{kit.broken}; mend it, or run: {WHEELS}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"
     if kit.version < OLDEST:
         return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"

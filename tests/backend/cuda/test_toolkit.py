@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from ganzoo.backend.cuda import toolkit
+from tests.backend.cuda import fakes
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_is_installed(monkeypatch, tmp_path):
+    """Neither this machine's compilers nor its libraries count."""
+    monkeypatch.setattr(toolkit, "_SYSTEM", (str(tmp_path / "system"),))
+    monkeypatch.setattr(toolkit, "INSTALLED", tmp_path / "usr/local/cuda")
+    monkeypatch.setattr(toolkit, "_wheels", lambda: [tmp_path / "wheels/cu13", tmp_path / "wheels/cudnn"])
+    for name in ("nvcc_path", "CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+
+
+def found(version: str, libraries: dict[str, int], tmp_path, without: tuple[str, ...] = ()) -> toolkit.Toolkit:
+    fakes.toolkit(tmp_path / "usr/local/cuda", version, libraries, without)
+    (kit,) = toolkit.candidates()
+    return kit
+
+
+def test_cuda_12_wants_cudnn_8_and_no_shim(tmp_path):
+    kit = found("12.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path)
+    assert (kit.version, kit.shimmed, toolkit.fault(kit)) == ((12, 4), False, None)
+
+
+def test_cuda_13_wants_cudnn_9_and_the_shim(tmp_path):
+    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
+    assert (kit.version, kit.shimmed, toolkit.fault(kit)) == ((13, 0), True, None)
+    assert kit.cudnn == (9, 14, 0)
+    assert str(kit) == f"CUDA 13.0 ({tmp_path}/usr/local/cuda/bin/nvcc), cuDNN 9.14.0"
+
+
+@pytest.mark.parametrize(
+    ("version", "cudnn", "lacks"),
+    [("12.4", fakes.CUDNN_9, "libcudnn_ops_infer.so"), ("13.0", fakes.CUDNN_8, "libcudnn_ops.so")],
+)
+def test_the_other_cudnn_is_told(tmp_path, version, cudnn, lacks):
+    fault = toolkit.fault(found(version, {**fakes.LIBRARIES, **cudnn}, tmp_path))
+    assert f"lacks {lacks}" in fault
+    assert 'pip install "ganzoo[cuda13]"' in fault
+
+
+def test_a_toolkit_without_libraries_is_told(tmp_path):
+    fault = toolkit.fault(found("12.4", {}, tmp_path))
+    assert "lacks libcudart.so, libcublas.so, libcublasLt.so and more" in fault
+
+
+@pytest.mark.parametrize("header", ["cudnn.h", "cusparse.h"])
+def test_a_missing_header_is_told(tmp_path, header):
+    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path, without=(header,))
+    assert f"lacks {header}" in toolkit.fault(kit)
+
+
+def test_cuda_11_4_is_too_old(tmp_path):
+    assert "too old" in toolkit.fault(found("11.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path))
+
+
+def test_wheels_fill_what_a_toolkit_of_cuda_13_lacks(tmp_path):
+    fakes.toolkit(tmp_path / "wheels/cu13", "13.0", {})
+    (tmp_path / "wheels/cu13/lib64").mkdir()
+    for place, libraries in (("cu13", fakes.LIBRARIES), ("cudnn", fakes.CUDNN_9)):
+        (tmp_path / "wheels" / place / "lib").mkdir(parents=True)
+        for name, number in libraries.items():
+            (tmp_path / "wheels" / place / f"lib/lib{name}.so.{number}").touch()
+    installed = found_in_usr_local(tmp_path)
+    assert [toolkit.fault(kit) for kit in installed] == [None, None]
+    assert installed[0].library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
+
+
+def found_in_usr_local(tmp_path) -> list[toolkit.Toolkit]:
+    fakes.toolkit(tmp_path / "usr/local/cuda", "13.0", {"cudart": 13})
+    return toolkit.candidates()
+
+
+def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
+    compilers = [fakes.toolkit(tmp_path / name, "13.0", {}) for name in ("a", "b", "path", "usr/local/cuda")]
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "b"))
+    monkeypatch.setenv("nvcc_path", str(compilers[0]))
+    (tmp_path / "path/nvcc").symlink_to(compilers[2])
+    assert [kit.nvcc for kit in toolkit.candidates()] == compilers
+
+
+def test_a_script_on_path_leads_to_the_compiler_that_it_calls(tmp_path):
+    real = fakes.toolkit(tmp_path / "opt/cuda", "13.0", {})
+    script = tmp_path / "path/nvcc"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    script.chmod(0o755)
+    assert [kit.nvcc for kit in toolkit.candidates()] == [real]
+
+
+@pytest.mark.parametrize(("says", "why"), [("exit 3", "status 3"), ("echo hello", "status 0")])
+def test_a_compiler_that_does_not_tell_its_version_is_told(tmp_path, says, why):
+    nvcc = fakes.toolkit(tmp_path / "usr/local/cuda", "13.0", {})
+    nvcc.write_text(f"#!/bin/sh\n{says}\n")
+    (kit,) = toolkit.candidates()
+    assert f"{nvcc} --version fails with {why}" in toolkit.fault(kit)

@@ -1,0 +1,98 @@
+"""Everything that training needs of CUDA 13 compiles, links and starts from pip's wheels alone, without a GPU.
+
+What kernels compute is not seen here: libraries stand in whose functions do nothing (see stand_in).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo.backend.cuda import shim, toolkit
+from tests.agreement import RUNS
+from tests.backend.cuda import stand_in
+
+WHEELS = [kit for kit in toolkit.candidates() if "site-packages" in str(kit.nvcc)]
+pytestmark = [
+    pytest.mark.wheels,
+    pytest.mark.skipif(not WHEELS, reason=f"needs the wheels: {toolkit.WHEELS}"),
+]
+OF_NVIDIA = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse)[A-Z]\w+")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory) -> dict[str, str]:
+    """The environment of a process that finds a GPU and the wheels, and caches of its own."""
+    folder = tmp_path_factory.mktemp("machine")
+    kit = WHEELS[0]
+    assert toolkit.fault(kit) is None
+    return {**os.environ, "HOME": str(folder), **stand_in.build(kit, folder / "cuda")}
+
+
+def run(machine: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], env=machine, capture_output=True, text=True)
+
+
+def test_the_real_libraries_load_by_the_names_of_cudnn_8(tmp_path):
+    home = shim.home(WHEELS[0], tmp_path)
+    names = (
+        "cudart",
+        "cublasLt",
+        "cublas",
+        "curand",
+        "cufft",
+        "cusparse",
+        "cudnn_ops_infer",
+        "cudnn_cnn_train",
+        "cudnn",
+    )
+    program = f"""
+import ctypes
+for name in {names}:
+    library = ctypes.CDLL("{home}/lib64/lib" + name + ".so", ctypes.RTLD_GLOBAL)
+library.cudnnGetVersion.restype = ctypes.c_size_t
+print(library.cudnnGetVersion())
+"""
+    done = run(dict(os.environ), "-c", program)
+    assert int(done.stdout) >= 90000, done.stderr
+
+
+@pytest.mark.parametrize("header", ["cuda_runtime.h", "cudnn.h", "cub/cub.cuh", "npp.h"])
+def test_each_wrapper_compiles_for_cpp_17(tmp_path, header):
+    home = shim.home(WHEELS[0], tmp_path)
+    source = tmp_path / "probe.cu"
+    source.write_text(f"#include <{header}>\n#include <{header}>\nint main() {{}}\n")
+    command = [home / "bin/nvcc", "-std=c++14", f"-I{home}/include", "-arch=compute_90", "-code=sm_90", "-c", source]
+    done = subprocess.run([*command, "-o", tmp_path / "probe.o"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_auto_takes_the_gpu_and_the_cpu_can_be_had(machine):
+    program = "from ganzoo.backend.environment import choose_device as choose; print(choose('auto').device, choose('cpu').device)"
+    assert run(machine, "-c", program).stdout.split() == ["cuda", "cpu"]
+
+
+@pytest.mark.parametrize("precision", ["tf32", "amp"])
+@pytest.mark.parametrize("name", ["gan", "lsgan", "stylegan", "stargan2"])
+def test_every_kernel_of_training_compiles(machine, domains, name, precision):
+    arguments = [*RUNS[name].split(), "--data", "pictures", "--precision", precision]
+    done = run(machine, "-m", "ganzoo", "train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "on CUDA" in done.stdout
+    assert "does not recognise" not in done.stdout + done.stderr  # convolutions are cuDNN's, those in bfloat16 too
+
+
+def test_what_was_compiled_asks_the_real_libraries_for_nothing_they_lack(machine):
+    built = [path for path in Path(machine["HOME"]).rglob("*.so") if "_sm_90" in str(path)]
+    assert len(built) > 100
+    offered = set().union(*(stand_in.symbols(WHEELS[0].library(name)) for name in stand_in.LIBRARIES))
+    wanted = subprocess.run(["nm", "-D", "--undefined-only", *built], capture_output=True, text=True, check=True).stdout
+    asked = {word.partition("@")[0] for line in wanted.splitlines() for word in line.split()[1:]}
+    asked = {name for name in asked if OF_NVIDIA.fullmatch(name)}
+    assert "cudnnConvolutionForward" in asked
+    assert asked <= offered

@@ -1,0 +1,88 @@
+"""Training on a GPU. `make test-cuda` runs these where there is one; elsewhere they are skipped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.backend import environment
+from tests.agreement import RUNS, differences, gradients, last
+
+CHOICE = environment.choose_device("auto")
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(CHOICE.device != "cuda", reason=f"no GPU that ganzoo can use: {CHOICE.because}"),
+]
+
+
+def run(*arguments: str) -> str:
+    """A `ganzoo` command in a process of its own, as each keeps its device."""
+    done = subprocess.run([sys.executable, "-m", "ganzoo", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def train(where: str, *arguments: str) -> None:
+    run("train", *arguments, "--data", "pictures", "--tick", "0.016", "--seed", "3", "--experiments", where)
+
+
+def one_step(name: str) -> list[str]:
+    """A run cut to its first step, without dropout: devices draw other numbers."""
+    without = ["--dropout", "0"] if name == "lsgan" else []
+    return [*RUNS[name].split(), "--kimg", "0.008", *without]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_step_agrees_with_the_cpu(domains, name):
+    train("cpu", *one_step(name), "--device", "cpu")
+    train("cuda", *one_step(name), "--device", "cuda", "--precision", "fp32")
+    assert max(gradients(last("cuda"), last("cpu")).values()) < 1e-3
+    assert max(differences(last("cuda"), last("cpu")).values()) < 1e-3
+
+
+@pytest.mark.parametrize("precision", ["tf32", "amp"])
+@pytest.mark.parametrize("name", RUNS)
+def test_a_step_of_lower_precision_is_near(domains, name, precision):
+    train("cpu", *one_step(name), "--device", "cpu")
+    train("cuda", *one_step(name), "--device", "cuda", "--precision", precision)
+    apart = max(gradients(last("cuda"), last("cpu")).values())
+    assert apart < {"tf32": 0.02, "amp": 0.15}[precision]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_of_several_steps_skip_none(domains, name):
+    for precision in ("fp32", "amp"):
+        train(precision, *RUNS[name].split(), "--device", "cuda", "--precision", precision)
+        (run_folder,) = Path(precision).iterdir()
+        rows = [json.loads(line) for line in (run_folder / "stats.jsonl").read_text().splitlines()]
+        assert [row["skipped"] for row in rows] == [0] * len(rows)
+        assert all(row["gpu_memory_bytes"] > 0 for row in rows)
+
+
+def test_a_run_changes_devices_and_back(domains):
+    start = ["gan", "--size", "8", "--batch", "8"]
+    train("whole", *start, "--kimg", "0.048", "--device", "cpu")
+    for device, kimg in (("cpu", "0.016"), ("cuda", "0.032"), ("cpu", "0.048")):
+        resumed = ["gan", "--resume", "0"] if kimg != "0.016" else start
+        train("changed", *resumed, "--kimg", kimg, "--device", device, "--precision", "fp32")
+    assert max(differences(last("changed"), last("whole")).values()) < 1e-3
+
+
+def test_images_come_out_as_on_the_cpu(domains):
+    train("experiments", *one_step("stylegan"), "--device", "cuda", "--precision", "fp32")
+    for device in ("cpu", "cuda"):
+        run("generate", "--seeds", "0-7", "--grid", "2x4", "--device", device, "--out", device)
+    one, two = (np.asarray(Image.open(next(Path(device).glob("*.png")))).astype(int) for device in ("cpu", "cuda"))
+    assert np.abs(one - two).max() <= 2
+
+
+def test_doctor_trains_on_it(workdir):
+    said = run("doctor")
+    assert "agree with NumPy, on CUDA" in said
+    assert "Ready to train." in said
