@@ -55,7 +55,7 @@ def test_other_losses_on_the_other_side_are_an_error(monkeypatch):
     wrong = {"losses": {"real": 0.502}}
 
     class Fake:
-        def __init__(self, name, row, threads):
+        def __init__(self, name, row, how):
             self.answers = answers if name == "ganzoo" else wrong
 
         def ask(self, word, *rest):
@@ -66,7 +66,7 @@ def test_other_losses_on_the_other_side_are_an_error(monkeypatch):
 
     monkeypatch.setattr(run, "Side", Fake)
     with pytest.raises(run.click.ClickException, match=r"gan-28-64: real is 0\.5 here and 0\.502 there"):
-        run.compare(ROWS["gan-28-64"], 1)
+        run.compare(ROWS["gan-28-64"], run.How(threads=1))
 
 
 def test_an_unknown_row_is_one_line(bench):

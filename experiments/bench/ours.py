@@ -19,14 +19,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 class Side:
     """Answers the requests of serve.py."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, device: str, precision: str) -> None:
         from ganzoo import DataInfo, TrainOptions, backend, plugins
         from ganzoo.options import resolve
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
         from ganzoo.training.tally import Tally
 
-        backend.start("cpu")
+        backend.start(device, precision)
         self.backend, self.row = backend, row
         model = plugins.load().model(row.model)
         domains = DOMAINS if row.model == "stargan2" else ()
@@ -49,10 +49,17 @@ class Side:
         return ImageBatch(given["x"], given["y"], references, given["target"])
 
     def iterate(self) -> None:
-        """One iteration; what is pending has been computed when it returns."""
+        """One iteration, as far as training waits for it."""
         self.step(self.images)
         self.state.progress = self.state.progress.after(self.row.batch)
+
+    def wait(self) -> None:
+        """Wait until everything has been computed."""
         self.backend.wait()
+
+    def gpu_memory(self) -> int:
+        """Bytes that are taken of a GPU; Jittor gives none back."""
+        return self.backend.gpu_memory() or 0
 
     def weights(self, path: str) -> None:
         """Save all weights and running statistics, by 'NETWORK/NAME'."""
@@ -78,7 +85,6 @@ class Side:
             self.matrix = self.backend.jittor().randn(side, side)
             self.backend.wait()
         linear(self.matrix, self.matrix).sync()
-        self.backend.wait()
 
     def kernels(self) -> str:
         """The folder of compiled kernels."""

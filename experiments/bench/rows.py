@@ -34,7 +34,7 @@ class Row:
         return {**found, **{name: rng.integers(0, len(DOMAINS), self.batch) for name in ("y", "target")}}
 
 
-ROWS = {
+ON_CPU = {
     row.name: row
     for row in (
         Row("stylegan", 16, 8, goal=1.7),
@@ -46,3 +46,16 @@ ROWS = {
         Row("lsgan", 32, 64, goal=1.5),
     )
 }
+
+# At the batches of `--sched`, and those that the models have by default.
+ON_GPU = {
+    row.name: row
+    for row in (
+        *(Row("stylegan", size, batch) for size, batch in ((8, 256), (16, 128), (32, 64), (64, 32), (128, 32))),
+        Row("stargan2", 256, 8),
+        Row("gan", 28, 64, channels=1),
+        Row("lsgan", 32, 64),
+    )
+}
+ROWS = {**ON_CPU, **{name: row for name, row in ON_GPU.items() if name not in ON_CPU}}
+GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # on a GPU

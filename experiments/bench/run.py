@@ -2,6 +2,7 @@
 
     python experiments/bench/run.py                        # all rows, about 20 minutes on 2 cores
     python experiments/bench/run.py stylegan-32-8 gan-28-64 --turns 15
+    python experiments/bench/run.py --device cuda --precision tf32 --out somewhere    # on a GPU, other sizes
 
 ganzoo runs the step of `ganzoo train`; PyTorch an eager, literal transcription of the authors' iteration, once as it
 is and once with channels_last. All three processes stay alive and take turns iteration by iteration, so whatever else
@@ -25,25 +26,35 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
-from rows import ROWS, Row
+from rows import GOALS, ON_CPU, ON_GPU, ROWS, Row
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
 PAUSE = 0.05  # seconds between two turns: threads that have nothing to do go on waiting busily for a while
-ALIKE = 1e-3  # relative difference of losses in float32
+ALIKE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 5e-2}  # relative difference of losses
+BUSY = 3.0  # seconds in which a GPU is watched
+
+
+class How(NamedTuple):
+    """What both sides compute with."""
+
+    threads: int
+    device: str = "cpu"
+    precision: str = "fp32"
 
 
 class Side:
     """A child process that does what it is told: see serve.py."""
 
-    def __init__(self, name: str, row: Row, threads: int) -> None:
+    def __init__(self, name: str, row: Row, how: How) -> None:
         reader, writer = os.pipe()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer), str(threads)]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(how.threads), "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer)]
+        command += [str(how.threads), how.device, how.precision]
         self.began = time.perf_counter()
         self.child = subprocess.Popen(command, stdin=-1, stdout=2, text=True, env=environment, pass_fds=[writer])
         os.close(writer)
@@ -77,12 +88,12 @@ class Side:
 
 
 @contextlib.contextmanager
-def opened(row: Row, threads: int, *names: str) -> Iterator[list[Side]]:
+def opened(row: Row, how: How, *names: str) -> Iterator[list[Side]]:
     """One after the other, so that each has started alone."""
     sides: list[Side] = []
     try:
         for name in names:
-            sides.append(Side(name, row, threads))
+            sides.append(Side(name, row, how))
             sides[-1].ask("ready")
         yield sides
     finally:
@@ -90,30 +101,30 @@ def opened(row: Row, threads: int, *names: str) -> Iterator[list[Side]]:
             side.close()
 
 
-def compare(row: Row, threads: int) -> dict[str, list[float]]:
+def compare(row: Row, how: How) -> dict[str, list[float]]:
     """Losses of both sides in one step from the same weights with the same noise, by name. ClickException if they are
     not the same."""
-    with tempfile.TemporaryDirectory() as folder, opened(row, threads, "ganzoo", "torch") as (ours, theirs):
+    with tempfile.TemporaryDirectory() as folder, opened(row, how, "ganzoo", "torch") as (ours, theirs):
         given = str(Path(folder) / "weights.npz")
         ours.ask("weights", given)
         found, expected = ours.ask("losses"), theirs.ask("losses", given)
     if found.keys() != expected.keys():
         raise click.ClickException(f"{row.name}: losses {sorted(found)} here, {sorted(expected)} there")
     for name, value in expected.items():
-        if abs(found[name] - value) > ALIKE * max(1.0, abs(value)):
+        if abs(found[name] - value) > ALIKE[how.precision] * max(1.0, abs(value)):
             raise click.ClickException(f"{row.name}: {name} is {found[name]} here and {value} there")
     return {name: [found[name], expected[name]] for name in found}
 
 
-def cold_start(row: Row, threads: int) -> float:
+def cold_start(row: Row, how: How) -> float:
     """Seconds from the start of the process to the end of its first iteration, without a compiled kernel."""
-    with opened(row, threads, "ganzoo") as (side,):
+    with opened(row, how, "ganzoo") as (side,):
         kernels = Path(side.ask("kernels"))
     aside = kernels.with_name(f"{kernels.name}-aside-{os.getpid()}")
     kernels.rename(aside)
     try:
         kernels.mkdir()
-        side = Side("ganzoo", row, threads)
+        side = Side("ganzoo", row, how)
         try:
             return side.first()
         finally:
@@ -123,14 +134,14 @@ def cold_start(row: Row, threads: int) -> float:
         aside.rename(kernels)
 
 
-def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
+def measure(row: Row, turns: int, how: How) -> dict[str, Any]:
     """All numbers of a row."""
-    losses, cold = compare(row, threads), cold_start(row, threads)
+    losses, cold = compare(row, how), cold_start(row, how)
     sides: dict[str, Side] = {}
     starts: dict[str, float] = {}
     try:
         for name in SIDES:
-            sides[name] = Side(name, row, threads)
+            sides[name] = Side(name, row, how)
             starts[name] = sides[name].first()
         for side in sides.values():
             side.iterate()
@@ -138,6 +149,7 @@ def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
             for side in sides.values():
                 side.turns.append(side.iterate())
         arithmetic = sides["torch"].ask("arithmetic")
+        busy = [sides[name].ask("busy", BUSY) for name in SIDES[:2]]
         peak = max(sides[name].ask("peak") for name in SIDES[:2])
     finally:
         for side in sides.values():
@@ -153,7 +165,10 @@ def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
         "ganzoo_s": median["ganzoo"],
         "torch_s": median[theirs],
         "ratio": median[theirs] / median["ganzoo"],
-        "goal": row.goal,
+        "goal": GOALS[how.precision] if how.device == "cuda" else row.goal,
+        "device": how.device,
+        "precision": how.precision,
+        "gpu_busy": busy,
         "torch_layout": "channels_last" if theirs == SIDES[2] else "contiguous",
         "torch_both_s": [median[name] for name in SIDES[1:]],
         "ganzoo_spread_s": spread(ours),
@@ -172,7 +187,7 @@ def measure(row: Row, turns: int, threads: int) -> dict[str, Any]:
         "torch_share": arithmetic / median[theirs] / peak,
         "losses": losses,
         "turns": turns,
-        "threads": threads,
+        "threads": how.threads,
         "load": os.getloadavg()[0],
     }
 
@@ -197,16 +212,19 @@ def line(found: dict[str, Any]) -> str:
 @click.argument("names", nargs=-1)
 @click.option("--turns", default=9, help="Iterations of each side that count.")
 @click.option("--threads", default=len(os.sched_getaffinity(0)))
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
+@click.option("--precision", type=click.Choice([*GOALS]), default="tf32", help="On CUDA.")
 @click.option("--out", type=click.Path(path_type=Path), default=HERE)
-def main(names: tuple[str, ...], turns: int, threads: int, out: Path) -> None:
-    """Measure the rows NAMES, or all of them."""
+def main(names: tuple[str, ...], turns: int, threads: int, device: str, precision: str, out: Path) -> None:
+    """Measure the rows NAMES, or all of the device."""
+    how = How(threads, device, precision if device == "cuda" else "fp32")
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     if turns < 2:
         raise click.UsageError("a spread needs two --turns at least")
     results = []
-    for name in names or ROWS:
-        results.append(measure(ROWS[name], turns, threads))
+    for name in names or (ON_GPU if device == "cuda" else ON_CPU):
+        results.append(measure(ROWS[name], turns, how))
         click.echo(line(results[-1]))
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     from picture import draw, table

@@ -28,7 +28,7 @@ class Random:
     def normal(self, *shape: int) -> torch.Tensor:
         if self.rng is None:
             return torch.randn(shape)
-        return torch.from_numpy(self.rng.standard_normal(shape, dtype="float32"))
+        return _tensor(self.rng.standard_normal(shape, dtype="float32"))
 
     def crossover(self, levels: int) -> int:
         """The first layer of the second latent, of two layers at each of 1 + `levels` resolutions."""
@@ -40,23 +40,39 @@ class Random:
 class Side:
     """Answers the requests of serve.py."""
 
-    def __init__(self, row: Row, channels_last: bool) -> None:
+    def __init__(self, row: Row, channels_last: bool, device: str, precision: str) -> None:
         torch.manual_seed(0)
+        torch.set_default_device(device)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+        self.device = device
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and precision == "amp")
         layout = torch.channels_last if channels_last else torch.contiguous_format
         kind = {"stylegan": StyleGAN, "stargan2": StarGAN2, "gan": GAN, "lsgan": GAN}[row.model]
         self.training = kind(row, layout)
 
     def iterate(self) -> None:
-        """One iteration."""
-        self.training.iterate()
+        """One iteration, as far as the host waits for it."""
+        with self.autocast:
+            self.training.iterate()
+
+    def wait(self) -> None:
+        """Wait until everything has been computed."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def gpu_memory(self) -> int:
+        """Bytes, the most that PyTorch has taken of a GPU."""
+        return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
 
     def losses(self, path: str) -> dict[str, float]:
         """Those of the first step, by 'PHASE/TERM', with ganzoo's weights and noise, without dropout."""
         with np.load(path) as file:
-            weights = {name: torch.from_numpy(file[name]) for name in file.files}
+            weights = {name: _tensor(file[name]) for name in file.files}
         self.training.random = Random(ganzoos=True)
         self.training.load(weights)
-        return {name: float(value.detach()) for name, value in self.training.iterate().items()}
+        with self.autocast:
+            return {name: float(value.detach()) for name, value in self.training.iterate().items()}
 
     def arithmetic(self) -> float:
         """Multiplications and additions of an iteration's convolutions and matrix products."""
@@ -83,8 +99,12 @@ class Counter(TorchDispatchMode):
         return result
 
 
+def _tensor(array: Any) -> torch.Tensor:
+    return torch.from_numpy(array).to(torch.get_default_device())
+
+
 def _images(array: Any, layout: torch.memory_format) -> torch.Tensor:
-    return (torch.from_numpy(array).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=layout)
+    return (_tensor(array).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=layout)
 
 
 def _of(weights: Terms, network: str) -> Terms:
@@ -191,7 +211,7 @@ class StarGAN2:
     def iterate(self) -> Terms:
         from tests.reference.stargan2_steps import Data
 
-        found: dict[str, Any] = {name: torch.from_numpy(self.given[name]) for name in ("y", "target")}
+        found: dict[str, Any] = {name: _tensor(self.given[name]) for name in ("y", "target")}
         found.update({name: _images(self.given[name], self.layout) for name in ("x", "reference", "reference2")})
         found.update({name: self.random.normal(self.row.batch, 16) for name in ("z", "z2")})
         phases = self.training.iteration(Data.of(found, masked=False))

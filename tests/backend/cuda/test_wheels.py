@@ -73,7 +73,8 @@ def test_each_wrapper_compiles_for_cpp_17(tmp_path, header):
 
 
 def test_auto_takes_the_gpu_and_the_cpu_can_be_had(machine):
-    program = "from ganzoo.backend.environment import choose_device as choose; print(choose('auto').device, choose('cpu').device)"
+    program = "from ganzoo.backend.environment import choose_device as choose\n"
+    program += "print(choose('auto').device, choose('cpu').device)"
     assert run(machine, "-c", program).stdout.split() == ["cuda", "cpu"]
 
 
