@@ -35,6 +35,11 @@ def leads() -> bool:
     return rank() == 0
 
 
+def count_here() -> int:
+    """How many ranks there are on this machine."""
+    return int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
+
+
 def first_here() -> bool:
     """Whether this is the first rank of its machine."""
     return os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", "0") == "0"

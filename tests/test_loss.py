@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ganzoo
+from ganzoo import Batch
 from tests.reference import error, in_torch, needs_torch, under, values
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -132,3 +135,23 @@ def test_gradient_penalty_is_finite_where_the_critic_is_flat():
     jt.sync_all()
     np.testing.assert_allclose(penalty.numpy(), [1.0], rtol=1e-5)
     assert np.isfinite(gradient.numpy()).all()
+
+
+@given(
+    whole=st.integers(1, 12),
+    cuts=st.lists(st.integers(0, 12), max_size=4),
+    draw=st.sampled_from(["normal", "uniform"]),
+    seed=st.integers(0, 2**31),
+)
+def test_shares_of_a_batch_draw_what_the_whole_would(whole, cuts, draw, seed):
+    edges = sorted({0, whole, *(cut for cut in cuts if cut < whole)})
+    expected = [getattr(_batch(whole, 0, whole, seed), draw)(3, 2).numpy()]
+    shares = [_batch(end - start, start, whole, seed) for start, end in zip(edges, edges[1:])]
+    np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in shares]), *expected)
+    # And whatever is drawn for the step as such is the same for all.
+    assert len({each.rng.random() for each in shares}) == 1
+
+
+def _batch(count: int, first: int, whole: int, seed: int) -> Batch:
+    images = np.zeros((count, 1, 1, 1), np.float32)
+    return Batch(images, np.zeros(count), np.random.default_rng(seed), first=first, whole=whole)

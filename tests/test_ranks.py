@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,63 @@ def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [*before, *command(*arguments)], env={**os.environ, **AS_ROOT}, capture_output=True, text=True, timeout=300
     )
+
+
+def run_program(processes: int, program: str) -> list[str]:
+    """What the ranks print, in any order."""
+    done = subprocess.run(
+        [*MPIRUN, str(processes), sys.executable, "-c", program],
+        env={**os.environ, **AS_ROOT},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+MEANS = """
+import json
+import numpy as np
+from ganzoo import backend, batch_mean, jt, ranks
+backend.start("cpu")
+x = jt.array(np.random.default_rng(ranks.rank()).standard_normal(5).astype("float32"))
+with ranks.together():
+    slope = jt.grad((batch_mean(x.sqr()) * x).sum(), x)
+    curvature = jt.grad(slope.sqr().sum(), x)
+    found = [each.numpy().tolist() for each in (batch_mean(x), slope, curvature)]
+alone = batch_mean(x).numpy().tolist()
+print(json.dumps([ranks.rank(), x.numpy().tolist(), alone, *found]) + "\\n", end="", flush=True)
+"""
+
+
+@pytest.mark.parametrize("processes", [2, 5])
+def test_a_mean_over_ranks_has_the_derivatives_of_all_their_losses(processes):
+    said = sorted(json.loads(line) for line in run_program(processes, MEANS))
+    x, alone, mean, slope, curvature = (np.array([row[place] for row in said]) for place in range(1, 6))
+    np.testing.assert_array_equal(alone, x)
+    np.testing.assert_allclose(mean, np.broadcast_to(x.mean(0), x.shape), rtol=1e-6)
+    # All losses are the mean of x^2 times the sum of x.
+    total, share = x.sum(0), 1 / processes
+    expected = 2 * share * x * total + (x**2).mean(0)
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
+    by_others = 4 * share * ((expected * x).sum(0) + x * expected.sum(0))
+    np.testing.assert_allclose(curvature, by_others + 4 * share * expected * total, rtol=1e-4)
+
+
+TOLD = """
+import numpy as np
+from ganzoo import backend, ranks
+backend.start("cpu")
+mine = {"rank": ranks.rank(), "text": "ä" * ranks.rank()}
+array = np.arange(4, dtype=np.float32) + ranks.rank()
+ranks.wait_for_all()
+print(ranks.told(mine) == {"rank": 0, "text": ""}, ranks.spread(array).tolist(), flush=True)
+"""
+
+
+def test_all_hear_what_rank_0_says():
+    assert run_program(3, TOLD) == ["True [0.0, 1.0, 2.0, 3.0]"] * 3
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -115,6 +173,15 @@ def test_a_signal_ends_all_with_a_checkpoint(domains):
         assert job.wait(timeout=60) != 0
     assert Path("said.txt").read_text().count("interrupted: ") == 1
     assert last("experiments").metadata["progress"]["images"] > 0
+
+
+@pytest.mark.parametrize("command", ["generate", "doctor"])
+def test_only_training_is_for_several_processes(command, ganzoo, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    said = ganzoo(command)
+    assert said.exit_code == 2
+    assert said.output.strip() == f"Error: mpirun is for `ganzoo train`; start `ganzoo {command}` without it."
 
 
 def test_a_batch_that_cant_be_split_is_one_line(domains):

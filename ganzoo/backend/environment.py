@@ -84,6 +84,11 @@ def choose_device(wanted: str) -> Choice:
         problem: str | None = "the NVIDIA driver shows no GPU"
     else:
         kit, problem = usable_toolkit(found)
+        if kit is not None and ranks.count_here() > len(found.gpus):
+            raise BackendError(
+                f"{ranks.count_here()} processes can't share {len(found.gpus)} GPU(s): start one for each, or use "
+                "--device cpu."
+            )
         if kit is not None:
             return Choice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
     if wanted == "cuda":

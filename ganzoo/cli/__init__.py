@@ -52,6 +52,8 @@ class Main(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = self.list_commands(ctx)
             raise click.UsageError(f"there is no command {args[0]!r}.{near_match(args[0], names)}")
+        if ranks.count() > 1 and args[0] != "train":
+            raise click.UsageError(f"mpirun is for `ganzoo train`; start `ganzoo {args[0]}` without it.")
         return super().resolve_command(ctx, args)
 
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]

@@ -59,7 +59,7 @@ def _command(model: Any) -> click.Command:
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
-    from ganzoo import backend, runs
+    from ganzoo import backend, ranks, runs
     from ganzoo.training.resuming import check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
@@ -86,7 +86,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     largest = max(stage.micro_batch or stage.batch for stage in stages)
     if train_options.micro_batch and train_options.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {largest}.")
-    for warning in planned.warnings:
+    for warning in planned.warnings if ranks.leads() else ():
         click.echo(f"warning: {warning}", err=True)
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -85,3 +86,18 @@ def test_closing_ends_the_threads():
     for thread in begun:
         thread.join(5)
     assert not any(thread.is_alive() for thread in begun)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_ranks_get_the_batch_of_one_process_divided(monkeypatch, count):
+    def batches(rank: int, count: int) -> list[list[int]]:
+        monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", str(count))
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+        feed = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
+        found = [seen(feed.batch(8, 8, 8 * step)) for step in range(2, 8)]  # over the end of an epoch
+        found.append(seen(feed.batch(16, 4, 64)))
+        feed.close()
+        return found
+
+    divided = [batches(rank, count) for rank in range(count)]
+    assert [list(chain(*parts)) for parts in zip(*divided)] == batches(0, 1)
