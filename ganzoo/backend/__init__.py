@@ -61,7 +61,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
             )
         return _choice.device
     checks.require_usable()
-    chosen = environment.choose_device(wanted)
+    chosen = environment.choose_device(wanted, precision)
     environment.require_precision(chosen, precision)
     environment.prepare(chosen, precision)
     if not environment.core_is_built(chosen.device):

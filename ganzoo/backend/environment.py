@@ -75,15 +75,16 @@ class Choice:
     toolkit: Toolkit | None = None
 
 
-def choose_device(wanted: str) -> Choice:
-    """The device for 'auto', 'cpu' or 'cuda'; BackendError if 'cuda' is wanted and can't be had."""
+def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
+    """The device for 'auto', 'cpu' or 'cuda', on CUDA with a toolkit that can do the precision, if there is one;
+    BackendError if 'cuda' is wanted and can't be had."""
     if wanted == "cpu":
         return Choice("cpu", "as --device says")
     found = driver()
     if found is None or not found.gpus:
         problem: str | None = "the NVIDIA driver shows no GPU"
     else:
-        kit, problem = usable_toolkit(found)
+        kit, problem = usable_toolkit(found, precision)
         if kit is not None and ranks.count_here() > len(found.gpus):
             raise BackendError(
                 f"{ranks.count_here()} processes can't share {len(found.gpus)} GPU(s): start one for each, or use "
@@ -96,10 +97,10 @@ def choose_device(wanted: str) -> Choice:
     return Choice("cpu", str(problem))
 
 
-def usable_toolkit(found: Driver) -> tuple[Toolkit | None, str | None]:
+def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolkit | None, str | None]:
     """A toolkit that is whole and that the driver can run; else what is wrong with the first one that there is."""
     problems = []
-    for kit in candidates():
+    for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.shimmed):
         problem = fault(kit) or _too_new(kit, found)
         if problem is None:
             return kit, None

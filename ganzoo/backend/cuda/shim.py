@@ -12,10 +12,9 @@ import hashlib
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, Toolkit
+from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
 from ganzoo.errors import BackendError
 
 _HERE = Path(__file__).parent
@@ -83,23 +82,19 @@ def _real(kit: Toolkit, name: str) -> Path:
 def _links(kit: Toolkit) -> dict[str, Path]:
     """What is linked to, by the link's path in the folder: the first of each name."""
     links: dict[str, Path] = {}
-    for folder in _of_nvidia(kit.headers):
-        for path in folder.iterdir():
+    for folder in kit.headers:
+        for path in folder.iterdir() if folder not in SYSTEM_HEADERS else ():
             if path.name not in _OWN_FOLDERS:
                 links.setdefault(f"include/{path.name}", path)
-    for folder in _of_nvidia(kit.libraries):
-        for path in sorted([*folder.glob("lib*.so*"), *folder.glob("libcudadevrt.a")]):  # nvcc links with the latter
+    for folder in kit.libraries:
+        names = ("lib*.so*", "libcudadevrt.a") if folder not in SYSTEM_LIBRARIES else ()  # nvcc links with the latter
+        for path in sorted(path for name in names for path in folder.glob(name)):
             links.setdefault(f"lib64/{path.name}", path.resolve())
     linked = {name for path in links.values() if (name := _library(path))}
     for name in sorted(linked.union(LIBRARIES, OF_CUDNN_9, _FORMER)):
         if (real := kit.library(_FORMER.get(name, name))) is not None:
             links.setdefault(f"lib64/lib{name}.so", real.resolve())
     return links
-
-
-def _of_nvidia(folders: tuple[Path, ...]) -> Iterator[Path]:
-    """Those that hold CUDA's files and not the whole system's."""
-    yield from (folder for folder in folders if not str(folder).startswith("/usr/") or "cuda" in str(folder))
 
 
 def _library(path: Path) -> str | None:

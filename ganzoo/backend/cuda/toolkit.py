@@ -17,7 +17,9 @@ LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
 _OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
 OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
-_SYSTEM = ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")
+# Where a package manager puts what is not in a folder of its own.
+SYSTEM_LIBRARIES = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
+SYSTEM_HEADERS = tuple(map(Path, ("/usr/include", "/usr/include/x86_64-linux-gnu")))
 INSTALLED = Path("/usr/local/cuda")
 WHEELS = 'pip install "ganzoo[cuda13]"'
 
@@ -80,7 +82,7 @@ def candidates() -> list[Toolkit]:
 
 def _compilers() -> Iterator[Path]:
     if named := os.environ.get("nvcc_path"):
-        yield Path(named)
+        yield _wrapped(Path(named))  # in a child process the script of `shim`
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if folder := os.environ.get(variable):
             yield Path(folder, "bin", "nvcc")
@@ -92,9 +94,12 @@ def _compilers() -> Iterator[Path]:
 
 
 def _wrapped(nvcc: Path) -> Path:
-    """The compiler itself where PATH has a shell script that calls it: headers and libraries are beside that."""
-    with open(nvcc, "rb") as file:
-        start = file.read(4096)
+    """The compiler itself where this is a shell script that calls it: headers and libraries are beside that."""
+    try:
+        with open(nvcc, "rb") as file:
+            start = file.read(4096)
+    except OSError:
+        return nvcc
     called = re.search(rb"exec\s+\"?(/[^\s\"]+/nvcc)", start) if start.startswith(b"#!") else None
     return Path(called[1].decode()) if called else nvcc
 
@@ -124,9 +129,7 @@ def _examined(nvcc: Path) -> Toolkit:
     if version[0] >= SHIMMED:  # the shim can bring together what is in several folders
         libraries += [folder / "lib" for folder in _wheels()]
         headers += [folder / "include" for folder in _wheels()]
-    libraries += map(Path, _SYSTEM)
-    headers += [Path("/usr/include"), Path("/usr/include/x86_64-linux-gnu")]
-    kit = Toolkit(nvcc, version, _folders(headers), _folders(libraries))
+    kit = Toolkit(nvcc, version, _folders([*headers, *SYSTEM_HEADERS]), _folders([*libraries, *SYSTEM_LIBRARIES]))
     return Toolkit(nvcc, version, kit.headers, kit.libraries, tuple(_missing(kit)))
 
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from ganzoo.backend.cuda import toolkit
+from ganzoo.backend.cuda import shim, toolkit
 from tests.backend.cuda import fakes
 
 
 @pytest.fixture(autouse=True)
 def nothing_else_is_installed(monkeypatch, tmp_path):
     """Neither this machine's compilers nor its libraries count."""
-    monkeypatch.setattr(toolkit, "_SYSTEM", (str(tmp_path / "system"),))
+    monkeypatch.setattr(toolkit, "SYSTEM_LIBRARIES", (tmp_path / "usr/lib",))
+    monkeypatch.setattr(toolkit, "SYSTEM_HEADERS", (tmp_path / "usr/include",))
     monkeypatch.setattr(toolkit, "INSTALLED", tmp_path / "usr/local/cuda")
     monkeypatch.setattr(toolkit, "_wheels", lambda: [tmp_path / "wheels/cu13", tmp_path / "wheels/cudnn"])
     for name in ("nvcc_path", "CUDA_HOME", "CUDA_PATH"):
@@ -92,6 +93,25 @@ def test_a_script_on_path_leads_to_the_compiler_that_it_calls(tmp_path):
     script.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
     script.chmod(0o755)
     assert [kit.nvcc for kit in toolkit.candidates()] == [real]
+
+
+def test_a_child_finds_the_toolkit_behind_the_shim_of_its_parent(tmp_path, monkeypatch):
+    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
+    home = shim.home(kit, tmp_path / "homes")
+    monkeypatch.setenv("nvcc_path", str(home / "bin/nvcc"))
+    (again,) = toolkit.candidates()
+    assert again == kit
+    assert shim.home(again, tmp_path / "homes") == home
+
+
+def test_cudnn_of_the_package_manager_is_found(tmp_path):
+    for name in fakes.CUDNN_9:
+        (tmp_path / "usr/lib").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"usr/lib/lib{name}.so.9").touch()
+    kit = found("13.0", fakes.LIBRARIES, tmp_path)
+    assert toolkit.fault(kit) is None
+    home = shim.home(kit, tmp_path / "homes")
+    assert (home / "lib64/libcudnn_ops_infer.so").resolve() == tmp_path / "usr/lib/libcudnn_ops.so.9"
 
 
 @pytest.mark.parametrize(("says", "why"), [("exit 3", "status 3"), ("echo hello", "status 0")])
