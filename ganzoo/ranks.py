@@ -130,6 +130,17 @@ def wait_for_all() -> None:
         _mpi().mpi_barrier()
 
 
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """Rank 0 does the body, which may leave something on the disk, and then the others do, who find it there. If it
+    fails on rank 0, they never come to it."""
+    if not leads():
+        wait_for_all()
+    yield
+    if leads():
+        wait_for_all()
+
+
 def uneven(batches: Iterable[int]) -> int | None:
     """The first of these sizes of batches that can't be split evenly among the ranks; None if all can."""
     return next((batch for batch in batches if batch % count()), None)

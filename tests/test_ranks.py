@@ -85,7 +85,7 @@ backend.start("cpu")
 mine = {"rank": ranks.rank(), "text": "ä" * ranks.rank()}
 array = np.arange(4, dtype=np.float32) + ranks.rank()
 ranks.wait_for_all()
-print(ranks.told(mine) == {"rank": 0, "text": ""}, ranks.spread(array).tolist(), flush=True)
+print(f"{ranks.told(mine) == {'rank': 0, 'text': ''}} {ranks.spread(array).tolist()}\\n", end="", flush=True)
 """
 
 

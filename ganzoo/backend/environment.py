@@ -135,9 +135,7 @@ def prepare(choice: Choice, precision: str = PRECISIONS[0]) -> None:
     """Set what Jittor and NVIDIA's libraries read when they are loaded, for this process and its children."""
     settings = dict(_COMMON)
     settings["cache_name"] = cache_name(choice.device)
-    if ranks.count() == 1:
-        settings["use_mpi"] = "0"
-        settings["use_nccl"] = "0"
+    settings["use_mpi"] = settings["use_nccl"] = "1" if ranks.count() > 1 else "0"
     if choice.toolkit is None:
         settings["nvcc_path"] = ""  # any nvcc without GPU libraries beside it kills the import
     else:

@@ -79,7 +79,8 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
-    planned = plan(model, train_options, options, registry(ctx), new=resume is None)
+    with ranks.in_turn():  # the first use of a data set may prepare it
+        planned = plan(model, train_options, options, registry(ctx), new=resume is None)
     if resume is not None:
         check_resume(planned, resume)
     stages = model.stages(planned.options, train_options, planned.data)

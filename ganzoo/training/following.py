@@ -14,7 +14,7 @@ from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
-from ganzoo.training.reporting import crossed
+from ganzoo.training.reporting import due
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 from ganzoo.training.stopping import Stop
@@ -64,8 +64,8 @@ class Follower:
         """Nothing to do."""
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether the step just done crossed the end of a tick."""
-        return crossed(self.options.tick, progress, batch)
+        """Whether rank 0 reports after the step just done."""
+        return due(self.options, progress, batch)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
         """DivergedError if rank 0 sees too many updates in a row skipped."""

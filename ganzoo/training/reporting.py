@@ -38,6 +38,16 @@ def crossed(kimg: float, progress: Progress, batch: int) -> bool:
     return progress.images // length > (progress.images - batch) // length
 
 
+def to_evaluate(options: TrainOptions, progress: Progress, batch: int) -> bool:
+    """Whether such a step crossed the time to evaluate."""
+    return options.evaluate_every is not None and crossed(options.evaluate_every, progress, batch)
+
+
+def due(options: TrainOptions, progress: Progress, batch: int) -> bool:
+    """Whether such a step crossed the end of a tick, or the time to evaluate."""
+    return crossed(options.tick, progress, batch) or to_evaluate(options, progress, batch)
+
+
 class Reporter:
     """Collects loss terms on the device, and at each tick fetches them: the only time the host waits for numbers."""
 
@@ -112,12 +122,8 @@ class Reporter:
         self._bar.update(state.progress.kimg - self._bar.n)
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether the step just done, of `batch` images, crossed the end of a tick, or the time to evaluate."""
-        return crossed(self.options.tick, progress, batch) or self._to_evaluate(progress, batch)
-
-    def _to_evaluate(self, progress: Progress, batch: int) -> bool:
-        every = self.options.evaluate_every
-        return every is not None and crossed(every, progress, batch)
+        """Whether there is something to report after the step just done, of `batch` images."""
+        return due(self.options, progress, batch)
 
     def moment(self, state: TrainState, moment: Moment) -> None:
         """Tell which stage begins, and save what the former one led to."""
@@ -160,7 +166,7 @@ class Reporter:
         backend.wait()
         report = self._tally.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
-        if self._tracker and self._to_evaluate(state.progress, batch) and not self._stop():
+        if self._tracker and to_evaluate(self.options, state.progress, batch) and not self._stop():
             row["metrics"] = self._evaluated(self._tracker, state)
         self.run.append_stats(row)
         self._show(row)

@@ -106,7 +106,7 @@ def test_the_eps_of_every_norm_can_be_chosen(name):
 
 
 def dropouts(network) -> list:
-    return [module for module in network.modules() if isinstance(module, ganzoo.jt.nn.Dropout)]
+    return [module for module in network.modules() if isinstance(module, ganzoo.Dropout)]
 
 
 def test_dropout_zeroes_a_quarter_and_scales_the_rest_while_training():
@@ -150,7 +150,7 @@ def fix_dropout(state) -> dict[str, np.ndarray]:
 
     rng = np.random.default_rng(23)
     layers = state.setup.networks["discriminator"].layers.layers
-    places = [name for name, layer in layers.items() if isinstance(layer, ganzoo.jt.nn.Dropout)]
+    places = [name for name, layer in layers.items() if isinstance(layer, ganzoo.Dropout)]
     masks = {}
     for index, place in enumerate(places):
         width, side = 16 << index, SIZES["zoo"] >> (index + 1)
