@@ -93,6 +93,39 @@ def test_all_hear_what_rank_0_says():
     assert run_program(3, TOLD) == ["True [0.0, 1.0, 2.0, 3.0]"] * 3
 
 
+STEPS = """
+import hashlib
+import numpy as np
+from ganzoo import DataInfo, TrainOptions, backend, plugins, ranks
+from ganzoo.data.loader import ImageBatch
+from ganzoo.options import resolve
+backend.start("cpu")
+from ganzoo.training.following import share
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+model = plugins.load().model("stylegan")
+options = resolve(model.options, {"max_size": 8, "channels_max": 8, "latent": 16, "loss": "r1", "w_average": 0.9})
+data = DataInfo("made-up", 100, 8, 3)
+# Each begins with weights of its own, and must take those of rank 0.
+state = TrainState(model, options, data, resolve(TrainOptions, {"batch": 6, "seed": ranks.rank()}, model.defaults))
+share(state)
+step = Step(state, 0, None, lambda *heard: None)
+for number in range(3):
+    drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    mine = ImageBatch(drawn, np.zeros(6)).part(2 * ranks.rank(), 2 * ranks.rank() + 2)
+    step(mine)
+    state.progress = state.progress.after(6)
+digest = hashlib.sha256(b"".join(value.tobytes() for _, value in state.arrays())).hexdigest()
+print(digest + "\\n", end="", flush=True)
+"""
+
+
+def test_weights_averages_and_moments_are_the_same_bits_on_all_ranks():
+    digests = run_program(3, STEPS)
+    assert len(digests) == 3
+    assert len(set(digests)) == 1
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_two_processes_end_with_the_weights_of_one(domains, run):
     said = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
