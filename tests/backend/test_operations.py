@@ -232,3 +232,21 @@ def test_arrays_begin_where_onednns_instructions_do_not_fault(jittor):
     arrays = [jittor.array(np.ones(size, np.float32)) for size in (1, 7, 1000, 33_333, 3_000_001) for _ in range(5)]
     jittor.sync_all()
     assert {array.data.__array_interface__["data"][0] % 64 for array in arrays} == {0}
+
+
+def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(jittor, monkeypatch):
+    """As on CUDA; and what metrics compute stays exact."""
+    monkeypatch.setattr(operations, "_operations", None)
+    monkeypatch.setattr(operations, "in_halves", True)
+    fine, upstream = 1 + 2**-10, 1 + 2**-20  # of 11 and 21 bits, and bfloat16 has 8
+    x = jittor.array(np.full((3, 4), fine, np.float32))
+    weight = jittor.array(np.eye(4, dtype=np.float32))
+    y = operations.linear(x, weight)
+    gradient = jittor.grad((upstream * y).sum() + x.sum() * 2**-20, x)
+    with operations.in_full():
+        exact = operations.linear(x, weight)
+    assert [each.dtype for each in (y, gradient, exact)] == ["float32"] * 3
+    np.testing.assert_array_equal(y.numpy(), 1.0)
+    np.testing.assert_array_equal(exact.numpy(), np.float32(fine))
+    np.testing.assert_array_equal(gradient.numpy(), np.float32(1 + 2**-20))  # the product's part was rounded
+    assert operations.in_halves

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from ganzoo_gan import GAN, GANOptions
 
+from ganzoo import backend
 from ganzoo.data import DataInfo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import RunError
 from ganzoo.loss import Phase
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step, split
+from ganzoo.training.step import Step, split, to_device
 
 DATA = DataInfo("made-up", 100, 8, 1)
 
@@ -47,6 +48,17 @@ def test_two_states_with_one_seed_train_identically(state):
     assert all(np.array_equal(first[name], second[name]) for name in first)
     other = TrainState(GAN(), GANOptions(size=8), DATA, TrainOptions(seed=1))
     assert not np.array_equal(other.tensors()["net/generator/layers.0.weight"], first["net/generator/layers.0.weight"])
+
+
+def test_images_are_scaled_on_a_gpu_as_they_are_on_the_cpu(jittor, monkeypatch):
+    every = ImageBatch(np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1).repeat(3, 3), np.zeros(2, np.int64))
+    there, here = [], []
+    for device, found in (("cpu", here), ("cuda", there)):
+        monkeypatch.setattr(backend, "device", lambda device=device: device)
+        found.append(to_device(every, np.random.default_rng(0)).images.numpy())
+    assert here[0].shape == there[0].shape == (2, 3, 8, 16)
+    np.testing.assert_allclose(there[0], here[0], rtol=0, atol=2.4e-7)  # the last bit
+    assert (here[0].min(), here[0].max()) == (-1.0, 1.0)
 
 
 def test_a_lazy_phase_runs_every_nth_step(state):
