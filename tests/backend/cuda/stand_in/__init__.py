@@ -23,6 +23,7 @@ LIBRARIES = {
     "curand": None,
     "cufft": None,
     "cusparse": None,
+    "nccl": None,
 }
 
 
