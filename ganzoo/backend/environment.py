@@ -101,14 +101,15 @@ def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolk
     """A toolkit that is whole and that the driver can run; else what is wrong with the first one that there is."""
     problems = []
     for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.shimmed):
-        problem = fault(kit) or _too_new(kit, found)
+        problem = fault(kit) or _mismatch(kit, found)
         if problem is None:
             return kit, None
         problems.append(problem)
     return None, next(iter(problems), f"there is a GPU but no CUDA compiler; run: {WHEELS}")
 
 
-def _too_new(kit: Toolkit, found: Driver) -> str | None:
+def _mismatch(kit: Toolkit, found: Driver) -> str | None:
+    """Why a whole toolkit can't be used with this driver and these GPUs; None if it can."""
     if kit.version[0] > found.cuda[0]:
         need = f"update it{' to 580 or newer' if kit.version[0] == 13 else ''}"
         return f"the NVIDIA driver runs CUDA {found.cuda[0]}.{found.cuda[1]} at most, not {kit}; {need}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from ganzoo.backend import checks, environment
 from ganzoo.backend.cuda import toolkit
 from ganzoo.backend.cuda.driver import GPU, Driver
 from ganzoo.errors import BackendError
+from ganzoo.options import describe
+from ganzoo.training.options import TrainOptions
 
 
 def script(path: Path, body: str) -> Path:
@@ -116,6 +119,53 @@ def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
     environment.prepare(environment.Choice("cuda", "", None, kit))
     assert os.environ["nvcc_path"] == str(tmp_path / "nvcc")
     assert len(names | {os.environ["cache_name"]}) == 2
+
+
+NEW, OLD = GPU("New GPU", (9, 0), 1 << 34), GPU("Old GPU", (6, 1), 1 << 33)
+
+
+def chosen(monkeypatch, tmp_path, found: Driver, *versions: tuple[int, int], precision: str = "tf32"):
+    """What is chosen where whole toolkits of these versions are installed."""
+    kits = [toolkit.Toolkit(tmp_path / str(version), version, (), ()) for version in versions]
+    monkeypatch.setattr(environment, "driver", lambda: found)
+    monkeypatch.setattr(environment, "candidates", lambda: kits)
+    return environment.choose_device("auto", precision)
+
+
+def test_a_toolkit_that_driver_and_gpus_can_run_is_taken(monkeypatch, tmp_path):
+    driver = Driver((13, 0), (NEW,))
+    assert chosen(monkeypatch, tmp_path, driver, (13, 0), (12, 4)).toolkit.version == (13, 0)
+    assert chosen(monkeypatch, tmp_path, driver, (12, 4), (13, 0)).toolkit.version == (12, 4)
+    assert chosen(monkeypatch, tmp_path, driver, (12, 4), (13, 0), precision="amp").toolkit.version == (13, 0)
+    assert chosen(monkeypatch, tmp_path, Driver((12, 6), (NEW,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
+    assert chosen(monkeypatch, tmp_path, Driver((13, 0), (OLD,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
+
+
+@pytest.mark.parametrize(
+    ("found", "versions", "why"),
+    [
+        (Driver((12, 6), (NEW,)), [(13, 0)], "runs CUDA 12.6 at most, not CUDA 13.0 .*; update it to 580 or newer"),
+        (Driver((13, 0), (OLD,)), [(13, 0)], "Old GPU has compute capability 6.1, and CUDA 13 wants 7.5; use CUDA 12"),
+        (Driver((13, 0), (NEW,)), [], r"no CUDA compiler; run: pip install \"ganzoo\[cuda13\]\""),
+    ],
+)
+def test_a_gpu_that_cant_be_used_is_told_with_its_mend(monkeypatch, tmp_path, found, versions, why):
+    choice = chosen(monkeypatch, tmp_path, found, *versions)
+    assert choice.device == "cpu"
+    assert re.search(why, choice.because)
+    with pytest.raises(BackendError, match=f"--device cuda: .*{why}"):
+        environment.choose_device("cuda")
+
+
+def test_processes_dont_share_a_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+    with pytest.raises(BackendError, match=r"2 processes can't share 1 GPU\(s\)"):
+        chosen(monkeypatch, tmp_path, Driver((13, 0), (NEW,)), (13, 0))
+    assert chosen(monkeypatch, tmp_path, Driver((13, 0), (NEW, NEW)), (13, 0)).device == "cuda"
+
+
+def test_the_option_offers_what_the_backend_can_do():
+    assert describe(TrainOptions)["precision"].choices == environment.PRECISIONS
 
 
 def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
