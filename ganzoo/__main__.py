@@ -1,6 +1,18 @@
 """`python -m ganzoo` is the same as `ganzoo`."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Before the command line has a handler of its own, and after it, a Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from ganzoo.cli import main
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """The `ganzoo` command."""
     main(prog_name="ganzoo")
+
+
+if __name__ == "__main__":
+    run()

@@ -14,7 +14,14 @@ from typing import Any
 
 from ganzoo import ranks
 from ganzoo.backend import checks, environment, operations
-from ganzoo.backend.compiling import build_core, mend, quicken, unrecognised_convolutions, watch_kernels
+from ganzoo.backend.compiling import (
+    build_core,
+    mend,
+    quicken,
+    uninterrupted,
+    unrecognised_convolutions,
+    watch_kernels,
+)
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
@@ -32,6 +39,7 @@ __all__ = [
     "seed",
     "start",
     "started",
+    "uninterrupted",
     "unrecognised_convolutions",
     "wait",
     "watch_kernels",
@@ -66,19 +74,22 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     environment.prepare(chosen, precision)
     if not environment.core_is_built(chosen.device):
         build_core(chosen.device)
-    with undone():
-        try:
+    try:
+        with undone():
             import jittor as imported
-        except (Exception, SystemExit) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
-    if chosen.device == "cuda":
-        _use_cuda(imported)
-        _computes_with, operations.in_halves = precision, precision == "amp"
-    mend(imported)
-    if chosen.device == "cpu":
-        quicken(imported)
-        operations.load(imported)
+
+            if chosen.device == "cuda":
+                _use_cuda(imported)
+                _computes_with, operations.in_halves = precision, precision == "amp"
+            mend(imported)
+            if chosen.device == "cpu":
+                quicken(imported)
+                operations.load(imported)
+    except BackendError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _choice = imported, chosen

@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganzoo import ranks
+from ganzoo import ranks, signals
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError
 
@@ -61,7 +62,15 @@ compiler=${{2#--cc_path=}}
 shift 2
 exec "$compiler" -include {header} {linker} "$@"
 """
-_IMPORT = "import jittor; print('GANZOO-CORE-READY', flush=True)"
+# The child that compiles the core ends with this process, however that ends (prctl's PR_SET_PDEATHSIG is 1).
+_IMPORT = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+import jittor
+print("GANZOO-CORE-READY", flush=True)
+"""
 
 
 def build_core(device: str) -> None:
@@ -78,19 +87,19 @@ def build_core(device: str) -> None:
         with tempfile.TemporaryFile() as log:
             bar = tqdm(total=_CORE_FILES, desc="compiling Jittor, once for this machine", unit="file", leave=False)
             child = subprocess.Popen(
-                [environment.interpreter(), "-c", _IMPORT],
+                [environment.interpreter(), "-c", _IMPORT, str(os.getpid())],
                 env={**environment.outside_mpi(), "log_silent": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C goes to us alone
             )
             try:
                 _follow(child, bar, log)
+                child.wait()
             finally:
                 bar.close()
-                if child.poll() is None:
-                    child.terminate()
-                child.wait()
+                _end_group(child)
             log.seek(0)
             output = log.read()
         if b"GANZOO-CORE-READY" in output:
@@ -99,6 +108,17 @@ def build_core(device: str) -> None:
         if child.returncode != 0:
             break
     raise BackendError(f"Jittor could not be compiled: {_reason(output)} Run `ganzoo doctor` to see what is missing.")
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child that leads a session, with the compilers that it runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _follow(child: Any, bar: Any, log: Any) -> None:
@@ -169,6 +189,20 @@ def mend(jittor: Any) -> None:
         jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
         return
     _mended.ganzoo_mend()
+    _mended.ganzoo_stop_compiling(signals.arrivals())
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within the body a signal stops neither the compilation of kernels nor the wait for another process that compiles;
+    elsewhere both end in a RuntimeError, and whatever was being computed is lost."""
+    with signals.blocked():
+        former = _mended.ganzoo_compile_to_the_end(1) if _mended else 0
+        try:
+            yield
+        finally:
+            if _mended:
+                _mended.ganzoo_compile_to_the_end(former)
 
 
 def unrecognised_convolutions() -> int:

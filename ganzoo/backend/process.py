@@ -5,12 +5,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import fcntl
+import functools
 import signal
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from ganzoo import signals
 from ganzoo.backend import environment
 
 # Jittor installs C handlers for these. Its SIGINT and SIGCHLD handlers end the process on the spot, without a
@@ -23,8 +26,9 @@ _libc = ctypes.CDLL(None)
 
 @contextlib.contextmanager
 def undone() -> Iterator[None]:
-    """Around `import jittor`: signal handlers, sys.exit and sys.excepthook, certificate checks, the recursion limit
-    and PIL.Image.open are afterwards what they were before. A Ctrl-C waits until then."""
+    """Around `import jittor` and what compiles with it: signal handlers, sys.exit and sys.excepthook, certificate
+    checks, the recursion limit and PIL.Image.open are afterwards what they were before. Signals wait until then, unless
+    another process compiles Jittor."""
     from PIL import Image
 
     numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
@@ -38,17 +42,51 @@ def undone() -> Iterator[None]:
     }
     recursion = sys.getrecursionlimit()
     sys.executable = environment.interpreter()
-    waiting = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+    def put_back() -> None:
+        for number, handler in handlers.items():
+            _libc.sigaction(number, handler, None)
+
+    with signals.blocked():
+        try:
+            with _alone(put_back):
+                yield
+        finally:
+            for (owner, name), value in kept.items():
+                setattr(owner, name, value)
+            sys.setrecursionlimit(recursion)
+            _close_pool()
+            put_back()
+            _shield_pool()
+
+
+@contextlib.contextmanager
+def _alone(put_back: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock under which Jittor is imported. Waiting for it, for minutes if another process compiles Jittor, can
+    be interrupted: Python's handlers are `put_back` for that."""
+    from jittor_utils import lock
+
+    put_back()
+    if not lock.disable_lock:
+        _take(lock.jittor_lock)
     try:
         yield
     finally:
-        for (owner, name), value in kept.items():
-            setattr(owner, name, value)
-        sys.setrecursionlimit(recursion)
-        _close_pool()
-        for number, handler in handlers.items():
-            _libc.sigaction(number, handler, None)
-        signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+        if lock.jittor_lock.is_locked:
+            lock.jittor_lock.unlock()
+
+
+def _take(held: Any) -> None:
+    try:
+        fcntl.flock(held.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        former = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
+        try:
+            print("waiting for another process that compiles Jittor", file=sys.stderr, flush=True)
+            fcntl.flock(held.handle, fcntl.LOCK_EX)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+    held.is_locked = True
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
@@ -59,11 +97,31 @@ def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
 
 
 def _close_pool() -> None:
-    """End the worker processes of an import that had to compile. They would get our Ctrl-C too, and Jittor's own
-    clean-up at exit waits for ever for a worker that a signal has ended."""
+    """End the worker processes of a compilation. Jittor's own clean-up at exit waits for ever for one that a signal has
+    ended."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is not None and getattr(utils, "pool_size", None):
         atexit.unregister(utils.pool_cleanup)
         utils.p.terminate()
         utils.p.join()
         utils.pool_size = 0  # a later compilation makes a new pool
+
+
+def _shield_pool() -> None:
+    """Let every later compilation by worker processes, as of a plugin's own operations, go through to its end whatever
+    signal comes, and leave no process behind."""
+    utils: Any = sys.modules.get("jittor_utils")
+    if utils is None or getattr(utils.run_cmds, "shielded", False):
+        return
+    run_cmds = utils.run_cmds
+
+    @functools.wraps(run_cmds)
+    def shielded(*arguments: Any, **named: Any) -> None:
+        with signals.blocked():
+            try:
+                run_cmds(*arguments, **named)
+            finally:
+                _close_pool()
+
+    shielded.shielded = True  # type: ignore[attr-defined]
+    utils.run_cmds = shielded

@@ -14,9 +14,8 @@ import click
 
 from ganzoo import durable, ranks
 from ganzoo.errors import GanzooError, near_match
-from ganzoo.training.stopping import remember_interrupts
+from ganzoo.signals import interruptible
 
-INTERRUPTED = 130
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 
@@ -68,34 +67,40 @@ class Main(click.Group):
 
 def _status(run: Callable[[], Any]) -> Any:
     """What a command ends with. An error is told in one line."""
-    try:
-        with remember_interrupts():
+    with interruptible() as interrupts:
+        try:
             return run()
-    except click.ClickException as error:
+        except (KeyboardInterrupt, Exception) as error:
+            if interrupts.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
+                return _fail("interrupted", interrupts.status)
+            status = _told(error)
+            if status is None:
+                raise
+            return status
+
+
+def _told(error: BaseException) -> int | None:
+    """Print what went wrong in one line and return the exit status; None if nobody can make sense of it."""
+    if isinstance(error, click.ClickException):
         if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
             error.show()
-            status = error.exit_code
-        else:
-            status = _fail(error.format_message(), error.exit_code)
-    except GanzooError as error:
-        status = _fail(str(error), error.exit_status)
-    except BrokenPipeError:  # the reader of our output, `head` say, has gone
+            return error.exit_code
+        return _fail(error.format_message(), error.exit_code)
+    if isinstance(error, GanzooError):
+        return _fail(str(error), error.exit_status)
+    if isinstance(error, BrokenPipeError):  # the reader of our output, `head` say, has gone
         sys.stderr.close()
-        status = 1
-    except (click.Abort, KeyboardInterrupt):  # before RuntimeError, which the first one is
-        status = _fail("interrupted", INTERRUPTED)
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
-            raise
-        status = _fail(
+        return 1
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error)):
+        return _fail(
             "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs; a run goes on "
             "from its last checkpoint with --resume.",
             1,
         )
-    except OSError as error:  # a full disk, a missing permission: the machine's trouble, told in its words
+    if isinstance(error, OSError):  # a full disk, a missing permission: the machine's trouble, told in its words
         where = f"{error.filename}: " if error.filename else ""
-        status = _fail(f"{where}{durable.reason(error)}.", 1)
-    return status
+        return _fail(f"{where}{durable.reason(error)}.", 1)
+    return None
 
 
 def _fail(message: str, status: int) -> int:

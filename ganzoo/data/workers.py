@@ -6,15 +6,17 @@ import os
 import pickle
 import signal
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from typing import Any, TypeVar
 
+from ganzoo import signals
 from ganzoo.errors import DataError
 
 AHEAD = 8  # results per worker that are held, so that no worker idles while the taker writes to a disk
@@ -45,6 +47,7 @@ def parallel_map(
     try:
         yield lambda items: _ordered(pool, call, items, ahead=AHEAD * workers)
     except BrokenProcessPool as error:
+        time.sleep(signals.ECHO)  # a signal that ended the process, if it was sent to the group, is ours to answer
         raise DataError(
             "a process that did part of the work died: too little memory, perhaps, for so many. (In a script of your "
             'own, this must stand under `if __name__ == "__main__":`.)'
@@ -58,6 +61,8 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
         pickled = pickle.dumps(function)
     except Exception:  # pickle.PicklingError, TypeError, AttributeError, and whatever a __getstate__ raises
         return ThreadPoolExecutor(workers), function
+    with signals.blocked():
+        resource_tracker.ensure_running()  # starting it later, with the first process, would unblock SIGINT again
     # Not by fork: this process may hold Jittor with its threads.
     return ProcessPoolExecutor(workers, get_context("spawn"), _start, (pickled,)), _call
 
@@ -65,7 +70,8 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
 def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
     waiting: deque[Any] = deque()
     for item in items:
-        waiting.append(pool.submit(call, item))
+        with signals.blocked():  # until a process that is started here has its own answer
+            waiting.append(pool.submit(call, item))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
@@ -78,7 +84,11 @@ _function: Callable[[Any], Any]
 
 
 def _start(pickled: bytes) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent answers for all
+    # A Ctrl-C or the end of a terminal reaches every process, and the parent answers for all. SIGTERM is what the
+    # executor itself ends its processes with.
+    for number in {*signals.SIGNALS} - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
     warnings.simplefilter("ignore")  # Pillow's, of images that are read all the same
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _function

@@ -10,6 +10,7 @@ import numpy as np
 from ganzoo import backend, ranks
 from ganzoo.errors import DivergedError
 from ganzoo.loss import Phase
+from ganzoo.signals import Stop
 from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
@@ -17,7 +18,6 @@ from ganzoo.training.progress import Progress
 from ganzoo.training.reporting import due
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
-from ganzoo.training.stopping import Stop
 from ganzoo.training.tally import Tally
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -43,16 +44,19 @@ def train(
                 fresh = WARM_UP
             count = moment.stage.batch
             images = feed.batch(moment.stage.size, count, state.progress.images)
+            # A first step, right after a checkpoint or the beginning, can be given up: its kernels may take minutes.
+            whole = contextlib.nullcontext() if fresh == WARM_UP else backend.uninterrupted()
             if fresh:
                 started = time.perf_counter()
-                with backend.watch_kernels(f"step {state.progress.step + 1}"):
+                with backend.watch_kernels(f"step {state.progress.step + 1}"), whole:
                     step(images)
                 reporter.not_training(time.perf_counter() - started, count)
                 reporter.compiled()
             else:
                 if preparation:
                     preparation.start(state)
-                step(images)
+                with whole:
+                    step(images)
             last, fresh = moment, max(fresh - 1, 0)
             first = state.progress.images == 0
             state.progress = state.progress.after(count)

@@ -17,6 +17,7 @@ from ganzoo.model import Model
 from ganzoo.options import Options
 from ganzoo.plugins import Registry
 from ganzoo.runs import Run
+from ganzoo.signals import Stop, watch_signals
 from ganzoo.training.feed import Feed
 from ganzoo.training.following import follow, share
 from ganzoo.training.loop import train
@@ -26,7 +27,6 @@ from ganzoo.training.reporting import Reporter
 from ganzoo.training.resuming import ended_without_a_word, load_newest, restore, surroundings
 from ganzoo.training.showing import choose
 from ganzoo.training.state import TrainState
-from ganzoo.training.stopping import Stop, watch_signals
 from ganzoo.training.tracking import Tracker
 
 

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from ganzoo.training.stopping import ECHO, SIGNALS, remember_interrupts, watch_signals
+from ganzoo.signals import ECHO, SIGNALS, interruptible, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
 WAITING = """
 import sys, time
-from ganzoo.training.stopping import watch_signals
+from ganzoo.signals import watch_signals
 with watch_signals() as stop:
     print("ready", flush=True)
     while not stop():
@@ -57,13 +57,13 @@ def test_a_signal_that_is_sent_twice_at_once_is_one():
 def test_an_interrupt_that_an_import_swallowed_is_not_forgotten(request):
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
-    with remember_interrupts():
+    with interruptible():
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt), watch_signals():
             pytest.fail("training went on")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with remember_interrupts(), watch_signals() as stop:
+    with interruptible(), watch_signals() as stop:
         assert not stop()
 
 

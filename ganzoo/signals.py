@@ -1,0 +1,164 @@
+"""Signals that ask a process to end, and the two answers to them: a command ends at once, a training after the step."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+# Ctrl-C, the end of a job on a cluster, a terminal that was closed, and what mpirun passes on without ending the job.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+ECHO = 0.1  # seconds in which a signal is the first one again: `timeout` sends to its child, and then to the group
+IMPORTING = 0.05  # seconds after which to look again whether an import is over
+SWALLOWED = 10.0  # seconds after which the exception must have arrived: destructors and callbacks swallow exceptions
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """Within the body this thread takes none of the SIGNALS; they arrive afterwards. A process that is started here
+    inherits that for its whole life: a Ctrl-C, which reaches every process of a terminal, does not end it."""
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+class Interrupts:
+    """The handler of a command: raises KeyboardInterrupt at the first signal, and keeps its number. The second signal
+    ends the process at once.
+
+    What is raised within an import may be swallowed, as by modules in Cython, so it is raised after the import; and
+    again, if the command has not ended by then.
+    """
+
+    number: int | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGALRM:
+            self.number = number
+            _second_one_kills(SIGNALS, number)
+        importing = _importing(frame)
+        signal.setitimer(signal.ITIMER_REAL, IMPORTING if importing else SWALLOWED)
+        if not importing:
+            raise KeyboardInterrupt
+
+    @property
+    def status(self) -> int:
+        """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+# Python writes into this pipe as soon as a signal comes, even within a long call of C++, and Jittor's compilation looks
+# at its other end. Made once for the process.
+_pipe: list[int] = []
+
+
+def arrivals() -> int:
+    """A descriptor with something to read once a signal has come that a command answers; -1 where none does."""
+    return _pipe[0] if _pipe else -1
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Within the body the SIGNALS raise KeyboardInterrupt: see `Interrupts`. Handlers of somebody else's, and signals
+    that are ignored, as SIGHUP under nohup, stay so."""
+    interrupts = Interrupts()
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    former: dict[int, Any] = {
+        number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) in usual
+    }
+    if signal.SIGINT not in former:
+        yield interrupts
+        return
+    _pipe[:] = _pipe or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+    alarm = signal.signal(signal.SIGALRM, interrupts)
+    for number in former:
+        signal.signal(number, interrupts)
+    try:
+        yield interrupts
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(descriptor)
+        with contextlib.suppress(BlockingIOError):
+            os.read(_pipe[0], 1 << 16)  # what came is answered
+
+
+class Stop:
+    """Whether to stop, and the number of the signal that said so."""
+
+    number: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a signal came."""
+        return self.number is not None
+
+    @property
+    def status(self) -> int:
+        """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextlib.contextmanager
+def watch_signals() -> Iterator[Stop]:
+    """Within the body the first of the SIGNALS only makes the yielded Stop true, so that training ends after the step
+    with a checkpoint; the second one ends the process at once. Signals that are ignored stay so. KeyboardInterrupt if
+    one came before that was not answered yet."""
+    stop = Stop()
+    former: dict[int, Any] = {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.number = number
+        _second_one_kills(former, number)
+
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        if isinstance(before, Interrupts) and before.number is not None:
+            raise KeyboardInterrupt
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                former[number] = signal.signal(number, note)
+        yield stop
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+
+
+def _second_one_kills(numbers: Any, first: int) -> None:
+    """Leave the next of these signals, but for an echo of the `first`, to the system, which needs no step of Python's
+    to end the process."""
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in handled:
+        signal.signal(number, signal.SIG_IGN)
+    if first == signal.SIGHUP:
+        _leave_terminal()
+    time.sleep(ECHO)
+    for number in handled:
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _leave_terminal() -> None:
+    """Let output go nowhere if the terminal is closed: writing to it would be an error."""
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
