@@ -101,6 +101,11 @@ def interruptible() -> Iterator[Interrupts]:
             os.read(_pipe[0], 1 << 16)  # what came is answered
 
 
+def let_signals_arrive() -> None:
+    """Python forgets, until the main thread takes its global lock again, a signal that a thread of C++ took."""
+    time.sleep(0)
+
+
 class Stop:
     """Whether to stop, and the number of the signal that said so."""
 
@@ -108,6 +113,7 @@ class Stop:
 
     def __call__(self) -> bool:
         """Whether a signal came."""
+        let_signals_arrive()
         return self.number is not None
 
     @property

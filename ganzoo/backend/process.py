@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import os
 import signal
 import ssl
 import sys
@@ -42,6 +43,8 @@ def undone() -> Iterator[None]:
     }
     recursion = sys.getrecursionlimit()
     sys.executable = environment.interpreter()
+    notebook = os.environ.get("JPY_PARENT_PID")
+    os.environ["JPY_PARENT_PID"] = notebook or ""  # leaves Ctrl-C to Python: a thread that exists already may take it
 
     def put_back() -> None:
         for number, handler in handlers.items():
@@ -55,8 +58,10 @@ def undone() -> Iterator[None]:
             for (owner, name), value in kept.items():
                 setattr(owner, name, value)
             sys.setrecursionlimit(recursion)
-            _close_pool()
+            if notebook is None:
+                os.environ.pop("JPY_PARENT_PID", None)
             put_back()
+            _close_pool()
             _shield_pool()
 
 
@@ -102,6 +107,8 @@ def _close_pool() -> None:
     utils: Any = sys.modules.get("jittor_utils")
     if utils is not None and getattr(utils, "pool_size", None):
         atexit.unregister(utils.pool_cleanup)
+        for worker in utils.p._pool:
+            worker.terminate = worker.kill  # it may have inherited that SIGTERM is blocked
         utils.p.terminate()
         utils.p.join()
         utils.pool_size = 0  # a later compilation makes a new pool

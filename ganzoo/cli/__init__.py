@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ import click
 
 from ganzoo import durable, ranks
 from ganzoo.errors import GanzooError, near_match
-from ganzoo.signals import interruptible
+from ganzoo.signals import interruptible, let_signals_arrive
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
@@ -69,7 +70,7 @@ def _status(run: Callable[[], Any]) -> Any:
     """What a command ends with. An error is told in one line."""
     with interruptible() as interrupts:
         try:
-            return run()
+            return _finished(run)
         except (KeyboardInterrupt, Exception) as error:
             if interrupts.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
                 return _fail("interrupted", interrupts.status)
@@ -77,6 +78,14 @@ def _status(run: Callable[[], Any]) -> Any:
             if status is None:
                 raise
             return status
+
+
+def _finished(run: Callable[[], Any]) -> Any:
+    try:
+        return run()
+    except Exception:  # because a signal came, perhaps: Jittor's, or that of a terminal which is closed
+        let_signals_arrive()
+        raise
 
 
 def _told(error: BaseException) -> int | None:
@@ -104,11 +113,10 @@ def _told(error: BaseException) -> int | None:
 
 
 def _fail(message: str, status: int) -> int:
-    if ranks.leads():
-        click.echo(f"Error: {message}", err=True)
-    else:
+    if not ranks.leads():
         time.sleep(OF_RANK_0)
-        click.echo(f"Error on rank {ranks.rank()}: {message}", err=True)
+    with contextlib.suppress(OSError):  # there may be nobody to tell
+        click.echo(f"Error{'' if ranks.leads() else f' on rank {ranks.rank()}'}: {message}", err=True)
     return status
 
 
