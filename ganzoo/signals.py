@@ -20,13 +20,18 @@ SWALLOWED = 10.0  # seconds after which the exception must have arrived: destruc
 
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
-    """Within the body this thread takes none of the SIGNALS; they arrive afterwards. A process that is started here
-    inherits that for its whole life: a Ctrl-C, which reaches every process of a terminal, does not end it."""
+    """Within the body this thread takes none of the SIGNALS; they arrive afterwards. A Python that is started here
+    inherits that; some shells don't."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def survived() -> list[str]:
+    """The SIGNALS that don't end this process at once, as a shell calls them: INT, TERM and so on."""
+    return [number.name[3:] for number in SIGNALS if signal.getsignal(number) != signal.SIG_DFL]
 
 
 class Interrupts:
@@ -62,6 +67,14 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
+_command: Interrupts | None = None  # the handler of the command that runs
+
+
+def _unanswered() -> bool:
+    """Whether the command that runs got a signal, and goes on because an import or a destructor swallowed it."""
+    return _command is not None and _command.number is not None
+
+
 # Python writes into this pipe as soon as a signal comes, even within a long call of C++, and Jittor's compilation looks
 # at its other end. Made once for the process.
 _pipe: list[int] = []
@@ -76,6 +89,7 @@ def arrivals() -> int:
 def interruptible() -> Iterator[Interrupts]:
     """Within the body the SIGNALS raise KeyboardInterrupt: see `Interrupts`. Handlers of somebody else's, and signals
     that are ignored, as SIGHUP under nohup, stay so."""
+    global _command
     interrupts = Interrupts()
     usual = (signal.SIG_DFL, signal.default_int_handler)
     former: dict[int, Any] = {
@@ -89,9 +103,11 @@ def interruptible() -> Iterator[Interrupts]:
     alarm = signal.signal(signal.SIGALRM, interrupts)
     for number in former:
         signal.signal(number, interrupts)
+    _command = interrupts
     try:
         yield interrupts
     finally:
+        _command = None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
         for number, handler in former.items():
@@ -135,8 +151,7 @@ def watch_signals() -> Iterator[Stop]:
         _second_one_kills(former, number)
 
     try:
-        before = signal.getsignal(signal.SIGINT)
-        if isinstance(before, Interrupts) and before.number is not None:
+        if _unanswered():
             raise KeyboardInterrupt
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 
 import pytest
 
+from ganzoo import signals
 from ganzoo.signals import ECHO, SIGNALS, interruptible, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
@@ -23,29 +26,58 @@ with watch_signals() as stop:
         time.sleep(60)
     sys.exit(stop.status)
 """
+# A command in the middle of its work, or of an import that swallows what is raised in it.
+WORKING = """
+import sys, time
+from ganzoo.signals import interruptible
+with interruptible() as interrupts:
+    try:
+        print("ready", flush=True)
+        if "importing" in sys.argv:
+            import swallowing
+        else:
+            time.sleep(60)
+    except KeyboardInterrupt:
+        if "stubborn" in sys.argv:
+            print("stopping", flush=True)
+            time.sleep(60)
+        sys.exit(interrupts.status)
+"""
+SWALLOWING = """
+import time
+begun = time.monotonic()
+while time.monotonic() < begun + 1:
+    try:
+        time.sleep(0.01)
+    except BaseException:
+        pass
+print("imported", flush=True)
+time.sleep(60)
+"""
 
 
-def start(*arguments: str, **options) -> subprocess.Popen[str]:
-    child = subprocess.Popen([sys.executable, "-c", WAITING, *arguments], stdout=subprocess.PIPE, text=True, **options)
+def start(*arguments: str, code: str = WAITING, **options) -> subprocess.Popen[str]:
+    child = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True, **options)
     assert child.stdout.readline() == "ready\n"
     return child
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-def test_the_first_signal_asks_and_the_second_ends_at_once(name):
-    number = getattr(signal, name)
-    with start() as child:
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("code", [WAITING, WORKING], ids=["training", "command"])
+def test_the_first_signal_asks_and_the_second_ends_at_once(number, code):
+    with start(code=code) as child:
         child.send_signal(number)
         assert child.wait(30) == 128 + number
-    with start("stubborn") as child:
+    with start("stubborn", code=code) as child:
         child.send_signal(number)
         assert child.stdout.readline() == "stopping\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == -signal.SIGTERM
 
 
-def test_a_signal_that_is_sent_twice_at_once_is_one():
-    with start("stubborn") as child:
+@pytest.mark.parametrize("code", [WAITING, WORKING], ids=["training", "command"])
+def test_a_signal_that_is_sent_twice_at_once_is_one(code):
+    with start("stubborn", code=code) as child:
         for _ in range(20):
             child.send_signal(signal.SIGTERM)
             time.sleep(ECHO / 100)
@@ -54,7 +86,30 @@ def test_a_signal_that_is_sent_twice_at_once_is_one():
         assert child.wait(30) == -signal.SIGTERM
 
 
-def test_an_interrupt_that_an_import_swallowed_is_not_forgotten(request):
+def test_an_import_is_not_interrupted_but_followed_by_the_interrupt(tmp_path):
+    (tmp_path / "swallowing.py").write_text(SWALLOWING)
+    with start("importing", code=WORKING, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
+        child.send_signal(signal.SIGINT)
+        assert child.stdout.readline() == "imported\n"
+        child.send_signal(signal.SIGALRM)  # it would come by itself, as often as the import lasts
+        time.sleep(2 * signals.IMPORTING)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == -signal.SIGINT
+
+
+def test_what_was_swallowed_is_raised_again(monkeypatch, request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    monkeypatch.setattr(signals, "SWALLOWED", 0.1)
+    with interruptible() as interrupts:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(30)
+    assert interrupts.status == 130
+
+
+def test_a_training_does_not_begin_after_a_signal(request):
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     with interruptible():
@@ -75,13 +130,34 @@ def test_what_nohup_ignores_stays_ignored():
 
 
 def test_the_former_handlers_are_put_back():
-    former = {name: signal.getsignal(getattr(signal, name)) for name in SIGNALS}
+    former = {number: signal.getsignal(number) for number in SIGNALS}
     with watch_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
     assert (stop(), stop.status) == (True, 143)
-    assert {name: signal.getsignal(getattr(signal, name)) for name in SIGNALS} == former
+    assert {number: signal.getsignal(number) for number in SIGNALS} == former
 
 
 def test_without_a_signal_nothing_stops():
     with watch_signals() as stop:
         assert not stop()
+
+
+def test_what_is_printed_to_a_closed_terminal_is_no_error():
+    master, slave = pty.openpty()
+    code = WAITING.replace("stopping", "stopping" * 1000)
+    with subprocess.Popen([sys.executable, "-c", code], stdin=slave, stdout=slave, stderr=slave) as child:
+        os.close(slave)
+        assert os.read(master, 10).startswith(b"ready")
+        os.close(master)
+        child.send_signal(signal.SIGHUP)
+        assert child.wait(30) == 129
+
+
+def test_a_blocked_signal_arrives_afterwards(request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
+    reached = False
+    with pytest.raises(KeyboardInterrupt), signals.blocked():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        reached = True
+    assert reached

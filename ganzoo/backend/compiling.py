@@ -55,9 +55,13 @@ _HEADERS = """
 #include "ops/ternary_op.h"
 #include "ops/unary_op.h"
 """
+# A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error amid a step. So
+# the compiler takes no signal that this process survives.
+#
 # Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG... What that script does to assembler code is
 # for kernels with marks in their sources, and those are taken away (see loops.h).
 _SCRIPT = """#!/bin/sh
+[ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 compiler=${{2#--cc_path=}}
 shift 2
 exec "$compiler" -include {header} {linker} "$@"
@@ -149,9 +153,11 @@ def quicken(jittor: Any) -> None:
     script, which takes longer to start than the compiler to run, and with headers that are compiled already (three
     seconds, once for each cache)."""
     try:
-        jittor.flags.python_path = str(_kernel_compiler(jittor))
+        script = _kernel_compiler(jittor)
     except (OSError, subprocess.CalledProcessError):
         return
+    os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())
+    jittor.flags.python_path = f"exec {script}"  # or the shell that Jittor starts it by would take signals
 
 
 def _kernel_compiler(jittor: Any) -> Path:

@@ -206,6 +206,7 @@ def _fingerprint() -> dict[str, str]:
         version = ""
     return {
         "jittor": str(spec.origin) if spec else "",
+        "cache": str(cache_dir()),
         "python": sys.version,
         "compiler": f"{compiler} {version.strip()}",
         "host": f"{platform.node()} {platform.machine()}",

@@ -10,15 +10,12 @@
 // Now and then it does not recognise a convolution, and computes it by plain loops, a hundred times slower. Here those
 // are counted.
 //
-// A Ctrl-C reaches every process of a terminal, compilers too, and a kernel that is not compiled is an error in the
-// middle of a step. Here compilers take no signal that this process survives. Where nothing would be lost, no further
-// compiler is started once a signal came.
+// It compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started once a
+// signal came, unless that is told otherwise.
 //
 // It takes no notice when the system has no memory for an array, and dies when it writes there. Here that is an error.
 // And arrays begin at multiples of 64 bytes, as oneDNN's kernels may rely on, not of 32.
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -52,8 +49,6 @@ static bool is_unrecognised_convolution(FusedOp* fused) {
     return false;
 }
 
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-
 // Where there is something to read as soon as a signal came (-1: nowhere), and whether kernels are compiled to
 // the end all the same.
 static std::atomic<int> arrivals{-1};
@@ -63,21 +58,6 @@ static void stop_if_a_signal_came() {
     pollfd look{arrivals, POLLIN, 0};
     if (!to_the_end && poll(&look, 1, 0) == 1) throw std::runtime_error("ganzoo: interrupted");
 }
-
-// While it is there, a child of this thread never takes the signals that do not end this process.
-struct Shield {
-    sigset_t former;
-    Shield() {
-        sigset_t survived;
-        sigemptyset(&survived);
-        for (int each : ending_signals) {
-            struct sigaction now;
-            if (sigaction(each, nullptr, &now) == 0 && now.sa_handler != SIG_DFL) sigaddset(&survived, each);
-        }
-        pthread_sigmask(SIG_BLOCK, &survived, &former);
-    }
-    ~Shield() { pthread_sigmask(SIG_SETMASK, &former, nullptr); }
-};
 
 static jit_op_entry_t compile_in_turn(Op* op) {
     stop_if_a_signal_came();
@@ -90,7 +70,6 @@ static jit_op_entry_t compile_in_turn(Op* op) {
     string key = op->get_jit_key(get_jk());  // only now: optimising changes it
     turn.unlock();
     if (!op->flags.get(NodeFlags::_cuda)) source = ganzoo::divided_among_threads(source);
-    Shield shield;
     return compiler.compile(key, source);
 }
 

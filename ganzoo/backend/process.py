@@ -10,6 +10,7 @@ import functools
 import os
 import signal
 import ssl
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,9 +41,11 @@ def undone() -> Iterator[None]:
         (sys, "excepthook"): sys.excepthook,
         (ssl, "_create_default_https_context"): ssl._create_default_https_context,
         (Image, "open"): Image.open,
+        (subprocess, "Popen"): subprocess.Popen,
     }
     recursion = sys.getrecursionlimit()
     sys.executable = environment.interpreter()
+    subprocess.Popen = _Detached  # type: ignore[misc]
     notebook = os.environ.get("JPY_PARENT_PID")
     os.environ["JPY_PARENT_PID"] = notebook or ""  # leaves Ctrl-C to Python: a thread that exists already may take it
 
@@ -65,6 +68,13 @@ def undone() -> Iterator[None]:
             _shield_pool()
 
 
+class _Detached(subprocess.Popen[Any]):
+    """A child process that no Ctrl-C reaches: Jittor ends this process when one of its children is ended."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"start_new_session": True, **named})
+
+
 @contextlib.contextmanager
 def _alone(put_back: Callable[[], None]) -> Iterator[None]:
     """Hold the lock under which Jittor is imported. Waiting for it, for minutes if another process compiles Jittor, can
@@ -72,6 +82,7 @@ def _alone(put_back: Callable[[], None]) -> Iterator[None]:
     from jittor_utils import lock
 
     put_back()
+    _detach_pool()
     if not lock.disable_lock:
         _take(lock.jittor_lock)
     try:
@@ -114,11 +125,25 @@ def _close_pool() -> None:
         utils.pool_size = 0  # a later compilation makes a new pool
 
 
+def _detach_pool() -> None:
+    """Let no Ctrl-C reach the worker processes of a compilation, nor the compilers that they run."""
+    import jittor_utils
+
+    initialise = jittor_utils.pool_initializer
+
+    def detached() -> None:
+        os.setsid()
+        initialise()
+
+    if jittor_utils.pool_size == 0:
+        jittor_utils.pool_initializer = detached
+
+
 def _shield_pool() -> None:
     """Let every later compilation by worker processes, as of a plugin's own operations, go through to its end whatever
     signal comes, and leave no process behind."""
     utils: Any = sys.modules.get("jittor_utils")
-    if utils is None or getattr(utils.run_cmds, "shielded", False):
+    if utils is None or hasattr(utils.run_cmds, "__wrapped__"):
         return
     run_cmds = utils.run_cmds
 
@@ -130,5 +155,4 @@ def _shield_pool() -> None:
             finally:
                 _close_pool()
 
-    shielded.shielded = True  # type: ignore[attr-defined]
     utils.run_cmds = shielded

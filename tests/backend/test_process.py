@@ -36,7 +36,7 @@ def test_the_process_is_as_it_was_before():
     settings = set(after.pop("environment")) - set(before.pop("environment"))
     assert settings <= {
         *("cache_name", "cc_path", "FIX_TORCH_ERROR", "gdb_path", "log_silent", "nvcc_path"),
-        *("OMP_WAIT_POLICY", "python_config_path", "use_cutlass", "use_cutt", "use_mpi", "use_nccl"),
+        *("GANZOO_SURVIVED", "OMP_WAIT_POLICY", "python_config_path", "use_cutlass", "use_cutt", "use_mpi", "use_nccl"),
     }
     assert after == before
     assert not torch_imported

@@ -1,0 +1,99 @@
+"""A command is ended as people end it, by a terminal or its whole group; experiments/trust/endings.py does it at random
+moments, and longer."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "experiments" / "trust"
+ENDLESS = ["train", "gan", "--data", "pictures", "--size", "8", "--batch", "4", "--kimg", "1000", "--tick", "0.1"]
+
+
+@pytest.fixture
+def endings(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module("endings")
+
+
+@pytest.fixture
+def end(endings, workdir):
+    """Starts a command in a terminal, waits until it shows something, ends it, and looks at what became of it."""
+
+    def run(arguments: list[str], until: str, way: str, environment: dict[str, str] | None = None) -> str:
+        act, expected = endings.WAYS[way]
+        terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "shown", environment)
+        assert terminal.until(lambda: until in terminal.output(), seconds=120), terminal.output()
+        act(terminal)
+        status = terminal.wait(endings.LIMIT)
+        terminal.close()
+        assert status == 128 + expected, terminal.output()
+        scenario = endings.Scenario(" ".join(arguments), 0)
+        assert endings.disorder(scenario, terminal, status, expected) == [], terminal.output()
+        assert terminal.left_over() == []
+        return terminal.output()
+
+    return run
+
+
+@pytest.mark.parametrize("way", ["Ctrl-C", "hang-up", "timeout", "SIGHUP to the group"])
+def test_a_training_ends_with_a_checkpoint(endings, end, pictures, way):
+    shown = end(["-m", "ganzoo", *ENDLESS], "img/s", way)
+    (run,) = Path("experiments").iterdir()
+    assert endings.newest_whole(run) is not None
+    assert endings.lost(Path("experiments")) == []
+    assert ("Continue with: ganzoo train gan --resume" in shown) is (way != "hang-up")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "until"),
+    [
+        (["generate", "--seeds", "0-9999", "--save-images", "made"], "from checkpoint"),
+        (["evaluate", "--samples", "20000", "--metrics", "fid"], "generating"),
+        (["data", "prepare", "pictures", "--out", "./prepared"], "preparing"),
+    ],
+    ids=["generate", "evaluate", "prepare"],
+)
+@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
+def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, until, way):
+    if arguments[0] == "data":
+        for number in range(2000):
+            os.link("pictures/00.png", f"pictures/{number:05d}.png")
+    else:
+        ganzoo(*ENDLESS, "--kimg", "0.004")
+    end(["-m", "ganzoo", *arguments], until, way)
+
+
+# Computes by a kernel that no cache has, and that takes seconds to compile.
+COMPILING = """
+import sys, uuid
+from ganzoo import backend
+from ganzoo.signals import interruptible
+found = []
+with interruptible() as interrupts:
+    try:
+        backend.start("cpu")
+        source = f'static std::regex text("{uuid.uuid4()}"); @out(0) = 7;'
+        made = backend.jittor().code([1], "float32", [], cpu_header="#include <regex>", cpu_src=source)
+        print("ready", flush=True)
+        with backend.uninterrupted():
+            found.extend(made.numpy())
+    except KeyboardInterrupt:
+        print("interrupted:", found)
+        sys.exit(interrupts.status)
+"""
+
+
+@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
+def test_compilers_go_on_where_a_step_must_not_be_lost(end, way):
+    assert "interrupted: [7.0]" in end(["-c", COMPILING], "ready", way)
+
+
+def test_the_first_compilation_of_jittor_ends_with_its_compilers(end, workdir):
+    home = workdir / "home"
+    home.mkdir()
+    end(["-m", "ganzoo", "train", "gan", "--data", "mnist"], "compiling Jittor", "Ctrl-C", {"HOME": str(home)})
