@@ -52,7 +52,8 @@ def import_checkpoint(
     parts = model.parts(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
-        converted = _with_domains(model.convert(content, given), domains)
+        with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, and is refused below
+            converted = _with_domains(model.convert(content, given), domains)
         del content
         _check_numbers(converted)
         options = resolve(model.options, converted.options)
