@@ -26,6 +26,7 @@ pytestmark = pytest.mark.usefixtures("jittor")
         ["evaluate", "FILE"],
         ["evaluate", "--folders", "pictures", "pictures", "--metrics", "fid", "--weights", "FILE"],
         ["data", "check", "FILE"],
+        ["data", "prepare", "emoji", "--from", "FILE", "--from", "FILE"],
         ["data", "align", "pictures", "--out", "aligned", "--wing", "FILE"],
     ],
     ids=lambda command: " ".join(command[:2]) + (" --weights" if "--weights" in command else ""),
@@ -37,6 +38,16 @@ def test_what_is_no_regular_file_is_refused_without_waiting(ganzoo, domains, com
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert file in line
     assert not Path("experiments").exists()
+
+
+def test_a_run_whose_options_are_a_pipe_is_damaged(ganzoo):
+    Path("experiments/00000-x").mkdir(parents=True)
+    os.mkfifo("experiments/00000-x/options.json")
+    assert "damaged" in ganzoo("runs").stdout
+    result = ganzoo("train", "gan", "--resume", "0")
+    assert result.exit_code == 1
+    assert "options.json: can't be read" in result.stderr
+    assert "not a regular file" in result.stderr
 
 
 @pytest.mark.parametrize("part", ["net/", "ema/", "adam/"])
