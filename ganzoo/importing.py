@@ -52,8 +52,10 @@ def import_checkpoint(
     parts = model.parts(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
-        converted = _with_domains(model.convert(content, given), domains)
+        with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, and is refused below
+            converted = _with_domains(model.convert(content, given), domains)
         del content
+        _check_numbers(converted)
         options = resolve(model.options, converted.options)
         train = resolve(TrainOptions, {}, model.defaults)
         data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
@@ -78,7 +80,7 @@ def import_checkpoint(
     with run.locked():
         checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
         run.save_options({**description, "environment": backend.describe(), "saved": time.time()})
-        run.log(f"imported from {path}")
+        run.log(f"import of {path} finished")
     files = [f"{part.name}: read too" for part in parts.values() if part != path]
     return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)
 
@@ -96,6 +98,22 @@ def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
         there = len(converted.domains) or "none"
         raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
+
+
+def _check_numbers(converted: Converted) -> None:
+    """CheckpointError, by name, for a weight or a moment that is NaN or infinite."""
+    groups: dict[str, Mapping[str, np.ndarray]] = {
+        **converted.weights,
+        **{f"average of the {name}": average for name, average in converted.averages.items()},
+    }
+    for name, moments in converted.moments.items():
+        groups.update(
+            {f"Adam's moments of the {name}": moments.first, f"Adam's second moments of the {name}": moments.second}
+        )
+    for what, values in groups.items():
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
 
 
 def _check(networks: Mapping[str, Network], converted: Converted) -> None:
@@ -174,3 +192,4 @@ def _found(converted: Converted, state: TrainState) -> Iterator[str]:
         elif name in state.optimizers:
             parts.append("no optimizer state")
         yield f"{name}: {', '.join(parts)}"
+    yield from converted.notes

@@ -101,7 +101,8 @@ class Converted:
     `options` are those of the model's options that differ from their defaults; `size` (px), `channels` and `domains`
     describe the data that the networks are built for, `trained` is the resolution in px that training had come to.
     Weights go by network and by our dotted name. A network without weights is initialised afresh, and without an
-    average is averaged from where it is; a weight without `moments` begins with none.
+    average is averaged from where it is; a weight without `moments` begins with none. `notes` tell the user what else
+    there is to know, e.g. what of the file was left out, a line each.
     """
 
     options: Mapping[str, Any]
@@ -112,6 +113,7 @@ class Converted:
     averages: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Model(ABC):

@@ -58,8 +58,8 @@ class Network(jt.nn.Module):  # type: ignore[misc]
             module.is_train = training
 
     def check_state(self, values: Mapping[str, np.ndarray]) -> None:
-        """CheckpointError if a name is missing or left over, or a shape differs. Nothing is computed for it, so that
-        a network that was only just built need not have memory yet."""
+        """CheckpointError if a name is missing or left over, or a shape or a type of numbers differs. Nothing is
+        computed for it, so that a network that was only just built need not have memory yet."""
         state = self.state()
         missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
         if missing or unknown:
@@ -70,6 +70,10 @@ class Network(jt.nn.Module):  # type: ignore[misc]
                 raise CheckpointError(
                     f"the checkpoint is of another network: {name!r} has shape {values[name].shape}, "
                     f"not {tuple(var.shape)}."
+                )
+            if values[name].dtype != str(var.dtype):
+                raise CheckpointError(
+                    f"the checkpoint's {name!r} holds numbers of {values[name].dtype}, not {var.dtype}."
                 )
 
     def load_state(self, values: Mapping[str, np.ndarray]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from ganzoo import durable
 from ganzoo.description import fault
 from ganzoo.errors import RunError, near_match
+from ganzoo.paths import open_regular
 
 LARGEST = 1e300  # number in statistics
 _NUMBERED = re.compile(r"^(\d{5,})-")
@@ -42,7 +43,8 @@ class Run:
     def options(self) -> dict[str, Any]:
         """What options.json holds. RunError if it is missing or damaged."""
         try:
-            options = json.loads(self.options_file.read_text())
+            with open_regular(self.options_file) as file:
+                options = json.load(file)
             wrong = fault(options) or (None if "train" in options else "train")
             if wrong is not None:
                 raise ValueError(f"{wrong!r} is missing or damaged")

@@ -1,7 +1,13 @@
-"""setup.cfg says by hand what is in the distribution; here it is compared with the folders that exist."""
+"""setup.cfg and MANIFEST.in say by hand what is in the distributions; here they are compared with what exists."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -73,3 +79,88 @@ def test_templates_are_package_data(setup: ConfigParser) -> None:
     assert {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == FILES.keys()
     pattern = setup["options.package_data"]["ganzoo.template"]
     assert {path.name for path in folder.glob(pattern)} == FILES.keys()
+
+
+# What a working copy has beside what is tracked, and no distribution should hold.
+BESIDE = (
+    "experiments/00000-gan-mnist/checkpoint-000000100.safetensors",
+    "tests/fuzz/corpus/weights/1",
+    "tests/fuzz/found/1",
+    "ganzoo/__pycache__/model.cpython-311.pyc",
+    "plugins/example-wgan-gp/example_wgan_gp.egg-info/PKG-INFO",
+    "events.out.tfevents.1795456867.host",
+    ".venv/pyvenv.cfg",
+)
+MADE = {"PKG-INFO", *(f"ganzoo.egg-info/{name}.txt" for name in ("SOURCES", "dependency_links", "entry_points"))}
+MADE |= {"ganzoo.egg-info/PKG-INFO", "ganzoo.egg-info/requires.txt", "ganzoo.egg-info/top_level.txt"}
+
+
+def built(what: str, folder: Path, out: Path) -> Path:
+    """A distribution of the sources in `folder`, made as pip makes it."""
+    program = f"from setuptools import build_meta; build_meta.build_{what}(__import__('sys').argv[1])"
+    child = subprocess.run([sys.executable, "-c", program, str(out)], cwd=folder, capture_output=True, text=True)
+    assert child.returncode == 0, child.stdout + child.stderr
+    (path,) = (each for each in out.iterdir() if each.suffix == {"sdist": ".gz", "wheel": ".whl"}[what])
+    return path
+
+
+@pytest.fixture(scope="module")
+def tracked() -> set[str]:
+    """The files of the repository, also those that are not committed yet."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a working copy of git")
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return {name for name in names if name and (ROOT / name).exists()}
+
+
+@pytest.fixture(scope="module")
+def sdist(tracked: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unpacked source distribution."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in (*tracked, *BESIDE):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in tracked:
+            shutil.copy(ROOT / name, folder / name)
+        else:
+            (folder / name).write_text("")
+    archive = built("sdist", folder, tmp_path_factory.mktemp("sdist"))
+    unpacked = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(archive) as file:
+        file.extractall(unpacked)
+    (top,) = unpacked.iterdir()
+    return top
+
+
+def test_the_source_distribution_has_all_that_is_tracked_and_nothing_else(tracked: set[str], sdist: Path) -> None:
+    found = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
+    assert found - MADE == tracked
+    assert found >= {"Makefile", "datasets/README.md", "plugins/example-wgan-gp/pyproject.toml", "tests/conftest.py"}
+
+
+def test_the_wheel_of_the_source_distribution_has_every_module_and_its_data(
+    sdist: Path, tracked: set[str], setup: ConfigParser, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(built("wheel", sdist, tmp_path)) as file:
+        found = {name for name in file.namelist() if ".dist-info/" not in name}
+    places = pairs(setup["options"]["package_dir"])
+    expected = {
+        package + name.removeprefix(folder)
+        for package, folder in places.items()
+        for name in tracked
+        if name.startswith(f"{folder}/")
+    }
+    assert expected - found == {"ganzoo_gan/symbols.png"}  # a picture of its page
+    assert found <= expected
+
+
+def test_the_long_description_has_no_link_to_a_file(sdist: Path) -> None:
+    headers, text = (sdist / "PKG-INFO").read_text().split("\n\n", 1)
+    assert "Description-Content-Type: text/markdown" in headers
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+
+
+def test_no_file_of_a_training_is_tracked(tracked: set[str]) -> None:
+    assert not [name for name in tracked if re.search(r"tfevents|\.safetensors$|^experiments/\d", name)]

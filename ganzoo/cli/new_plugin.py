@@ -49,7 +49,7 @@ def new_plugin(ctx: click.Context, name: str, out: str) -> None:
         raise OptionError(f"{folder}: can't be written ({error.strerror or error}).") from error
     shown = shlex.quote(str(folder))
     click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next:")
-    click.echo(f"    pip install -e {shown}")
+    click.echo(f"    pip install -e {shlex.quote(f'{folder}[test]')}")  # pytest comes with the extra
     click.echo(f"    ganzoo train {name}")
     click.echo(f"    pytest {shown}")
 

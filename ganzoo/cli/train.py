@@ -14,6 +14,7 @@ from ganzoo.cli import registry
 from ganzoo.cli.params import click_options, given
 from ganzoo.errors import OptionError, near_match
 from ganzoo.options import describe, resolve
+from ganzoo.paths import open_regular
 from ganzoo.training.options import TrainOptions
 
 
@@ -120,7 +121,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     # tomllib came with Python 3.11; tomli is the same code as a package.
     tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             preset = tomllib.load(file)
     except OSError as error:
         own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from ganzoo.errors import DataError
+from ganzoo.paths import open_regular
 
 MAGIC, VERSION = 0xBEEFC0DE, 1
 # After the header of a meta's page: magic, version, address, size of the map; of the free pages' database the page
@@ -61,16 +61,10 @@ def check(path: Path) -> None:
     """
     file = path / "data.mdb" if path.is_dir() else path
     try:
-        with open(file, "rb", buffering=0, opener=_without_waiting) as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-                raise DataError(f"{path}: not an LMDB (not a regular file).")
+        with open_regular(file) as opened:
             _Tree(path, opened).check()
     except OSError as error:
         raise DataError(f"{path}: not an LMDB that can be read ({error.strerror}).") from error
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # for the other end of a pipe
 
 
 class _Nodes(NamedTuple):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import CheckpointError, OptionError, near_match
-from ganzoo.paths import data_dir
+from ganzoo.paths import data_dir, open_regular
 
 _TORCHVISION = "https://download.pytorch.org/models"
 
@@ -244,7 +244,7 @@ def _find(file: WeightFile, named: dict[Path, str]) -> Path | None:
 def _digest(path: Path) -> str:
     found = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             while block := file.read(1 << 20):
                 found.update(block)
     except OSError as error:

@@ -47,7 +47,8 @@ def of_checkpoint(
     from ganzoo import sampling
 
     model, data = saved.model(registry), saved.data
-    wanted = against or saved.metadata.get("train", {}).get("data")
+    imported = data.count == 0  # so that the data in its options are but the model's default
+    wanted = against or (None if imported else saved.metadata.get("train", {}).get("data"))
     if not isinstance(wanted, str):
         raise OptionError(f"{saved.path}: it doesn't tell what it was trained on. Name real images with --against.")
     dataset = open_data(wanted, registry)

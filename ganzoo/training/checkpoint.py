@@ -18,6 +18,7 @@ from ganzoo import durable
 from ganzoo.data import DataInfo
 from ganzoo.description import data_info, fault
 from ganzoo.errors import CheckpointError, DamagedError
+from ganzoo.paths import open_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +160,7 @@ def read(path: Path) -> Checkpoint:
 
 def _description(path: Path) -> dict[str, Any]:
     """What the header says of the run, after the whole file is seen to be as it was written."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _LONGEST_HEADER:
             raise ValueError("it does not begin as one")

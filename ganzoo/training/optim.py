@@ -77,7 +77,10 @@ class Optimizer:
     def load_state(self, values: Mapping[str, np.ndarray], steps: Mapping[str, int]) -> None:
         """Restore the moments and the number of updates of each weight. CheckpointError if they don't fit."""
         state = self.state()
-        if state.keys() != values.keys() or any(tuple(state[k].shape) != values[k].shape for k in state):
+        if state.keys() != values.keys() or any(
+            (tuple(var.shape), str(var.dtype)) != (values[name].shape, str(values[name].dtype))
+            for name, var in state.items()
+        ):
             raise CheckpointError("the checkpoint's optimizer state does not fit the network.")
         if steps.keys() != self.steps.keys():
             raise CheckpointError("the checkpoint's counts of updates do not fit the network.")

@@ -30,6 +30,11 @@ def resumed_options(
         raise OptionError(
             f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
         )
+    if stored.get("data", {}).get("count") == 0 and "data" not in train_values:  # an import, which has no data yet
+        raise OptionError(
+            f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
+            "to train it on from here, as in --data my-images."
+        )
     before = resolve(TrainOptions, stored["train"]), resolve(model.options, stored["options"])
     after = (
         resolve(TrainOptions, {**stored["train"], **train_values}),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from ganzoo.errors import CheckpointError
+from ganzoo.paths import open_regular
+from ganzoo.unpickling.foreign import recognised
 from ganzoo.unpickling.machine import Budget, Unfit, plain, run, shown
 from ganzoo.unpickling.values import NAMES, Storage, StorageType
 
@@ -29,7 +32,6 @@ _SENSELESS = (
     AssertionError,
     EOFError,
     LookupError,
-    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -49,21 +51,30 @@ def safe_load(path: Path) -> Any:
     that it names is imported or called, and time and memory are bounded by its size.
     """
     try:
-        data = path.read_bytes()
-        return plain(*_described(data))
+        return plain(*_described(_bytes_of(path)))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file.") from error
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({error.strerror or error}).") from error
     except Unfit as error:
         raise CheckpointError(f"{path}: {error}.") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: too large for the memory of this machine.") from error
     except _SENSELESS as error:
-        reason = shown(str(error) or type(error).__name__)
-        raise CheckpointError(f"{path}: not a file of PyTorch or Jittor, or a damaged one ({reason}).") from error
+        raise CheckpointError(f"{path}: not a file of PyTorch or Jittor, or a damaged one.") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            raise MemoryError  # before reading it makes the system end other processes
+        return file.read()
 
 
 def _described(data: bytes) -> tuple[Any, Budget]:
     budget = Budget(2**24 + 4 * len(data))
+    if what := recognised(data):
+        raise Unfit(what)
     if data.startswith(_ZIP):
         return _zip(data), budget
     if data[257:262] == _TAR:
@@ -107,6 +118,8 @@ def _zip(data: bytes) -> Any:
         if sum(max(member.file_size, member.compress_size) for member in members) > len(data):
             raise Unfit("damaged; its members are longer than the file")
         pickles = [member.filename for member in members if member.filename.split("/")[1:] == ["data.pkl"]]
+        if any(member.filename.endswith(".npy") for member in members):
+            raise Unfit("arrays of NumPy (.npz), not a file of PyTorch or Jittor")
         if len(pickles) != 1:
             raise Unfit("a zip file, but not one of PyTorch's")
         folder = pickles[0].split("/")[0]

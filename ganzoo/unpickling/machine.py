@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from ganzoo.unpickling.foreign import advice
+
 # Far beyond any checkpoint (a StyleGAN with its optimisers takes 20,000 steps); they bound time and memory.
 STEPS = 1_000_000
 LEVELS = 32
@@ -173,7 +175,10 @@ class _Machine:
         self.put(self.names[name])
 
     def refuse(self, name: str) -> None:
-        raise Unfit(f"refused; it names {shown(name)}, which has no place in a file of weights. Nothing in it was run")
+        raise Unfit(
+            f"refused; it names {shown(name)}, which has no place in a file of weights. Nothing in it was run"
+            f"{advice(name)}"
+        )
 
     def stack_name(self) -> None:
         module, name = self.take(2)
@@ -244,6 +249,7 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "STACK_GLOBAL": lambda machine, _: machine.stack_name(),
     "INST": lambda machine, pair: machine.refuse(pair.replace(" ", ".", 1)),
     "REDUCE": lambda machine, _: machine.reduce(),
+    "NEWOBJ": lambda machine, _: machine.reduce(),
     "BUILD": lambda machine, _: machine.build(),
     "PERSID": _Machine.persistent,
     "BINPERSID": lambda machine, _: machine.persistent(machine.pop()),

@@ -67,9 +67,13 @@ class Storage(Late):
 class Tensor(Late):
     """A view on a storage, in PyTorch's terms: offset, sizes and strides count numbers, not bytes."""
 
-    def __init__(self, storage: Any, offset: Any, sizes: Any, strides: Any, kind: str | None = None) -> None:
+    def __init__(
+        self, storage: Any, offset: Any, sizes: Any, strides: Any, kind: str | None = None, metadata: Any = None
+    ) -> None:
         if not isinstance(storage, Storage):
             raise Unfit("damaged; a tensor has no storage")
+        if metadata not in (None, {}):  # the numbers mean others than those that are stored: {"neg": True}, say
+            raise Unfit("not readable; it has a tensor that is a view of other numbers, save its .clone() instead")
         self.storage, self.offset, self.kind = storage, _index(offset), kind
         self.sizes, self.strides = _indices(sizes), _indices(strides)
         if len(self.sizes) != len(self.strides):
@@ -210,20 +214,27 @@ def _ordered_dict(items: Any = None) -> dict[Any, Any]:
     return found
 
 
+def _namespace() -> dict[Any, Any]:
+    """The options that a training program was started with; nobody needs them."""
+    return {}
+
+
 def _empty_bytes() -> bytes:
     return b""
 
 
-def _tensor(storage: Any, offset: Any, sizes: Any, strides: Any, *_: Any) -> Tensor:
-    return Tensor(storage, offset, sizes, strides)
+def _tensor(
+    storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any = None, hooks: Any = None, metadata: Any = None
+) -> Tensor:
+    return Tensor(storage, offset, sizes, strides, metadata=metadata)
 
 
 def _tensor_of_kind(
-    storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any, hooks: Any, kind: Any, *_: Any
+    storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any, hooks: Any, kind: Any, metadata: Any = None
 ) -> Tensor:
     if type(kind) is not str or kind not in _KINDS:
         raise Unfit("damaged; a tensor has no type")
-    return Tensor(storage, offset, sizes, strides, kind)
+    return Tensor(storage, offset, sizes, strides, kind, metadata)
 
 
 def _parameter(tensor: Any, *_: Any) -> Tensor:
@@ -261,6 +272,7 @@ _NUMPY_NAMES = {
 
 # Every name that a file may hold. None is imported; the functions here stand in for those of that name.
 NAMES: dict[str, Any] = {
+    "argparse.Namespace": _namespace,
     "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": Latin1,
     "__builtin__.bytes": _empty_bytes,

@@ -1,7 +1,8 @@
 """Checkpoints of the reference implementation of StarGAN v2, in terms of our networks, whose weights have its names.
 
 It leaves three files: NUMBER_nets.ckpt, NUMBER_nets_ema.ckpt (averages, without the discriminator) and
-NUMBER_optims.ckpt. Each is a dict by network.
+NUMBER_optims.ckpt. Each is a dict by network. Translations to Jittor leave the same, but in NUMBER_optims.ckpt the
+states of Jittor's optimizers, which are left out.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     if options["w_hpf"]:
         whole["landmarks"] = _landmarks(files, given)
     optimizers = files.get("optims") if weights else None
+    of_jittor = optimizers is not None and any(map(_of_jittor, optimizers.values()))
+    if of_jittor:
+        optimizers = None
     return Converted(
         options={**_settings(optimizers), **given, **options},
         size=facts["size"],
@@ -62,6 +66,9 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
         averages={name: averages[name] for name in AVERAGED if name in averages},
         moments=_moments(optimizers, weights),
         domains=tuple(map(str, range(facts["domains"]))),
+        notes=("optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh",)
+        if of_jittor
+        else (),
     )
 
 
@@ -75,9 +82,14 @@ def _files(content: Any) -> dict[str, dict[str, Any]]:
 
 def _kind(content: Any) -> str:
     held = content if isinstance(content, dict) else {}
-    if any(isinstance(each, dict) and "param_groups" in each for each in held.values()):
+    if any(isinstance(each, dict) and ("param_groups" in each or _of_jittor(each)) for each in held.values()):
         return "optims"
     return "nets" if "discriminator" in held else "nets_ema"
+
+
+def _of_jittor(optimizer: Any) -> bool:
+    """Whether this is the state of an optimizer of Jittor's."""
+    return isinstance(optimizer, dict) and "defaults" in optimizer
 
 
 def _states(file: Mapping[str, Any] | None) -> dict[str, Arrays]:

@@ -176,3 +176,5 @@ def _check(name: str, shape: tuple[int, ...], value: Any) -> None:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.shape != shape:
         what = f"of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
         raise CheckpointError(f"its landmark network's {name!r} is {what}, not numbers of shape {shape}.")
+    if not np.isfinite(value).all():
+        raise CheckpointError(f"its landmark network's {name!r} is not finite (NaN or infinite).")

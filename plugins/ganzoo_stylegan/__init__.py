@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 from ganzoo import Adam, Converted, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
@@ -137,9 +138,15 @@ class StyleGAN(Model):
             averages={"generator": options.ema},
         )
 
+    def parts(self, path: Path) -> Mapping[str, Path]:
+        from ganzoo_stylegan.importing import parts
+
+        return parts(path)
+
     def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
         """Takes files of the public PyTorch port (style-based-gan-pytorch), and of its translations to Jittor: a
-        generator's average (NUMBER.model), or all networks with their optimizers (train_step-N.model).
+        generator or its average (NUMBER.model, with NUMBER.discrim-model if that lies beside it), or all networks with
+        their optimizers (train_step-N.model). What Jittor's optimizers keep is left out.
 
         They usually have weights up to 1024 px, of which those are used that were trained. With a larger --max-size
         the next resolutions come along, and training goes on with them. Widths and the like are read off the file.

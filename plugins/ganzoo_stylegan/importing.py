@@ -2,13 +2,15 @@
 
 A file is the state_dict of a generator, or a dict with any of `generator`, `discriminator`, `g_running` (the
 generator's average), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, of
-which training has come to some.
+which training has come to some. One of the translations leaves the state_dict of the discriminator in a file of its
+own, NUMBER.discrim-model beside NUMBER.model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,21 +48,34 @@ DISCRIMINATOR = {
     r"from_rgb\.(\d+)\.(?:0\.)?conv\.(weight_orig|bias)": "from_rgb.{}.{}",
     r"linear\.linear\.(weight_orig|bias)": "linear.{}",
 }
-# Kernels of blurs, and the scaled copies of weights that Jittor keeps beside them.
-NO_WEIGHT = re.compile(r".*\.(weight|weight_flip)")
+# Scales and offsets of instance norms; Jittor's have them unless told otherwise.
+AFFINE = re.compile(r"(generator\.progression\.\d+\.adain[12])\.norm\.(weight|bias)")
+# Our names of what is zero until a resolution is trained.
+BEGINS_AT_0 = re.compile(r"synthesis\.(?:to_rgb|blocks)\.([0-8])\.(?:(?:conv[12]\.)?bias|layer[12]\.noise)")
+FILE = re.compile(r"(\d+)\.(model|discrim-model)")
 FUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.0|2\.1)\.bias")
 UNFUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.1|2\.1)\.conv\.bias")
 
 Arrays = dict[str, np.ndarray]
 
 
+def parts(path: Path) -> dict[str, Path]:
+    """Both files of a generator and its discriminator, of which `path` is one; none if there is but a generator."""
+    match = FILE.fullmatch(path.name)
+    found = {"generator": path.with_suffix(".model"), "discriminator": path.with_suffix(".discrim-model")}
+    if match is None or not found["discriminator"].exists():
+        return {}
+    return {name: each for name, each in found.items() if each.exists()}
+
+
 def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     """See `ganzoo.Model.convert`."""
     parts = _parts(content)
+    folded = [name for name in ("generator", "g_running") if name in parts and _fold_norms(parts[name])]
     states = {name: _state(name, parts[name]) for name in STATES if name in parts}
     generator = states.get("g_running") or states.get("generator")
     if not generator:
-        raise CheckpointError("it holds no generator.")
+        raise CheckpointError("it holds no generator, only a discriminator. Put NUMBER.model beside it.")
     inside = _trained(generator)
     size = int(given.get("max_size") or inside)
     levels = size.bit_length() - 2
@@ -75,6 +90,11 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     _agree(given, options)
     kept = {name: _up_to(levels, state) for name, state in states.items()}
     weights = {name: kept[name] for name in OPTIMIZERS if name in kept}
+    optimizers = {
+        name: parts[theirs]
+        for name, theirs in OPTIMIZERS.items()
+        if name in weights and _has_moments(parts.get(theirs)) and name not in folded
+    }
     return Converted(
         options=options,
         size=size,
@@ -83,17 +103,34 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
         weights={"generator": kept.get("g_running", {}), **weights},
         averages={"generator": kept["g_running"]} if "g_running" in kept else {},
         moments={
-            name: _moments(parts[OPTIMIZERS[name]], list(states[name]), weights[name])
-            for name in weights
-            if _has_moments(parts.get(OPTIMIZERS[name]))
+            name: _moments(optimizer, list(states[name]), weights[name]) for name, optimizer in optimizers.items()
         },
+        notes=tuple(_notes(parts, optimizers, folded)),
     )
+
+
+def _notes(parts: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequence[str]) -> Iterator[str]:
+    if folded:
+        yield "scales and offsets of the instance norms: folded into the style layers"
+    for name, theirs in OPTIMIZERS.items():
+        if theirs in parts and name not in optimizers:
+            why = (
+                "of norms that are no more"
+                if _has_moments(parts[theirs])
+                else "not an optimizer of PyTorch, but of Jittor"
+            )
+            yield f"{theirs}: left out ({why}); Adam's moments begin afresh"
 
 
 def _parts(content: Any) -> dict[str, Any]:
     """The content as the larger form of the two, with plain names."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError("it holds no weights by name, as a state_dict does.")
+    if "g_ema" in content:
+        raise CheckpointError(
+            "it is of StyleGAN2 (stylegan2-pytorch), whose networks are others. stylegan takes files of "
+            "style-based-gan-pytorch and of its translations to Jittor."
+        )
     if not content.keys() & set(STATES):
         content = {"g_running": content}
     parts = dict(content)
@@ -105,6 +142,35 @@ def _parts(content: Any) -> dict[str, Any]:
     return parts
 
 
+def _fold_norms(state: dict[str, Any]) -> bool:
+    """Whether the instance norms of a generator's state_dict have scales and offsets. They are taken out, and into the
+    style layers behind them: gamma (a x + b) + beta is (gamma a) x + (beta + gamma b), and a layer's outputs are gamma
+    and beta."""
+    norms = {name: state.pop(name) for name in list(state) if AFFINE.fullmatch(name)}
+    for prefix in sorted({name.rpartition(".norm.")[0] for name in norms}):
+        scale, offset = norms.get(f"{prefix}.norm.weight"), norms.get(f"{prefix}.norm.bias")
+        for kind in ("weight_orig", "bias"):
+            name = f"{prefix}.style.linear.{kind}"
+            if not _fit(state.get(name), scale, offset):
+                raise CheckpointError(f"its instance norm {prefix + '.norm'!r} does not fit the style layer behind it.")
+            gamma, beta = np.split(state[name].astype(np.float64).T, 2, -1)
+            state[name] = np.concatenate([gamma * scale, beta + gamma * offset], -1).T
+    return bool(norms)
+
+
+def _fit(layer: Any, scale: Any, offset: Any) -> bool:
+    if not all(isinstance(each, np.ndarray) for each in (layer, scale, offset)):
+        return False
+    return bool(layer.ndim and scale.shape == offset.shape == (len(layer) / 2,))
+
+
+def _is_no_weight(name: str, state: Mapping[str, Any]) -> bool:
+    """Whether this is the kernel of a blur, or the scaled copy of a weight that Jittor keeps beside it."""
+    layer, _, kind = name.rpartition(".")
+    beside = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
+    return kind == "weight_flip" or (kind == "weight" and bool(beside))
+
+
 def _state(which: str, found: Mapping[str, Any]) -> Arrays:
     """A state_dict under our names, in its order."""
     what, last = "generator", None
@@ -112,15 +178,16 @@ def _state(which: str, found: Mapping[str, Any]) -> Arrays:
         what = which
         levels = [int(match[1]) for name in found if (match := re.match(r"progression\.(\d+)\.", name))]
         last = max(levels, default=0)
+    for name in found:
+        _check_fused(name, last)
     state: Arrays = {}
     for name, value in found.items():
         ours = _renamed(name, last)
-        if ours is None and NO_WEIGHT.fullmatch(name):
+        if ours is None and _is_no_weight(name, found):
             continue
         if ours is None or ours in state or not isinstance(value, np.ndarray):
             raise CheckpointError(f"it is of another network than StyleGAN's {what}: it holds {name!r}.")
         state[ours] = value.astype(np.float32)
-        _check_fused(name, last)
     if not state:
         raise CheckpointError(f"it is of another network than StyleGAN's {what}.")
     return state
@@ -152,11 +219,13 @@ def _check_fused(name: str, last: int | None) -> None:
 
 
 def _trained(generator: Arrays) -> int:
-    """The finest resolution in px that has been trained: biases begin at zero."""
-    levels = [level for level in range(9) if generator.get(f"synthesis.to_rgb.{level}.bias", np.zeros(1)).any()]
-    if not levels:
-        raise CheckpointError("its generator is not trained: the biases of all convolutions to RGB are zero.")
-    return 4 << levels[-1]
+    """The finest resolution in px that has been trained: biases and the weights of noise begin at zero. The finest of
+    all where not one of them was moved."""
+    levels = [
+        (int(match[1]), value.any()) for name, value in generator.items() if (match := BEGINS_AT_0.fullmatch(name))
+    ]
+    trained = [level for level, moved in levels if moved]
+    return 4 << max(trained or [level for level, _ in levels] or [0])
 
 
 def _options(generator: Arrays) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ganzoo import unpickling
 from ganzoo.training import checkpoint
+from tests.conftest import TINY
 from tests.reference import error, needs_torch, stargan2_port
 from tests.reference.port import Files
 
@@ -104,6 +105,35 @@ def test_training_stays_at_the_last_resolution(ganzoo, files, pictures):
 
 
 @needs_torch
+def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
+    assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
+    result = ganzoo("train", "stylegan", "--resume", "0", "--data", "pictures", "--kimg", "0.004", "--batch", "4")
+    assert result.exit_code == 0, result.output
+    assert "ended without a word" not in result.output
+    log = Path("experiments/00000-stylegan-ema-zip/log.txt").read_text()
+    assert f"import of {files.path('ema-zip')} finished\n" in log
+    assert "killed" not in log
+
+
+@needs_torch
+def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pictures):
+    assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
+    short = ["--kimg", "0.004", "--batch", "4"]
+    for extra in ([], ["--dry-run"]):
+        result = ganzoo("train", "stylegan", "--resume", "latest", *short, *extra)
+        assert (result.exit_code, result.stdout) == (2, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith("Error: --data: 00000-stylegan-ema-zip was imported, and its file doesn't tell what")
+    assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
+    result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
+    assert result.exit_code == 2
+    assert "it doesn't tell what it was trained on. Name real images with --against." in result.stderr
+    Path("set.toml").write_text('data = "pictures"\n')
+    assert ganzoo("train", "stylegan", "--resume", "latest", *short, "--preset", "set.toml").exit_code == 0
+    assert ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0  # as it was named before
+
+
+@needs_torch
 def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog")
     result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
@@ -188,8 +218,10 @@ class Hostile:
         (b"", "not a file of PyTorch or Jittor"),
         (pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}), "of another network"),
         (pickle.dumps([1, 2, 3]), "no weights by name"),
+        (b"\x89PNG\r\n\x1a\n", "a picture, not weights"),
+        (b"cdnnlib.tflib.network\nNetwork\n.", "`ganzoo import MODEL --help` says which files are taken instead"),
     ],
-    ids=["hostile", "text", "empty", "another network", "no network"],
+    ids=["hostile", "text", "empty", "another network", "no network", "picture", "NVIDIA's"],
 )
 def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, message):
     Path("given.model").write_bytes(content)
@@ -226,6 +258,16 @@ def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
     assert result.exit_code == 1
     assert "of another network than StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
     assert unpickling.safe_load(files.path("other")).keys() == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("model", ["stylegan", "stargan2"])
+def test_a_checkpoint_of_ganzoo_itself_is_answered_with_what_takes_it(ganzoo, pictures, model):
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+    path = str(checkpoint.newest(Path("experiments/00000-gan-pictures")))
+    result = ganzoo("import", model, path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: {path}: a checkpoint of ganzoo itself, which needs no import. `ganzoo generate`")
 
 
 def test_a_missing_file_is_named(ganzoo):

@@ -48,15 +48,20 @@ def test_it_prints_the_next_three_commands(tmp_path: Path) -> None:
     folder = tmp_path / "my plugins"
     lines = new_plugin("my-gan", "--out", folder).output.splitlines()
     assert [line.strip() for line in lines[1:]] == [
-        f"pip install -e '{folder}/my-gan'",
+        f"pip install -e '{folder}/my-gan[test]'",
         "ganzoo train my-gan",
         f"pytest '{folder}/my-gan'",
     ]
 
 
+def test_the_extra_that_it_names_brings_pytest(tmp_path: Path) -> None:
+    new_plugin("my-gan", "--out", tmp_path)
+    assert '\n[project.optional-dependencies]\ntest = ["pytest"]\n' in (tmp_path / "my-gan/pyproject.toml").read_text()
+
+
 def test_it_writes_into_the_current_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert new_plugin("my-gan").output.splitlines()[1] == "    pip install -e my-gan"
+    assert new_plugin("my-gan").output.splitlines()[1] == "    pip install -e 'my-gan[test]'"
     assert (tmp_path / "my-gan" / "pyproject.toml").exists()
 
 

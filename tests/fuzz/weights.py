@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.data import DataInfo
-from ganzoo.importing import _with_domains
+from ganzoo.importing import _check_numbers, _with_domains
 from ganzoo.options import resolve
 from ganzoo.training.options import TrainOptions
 from ganzoo.unpickling import safe_load
@@ -56,6 +56,13 @@ def trees() -> tuple[Any, ...]:
     discriminator = {"progression.8.conv1.0.conv.weight_orig": _ones(2, 3, 3, 3), "from_rgb.8.conv.bias": _ones(2)}
     both = {"generator": generator, "discriminator": discriminator, "g_running": generator}
     stylegan = {**both, "g_optimizer": _adam(len(generator)), "d_optimizer": _adam(2)}
+    adain = "generator.progression.1.adain1"
+    norms = {
+        f"{adain}.norm.weight": _ones(2),
+        f"{adain}.norm.bias": _ones(2),
+        f"{adain}.style.linear.weight_orig": _ones(4, 2),
+    }
+    jittors = {"generator": {**generator, **norms}, "discriminator": discriminator, "g_optimizer": {"defaults": {}}}
     encoder = {"shared.0.weight": _ones(2, 3, 3, 3), "shared.0.bias": _ones(2)}
     encoder.update({f"shared.{block}.conv{n}.weight": _ones(2, 2, 3, 3) for block in (1, 2, 3, 4) for n in (1, 2)})
     encoder.update({f"unshared.{domain}.{kind}": _ones(4, 2) for domain in (0, 1) for kind in ("weight", "bias")})
@@ -72,7 +79,7 @@ def trees() -> tuple[Any, ...]:
         "nets_ema": averages,
         "optims": {"generator": _adam(len(made))},
     }
-    return generator, stylegan, averages, stargan2, {**averages, **skips}, {**averages, "discriminator": judge}
+    return generator, stylegan, jittors, averages, stargan2, {**averages, **skips}, {**averages, "discriminator": judge}
 
 
 @lru_cache(maxsize=1)
@@ -115,6 +122,7 @@ def check(data: bytes) -> None:
 def _convert(model: Any, path: Path, content: Any, given: dict[str, Any]) -> None:
     """As `ganzoo.importing` does before it builds networks."""
     converted = _with_domains(model.convert(content, given), ())
+    _check_numbers(converted)
     options, train = resolve(model.options, converted.options), resolve(TrainOptions, {}, model.defaults)
     data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
     consider(model, train, options, data)

@@ -99,6 +99,7 @@ def test_weights_without_a_wrapping_are_read(weights, tmp_path) -> None:
             {"l0.bias": np.zeros(98, np.float32)},
             r"its landmark network's 'l0.bias' is of shape \(98,\), not numbers of shape \(99,\).",
         ),
+        ({"l0.bias": np.full(99, np.nan, np.float32)}, "its landmark network's 'l0.bias' is not finite"),
         ({"l0.bias": "none"}, r"its landmark network's 'l0.bias' is a str, not numbers of shape \(99,\)."),
     ],
 )

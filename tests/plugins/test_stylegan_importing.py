@@ -192,9 +192,76 @@ def set_first(part: str, word: str, value: Any) -> Any:
     return change
 
 
-def untrained(content: dict[str, Any]) -> None:
-    for part in ("generator", "g_running"):
-        content[part] = {name: 0 * value if "to_rgb" in name else value for name, value in content[part].items()}
+def without_offsets(*words: str) -> Any:
+    """All biases and weights of noise of these layers are zero."""
+
+    def change(content: dict[str, Any]) -> None:
+        for part in ("generator", "g_running"):
+            content[part] = {
+                name: 0 * value
+                if any(word in name for word in words) and ("bias" in name or "noise" in name)
+                else value
+                for name, value in content[part].items()
+            }
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (("to_rgb",), 16),  # whose convolutions to RGB have no biases, say
+        (("to_rgb.2", "progression.2"), 8),
+        (("to_rgb", "progression"), 1024),  # nothing says where training stopped
+    ],
+)
+def test_the_resolution_that_was_trained_is_told_by_all_that_begins_at_zero(files, tmp_path, words, size):
+    path = changed(files, tmp_path, without_offsets(*words))
+    assert StyleGAN().convert(unpickling.safe_load(path), {}).trained == size
+
+
+def test_a_generator_whose_biases_to_rgb_are_zero_makes_its_images(files, tmp_path):
+    path = changed(files, tmp_path, without_offsets("to_rgb"))
+    images = files.images(imported(path, tmp_path).run.path)
+    offset = (files.expected["images"] - images)[np.abs(images) < 0.5].std()
+    assert images.shape == files.expected["images"].shape
+    assert 0 < offset < 0.5
+
+
+NOT_FINITE = {
+    "g_running": (
+        "generator.progression.0.conv2.conv.bias",
+        "average of the generator: 'synthesis.blocks.0.conv2.bias'",
+    ),
+    "discriminator": ("progression.8.conv1.0.conv.bias", "discriminator: 'blocks.0.conv1.bias'"),
+}
+
+
+@pytest.mark.parametrize("part", NOT_FINITE)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_is_named(files, tmp_path, part, value):
+    name, named = NOT_FINITE[part]
+
+    def change(content: dict[str, Any]) -> None:
+        content[part] = {**content[part], name: np.full_like(content[part][name], value)}
+
+    with pytest.raises(CheckpointError, match=f"{named} is not finite"):
+        imported(changed(files, tmp_path, change), tmp_path)
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_moment_that_is_not_finite_is_named(files, tmp_path):
+    def change(content: dict[str, Any]) -> None:
+        content["g_optimizer"]["state"][0]["exp_avg_sq"] = np.full((1, 8, 4, 4), np.nan, np.float32)
+
+    with pytest.raises(CheckpointError, match=r"Adam's second moments of the generator: '.*' is not finite"):
+        imported(changed(files, tmp_path, change), tmp_path)
+
+
+def test_a_file_of_stylegan2_is_called_so(files, tmp_path):
+    path = changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
+    with pytest.raises(CheckpointError, match=r"it is of StyleGAN2 \(stylegan2-pytorch\), whose networks are others"):
+        imported(path, tmp_path)
 
 
 def fewer_parameters(content: dict[str, Any]) -> None:
@@ -224,7 +291,6 @@ WRONG = {
     "no vector": (set_first("g_running", "style.1.linear.bias", np.ones(())), "has the shape ()"),
     "seven colours": (set_first("g_running", "to_rgb.0.conv.bias", np.ones(7)), "images of 7 channels"),
     "another shape": (set_first("g_running", "noise1", np.ones((1, 3, 1, 1))), "has shape (1, 3, 1, 1)"),
-    "not trained": (untrained, "not trained"),
     "too few in Adam": (fewer_parameters, "its optimizer has"),
     "not Adam": (
         lambda content: {**content, "d_optimizer": {"param_groups": 1, "state": {}}},

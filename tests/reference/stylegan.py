@@ -28,6 +28,7 @@ class Plan:
     colours: int = 3
     paper: bool = False
     from_rgb_activation: bool = True
+    affine_norms: bool = False  # as in one of the translations to Jittor
 
 
 class Equal(nn.Module):
@@ -133,11 +134,11 @@ class AdaIN(nn.Module):
         super().__init__()
         self.style = Linear(plan.code, 2 * channels, 1.0 if plan.paper else math.sqrt(2))
         self.style.linear.bias.data[:channels] = 1.0
-        self.eps = 1e-8 if plan.paper else 1e-5
+        self.norm = nn.InstanceNorm2d(channels, 1e-8 if plan.paper else 1e-5, affine=plan.affine_norms)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         gamma, beta = self.style(w)[:, :, None, None].chunk(2, 1)
-        return gamma * F.instance_norm(x, eps=self.eps) + beta
+        return gamma * self.norm(x) + beta
 
 
 class Constant(nn.Module):

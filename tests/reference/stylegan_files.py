@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     DataParallel; step has networks, average and Adam's state after `updates` updates by the gradients
     'grad/UPDATE/NETWORK/WEIGHT', step-ids the same with the numbers of old PyTorch; other is of another network.
 
-    Gives 'images' by the average from 'z' and 'noise/SIDE', and all weights 'net/NETWORK/WEIGHT' one update later.
+    affine is a generator whose instance norms have scales and offsets.
+
+    Gives 'images' by the average from 'z' and 'noise/SIDE', 'generator/images' and 'affine/images' by those, and all
+    weights 'net/NETWORK/WEIGHT' one update later.
     """
     torch.manual_seed(7)
     level = size.bit_length() - 3
@@ -48,9 +52,13 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     numbered = {name: _with_ids(value) if "optimizer" in name else value for name, value in step.items()}
     save(numbered, Path(target), "step-ids")
     save(nn.Linear(3, 2).float().state_dict(), Path(target), "other")
+    affine = _affine(plan, networks["generator"], level)
+    save(affine.state_dict(), Path(target), "affine")
 
+    before = {"affine": affine, "generator": copy.deepcopy(networks["generator"])}
     _update(arrays, updates, networks, optimizers)
     answers = {"images": _images(average, arrays, level).double()}
+    answers.update({f"{name}/images": _images(each, arrays, level).double() for name, each in before.items()})
     for name, network in networks.items():
         answers.update({f"net/{name}/{key}": value.double() for key, value in network.names().items()})
     return answers
@@ -73,6 +81,18 @@ def _train(network: Any, level: int) -> None:
             weight.add_(0.2 * torch.randn_like(weight))
         if "to_rgb" in parts:
             weight.mul_(0.3)  # images that are within [-1, 1] for the most part
+
+
+@torch.no_grad()
+def _affine(plan: Plan, generator: StyledGenerator, level: int) -> StyledGenerator:
+    """The same with scales and offsets in its instance norms, of which those at finer resolutions do nothing yet."""
+    affine = StyledGenerator(replace(plan, affine_norms=True)).float()
+    affine.load_state_dict(generator.state_dict(), strict=False)
+    for block in affine.generator.progression[: level + 1]:
+        for adain in (block.adain1, block.adain2):
+            adain.norm.weight.add_(0.3 * torch.randn_like(adain.norm.weight))
+            adain.norm.bias.add_(0.3 * torch.randn_like(adain.norm.bias))
+    return affine
 
 
 def _adam(network: nn.Module) -> torch.optim.Adam:

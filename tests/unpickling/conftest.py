@@ -42,6 +42,10 @@ torch.save(described, folder + "/protocol4.model", pickle_protocol=4)
 torch.save(described, folder + "/legacy.model", _use_new_zipfile_serialization=False)
 torch.save(net.state_dict(), folder + "/state.model")
 torch.save(net.state_dict(), folder + "/state-legacy.model", _use_new_zipfile_serialization=False)
+torch.save(net, folder + "/model.model")
+for name, legacy in (("negative", False), ("negative-legacy", True)):  # views that negate
+    view = torch.tensor([1 + 2j]).conj().imag
+    torch.save({"w": view}, f"{folder}/{name}.model", _use_new_zipfile_serialization=not legacy)
 tensors["bfloat16"] = tensors["bfloat16"].float()
 state = {"network " + name: value for name, value in net.state_dict().items()}
 for index, moments in adam.state_dict()["state"].items():

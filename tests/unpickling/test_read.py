@@ -75,6 +75,13 @@ def test_a_storage_is_read_once_for_all_its_views(torch_files):
 
 
 @needs_torch
+@pytest.mark.parametrize("name", ["negative", "negative-legacy"])
+def test_a_view_whose_numbers_are_others_than_those_stored_is_refused(torch_files, name):
+    with pytest.raises(CheckpointError, match=r"negative.*: not readable; .*save its \.clone\(\) instead"):
+        safe_load(torch_files / f"{name}.model")
+
+
+@needs_torch
 @pytest.mark.parametrize("name", ["state", "state-legacy"])
 def test_pytorchs_files_cut_anywhere_are_refused(torch_files, tmp_path, name):
     whole = (torch_files / f"{name}.model").read_bytes()

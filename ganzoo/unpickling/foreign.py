@@ -1,0 +1,54 @@
+"""Recognises files that are no weights, or not in a form that is read here, so that an error says what to do."""
+
+from __future__ import annotations
+
+import sys
+
+# How a file begins, and what it is: the rest of a sentence that begins with its name.
+_BEGINNINGS = {
+    b"\x89PNG\r\n": "a picture, not weights",
+    b"\xff\xd8\xff": "a picture, not weights",
+    b"GIF8": "a picture, not weights",
+    b"RIFF": "a picture or a sound, not weights",
+    b"II*\0": "a picture, not weights",
+    b"MM\0*": "a picture, not weights",
+    b"\x93NUMPY": "a single array of NumPy (.npy), not weights by name",
+    b"\x89HDF\r\n": "an HDF5 file; save the weights with PyTorch or Jittor",
+    b"\x1f\x8b": "packed with gzip; unpack it first",
+    b"7z\xbc\xaf": "packed with 7-Zip; unpack it first",
+    b"Rar!": "packed with RAR; unpack it first",
+    b"<": "a web page, not the file that it was to be; download it again",
+    b"version https://git-lfs": "a pointer to a file in Git LFS; fetch that with `git lfs pull`",
+}
+_NVIDIA = ("dnnlib.", "torch_utils.")
+_STANDARD = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}  # the latter since Python 3.10
+
+
+def recognised(data: bytes) -> str | None:
+    """What a file of these bytes is, if it is a known kind that is not read."""
+    for beginning, what in _BEGINNINGS.items():
+        if data.startswith(beginning):
+            return what
+    end = 8 + int.from_bytes(data[:8], "little")  # of the header of a .safetensors file
+    if end > len(data) or data[8:9] != b"{" or data[:end].rstrip()[-1:] != b"}":
+        return None
+    header = data[8:end]
+    if b'"ganzoo"' in header:
+        return (
+            "a checkpoint of ganzoo itself, which needs no import. `ganzoo generate` takes it as it is, and "
+            "`ganzoo train MODEL --resume RUN` continues its run"
+        )
+    return "a .safetensors file, which isn't read here. Save its weights with torch.save, as a dict of tensors by name"
+
+
+def advice(name: str) -> str:
+    """What to do about a file that names something of another program; nothing if it may be hostile as well."""
+    if name.startswith(_NVIDIA):
+        return (
+            ". It is a network of NVIDIA's StyleGAN code, stored with the program that builds it. "
+            "`ganzoo import MODEL --help` says which files are taken instead"
+        )
+    module, _, last = name.rpartition(".")
+    if module.split(".")[0] not in _STANDARD and last[:1].isupper():
+        return ". If this is a whole model, saved by torch.save(model), save model.state_dict() instead"
+    return ""

@@ -1,0 +1,141 @@
+"""Checkpoints that a translation of StarGAN v2 to Jittor leaves, imitated entry by entry: the same translations."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganzoo import unpickling
+from ganzoo.errors import CheckpointError
+from tests.reference import needs_torch, values
+from tests.reference.stargan2_port import Files, check_translations, contents, imported, saved_by, state_of
+
+pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
+
+LEFT_OUT = "optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh"
+TRAINED_TOGETHER = ("mapping_network", "generator", "style_encoder")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Files:
+    return Files(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def faces(jittor, tmp_path_factory) -> Files:
+    """Files with high-pass skips, and the landmark network inside."""
+    from ganzoo_stargan2.landmarks import FAN
+
+    shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
+    return Files(tmp_path_factory.mktemp("faces"), 0.5, values(shapes, np.random.default_rng(8)))
+
+
+def variables(content: Any) -> Any:
+    from ganzoo import jt
+
+    if isinstance(content, dict):
+        return {name: variables(value) for name, value in content.items()}
+    return jt.array(content) if isinstance(content, np.ndarray) else content
+
+
+def arrays(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: arrays(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [arrays(value) for value in content]
+    return content.numpy() if hasattr(content, "numpy") else content
+
+
+def optimizer(*networks: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The state of Jittor's Adam over all weights of these networks."""
+    from ganzoo import jt
+
+    weights = [jt.array(value) for network in networks for value in network.values()]
+    return jt.optim.Adam(weights, lr=1e-4, betas=[0.0, 0.99], weight_decay=1e-4).state_dict()
+
+
+def lay(files: Files, how: str) -> dict[str, Path]:
+    """Its three files. One optimizer trains generator, mapping network and style encoder; those of each network are
+    there as well, but never used."""
+    found = contents(files, "nets", "nets_ema")
+    for networks in found.values():
+        if "fan" in networks:
+            networks["fan"] = {**networks["fan"], **coordinates()}
+    nets = {name: network for name, network in found["nets"].items() if name != "fan"}
+    optims = {
+        "unified_generator": optimizer(*(nets[name] for name in TRAINED_TOGETHER)),
+        "discriminator": optimizer(nets["discriminator"]),
+        **{name: optimizer(network) for name, network in nets.items()},
+    }
+    paths = {}
+    for kind, content in {**found, "optims": optims}.items():
+        paths[kind] = Path(f"010000_{kind}.ckpt")
+        write(paths[kind], content, how)
+    return paths
+
+
+def coordinates() -> dict[str, np.ndarray]:
+    """The places of pixels, which count as weights in Jittor: 6 of the landmark network's 287 entries."""
+    return {
+        f"{layer}.addcoords.{name}": np.ones(shape, np.float32)
+        for layer, side in (("conv1", 256), ("m0.coordconv", 64))
+        for name, shape in (("coords", (1, 3, side, side)), ("x_coords", (side, side)), ("y_coords", (side, side)))
+    }
+
+
+def write(path: Path, content: Any, how: str) -> None:
+    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    from ganzoo import jt
+
+    if how == "variables":
+        jt.save(variables(content), str(path))
+        return
+    data = pickle.dumps(arrays(content), 4)
+    path.write_bytes(data if how == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
+
+
+@pytest.mark.parametrize("how", ["variables", "checksum", "plain"])
+@pytest.mark.parametrize("kind", ["nets", "nets_ema", "optims"])
+def test_any_of_its_three_files_brings_the_others(files, kind, how):
+    result = imported(lay(files, how)[kind])
+    check_translations(files, result.run)
+    assert sum("read too" in line for line in result.found) == 2
+    assert LEFT_OUT in result.found
+    assert sum("no optimizer state" in line for line in result.found) == 4
+    state = state_of(result.run)
+    assert not any(any(optimizer.steps.values()) for optimizer in state.optimizers.values())
+    original = unpickling.safe_load(files.path("nets"))["discriminator"]
+    for name, value in original.items():
+        assert np.array_equal(saved_by(result.run).tensors[f"net/discriminator/{name}"], value)
+
+
+def test_the_places_of_pixels_in_its_landmark_network_are_left_out(faces):
+    result = imported(lay(faces, "variables")["nets_ema"])
+    check_translations(faces, result.run)
+    assert "landmarks: 6,333,603 weights" in result.found
+    assert not any("addcoords" in name for name in saved_by(result.run).tensors)
+
+
+@pytest.mark.parametrize("name", ["010000_optims.ckpt", "given.model"])
+def test_its_optimizers_alone_are_an_error(files, workdir, name):
+    path = lay(files, "variables")["optims"]
+    (workdir / "alone").mkdir()
+    shutil.copy(path, Path("alone", name))
+    with pytest.raises(CheckpointError, match=r"it holds optimizers only; put NUMBER_nets\.ckpt or"):
+        imported(Path("alone", name))
+
+
+def test_a_weight_that_is_not_finite_is_named(files):
+    found = contents(files, "nets_ema")
+    network = found["nets_ema"]["style_encoder"]
+    network["unshared.1.bias"] = np.full_like(network["unshared.1.bias"], np.nan)
+    write(Path("000009_nets_ema.ckpt"), found["nets_ema"], "plain")
+    with pytest.raises(CheckpointError, match=r"^000009_nets_ema\.ckpt: encoder: 'unshared\.1\.bias' is not finite"):
+        imported(Path("000009_nets_ema.ckpt"))
+    assert not Path("experiments").exists()

@@ -1,0 +1,203 @@
+"""Checkpoints that two translations of the public port to Jittor leave, imitated entry by entry: the same images."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ganzoo_stylegan import StyleGAN
+
+from ganzoo import unpickling
+from ganzoo.errors import CheckpointError
+from ganzoo.importing import import_checkpoint
+from ganzoo.training import checkpoint
+from tests.reference import error, needs_torch
+from tests.reference.port import Files
+
+pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
+
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Files:
+    return Files(tmp_path_factory.mktemp("files"), 16)
+
+
+def entries(state: Arrays, copies_first: bool) -> Arrays:
+    """A state_dict of PyTorch as `Module.state_dict` of Jittor gives it: the kernels of blurs are private there, and
+    beside each `weight_orig` is the `weight` that the last forward pass computed, or the initial one if there was none.
+    It comes first in the one translation and last in the other."""
+    found: Arrays = {}
+    for name, value in state.items():
+        layer, _, kind = name.rpartition(".")
+        if kind == "weight_flip" or f"{layer}.weight_flip" in state:
+            continue
+        copy = {f"{layer}.weight": 0.1 * value} if kind == "weight_orig" else {}
+        if copies_first and f"{layer}.bias" in found and copy:
+            bias = found.pop(f"{layer}.bias")
+            found.update({**copy, f"{layer}.bias": bias, name: value})
+        else:
+            found.update({**copy, name: value} if copies_first else {name: value, **copy})
+    return found
+
+
+def variables(content: Any) -> Any:
+    """The same with Jittor's variables for arrays."""
+    from ganzoo import jt
+
+    if isinstance(content, dict):
+        return {name: variables(value) for name, value in content.items()}
+    return jt.array(content) if isinstance(content, np.ndarray) else content
+
+
+def optimizer(state: Arrays) -> dict[str, Any]:
+    """The state of Jittor's Adam, its two groups as the translations have them, after a step."""
+    from ganzoo import jt
+
+    mapping = [jt.array(value) for name, value in state.items() if name.startswith("style.")]
+    others = [jt.array(value) for name, value in state.items() if not name.startswith("style.")]
+    adam = jt.optim.Adam(others, lr=0.001, betas=(0.0, 0.99))
+    if mapping:
+        adam.add_param_group({"params": mapping, "lr": 0.00001, "mult": 0.01})
+    for group in adam.param_groups:
+        group["grads"] = [value + 1 for value in group["values"]]
+    adam.n_step = 7
+    return adam.state_dict()
+
+
+def write(path: Path, content: Any, how: str) -> None:
+    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    from ganzoo import jt
+
+    if how == "variables":
+        jt.save(variables(content), str(path))
+        return
+    data = pickle.dumps(content, 4)
+    path.write_bytes(data if how == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
+
+
+HOW = ["variables", "checksum", "plain"]
+
+
+def lay(files: Files, folder: Path, how: str = "variables") -> None:
+    """What the translation with affine norms leaves: generator and discriminator by themselves, all at a change of
+    stage. It keeps no average."""
+    generator = entries(unpickling.safe_load(files.path("affine")), True)
+    assert sum(".norm." in name for name in generator) == 36
+    discriminator = entries(unpickling.safe_load(files.path("step"))["discriminator"], True)
+    write(folder / "300000.model", generator, how)
+    write(folder / "300000.discrim-model", discriminator, how)
+    step: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
+    optimizers = {"g_optimizer": optimizer(generator), "d_optimizer": optimizer(discriminator)}
+    if how == "variables":
+        write(folder / "train_step-3.model", {**step, **optimizers}, how)
+    else:
+        arrays = {name: as_arrays(state) for name, state in optimizers.items()}
+        write(folder / "train_step-3.model", {**step, **arrays}, how)
+
+
+def as_arrays(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: as_arrays(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [as_arrays(value) for value in content]
+    return content.numpy() if hasattr(content, "numpy") else content
+
+
+def imported(path: Path) -> Any:
+    return import_checkpoint(StyleGAN(), path, {}, path.parent / "experiments")
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", ["300000.model", "300000.discrim-model", "train_step-3.model"])
+def test_trained_scales_and_offsets_of_norms_become_part_of_the_style_layers(files, tmp_path, name, how):
+    lay(files, tmp_path, how)
+    result = imported(tmp_path / name)
+    wanted = files.expected["affine/images"]
+    assert error(files.images(result.run.path), wanted) < 1e-4
+    assert error(wanted, files.expected["generator/images"]) > 0.1  # they matter
+    assert "scales and offsets of the instance norms: folded into the style layers" in result.found
+    tensors = checkpoint.read(checkpoint.newest(result.run.path)).tensors
+    original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.6.conv1.0.conv.weight_orig"]
+    assert np.array_equal(tensors["net/discriminator/blocks.2.conv1.weight"], original)
+
+
+def test_a_generator_alone_needs_no_discriminator_beside_it(files, tmp_path):
+    lay(files, tmp_path)
+    (tmp_path / "300000.discrim-model").unlink()
+    result = imported(tmp_path / "300000.model")
+    assert "discriminator: not in the file, begins afresh" in result.found
+    assert error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
+
+
+def test_a_discriminator_alone_is_an_error_that_says_what_is_missing(files, tmp_path):
+    lay(files, tmp_path)
+    (tmp_path / "300000.model").unlink()
+    with pytest.raises(CheckpointError, match=r"it holds no generator, only a discriminator. Put NUMBER\.model beside"):
+        imported(tmp_path / "300000.discrim-model")
+
+
+def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
+    lay(files, tmp_path)
+    result = imported(tmp_path / "train_step-3.model")
+    for name in ("g_optimizer", "d_optimizer"):
+        assert [line for line in result.found if line.startswith(f"{name}: left out (not an optimizer of PyTorch")]
+    assert sum("no optimizer state" in line for line in result.found) == 2
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("name", ["040000.model", "train_step-3.model"])
+def test_the_translation_without_scales_and_offsets_is_imported(files, tmp_path, name, how):
+    """It keeps the average, and no optimizer."""
+    average = entries(unpickling.safe_load(files.path("ema-zip")), False)
+    step = {
+        part: entries(unpickling.safe_load(files.path("step"))[part], False) for part in ("generator", "discriminator")
+    }
+    for network in step.values():  # of several GPUs in the reference's file
+        for key in list(network):
+            network[key.removeprefix("module.")] = network.pop(key)
+    write(tmp_path / "040000.model", average, how)
+    write(tmp_path / "train_step-3.model", {**step, "g_running": average}, how)
+    result = imported(tmp_path / name)
+    assert error(files.images(result.run.path), files.expected["images"]) < 1e-4
+    assert not any("left out" in line for line in result.found)
+
+
+def broken(files: Files, change: Any) -> dict[str, Any]:
+    state = dict(unpickling.safe_load(files.path("affine")))
+    change(state)
+    return state
+
+
+NORM = "generator.progression.1.adain2.norm"
+BROKEN = {
+    "no offset": lambda state: state.pop(f"{NORM}.bias"),
+    "no scale": lambda state: state.pop(f"{NORM}.weight"),
+    "of another width": lambda state: state.update(
+        {f"{NORM}.weight": np.ones(3, "f4"), f"{NORM}.bias": np.ones(3, "f4")}
+    ),
+    "a text": lambda state: state.update({f"{NORM}.weight": "x"}),
+    "no style layer": lambda state: state.pop("generator.progression.1.adain2.style.linear.bias"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_norms_that_do_not_fit_their_style_layer_are_an_error(files, tmp_path, case):
+    path = tmp_path / "x.model"
+    write(path, broken(files, BROKEN[case]), "plain")
+    with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer behind it"):
+        imported(path)
+
+
+def test_a_weight_that_is_no_scaled_copy_is_not_passed_over(files, tmp_path):
+    path = tmp_path / "x.model"
+    write(
+        path, broken(files, lambda state: state.update({"generator.progression.1.other.weight": np.ones(3)})), "plain"
+    )
+    with pytest.raises(CheckpointError, match=r"another network than StyleGAN's generator: .*other\.weight"):
+        imported(path)

@@ -1,0 +1,108 @@
+"""COMING_FROM.md: its commands work on the folders and checkpoints that the other programs leave.
+
+Trainings are dry runs, and of what would download, or compute for minutes, the options are parsed.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import plugins, unpickling
+from ganzoo.options import describe
+from ganzoo.training.options import TrainOptions
+from tests.reference import needs_torch, port, stargan2_port, values
+from tests.test_readme import ROOT, SHORTER, commands
+
+PAGE = ROOT / "COMING_FROM.md"
+HELP_ONLY = (["data", "download"], ["data", "align"], ["evaluate", "--against"])
+
+
+def lay_pictures(folder: Path, count: int = 3) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        pixels = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:05d}.{'jpg' if 'symbol' in str(folder) else 'png'}")
+
+
+@pytest.fixture
+def as_they_left_it(jittor, workdir: Path) -> None:
+    """Data and checkpoints of the other programs, where their readmes have them."""
+    from ganzoo_stargan2.landmarks import FAN
+
+    for part in ("train", "val"):
+        for set_, domains in (("afhq", ("cat", "dog", "wild")), ("celeba_hq", ("female", "male"))):
+            for domain in domains:
+                lay_pictures(workdir / "data" / set_ / part / domain)
+    for part in ("src", "ref"):
+        for domain in ("cat", "dog"):
+            lay_pictures(workdir / "assets/representative/afhq" / part / domain, 1)
+    lay_pictures(workdir / "data-ffhq/ffhq")
+    lay_pictures(workdir / "color_symbol_7k")
+    for folder in ("torch", "expr/checkpoints", "exp_ffhq/checkpoint", "checkpoint"):
+        (workdir / folder).mkdir(parents=True)
+    shutil.copy(stargan2_port.Files(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt")
+    rng = np.random.default_rng(8)
+    wing = values([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
+    Path("expr/checkpoints/wing.ckpt").write_bytes(pickle.dumps({"state_dict": wing}))
+    files = port.Files(workdir / "torch", 16)
+    shutil.copy(files.path("step"), "checkpoint/train_step-4.model")
+    for name, target in (("affine", "exp_ffhq/checkpoint/300000.model"), ("ema-zip", "checkpoint/FFHQ_80000.model")):
+        Path(target).write_bytes(pickle.dumps(unpickling.safe_load(files.path(name)), 4))
+
+
+@needs_torch
+def test_its_commands_work_one_after_the_other(ganzoo, as_they_left_it):
+    found = commands(PAGE)
+    assert len(found) > 20
+    for command in found:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "train" and "--help" not in arguments:
+            arguments.append("--dry-run")
+            if "--resume" not in arguments:  # narrow networks
+                short = SHORTER.get(arguments[1], [])
+                arguments += short[: short.index("--batch")] if "--batch" in short else short
+        if arguments[:2] in HELP_ONLY:
+            arguments.append("--help")
+        result = ganzoo(*arguments)
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
+def test_options_of_ours_that_its_tables_name_are_there():
+    models = plugins.load().models
+    known = {f"--{name.replace('_', '-')}" for name in describe(TrainOptions)}
+    for name in ("stargan2", "stylegan"):
+        known |= {f"--{each.replace('_', '-')}" for each in describe(models[name].options)}
+    from ganzoo_stargan2.align_command import align
+
+    from ganzoo.cli.generate import generate
+
+    for command in (align, generate):
+        known |= {name for param in command.params if isinstance(param, click.Option) for name in param.opts}
+    known |= {"--resume", "--experiments", "--no-from-rgb-activation"}
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", PAGE.read_text(), flags=re.M)
+    named = {option for _, ours in rows for option in re.findall(r"`(--[\w-]+)`", ours)}
+    assert len(named) > 20
+    assert named <= known, named - known
+    for theirs, ours in rows:
+        if "the same with `-` for `_`" in ours:
+            same = {option.replace("_", "-") for option in re.findall(r"`(--\w+)`", theirs)}
+            assert same <= known, same - known
+
+
+def test_it_says_what_is_mirrored_by_default():
+    """Every data set that may be mirrored, and no other, stands beside the sentence about --flip."""
+    (names,) = re.findall(r"only for data sets that say so \(([^)]+)\)", PAGE.read_text())
+    listed = set(re.findall(r"`([\w-]+)`", names))
+    page = (ROOT / "datasets/README.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \|(.+)\|$", page, flags=re.M)
+    assert listed == {name for name, cells in rows if cells.split("|")[3].strip() == "yes"}
