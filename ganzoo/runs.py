@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import fcntl
 import json
 import os
@@ -35,6 +36,10 @@ class Run:
     @property
     def stats_file(self) -> Path:
         return self.path / "stats.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "log.txt"
 
     @property
     def lock_file(self) -> Path:
@@ -81,7 +86,7 @@ class Run:
     def log(self, message: str) -> None:
         """Add a line with the time to log.txt, if it can be written: training doesn't end for want of it."""
         with contextlib.suppress(OSError):
-            durable.append(self.path / "log.txt", f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            durable.append(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def tell(self, message: str) -> None:
         """Print a line and keep it in log.txt. A terminal that has gone stops nothing."""
@@ -103,9 +108,24 @@ class Run:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            with self._crashes_told():
+                yield
         finally:
             file.close()
+
+    @contextlib.contextmanager
+    def _crashes_told(self) -> Iterator[None]:
+        """If the process dies of a fault in compiled code, log.txt says where it was, unless somebody else is told."""
+        if faulthandler.is_enabled():
+            yield
+            return
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                faulthandler.enable(stack.enter_context(open(self.log_file, "a")))
+            try:
+                yield
+            finally:
+                faulthandler.disable()
 
     def in_use(self) -> bool:
         """Whether a process holds the lock."""

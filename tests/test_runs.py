@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,20 @@ def test_damaged_statistics_are_left_out(tmp_path):
 def test_a_place_where_no_folder_can_be_made_is_told():
     with pytest.raises(RunError, match="no run folder can be made"):
         runs.create(Path("/proc/nowhere"), "x")
+
+
+def test_the_log_says_where_a_native_crash_was(tmp_path):
+    (tmp_path / "experiments").mkdir()
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom ganzoo.runs import create\n"
+        "run = create(Path(sys.argv[1]), 'gan-x')\n"
+        "def compute():\n    os.kill(os.getpid(), signal.SIGFPE)\n"
+        "with run.locked():\n    run.log('on CPU')\n    compute()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "experiments")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONFAULTHANDLER"}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGFPE
+    log = (tmp_path / "experiments" / "00000-gan-x" / "log.txt").read_text()
+    assert "Fatal Python error: Floating point exception" in log
+    assert "in compute" in log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from ganzoo.backend.cuda.driver import driver
 from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
 
+_OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}#!~]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 
@@ -104,6 +106,25 @@ def compiler_works() -> Finding:
     )
 
 
+def cache_path() -> Finding:
+    mend = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
+    return _path_for_shell("cache path", environment.home(), mend)
+
+
+def jittor_path() -> Finding:
+    spec = util.find_spec("jittor")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    return _path_for_shell("Jittor's path", folder, "Install ganzoo into an environment in another folder.")
+
+
+def _path_for_shell(what: str, path: Path, mend: str) -> Finding:
+    """Jittor writes paths into commands of the shell without quotes."""
+    if (odd := _OF_SHELL.search(str(path))) is None:
+        return Finding(what, str(path))
+    named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
+    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", mend)
+
+
 def cache_writable() -> Finding:
     folder = environment.cache_dir()
     mend = "Set HOME to a folder that can be written."
@@ -155,6 +176,8 @@ QUICK: tuple[Callable[[], Finding], ...] = (
     jittor_version,
     onednn,
     compiler,
+    jittor_path,
+    cache_path,
     cache_writable,
 )
 

@@ -5,6 +5,7 @@ import re
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,31 @@ def test_numpy_2_is_refused(monkeypatch, version, what):
     message = refusal()
     assert what in message
     assert 'pip install "numpy<2"' in message
+
+
+@pytest.mark.parametrize("name", ["ho me", "o'hara", "a&b", "c$d", "e\tf"])
+@pytest.mark.parametrize("variable", ["HOME", "JITTOR_HOME"])
+def test_a_path_that_the_shell_would_take_apart_is_refused(monkeypatch, tmp_path, name, variable):
+    monkeypatch.delenv("JITTOR_HOME", raising=False)
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv(variable, str(tmp_path / name))
+    message = refusal()
+    assert message.startswith(f"{tmp_path / name}: Jittor can't compile")
+    assert "JITTOR_HOME" in message
+    assert not list((tmp_path / name).iterdir())
+
+
+def test_an_unusual_path_that_works_is_not_refused(monkeypatch, tmp_path):
+    monkeypatch.delenv("JITTOR_HOME", raising=False)
+    (tmp_path / "ü-中.1+2=3@x,y:z").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "ü-中.1+2=3@x,y:z"))
+    assert checks.cache_path().problem == ""
+
+
+def test_jittor_in_a_folder_with_a_space_is_refused(monkeypatch, tmp_path):
+    origin = tmp_path / "my projects" / "jittor" / "__init__.py"
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: SimpleNamespace(origin=str(origin)))
+    assert "my projects/jittor: Jittor can't compile in a folder with a space in its path" in refusal()
 
 
 def test_a_missing_compiler_is_told(monkeypatch):
