@@ -22,12 +22,14 @@ def endings(monkeypatch):
 
 @pytest.fixture
 def end(endings, workdir):
-    """Starts a command in a terminal, waits until it shows something, ends it, and looks at what became of it."""
+    """Starts a command in a terminal, waits until it shows a text or leaves a file, ends it, and looks at what became
+    of it."""
 
-    def run(arguments: list[str], until: str, way: str, environment: dict[str, str] | None = None) -> str:
+    def run(arguments: list[str], sign: str, way: str, environment: dict[str, str] | None = None) -> str:
         act, expected = endings.WAYS[way]
         terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "shown", environment)
-        assert terminal.until(lambda: until in terminal.output(), seconds=120), terminal.output()
+        there = terminal.until(lambda: sign in terminal.output() or any(workdir.glob(sign)), seconds=120)
+        assert there, terminal.output()
         act(terminal)
         status = terminal.wait(endings.LIMIT)
         terminal.close()
@@ -42,7 +44,7 @@ def end(endings, workdir):
 
 @pytest.mark.parametrize("way", ["Ctrl-C", "hang-up", "timeout", "SIGHUP to the group"])
 def test_a_training_ends_with_a_checkpoint(endings, end, pictures, way):
-    shown = end(["-m", "ganzoo", *ENDLESS], "img/s", way)
+    shown = end(["-m", "ganzoo", *ENDLESS], "experiments/*/stats.jsonl", way)
     (run,) = Path("experiments").iterdir()
     assert endings.newest_whole(run) is not None
     assert endings.lost(Path("experiments")) == []
@@ -50,22 +52,22 @@ def test_a_training_ends_with_a_checkpoint(endings, end, pictures, way):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "until"),
+    ("arguments", "sign"),
     [
-        (["generate", "--seeds", "0-9999", "--save-images", "made"], "from checkpoint"),
+        (["generate", "--seeds", "0-9999", "--out", "made"], "made/*.png"),
         (["evaluate", "--samples", "20000", "--metrics", "fid"], "generating"),
-        (["data", "prepare", "pictures", "--out", "./prepared"], "preparing"),
+        (["data", "prepare", "pictures", "--out", "./prepared"], "prepared*.preparing/*"),
     ],
     ids=["generate", "evaluate", "prepare"],
 )
 @pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
-def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, until, way):
+def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, sign, way):
     if arguments[0] == "data":
         for number in range(2000):
             os.link("pictures/00.png", f"pictures/{number:05d}.png")
     else:
         ganzoo(*ENDLESS, "--kimg", "0.004")
-    end(["-m", "ganzoo", *arguments], until, way)
+    end(["-m", "ganzoo", *arguments], sign, way)
 
 
 # Computes by a kernel that no cache has, and that takes seconds to compile.

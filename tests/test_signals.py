@@ -158,6 +158,6 @@ def test_a_blocked_signal_arrives_afterwards(request):
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     reached = False
     with pytest.raises(KeyboardInterrupt), signals.blocked():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         reached = True
     assert reached

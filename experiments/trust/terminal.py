@@ -9,6 +9,7 @@ import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import termios
 import threading
@@ -32,6 +33,7 @@ class Terminal(Session):
         self.out = self.err = output.with_suffix(".out")
         self.mark, self.shown = uuid.uuid4().hex, bytearray()
         self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
             command,
             cwd=folder,
