@@ -113,12 +113,16 @@ class Dataset(ABC):
 class DataSource(ABC):
     """A data set that can be asked for by name. Register an instance through the hook `ganzoo_datasets`.
 
+    `expected` describes what `open` prepares where nothing is ready: `ganzoo train --dry-run` takes it and prepares
+    nothing. Its count may be approximate.
+
     With `archive`, the address of a zip, `ganzoo data download` puts that at NAME.zip in the data directory, if there
     are images in each of its `archive_folders` ('train/cat', whatever folder wraps all).
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    expected: ClassVar[DataInfo | None] = None
     archive: ClassVar[str] = ""
     archive_folders: ClassVar[tuple[str, ...]] = ()
 
