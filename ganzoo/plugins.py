@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins come first
+WANTED = "GANZOO_PLUGINS"  # stands for the distribution of a plugin that this variable names and nobody installed
 UNKNOWN = "unknown"  # a distribution whose name can't be told
 KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
 # A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
@@ -170,13 +171,13 @@ def _installed() -> Iterator[Found]:
 
 def _wanted(found: Iterable[Found]) -> list[Found]:
     chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
-    only = os.environ.get("GANZOO_PLUGINS")
+    only = os.environ.get(WANTED)
     if only is None:
         return chosen
     names = [name.strip() for name in only.split(",") if name.strip()]
     known = [plugin.name for plugin, _ in chosen]
     unknown = [
-        Plugin(name, "", "GANZOO_PLUGINS", "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
+        Plugin(name, "", WANTED, "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
         for name in names
         if name not in known
     ]

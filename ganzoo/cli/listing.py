@@ -42,7 +42,7 @@ def metrics(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"{name:<12} {metric.summary}")
 
 
-@click.command()
+@click.command(short_help="List the plugins, with what they provide.")
 @as_json
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:

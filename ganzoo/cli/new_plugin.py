@@ -30,7 +30,7 @@ FILES = {
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 
-@click.command("new-plugin")
+@click.command("new-plugin", short_help="Write a model plugin to begin with.")
 @click.argument("name")
 @click.option("--out", type=click.Path(file_okay=False), default=".", help="Folder to write NAME into.  [default: .]")
 @click.pass_context
