@@ -120,7 +120,9 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from; `presets`
     are named sets of options of both kinds, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`.
-    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others.
+    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others; a
+    model with `Setup.translator` is. `other_names` says what options are called here that other programs have, for a
+    user who writes those: {"n_feat": "--width", "gpu_ids": "Leave it out: ..."}.
     """
 
     name: ClassVar[str]
@@ -130,6 +132,7 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     conditional: ClassVar[bool] = False
+    other_names: ClassVar[Mapping[str, str]] = {}
 
     def settled(self, options: Any, data: DataInfo) -> Any:
         """The options with every default filled in that depends on the data. What is filled in stays as it is, whatever

@@ -61,7 +61,12 @@ class Option:
     @property
     def flag(self) -> str:
         """The name on the command line, e.g. '--micro-batch'."""
-        return _flag(self.name)
+        return flag(self.name)
+
+    def conditions(self) -> list[str]:
+        """When this option has an effect, in words: 'with --loss r1'."""
+        needed = (flag(name) if wanted is SET else setting(name, wanted) for name, wanted in self.when.items())
+        return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
 
     def without_effect(self, values: Mapping[str, Any]) -> str:
         """Why this option does nothing beside these values of the others, e.g. 'without --mixing'; '' if it does."""
@@ -69,7 +74,7 @@ class Option:
             if name in values and not _holds(values[name], wanted):
                 return _lacking(name, values[name], wanted)
         if self.unless and values.get(self.unless):
-            return f"with {_setting(self.unless, values[self.unless])}"
+            return f"with {setting(self.unless, values[self.unless])}"
         return ""
 
     def expected(self) -> str:
@@ -80,12 +85,12 @@ class Option:
         limits = []
         if self.above is not None:
             limits.append(f"above {self.above:g}")
-        if self.below is not None:
-            limits.append(f"below {self.below:g}")
         if self.min is not None:
             limits.append(f"of at least {self.min:g}")
         if self.max is not None:
             limits.append(f"of at most {self.max:g}")
+        if self.below is not None:
+            limits.append(f"below {self.below:g}")
         return " ".join([words, " and ".join(limits)]) if limits else words
 
     def parse(self, value: Any, stored: bool = False) -> Any:
@@ -146,15 +151,22 @@ class Option:
         return OptionError(f"{self.flag}: {_shown(value)} is not {self.expected()}.{hint}")
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The name of an option on the command line, e.g. '--micro-batch' for 'micro_batch'."""
     return "--" + name.replace("_", "-")
 
 
-def _setting(name: str, value: Any) -> str:
+def plain(value: Any) -> str:
+    """A value as a user would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, float) and float(short) != value else short
+
+
+def setting(name: str, value: Any) -> str:
     """An option with its value, as on the command line."""
-    return (
-        _flag(name) if value is True else f"{_flag(name)} {value:g}" if _is_number(value) else f"{_flag(name)} {value}"
-    )
+    return flag(name) if value is True else f"{flag(name)} {plain(value)}"
 
 
 def _is_number(value: Any) -> bool:
@@ -167,8 +179,8 @@ def _holds(value: Any, wanted: Any) -> bool:
 
 def _lacking(name: str, value: Any, wanted: Any) -> str:
     if wanted is not SET:
-        return f"with {_setting(name, value)}, only with {_setting(name, wanted)}"
-    return f"with {_setting(name, value)}" if _is_number(value) else f"without {_flag(name)}"
+        return f"with {setting(name, value)}, only with {setting(name, wanted)}"
+    return f"with {setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
 
 
 def _shown(value: Any) -> str:

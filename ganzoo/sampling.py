@@ -28,7 +28,7 @@ Key = tuple[int, ...]  # names an image by its seed and, in a video, its frame
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
     """The resolutions in px that the networks were trained at so far, up to the present one."""
     model = checkpoint.model(registry)
-    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults)
+    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults, stored=True)
     stages = model.stages(checkpoint.options(model), train, checkpoint.data)
     last = checkpoint.metadata.get("moment", {}).get("index", len(stages) - 1)
     return [stage.size for stage in stages[: last + 1]]

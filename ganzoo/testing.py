@@ -179,7 +179,7 @@ def check_setup(setup: Setup) -> None:
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
     for name, decay in setup.averages.items():
         _require(name in networks, f"there is an average of {name!r}, but no such network.")
-        _require(0 <= decay <= 1, f"the average of {name!r} has the decay {decay}, which is not in [0, 1].")
+        _require(0 <= decay < 1, f"the average of {name!r} has the decay {decay}, which is not in [0, 1).")
     _check_phases(setup)
 
 

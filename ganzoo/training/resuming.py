@@ -30,7 +30,7 @@ def resumed_options(
         raise OptionError(
             f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
         )
-    before = resolve(TrainOptions, stored["train"]), resolve(model.options, stored["options"])
+    before = resolve(TrainOptions, stored["train"], stored=True), resolve(model.options, stored["options"], stored=True)
     after = (
         resolve(TrainOptions, {**stored["train"], **train_values}),
         resolve(model.options, {**stored["options"], **model_values}),
