@@ -46,7 +46,7 @@ class Setup:
     `generator` names the network that is sampled. `averages` gives, per network, the decay per step of its
     exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
     A model that turns images into images has a `translator` over these very networks, which is sampled in place of
-    `generator`; its networks are those with an average and those without an optimizer.
+    `generator`; it may use all of them but those that are a `ganzoo.Discriminator` and have no average.
     """
 
     networks: Mapping[str, Network]
@@ -55,6 +55,18 @@ class Setup:
     generator: str = "generator"
     averages: Mapping[str, float] = field(default_factory=dict)
     translator: Translator | None = None
+
+    def sampled(self) -> list[str]:
+        """The networks that images are made with."""
+        from ganzoo.nets import Discriminator
+
+        if self.translator is None:
+            return [self.generator]
+        return [
+            name
+            for name, network in self.networks.items()
+            if name in self.averages or not isinstance(network, Discriminator)
+        ]
 
 
 @dataclass(frozen=True)
