@@ -93,6 +93,13 @@ def test_values_that_train_nothing_are_refused(ganzoo, workdir, arguments, messa
     assert message in one_error(ganzoo("train", *arguments), 2)
 
 
+def test_a_refused_resume_names_the_options_that_stand_in_the_way(jittor, ganzoo, pictures):
+    common = ["--data", "pictures", *NARROW, "--kimg", "0.004", "--tick", "1"]
+    assert ganzoo("train", "stylegan", *common, "--batch", "4").exit_code == 0
+    refused = one_error(ganzoo("train", "stylegan", "--resume", "0", "--preset", "paper"), 2)
+    assert refused.startswith("Error: --architecture paper, --w-average 0.995: the networks of 00000-stylegan-pictures")
+
+
 def test_a_checkpoint_with_an_average_of_1_is_sampled_and_trained_on_with_another(jittor, ganzoo, pictures):
     result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--ema", "0.5")
     assert result.exit_code == 0, result.output
