@@ -37,8 +37,9 @@ class DataInfo:
 class Draw:
     """How a model wants images drawn. By default each once per epoch.
 
-    `references`: every domain equally often, and beside each image two others of one random domain. `crop` is how
-    often such images are cropped at random, to 0.8 to 1 of their area, before they are scaled.
+    `references`: each image of a domain at random, whatever the domains' sizes, so that a batch may lack some; and
+    beside it two others of one random domain. `crop` is how often such images are cropped at random, to 0.8 to 1 of
+    their area, before they are scaled.
     """
 
     references: bool = False
