@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError, OptionError, PluginError, near_match
-from ganzoo.options import Options, describe, resolve
+from ganzoo.options import SET, Option, Options, describe, resolve
 
 if TYPE_CHECKING:
     from ganzoo.model import Model
@@ -86,12 +86,29 @@ def check_options(model: Model) -> None:
         raise PluginError(f"{where}: the default of {error}".rstrip(".")) from error
     except Exception as error:  # the class is a stranger's: names that are unknown, types that are none
         raise PluginError(f"{where} can't be read ({type(error).__name__}: {error})") from error
+    _check_conditions(where, options, {**describe(TrainOptions), **options})
     taken = {*describe(TrainOptions), *OF_THE_TRAIN_COMMAND}
     for name, option in options.items():
         if name in taken:
             raise PluginError(f"{where}: its option {option.flag} is one of `ganzoo train` already; rename it")
         if option.type is bool and f"no_{name}" in {*taken, *options}:
             raise PluginError(f"{where}: its option --no-{option.flag[2:]} is there twice; rename one")
+
+
+def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[str, Option]) -> None:
+    """The options that `when` and `unless` name are there, and can have the values that are asked for."""
+    for option in options.values():
+        for name, wanted in [*option.when.items(), *([(option.unless, SET)] if option.unless else [])]:
+            if name not in known:
+                raise PluginError(
+                    f"{where}: {option.flag} depends on {name!r}, which is no option.{near_match(name, known)}"
+                )
+            try:
+                sound = wanted is SET or known[name].parse(wanted) == wanted
+            except OptionError:
+                sound = False
+            if not sound:
+                raise PluginError(f"{where}: {option.flag} depends on {name!r} being {wanted!r}, which it can't be")
 
 
 def check_defaults(model: Model) -> None:

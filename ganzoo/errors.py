@@ -49,7 +49,12 @@ class DivergedError(RunError):
     """Too many updates in a row had a loss or a gradient that is not finite."""
 
 
+class ShapeError(RunError):
+    """An operation of a network was given an array that does not fit its weights, or an empty one."""
+
+
 def near_match(name: str, names: Iterable[str]) -> str:
-    """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message. Case is not looked at."""
+    known = {each.lower(): each for each in names}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return f" Did you mean {known[close[0]]!r}?" if close else ""

@@ -13,6 +13,7 @@ from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
 from ganzoo.backend.operations import leaky_relu as leaky_relu
 from ganzoo.backend.operations import linear as linear
 from ganzoo.backend.operations import symmetric_filter as symmetric_filter
+from ganzoo.errors import ShapeError
 
 jt: Any = jittor()
 
@@ -95,7 +96,10 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
         self.running_var = jt.ones(channels).stop_grad()
 
     def execute(self, x: Any) -> Any:
-        shape = [1, x.shape[1]] + [1] * (x.ndim - 2)
+        channels = self.weight.shape[0]
+        if 0 in x.shape or tuple(x.shape[1:2]) != (channels,):
+            raise ShapeError(f"a batch norm takes (N, {channels}, ...), and was given {tuple(x.shape)}.")
+        shape = [1, channels] + [1] * (x.ndim - 2)
         if self.is_train:
             axes = [axis for axis in range(x.ndim) if axis != 1]
             mean = ranks.batch_mean(x.mean(axes, keepdims=True))
@@ -153,6 +157,8 @@ def upsample_nearest(x: Any) -> Any:
 def average_pool(x: Any) -> Any:
     """The mean of each 2x2 pixels of (N, C, H, W)."""
     n, c, h, w = x.shape
+    if h % 2 or w % 2:
+        raise ShapeError(f"pooling takes images of even sides, and was given {tuple(x.shape)}.")
     return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
 
 

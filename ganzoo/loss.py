@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.errors import ShapeError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -97,6 +99,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     Sigmoid and logarithm are taken together, so that a sure discriminator gives neither infinity nor zero gradient.
     """
     jt = _jt()
+    _refuse_empty(logits)
     margin = -logits if real else logits
     # max(margin, 0) and |margin| by one condition: Jittor's own disagree about their slope at 0, where the gradient
     # would be three times too large.
@@ -107,6 +110,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
 
 def least_squares(scores: Any, real: bool) -> Any:
     """Mean squared distance of the scores to 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
+    _refuse_empty(scores)
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
 
@@ -116,6 +120,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     `mix` is a Var (N, 1, 1, 1) of uniform numbers in [0, 1]. `fake` must be detached.
     """
     jt = _jt()
+    _refuse_empty(real)
     # start_grad: real images come without a gradient, and the penalty needs one.
     points = (fake + mix * (real - fake)).detach()
     points.start_grad()
@@ -129,7 +134,14 @@ def r1_penalty(scores: Any, real: Any) -> Any:
 
     `scores` are the discriminator's for `real`, a Var (N, C, H, W) with `start_grad()` called on it before.
     """
+    _refuse_empty(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
+
+
+def _refuse_empty(x: Any) -> None:
+    """ShapeError for an empty batch. Jittor takes its mean for 0, and the gradient of that ends the process."""
+    if 0 in x.shape:
+        raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")
 
 
 def _jt() -> Any:

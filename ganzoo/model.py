@@ -46,7 +46,7 @@ class Setup:
     `generator` names the network that is sampled. `averages` gives, per network, the decay per step of its
     exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
     A model that turns images into images has a `translator` over these very networks, which is sampled in place of
-    `generator`; its networks are those with an average and those without an optimizer.
+    `generator`; it may use all of them but those that are a `ganzoo.Discriminator` and have no average.
     """
 
     networks: Mapping[str, Network]
@@ -55,6 +55,18 @@ class Setup:
     generator: str = "generator"
     averages: Mapping[str, float] = field(default_factory=dict)
     translator: Translator | None = None
+
+    def sampled(self) -> list[str]:
+        """The networks that images are made with."""
+        from ganzoo.nets import Discriminator
+
+        if self.translator is None:
+            return [self.generator]
+        return [
+            name
+            for name, network in self.networks.items()
+            if name in self.averages or not isinstance(network, Discriminator)
+        ]
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,9 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from; `presets`
     are named sets of options of both kinds, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`.
-    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others.
+    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others; a
+    model with `Setup.translator` is. `other_names` says what options are called here that other programs have, for a
+    user who writes those: {"n_feat": "--width", "gpu_ids": "Leave it out: ..."}.
     """
 
     name: ClassVar[str]
@@ -132,6 +146,7 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     conditional: ClassVar[bool] = False
+    other_names: ClassVar[Mapping[str, str]] = {}
 
     def settled(self, options: Any, data: DataInfo) -> Any:
         """The options with every default filled in that depends on the data. What is filled in stays as it is, whatever

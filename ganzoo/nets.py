@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.errors import CheckpointError
+from ganzoo.errors import CheckpointError, ShapeError
 
 jt: Any = jittor()
 
@@ -21,6 +22,25 @@ class Network(jt.nn.Module):  # type: ignore[misc]
     (running statistics) are saved but not trained; change them by `Var.update`, so that they can be put back where an
     update is skipped.
     """
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """What `execute` gives. ShapeError, with the layer's name, if an array is empty or fits no layer."""
+        for value in (*arguments, *named.values()):
+            if isinstance(value, jt.Var) and 0 in value.shape:
+                raise ShapeError(f"{type(self).__name__} was given an empty array, of shape {tuple(value.shape)}.")
+        try:
+            return super().__call__(*arguments, **named)
+        except ShapeError as error:
+            if error.__cause__ is not None:  # a network inside this one has named it
+                raise
+            raise ShapeError(f"{type(self).__name__}{self._guilty(error)}: {error}") from error
+
+    def _guilty(self, error: ShapeError) -> str:
+        """'.' and the dotted name of the innermost layer that an error went through; '' for the network itself."""
+        names = {id(module): f".{name}" for name, module in self.named_modules() if name}
+        frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+        found = [names[id(module)] for module in frames if id(module) in names]
+        return found[-1] if found else ""
 
     def state(self) -> dict[str, Any]:
         """All weights and running statistics by dotted name, as live Vars."""

@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import time
+import traceback
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins come first
+WANTED = "GANZOO_PLUGINS"  # stands for the distribution of a plugin that this variable names and nobody installed
 UNKNOWN = "unknown"  # a distribution whose name can't be told
 KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
+EVENTS = "events"  # what a plugin hears of
 # A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
 ANY_FAILURE = (Exception, SystemExit)
 
@@ -170,13 +173,13 @@ def _installed() -> Iterator[Found]:
 
 def _wanted(found: Iterable[Found]) -> list[Found]:
     chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
-    only = os.environ.get("GANZOO_PLUGINS")
+    only = os.environ.get(WANTED)
     if only is None:
         return chosen
     names = [name.strip() for name in only.split(",") if name.strip()]
     known = [plugin.name for plugin, _ in chosen]
     unknown = [
-        Plugin(name, "", "GANZOO_PLUGINS", "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
+        Plugin(name, "", WANTED, "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
         for name in names
         if name not in known
     ]
@@ -198,20 +201,31 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
     try:
         module = entry_point.load()
     except ANY_FAILURE as error:
-        plugin.problems.append(f"import of {entry_point.value} failed: {_describe(error)}")
+        hint = "; import jittor not there but in build, as ganzoo.jt" if _in_jittor(error) else ""
+        plugin.problems.append(f"import of {entry_point.value} failed: {_describe(error)}{hint}")
         return
     if light and "jittor" in sys.modules:
-        plugin.problems.append(f"{entry_point.value} imports jittor, so every command waits for it; import it in build")
+        plugin.problems.append(
+            f"{entry_point.value} imports jittor, so every command waits for it; import it in build, as ganzoo.jt"
+        )
     try:
         hooks = _register(registry.manager, module, plugin)
     except ANY_FAILURE as error:
         known = isinstance(error, (pluggy.PluginValidationError, PluginError))
         plugin.problems.append(" ".join(str(error).split()) if known else _describe(error))
         return
+    if events := [name[len("ganzoo_") :] for name, _ in hooks if name[len("ganzoo_") :] not in KINDS]:
+        plugin.provides[EVENTS] = events
     for kind in KINDS:
         for name, implementation in hooks:
             if name == f"ganzoo_{kind}":
                 _collect(registry, plugin, kind, implementation)
+
+
+def _in_jittor(error: BaseException) -> bool:
+    """Whether an error was raised while Jittor was imported; it fails where ganzoo.backend has not prepared it."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(name.partition(".")[0] in ("jittor", "jittor_utils") for name in modules)
 
 
 def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[tuple[str, pluggy.HookImpl]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.data import DataInfo
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
@@ -28,7 +27,7 @@ Key = tuple[int, ...]  # names an image by its seed and, in a video, its frame
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
     """The resolutions in px that the networks were trained at so far, up to the present one."""
     model = checkpoint.model(registry)
-    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults)
+    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults, stored=True)
     stages = model.stages(checkpoint.options(model), train, checkpoint.data)
     last = checkpoint.metadata.get("moment", {}).get("index", len(stages) - 1)
     return [stage.size for stage in stages[: last + 1]]
@@ -39,16 +38,34 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
 
     It makes images of the resolution that training had come to, or of `size` px, one of the `trained_sizes`.
     """
+    setup = _built(checkpoint, checkpoint.model(registry))
+    _load(checkpoint, setup, setup.generator, size)
+    return setup.networks[setup.generator]
+
+
+def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
+    """What translates images, in inference mode, from nothing but a checkpoint. OptionError if the model only makes
+    images of latents."""
+    model = checkpoint.model(registry)
+    setup = _built(checkpoint, model)
+    if setup.translator is None:
+        raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+    for name in setup.sampled():
+        _load(checkpoint, setup, name)
+    translator: Translator = setup.translator
+    return translator
+
+
+def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None) -> None:
+    """Bring a network to what the checkpoint has of it: its average if there is one, grown to what training had come
+    to, or to `size` px, in inference mode."""
     from ganzoo.training.state import part
 
-    model = checkpoint.model(registry)
-    data: DataInfo = checkpoint.data
-    setup = _built(checkpoint, model)
-    averaged = setup.generator in checkpoint.metadata.get("averaged", [])
-    network = setup.networks[setup.generator]
-    network.load_state(part(checkpoint.tensors, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
+    network = setup.networks[name]
+    kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
+    network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
     moment = checkpoint.metadata.get("moment", {})
-    present = moment.get("size", data.size)
+    present = moment.get("size", checkpoint.data.size)
     try:
         if size in (None, present):
             network.grow(present, moment.get("alpha", 1.0))
@@ -57,24 +74,6 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: its description is damaged ({error}).") from error
     network.eval()
-    return network
-
-
-def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
-    """What translates images, in inference mode, from nothing but a checkpoint. OptionError if the model only makes
-    images of latents."""
-    from ganzoo.training.state import part
-
-    model = checkpoint.model(registry)
-    setup = _built(checkpoint, model)
-    if setup.translator is None:
-        raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
-    for name, network in setup.networks.items():
-        if name in setup.averages or name not in setup.optimizers:
-            kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
-            network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
-            network.eval()
-    return setup.translator
 
 
 def _built(checkpoint: Checkpoint, model: Any) -> Any:

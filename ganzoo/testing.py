@@ -35,6 +35,7 @@ from ganzoo.training.progress import Progress
 if TYPE_CHECKING:
     import numpy as np
 
+    from ganzoo.nets import Network
     from ganzoo.training.state import TrainState
     from ganzoo.translation import Translator
 
@@ -168,6 +169,7 @@ def check_setup(setup: Setup) -> None:
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
+        _check_attributes(name, network)
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
@@ -179,8 +181,28 @@ def check_setup(setup: Setup) -> None:
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
     for name, decay in setup.averages.items():
         _require(name in networks, f"there is an average of {name!r}, but no such network.")
-        _require(0 <= decay <= 1, f"the average of {name!r} has the decay {decay}, which is not in [0, 1].")
+        _require(0 <= decay < 1, f"the average of {name!r} has the decay {decay}, and must be from 0 to below 1.")
     _check_phases(setup)
+
+
+def _check_attributes(name: str, network: Network) -> None:
+    """No layer or weight is in a plain list or dict: there Jittor finds them neither to train nor to switch them."""
+    from ganzoo.backend import jittor
+
+    jt = jittor()
+    modules = network.modules()
+    known = {id(module) for module in modules} | {var.id for var in network.state().values()}
+    for attribute, value in ((key, each) for module in modules for key, each in vars(module).items()):
+        if attribute.startswith("_") or not isinstance(value, (list, tuple, dict)):
+            continue
+        for item in value.values() if isinstance(value, dict) else value:
+            lost = isinstance(item, jt.nn.Module) and id(item) not in known
+            lost = lost or (isinstance(item, jt.Var) and not item.is_stop_grad() and item.id not in known)
+            _require(
+                not lost,
+                f"network {name!r} has layers or weights in the plain {type(value).__name__} {attribute!r}; "
+                "put layers into jt.nn.ModuleList or jt.nn.Sequential, and weights into jt.nn.ParameterList.",
+            )
 
 
 def _check_phases(setup: Setup) -> None:
@@ -384,7 +406,10 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     _require(other.progress == state.progress, "the progress is not the same after saving and loading.")
     registry = Registry(pluggy.PluginManager("ganzoo"), models={model.name: model})
     translator = state.averages.translator()
+    what = "the generator" if translator is None else "the translator"
+    hint = "a weight is an attribute that holds a Var or a Module, not a list of them"
     if translator is not None:
+        hint += "; a ganzoo.Discriminator is no part of what translates, unless it has an average"
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
     else:
         sampled, loaded = state.averages.sampled(state.setup.generator), load_generator(saved, registry)
@@ -392,8 +417,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         before, after = _images(sampled, z), _images(loaded, z)
     _require(
         not _differ(before, after),
-        "the generator gives other images after saving and loading: some of its weights are not in the checkpoint "
-        "(a weight is an attribute that holds a Var or a Module, not a list of them).",
+        f"{what} gives other images after saving and loading: some of its weights are not in the checkpoint ({hint}).",
     )
 
 

@@ -18,6 +18,7 @@ from ganzoo.errors import PluginError
 class Sound(Options):
     latent: int = option(8, "length of the latent vector", min=1)
     penalty: Optional[float] = option(None, "weight of the penalty")
+    every: int = option(1, "steps between penalties", when="penalty", unless="evaluate_every")
 
 
 def model(**attributes: Any) -> Model:
@@ -70,6 +71,15 @@ def test_a_sound_model_is_accepted() -> None:
         ),
         ({"options": field_of(str, option("", "a run"), "resume")}, "its option --resume is one of `ganzoo train`"),
         ({"options": field_of(bool, option(True, "a dry run"), "dry_run")}, "its option --dry-run is one of"),
+        (
+            {"options": field_of(float, option(1.0, "a rate", when="mixng"))},
+            "--rate depends on 'mixng', which is no option",
+        ),
+        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "no option. Did you mean 'kimg'?"),
+        (
+            {"options": field_of(float, option(1.0, "a rate", when={"device": "gpu"}))},
+            "--rate depends on 'device' being 'gpu', which it can't be",
+        ),
         ({"defaults": {"bacth": 8}}, "unknown option 'bacth'. Did you mean 'batch'?"),
         ({"defaults": {"batch": 0}}, "--batch: 0 is not a whole number of at least 1"),
         ({"defaults": None}, "its defaults are None"),

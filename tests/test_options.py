@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
-from ganzoo.options import Options, changes, describe, option, resolve
+from ganzoo.options import Options, changes, describe, option, refuse_without_effect, resolve
 
 
 @dataclass(frozen=True)
@@ -120,3 +120,56 @@ def test_a_field_of_another_type_is_refused_at_declaration():
 
     with pytest.raises(TypeError, match=r"Wrong\.sizes"):
         describe(Wrong)
+
+
+@dataclass(frozen=True)
+class Dependent(Options):
+    mixing: bool = option(False, "whether")
+    often: float = option(0.9, "how often", min=0, max=1, when="mixing")
+    loss: str = option("r1", "which", choices=("r1", "wgan-gp"))
+    gamma: float = option(10.0, "weight", min=0, when={"loss": "r1", "mixing": True})
+    decay: float = option(0.5, "decay", min=0, below=1, unless="half_life")
+    half_life: Optional[float] = option(None, "half-life", above=0)
+    depth: int = option(3, "layers", min=1, max=9)
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "message"),
+    [
+        ({}, {"often": 0.5}, "--often has no effect without --mixing."),
+        ({"loss": "wgan-gp", "mixing": True}, {"gamma": 1.0}, "--gamma has no effect with --loss wgan-gp, only with"),
+        ({}, {"gamma": 1.0}, "--gamma has no effect with --mixing false, only with --mixing."),
+        ({"half_life": 2.5}, {"decay": 0.1}, "--decay has no effect with --half-life 2.5."),
+        ({}, {"often": 0.9}, None),  # as it would be anyhow
+        ({"mixing": True}, {"often": 0.5, "gamma": 1.0}, None),
+        ({"often": 0.5}, {"depth": 4}, None),  # in vain, but not given
+    ],
+)
+def test_options_that_are_given_in_vain_are_refused(values, given, message):
+    resolved = resolve(Dependent, {**values, **given}).to_dict()
+    usual = Dependent().to_dict()
+    if message is None:
+        refuse_without_effect(describe(Dependent), resolved, given, usual)
+    else:
+        with pytest.raises(OptionError) as refused:
+            refuse_without_effect(describe(Dependent), resolved, given, usual)
+        assert message in str(refused.value)
+
+
+def test_a_bound_below_is_exclusive():
+    assert resolve(Dependent, {"decay": 0.999}).decay == 0.999
+    with pytest.raises(OptionError, match="--decay: 1 is not a number of at least 0 and below 1"):
+        resolve(Dependent, {"decay": 1})
+
+
+def test_stored_numbers_are_kept_when_a_range_has_become_narrower():
+    assert resolve(Dependent, {"decay": 1.0, "half_life": 0.0}, stored=True) == Dependent(decay=1.0, half_life=0.0)
+    for wrong in ({"depth": 10**9}, {"loss": "other"}, {"decay": "nan"}, {"decay": "much"}, {"dpeth": 2}):
+        with pytest.raises(OptionError):
+            resolve(Dependent, wrong, stored=True)
+
+
+@pytest.mark.parametrize(("value", "right"), [("R1", "r1"), ("WGAN-GP", "wgan-gp"), ("wgangp", "wgan-gp")])
+def test_a_choice_in_another_case_gives_the_near_match(value, right):
+    with pytest.raises(OptionError, match=f"is not one of r1, wgan-gp. Did you mean '{right}'"):
+        resolve(Dependent, {"loss": value})

@@ -266,9 +266,30 @@ def test_a_plugin_that_imports_jittor_is_told_so(install: Install, monkeypatch: 
     install("heavy", 'import sys\nsys.modules["jittor"] = sys\n' + GOOD)
     registry = plugins.load()
     assert plugin(registry, "heavy").problems == [
-        "heavy imports jittor, so every command waits for it; import it in build"
+        "heavy imports jittor, so every command waits for it; import it in build, as ganzoo.jt"
     ]
     assert "good" in registry.models
+
+
+def test_an_import_of_jittor_that_fails_is_told_with_what_to_write(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jittor", None)  # to be put back as it was
+    monkeypatch.delitem(sys.modules, "jittor")
+    (tmp_path / "jittor").mkdir()
+    (tmp_path / "jittor" / "__init__.py").write_text('raise OSError("libcudart.so: cannot open shared object file")')
+    install("heavy", "import jittor as jt\n" + GOOD)
+    install("other", "raise OSError('of its own')")
+    registry = plugins.load()
+    (problem,) = plugin(registry, "heavy").problems
+    assert problem.endswith("cannot open shared object file; import jittor not there but in build, as ganzoo.jt")
+    assert plugin(registry, "other").problems == ["import of other failed: OSError: of its own"]
+
+
+def test_what_a_plugin_hears_of_is_listed(install: Install) -> None:
+    install("ears", "import ganzoo\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): pass")
+    assert plugin(plugins.load(), "ears").provides == {"events": ["tick"]}
+    assert any(line.endswith("events: tick") for line in ganzoo("plugins").output.splitlines())
 
 
 def test_a_damaged_entry_points_file_is_told_and_stops_no_other(install: Install, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def networks() -> SimpleNamespace:
         def __init__(self, data: DataInfo, fault: str) -> None:
             super().__init__()
             self.score = jt.nn.Linear(data.channels * data.size**2, 1)
+            if fault == "list":
+                self.more = [jt.nn.Linear(2, 1)]
             if fault == "unused":
                 self.unused = jt.nn.Linear(2, 1)
 
@@ -133,6 +135,10 @@ def test_a_model_without_an_average_passes() -> None:
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
+        (
+            "list",
+            "network 'discriminator' has layers or weights in the plain list 'more'; put layers into",
+        ),
         ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
         ("foreign", "phase 'critic' changes generator.offset, and does not name 'generator'"),
         ("frozen", "phase 'generator' names 'generator', but leaves all its weights as they are"),
@@ -162,6 +168,7 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
         ({"averages": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
         ({"averages": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
+        ({"averages": {"generator": 1.0}}, "the average of 'generator' has the decay 1.0"),
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),

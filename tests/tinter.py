@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Adam, DataInfo, Model, Setup, Translator
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Setup, Translator
 
 DOMAINS = ("cat", "dog", "wild fox")
 COLOURS = np.array([[-0.5, 0.0, 0.2], [0.4, 0.4, -0.2], [0.0, -0.6, 0.6]], np.float32)
@@ -64,6 +64,28 @@ class TinterModel(Model):
             averages={"colours": 0.9},
             translator=translator if self.translates else None,
         )
+
+
+class PullLoss(Loss):
+    """Draws the colours to 1."""
+
+    phases = (Phase("colours", ("colours",)), Phase("critic", ("critic",)))
+
+    def __init__(self, networks: Any) -> None:
+        self.networks = networks
+
+    def __call__(self, phase: Phase, batch: Batch, progress: Any) -> dict[str, Any]:
+        return {"distance": (self.networks[phase.name].colours - 1.0).sqr().mean()}
+
+
+class UnaveragedTinter(TinterModel):
+    """The model without an average, as CycleGAN has none, and with a loss."""
+
+    name = "unaveraged"
+
+    def build(self, options: Any, data: DataInfo) -> Setup:
+        setup = super().build(options, data)
+        return dataclasses.replace(setup, loss=PullLoss(setup.networks), averages={})
 
 
 def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = COLOURS) -> None:

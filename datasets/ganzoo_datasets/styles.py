@@ -25,6 +25,7 @@ class Styles(MadeSource):
     name = "styles"
     summary = "coloured letters in three families of type as domains, 8 to 64 px, RGB; made in some seconds"
     split = True
+    expected = DataInfo("styles", 5_820, SIZES[-1], 3, DOMAINS)
 
     def make(self) -> None:
         build(self.path)

@@ -24,6 +24,8 @@ class Symbols(MadeSource):
     name = "symbols"
     summary = "about 10,700 coloured Unicode glyphs, 8 to 128 px, RGB; made from fonts in half a minute"
 
+    expected = DataInfo("symbols", 10_700, SIZES[-1], 3)
+
     def make(self) -> None:
         build(self.path)
 

@@ -128,6 +128,9 @@ def registry(ctx: click.Context) -> Any:
         from ganzoo.cli.data import data
 
         root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in data.commands)])
+        for plugin in root.obj.plugins:
+            if plugin.distribution == plugins.WANTED:
+                click.echo(f"warning: {plugins.WANTED}: {plugin.problems[0]}", err=True)
     return root.obj
 
 
@@ -136,7 +139,12 @@ def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
     return {name: command for name, command in commands.items() if name not in COMMANDS}
 
 
-@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+# Other programs write '_' in names of options; it is taken for '-' in all of ours.
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashed})
 @click.version_option(package_name="ganzoo", message="ganzoo %(version)s")
 def main() -> None:
     """ganzoo: a GAN zoo on Jittor, every model a plugin.

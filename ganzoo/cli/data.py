@@ -49,7 +49,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     click.echo("A folder, a .zip or an .lmdb can be given in place of a name.")
 
 
-@data.command()
+@data.command(short_help="Read every image of a data set, and name those that fail.")
 @click.argument("name_or_path")
 @click.pass_context
 def check(ctx: click.Context, name_or_path: str) -> None:
@@ -71,7 +71,7 @@ def check(ctx: click.Context, name_or_path: str) -> None:
         raise DataError(f"{bad} of {count} images can't be read; they are named above.")
 
 
-@data.command()
+@data.command(short_help="Scale all images of a data set into one LMDB.")
 @click.argument("source")
 @click.option("--out", metavar="NAME", help="A name to use after --data from then on, or a path.")
 @click.option(
@@ -137,7 +137,7 @@ def prepare(
     click.echo(f"Train with: ganzoo train MODEL --data {name}")
 
 
-@data.command()
+@data.command(short_help="Fetch a data set from its official source.")
 @click.argument("name")
 @click.option("--url", metavar="URL", help="Address of the zip.  [default: the official one]")
 @click.pass_context

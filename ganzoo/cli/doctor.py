@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command()
+@click.command(short_help="Check whether this machine can train.")
 @click.pass_context
 def doctor(ctx: click.Context) -> None:
     """Check everything training needs, at last with a real convolution. Exit status 1 if training would fail.

@@ -17,7 +17,7 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
     return f"{'; '.join(f'{each.name}: {each.summary}' for each in backbones.values())}.  [default: {usual}]"
 
 
-@click.command()
+@click.command(short_help="Measure how good the images of a run are.")
 @click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
 @click.option(
     "--metrics",

@@ -15,7 +15,7 @@ from ganzoo.cli.saved import find
 from ganzoo.errors import OptionError
 
 
-@click.command()
+@click.command(short_help="Make images and animations from a run or checkpoint.")
 @click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
 @click.option(
     "--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31, 0-9 with --source]"

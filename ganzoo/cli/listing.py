@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
-from ganzoo.plugins import KINDS
+from ganzoo.plugins import EVENTS, KINDS
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
@@ -42,7 +42,7 @@ def metrics(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"{name:<12} {metric.summary}")
 
 
-@click.command()
+@click.command(short_help="List the plugins, with what they provide.")
 @as_json
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     for plugin in found:
         provided = "; ".join(
             f"{kind.replace('_', ' ')}: {', '.join(plugin.provides[kind])}"
-            for kind in KINDS
+            for kind in (*KINDS, EVENTS)
             if plugin.provides.get(kind)
         )
         click.echo(f"{plugin.name:<20} {plugin.origin:<24} {provided or '-'}")

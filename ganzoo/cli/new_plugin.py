@@ -16,21 +16,22 @@ import click
 from ganzoo.cli import registry
 from ganzoo.errors import OptionError
 
-# Template -> where it goes, with {package} for the package's name.
+# Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
+# package NAME itself would hide it from a Python that is started beside the folder.
 FILES = {
     "pyproject.toml.tmpl": "pyproject.toml",
     "README.md.tmpl": "README.md",
     "gitignore.tmpl": ".gitignore",
-    "init.py.tmpl": "{package}/__init__.py",
-    "networks.py.tmpl": "{package}/networks.py",
-    "loss.py.tmpl": "{package}/loss.py",
+    "init.py.tmpl": "src/{package}/__init__.py",
+    "networks.py.tmpl": "src/{package}/networks.py",
+    "loss.py.tmpl": "src/{package}/loss.py",
     "test_contract.py.tmpl": "tests/test_contract.py",
 }
 # As a distribution's name (PyPI's rule) and, with '_' for '-', as a Python identifier.
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 
-@click.command("new-plugin")
+@click.command("new-plugin", short_help="Write a model plugin to begin with.")
 @click.argument("name")
 @click.option("--out", type=click.Path(file_okay=False), default=".", help="Folder to write NAME into.  [default: .]")
 @click.pass_context
@@ -100,7 +101,7 @@ def write(folder: Path, name: str, package: str) -> None:
     try:
         for source, target in FILES.items():
             path = folder / target.format(package=package)
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(Template((templates / source).read_text("utf-8")).substitute(words), "utf-8")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)

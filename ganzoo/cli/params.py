@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from ganzoo.errors import OptionError
-from ganzoo.options import Option, Options, describe
+from ganzoo.errors import OptionError, near_match
+from ganzoo.options import Option, Options, describe, plain
+
+OTHER = "Other options"
 
 
 class OptionType(click.ParamType):
@@ -30,15 +33,84 @@ def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Op
 
 
 def _click_option(option: Option, default: Any) -> click.Option:
-    shown = "" if default is None or default == "" else f"  [default: {_plain(default)}]"
+    facts = option.conditions()
+    if default is not None and default != "":
+        facts.append(f"default: {plain(default)}")
+    shown = f"  [{'; '.join(facts)}]" if facts else ""
     if option.type is bool:
         declaration = f"{option.flag}/--no-{option.flag[2:]}"
-        return click.Option([declaration, option.name], default=None, help=option.help + shown)
-    return click.Option([option.flag, option.name], type=OptionType(option), default=None, help=option.help + shown)
+        return HeadedOption([declaration, option.name], default=None, help=option.help + shown, group=option.group)
+    kind = OptionType(option)
+    return HeadedOption(
+        [option.flag, option.name],
+        type=kind,
+        metavar=kind.name if option.choices else None,  # click would show choices in capitals
+        default=None,
+        help=option.help + shown,
+        group=option.group,
+    )
 
 
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+class HeadedOption(click.Option):
+    """An option that the help lists under a heading."""
+
+    def __init__(self, *arguments: Any, group: str = "", **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.group = group
+
+
+class HeadedCommand(click.Command):
+    """A command whose help has headings, and which says what options of other programs are called here.
+
+    `other_names` maps such a name, with underscores, to the option here with a few words, or to a sentence.
+    """
+
+    def __init__(self, *arguments: Any, other_names: Mapping[str, str], heading: str, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.other_names, self.heading = other_names, heading
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {self.heading: []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                group = param.group or self.heading if isinstance(param, HeadedOption) else OTHER
+                sections.setdefault(group, []).append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption:
+            unknown = self._unknown(ctx, given)
+            if not unknown:
+                raise
+            raise click.UsageError("\n       ".join(unknown), ctx) from None
+
+    def _unknown(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
+        """A line for each option that there isn't, of all that were written: what to write in its place."""
+        flags = {flag for param in self.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)}
+        written = dict.fromkeys(arg.split("=", 1)[0] for arg in args if arg.startswith("-") and not _is_number(arg))
+        unknown = [flag for flag in written if flag.replace("_", "-") not in flags]
+        return [f"there is no option {flag}.{self._instead(flag, flags)}" for flag in unknown]
+
+    def _instead(self, flag: str, flags: set[str]) -> str:
+        known = self.other_names.get(flag.lstrip("-").replace("-", "_"))
+        if known is None:
+            return near_match(flag.replace("_", "-"), flags)
+        return f" Use {known}." if known.startswith("--") else f" {known}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def given(cls: type[Options], values: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
-from ganzoo.cli.params import click_options, given
+from ganzoo.cli.params import HeadedCommand, HeadedOption, click_options, given
 from ganzoo.errors import OptionError, near_match
-from ganzoo.options import describe, resolve
+from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
 from ganzoo.paths import open_regular
-from ganzoo.training.options import TrainOptions
+from ganzoo.training.options import OTHER_NAMES, TrainOptions
 
 
 class TrainGroup(click.Group):
@@ -38,25 +39,37 @@ def train() -> None:
 
 
 def _command(model: Any) -> click.Command:
+    folder = click.Path(file_okay=False)
     own = [
-        click.Option(["--resume"], metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
-        click.Option(["--preset"], metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
-        click.Option(
-            ["--experiments"], type=click.Path(file_okay=False), default="experiments", help="Where runs are kept."
-        ),
-        click.Option(["--dry-run"], is_flag=True, help="Show what would be trained; run nothing, leave nothing."),
+        _own("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
+        _own("--preset", metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
+        _own("--experiments", type=folder, default="experiments", help="Where runs are kept."),
+        _own("--dry-run", is_flag=True, help="Show what would be trained; run nothing, leave nothing."),
     ]
     common = click_options(TrainOptions, dict(model.defaults))
     specific = click_options(model.options, {})
 
     @click.pass_context
     def run(ctx: click.Context, /, **values: Any) -> None:
+        if ctx.args:
+            raise OptionError(f"{ctx.args[0]!r} belongs to no option. Name the data with --data.")
         _train(ctx, model, values)
 
     text = f"Train {model.summary}.\n\n{model.paper}"
-    return click.Command(
-        model.name, params=[*specific, *common, *own], callback=run, help=text, short_help=model.summary
+    return HeadedCommand(
+        model.name,
+        params=[*specific, *common, *own],
+        callback=run,
+        context_settings={"allow_extra_args": True},
+        help=text,
+        short_help=model.summary,
+        heading=f"Options of {model.name}",
+        other_names={**OTHER_NAMES, **model.other_names},
     )
+
+
+def _own(flag: str, **settings: Any) -> HeadedOption:
+    return HeadedOption([flag], group="Runs", **settings)
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
@@ -64,8 +77,9 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo.training.resuming import check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
-    train_values = {**_belonging(TrainOptions, preset), **given(TrainOptions, values)}
-    model_values = {**_belonging(model.options, preset), **given(model.options, values)}
+    chosen = {**given(TrainOptions, values), **given(model.options, values)}
+    train_values = _belonging(TrainOptions, {**preset, **chosen})
+    model_values = _belonging(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
     resume = None
     if values["resume"] is not None:
@@ -77,19 +91,19 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
+    usual = {**_without(model, resume), **preset}
+    _refuse_without_effect(model, train_options, options, chosen, usual)
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
     with ranks.in_turn():  # the first use of a data set may prepare it
-        planned = plan(model, train_options, options, registry(ctx), new=resume is None)
+        planned = plan(model, train_options, options, registry(ctx), new=resume is None, dry=values["dry_run"])
+    _refuse_without_effect(model, train_options, planned.options, chosen, usual)
     if resume is not None:
         check_resume(planned, resume)
-    stages = model.stages(planned.options, train_options, planned.data)
-    largest = max(stage.micro_batch or stage.batch for stage in stages)
-    if train_options.micro_batch and train_options.micro_batch > largest:
-        raise OptionError(f"--micro-batch: {train_options.micro_batch} is more than --batch {largest}.")
-    for warning in planned.warnings if ranks.leads() else ():
-        click.echo(f"warning: {warning}", err=True)
+    _check_batch(planned, "batch" in chosen)
+    if ranks.leads():
+        _tell(planned, options, chosen, backend.choice())
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 
@@ -103,6 +117,54 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
     if stop():
         ctx.exit(stop.status)
+
+
+def _without(model: Any, resume: Any) -> dict[str, Any]:
+    """The values that options have where the user gives none and no preset: the run's own, or the defaults."""
+    if resume is not None:
+        stored = resume.options()
+        return {**stored["train"], **stored["options"]}
+    return {**resolve(TrainOptions, {}, model.defaults).to_dict(), **resolve(model.options, {}).to_dict()}
+
+
+def _refuse_without_effect(
+    model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any], usual: dict[str, Any]
+) -> None:
+    # An option of the model that is None may still be chosen by the data: whether it is set is not known yet.
+    known = {name: value for name, value in options.to_dict().items() if value is not None}
+    refuse_without_effect(
+        {**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen, usual
+    )
+    best = train.keep_best or ""
+    if best.startswith("metrics/") and not train.evaluate_every:
+        raise OptionError(f"--keep-best {best} needs --evaluate-every: without it nothing is measured.")
+
+
+def _check_batch(planned: Any, chosen: bool) -> None:
+    """OptionError if --micro-batch is too large, or if the model takes no notice of a --batch that was given."""
+    model, train = planned.model, planned.train
+    stages = model.stages(planned.options, train, planned.data)
+    largest = max(stage.micro_batch or stage.batch for stage in stages)
+    if train.micro_batch and train.micro_batch > largest:
+        raise OptionError(f"--micro-batch: {train.micro_batch} is more than --batch {largest}.")
+    another = dataclasses.replace(train, batch=2 * train.batch)
+    if chosen and model.stages(planned.options, another, planned.data) == stages:
+        batches = ", ".join(str(stage.batch) for stage in stages)
+        raise OptionError(
+            f"--batch has no effect: with these options {model.name} chooses the images per update ({batches})."
+        )
+
+
+def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
+    """What the data decided, and what the user should be warned of."""
+    decided = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
+    if decided:
+        click.echo(f"chosen for {planned.data.name}: {', '.join(decided)}")
+    warnings = list(planned.warnings)
+    if chosen.get("precision") == "amp" and device.startswith("CPU"):
+        warnings.append("--precision amp has no effect on the CPU, which computes in float32.")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _latest(model: str, experiments: Path) -> Any:
@@ -122,7 +184,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         with open_regular(path) as file:
-            preset = tomllib.load(file)
+            preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors put a byte order mark first
     except OSError as error:
         own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
         raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error

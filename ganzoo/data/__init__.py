@@ -37,8 +37,9 @@ class DataInfo:
 class Draw:
     """How a model wants images drawn. By default each once per epoch.
 
-    `references`: every domain equally often, and beside each image two others of one random domain. `crop` is how
-    often such images are cropped at random, to 0.8 to 1 of their area, before they are scaled.
+    `references`: each image of a domain at random, whatever the domains' sizes, so that a batch may lack some; and
+    beside it two others of one random domain. `crop` is how often such images are cropped at random, to 0.8 to 1 of
+    their area, before they are scaled.
     """
 
     references: bool = False
@@ -113,12 +114,16 @@ class Dataset(ABC):
 class DataSource(ABC):
     """A data set that can be asked for by name. Register an instance through the hook `ganzoo_datasets`.
 
+    `expected` describes what `open` prepares where nothing is ready: `ganzoo train --dry-run` takes it and prepares
+    nothing. Its count may be approximate.
+
     With `archive`, the address of a zip, `ganzoo data download` puts that at NAME.zip in the data directory, if there
     are images in each of its `archive_folders` ('train/cat', whatever folder wraps all).
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    expected: ClassVar[DataInfo | None] = None
     archive: ClassVar[str] = ""
     archive_folders: ClassVar[tuple[str, ...]] = ()
 

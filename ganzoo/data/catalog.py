@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.data import Dataset, DataSource
+from ganzoo.data import DataInfo, Dataset, DataSource
 from ganzoo.errors import DataError, OptionError, near_match
 from ganzoo.paths import data_dir
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ganzoo.plugins import Registry
 
 
@@ -24,6 +26,30 @@ def open_data(wanted: str, registry: Registry) -> Dataset:
     except OptionError:
         return _open_path(wanted, registry)
     return source.open()
+
+
+def describe_data(wanted: str, registry: Registry) -> Dataset:
+    """The same for a look ahead: a set that would have to be prepared first is only described, if its source can do
+    that."""
+    source = registry.datasets.get(wanted)
+    if source is None or source.expected is None or ready(source):
+        return open_data(wanted, registry)
+    return Described(source.expected)
+
+
+class Described(Dataset):
+    """A data set of which nothing is there but its description."""
+
+    def __init__(self, info: DataInfo) -> None:
+        self.info = info
+
+    def load(self, index: int) -> tuple[np.ndarray, int]:
+        raise DataError(f"{self.info.name}: it is not prepared yet.")
+
+    def labels(self) -> np.ndarray:
+        import numpy as np
+
+        return np.arange(self.info.count) % max(1, len(self.info.domains))
 
 
 def prepared() -> dict[str, Path]:

@@ -28,6 +28,7 @@ from ganzoo.errors import DataError
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits
 METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # of the description, and more of it for each image
+SPLIT = ("train", "val")
 SAMPLE = 32  # images whose headers tell whether a data set is grey
 
 
@@ -248,10 +249,16 @@ def open_path(
     """
     try:
         storage = _storage(path, size)
-        data = StoredImages(name or printable(path.resolve().stem), path, storage, flip)
+        data = StoredImages(name or _name(path), path, storage, flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
         raise DataError(f"{printable(str(path))!r}: can't be opened ({error}).") from error
+
+
+def _name(path: Path) -> str:
+    """What a data set is called by its path; that of one half of a split by the folder that holds both."""
+    path = path.resolve()
+    return printable((path.parent if path.name.lower() in SPLIT else path).stem)
 
 
 def _storage(path: Path, size: int | None) -> Storage:

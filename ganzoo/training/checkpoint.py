@@ -53,7 +53,7 @@ class Checkpoint:
         """The model's options, as resolved when the run began."""
         from ganzoo.options import resolve
 
-        return resolve(model.options, self.metadata["options"])
+        return resolve(model.options, self.metadata["options"], stored=True)
 
     @property
     def data(self) -> DataInfo:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ganzoo import backend
+from ganzoo.data.catalog import Described
 from ganzoo.loss import Batch
+from ganzoo.options import describe as declared
 from ganzoo.training.progress import Progress
 from ganzoo.training.session import Plan
 
@@ -19,13 +22,18 @@ NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and what normalisation and convolut
 def describe(plan: Plan) -> Iterator[str]:
     """Lines for `ganzoo train MODEL --dry-run`."""
     yield f"model    {plan.model.name}: {plan.model.summary}"
-    for title, options in (("training", plan.train), ("model's own", plan.options)):
-        yield f"options ({title})"
-        for name, value in options.to_dict().items():
-            yield f"    --{name.replace('_', '-'):<20} {value}"
+    train = dataclasses.replace(plan.train, flip=plan.flip)
+    values = {**train.to_dict(), **plan.options.to_dict()}
+    for title, options in (("training", train), ("model's own", plan.options)):
+        yield f"options ({title}; '-': not set, or without effect)"
+        for option in declared(type(options)).values():
+            value = None if option.without_effect(values) else values[option.name]
+            yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
     yield f"data     {info.name}: {info.count:,} images of {info.size} px, {info.channels} channel(s){domains}"
+    if isinstance(plan.dataset, Described):
+        yield "         not there yet: training begins with preparing it, and the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
     if plan.tracker is not None:
         yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
@@ -51,7 +59,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     for name, network in setup.networks.items():
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
-    averaged = sum(setup.networks[name].parameter_count() for name in {setup.generator, *setup.averages})
+    averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampled(), *setup.averages})
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"

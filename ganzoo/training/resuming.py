@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
-from ganzoo.errors import CheckpointError, DamagedError, OptionError
+from ganzoo.errors import CheckpointError, DamagedError, GanzooError, OptionError
+from ganzoo.options import changes, resolve, setting
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
 
@@ -23,8 +25,6 @@ def resumed_options(
     run: Run, model: Model, train_values: dict[str, Any], model_values: dict[str, Any]
 ) -> tuple[TrainOptions, Options, list[str]]:
     """The options of a run with the user's changes over them, and a line for each change."""
-    from ganzoo.options import changes, resolve
-
     stored = run.options()
     if stored["model"] != model.name:
         raise OptionError(
@@ -35,7 +35,7 @@ def resumed_options(
             f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
             "to train it on from here, as in --data my-images."
         )
-    before = resolve(TrainOptions, stored["train"]), resolve(model.options, stored["options"])
+    before = resolve(TrainOptions, stored["train"], stored=True), resolve(model.options, stored["options"], stored=True)
     after = (
         resolve(TrainOptions, {**stored["train"], **train_values}),
         resolve(model.options, {**stored["options"], **model_values}),
@@ -117,14 +117,26 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
 
 
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
-    """The model's options, and the data, that are others than those of a checkpoint."""
-    stored = saved.metadata["options"]
-    options = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in plan.options.to_dict().items()
-        if name in stored and stored[name] != value
-    ]
+    """The model's options, and the data, that are others than those of a checkpoint and ask for other networks."""
+    stored = saved.options(plan.model)
+    changed = changes(stored, plan.options)
+    alone = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
+    # Those that do so by themselves; all, if only several together do.
+    guilty = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
+    found = [setting(name, changed[name][1]) for name in guilty]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):
-        options.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channel(s)")
-    return options
+        found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channel(s)")
+    return found
+
+
+def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
+    """Whether the networks that these options ask for, on the checkpoint's own data, are those of the checkpoint."""
+    from ganzoo.training.state import part
+
+    try:
+        for name, network in plan.model.build(options, saved.data).networks.items():
+            network.check_state(part(saved.tensors, f"net/{name}/"))
+    except (GanzooError, ArithmeticError, LookupError, TypeError, ValueError):
+        return False
+    return True

@@ -10,7 +10,7 @@ from typing import Any
 
 from ganzoo import backend, ranks, runs
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.catalog import open_data
+from ganzoo.data.catalog import describe_data, open_data
 from ganzoo.data.drawing import order
 from ganzoo.errors import DivergedError, GanzooError, OptionError
 from ganzoo.model import Model
@@ -64,10 +64,17 @@ class Plan:
         return dataclasses.replace(self, train=dataclasses.replace(self.train, seed=(self.train.seed + 1) % 2**31))
 
 
-def plan(model: Model, train_options: TrainOptions, options: Options, registry: Registry, new: bool = True) -> Plan:
+def plan(
+    model: Model,
+    train_options: TrainOptions,
+    options: Options,
+    registry: Registry,
+    new: bool = True,
+    dry: bool = False,
+) -> Plan:
     """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
-    can't work."""
-    dataset = open_data(train_options.data, registry)
+    can't work. A plan that is `dry` prepares no data set: of one that isn't there yet it takes the description."""
+    dataset = (describe_data if dry else open_data)(train_options.data, registry)
     options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
@@ -79,7 +86,8 @@ def plan(model: Model, train_options: TrainOptions, options: Options, registry: 
     if (uneven := ranks.uneven(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {ranks.count()} processes.")
     if train_options.evaluate_every is not None:
-        translating = model.conditional and bool(data.domains)
+        # Only a conditional model can translate; whether it does, its setup says.
+        translating = model.conditional and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
     return Plan(model, train_options, options, dataset, data, warnings, tracker)
 

@@ -34,9 +34,7 @@ class TrainState:
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
-        kept = {self.setup.generator, *self.setup.averages}
-        if self.setup.translator is not None:
-            kept |= self.setup.networks.keys() - self.setup.optimizers.keys()
+        kept = {*self.setup.sampled(), *self.setup.averages}
         other = model.build(options, data)
         twins = {name: network for name, network in other.networks.items() if name in kept}
         self.averages = Averages(self.setup.networks, twins, self.setup.averages, other.translator)

@@ -18,7 +18,9 @@ class GANOptions(Options):
     beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
     norm_eps: float = option(0.8, "eps of batch normalisation (0.8 is what PyTorch-GAN and its ports use)", above=0)
-    ema: float = option(0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, max=1)
+    ema: float = option(
+        0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, below=1
+    )
 
 
 class GAN(Model):

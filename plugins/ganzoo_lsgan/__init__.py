@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, hookimpl, option
 
@@ -24,8 +25,24 @@ class LSGANOptions(Options):
     norm_eps: Optional[float] = option(
         None, "eps of batch normalisation [default: 0.8 for zoo, as PyTorch-GAN has it; 1e-5 for tutorial]", above=0
     )
-    dropout: float = option(0.25, "dropout in zoo's discriminator; the tutorial's has none", min=0, max=0.99)
-    ema: float = option(0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, max=1)
+    dropout: float = option(
+        0.25, "dropout in zoo's discriminator; the tutorial's has none", min=0, max=0.99, when={"variant": "zoo"}
+    )
+    ema: float = option(
+        0.0, "decay per step of the generator's average; 0 samples the generator itself", min=0, below=1
+    )
+
+
+class Usual(NamedTuple):
+    """What a variant takes where the user doesn't say."""
+
+    size: int
+    latent: int
+    norm_eps: float
+
+
+# The zoo's eps of 0.8 is inherited from PyTorch-GAN, where it was passed by mistake; 1e-5 is Jittor's default.
+USUAL = {"zoo": Usual(32, 100, 0.8), "tutorial": Usual(112, 1024, 1e-5)}
 
 
 class LSGAN(Model):
@@ -37,8 +54,17 @@ class LSGAN(Model):
     options = LSGANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
 
+    def settled(self, options: LSGANOptions, data: DataInfo) -> LSGANOptions:
+        usual = USUAL[options.variant]
+        return dataclasses.replace(
+            options,
+            size=options.size or usual.size,
+            latent=options.latent or usual.latent,
+            norm_eps=options.norm_eps or usual.norm_eps,
+        )
+
     def image_size(self, options: LSGANOptions, data: DataInfo) -> int:
-        size = options.size or {"zoo": 32, "tutorial": 112}[options.variant]
+        size = options.size or USUAL[options.variant].size
         if size % 16:
             raise OptionError(f"--size: {size} is not a multiple of 16, and the discriminator halves it four times.")
         return size
@@ -48,8 +74,8 @@ class LSGAN(Model):
         from ganzoo_lsgan.loss import LSGANLoss
 
         networks = {"zoo": zoo, "tutorial": tutorial}[options.variant]
-        latent = options.latent or networks.LATENT
-        norm_eps = options.norm_eps or networks.NORM_EPS
+        usual = USUAL[options.variant]
+        latent, norm_eps = options.latent or usual.latent, options.norm_eps or usual.norm_eps
         generator = networks.Generator(latent, data.size, data.channels, norm_eps)
         if options.variant == "zoo":
             discriminator = zoo.Discriminator(data.size, data.channels, norm_eps, options.dropout)

@@ -6,11 +6,11 @@ from typing import Any
 
 import ganzoo
 from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, tanh
+from ganzoo_lsgan import USUAL
 
 nn = jt.nn
-LATENT = 100
 SLOPE = 0.2  # of leaky ReLU
-NORM_EPS = 0.8  # inherited from PyTorch-GAN, where it was passed by mistake, and kept: it is what the zoo trains with
+NORM_EPS = USUAL["zoo"].norm_eps
 DROPOUT = 0.25
 INIT_STD = 0.02
 BASE_WIDTH = 128

@@ -48,7 +48,7 @@ class StarGAN2Options(Options):
     w_hpf: Optional[float] = option(
         None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0
     )
-    wing: str = option("", "landmark weights for --w-hpf above 0 [default: wing.ckpt in the data directory]")
+    wing: str = option("", "landmark weights [default: wing.ckpt in the data directory]", when="w_hpf")
     latent: int = option(16, "length of z", min=1, max=4096)
     style: int = option(64, "length of a style", min=1, max=4096)
     hidden: int = option(512, "width of the mapping network", min=1, max=8192)
@@ -62,14 +62,14 @@ class StarGAN2Options(Options):
     lambda_ds: Optional[float] = option(
         None, "weight of the diversity at the beginning [default: 2 for afhq, else 1]", min=0
     )
-    ds_iter: int = option(100_000, "steps over which the weight of the diversity falls to 0", min=1)
+    ds_iter: int = option(100_000, "steps over which the weight of the diversity falls to 0", min=1, when="lambda_ds")
     randcrop_prob: float = option(0.5, "how often an image is cropped at random", min=0, max=1)
     learning_rate: float = option(1e-4, "learning rate of generator, style encoder and discriminator", above=0)
     mapping_rate: float = option(1e-6, "learning rate of the mapping network", above=0)
     beta1: float = option(0.0, "Adam's beta 1", min=0, max=0.999)
     beta2: float = option(0.99, "Adam's beta 2", min=0, max=0.9999)
     weight_decay: float = option(1e-4, "Adam's weight decay (L2)", min=0)
-    ema: float = option(0.999, "decay per step of the averages", min=0, max=1)
+    ema: float = option(0.999, "decay per step of the averages", min=0, below=1)
 
 
 class StarGAN2(Model):
@@ -81,9 +81,20 @@ class StarGAN2(Model):
     options = StarGAN2Options
     defaults = {"data": "styles", "batch": BATCH, "kimg": 800.0, "tick": 8.0, "snapshot": 5}
     conditional = True
+    other_names = {
+        "latent_dim": "--latent",
+        "style_dim": "--style",
+        "hidden_dim": "--hidden",
+        "f_lr": "--mapping-rate",
+        "wing_path": "--wing",
+        "resume_iter": "--resume latest; a checkpoint of stargan-v2 is made a run by `ganzoo import stargan2`",
+        "src_dir": "`ganzoo generate --source` with a run.",
+        "ref_dir": "`ganzoo generate --reference` with a run.",
+        "lm_path": "`ganzoo data align` has --landmarks.",
+    }
 
     def settled(self, options: StarGAN2Options, data: DataInfo) -> StarGAN2Options:
-        preset = PRESETS.get(data.name, DEFAULTS)
+        preset = PRESETS.get(data.name.lower().replace("_", "-"), DEFAULTS)
         return dataclasses.replace(
             options,
             size=self.image_size(options, data),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import ganzoo
 from ganzoo import (
     LeakyReLU,
     Network,
@@ -259,7 +260,7 @@ class StyleEncoder(Network):
         return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
 
 
-class Discriminator(Network):
+class Discriminator(ganzoo.Discriminator):
     """Images (N, C, size, size) and domains (N,) to logits (N,): whether each is real, as one of its domain."""
 
     def __init__(self, size: int, domains: int, max_channels: int = 512, base: int = 2**14, channels: int = 3) -> None:
@@ -267,5 +268,5 @@ class Discriminator(Network):
         layers, width = _trunk(size, max_channels, base, channels)
         self.main = nn.Sequential(*layers, Conv(width, domains, 1))
 
-    def execute(self, images: Any, domains: np.ndarray) -> Any:
+    def execute(self, images: Any, domains: np.ndarray) -> Any:  # type: ignore[override]
         return pick(self.main(images).reshape((images.shape[0], -1)), domains)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,23 +30,29 @@ class StyleGANOptions(Options):
         max=1024,
     )
     init_size: int = option(8, "the first resolution in px, a power of two", min=4, max=1024)
-    phase: float = option(600.0, "kimg over which a resolution is faded in, and again for which it is stable", above=0)
-    first_stage: Optional[float] = option(None, "kimg at the first resolution [default: twice --phase]", above=0)
+    phase: float = option(
+        600.0, "kimg over which a resolution is faded in, and again for which it is stable", above=0, max=100_000
+    )
+    first_stage: Optional[float] = option(
+        None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
+    )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
     mixing: bool = option(False, "style mixing: layers behind a random one get the style of a second latent")
-    mixing_prob: float = option(0.9, "how often --mixing mixes", min=0, max=1)
+    mixing_prob: float = option(0.9, "how often a style is mixed", min=0, max=1, when="mixing")
     sched: bool = option(
         False,
         "by resolution, from a table (see the model's page): images per update, in place of --batch, and learning rate",
     )
     learning_rate: float = option(0.001, "learning rate of both networks", above=0)
     mapping_rate: float = option(0.01, "the mapping network's learning rate, as a factor", above=0)
-    r1_gamma: float = option(10.0, "weight of the R1 penalty", min=0)
-    r1_interval: int = option(1, "apply R1 at every n-th step only, n times as strongly", min=1)
-    gp_weight: float = option(10.0, "weight of the gradient penalty of wgan-gp", min=0)
-    drift: float = option(0.001, "weight that keeps the scores of real images near 0 in wgan-gp", min=0)
-    ema: float = option(0.999, "decay per step of the generator's average", min=0, max=1)
-    ema_kimg: Optional[float] = option(None, "half-life of the generator's average in kimg, instead of --ema", above=0)
+    r1_gamma: float = option(10.0, "weight of the R1 penalty", min=0, when={"loss": "r1"})
+    r1_interval: int = option(1, "apply R1 at every n-th step only, n times as strongly", min=1, when={"loss": "r1"})
+    gp_weight: float = option(10.0, "weight of the gradient penalty", min=0, when={"loss": "wgan-gp"})
+    drift: float = option(0.001, "weight that keeps the scores of real images near 0", min=0, when={"loss": "wgan-gp"})
+    ema: float = option(0.999, "decay per step of the generator's average", min=0, below=1, unless="ema_kimg")
+    ema_kimg: Optional[float] = option(
+        None, "half-life of the generator's average in kimg, instead of --ema", above=0, max=10_000
+    )
     latent: int = option(512, "length of z and w", min=1)
     mapping_layers: int = option(8, "fully connected layers from z to w", min=1, max=32)
     channels_base: int = option(16384, "width: feature maps at a resolution are this number divided by its side", min=4)
@@ -55,7 +62,7 @@ class StyleGANOptions(Options):
         "port", "the public PyTorch port, whose checkpoints can be imported, or the paper", choices=("port", "paper")
     )
     w_average: float = option(
-        0.0, "decay of a running average of w; 0: estimated for truncation when needed", min=0, max=1
+        0.0, "decay of a running average of w; 0: estimated for truncation when needed", min=0, below=1
     )
     blend_reals: bool = option(
         False, "while a resolution fades in, real images are blended with their half-size version"
@@ -84,6 +91,17 @@ class StyleGAN(Model):
             "reset_optimizers": True,
         }
     }
+
+    other_names = {
+        **dict.fromkeys(("img_size", "image_size", "resolution", "size"), "--max-size"),
+        "ckpt": "--resume with a run; `ganzoo import stylegan` makes one of the port's checkpoint",
+        "no_from_rgb_activate": "--no-from-rgb-activation",
+        "n_critic": "Leave it out: the networks are updated in turn.",
+        "gen_sample": "--tick, in thousands of images",
+    }
+
+    def settled(self, options: StyleGANOptions, data: DataInfo) -> StyleGANOptions:
+        return dataclasses.replace(options, max_size=self.image_size(options, data))
 
     def image_size(self, options: StyleGANOptions, data: DataInfo) -> int:
         nearest = 2 ** round(math.log2(data.size))

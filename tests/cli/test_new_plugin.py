@@ -17,9 +17,9 @@ FILES = {
     "pyproject.toml",
     "README.md",
     ".gitignore",
-    "my_gan/__init__.py",
-    "my_gan/networks.py",
-    "my_gan/loss.py",
+    "src/my_gan/__init__.py",
+    "src/my_gan/networks.py",
+    "src/my_gan/loss.py",
     "tests/test_contract.py",
 }
 
@@ -40,7 +40,7 @@ def test_it_writes_a_whole_package(tmp_path: Path) -> None:
             ast.parse(text, name)
             assert max(map(len, text.splitlines())) <= 120
     assert '\n[project.entry-points.ganzoo]\nmy-gan = "my_gan"\n' in written["pyproject.toml"]
-    assert "class MyGanModel(Model):" in written["my_gan/__init__.py"]
+    assert "class MyGanModel(Model):" in written["src/my_gan/__init__.py"]
     assert "experiments/" in written[".gitignore"].split()
 
 
@@ -68,7 +68,7 @@ def test_it_writes_into_the_current_folder_by_default(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["MyGAN", "gan2", "a", "two_words"])
 def test_good_names(tmp_path: Path, name: str) -> None:
     assert new_plugin(name, "--out", tmp_path).exit_code == 0
-    assert (tmp_path / name / name / "__init__.py").exists()
+    assert (tmp_path / name / "src" / name / "__init__.py").exists()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,6 @@ def test_the_written_module_is_light_and_registers_one_model(tmp_path: Path) -> 
     new_plugin("my-gan", "--out", tmp_path)
     code = "import sys, my_gan; (m,) = my_gan.ganzoo_models(); print(m.name, 'jittor' in sys.modules)"
     child = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "my-gan", capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=tmp_path / "my-gan" / "src", capture_output=True, text=True, check=False
     )
     assert child.stdout == "my-gan False\n", child.stderr

@@ -14,8 +14,9 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--mapping-layers", "2"]
 # Stages of 12, 20 and, to the end, 20 images; each but the first fades in over 8.
-SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008", "--batch", "4"]
-GROWING = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
+SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008"]
+SCHEDULED = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
+GROWING = [*SCHEDULED, "--batch", "4"]
 RUN = Path("experiments/00000-stylegan-pictures")
 
 
@@ -61,7 +62,7 @@ def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
 
 
 def test_the_dry_run_tells_the_stages(ganzoo, pictures):
-    result = ganzoo(*GROWING, "--dry-run", "--sched")
+    result = ganzoo(*SCHEDULED, "--dry-run", "--sched")
     assert result.exit_code == 0, result.output
     stages = [line for line in result.stdout.splitlines() if line.startswith("stage")]
     assert stages == [
@@ -72,7 +73,7 @@ def test_the_dry_run_tells_the_stages(ganzoo, pictures):
 
 
 def test_a_preset_of_the_model_can_be_named(ganzoo, pictures):
-    result = ganzoo(*GROWING, "--preset", "paper", "--dry-run", "--r1-gamma", "3")
+    result = ganzoo(*SCHEDULED, "--preset", "paper", "--dry-run", "--r1-gamma", "3")
     assert result.exit_code == 0, result.output
     options = dict(line.split() for line in result.stdout.splitlines() if line.strip().startswith("--"))
     assert (options["--architecture"], options["--loss"], options["--r1-gamma"]) == ("paper", "r1", "3.0")
@@ -100,9 +101,9 @@ def test_updates_that_are_not_finite_are_skipped_whatever_the_stage(ganzoo, pict
 
 
 def test_micro_batches_are_measured_by_the_stages(ganzoo, pictures):
-    fitting = ganzoo(*GROWING, "--sched", "--micro-batch", "64", "--dry-run")
+    fitting = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "64", "--dry-run")
     assert fitting.exit_code == 0, fitting.output
-    beyond = ganzoo(*GROWING, "--sched", "--micro-batch", "600", "--dry-run")
+    beyond = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "600", "--dry-run")
     assert beyond.exit_code == 2
     assert "--micro-batch: 600 is more than --batch 512" in beyond.output
 

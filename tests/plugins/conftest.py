@@ -46,11 +46,11 @@ class Throwaway:
         assert child.returncode == status, f"{' '.join(map(str, arguments))}\n{child.stdout}"
         return child.stdout
 
-    def install(self, source: Path) -> None:
+    def install(self, *source: object) -> None:
         """pip install, without the network: everything that is needed to build is in our environment."""
         self.run(
             *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-index", "--no-build-isolation", source),
+            *("--no-deps", "--no-index", "--no-build-isolation", *source),
         )
 
 

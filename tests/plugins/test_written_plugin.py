@@ -26,6 +26,12 @@ def test_a_written_plugin_passes_its_contract_and_trains(throwaway: Any, tmp_pat
     assert "there is a model 'written-here' already" in again
 
 
+def test_a_plugin_of_one_word_is_found_beside_its_folder(throwaway: Any, tmp_path: Path) -> None:
+    throwaway.run("-m", "ganzoo", "new-plugin", "writtenhere", cwd=tmp_path)
+    throwaway.install("-e", tmp_path / "writtenhere")
+    assert "writtenhere  convolutional GAN" in throwaway.run("-m", "ganzoo", "models", cwd=tmp_path)
+
+
 def test_a_written_plugin_refuses_a_size_that_it_can_not_halve(throwaway: Any, tmp_path: Path) -> None:
     throwaway.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
     code = """
@@ -38,7 +44,7 @@ try:
 except OptionError as error:
     print(error)
 """
-    assert throwaway.run("-c", code, cwd=tmp_path / "written-here").splitlines() == [
+    assert throwaway.run("-c", code, cwd=tmp_path / "written-here" / "src").splitlines() == [
         "32",
         "--size: 30 is not a multiple of 8, and the networks halve it.",
     ]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ganzoo.backend import environment
+from ganzoo.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,12 +130,25 @@ def winograd_from(channels: int, pixels: int) -> Iterator[None]:
 def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation: Sides = 1, groups: int = 1) -> Any:
     """As torch.nn.functional.conv2d, without bias: x (N, C, H, W), weight (K, C / groups, h, w). Pairs are of height
     and width."""
+    _require("a convolution", x, (0, weight.shape[1] * groups, 0, 0))
     if _operations is None:
         from ganzoo.backend import jittor
 
         return _halved(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
     pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
     return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
+
+
+def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
+    """ShapeError unless x has this shape, where 0 stands for any number but 0. Jittor would fail with a dump of its
+    graph, and the gradient of an empty array ends the process."""
+    shape = tuple(x.shape)
+    fits = len(shape) == len(wanted) and all(side == need for side, need in zip(shape, wanted) if need)
+    if not fits or 0 in shape:
+        names = "NCHW" if len(wanted) == 4 else "NC"
+        sides = ", ".join(str(need) if need else name for name, need in zip(names, wanted))
+        empty = " An empty array can't be computed with." if fits else ""
+        raise ShapeError(f"{what} takes ({sides}), and was given {shape}.{empty}")
 
 
 def _halved(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
@@ -161,12 +175,14 @@ def available() -> bool:
 
 def doubled(x: Any, weight: Any) -> Any:
     """A transposed convolution of stride 2 by weight (K, C, 4, 4), of which x (N, C, H, W) becomes (N, K, 2 H, 2 W)."""
+    _require("a convolution", x, (0, weight.shape[1], 0, 0))
     sides = [2 * side for side in x.shape[2:]]
     return _operations.onednn_conv(weight, x, _IMAGES, *sides, 2, 2, 1, 1, 1, 1, 1, "abcd", "iohw")
 
 
 def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:
     """As torch.nn.functional.conv_transpose2d, without bias: x (N, C, H, W), weight (C, K, h, w)."""
+    _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
     if _operations is None:
         from ganzoo.backend import jittor
 
@@ -202,6 +218,7 @@ def leaky_relu(x: Any, slope: float = 0.2) -> Any:
 
 def linear(x: Any, weight: Any) -> Any:
     """As torch.nn.functional.linear, without bias: x (N, C), weight (K, C)."""
+    _require("a linear layer", x, (0, weight.shape[1]))
     if _operations is None:
         from ganzoo.backend import jittor
 

@@ -1,0 +1,84 @@
+"""A model that translates without averages, as CycleGAN does: what is shown and sampled are the trained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo import plugins
+from ganzoo.sampling import latents
+from ganzoo.training import checkpoint
+from tests import tinter
+
+TRAIN = ["train", "unaveraged", "--data", "pictures", "--batch", "4", "--kimg", "0.02", "--tick", "0.008"]
+RUN = Path("experiments/00000-unaveraged-pictures")
+
+
+@pytest.fixture
+def zoo(jittor, domains, monkeypatch):
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.models["unaveraged"] = tinter.UnaveragedTinter()
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+
+
+def colours_of(image: np.ndarray) -> np.ndarray:
+    """The mean colour in [-1, 1] of an image in bytes."""
+    return image.astype(float).mean((0, 1)) / 127.5 - 1
+
+
+def test_generate_takes_the_trained_weights(zoo, ganzoo):
+    result = ganzoo(*TRAIN)
+    assert result.exit_code == 0, result.output
+    trained = checkpoint.read(checkpoint.newest(RUN)).tensors["net/colours/colours"]
+    assert np.all(trained > 0.3)  # five updates of about 0.1 each; it began at 0
+    source = "pictures/one/0.png"
+    made = ganzoo("generate", "0", "--source", source, "--domain", "one,two", "--seeds", "3", "--out", "out")
+    assert made.exit_code == 0, made.output
+    drawn = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path("out").rglob("*seed0003*.png"))]
+    assert len(drawn) == 2
+    for domain, image in enumerate(drawn):
+        wanted = trained[domain] + latents([3], 5)[0, :3] / 3
+        unclipped = np.abs(wanted) < 0.6
+        assert unclipped.any()
+        np.testing.assert_allclose(colours_of(image)[unclipped], wanted[unclipped], atol=0.1)
+
+
+def test_what_training_shows_are_the_trained_weights(jittor):
+    import ganzoo
+    from ganzoo.options import Options
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    state = TrainState(tinter.UnaveragedTinter(), Options(), tinter.INFO, TrainOptions())
+    state.setup.networks["colours"].load_state({"colours": tinter.COLOURS})
+    translator = state.averages.translator()
+    styles = translator.style_of_latents(ganzoo.jt.zeros((3, 5)), np.arange(3)).numpy()
+    np.testing.assert_allclose(styles[:, 1:], tinter.COLOURS, atol=1e-6)
+
+
+def test_a_discriminator_is_not_kept_twice(jittor):
+    from ganzoo import Discriminator
+    from ganzoo.options import Options
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    class Critic(Discriminator):
+        def execute(self, images):
+            return images
+
+    class Model(tinter.UnaveragedTinter):
+        def build(self, options, data):
+            setup = super().build(options, data)
+            setup.networks["critic"].__class__ = type("Critic", (Critic,), {})
+            return setup
+
+    state = TrainState(Model(), Options(), tinter.INFO, TrainOptions())
+    assert set(state.averages.twins) == {"colours"}
