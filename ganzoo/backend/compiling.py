@@ -58,12 +58,14 @@ _HEADERS = """
 # A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error amid a step. So
 # the compiler takes no signal that this process survives.
 #
-# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG... What that script does to assembler code is
-# for kernels with marks in their sources, and those are taken away (see loops.h).
+# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG..., where a space in the path of SCRIPT is not
+# quoted. What that script does to assembler code is for kernels with marks in their sources, and those are taken away
+# (see loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
-compiler=${{2#--cc_path=}}
-shift 2
+until case $1 in --cc_path=*) ;; *) false ;; esac; do shift; done
+compiler=${{1#--cc_path=}}
+shift
 exec "$compiler" -include {header} {linker} "$@"
 """
 # The child that compiles the core ends with this process, however that ends (prctl's PR_SET_PDEATHSIG is 1).
