@@ -29,10 +29,11 @@ class TrainOptions(Options):
     keep: int = option(2, "how many checkpoints to keep", min=1)
     keep_best: Optional[str] = option(
         None,
-        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial "
+        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial; "
+        "'': none "
         "[default: the best by --evaluate, with --evaluate-every]",
     )
-    evaluate_every: Optional[float] = option(None, "kimg between measurements of --evaluate", above=0)
+    evaluate_every: Optional[float] = option(None, "kimg between measurements of --evaluate; 0: none", min=0)
     evaluate: str = option("fid", "metrics that are tracked, e.g. fid,pr; `ganzoo metrics` lists them")
     evaluate_samples: int = option(2000, "images that are generated for them; of translations, per pair", min=10)
     max_skips: int = option(

@@ -31,7 +31,7 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert [alpha for _, alpha in seen[3:8]] == [0, 0.625, 1, 1, 1]
     log = (RUN / "log.txt").read_text()
     assert "stage 1 of 3: 4 px, batches of 4" in log
-    assert "0.0 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
+    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
     assert last.metadata["moment"] == {"index": 2, "size": 16, "alpha": 1.0}
     steps = last.metadata["optimizer_steps"]["generator"]
