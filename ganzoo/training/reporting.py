@@ -72,11 +72,6 @@ class Reporter:
         self._bar.write(message)
         self.run.log(message)
 
-    def _say_once(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
-            self.say(message)
-
     @contextlib.contextmanager
     def _beside(self, what: str) -> Iterator[None]:
         """Whatever fails in the body is told, once, and training goes on: it is not for training, but beside it."""
@@ -87,10 +82,11 @@ class Reporter:
                 return
             known = isinstance(error, (GanzooError, OSError))
             reason = str(error).strip().partition("\n")[0] if known else describe_failure(error)
-            warning = f"warning: {what}: {reason.rstrip('.')}. Training goes on without."
-            if warning not in self._told and not known:
-                self.run.log(traceback.format_exc().rstrip())
-            self._say_once(warning)
+            if (kind := f"{what}: {type(error).__name__}") not in self._told:
+                self._told.add(kind)
+                if not known:
+                    self.run.log(traceback.format_exc().rstrip())
+                self.say(f"warning: {what}: {reason.rstrip('.')}. Training goes on without.")
 
     def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
@@ -317,7 +313,9 @@ class Reporter:
 
     def _notify(self, event: str, **arguments: Any) -> None:
         for failure in self.registry.notify(event, **arguments):
-            self._say_once(failure)
+            if failure not in self._told:
+                self._told.add(failure)
+                self.say(failure)
 
 
 def seconds_of(row: Mapping[str, Any]) -> float:
