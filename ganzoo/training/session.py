@@ -236,6 +236,8 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     state = TrainState(plan.model, plan.options, plan.data, plan.train)
     restore(state, saved, plan, run)
     run.tell(f"from {saved.path.name}")
+    if plan.data.size > saved.data.size:
+        run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
     if missed := unreached(plan.stages, due.goal(plan.train), state.progress):
         run.tell(f"warning: {_early_end(plan.train, plan.stages, missed)}")
     run.cut_stats(state.progress.images)
