@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Union
 
 _UNFINISHED = ".unfinished-"
+_LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
 Bytes = Union[bytes, bytearray]
 
 
@@ -47,7 +49,7 @@ def _sync_folder(folder: Path) -> None:
 
 def leftovers(folder: Path) -> Iterator[Path]:
     """What was left `unfinished` in a folder when its process was killed."""
-    yield from folder.glob(f"{_UNFINISHED}*")
+    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
 
 
 def append(path: Path, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
         _draw(panel, title, terms, rows)
     for panel in figure.axes[len(shown) :]:
         panel.set_visible(False)
-    temporary = durable.unfinished(path)
-    figure.savefig(temporary, format="png", dpi=100)
-    temporary.replace(path)
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    durable.replace(path, drawn.getvalue())
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
@@ -65,7 +66,8 @@ def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str,
     for (kimg, before), (_, after) in zip(sizes, sizes[1:]):
         if after != before:
             panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
-            panel.annotate(f"{after} px", (kimg, 0.99), xycoords=("data", "axes fraction"), fontsize=6, va="top")
+            at = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
+            panel.annotate(f"{after} px", (kimg, 1), fontsize=6, va="top", **at)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("kimg", fontsize=8)
     panel.tick_params(labelsize=8)

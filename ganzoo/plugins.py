@@ -116,7 +116,7 @@ class Registry:
             try:
                 _call(event, implementation, accepted)
             except ANY_FAILURE as error:
-                failures.append(f"plugin {implementation.plugin_name}: {event} raised {_describe(error)}")
+                failures.append(f"plugin {implementation.plugin_name}: {event} raised {describe_failure(error)}")
         return failures
 
 
@@ -157,7 +157,7 @@ def _installed() -> Iterator[Found]:
             entry_points = [point for point in distribution.entry_points if point.group == GROUP]
         except Exception as error:
             if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-                damage = f"entry_points.txt is damaged: {_describe(error)}"
+                damage = f"entry_points.txt is damaged: {describe_failure(error)}"
         if not entry_points and not damage:
             continue
         name, version = _origin(distribution)
@@ -202,7 +202,7 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
         module = entry_point.load()
     except ANY_FAILURE as error:
         hint = "; import jittor not there but in build, as ganzoo.jt" if _in_jittor(error) else ""
-        plugin.problems.append(f"import of {entry_point.value} failed: {_describe(error)}{hint}")
+        plugin.problems.append(f"import of {entry_point.value} failed: {describe_failure(error)}{hint}")
         return
     if light and "jittor" in sys.modules:
         plugin.problems.append(
@@ -212,7 +212,7 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
         hooks = _register(registry.manager, module, plugin)
     except ANY_FAILURE as error:
         known = isinstance(error, (pluggy.PluginValidationError, PluginError))
-        plugin.problems.append(" ".join(str(error).split()) if known else _describe(error))
+        plugin.problems.append(" ".join(str(error).split()) if known else describe_failure(error))
         return
     if events := [name[len("ganzoo_") :] for name, _ in hooks if name[len("ganzoo_") :] not in KINDS]:
         plugin.provides[EVENTS] = events
@@ -267,7 +267,7 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: plug
             raise PluginError(f"it returned {answer!r}, and a list of {kind.replace('_', ' ')} is wanted")
         offered = list(answer)
     except ANY_FAILURE as error:
-        what = str(error) if isinstance(error, PluginError) else f"it raised {_describe(error)}"
+        what = str(error) if isinstance(error, PluginError) else f"it raised {describe_failure(error)}"
         plugin.problems.append(f"ganzoo_{kind}: {what}")
         return
     known: dict[str, Any] = getattr(registry, kind)
@@ -276,7 +276,7 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: plug
             name = checked_name(kind, item)
             _check_free(registry, plugin, kind, name)
         except ANY_FAILURE as error:
-            plugin.problems.append(str(error) if isinstance(error, PluginError) else _describe(error))
+            plugin.problems.append(str(error) if isinstance(error, PluginError) else describe_failure(error))
             continue
         known[name] = item
         plugin.provides.setdefault(kind, []).append(name)
@@ -299,7 +299,7 @@ def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any])
     try:
         return implementation.function(**arguments)
     except BaseException as error:
-        outcome = _describe(error)
+        outcome = describe_failure(error)
         raise
     finally:
         milliseconds = (time.perf_counter() - started) * 1000
@@ -316,5 +316,6 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "_").removeprefix("ganzoo_")
 
 
-def _describe(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
+    """An exception in one line: its type and what it says."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

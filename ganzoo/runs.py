@@ -8,8 +8,9 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from ganzoo.errors import RunError, near_match
 from ganzoo.paths import open_regular
 
 LARGEST = 1e300  # number in statistics
-_NUMBERED = re.compile(r"^(\d{5,})-")
+LONGEST = 100  # characters of a run folder's name behind its number; file systems take 255 bytes
+_NUMBERED = re.compile(r"([0-9]{5,})-[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,15 @@ class Run:
     def append_stats(self, row: dict[str, Any]) -> None:
         durable.append(self.stats_file, json.dumps(row) + "\n")
 
+    def replace_last_stats(self, row: dict[str, Any]) -> None:
+        """Write the last line of the statistics anew, if it is of the same tick; else add one."""
+        self._write_stats([*(each for each in self.stats() if each["images"] < row["images"]), row])
+
     def cut_stats(self, images: int) -> None:
         """Forget statistics from after `images` images: a resumed run writes them again."""
-        rows = [row for row in self.stats() if row["images"] <= images]
+        self._write_stats(row for row in self.stats() if row["images"] <= images)
+
+    def _write_stats(self, rows: Iterable[dict[str, Any]]) -> None:
         durable.replace(self.stats_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def log(self, message: str) -> None:
@@ -93,6 +101,10 @@ class Run:
         with contextlib.suppress(OSError):
             print(message, flush=True)
         self.log(message)
+
+    def remove(self) -> None:
+        """Delete the folder of a run that came to nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -153,20 +165,21 @@ def _is_row(row: Any) -> bool:
     if not all(isinstance(group, dict) for group in groups):
         return False
     numbers = [row.get(name) for name in ("images", "kimg", "images_per_second")]
-    return all(map(_is_number, [*numbers, *(value for group in groups for value in group.values())]))
+    return all(map(is_number, [*numbers, *(value for group in groups for value in group.values())]))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value from a file is a number that can be reckoned with."""
     return isinstance(value, (int, float)) and abs(value) < LARGEST
 
 
 def create(experiments: Path, name: str) -> Run:
     """A new folder NUMBER-NAME, numbered after the highest there is. RunError if it can't be made."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:LONGEST]
     try:
         experiments.mkdir(parents=True, exist_ok=True)
         while True:
-            numbers = [int(match[1]) for run in experiments.iterdir() if (match := _NUMBERED.match(run.name))]
+            numbers = [_number(path) for path in experiments.iterdir() if _NUMBERED.match(path.name)]
             path = experiments / f"{max(numbers, default=-1) + 1:05d}-{safe}"
             with contextlib.suppress(FileExistsError):  # another process took the number; look again
                 path.mkdir()
@@ -176,11 +189,22 @@ def create(experiments: Path, name: str) -> Run:
 
 
 def every(experiments: Path) -> list[Run]:
-    """The runs in a folder, oldest first."""
+    """The runs in a folder, oldest first: what has the name of a run and options. Of two with one number the one with
+    the longer name counts as older: it is somebody's copy."""
     if not experiments.is_dir():
         return []
-    found = [run for run in experiments.iterdir() if _NUMBERED.match(run.name) and (run / "options.json").exists()]
-    return [Run(path) for path in sorted(found, key=lambda path: int(path.name.split("-")[0]))]
+    found = [path for path in experiments.iterdir() if _NUMBERED.fullmatch(path.name) and _has_options(path)]
+    return [Run(path) for path in sorted(found, key=lambda path: (_number(path), -len(path.name), path.name))]
+
+
+def _number(path: Path) -> int:
+    return int(path.name.partition("-")[0])
+
+
+def _has_options(folder: Path) -> bool:
+    with contextlib.suppress(OSError):  # somebody else's folder, a name too long
+        return (folder / "options.json").exists()
+    return False
 
 
 def find(wanted: str, experiments: Path) -> Run:
@@ -191,10 +215,15 @@ def find(wanted: str, experiments: Path) -> Run:
             raise RunError(f"there is no run in {experiments} yet. Start one with `ganzoo train MODEL`.")
         return runs[-1]
     for run in runs:
-        if wanted == run.path.name or (wanted.isdigit() and int(wanted) == int(run.path.name.split("-")[0])):
+        if wanted == run.path.name:
             return run
+    numbered = [run for run in runs if re.fullmatch("[0-9]{1,20}", wanted) and int(wanted) == _number(run.path)]
+    if len(numbered) > 1:
+        raise RunError(f"{wanted}: several runs have this number, {', '.join(run.path.name for run in numbered)}.")
+    if numbered:
+        return numbered[0]
     path = Path(wanted)
-    if (path / "options.json").exists():
+    if _has_options(path):
         return Run(path)
     if path.is_dir():
         raise RunError(f"{path}: not a run of ganzoo (it has no options.json).")

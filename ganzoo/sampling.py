@@ -155,7 +155,8 @@ def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C)."""
     scaled = np.rint((images + 1.0) * 127.5)
-    return np.clip(scaled, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    bounded = np.nan_to_num(np.clip(scaled, 0, 255))  # a network that diverged may give numbers that are none
+    return bounded.astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:

@@ -126,6 +126,7 @@ class Stop:
     """Whether to stop, and the number of the signal that said so."""
 
     number: int | None = None
+    _at_once = False
 
     def __call__(self) -> bool:
         """Whether a signal came."""
@@ -137,18 +138,33 @@ class Stop:
         """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
         return 128 + (self.number or signal.SIGINT)
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the body a signal raises KeyboardInterrupt too: for what may take long and changes nothing."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+    def note(self, number: int) -> None:
+        """A signal came."""
+        self.number = number
+        if self._at_once:
+            raise KeyboardInterrupt
+
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Stop]:
     """Within the body the first of the SIGNALS only makes the yielded Stop true, so that training ends after the step
-    with a checkpoint; the second one ends the process at once. Signals that are ignored stay so. KeyboardInterrupt if
-    one came before that was not answered yet."""
+    with a checkpoint (see `Stop.at_once` for what is not training); the second one ends the process at once. Signals
+    that are ignored stay so. KeyboardInterrupt if one came before that was not answered yet."""
     stop = Stop()
     former: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        stop.number = number
         _second_one_kills(former, number)
+        stop.note(number)
 
     try:
         if _unanswered():

@@ -33,6 +33,23 @@ def test_runs_are_numbered_on_from_the_highest(tmp_path):
     assert make(tmp_path, "a b/c").path.name == "00042-a-b-c"
 
 
+def test_a_long_name_is_shortened(tmp_path):
+    assert len(make(tmp_path, f"gan-{'n' * 255}").path.name) < 120
+
+
+def test_copies_and_strangers_are_no_newer_runs(tmp_path):
+    run = make(tmp_path)
+    for name in ("00000-gan-mnist-old", "00000-gan-mnist (copy)", "00007 notes", "00008-"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "options.json").write_text(run.options_file.read_text())
+    (tmp_path / "00009-empty").mkdir()
+    assert runs.find("latest", tmp_path) == run
+    assert [each.path.name for each in runs.every(tmp_path)] == ["00000-gan-mnist-old", "00000-gan-mnist"]
+    with pytest.raises(RunError, match="0: several runs have this number, 00000-gan-mnist-old, 00000-gan-mnist"):
+        runs.find("0", tmp_path)
+    assert runs.find("00000-gan-mnist-old", tmp_path).path.name == "00000-gan-mnist-old"
+
+
 def test_processes_that_start_at_once_get_different_numbers(tmp_path):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         names = [name for some in pool.map(create_many, [str(tmp_path)] * 4) for name in some]
@@ -80,6 +97,20 @@ def test_statistics_survive_a_cut_line_and_are_cut_back_on_resume(tmp_path):
     run.cut_stats(200)
     run.append_stats({"images": 250, **row})
     assert [row["images"] for row in run.stats()] == [100, 200, 250]
+
+
+def test_the_last_line_of_the_statistics_can_be_written_anew(tmp_path):
+    run = make(tmp_path)
+    row = {"kimg": 0.1, "images_per_second": 5.5, "losses": {}}
+    for images in (100, 200):
+        run.append_stats({"images": images, **row})
+    run.replace_last_stats({"images": 200, **row, "metrics": {"fid": 3.0}})
+    run.replace_last_stats({"images": 300, **row})  # which could not be written before
+    assert [(each["images"], each.get("metrics")) for each in run.stats()] == [
+        (100, None),
+        (200, {"fid": 3.0}),
+        (300, None),
+    ]
 
 
 def test_damaged_options_are_told(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ OURS, THEIRS, GOAL = "#2a6fbb", "#c8c8c8", "#d1495b"
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
     """A bar for each row: how many times as fast as PyTorch, and what was wanted."""
+    os.environ["MPLBACKEND"] = "agg"  # one that a notebook exports may be unknown here
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.55 * len(results) + 1.2), layout="constrained")

@@ -55,12 +55,10 @@ _HEADERS = """
 #include "ops/ternary_op.h"
 #include "ops/unary_op.h"
 """
-# A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error amid a step. So
-# the compiler takes no signal that this process survives.
-#
-# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG..., where a space in the path of SCRIPT is not
-# quoted. What that script does to assembler code is for kernels with marks in their sources, and those are taken away
-# (see loops.h).
+# A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error in a step: the compiler
+# takes no signal that this process survives. Jittor calls SCRIPT --cc_path=COMPILER SOURCE FLAG..., and doesn't
+# quote a space in the path of SCRIPT. What that script does to assembler code is for kernels with marks in their sources,
+# and those marks are taken away (see loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 until case $1 in --cc_path=*) ;; *) false ;; esac; do shift; done

@@ -57,6 +57,9 @@ class Main(click.Group):
         return super().resolve_command(ctx, args)
 
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]
+        # Pictures go to files. A backend for windows may need a display, and one that a notebook exports may be unknown
+        # to this matplotlib, which then can't be imported.
+        os.environ["MPLBACKEND"] = "agg"
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         if not ranks.leads():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -134,7 +135,7 @@ def prepare(
             f"{preparing.amount(part.bytes)}, {part.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
-    click.echo(f"Train with: ganzoo train MODEL --data {name}")
+    click.echo(f"Train with: ganzoo train MODEL --data {shlex.quote(str(name))}")
 
 
 @data.command(short_help="Fetch a data set from its official source.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _import(model: Any, values: dict[str, Any]) -> None:
     for line in imported.found:
         click.echo(line)
     name = imported.run.path.name
-    where = "" if values["experiments"] == "experiments" else f" --experiments {values['experiments']}"
+    where = "" if values["experiments"] == "experiments" else f" --experiments {shlex.quote(values['experiments'])}"
     click.echo(f"imported: {imported.run.path}")
     click.echo(f"Sample it with: ganzoo generate {name}{' --source IMAGE' if imported.translates else ''}{where}")
     click.echo(f"Train on with: ganzoo train {model.name} --resume {name} --data DATA{where}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +14,12 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import HeadedCommand, HeadedOption, click_options, given
-from ganzoo.errors import OptionError, near_match
+from ganzoo.errors import DataError, OptionError, RunError, near_match
 from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
 from ganzoo.paths import open_regular
 from ganzoo.training.options import OTHER_NAMES, TrainOptions
+
+EXPERIMENTS = "experiments"
 
 
 class TrainGroup(click.Group):
@@ -43,7 +46,7 @@ def _command(model: Any) -> click.Command:
     own = [
         _own("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
         _own("--preset", metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
-        _own("--experiments", type=folder, default="experiments", help="Where runs are kept."),
+        _own("--experiments", type=folder, default=EXPERIMENTS, help="Where runs are kept."),
         _own("--dry-run", is_flag=True, help="Show what would be trained; run nothing, leave nothing."),
     ]
     common = click_options(TrainOptions, dict(model.defaults))
@@ -73,7 +76,7 @@ def _own(flag: str, **settings: Any) -> HeadedOption:
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
-    from ganzoo import backend, ranks, runs
+    from ganzoo import backend, ranks
     from ganzoo.training.resuming import check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
@@ -81,13 +84,14 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     train_values = _belonging(TrainOptions, {**preset, **chosen})
     model_values = _belonging(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
-    resume = None
+    resume, lay = None, ""
     if values["resume"] is not None:
-        resume = _latest(model.name, experiments) if values["resume"] == "latest" else None
-        resume = resume or runs.find(values["resume"], experiments)
+        resume = _resumed(values["resume"], model.name, experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)
         for note in notes:
             click.echo(note)
+        if "data" not in train_values:
+            lay = _former_data(resume, registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -97,7 +101,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
     with ranks.in_turn():  # the first use of a data set may prepare it
-        planned = plan(model, train_options, options, registry(ctx), new=resume is None, dry=values["dry_run"])
+        planned = plan(model, train_options, options, registry(ctx), resume is None, lay, values["dry_run"])
     _refuse_without_effect(model, train_options, planned.options, chosen, usual)
     if resume is not None:
         check_resume(planned, resume)
@@ -112,9 +116,11 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         return
     run, stop = run_training(planned, registry(ctx), experiments, resume)
     with contextlib.suppress(OSError):  # after SIGHUP there may be nobody to tell
-        click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
+        if stop() or run:
+            click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
         if stop() and run:
-            click.echo(f"Continue with: ganzoo train {model.name} --resume {run.path.name}")
+            there = run.path.name if run.path.parent == Path(EXPERIMENTS) else str(run.path)
+            click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', model.name, '--resume', there])}")
     if stop():
         ctx.exit(stop.status)
 
@@ -167,10 +173,51 @@ def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> No
         click.echo(f"warning: {warning}", err=True)
 
 
-def _latest(model: str, experiments: Path) -> Any:
+def _resumed(wanted: str, model: str, experiments: Path) -> Any:
+    """The run that is meant by --resume. RunError if there is none, or if it wouldn't go on from the named file."""
     from ganzoo import runs
+    from ganzoo.training import checkpoint
 
-    return next((run for run in reversed(runs.every(experiments)) if run.options()["model"] == model), None)
+    if wanted == "latest":
+        return _latest(model, experiments) or runs.find(wanted, experiments)
+    path = Path(wanted)
+    if path.suffix != checkpoint.SUFFIX:
+        return runs.find(wanted, experiments)
+    run, newest = runs.find(str(path.parent), experiments), checkpoint.newest(path.parent)
+    if newest is None or newest.name != path.name:
+        raise RunError(
+            f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest and newest.name}. To go on "
+            "from this one, copy the folder and remove what is newer."
+        )
+    return run
+
+
+def _latest(model: str, experiments: Path) -> Any:
+    """The newest run of a model that has a checkpoint, else the newest; None if the model has no run."""
+    from ganzoo import runs
+    from ganzoo.training import checkpoint
+
+    known = [run for run in reversed(runs.every(experiments)) if _model_of(run) == model]
+    begun = next((run for run in known if checkpoint.newest(run.path)), None)
+    for run in known[: known.index(begun)] if begun else ():
+        click.echo(f"{run.path.name} has no checkpoint, so it is passed over")
+    return begun or next(iter(known), None)
+
+
+def _model_of(run: Any) -> str | None:
+    with contextlib.suppress(RunError):  # a damaged one is nobody's
+        return str(run.options()["model"])
+    return None
+
+
+def _former_data(run: Any, plugins: Any) -> str:
+    """Where the data of a run are. DataError if they are gone."""
+    from ganzoo.data.catalog import former_data
+
+    try:
+        return former_data(run.options(), plugins)
+    except DataError as error:
+        raise DataError(f"{run.path}: {error}") from error
 
 
 def _about_presets(model: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.data import DataInfo, Dataset, DataSource
 from ganzoo.errors import DataError, OptionError, near_match
@@ -50,6 +51,30 @@ class Described(Dataset):
         import numpy as np
 
         return np.arange(self.info.count) % max(1, len(self.info.domains))
+
+
+def path_of(wanted: str, registry: Registry) -> Path | None:
+    """The absolute path of what `open_data` opens, if that is no set of a name."""
+    if wanted in registry.datasets or wanted in prepared():
+        return None
+    path = _path(wanted)
+    return None if path is None else Path.cwd() / path
+
+
+def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
+    """What a run was trained on, by its description, for `open_data`: a name, or the path where the data lay, wherever
+    this process was started; if nothing is there, the path that the user wrote. DataError, with the option that helps,
+    if nothing is there either."""
+    named, lay = described.get("train", {}).get("data"), described.get("data_path")
+    if not isinstance(named, str):
+        raise DataError(f"it doesn't tell what it was trained on. Name it with {option}.")
+    if isinstance(lay, str) and _path(lay) and Path(lay).exists():
+        return lay
+    path = path_of(named, registry)
+    gone = isinstance(lay, str) if path is None else not path.exists()
+    if gone:
+        raise DataError(f"the data it was trained on were at {lay or named}, and are gone. Name them with {option}.")
+    return named
 
 
 def prepared() -> dict[str, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.data.catalog import open_data
+from ganzoo.data.catalog import former_data, open_data
 from ganzoo.errors import CheckpointError, DataError, OptionError
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images
@@ -47,10 +47,12 @@ def of_checkpoint(
     from ganzoo import sampling
 
     model, data = saved.model(registry), saved.data
-    imported = data.count == 0  # so that the data in its options are but the model's default
-    wanted = against or (None if imported else saved.metadata.get("train", {}).get("data"))
-    if not isinstance(wanted, str):
+    if against is None and data.count == 0:  # an import, whose options name but the model's default
         raise OptionError(f"{saved.path}: it doesn't tell what it was trained on. Name real images with --against.")
+    try:
+        wanted = against or former_data(saved.metadata, registry, "--against")
+    except DataError as error:
+        raise OptionError(f"{saved.path}: {error}") from error
     dataset = open_data(wanted, registry)
     size = sampling.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 FORMAT = 2  # 1 had no checksum
-PATTERN = f"checkpoint-*{SUFFIX}"
+_NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # stands in its place while it is computed
 _BLOCK = 1 << 24
@@ -188,13 +189,15 @@ def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:
 
 
 def names(folder: Path) -> list[Path]:
-    """The checkpoints in a run's folder, whole or not, the newest last."""
-    return sorted(folder.glob(PATTERN))
+    """The checkpoints in a run's folder, whole or not, the newest last. Files with other names, a copy that somebody
+    keeps beside them say, are none."""
+    found = (path for path in folder.glob(f"checkpoint-*{SUFFIX}") if _NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: (images_of(path), path.name))
 
 
 def newest(folder: Path) -> Path | None:
     """The checkpoint with the highest number in a run's folder."""
-    return max(names(folder), default=None)
+    return next(reversed(names(folder)), None)
 
 
 def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None]) -> Checkpoint | None:
@@ -215,13 +218,16 @@ def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None])
 
 
 def name_at(images: int) -> str:
-    """The file name of the checkpoint after `images` images, so that names sort by progress."""
+    """The file name of the checkpoint after `images` images."""
     return f"checkpoint-{images:09d}{SUFFIX}"
 
 
 def images_of(path: Path) -> int:
     """After how many images a checkpoint was made, by its name."""
-    return int(path.name[len("checkpoint-") : -len(SUFFIX)])
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(f"{path.name} is not the name of a checkpoint")
+    return int(match[1])
 
 
 def prune(folder: Path, keep: int, best: Path | None = None) -> None:

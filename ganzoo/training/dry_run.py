@@ -10,10 +10,12 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import Described
+from ganzoo.description import in_words
 from ganzoo.loss import Batch
 from ganzoo.options import describe as declared
 from ganzoo.training.progress import Progress
 from ganzoo.training.session import Plan
+from ganzoo.training.step import at_once, check_pieces, sizes
 
 FLOAT = 4  # bytes
 NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and what normalisation and convolutions keep aside; measured on lsgan
@@ -31,7 +33,7 @@ def describe(plan: Plan) -> Iterator[str]:
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
-    yield f"data     {info.name}: {info.count:,} images of {info.size} px, {info.channels} channel(s){domains}"
+    yield f"data     {info.name}: {in_words(info.count)} of {info.size} px, {info.channels} channel(s){domains}"
     if isinstance(plan.dataset, Described):
         yield "         not there yet: training begins with preparing it, and the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
@@ -42,7 +44,7 @@ def describe(plan: Plan) -> Iterator[str]:
 
 
 def _stages(plan: Plan) -> Iterator[str]:
-    stages = plan.model.stages(plan.options, plan.train, plan.data)
+    stages = plan.stages
     if len(stages) == 1:
         return
     for number, stage in enumerate(stages, 1):
@@ -55,6 +57,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
     setup = plan.model.build(plan.options, plan.data)
+    check_pieces(setup.networks, plan.stages, plan.train.micro_batch)
     weights = 0
     for name, network in setup.networks.items():
         weights += network.parameter_count()
@@ -63,13 +66,13 @@ def _networks(plan: Plan) -> Iterator[str]:
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
-    yield f"         and {_megabytes(activations)} for the activations of {_at_once(plan)} images, on the {device}"
+    yield f"         and {_megabytes(activations)} for the activations of {in_words(_at_once(plan))}, on the {device}"
 
 
 def _at_once(plan: Plan) -> int:
     """Images of one forward pass in the last stage, whose images are the largest."""
-    stage = plan.model.stages(plan.options, plan.train, plan.data)[-1]
-    return min(size for size in (stage.batch, stage.micro_batch, plan.train.micro_batch) if size)
+    stage = plan.stages[-1]
+    return sizes(stage.batch, at_once(stage, plan.train.micro_batch))[0]
 
 
 def _activations(plan: Plan, setup: Any) -> float:

@@ -11,11 +11,11 @@ from ganzoo import backend, ranks
 from ganzoo.errors import DivergedError
 from ganzoo.loss import Phase
 from ganzoo.signals import Stop
+from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
-from ganzoo.training.reporting import due
 from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 from ganzoo.training.tally import Tally
@@ -65,7 +65,7 @@ class Follower:
 
     def due(self, progress: Progress, batch: int) -> bool:
         """Whether rank 0 reports after the step just done."""
-        return due(self.options, progress, batch)
+        return due.to_report(self.options, progress, batch)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
         """DivergedError if rank 0 sees too many updates in a row skipped."""

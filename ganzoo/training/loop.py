@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ganzoo import backend, ranks
+from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
@@ -34,7 +35,7 @@ def train(
     The host waits for the device only in `reporter.tick`.
     """
     step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.watched)
-    goal = round(options.kimg * 1000)
+    goal = due.goal(options)
     last, fresh = None, 0
     try:
         while state.progress.images < goal and not ranks.told(stop()):

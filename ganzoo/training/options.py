@@ -43,12 +43,13 @@ class TrainOptions(Options):
     keep: int = option(2, "how many checkpoints to keep", min=1, group="Reports and checkpoints")
     keep_best: Optional[str] = option(
         None,
-        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial "
+        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial; "
+        "'': none "
         "[default: the best by --evaluate, with --evaluate-every]",
         group="Reports and checkpoints",
     )
     evaluate_every: Optional[float] = option(
-        None, "kimg between measurements of --evaluate", above=0, group="Evaluation"
+        None, "kimg between measurements of --evaluate; 0: none", min=0, group="Evaluation"
     )
     evaluate: str = option(
         "fid",

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ganzoo import backend, images
 from ganzoo.data import Draw
-from ganzoo.errors import CheckpointError, DivergedError, OptionError, near_match
+from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
 from ganzoo.loss import Phase
 from ganzoo.plots import save_curves
-from ganzoo.plugins import Registry
-from ganzoo.runs import Run, numbers
-from ganzoo.training import checkpoint
+from ganzoo.plugins import Registry, describe_failure
+from ganzoo.runs import Run, is_number
+from ganzoo.signals import Stop
+from ganzoo.training import checkpoint, due
+from ganzoo.training.bar import Bar, in_kimg
 from ganzoo.training.feed import Feed
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
@@ -29,23 +30,6 @@ from ganzoo.training.tally import Report, Tally
 from ganzoo.training.tracking import Tracker
 
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
-
-
-def crossed(kimg: float, progress: Progress, batch: int) -> bool:
-    """Whether a step of `batch` images crossed a multiple of so many kimg. A function of the images seen alone, so that
-    a resumed run reports, evaluates and saves where it would have."""
-    length = kimg * 1000
-    return progress.images // length > (progress.images - batch) // length
-
-
-def to_evaluate(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether such a step crossed the time to evaluate."""
-    return options.evaluate_every is not None and crossed(options.evaluate_every, progress, batch)
-
-
-def due(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether such a step crossed the end of a tick, or the time to evaluate."""
-    return crossed(options.tick, progress, batch) or to_evaluate(options, progress, batch)
 
 
 class Reporter:
@@ -59,7 +43,7 @@ class Reporter:
         description: Mapping[str, Any],
         progress: Progress,
         shown: Shown | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Stop | None = None,
         tracker: Tracker | None = None,
     ) -> None:
         """`shown` are the images that a translating model is watched by. Once `stop` says so, no picture is made, and
@@ -67,7 +51,7 @@ class Reporter:
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._tally = Tally()
         former = run.stats()
-        self._ticks, self._seconds = len(former), float(former[-1]["seconds"]) if former else 0.0
+        self._ticks, self._seconds = len(former), seconds_of(former[-1]) if former else 0.0
         self._tick_began, self._images_before = time.perf_counter(), progress.images
         self._idle, self._idle_images = 0.0, 0
         self._plotted = 0.0
@@ -76,24 +60,38 @@ class Reporter:
         self._writer = checkpoint.Writer(self._saved)
         self._slow = 0  # convolutions that Jittor did not recognise
         self._in_stages = False
-        self._shown, self._stop, self._tracker = shown, stop, tracker
+        self._shown, self._stop, self._tracker = shown, stop or Stop(), tracker
         self._domains: tuple[str, ...] = ()
         self._panels: Mapping[str, str] = {}
-        goal = round(options.kimg * 1000)
-        self._bar = tqdm(
-            total=goal / 1000,
-            initial=progress.kimg,
-            unit="kimg",
-            desc=run.path.name,
-            bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n:.1f}/{total:.0f} kimg [{elapsed}<{remaining}]{postfix}",
-            mininterval=0.5,
-        )
+        self._told: set[str] = set()
+        self._known_best = not options.keep_best
+        self._goal = due.goal(options)
+        self._bar = Bar(run.path.name, progress.images, self._goal)
 
     def say(self, message: str) -> None:
         """Print a line above the progress bar and keep it in log.txt. A terminal that has gone stops nothing."""
-        with contextlib.suppress(OSError):
-            self._bar.write(message)
+        self._bar.write(message)
         self.run.log(message)
+
+    @contextlib.contextmanager
+    def _beside(self, what: str) -> Iterator[None]:
+        """Whatever fails in the body is told, once, and training goes on: it is not for training, but beside it. A
+        signal ends the body at once."""
+        try:
+            with self._stop.at_once():
+                yield
+        except (KeyboardInterrupt, Exception) as error:
+            if self._stop():  # which may have met Jittor waiting for a compiler
+                return
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            known = isinstance(error, (GanzooError, OSError))
+            reason = str(error).strip().partition("\n")[0] if known else describe_failure(error)
+            if (kind := f"{what}: {type(error).__name__}") not in self._told:
+                self._told.add(kind)
+                if not known:
+                    self.run.log(traceback.format_exc().rstrip())
+                self.say(f"warning: {what}: {reason.rstrip('.')}. Training goes on without.")
 
     def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
@@ -118,12 +116,15 @@ class Reporter:
         self._idle_images += images
 
     def stepped(self, state: TrainState) -> None:
-        """Move the bar after a step."""
-        self._bar.update(state.progress.kimg - self._bar.n)
+        """Move the bar after a step. OptionError if --keep-best names no number that this training has."""
+        self._bar.move(state.progress.images)
+        if not self._known_best and not {phase.name for phase in state.setup.loss.phases} - self._tally.phases:
+            self._check_best(self.options.keep_best or "")
+            self._known_best = True
 
     def due(self, progress: Progress, batch: int) -> bool:
         """Whether there is something to report after the step just done, of `batch` images."""
-        return due(self.options, progress, batch)
+        return due.to_report(self.options, progress, batch)
 
     def moment(self, state: TrainState, moment: Moment) -> None:
         """Tell which stage begins, and save what the former one led to."""
@@ -134,7 +135,7 @@ class Reporter:
         what = f"stage {moment.index + 1} of {len(stages)}: {stage.size} px, batches of {stage.batch}"
         if moment.fading:
             what += f", faded in over {stage.fade / 1000:g} kimg"
-        self.say(f"{state.progress.kimg:.1f} kimg: {what}")
+        self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {what}")
         if self._in_stages:
             if not self._tally.empty:
                 self.tick(state)
@@ -142,16 +143,20 @@ class Reporter:
         self._in_stages = True
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
-        """Real images of `size` px, for later comparison."""
+        """Tell where results go, and save real images of `size` px for comparison."""
         self._panels, self._domains = state.setup.loss.panels, state.data.domains
-        if self._tracker:
-            self._tracker.check(state)
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
+        self.say(f"samples and losses at every tick ({self.options.tick:g} kimg), checkpoints: in {self.run.path}")
         if state.progress.images == 0:
-            count = min(math.prod(sheet_shape(size)), len(feed.dataset))
-            reals = next(feed.loader(size, count, Draw()).batches()).images
-            images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
+            with self._beside("reals.png"):
+                count = min(math.prod(sheet_shape(size)), len(feed.dataset))
+                reals = next(feed.loader(size, count, Draw()).batches()).images
+                images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
+        elif state.moment is not None and due.to_evaluate(self.options, state.progress, state.moment.stage.batch):
+            rows = self.run.stats()  # the session may have ended before it had measured
+            if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
+                self._measure(state, rows[-1])
         self._tick_began = time.perf_counter()
 
     def begun(self, state: TrainState) -> None:
@@ -162,50 +167,52 @@ class Reporter:
         self.not_training(time.perf_counter() - began, 0)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
-        """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins."""
+        """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins. The
+        checkpoint comes first: nothing that follows can then cost more than itself."""
         backend.wait()
         report = self._tally.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
-        if self._tracker and to_evaluate(self.options, state.progress, batch) and not self._stop():
-            row["metrics"] = self._evaluated(self._tracker, state)
-        self.run.append_stats(row)
+        with self._beside("stats.jsonl"):
+            self.run.append_stats(row)
         self._show(row)
-        self._check_best(row)
         if report.in_a_row > self.options.max_skips:
             raise self._diverged(state, report)
-        if "metrics" in row or crossed(self.options.tick * self.options.snapshot, state.progress, batch):
+        measuring = due.to_evaluate(self.options, state.progress, batch)
+        if measuring or due.ends_snapshot(self.options, state.progress, batch):
             self.save(state)
-        if not self._stop():
-            self._sample(state)
-        if not self._stop() and time.perf_counter() - self._plotted > PLOT_EVERY:
+        if measuring:
+            self._measure(state, row)
+        self._sample(state)
+        if time.perf_counter() - self._plotted > PLOT_EVERY:
             self._plot()
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
         self._tick_began, self._images_before = time.perf_counter(), state.progress.images
         self._idle, self._idle_images = 0.0, 0
 
-    def _evaluated(self, tracker: Tracker, state: TrainState) -> dict[str, float]:
-        with backend.watch_kernels("evaluating"):
-            found = tracker.measure(state, self.run.path, self.say)
-        self.say(f"{state.progress.kimg:.1f} kimg: {', '.join(f'{name} {found[name]:.4g}' for name in found)}")
-        return found
+    def _measure(self, state: TrainState, row: dict[str, Any]) -> None:
+        """Add metrics to the last row of the statistics."""
+        if self._tracker is None or self._stop():
+            return
+        with self._beside("--evaluate-every"):
+            with backend.watch_kernels("evaluating"):
+                found = self._tracker.measure(state, self.run.path, self.say)
+            numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)
+            self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {numbers}")
+            row["metrics"] = {name: value for name, value in found.items() if is_number(value)}
+            self.run.replace_last_stats(row)
 
     def _show(self, row: Mapping[str, Any]) -> None:
-        losses = ", ".join(f"{key} {value:.3g}" for key, value in row["losses"].items())
-        self._bar.set_postfix_str(f"{row['images_per_second']:.0f} img/s, {losses}")
-        self.run.log(self._bar.postfix or "")
+        self.run.log(self._bar.tick(row["images_per_second"], row["losses"]))
         if row["skipped"]:
             self.say(
-                f"{row['kimg']:.1f} kimg: {row['skipped']} updates of this tick skipped, as their loss or gradient was "
-                "not finite"
+                f"{in_kimg(row['images'], self._goal)} kimg: {row['skipped']} updates of this tick skipped, as their "
+                "loss or gradient was not finite"
             )
 
-    def _check_best(self, row: Mapping[str, Any]) -> None:
-        """OptionError if --keep-best names no number of the statistics."""
-        wanted = self.options.keep_best
-        known = list(numbers(row))
-        if self._tracker and wanted is not None and wanted.startswith("metrics/") and not row.get("metrics"):
-            return  # there will be
-        if wanted is not None and wanted not in known and not row["skipped"]:
+    def _check_best(self, wanted: str) -> None:
+        """OptionError if the statistics will have no number of this name."""
+        known = sorted(self._tally.names | (self._tracker.names if self._tracker else set()))
+        if wanted not in known:
             raise OptionError(
                 f"--keep-best {wanted}: the statistics have no such number, but {', '.join(known)}."
                 f"{near_match(wanted, known)}"
@@ -213,11 +220,12 @@ class Reporter:
 
     def _diverged(self, state: TrainState, report: Report) -> DivergedError:
         self._writer.wait()  # so that the last checkpoint is named
+        last = checkpoint.newest(self.run.path)
         return DivergedError(
             f"training diverged: {report.in_a_row} updates in a row had a loss or a gradient that is not finite, up to "
-            f"{state.progress.kimg:.1f} kimg. They were skipped. The last checkpoint is from before: "
-            f"{checkpoint.newest(self.run.path) or 'there is none yet'}. Resume from it with a lower learning rate, "
-            "or let --retry 3 try other seeds."
+            f"{in_kimg(state.progress.images, self._goal)} kimg. They were skipped. "
+            + (f"The last checkpoint is from before: {last}. Resume from it" if last else "Begin again")
+            + " with a lower learning rate, or let --retry 3 try other seeds."
         )
 
     def _row(self, state: TrainState, report: Report, seconds: float) -> dict[str, Any]:
@@ -248,14 +256,17 @@ class Reporter:
         if self._sampled_at == state.progress.images:
             return
         self._sampled_at = state.progress.images
-        for name, sheet in sheets(state, self._shown, self._domains):
-            images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
-            if self._stop():
-                break
+        with self._beside("samples"):
+            for name, sheet in sheets(state, self._shown, self._domains):
+                if self._stop():
+                    break
+                images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
 
     def _plot(self) -> None:
-        save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
-        self._plotted = time.perf_counter()
+        if not self._stop():
+            with self._beside("losses.png"):
+                save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
+            self._plotted = time.perf_counter()
 
     def save(self, state: TrainState) -> None:
         """Copy the state and have it written to a checkpoint, while training goes on."""
@@ -268,6 +279,9 @@ class Reporter:
     def _saved(self, path: Path) -> None:
         """What follows when a checkpoint is on the disk. In the thread that writes."""
         self.run.log(f"saved {path.name}")
+        self._prune()
+
+    def _prune(self) -> None:
         checkpoint.prune(self.run.path, self.options.keep, self._best())
 
     def _best(self) -> Path | None:
@@ -284,13 +298,13 @@ class Reporter:
         return best
 
     def finish(self, state: TrainState) -> None:
-        """A last report for a tick that was begun, the curves, and a checkpoint."""
+        """A last report for a tick that was begun, a checkpoint, and the curves."""
         if not self._tally.empty:
             self.tick(state)
         self.save(state)
-        if not self._stop():
-            self._plot()
         self._writer.wait()
+        self._prune()  # again: the last measurement came after the last checkpoint
+        self._plot()
 
     def close(self, outcome: str) -> None:
         """Take the bar down, let a checkpoint be written to its end, and tell the plugins how it ended."""
@@ -304,4 +318,12 @@ class Reporter:
 
     def _notify(self, event: str, **arguments: Any) -> None:
         for failure in self.registry.notify(event, **arguments):
-            self.say(failure)
+            if failure not in self._told:
+                self._told.add(failure)
+                self.say(failure)
+
+
+def seconds_of(row: Mapping[str, Any]) -> float:
+    """The time that training had taken, in a row of the statistics; 0 where it is damaged."""
+    seconds: Any = row.get("seconds")
+    return float(seconds) if is_number(seconds) else 0.0

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
+from ganzoo.description import in_words
 from ganzoo.errors import CheckpointError, DamagedError, GanzooError, OptionError
 from ganzoo.options import changes, resolve, setting
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
+
+BEGINNING, OUTCOMES = "on ", ("finished", "interrupted", "failed")  # what the log says first and last of a session
 
 if TYPE_CHECKING:
     from ganzoo.model import Model
@@ -69,19 +72,32 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
         for name, value in present.items()
         if isinstance(former, dict) and former.get(name, value) != value
     ]
-    count, name = stored.get("data", {}).get("count", 0), plan.data.name
-    if count and count != plan.data.count:
-        lines.append(f"changed: {name} had {count:,} images, has {plan.data.count:,}; their order is another now")
+    lay = stored.get("data_path")
+    if plan.data_path and isinstance(lay, str) and lay != str(plan.data_path):
+        lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
+    former, name = stored.get("data", {}), plan.data.name
+    if former.get("count") and former["name"] != name:
+        lines.append(f"changed: trained on {former['name']} before, and on {name} now ({in_words(plan.data.count)})")
+    elif former.get("count") and former["count"] != plan.data.count:
+        lines.append(
+            f"changed: {name} had {in_words(former['count'])}, has {plan.data.count:,}; their order is another now"
+        )
     return lines
 
 
 def ended_without_a_word(run: Run) -> bool:
-    """Whether the last session of a run did not get to say how it ended."""
+    """Whether the last session of a run began, and did not get to say how it ended."""
     try:
         lines = (run.path / "log.txt").read_text(errors="replace").splitlines()
     except OSError:
         return False
-    return bool(lines) and not lines[-1].endswith(("finished", "interrupted", "failed"))
+    for line in reversed(lines):
+        message = line[len("YYYY-MM-DD hh:mm:ss ") :]
+        if message in OUTCOMES:
+            return False
+        if message.startswith(BEGINNING):
+            return True
+    return False
 
 
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ganzoo import backend, ranks, runs
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.catalog import describe_data, open_data
+from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.drawing import order
 from ganzoo.errors import DivergedError, GanzooError, OptionError
 from ganzoo.model import Model
@@ -18,15 +19,18 @@ from ganzoo.options import Options
 from ganzoo.plugins import Registry
 from ganzoo.runs import Run
 from ganzoo.signals import Stop, watch_signals
+from ganzoo.training import checkpoint, due
 from ganzoo.training.feed import Feed
 from ganzoo.training.following import follow, share
 from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
 from ganzoo.training.reporting import Reporter
-from ganzoo.training.resuming import ended_without_a_word, load_newest, restore, surroundings
-from ganzoo.training.showing import choose
+from ganzoo.training.resuming import BEGINNING, ended_without_a_word, load_newest, restore, surroundings
+from ganzoo.training.showing import Shown, choose
+from ganzoo.training.stages import Stage, unreached
 from ganzoo.training.state import TrainState
+from ganzoo.training.step import check_pieces
 from ganzoo.training.tracking import Tracker
 
 
@@ -41,6 +45,12 @@ class Plan:
     data: DataInfo  # as the networks see it: size and channels after fitting
     warnings: tuple[str, ...] = ()
     tracker: Tracker | None = None
+    data_path: Path | None = None  # where the data lie, if the user named a path
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages of training."""
+        return self.model.stages(self.options, self.train, self.data)
 
     @property
     def flip(self) -> bool:
@@ -57,6 +67,7 @@ class Plan:
             "train": self.train.to_dict(),
             "options": self.options.to_dict(),
             "data": dataclasses.asdict(self.data),
+            **({"data_path": str(self.data_path)} if self.data_path else {}),
         }
 
     def reseeded(self) -> Plan:
@@ -70,11 +81,16 @@ def plan(
     options: Options,
     registry: Registry,
     new: bool = True,
+    at: str = "",
     dry: bool = False,
 ) -> Plan:
     """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
-    can't work. A plan that is `dry` prepares no data set: of one that isn't there yet it takes the description."""
-    dataset = (describe_data if dry else open_data)(train_options.data, registry)
+    can't work. `at` is where the data lie, if that is known. A plan that is `dry` prepares no data set: of one that
+    isn't there yet it takes the description."""
+    if due.goal(train_options) < 1:
+        raise OptionError(f"--kimg: {train_options.kimg:g} is less than one image.")
+    path = path_of(at or train_options.data, registry)
+    dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
     options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
@@ -85,18 +101,27 @@ def plan(
     stages = model.stages(options, train_options, data)
     if (uneven := ranks.uneven(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {ranks.count()} processes.")
-    if train_options.evaluate_every is not None:
+    if new and (missed := unreached(stages, due.goal(train_options))):
+        warnings += (_early_end(train_options, stages, missed),)
+    if train_options.evaluate_every:
         # Only a conditional model can translate; whether it does, its setup says.
         translating = model.conditional and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
-    return Plan(model, train_options, options, dataset, data, warnings, tracker)
+    return Plan(model, train_options, options, dataset, data, warnings, tracker, path)
+
+
+def _early_end(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
+    reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
+    return (
+        f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained. Give more, or shorter stages."
+    )
 
 
 def run_training(
     plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None
 ) -> tuple[Run | None, Stop]:
-    """Train to the end, into a new folder or a resumed one; return the run, and whether a signal ended it early,
-    perhaps before there was a run.
+    """Train to the end, into a new folder or a resumed one; return the run, None if nothing was trained, and whether a
+    signal ended it early.
 
     Training that diverged goes back to the last checkpoint with another seed, as often as `plan.train.retry` says.
     Where `mpirun` started several processes, that of rank 0 has the run, and the others follow.
@@ -108,42 +133,75 @@ def run_training(
             return None, stop
         if resume is not None:
             with resume.locked():
-                return resume, _attempts(plan, registry, resume, stop)
+                trained = _attempts(plan, registry, resume, stop)
+            return resume if trained else None, stop
         try:
             state = _begin(plan)
+            check(plan, state)
         except RuntimeError:
             if not stop():
                 raise
             return None, stop
         run = runs.create(experiments, f"{plan.model.name}-{plan.data.name}")
         with run.locked():
-            return run, _attempts(plan, registry, run, stop, state)
+            try:
+                _attempts(plan, registry, run, stop, state)
+            except GanzooError as error:
+                refused = state.progress.step <= 1 and not isinstance(error, DivergedError)
+                if refused and checkpoint.newest(run.path) is None:
+                    run.remove()
+                raise
+        return run, stop
 
 
-def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> Stop:
-    """Train, from `state` or the newest checkpoint; and again after it diverged."""
+def check(plan: Plan, state: TrainState) -> Shown | None:
+    """OptionError or DataError if it can be known before the first step that training can't work. Returns the images
+    that a model which translates is watched by."""
+    check_pieces(state.setup.networks, plan.stages, plan.train.micro_batch)
+    if plan.tracker is not None:
+        plan.tracker.check(state)
+    return choose(plan.dataset, plan.data) if state.setup.translator else None
+
+
+def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
+    """Train, from `state` or the newest checkpoint; and again after it diverged. False if nothing was left to do."""
+    if state is None and ended_without_a_word(run):
+        run.tell("the last session ended without a word: it was killed, perhaps for want of memory")
     for left in range(plan.train.retry, -1, -1):
         try:
-            _attempt(plan, registry, run, stop, state or _resumed(plan, run))
-            break
-        except DivergedError as error:
+            return _attempt(plan, registry, run, stop, state or _resumed(plan, run))
+        except DivergedError:
             if not left:
                 raise
-            state, plan = None, plan.reseeded()
-            run.tell(f"{error} It goes back there with --seed {plan.train.seed}.")
+            state, plan, last = None, plan.reseeded(), checkpoint.newest(run.path)
+            what = (
+                f"training diverged after {last.name}. It goes back there"
+                if last
+                else "training diverged. It begins anew"
+            )
+            run.tell(f"{what} with --seed {plan.train.seed}.")
         except RuntimeError:
             if not stop():
                 raise
             run.log("interrupted")
             break
-    return stop
+    return True
 
 
-def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> None:
-    shown = choose(plan.dataset, plan.data) if state.setup.translator else None
+def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> bool:
+    """Train from `state`. False if the goal is reached already."""
+    if state.progress.images >= due.goal(plan.train):
+        run.tell(
+            f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
+            "that; nothing was changed"
+        )
+        share(state)
+        ranks.wait_for_all()
+        return False
+    shown = check(plan, state)
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
     share(state)
-    run.tell(f"on {backend.choice()}{f', {ranks.count()} processes' if ranks.count() > 1 else ''}")
+    run.tell(f"{BEGINNING}{backend.choice()}{f', {ranks.count()} processes' if ranks.count() > 1 else ''}")
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
     outcome, together = "failed", False
@@ -165,6 +223,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         reporter.close(outcome)
     if together:
         ranks.wait_for_all()  # the first that ended with a signal's status would have mpirun end the others
+    return True
 
 
 def _begin(plan: Plan) -> TrainState:
@@ -175,8 +234,6 @@ def _begin(plan: Plan) -> TrainState:
 
 def _resumed(plan: Plan, run: Run) -> TrainState:
     """The state of the newest whole checkpoint, or that at the beginning if none was made."""
-    if ended_without_a_word(run):
-        run.tell("the last session ended without a word: it was killed, perhaps for want of memory")
     saved = load_newest(run)
     for line in surroundings(plan, run, backend.describe()):
         run.tell(line)
@@ -187,5 +244,9 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     state = TrainState(plan.model, plan.options, plan.data, plan.train)
     restore(state, saved, plan, run)
     run.tell(f"from {saved.path.name}")
+    if plan.data.size > saved.data.size:
+        run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
+    if missed := unreached(plan.stages, due.goal(plan.train), state.progress):
+        run.tell(f"warning: {_early_end(plan.train, plan.stages, missed)}")
     run.cut_stats(state.progress.images)
     return state

@@ -50,6 +50,19 @@ class Moment:
         return other is not None and (self.index, self.fading) == (other.index, other.fading)
 
 
+def unreached(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (it is frozen)
+    """How many of the last stages training won't come to, if it goes on from `progress` up to `goal` images."""
+    schedule, left = Schedule(stages), goal - progress.images
+    while progress.stage < len(stages) - 1:
+        stage = stages[progress.stage]
+        steps = max(0, (stage.images or 0) - progress.stage_images) // stage.batch + 1
+        left -= steps * stage.batch
+        if left <= 0:
+            break
+        progress = schedule.settled(progress.after(steps * stage.batch))
+    return len(stages) - 1 - progress.stage
+
+
 class Schedule:
     """The stages of a run, one after the other."""
 

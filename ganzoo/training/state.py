@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -103,24 +103,41 @@ class TrainState:
         }
 
     def load(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-        """Restore what `tensors` and `metadata` gave. CheckpointError if anything is missing or does not fit."""
-        for name, network in self.setup.networks.items():
-            network.load_state(part(tensors, f"net/{name}/"))
-        for name in self.setup.averages:
-            self.averages.twins[name].load_state(part(tensors, f"ema/{name}/"))
+        """Restore what `tensors` and `metadata` gave. CheckpointError if anything is missing or does not fit.
+
+        Only weights that rest at the resolution of the checkpoint may be missing: those of resolutions beyond the last
+        that the run was begun with. They stay as they begin.
+        """
         try:
+            progress = Progress.of(metadata["progress"])
+            moment = self._moment(**metadata["moment"]) if "moment" in metadata else None
+            if moment is not None:
+                self._grow(moment)
+            new = {}
+            for name, network in self.setup.networks.items():
+                values = part(tensors, f"net/{name}/")
+                new[name] = network.trainable().keys() - network.used().keys() - values.keys()
+                network.load_state(_with(network.state(), new[name], values))
+            for name in self.setup.averages:
+                twin = self.averages.twins[name]
+                twin.load_state(_with(twin.state(), new[name], part(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
                 steps = metadata["optimizer_steps"][name]
                 if isinstance(steps, int):  # as before weights could join late
                     steps = dict.fromkeys(optimizer.steps, steps)
-                optimizer.load_state(part(tensors, f"adam/{name}/"), steps)
-            self.progress = Progress.of(metadata["progress"])
-            if self.progress.step and "moment" in metadata:
-                self.moment = self._moment(**metadata["moment"])
+                fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
+                values = _with(optimizer.state(), fresh, part(tensors, f"adam/{name}/"))
+                optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
+        self.progress, self.moment = progress, moment if progress.step else None
         self._grow(self.moment or self.upcoming())
         backend.run_pending()
+
+
+def _with(state: Mapping[str, Any], new: Iterable[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values, and what `state` has now under the names that are `new`."""
+    return {**{name: state[name].numpy() for name in new}, **values}
 
 
 def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from ganzoo import backend, ranks
+from ganzoo import backend, layers, ranks
 from ganzoo.backend import updates
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import RunError
+from ganzoo.errors import OptionError, RunError
 from ganzoo.loss import Batch, Phase
+from ganzoo.nets import Network
+from ganzoo.training.stages import Stage
 from ganzoo.training.state import TrainState
 
 # What hears of a phase: its numbers by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
@@ -35,10 +38,39 @@ def _to_var(images: np.ndarray) -> Any:
 
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
-    """The batch in pieces of at most `micro_batch` images."""
-    size = micro_batch or len(batch.labels)
-    starts = range(0, len(batch.labels), size)
-    return [batch.part(at, at + size) for at in starts]
+    """The batch in as few pieces of at most `micro_batch` images as there can be, as equal as they can be."""
+    ends = list(accumulate(sizes(len(batch.labels), micro_batch), initial=0))
+    return [batch.part(start, end) for start, end in zip(ends, ends[1:])]
+
+
+def sizes(images: int, micro_batch: int | None) -> list[int]:
+    """The sizes of those pieces, the largest first."""
+    count = -(-images // (micro_batch or images))
+    return [images // count + (number < images % count) for number in range(count)]
+
+
+def at_once(stage: Stage, micro_batch: int | None) -> int | None:
+    """The most images in a piece in a stage, of the stage's and the user's limits; None if there is none."""
+    return min((size for size in (micro_batch, stage.micro_batch) if size), default=None)
+
+
+def check_pieces(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
+    """OptionError if a network would take batch statistics over a single image: it could not tell one image from
+    another. The statistics are over all ranks' images, so a rank may have one."""
+    norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
+    found = [
+        name
+        for name, network in networks.items()
+        if any(isinstance(each, norms) and each.is_train for each in network.modules())
+    ]
+    for stage in stages:
+        limit = at_once(stage, micro_batch)
+        if found and ranks.count() * min(sizes(stage.batch // ranks.count(), limit)) == 1:
+            pieces = f" in pieces of at most --micro-batch {limit}" if limit and stage.batch > 1 else ""
+            raise OptionError(
+                f"--batch {stage.batch}{pieces}: batch normalisation in the {' and the '.join(found)} needs at least "
+                "two images at once; over one image it removes what tells it from others."
+            )
 
 
 class Step:
@@ -85,7 +117,7 @@ class Step:
     def _batches(self, images: ImageBatch) -> list[Batch]:
         """The step's micro-batches. Each has a generator of its own of the same numbers, so that what is drawn depends
         neither on how many they are nor on how many processes share the step."""
-        pieces = split(images, self._at_once())
+        pieces = split(images, at_once(self.state.upcoming().stage, self.micro_batch))
         mine, batches = len(images.labels), []
         first = ranks.rank() * mine
         for piece in pieces:
@@ -93,11 +125,6 @@ class Step:
             batches.append(to_device(piece, rng, len(pieces), first, ranks.count() * mine))
             first += len(piece.labels)
         return batches
-
-    def _at_once(self) -> int | None:
-        """Images in a micro-batch."""
-        stage = self.state.upcoming().stage
-        return min((size for size in (self.micro_batch, stage.micro_batch) if size), default=None)
 
     def _run(self, phase: Phase, batches: list[Batch]) -> None:
         optimizers = [self.state.optimizers[name] for name in phase.networks]

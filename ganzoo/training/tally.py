@@ -32,6 +32,8 @@ class Tally:
         self._waiting: list[tuple[str, bool, dict[str, Any], Any]] = []  # phase, whether these are terms, numbers, good
         self._skipped_now: dict[str, int] = defaultdict(int)  # in a row, by phase
         self._in_a_row = 0
+        self.phases: set[str] = set()  # that have reported, ever
+        self.names: set[str] = set()  # of what they reported, as in the statistics: 'losses/PHASE/NAME'
         self._begin()
 
     def _begin(self) -> None:
@@ -55,6 +57,8 @@ class Tally:
 
     def _wait(self, phase: Phase, terms: bool, values: Mapping[str, Any], good: Any) -> None:
         self._waiting.append((phase.name, terms, dict(values), good))
+        self.phases.add(phase.name)
+        self.names |= {f"{'losses' if terms else 'watched'}/{phase.name}/{name}" for name in values}
         if len(self._waiting) >= MOST_WAITING:
             self._read()
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.metrics.comparing import Comparison, Networks, check, compare, of_generator, of_translator
+from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.tasks import described, subject
 
@@ -46,6 +46,13 @@ class Tracker:
         name = metric.names()[0]
         mode = "latent" if self.networks.translating else ""
         return f"metrics/{self._label(name, mode)}", name in metric.higher
+
+    @property
+    def names(self) -> set[str]:
+        """The numbers of the statistics that come from it."""
+        modes = MODES if self.networks.translating else ("",)
+        measured = [name for metric in self.networks.metrics for name in metric.names()]
+        return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
 
     def _label(self, name: str, mode: str) -> str:
         """A number's whole name, such as fid2k-efficientnet-lite0, or lpips500-latent-alexnet."""

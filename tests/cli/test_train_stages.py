@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ganzoo.errors import CheckpointError
 from ganzoo.training import checkpoint
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -32,7 +35,7 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert [alpha for _, alpha in seen[3:8]] == [0, 0.625, 1, 1, 1]
     log = (RUN / "log.txt").read_text()
     assert "stage 1 of 3: 4 px, batches of 4" in log
-    assert "0.0 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
+    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
     assert last.metadata["moment"] == {"index": 2, "size": 16, "alpha": 1.0}
     steps = last.metadata["optimizer_steps"]["generator"]
@@ -88,6 +91,55 @@ def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
     result = ganzoo("train", "stylegan", "--resume", "0", "--init-size", "8", "--kimg", "0.036")
     assert result.exit_code == 2
     assert "trained at 8 px in stage 2, but the options now ask for the stages 8, 16 px" in result.output
+
+
+def test_a_finished_run_grows_on(ganzoo, pictures):
+    """The last stage becomes one of the others: it comes to its length, and the next resolution is faded in."""
+    assert ganzoo(*GROWING, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
+    before = checkpoint.read(checkpoint.newest(RUN))
+    other = RUN.with_name("00001-stylegan-pictures")
+    shutil.copytree(RUN, other)
+    result = ganzoo("train", "stylegan", "--resume", "0", "--max-size", "32", "--kimg", "0.068")
+    assert result.exit_code == 0, result.output
+    assert "growing on to 32 px: the layers beyond 16 px begin afresh" in result.output
+    seen = [(row["size"], row["alpha"]) for row in rows(RUN)]
+    assert seen[8:] == [(16, 0), (16, 0.625), *[(16, 1)] * 3, (32, 0), (32, 0.625), *[(32, 1)] * 2]
+    after = checkpoint.read(checkpoint.newest(RUN))
+    assert after.tensors.keys() > before.tensors.keys()
+    steps = after.metadata["optimizer_steps"]["generator"]
+    assert (steps["synthesis.blocks.2.conv2.weight"], steps["synthesis.blocks.3.conv2.weight"]) == (9, 4)
+    assert (steps["synthesis.to_rgb.2.weight"], steps["synthesis.to_rgb.3.weight"]) == (7, 4)
+    for kimg in ("0.044", "0.06", "0.068"):  # before it grows, while it fades, and the rest
+        assert ganzoo("train", "stylegan", "--resume", "1", "--max-size", "32", "--kimg", kimg).exit_code == 0
+    assert checkpoint.newest(other).read_bytes() == checkpoint.newest(RUN).read_bytes()
+    assert ganzoo("generate", "0", "--seeds", "0-1").exit_code == 0
+    back = ganzoo("train", "stylegan", "--resume", "0", "--max-size", "16", "--kimg", "0.1")
+    assert back.exit_code == 2
+    assert "trained at 32 px in stage 4, but the options now ask for the stages 4, 8, 16 px" in back.output
+
+
+def test_a_run_grows_on_from_the_very_weights_that_it_had(ganzoo, pictures):
+    from ganzoo import plugins
+    from ganzoo.options import resolve
+    from ganzoo.training.options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    assert ganzoo(*GROWING, "--kimg", "0.036").exit_code == 0
+    saved = checkpoint.read(checkpoint.newest(RUN))
+    model = saved.model(plugins.load())
+    options = dataclasses.replace(saved.options(model), max_size=32)
+    train = resolve(TrainOptions, saved.metadata["train"])
+    state = TrainState(model, options, dataclasses.replace(saved.data, size=32), train)
+    fresh = state.tensors()
+    state.load(saved.tensors, saved.metadata)
+    for name, value in state.tensors().items():
+        assert np.array_equal(value, saved.tensors.get(name, fresh[name])), name
+    assert not any(
+        value.any() for name, value in state.tensors().items() if name.startswith("adam/") and name not in saved.tensors
+    )
+    lacking = {name: value for name, value in saved.tensors.items() if "blocks.2" not in name}
+    with pytest.raises(CheckpointError, match=r"it lacks 'synthesis\.blocks\.2"):
+        state.load(lacking, saved.metadata)
 
 
 def test_updates_that_are_not_finite_are_skipped_whatever_the_stage(ganzoo, pictures):

@@ -163,6 +163,20 @@ def test_the_newest_are_kept(tmp_path):
     assert (tmp_path / "samples-0000001.png").exists()
 
 
+def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
+    ours = [tmp_path / checkpoint.name_at(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
+    others = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
+    theirs = [tmp_path / f"checkpoint-{name}.safetensors" for name in others]
+    theirs += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
+    for path in (*ours, *theirs):
+        path.write_bytes(b"")
+    assert checkpoint.names(tmp_path) == ours, "by number, beyond a billion too"
+    assert checkpoint.newest(tmp_path) == ours[-1]
+    checkpoint.prune(tmp_path, 1)
+    assert sorted(tmp_path.iterdir()) == sorted([ours[-1], *theirs])
+    assert list(durable.leftovers(tmp_path)) == []
+
+
 def test_the_best_is_kept_beside_the_newest(tmp_path):
     paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200, 1600)]
     for path in paths:

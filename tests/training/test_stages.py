@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
 from ganzoo.training.progress import Progress
-from ganzoo.training.stages import Moment, Schedule, Stage
+from ganzoo.training.stages import Moment, Schedule, Stage, unreached
 
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
@@ -55,6 +55,19 @@ def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
         alphas = [moment.alpha for moment in here]
         assert alphas == sorted(alphas)
         assert all(0 <= alpha <= 1 for alpha in alphas)
+
+
+@given(st.integers(0, 200), st.integers(0, 60))
+def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
+    """From any checkpoint on the way."""
+    progress, reached = Progress(), Progress()
+    while progress.images < goal:
+        progress = THREE.settled(progress)
+        if progress.images < done:
+            reached = progress
+        progress = progress.after(THREE.moment(progress).stage.batch)
+    assert unreached(THREE.stages, goal) == 2 - progress.stage
+    assert unreached(THREE.stages, goal, reached) == 2 - progress.stage
 
 
 def test_a_progress_beyond_the_stages_is_refused_in_words():

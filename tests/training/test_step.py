@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from ganzoo_gan import GAN, GANOptions
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganzoo import backend
 from ganzoo.data import DataInfo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import RunError
+from ganzoo.errors import OptionError, RunError
 from ganzoo.loss import Phase
 from ganzoo.training.options import TrainOptions
+from ganzoo.training.stages import Stage
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step, split, to_device
+from ganzoo.training.step import Step, check_pieces, sizes, split, to_device
 
 DATA = DataInfo("made-up", 100, 8, 1)
 
@@ -35,9 +41,43 @@ def run(state: TrainState, step: Step, batches) -> None:
 def test_a_batch_is_split_without_loss_or_overlap():
     whole = images(10)
     pieces = split(whole, 4)
-    assert [len(piece.labels) for piece in pieces] == [4, 4, 2]
+    assert [len(piece.labels) for piece in pieces] == [4, 3, 3]
     assert np.array_equal(np.concatenate([piece.images for piece in pieces]), whole.images)
     assert len(split(whole, None)) == 1
+
+
+@given(st.integers(1, 600), st.integers(1, 600))
+def test_pieces_are_as_few_and_as_even_as_can_be(images, most):
+    found = sizes(images, most)
+    assert sum(found) == images
+    assert len(found) == math.ceil(images / most)
+    assert max(found) <= most
+    assert max(found) - min(found) <= 1
+    if images % most == 0:  # as ever, to the last bit
+        assert found == [most] * (images // most)
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro_batch", "refused"),
+    [(1, None, True), (8, 1, True), (3, 2, True), (64, 63, False), (2, None, False), (8, 2, False), (8, 3, False)],
+)
+def test_batch_statistics_are_never_taken_over_one_image(state, batch, micro_batch, refused):
+    networks = state.setup.networks
+    with pytest.raises(OptionError, match="batch normalisation in the generator") if refused else nullcontext():
+        check_pieces(networks, [Stage(8, 16), Stage(8, batch)], micro_batch)
+    check_pieces({"discriminator": networks["discriminator"]}, [Stage(8, batch)], micro_batch)  # which has none
+
+
+def test_networks_that_keep_to_their_statistics_take_one_image(state):
+    """As a landmark network does, which is never trained."""
+    network = state.setup.networks["generator"]
+    network.eval()
+    check_pieces({"generator": network}, [Stage(8, 1)], None)
+
+
+def test_what_all_ranks_share_is_counted_together(state, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    check_pieces(state.setup.networks, [Stage(8, 2)], None)
 
 
 def test_two_states_with_one_seed_train_identically(state):

@@ -28,7 +28,7 @@ def test_metrics_are_in_the_statistics_the_table_and_the_curves(jittor, ganzoo, 
     assert [(row["images"], "metrics" in row) for row in rows()] == [(8, False), (12, True), (16, False), (24, True)]
     measured = rows()[1]["metrics"]
     assert list(measured) == [KID, *(f"{name}12-efficientnet-lite0" for name in ("kid_std", "precision", "recall"))]
-    assert f"0.0 kimg: {KID} {measured[KID]:.4g}" in (RUN / "log.txt").read_text()
+    assert f"0.012 kimg: {KID} {measured[KID]:.4g}" in (RUN / "log.txt").read_text()
     table = (RUN / "evaluations.md").read_text()
     assert f"| kid | efficientnet-lite0 | {measured[KID]:.4g} |" in table
     without = ganzoo(*TRAIN, "--kimg", "0.024")

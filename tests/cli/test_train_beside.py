@@ -1,0 +1,132 @@
+"""Whatever fails beside training never ends it: it is told once, and the same weights come out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganzoo import durable, hookimpl, images, plots, plugins
+from ganzoo.training import checkpoint, reporting
+from tests.cli.test_train import RUN
+from tests.conftest import TINY
+
+TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+TRACK = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
+
+
+def raising(error: BaseException):
+    def fail(*arguments, **named):
+        raise error
+
+    return fail
+
+
+class Plugin:
+    @staticmethod
+    @hookimpl
+    def ganzoo_tick(run: Path, stats: dict) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def break_the_disk(monkeypatch):
+    """Full for all but checkpoints and options."""
+    replace = durable.replace
+
+    def full(path, *parts):
+        if path.suffix == ".png":
+            raise OSError(28, "No space left on device")
+        replace(path, *parts)
+
+    monkeypatch.setattr(plots.durable, "replace", full)
+    monkeypatch.setattr(images, "to_pil", raising(OSError(28, "No space left on device")))
+
+
+def break_the_plugin(monkeypatch):
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.manager.register(Plugin, name="breaks")
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+
+
+def break_(module, name, error):
+    return lambda monkeypatch: monkeypatch.setattr(module, name, raising(error))
+
+
+FAULTS = {
+    "curves": (break_(reporting, "save_curves", ValueError("bad\nvalue")), "losses.png: ValueError: bad value"),
+    "samples": (break_(reporting, "sheets", RuntimeError("no")), "samples: RuntimeError: no"),
+    "disk": (break_the_disk, "warning: samples: "),
+    "memory": (break_(reporting, "sheets", MemoryError()), "samples: MemoryError"),
+    "metrics": (break_(reporting.Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
+    "statistics": (break_(reporting.Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
+    "plugin": (break_the_plugin, "plugin breaks: ganzoo_tick raised OSError"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monkeypatch, fault):
+    assert ganzoo(*TRAIN, *TRACK).exit_code == 0
+    spoil, message = FAULTS[fault]
+    with monkeypatch.context() as patched:
+        patched.setattr(reporting, "PLOT_EVERY", 0.0)
+        spoil(patched)
+        result = ganzoo(*TRAIN, *TRACK)
+    assert result.exit_code == 0, result.output
+    assert result.output.count(message) == 1
+    assert "Traceback" not in result.output
+    run = RUN.with_name("00001-gan-pictures")
+    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(RUN)]
+    assert checkpoint.newest(run).read_bytes() == checkpoint.newest(RUN).read_bytes()
+    assert not list(run.glob(".*"))
+
+
+def test_the_checkpoint_comes_before_what_could_fail(jittor, ganzoo, pictures, monkeypatch):
+    """Even before what ends the process."""
+    monkeypatch.setattr(reporting, "sheets", raising(SystemExit(3)))
+    monkeypatch.setattr(reporting.Reporter, "begun", lambda *_: None)
+    assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
+    assert checkpoint.images_of(checkpoint.newest(RUN)) == 8
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"])
+def test_a_backend_of_matplotlib_does_not_matter(ganzoo, pictures, backend):
+    environment = {**os.environ, "MPLBACKEND": backend}
+    environment.pop("DISPLAY", None)
+    command = [sys.executable, "-m", "ganzoo", *TRAIN]
+    child = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert "warning" not in child.stderr
+    assert (RUN / "losses.png").exists()
+
+
+def test_the_fonts_of_matplotlib_are_found_whatever_its_backend(workdir):
+    program = "from ganzoo.cli import main; main(['--version'], standalone_mode=False)\n"
+    program += "from ganzoo_datasets import glyphs; print(next(glyphs.candidates()))"
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    child = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "Glyph(" in child.stdout, child.stderr
+
+
+def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
+    with open("output.txt", "w") as output:
+        command = [sys.executable, "-W", "error::UserWarning:tqdm", "-m", "ganzoo", *TRAIN, "--kimg", "0.03"]
+        assert subprocess.run(command, stderr=output, stdout=subprocess.PIPE, check=False).returncode == 0
+    said = Path("output.txt").read_text().splitlines()
+    assert [line.split(" img/s")[0].rpartition(" ")[0] for line in said] == [
+        f"00000-gan-pictures: {kimg} kimg:" for kimg in ("0.008", "0.016", "0.024", "0.032")
+    ]
+    log = (RUN / "log.txt").read_text()
+    assert "0.032 kimg: " in log
+    assert f"samples and losses at every tick (0.008 kimg), checkpoints: in {RUN}" in log
+    assert [json.loads(line)["images"] for line in (RUN / "stats.jsonl").read_text().splitlines()] == [8, 16, 24, 32]

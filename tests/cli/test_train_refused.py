@@ -1,0 +1,93 @@
+"""What a training is refused for, before it has left anything, and what it is warned of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ganzoo.training import checkpoint
+from tests.cli.test_train import RUN, diverging, one_error
+from tests.cli.test_train_stages import GROWING
+from tests.conftest import TINY
+
+pytestmark = pytest.mark.usefixtures("jittor")
+TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kimg", "0.0004"], "--kimg: 0.0004 is less than one image"),
+        (["--batch", "1"], "--batch 1: batch normalisation in the generator needs at least two images at once"),
+        (["--micro-batch", "1"], "--batch 4 in pieces of at most --micro-batch 1: batch normalisation"),
+        (["--evaluate-every", "0.1", "--evaluate", "lpips"], "lpips: it is the diversity of translations"),
+        (["--keep-best", "losses/generator/adversarail"], "Did you mean 'losses/generator/adversarial'?"),
+        (["--keep-best", "metrics/fid"], "--keep-best metrics/fid: the statistics have no such number"),
+    ],
+)
+def test_a_refused_training_leaves_no_folder(ganzoo, pictures, options, message):
+    assert message in one_error(ganzoo(*TRAIN, *options), 2)
+    assert not list(Path().glob("experiments/*"))
+
+
+def test_a_plugin_whose_weights_never_train_leaves_no_folder(ganzoo, pictures, monkeypatch):
+    import ganzoo_gan
+
+    from ganzoo import jt
+
+    build = ganzoo_gan.GAN.build
+
+    def forgetful(self, options, data):
+        setup = build(self, options, data)
+        setup.networks["generator"].lonely = jt.ones(3)
+        return setup
+
+    monkeypatch.setattr(ganzoo_gan.GAN, "build", forgetful)
+    assert "no phase gives a gradient to generator.lonely" in one_error(ganzoo(*TRAIN), 1)
+    assert not list(Path().glob("experiments/*"))
+
+
+@pytest.mark.parametrize("options", [["--batch", "1"], ["--kimg", "0.0004"]])
+def test_a_dry_run_refuses_the_same(ganzoo, pictures, options):
+    assert options[0] in one_error(ganzoo(*TRAIN, *options, "--dry-run"), 2)
+
+
+def test_a_resume_that_is_refused_keeps_the_options_and_a_wrong_one_can_be_unset(ganzoo, pictures):
+    assert ganzoo(*TRAIN).exit_code == 0
+    before = (RUN / "options.json").read_bytes()
+    track = ["--evaluate-every", "0.1", "--evaluate", "lpips"]
+    one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", *track), 2)
+    assert (RUN / "options.json").read_bytes() == before
+    one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "losses/x"), 2)
+    again = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "")
+    assert again.exit_code == 0, again.output
+    assert checkpoint.images_of(checkpoint.newest(RUN)) == 24
+
+
+def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, pictures):
+    track = ["--evaluate-every", "0.016", "--evaluate", "kid", "--evaluate-samples", "12"]
+    result = ganzoo(*TRAIN, *track, "--keep-best", "metrics/kid12-efficientnet-lite0")
+    assert result.exit_code == 0, result.output
+
+
+def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
+    for more in ([], ["--dry-run"]):
+        result = ganzoo(*GROWING, "--kimg", "0.012", *more)
+        assert result.exit_code == 0, result.output
+        assert "warning: --kimg 0.012 ends at 4 px; 8, 16 px won't be trained" in result.stderr
+    assert "ends at 8 px; 16 px won't" in ganzoo(*GROWING, "--kimg", "0.02", "--dry-run").stderr
+    assert "won't be trained" not in ganzoo(*GROWING, "--kimg", "0.036", "--dry-run").stderr
+    resumed = ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.02")
+    assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
+
+
+def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch):
+    diverging(monkeypatch, 1000)
+    message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
+    assert "Begin again with a lower learning rate" in message
+    log = (RUN / "log.txt").read_text()
+    assert log.count("training diverged. It begins anew with --seed") == 2
+    assert "killed" not in log
+    assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2

@@ -1,0 +1,171 @@
+"""What --resume goes on with: which run, which checkpoint, which data."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ganzoo.training import checkpoint
+from tests.cli.test_train import RUN, one_error, start, wait_for
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def trained(jittor, ganzoo, pictures):
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--snapshot", "1")
+    assert result.exit_code == 0, result.output
+    return (pictures.parent / RUN).relative_to(Path.cwd())
+
+
+def options(run: Path = RUN) -> dict:
+    return json.loads((run / "options.json").read_text())
+
+
+def test_a_copy_beside_the_checkpoints_is_left_alone(ganzoo, trained):
+    older, newer = checkpoint.names(trained)
+    copies = [trained / "checkpoint-good.safetensors", trained / "checkpoint-000000008 (copy).safetensors"]
+    for copy in copies:
+        shutil.copy(older, copy)
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032", "--keep", "1")
+    assert result.exit_code == 0, result.output
+    assert f"from {newer.name}" in result.output
+    assert all(copy.read_bytes() for copy in copies)
+    for command in (["generate", "--seeds", "0-1"], ["evaluate", "--samples", "12", "--metrics", "kid"]):
+        assert "checkpoint-000000032.safetensors" in ganzoo(*command).output
+
+
+def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, trained):
+    for number, content in enumerate(
+        (json.dumps(options()), "{damaged", json.dumps({**options(), "model": "lsgan"})), 1
+    ):
+        folder = trained.with_name(f"0000{number}-gan-other")
+        folder.mkdir()
+        (folder / "options.json").write_text(content)
+    result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert "00001-gan-other has no checkpoint, so it is passed over" in result.output
+    assert f"finished: {trained}" in result.output
+
+
+def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
+    older, newer = checkpoint.names(trained)
+    message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
+    assert f"goes on from its newest checkpoint, which is {newer.name}. To go on from this one, copy" in message
+    result = ganzoo("train", "gan", "--resume", str(newer), "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert f"finished: {trained}" in result.output
+    assert "not a run of ganzoo" in one_error(ganzoo("train", "gan", "--resume", "pictures/x.safetensors"), 1)
+
+
+def test_a_goal_that_is_reached_is_told_and_changes_nothing(ganzoo, trained):
+    before = {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"}
+    for kimg in ("0.012", "0.016"):
+        result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
+        assert result.exit_code == 0, result.output
+        assert f"is at 0.016 kimg already, and --kimg {kimg} is not beyond that" in result.output
+        assert "finished" not in result.output
+    assert {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"} == before
+
+
+def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
+    elsewhere = workdir / "elsewhere"
+    (elsewhere / "pictures").mkdir(parents=True)
+    for number in range(12):  # as many, by the same name
+        Image.new("RGB", (9, 9)).save(elsewhere / "pictures" / f"{number}.png")
+    monkeypatch.chdir(elsewhere)
+    run = str(workdir / trained)
+    result = ganzoo("train", "gan", "--resume", run, "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert "changed: the data" not in result.output
+    assert options(workdir / RUN)["train"]["data"] == "pictures"
+    assert options(workdir / RUN)["data_path"] == str(workdir / "pictures")
+    assert "pictures (12 images)" in ganzoo("evaluate", run, "--samples", "12", "--metrics", "kid").output
+    (workdir / "pictures").rename(workdir / "moved")
+    other = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
+    assert other.exit_code == 0, other.output
+    assert f"changed: the data were at {workdir / 'pictures'}, and are at {elsewhere / 'pictures'} now" in other.output
+
+
+def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained, workdir):
+    (workdir / "pictures").rename(workdir / "moved")
+    message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
+    assert f"the data it was trained on were at {workdir / 'pictures'}, and are gone. Name them with --data." in message
+    assert "Name them with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 2)
+    moved = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--data", "moved")
+    assert moved.exit_code == 0, moved.output
+    assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
+
+
+def test_runs_from_before_paths_were_kept_go_on(ganzoo, trained, workdir, monkeypatch):
+    described = options()
+    del described["data_path"]
+    (trained / "options.json").write_text(json.dumps(described))
+    assert ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024").exit_code == 0
+    (trained / "options.json").write_text(
+        json.dumps({**described, "train": {**described["train"], "data": "./pictures"}})
+    )
+    (workdir / "empty").mkdir()
+    monkeypatch.chdir(workdir / "empty")
+    message = one_error(ganzoo("train", "gan", "--resume", str(workdir / RUN), "--kimg", "0.032"), 1)
+    assert "the data it was trained on were at ./pictures, and are gone. Name them with --data." in message
+
+
+def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
+    child = start("train", "gan", "--data", "pictures", *TINY, "--kimg", "1000", "--experiments", "my runs")
+    run = Path("my runs/00000-gan-pictures")
+    wait_for((run / "stats.jsonl").exists, child)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(timeout=60) == 128 + signal.SIGTERM
+    hint = next(line for line in Path("output.txt").read_text().splitlines() if line.startswith("Continue with: "))
+    command = shlex.split(hint.partition(": ")[2])
+    assert command == ["ganzoo", "train", "gan", "--resume", str(run)]
+    stopped = checkpoint.images_of(checkpoint.newest(run))
+    result = ganzoo(*command[1:], "--kimg", str(stopped / 1000 + 0.008))
+    assert result.exit_code == 0, result.output
+
+
+def test_a_measurement_that_was_cut_off_is_made_up_for(ganzoo, pictures):
+    track = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY, *track).exit_code == 0
+    stats = RUN / "stats.jsonl"
+    whole = [json.loads(line) for line in stats.read_text().splitlines()]
+    cut = {name: value for name, value in whole[1].items() if name != "metrics"}
+    stats.write_text(f"{json.dumps(whole[0])}\n{json.dumps(cut)}\n")
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in stats.read_text().splitlines()]
+    assert rows[:2] == whole
+    assert [row["images"] for row in rows if "metrics" in row] == [8, 16, 24]
+    off = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032", "--evaluate-every", "0")
+    assert off.exit_code == 0, off.output
+    assert "metrics" not in json.loads(stats.read_text().splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", ["stats.jsonl", "log.txt", "losses.png", "samples-000000024.png", "reals.png"])
+def test_whatever_lies_in_a_run_ends_in_no_traceback(ganzoo, trained, name):
+    path = trained / name
+    if path.exists():
+        path.unlink()
+    path.mkdir()
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
+    if name == "stats.jsonl":
+        assert "stats.jsonl" in one_error(result, 1)
+    else:
+        assert result.exit_code == 0, result.output
+    assert ganzoo("runs").exit_code == 0
+
+
+def test_statistics_of_another_kind_do_not_stop_a_run(ganzoo, trained):
+    rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
+    del rows[-1]["seconds"], rows[-1]["skipped"]
+    rows[-1]["size"] = ["x"]
+    (trained / "stats.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
+    assert result.exit_code == 0, result.output
+    assert (trained / "losses.png").stat().st_size

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+
+import pytest
+
+from ganzoo.training import bar
+
+LOSSES = {
+    f"{phase}/{name}": -1234.5678
+    for phase in ("D-latent", "D-reference", "G-latent", "G-reference")
+    for name in ("adversarial", "style", "cycle")
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """The lines on a terminal of so many columns, in the place of stderr."""
+
+    def lines(columns: int, *steps: int, goal: int, losses: dict[str, float] = LOSSES) -> list[str]:
+        made = Terminal()
+        monkeypatch.setattr(sys, "stderr", made)
+        shown = bar.Bar("00003-stargan2-celeba", 0, goal)
+        shown._line.ncols = columns
+        for images in steps:
+            shown.move(images)
+            shown.tick(2514.3, losses)
+        shown.close()
+        return made.getvalue().replace("\r", "\n").rstrip().split("\n")
+
+    return lines
+
+
+@pytest.mark.parametrize("goal", [300, 25_000_000])
+def test_it_fits_80_columns_with_the_speed_and_the_sums_of_the_losses(terminal, goal):
+    last = terminal(80, goal // 3, goal // 2, goal=goal)[-1]
+    assert len(last.rstrip()) <= 80
+    assert last.startswith("00003  50%|")
+    assert "2514 img/s" in last
+    short = terminal(
+        80, goal // 2, goal=goal, losses={"generator/a": 0.5, "discriminator/a": 0.25, "discriminator/b": 0.5}
+    )
+    assert short[-1].rstrip().endswith("2514 img/s, G 0.5 D 0.75")
+
+
+def test_a_wide_terminal_shows_every_loss(terminal):
+    assert "G-reference/cycle -1.23e+03" in terminal(500, 100, goal=300)[-1]
+
+
+def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        last = terminal(80, 64, 1024, goal=1000)[-1]
+    assert "100%" in last
+    assert "1.000/1 kimg" in last
+
+
+def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
+    file = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    shown = bar.Bar("00000-gan-x", 0, 400)
+    for images in range(1, 401):
+        shown.move(images)
+        if images % 200 == 0:
+            shown.tick(99.6, {"generator/a": 0.5})
+    shown.close()
+    assert file.getvalue() == "".join(
+        f"00000-gan-x: 0.{images} kimg: 100 img/s, generator/a 0.5\n" for images in (200, 400)
+    )
+
+
+def test_kimg_have_the_decimals_that_tell_ticks_apart():
+    assert bar.in_kimg(64, 300) == "0.064"
+    assert bar.in_kimg(12_345_678, 25_000_000) == "12345.7"

@@ -1,0 +1,69 @@
+"""What is due when, against a count in decimal numbers, as a person does it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganzoo.training import due
+from ganzoo.training.options import TrainOptions
+from ganzoo.training.progress import Progress
+
+EVENTS = {"tick": due.ends_tick, "snapshot": due.ends_snapshot, "evaluation": due.to_evaluate, "report": due.to_report}
+KIMG = st.integers(1, 6000).map(lambda images: images / 1000)
+
+
+def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, list[int]]:  # noqa: B008 (it is frozen)
+    """The images seen at each event, from `progress` to the end."""
+    found: dict[str, list[int]] = {name: [] for name in EVENTS}
+    while progress.images < due.goal(options):
+        progress = progress.after(options.batch)
+        for name, comes in EVENTS.items():
+            if comes(options, progress, options.batch):
+                found[name].append(progress.images)
+    return {**found, "end": [progress.images]}
+
+
+def by_hand(length: Fraction, options: TrainOptions) -> list[int]:
+    """The end of the first batch that comes to each multiple of so many kimg, up to the end."""
+    last = -(-Fraction(str(options.kimg)) * 1000 // options.batch) * options.batch
+    multiples = range(1, int(last / (length * 1000)) + 1)
+    return sorted({int(-(-number * length * 1000 // options.batch) * options.batch) for number in multiples})
+
+
+@given(tick=KIMG, snapshot=st.integers(1, 20), every=KIMG, batch=st.integers(1, 300), kimg=KIMG, data=st.data())
+def test_everything_comes_where_it_is_counted_to_come_with_and_without_resume(tick, snapshot, every, batch, kimg, data):
+    options = TrainOptions(tick=tick, snapshot=snapshot, evaluate_every=every, batch=batch, kimg=kimg)
+    straight = train(options)
+    exact = Fraction(str(tick))
+    assert straight["tick"] == by_hand(exact, options)
+    assert straight["snapshot"] == by_hand(exact * snapshot, options)
+    assert straight["evaluation"] == by_hand(Fraction(str(every)), options)
+    assert straight["report"] == sorted({*straight["tick"], *straight["evaluation"]})
+    assert set(straight["snapshot"]) <= set(straight["tick"])
+    checkpoints = [0, *straight["snapshot"], *straight["evaluation"], *straight["end"]]
+    at = data.draw(st.sampled_from(checkpoints))
+    resumed = train(options, Progress(step=at // batch, images=at))
+    assert resumed == {
+        name: [images for images in those if images > at] or straight["end"] * (name == "end")
+        for name, those in straight.items()
+    }
+
+
+@pytest.mark.parametrize("tick", [0.1, 0.2, 0.4, 0.8, 1.1, 2.2, 5.9])
+@pytest.mark.parametrize("snapshot", [3, 5, 6, 7])
+def test_lengths_that_a_float_does_not_hold_are_whole_images(tick, snapshot):
+    options = TrainOptions(tick=tick, snapshot=snapshot, batch=8, kimg=10 * tick * snapshot)
+    assert len(train(options)["snapshot"]) == 10
+
+
+def test_a_tick_is_an_image_at_least():
+    assert train(TrainOptions(tick=0.0001, batch=4, kimg=0.012))["tick"] == [4, 8, 12]
+
+
+def test_nothing_is_evaluated_unless_asked_for():
+    for off in (None, 0.0):
+        assert train(TrainOptions(evaluate_every=off, kimg=1))["evaluation"] == []
