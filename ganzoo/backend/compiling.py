@@ -56,9 +56,9 @@ _HEADERS = """
 #include "ops/unary_op.h"
 """
 # A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error in a step: the compiler
-# takes no signal that this process survives. Jittor calls SCRIPT --cc_path=COMPILER SOURCE FLAG..., and doesn't
-# quote a space in the path of SCRIPT. What that script does to assembler code is for kernels with marks in their sources,
-# and those marks are taken away (see loops.h).
+# takes no signal that this process survives. Jittor calls SCRIPT --cc_path=COMPILER SOURCE FLAG..., and doesn't quote a
+# space in the path of SCRIPT. What that script does to assembler code is for kernels with marks in their sources, and
+# those marks are taken away (see loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 until case $1 in --cc_path=*) ;; *) false ;; esac; do shift; done
