@@ -14,6 +14,7 @@ import click
 
 from ganzoo import durable, ranks
 from ganzoo.errors import GanzooError, near_match
+from ganzoo.text import printable
 from ganzoo.training.stopping import remember_interrupts
 
 INTERRUPTED = 130
@@ -99,6 +100,7 @@ def _status(run: Callable[[], Any]) -> Any:
 
 
 def _fail(message: str, status: int) -> int:
+    message = "\n".join(map(printable, message.split("\n")))
     if ranks.leads():
         click.echo(f"Error: {message}", err=True)
     else:

@@ -14,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.data import DataInfo
-from ganzoo.data.files import images_below, printable
+from ganzoo.data.files import images_below
 from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
+from ganzoo.text import printable
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
 

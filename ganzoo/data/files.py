@@ -13,7 +13,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar, Union
+from typing import IO, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, Split, find_domains, labels_of, moved, split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
+from ganzoo.text import printable
 
 LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
 PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
@@ -260,8 +261,3 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _refuse(error: OSError) -> NoReturn:
     raise DataError(f"{printable(error.filename)}: this folder can't be listed ({error.strerror}).") from error
-
-
-def printable(text: Union[str, Path]) -> str:
-    """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
-    return str(text).encode("utf-8", "backslashreplace").decode()

@@ -18,12 +18,13 @@ import lmdb
 import numpy as np
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, printable, refuse_larger
+from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, refuse_larger
 from ganzoo.data.images import channels_of, decode, peek, to_array
 from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
+from ganzoo.text import printable
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
 from ganzoo.errors import CheckpointError, DamagedError, OptionError
+from ganzoo.text import printable
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
 
@@ -42,7 +43,7 @@ def resumed_options(
 
 def check_resume(plan: Plan, run: Run) -> None:
     """OptionError if the data have other domains than those that the networks of the run are built for."""
-    former = tuple(run.options().get("data", {}).get("domains", ()))
+    former = tuple(map(printable, run.options().get("data", {}).get("domains", ())))
     if not plan.model.conditional or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"

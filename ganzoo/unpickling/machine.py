@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from ganzoo.text import printable
+
 # Far beyond any checkpoint (a StyleGAN with its optimisers takes 20,000 steps); they bound time and memory.
 STEPS = 1_000_000
 LEVELS = 32
@@ -57,7 +59,7 @@ class Late(ABC):
 
 def shown(text: str) -> str:
     """A text from the file as it may be printed: short, and without control characters."""
-    return text if text.isprintable() and len(text) <= 80 else ascii(text[:80])
+    return printable(text[:80])
 
 
 def run(file: BinaryIO, names: Mapping[str, Any], outside: Callable[[Any], Any] | None = None) -> Any:
