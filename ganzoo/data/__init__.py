@@ -50,6 +50,8 @@ class Dataset(ABC):
     if the data set can be pickled."""
 
     info: DataInfo
+    notes: Sequence[str] = ()  # what a user should know of how its folders are read, a line each
+    passed_over: str | None = None  # how many files beside its images are none, and of which kinds
     _labels_read: np.ndarray | None = None
 
     def __len__(self) -> int:

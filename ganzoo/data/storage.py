@@ -16,15 +16,17 @@ from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
+from tqdm import tqdm
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, refuse_larger
+from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, is_archive, refuse_larger
+from ganzoo.data.headers import READ
 from ganzoo.data.images import channels_of, decode, peek, to_array
 from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
-from ganzoo.text import printable
+from ganzoo.text import counted, printable
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits
@@ -148,6 +150,7 @@ class StoredImages(Dataset):
         """`flip` None: as the storage's description says, if it has one."""
         self.path, self.storage = path, storage
         first = self._first_readable()
+        self.notes, self.passed_over = storage.notes, storage.passed_over
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
@@ -159,14 +162,17 @@ class StoredImages(Dataset):
 
     def _first_readable(self) -> Any:
         if not self.storage.keys:
-            raise DataError(f"{self.path}: no image in it (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files).")
+            packed = [f"{printable(path)} in it is an archive: unpack that." for path in self.storage.archives[:1]]
+            kinds = f"{', '.join(READ[:-1])} and {READ[-1]}"
+            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed]))
         failure: DataError | None = None
-        for index in range(min(100, len(self.storage.keys))):
+        count = len(self.storage.keys)
+        for index in tqdm(range(count), desc="looking for a readable image", unit="img", leave=False, delay=2):
             try:
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: none of the first images can be read. {failure}")
+        raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
 
     def _channels_of_sample(self) -> int:
         """1 if all of a sample are grey: photos often have a grey one among them, and it may be the first."""
@@ -211,7 +217,8 @@ class StoredImages(Dataset):
         if storage is None:
             return None
         other = copy.copy(self)
-        other.storage, other.path = storage, storage.path
+        other.storage, other.path, other.notes = storage, storage.path, ()
+        other.passed_over = None
         info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
         other.info = replace(info, size=storage.size or info.size)
         return other
@@ -264,4 +271,5 @@ def _storage(path: Path, size: int | None) -> Storage:
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
-    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.")
+    remedy = " Unpack it into a folder, and give that." if is_archive(path.name) else ""
+    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.{remedy}")
