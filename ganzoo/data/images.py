@@ -61,7 +61,11 @@ def _formats() -> list[str]:
 def decode(data: bytes, name: str) -> Image.Image:
     """An image from the bytes of its file, fully read and upright; the first of an animation. DataError names the
     file if it is damaged."""
-    image = peek(data, name)
+    return unpack(peek(data, name), data, name)
+
+
+def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
+    """The same, of an image whose header is read already."""
     if image.format == "TIFF":
         _silence_libtiff()
     try:

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from ganzoo.data import DataInfo, Dataset
 from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, is_archive, refuse_larger
 from ganzoo.data.headers import READ
-from ganzoo.data.images import channels_of, decode, peek, to_array
+from ganzoo.data.images import channels_of, decode, peek, to_array, unpack
 from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
+from ganzoo.data.memory import room
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
 from ganzoo.text import counted, printable
@@ -195,11 +196,14 @@ class StoredImages(Dataset):
         return decode(self._read(index), self.describe(index))
 
     def load(self, index: int) -> tuple[Any, int]:
-        image = self._decode(index)
-        try:
-            pixels = to_array(image, self.info.channels)
-        except Exception as error:
-            raise DataError(f"{self.describe(index)}: its colours can't be read ({error}).") from error
+        data, name = self._read(index), self.describe(index)
+        image = peek(data, name)
+        with room.of(image.width * image.height):
+            image = unpack(image, data, name)
+            try:
+                pixels = to_array(image, self.info.channels)
+            except Exception as error:
+                raise DataError(f"{name}: its colours can't be read ({error}).") from error
         return pixels, 0 if self.storage.labels is None else int(self.storage.labels[index])
 
     def labels(self) -> np.ndarray:
