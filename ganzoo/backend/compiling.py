@@ -181,7 +181,7 @@ def _mends(jittor: Any) -> Path:
     flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
     compiled = " ".join(f'"{source}"' for source in sources if source.suffix == ".cc")
     command = f'"{jittor.flags.cc_path}" {compiled} {flags}'
-    digest = hashlib.sha256(command.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(command) + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
         # Others may start at the same time: the library appears whole or not at all.

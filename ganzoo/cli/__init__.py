@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -60,6 +61,7 @@ class Main(click.Group):
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # of images that are read all the same
         if not ranks.leads():
             sys.stdout = open(os.devnull, "w")
         with ranks.ending():

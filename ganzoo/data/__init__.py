@@ -93,6 +93,10 @@ class Dataset(ABC):
         is one), where there are several; else this data set itself."""
         return self
 
+    def sides(self, most: int) -> list[int]:
+        """The shorter sides (px) of the images as they are stored, or of so many, spread over the set."""
+        return [self.info.size]
+
     def fingerprint(self) -> str:
         """A text that changes when the images do, by which features of theirs are kept.
 

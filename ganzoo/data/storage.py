@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +137,7 @@ def _environment(path: Path) -> Any:
             check(path)
             try:
                 opened = lmdb.open(
-                    str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
+                    os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
                 )
             except lmdb.Error as error:
                 raise DataError(f"{path}: not an LMDB ({error}).") from error
@@ -234,6 +235,15 @@ class StoredImages(Dataset):
         other = copy.copy(self)
         other.storage, other.info = storage, replace(self.info, size=storage.size or self.info.size)
         return other
+
+    def sides(self, most: int) -> list[int]:
+        found = []
+        for index in range(0, len(self), -(-len(self) // most)):
+            try:
+                found.append(min(peek(self._read(index), self.describe(index)).size))
+            except DataError:
+                continue  # whoever loads the image reports it
+        return found or [self.info.size]
 
     def fingerprint(self) -> str:
         """By the names, sizes and times of change of the files: reading all of a large set would take minutes."""
