@@ -42,6 +42,8 @@ def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
 def _pictures(file: Path) -> Iterator[tuple[str, Code, bytes]]:
     if not file.exists():
         raise DataError(f"{file}: there is no such file or folder.")
+    if not file.is_dir() and not file.is_file():  # a pipe or a device, which would never end
+        raise DataError(f"{file}: neither a file nor a folder.")
     for name, data in _folder(file) if file.is_dir() else _archive(file):
         matched = PICTURE.fullmatch(name)
         if matched:

@@ -152,7 +152,8 @@ def _kernel_compiler(jittor: Any) -> Path:
                 check=True,
                 capture_output=True,
             )
-            copies[2].write_text(_SCRIPT.format(header=shlex.quote(str(header)), linker=linker))
+            text = _SCRIPT.format(header=shlex.quote(str(header)), linker=linker)
+            copies[2].write_bytes(os.fsencode(text))
             copies[2].chmod(0o755)
             for copy in copies:
                 copy.replace(script.with_name(copy.name))

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ganzoo.data import DataInfo
 from ganzoo.data.files import images_below
+from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
 from ganzoo.text import printable
@@ -107,7 +108,7 @@ def _files(named: str, option: str) -> list[Path]:
         return [path]
     found = images_below(path)
     if not found:
-        raise OptionError(f"{option} {printable(path)}: no image in this folder (PNG, JPEG, WebP, BMP, GIF, TIFF).")
+        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(READ)}).")
     return found
 
 

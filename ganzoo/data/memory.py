@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from PIL import Image
+
+BLOCK = 1 << 26  # bytes; the system gets blocks so large back when a thread frees them, smaller ones stay the thread's
 PIXELS = 1 << 27  # at 4 to 12 bytes; two large photos, or one of the largest that are read
 
 
@@ -28,5 +31,8 @@ class Room:
                 self._held -= pixels
                 self._change.notify_all()
 
+
+with suppress(AttributeError):  # as Pillow's environment variable PILLOW_BLOCK_SIZE does
+    Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]
 
 room = Room()

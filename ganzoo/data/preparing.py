@@ -75,7 +75,7 @@ def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
     sides = sorted(dataset.sides(SIDES))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
-    which = "its images" if len(sides) == len(dataset) else f"a sample of {len(sides):,} of its images"
+    which = "its images" if len(dataset) <= SIDES else f"a sample of {len(sides):,} of its images"
     share = "all" if sides[0] == middle else "half"
     reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
     of = f"{share} of {which} are at least {middle} px on the shorter side{reach}"

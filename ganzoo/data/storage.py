@@ -205,6 +205,7 @@ class StoredImages(Dataset):
                 pixels = to_array(image, self.info.channels)
             except Exception as error:
                 raise DataError(f"{name}: its colours can't be read ({error}).") from error
+            image.close()  # frees at once what the next one waits for
         return pixels, 0 if self.storage.labels is None else int(self.storage.labels[index])
 
     def labels(self) -> np.ndarray:
