@@ -16,7 +16,7 @@ from typing import IO, Any
 import lmdb
 
 from ganzoo.data.storage import LMDB_METADATA
-from ganzoo.data.writing import Writer, unwritable
+from ganzoo.data.writing import Writer, space, unwritable
 from ganzoo.errors import DataError
 
 DATA = "data.mdb"  # as LMDB calls it
@@ -74,19 +74,22 @@ class Building:
 
     def add(self, results: Sequence[Prepared | str]) -> None:
         """The next images of the source: each prepared, or a message that says why it is bad."""
-        labels: list[int] = []
+        labels, entries = list[int](), list[tuple[bytes, bytes]]()
         for result in results:
             if isinstance(result, str):
                 continue
             files, label = result
-            for size, data in zip(self.sizes, files):
-                self._writer.put(f"{size}-{len(self.labels) + len(labels):05d}".encode(), data)
-                self._bytes += len(data)
+            number = len(self.labels) + len(labels)
+            entries += [(f"{size}-{number:05d}".encode(), data) for size, data in zip(self.sizes, files)]
             labels.append(label)
         bad = [result for result in results if isinstance(result, str)]
         stop = self.done + len(results)
         part = {"stop": stop, "labels": labels, "bad": bad}
-        self._writer.put(PART + b"%012d" % self.done, json.dumps(part).encode())
+        entries.append((PART + b"%012d" % self.done, json.dumps(part).encode()))
+        self._bytes += sum(len(value) for _, value in entries)
+        self._writer.reserve(sum(space(value) for _, value in entries))  # what is kept begins or ends with these
+        for key, value in entries:
+            self._writer.put(key, value)
         self.done = stop
         self.labels += labels
         self.bad += bad

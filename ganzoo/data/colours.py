@@ -54,7 +54,7 @@ def to_srgb(image: Image.Image) -> Image.Image:
     """The image with the colours that its embedded profile means, if that is of RGB or CMYK and not sRGB itself. A
     profile that is damaged says nothing."""
     profile = image.info.get("icc_profile")
-    if not profile or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
+    if not isinstance(profile, bytes) or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
         return image
     whole = "RGBA" if "transparency" in image.info else "RGB" if image.mode == "P" else image.mode
     transform = _transform(profile, whole)

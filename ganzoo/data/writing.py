@@ -54,7 +54,7 @@ class Writer:
         self._begin()
 
     def _begin(self) -> None:
-        self.transaction = self.env.begin(write=True)
+        self.transaction, self._is_open = self.env.begin(write=True), True
         information = self.env.info()
         self._room = information["map_size"] - (information["last_pgno"] + 1) * self.env.stat()["psize"] - SPARE
         self._put = 0
@@ -62,9 +62,12 @@ class Writer:
     def reserve(self, size: int) -> None:
         """Make room for so many bytes more; those that were put count twice, as their pages may be copied."""
         if 2 * (self._put + size) > self._room:
-            self.transaction.commit()
+            self.commit()
+        if 2 * size > self._room:
             needed = self.env.info()["map_size"] - self._room + 2 * size
+            self.transaction.abort()
             self.env.close()
+            self._is_open = False
             self._open(max(FIRST_MAP, needed))
 
     def put(self, key: bytes, value: bytes) -> None:
@@ -79,6 +82,8 @@ class Writer:
         self._begin()
 
     def close(self) -> None:
+        if not self._is_open:
+            return
         try:
             self.transaction.commit()
         finally:
