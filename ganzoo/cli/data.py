@@ -11,7 +11,7 @@ from ganzoo.cli import registry
 from ganzoo.data import Dataset
 from ganzoo.data.catalog import destination, open_data, prepared, ready
 from ganzoo.errors import DataError
-from ganzoo.text import counted
+from ganzoo.text import counted, printable
 
 SHOWN = 20  # unreadable files; of more, a list is written
 
@@ -46,7 +46,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for name, (summary, there) in sorted(found.items()):
-        click.echo(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}")
+        click.echo(printable(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}"))
     click.echo("A folder, a .zip or an .lmdb can be given in place of a name.")
 
 
