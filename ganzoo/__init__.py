@@ -16,7 +16,7 @@ _HOMES = {
     "ganzoo.ranks": ("batch_mean", "sharing"),
     "ganzoo.cli.data": ("list_bad",),
     "ganzoo.data": ("DataInfo", "DataSource", "Dataset", "Draw"),
-    "ganzoo.data.files": ("images_below", "printable"),
+    "ganzoo.data.files": ("images_below",),
     "ganzoo.data.images": ("decode", "is_image", "to_array"),
     "ganzoo.data.preparing": ("prepare",),
     "ganzoo.data.storage": ("open_path",),
@@ -61,6 +61,7 @@ _HOMES = {
     "ganzoo.nets": ("Discriminator", "Generator", "Network", "StyleGenerator", "initialise_normal"),
     "ganzoo.options": ("Options", "option"),
     "ganzoo.paths": ("data_dir",),
+    "ganzoo.text": ("printable",),
     "ganzoo.training.options": ("TrainOptions",),
     "ganzoo.training.progress": ("Progress",),
     "ganzoo.training.stages": ("Stage",),
@@ -79,7 +80,6 @@ if TYPE_CHECKING:
     from ganzoo.data import DataSource as DataSource
     from ganzoo.data import Draw as Draw
     from ganzoo.data.files import images_below as images_below
-    from ganzoo.data.files import printable as printable
     from ganzoo.data.images import decode as decode
     from ganzoo.data.images import is_image as is_image
     from ganzoo.data.images import to_array as to_array
@@ -137,6 +137,7 @@ if TYPE_CHECKING:
     from ganzoo.paths import data_dir as data_dir
     from ganzoo.ranks import batch_mean as batch_mean
     from ganzoo.ranks import sharing as sharing
+    from ganzoo.text import printable as printable
     from ganzoo.training.options import TrainOptions as TrainOptions
     from ganzoo.training.progress import Progress as Progress
     from ganzoo.training.stages import Stage as Stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ganzoo.data import DataInfo
+from ganzoo.text import printable
 
 MOST_DOMAINS = 1000  # a model may build networks for each
 LARGEST = 2**16  # side of an image in px
@@ -34,7 +35,8 @@ def data_info(data: Any) -> DataInfo:
     """The description of data as such. ValueError if it is not sound."""
     if not _is_data(data):
         raise ValueError("its description of the data is damaged")
-    return DataInfo(**{**data, "domains": tuple(data.get("domains", ()))})
+    names = tuple(map(printable, data.get("domains", ())))
+    return DataInfo(**{**data, "name": printable(data["name"]), "domains": names})
 
 
 def _is_data(data: Any) -> bool:

@@ -55,7 +55,7 @@ def leftovers(folder: Path) -> Iterator[Path]:
 def append(path: Path, text: str) -> None:
     """Add lines to a text file, below a line that was cut off by a full disk or a kill."""
     with open(path, "ab+") as file:
-        file.write((b"" if _at_line_start(file) else b"\n") + text.encode())
+        file.write((b"" if _at_line_start(file) else b"\n") + text.encode("utf-8", "backslashreplace"))
 
 
 def _at_line_start(file: IO[bytes]) -> bool:

@@ -15,6 +15,11 @@ def test_a_sound_description_has_no_fault():
     assert data_info(DATA).domains == ("a",)
 
 
+def test_names_in_a_checkpoint_cannot_steer_the_terminal():
+    info = data_info({**DATA, "name": "x\x1b[2J", "domains": ["a\n", "caf\udce9"]})
+    assert (info.name, info.domains) == ("x\\x1b[2J", ("a\\n", "caf\\udce9"))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
 from ganzoo import DataError, Dataset, DataSource, data_dir
+
+
+def tell(line: str) -> None:
+    """Say how the making of a set goes, beside the output of the command that needs it."""
+    print(line, file=sys.stderr, flush=True)
 
 
 class MadeSource(DataSource):

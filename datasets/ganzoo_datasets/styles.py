@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ganzoo import DataInfo, Dataset
-from ganzoo_datasets.made import MadeSource
+from ganzoo_datasets.made import MadeSource, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,4 +83,4 @@ def build(path: Path, seed: int = SEED, codes: Sequence[int] | None = None, proc
         codes = characters()
     kept = codes[KEPT - 1 :: KEPT]
     training = [code for code in codes if code not in kept]
-    prepare(Writing(training, seed, kept), path, SIZES, lossless=True, workers=processes)
+    prepare(Writing(training, seed, kept), path, SIZES, lossless=True, workers=processes, say=tell)

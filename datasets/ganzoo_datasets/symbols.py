@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import DataInfo, Dataset
-from ganzoo_datasets.made import MadeSource
+from ganzoo_datasets.made import MadeSource, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, p
     from ganzoo import prepare
 
     glyphs = _distinct(processes) if glyphs is None else glyphs
-    prepare(Drawing(glyphs, seed), path, SIZES, lossless=True, workers=processes)
+    prepare(Drawing(glyphs, seed), path, SIZES, lossless=True, workers=processes, say=tell)
 
 
 def _distinct(processes: int | None) -> list[Glyph]:

@@ -178,7 +178,8 @@ def _kernel_compiler(jittor: Any) -> Path:
                 check=True,
                 capture_output=True,
             )
-            copies[2].write_text(_SCRIPT.format(header=shlex.quote(str(header)), linker=linker))
+            text = _SCRIPT.format(header=shlex.quote(str(header)), linker=linker)
+            copies[2].write_bytes(os.fsencode(text))
             copies[2].chmod(0o755)
             for copy in copies:
                 copy.replace(script.with_name(copy.name))
@@ -221,7 +222,7 @@ def _mends(jittor: Any) -> Path:
     flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
     compiled = " ".join(f'"{source}"' for source in sources if source.suffix == ".cc")
     command = f'"{jittor.flags.cc_path}" {compiled} {flags}'
-    digest = hashlib.sha256(command.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(command) + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
         # Others may start at the same time: the library appears whole or not at all.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -16,6 +17,7 @@ import click
 from ganzoo import durable, ranks
 from ganzoo.errors import GanzooError, near_match
 from ganzoo.signals import interruptible, let_signals_arrive
+from ganzoo.text import printable
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
@@ -62,6 +64,7 @@ class Main(click.Group):
         os.environ["MPLBACKEND"] = "agg"
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # of images that are read all the same
         if not ranks.leads():
             sys.stdout = open(os.devnull, "w")
         with ranks.ending():
@@ -116,6 +119,7 @@ def _told(error: BaseException) -> int | None:
 
 
 def _fail(message: str, status: int) -> int:
+    message = "\n".join(map(printable, message.split("\n")))
     if not ranks.leads():
         time.sleep(OF_RANK_0)
     with contextlib.suppress(OSError):  # there may be nobody to tell

@@ -12,6 +12,7 @@ from ganzoo.cli import registry
 from ganzoo.data import Dataset
 from ganzoo.data.catalog import destination, open_data, prepared, ready
 from ganzoo.errors import DataError
+from ganzoo.text import counted, printable
 
 SHOWN = 20  # unreadable files; of more, a list is written
 
@@ -46,7 +47,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(rows, indent=2))
         return
     for name, (summary, there) in sorted(found.items()):
-        click.echo(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}")
+        click.echo(printable(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}"))
     click.echo("A folder, a .zip or an .lmdb can be given in place of a name.")
 
 
@@ -69,7 +70,7 @@ def check(ctx: click.Context, name_or_path: str) -> None:
             click.echo(line)
         part = part.validation()
     if bad:
-        raise DataError(f"{bad} of {count} images can't be read; they are named above.")
+        raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are named above.")
 
 
 @data.command(short_help="Scale all images of a data set into one LMDB.")
@@ -83,7 +84,11 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     type=click.Path(path_type=Path),
     help="Make the set SOURCE (`emoji`, say) from this file or folder of yours. Repeatable; --out may be left out.",
 )
-@click.option("--sizes", metavar="PX", help="Powers of two: 8-128, 64 or 8,32,128.  [default: 8 to the images' size]")
+@click.option(
+    "--sizes",
+    metavar="PX",
+    help="Powers of two: 8-128, 64 or 8,32,128.  [default: 8 to that of most images]",
+)
 @click.option("--lossless", is_flag=True, help="Store PNG in place of JPEG of quality 100.")
 @click.option("--flip/--no-flip", default=None, help="Images may be mirrored.  [default: as SOURCE says]")
 @click.option("--no-domains", is_flag=True, help="Sub-folders of SOURCE are no labels.")
@@ -116,10 +121,13 @@ def prepare(
     path = destination(out, known)
     if dataset is None:
         dataset = open_data(source, known)
+    if wanted is None:
+        wanted, why = preparing.sizes_of(dataset)
+        click.echo(why)
     made = preparing.prepare(
         dataset,
         path,
-        wanted or preparing.default_sizes(dataset.info.size),
+        wanted,
         lossless=lossless,
         flip=flip,
         domains=not no_domains,
@@ -131,7 +139,7 @@ def prepare(
             continue
         list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
         click.echo(
-            f"{part.path}: {part.count:,} images at {preparing.sizes_in_words(part.sizes)}, "
+            f"{part.path}: {counted(part.count, 'image')} at {preparing.sizes_in_words(part.sizes)}, "
             f"{preparing.amount(part.bytes)}, {part.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
@@ -158,8 +166,9 @@ def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
         return
     for message in bad[:SHOWN]:
         click.echo(f"    {message}")
-    click.echo(f"{len(bad):,} images can't be {done} and were left out.", nl=len(bad) <= SHOWN)
+    left = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
+    click.echo(left, nl=len(bad) <= SHOWN)
     if len(bad) > SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{message}\n" for message in bad))
+        file.write_text("".join(f"{message}\n" for message in bad), "utf-8", "backslashreplace")
         click.echo(f" All are named in {file}.")

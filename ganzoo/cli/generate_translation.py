@@ -15,8 +15,8 @@ from ganzoo.cli.generate_input import TranslationRequest, parse_domains
 from ganzoo.cli.generate_output import SHEET, SHEET_BYTES, progress, write_frames
 from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
 from ganzoo.data import DataInfo
-from ganzoo.data.files import printable
 from ganzoo.errors import OptionError
+from ganzoo.text import printable
 from ganzoo.translation import TranslationSampler
 
 COLUMNS = 32  # sources on a sheet

@@ -14,9 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.data import DataInfo
-from ganzoo.data.files import images_below, printable
+from ganzoo.data.files import images_below
+from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
+from ganzoo.text import printable
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
 
@@ -106,7 +108,7 @@ def _files(named: str, option: str) -> list[Path]:
         return [path]
     found = images_below(path)
     if not found:
-        raise OptionError(f"{option} {printable(path)}: no image in this folder (PNG, JPEG, WebP, BMP, GIF, TIFF).")
+        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(READ)}).")
     return found
 
 

@@ -51,6 +51,8 @@ class Dataset(ABC):
     if the data set can be pickled."""
 
     info: DataInfo
+    notes: Sequence[str] = ()  # what a user should know of how its folders are read, a line each
+    passed_over: str | None = None  # how many files beside its images are none, and of which kinds
     _labels_read: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -91,6 +93,10 @@ class Dataset(ABC):
         """The same images, in the same order, as they are stored at the size nearest to `size` (not smaller, if there
         is one), where there are several; else this data set itself."""
         return self
+
+    def sides(self, most: int) -> list[int]:
+        """The shorter sides (px) of the images as they are stored, or of so many, spread over the set."""
+        return [self.info.size]
 
     def fingerprint(self) -> str:
         """A text that changes when the images do, by which features of theirs are kept.

@@ -16,10 +16,12 @@ from typing import IO, Any
 import lmdb
 
 from ganzoo.data.storage import LMDB_METADATA
-from ganzoo.data.writing import MAP_SIZE
+from ganzoo.data.writing import Writer, space, unwritable
 from ganzoo.errors import DataError
 
+DATA = "data.mdb"  # as LMDB calls it
 LOCK = "lock"  # a file in the folder, gone when that is in its place
+ATTEMPTS = 100  # at a folder that other processes are at work in
 COMMIT_SECONDS = 5.0  # what a kill or a power cut can lose
 COMMIT_BYTES = 256 << 20  # a transaction is held in memory
 
@@ -37,8 +39,8 @@ class Building:
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder, self.sizes = folder, plan["sizes"]
         self.done, self.labels, self.bad = 0, list[int](), list[str]()
-        self._env = lmdb.open(str(folder), map_size=MAP_SIZE, lock=False)  # `_locked` keeps others out
-        self._transaction = self._env.begin(write=True)
+        self.worthless = False  # what was done is not to be kept if it isn't finished
+        self._writer = Writer(folder, lock=False)  # `_held` keeps others out
         self._committed, self._bytes = time.monotonic(), 0
         try:
             self._continue(plan)
@@ -48,9 +50,9 @@ class Building:
 
     def _continue(self, plan: dict[str, Any]) -> None:
         wanted = json.dumps(plan, sort_keys=True).encode()
-        stored = self._transaction.get(PLAN)
+        stored = self._writer.transaction.get(PLAN)
         if stored is None:
-            self._transaction.put(PLAN, wanted)
+            self._writer.put(PLAN, wanted)
         elif stored != wanted:
             raise DataError(
                 f"{self.folder}: holds an unfinished preparation of other images or with other options. Give the same "
@@ -63,7 +65,7 @@ class Building:
             self.bad += part["bad"]
 
     def _parts(self) -> Iterator[tuple[bytes, bytes]]:
-        with self._transaction.cursor() as cursor:
+        with self._writer.transaction.cursor() as cursor:
             if cursor.set_range(PART):
                 for key, value in cursor:
                     if not key.startswith(PART):
@@ -72,19 +74,22 @@ class Building:
 
     def add(self, results: Sequence[Prepared | str]) -> None:
         """The next images of the source: each prepared, or a message that says why it is bad."""
-        labels: list[int] = []
+        labels, entries = list[int](), list[tuple[bytes, bytes]]()
         for result in results:
             if isinstance(result, str):
                 continue
             files, label = result
-            for size, data in zip(self.sizes, files):
-                self._transaction.put(f"{size}-{len(self.labels) + len(labels):05d}".encode(), data)
-                self._bytes += len(data)
+            number = len(self.labels) + len(labels)
+            entries += [(f"{size}-{number:05d}".encode(), data) for size, data in zip(self.sizes, files)]
             labels.append(label)
         bad = [result for result in results if isinstance(result, str)]
         stop = self.done + len(results)
         part = {"stop": stop, "labels": labels, "bad": bad}
-        self._transaction.put(PART + b"%012d" % self.done, json.dumps(part).encode())
+        entries.append((PART + b"%012d" % self.done, json.dumps(part).encode()))
+        self._bytes += sum(len(value) for _, value in entries)
+        self._writer.reserve(sum(space(value) for _, value in entries))  # what is kept begins or ends with these
+        for key, value in entries:
+            self._writer.put(key, value)
         self.done = stop
         self.labels += labels
         self.bad += bad
@@ -93,27 +98,26 @@ class Building:
 
     def commit(self) -> None:
         """Keep what was added, whatever comes."""
-        self._transaction.commit()
-        self._transaction = self._env.begin(write=True)
+        self._writer.commit()
         self._committed, self._bytes = time.monotonic(), 0
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Write the description; nothing of the building's own remains inside."""
-        for key in [PLAN, *(key for key, _ in self._parts())]:
-            self._transaction.delete(key)
-        self._transaction.put(b"length", str(len(self.labels)).encode())
-        self._transaction.put(LMDB_METADATA, json.dumps(metadata).encode())
+        parts = {key: len(value) for key, value in self._parts()}
+        self._writer.reserve(sum(parts.values()))  # pages of theirs are copied before they are free
+        for key in [PLAN, *parts]:
+            self._writer.transaction.delete(key)
+        self._writer.put(b"length", str(len(self.labels)).encode())
+        self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
         self.commit()
         # LMDB doesn't write the last pages if they are free again, and the file would look as if it were cut short.
-        file = self.folder / "data.mdb"
-        whole = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
+        file = self.folder / DATA
+        env = self._writer.env
+        whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
         os.truncate(file, max(whole, file.stat().st_size))
 
     def close(self) -> None:
-        try:
-            self._transaction.commit()
-        finally:
-            self._env.close()
+        self._writer.close()
 
 
 @contextmanager
@@ -127,14 +131,20 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
     folder = path.with_name(f"{path.name}.preparing")
     try:
         with _held(path, folder, say):
-            begun = Building(folder, plan)
+            new = not (folder / DATA).exists()
+            try:
+                begun = Building(folder, plan)
+            except BaseException:
+                if new:
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
             try:
                 yield begun
                 begun.close()
             except BaseException:
                 with suppress(lmdb.Error):  # what failed is told already
                     begun.close()
-                if not begun.labels:
+                if not begun.labels or begun.worthless:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
             folder.rename(path)
@@ -142,7 +152,7 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
     except lmdb.Error as error:
         kept = f" {folder} holds what was done: the same command continues it, deleting it starts anew."
         kept = kept if folder.exists() else ""
-        raise DataError(f"{path}: can't be written ({error}).{kept}") from error
+        raise DataError(f"{path}: {unwritable(error)}{kept}") from error
 
 
 def refuse_taken(path: Path) -> None:
@@ -154,15 +164,15 @@ def refuse_taken(path: Path) -> None:
 @contextmanager
 def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold `folder`, in which `path` is built, for this process alone."""
-    while True:
+    for _ in range(ATTEMPTS):
         refuse_taken(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / LOCK, "a")
-        except FileNotFoundError:
-            continue  # another process has just finished, and moved the folder
+            file = _opened(folder / LOCK)
         except OSError as error:
             raise DataError(f"{path}: can't be written ({error}).") from error
+        if file is None:
+            continue  # another process has just finished, and moved the folder
         with file:
             _lock(file, lambda: say(f"{path}: another process prepares it; waiting for that one"))
             if not _is_at(file, folder / LOCK):
@@ -172,6 +182,15 @@ def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None
                 continue
             yield
             return
+    raise DataError(f"{path}: can't be written (other processes move or delete {folder} again and again).")
+
+
+def _opened(lock: Path) -> IO[str] | None:
+    """The file that is to be locked; None if its folder has gone."""
+    try:
+        return open(lock, "a")
+    except FileNotFoundError:
+        return None
 
 
 def _lock(file: IO[str], busy: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ganzoo.data import DataInfo, Dataset
 from ganzoo.errors import DataError
+from ganzoo.text import counted
 
 
 @dataclass
@@ -22,25 +23,28 @@ class Report:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     def lines(self) -> Iterator[str]:
         colour = "grey" if self.info.channels == 1 else "RGB"
-        yield f"{self.info.name}: {self.count - len(self.bad):,} readable images of {self.count:,}, {colour}"
+        readable = counted(self.count - len(self.bad), "readable image")
+        yield f"{self.info.name}: {readable} of {self.count:,}, {colour}"
+        yield from (f"    {note}" for note in self.notes)
         for (width, height), count in self.sizes.most_common(10):
             yield f"    {width} x {height} px: {count:,}"
         if len(self.sizes) > 10:
-            yield f"    and {len(self.sizes) - 10} other sizes"
+            yield f"    and {counted(len(self.sizes) - 10, 'other size')}"
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no image'}"
-        yield "    mirrored while training" if self.info.flip else "    not mirrored while training"
+        yield "    mirrored while training" if self.info.flip else "    not mirrored while training, unless with --flip"
         for message in self.bad:
             yield f"    {message}"
 
 
 def examine(dataset: Dataset, workers: int = 4) -> Report:
     """Read every image, in threads, under a progress bar."""
-    report = Report(dataset.info, len(dataset))
+    report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.passed_over])])
 
     def read(index: int) -> tuple[tuple[int, int], int] | str:
         try:

@@ -8,23 +8,33 @@ from __future__ import annotations
 import io
 import os
 import posixpath
+import struct
 import threading
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar, Union
+from typing import IO, Any, NoReturn, TypeVar
 
 import numpy as np
 
 from ganzoo.data.images import is_hidden, is_image
-from ganzoo.data.layout import Listing, Split, find_domains, labels_of, moved, split
+from ganzoo.data.layout import Listing, find_domains, labels_of, moved
+from ganzoo.data.parts import split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
+from ganzoo.text import counted, printable
 
 LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
 PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # Python unpacks others without a bound
+OTHER_METHODS = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
+ENCRYPTED = 1  # a flag of a file in a zip archive
+END = struct.Struct("<4sH")  # how the end of a zip archive begins: a mark, and the number of its disk
+LAST = 22 + (1 << 16)  # bytes in which that end lies, with the comment that may follow
+UNTOLD = 0xFFFF  # a number that stands elsewhere, in an archive of more than 4 GB
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 Same = TypeVar("Same", bound="Storage")
 
@@ -43,6 +53,9 @@ class Storage(ABC):
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None
+    notes: Sequence[str] = ()  # how its folders are read, where that may surprise
+    passed_over: str | None = None  # how many files are no images
+    archives: Sequence[str] = ()  # that lie among the images
 
     def files(self) -> Iterable[Path]:
         """The files on the disk that the images lie in."""
@@ -86,13 +99,28 @@ class FileStorage(Storage):
     training and validation, domains, or nothing."""
 
     def _arrange(self, listing: Listing, size: int | None) -> None:
-        self._parts = split(listing)
-        self._validation = listing.below(self._parts.validation) if self._parts.validation else []
-        root = self._take(listing.below(self._parts.training), self._parts.training, size)
-        self._found = find_domains(listing, self.keys, root) if self.keys else None
+        parts = split(listing.images)
+        self.notes, self.passed_over = parts.notes, listing.passed_over()
+        self.archives = [path for path in listing.others if is_archive(path)]
+        self._kept_in, self._kept, self._found = parts.validation.get("", ""), dict[str, list[str]](), None
+        if parts.validation:
+            folders = {domain: parts.validation.get(domain) for domain in parts.training}
+            self._kept = {domain: listing.below(folder) if folder else [] for domain, folder in folders.items()}
+        if "" not in parts.training:
+            self.domains = tuple(parts.training)
+            self._take_domains({domain: listing.below(folder) for domain, folder in parts.training.items()})
+            return
+        self._root = self._take(listing.below(parts.training[""]), parts.training[""], size)
+        self._found = find_domains(listing, self.keys, self._root) if self.keys else None
         if self._found:
-            self.domains, self.labels = self._found.names, labels_of(self.keys, self._found)
-        self._root = root
+            self.domains = tuple(map(printable, self._found.names))
+            self.labels = labels_of(self.keys, self._found)
+
+    def _take_domains(self, keys: Mapping[str, list[str]]) -> None:
+        """Hold these images, which lie in a folder for each domain."""
+        self.keys = [key for each in keys.values() for key in each]
+        labels = [label for label, each in enumerate(keys.values()) for _ in each]
+        self.labels = np.array(labels, np.int64) if self.domains else None
 
     def _take(self, keys: list[str], folder: str, size: int | None) -> str:
         """Hold these images; the folder in which all lie, that of a size within `folder` if there are several."""
@@ -110,12 +138,15 @@ class FileStorage(Storage):
         self.keys = self._levels[self.size]
 
     def validation(self) -> Storage | None:
-        if not self._parts.validation:
+        if not self._kept:
             return None
         other = self._twin()
-        other._parts, other._validation, other.labels = Split(self._parts.validation, None), [], None
+        other._kept, other.labels, other.notes, other.passed_over = {}, None, (), None
+        if "" not in self._kept:
+            other._take_domains(self._kept)
+            return other
         try:
-            root = other._take(self._validation, self._parts.validation, self.size)
+            root = other._take(self._kept[""], self._kept_in, self.size)
             if self.domains and self._found:
                 other.labels = labels_of(other.keys, moved(self._found, self._root, root, other.keys))
         except DataError as error:
@@ -146,15 +177,38 @@ class FolderStorage(FileStorage):
 class ZipStorage(FileStorage):
     """The same, inside a zip archive."""
 
+    _names: Mapping[str, str] = {}  # of its files, by the paths that stand for them, where these differ
+
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
         self._open()
         names = self.archive.namelist()
+        if any("\\" in name for name in names) and not any("/" in name for name in names):
+            # Some programs of Windows write them so. The order stays that of the names as they are.
+            self._names = {name.replace("\\", "/"): name for name in names}
+            names = list(self._names)
         if sum(len(name) * name.count("/") for name in names) > PATHS:
             raise DataError(
                 f"{path}: a zip archive of folders within folders without end; no set of images is like that."
             )
-        self._arrange(Listing((n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")), size)
+        files, folders = (n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")
+        listing = Listing(files, folders, order=lambda name: self._names.get(name, name))
+        self._refuse_unread(listing.images)
+        self._arrange(listing, size)
+
+    def _refuse_unread(self, keys: Sequence[str]) -> None:
+        """DataError if the directory says that some of these images can't be unpacked here."""
+        remedy = "Unpack it into a folder, and give that."
+        if _disk(self.archive) or any(member.volume for member in self.archive.infolist()):
+            raise DataError(f"{self.path}: one part of a zip archive that is split over several files. {remedy}")
+        ways = Counter(filter(None, (_way_unread(self._member(key)) for key in keys)))
+        if ways:
+            (way, count), *_ = ways.most_common()
+            of = f"{count:,} of its {counted(len(keys), 'image')}"
+            raise DataError(f"{self.path}: a zip archive with {of} {way}, which isn't read here. {remedy}")
+
+    def _member(self, key: str) -> zipfile.ZipInfo:
+        return self.archive.getinfo(self._names.get(key, key))
 
     def _open(self) -> None:
         try:
@@ -166,7 +220,7 @@ class ZipStorage(FileStorage):
         self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
 
     def read(self, key: str) -> bytes:
-        member = self.archive.getinfo(key)
+        member = self._member(key)
         refuse_larger(member.file_size)
         with self._lock, open_member(self.archive, member) as file:
             return file.read(member.file_size + 1)  # without a number, it would unpack more than that before it stops
@@ -221,6 +275,30 @@ def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     return archive.open(member)
 
 
+def _way_unread(member: zipfile.ZipInfo) -> str | None:
+    """How a file in an archive is packed, if that isn't read."""
+    if member.flag_bits & ENCRYPTED:
+        return "encrypted"
+    method = member.compress_type
+    return None if method in METHODS else f"packed by {OTHER_METHODS.get(method, f'method {method}')}"
+
+
+def _disk(archive: zipfile.ZipFile) -> int:
+    """The number of the disk that an archive ends on, when it is split."""
+    file = archive.fp
+    assert file is not None
+    file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
+    tail = file.read(LAST)
+    place = tail.rfind(b"PK\5\6")
+    disk = END.unpack_from(tail, place)[1] if 0 <= place <= len(tail) - END.size else 0
+    return 0 if disk == UNTOLD else int(disk)
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is named as an archive."""
+    return path.lower().endswith(ARCHIVES)
+
+
 def refuse_larger(size: int, most: int = LARGEST) -> None:
     """ValueError for a file of more bytes than are ever read at once."""
     if size > most:
@@ -260,8 +338,3 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _refuse(error: OSError) -> NoReturn:
     raise DataError(f"{printable(error.filename)}: this folder can't be listed ({error.strerror}).") from error
-
-
-def printable(text: Union[str, Path]) -> str:
-    """The same, but for bytes of a file name that are no UTF-8, which no terminal would take."""
-    return str(text).encode("utf-8", "backslashreplace").decode()

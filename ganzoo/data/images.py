@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
-import struct
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ganzoo.data import headers
+from ganzoo.data.colours import over_white, to_srgb, transparent_level, wide_to_bytes
 from ganzoo.errors import DataError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "BMP",
-    "GIF",
-    "TIFF",
-)  # of the forty that Pillow reads, one with the help of a program
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
+# Of the forty formats that Pillow reads, one with the help of a program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 STRIP = 1 << 20  # pixels that are converted at once, as that takes several copies
 GREY_MODES = ("1", "L", "LA", "La", "F")  # and those of 16 and 32 bits, which begin with I
-TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
 ORIENTATION = 0x0112  # the tag of EXIF by which a camera says how it was held
-# Tags of TIFF: where its strips or tiles lie, and the sides of a tile.
-STRIPS, TILES, TILE_WIDTH, TILE_LENGTH = 0x0111, 0x0144, 0x0142, 0x0143
-MOST_PARTS = 1 << 19  # strips or tiles; of 16 x 16 px, more than Pillow's largest picture has
 
 
 def is_image(name: str) -> bool:
@@ -42,65 +37,54 @@ def peek(data: bytes, name: str) -> Image.Image:
     """An image whose header is read but whose pixels are not. DataError names the file if it can't be one."""
     if not data:
         raise DataError(f"{name}: not a readable image (the file is empty).")
-    if _parts(data) > MOST_PARTS:
-        raise DataError(f"{name}: not a readable image (a TIFF in {_parts(data):,} parts).")
+    if headers.parts(data) > headers.MOST_PARTS:
+        raise DataError(f"{name}: not a readable image (a TIFF in {headers.parts(data):,} parts).")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
-        raise DataError(
-            f"{name}: not a readable image (its first bytes are of no format that is read: PNG, JPEG, WebP, BMP, GIF "
-            "and TIFF)."
-        ) from error
+        raise DataError(f"{name}: not a readable image ({headers.unidentified(data)}).") from error
     except Exception as error:  # Pillow raises a dozen kinds, SyntaxError and struct.error among them
         raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
-    # Pillow only warns of a picture that is up to twice as large, and the threads that load can't catch a warning.
-    for width, height in (image.size, _tile(image)):
-        if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
-            raise DataError(
-                f"{name}: not a readable image ({width} x {height} px is more than the "
-                f"{Image.MAX_IMAGE_PIXELS:,} pixels that Pillow takes for safe)."
-            )
+    reason = headers.refusal(image, data)
+    if reason:
+        raise DataError(f"{name}: not a readable image ({reason}).")
     return image
 
 
-def _tile(image: Image.Image) -> tuple[int, int]:
-    """The sides of the tiles of a TIFF, each of which is unpacked as a whole, however small the picture; or zeros."""
-    tags = getattr(image, "tag_v2", {})
-    width, height = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
-
-
-def _parts(data: bytes) -> int:
-    """How many strips or tiles a TIFF says that it has, for each of which Pillow makes objects; 0 for other files."""
-    if data[:2] not in (b"II", b"MM"):
-        return 0
-    kinds = (False, True) if 43 in data[2:4] else (False,)  # Pillow's releases differ in what they take for a BigTIFF
-    return max(_parts_of("<" if data[:2] == b"II" else ">", big, data) for big in kinds)
-
-
-def _parts_of(order: str, big: bool, data: bytes) -> int:
-    entry = struct.Struct(order + ("HHQQ" if big else "HHII"))
-    try:
-        start = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
-        count = struct.unpack_from(order + ("Q" if big else "H"), data, start)[0]
-        start += 8 if big else 2
-        if count > 1 << 16:  # more than there are tags
-            return int(count)
-        found = (entry.unpack_from(data, start + index * entry.size) for index in range(count))
-        return max((number for tag, _, number, _ in found if tag in (STRIPS, TILES)), default=0)
-    except (struct.error, OverflowError):  # it is cut short, as Pillow will say
-        return 0
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    """Those of FORMATS that this Pillow knows: AVIF came with release 11.3."""
+    Image.init()
+    return [each for each in FORMATS if each in Image.OPEN]
 
 
 def decode(data: bytes, name: str) -> Image.Image:
     """An image from the bytes of its file, fully read and upright; the first of an animation. DataError names the
     file if it is damaged."""
-    image = peek(data, name)
+    return unpack(peek(data, name), data, name)
+
+
+def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
+    """The same, of an image whose header is read already."""
+    if image.format == "TIFF":
+        _silence_libtiff()
     try:
         image.load()
+        transparent_level(image, data)
     except Exception as error:
         raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
     return _upright(image)
+
+
+@lru_cache(maxsize=1)
+def _silence_libtiff() -> None:
+    """Have the library that unpacks TIFFs not write to the terminal, beside the errors that Pillow raises."""
+    with suppress(OSError, AttributeError):
+        maps = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
+        for path in {line.split(maxsplit=5)[-1] for line in maps if "/libtiff" in line}:
+            library = ctypes.CDLL(path)
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -117,7 +101,8 @@ def channels_of(image: Image.Image) -> int:
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:
-    """Pixels as uint8 (H, W, channels). Transparency is laid over white; 16-bit grey is scaled to 8 bits.
+    """Pixels as uint8 (H, W, channels). Colours are those of sRGB, transparency is laid over white, and
+    16-bit grey is scaled to 8 bits.
 
     ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
@@ -132,17 +117,9 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def _pixels(image: Image.Image, channels: int, wide: bool) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3). Pillow before 12 opens a 16-bit PNG in the 32-bit mode "I", which can hold 8-bit
-    values as well; `wide` says that it does not."""
-    if image.mode.startswith("I"):
-        scale = 255 / 65535 if wide or image.mode.startswith("I;16") else 1
-        numbers = np.asarray(image, dtype=np.float64) * scale
-        image = Image.fromarray(np.clip(numbers, 0, 255).round().astype(np.uint8))
-    if image.mode in TRANSPARENT_MODES or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    """uint8 (H, W) or (H, W, 3)."""
+    image = wide_to_bytes(image, wide) if image.mode.startswith("I") else to_srgb(image)
+    return np.asarray(over_white(image).convert("L" if channels == 1 else "RGB"))
 
 
 def fit(

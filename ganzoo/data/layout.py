@@ -1,31 +1,37 @@
-"""What the paths in a folder or an archive say: which images are kept for validation, and each one's domain."""
+"""What the paths in a folder or an archive say of each image's domain."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ganzoo.data.images import is_hidden, is_image
+from ganzoo.data.parts import VALIDATION, part_of
 from ganzoo.data.pyramid import below_wrapper, inside, wrapper
 from ganzoo.errors import DataError
+from ganzoo.text import counted, printable
 
-TRAINING = "train"
-VALIDATION = ("val", "validation", "valid", "test")  # of several, the first
+KINDS = 5  # of other files that are named
 
 
 class Listing:
     """The visible files and folders below a root, as paths with '/'.
 
-    `images` are the image files, sorted; `folders` are all folders, `used` those with any file at any depth.
+    `images` are the image files, sorted (by what `order` makes of their paths); `others` are the other files, `folders`
+    all folders, and `used` those with any file at any depth.
     """
 
-    def __init__(self, files: Iterable[str], folders: Iterable[str] = ()) -> None:
+    def __init__(
+        self, files: Iterable[str], folders: Iterable[str] = (), order: Callable[[str], str] | None = None
+    ) -> None:
         visible = {path for path in files if not _is_hidden(path)}
-        self.images = sorted(path for path in visible if is_image(path))
+        self.images = sorted((path for path in visible if is_image(path)), key=order)
+        self.others = sorted(path for path in visible if not is_image(path))
         self.used = _with_parents(_parent(path) for path in visible)
         self.folders = self.used | _with_parents(path for path in folders if not _is_hidden(path))
 
@@ -33,16 +39,18 @@ class Listing:
         """The images in `folder` at any depth."""
         return [path for path in self.images if path.startswith(inside(folder))]
 
+    def passed_over(self) -> str | None:
+        """How many files are no images that are read, and of which kinds, the most frequent first."""
+        kinds = Counter(posixpath.splitext(path)[1].lower() or "without a suffix" for path in self.others)
+        if not kinds:
+            return None
+        named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(KINDS)]
+        more = ", ..." if len(kinds) > KINDS else ""
+        return f"{counted(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
+
     def children(self, folder: str) -> dict[str, str]:
         """The folders in `folder`, by their names."""
         return {path.rpartition("/")[2]: path for path in self.folders if _parent(path) == folder}
-
-
-class Split(NamedTuple):
-    """The folder of the images for training ('' is the root), and that of those for validation, if there is one."""
-
-    training: str
-    validation: str | None
 
 
 class Domains(NamedTuple):
@@ -50,21 +58,6 @@ class Domains(NamedTuple):
 
     names: tuple[str, ...]
     folder: str
-
-
-def split(listing: Listing) -> Split:
-    """'train/' and 'val/' with nothing but others of VALIDATION beside them, below what wraps them; else the root.
-
-    ('train/' alone is but another wrapping folder.)
-    """
-    paths = below_wrapper(listing.images) if listing.images else []
-    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
-    found = {name.lower(): name for name in tops}
-    validation = next((name for name in VALIDATION if name in found), None)
-    if len(found) < len(tops) or not found.keys() <= {TRAINING, *VALIDATION} or TRAINING not in found or not validation:
-        return Split("", None)
-    above = wrapper(listing.images)
-    return Split(posixpath.join(above, found[TRAINING]), posixpath.join(above, found[validation]))
 
 
 def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
@@ -83,7 +76,7 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
     while folder.strip("/") and folder != root:
         folder, _, own = folder.rpartition("/")
         empty = {name for name, path in listing.children(folder).items() if path not in listing.used}
-        empty -= {name for name in empty if name.lower() in VALIDATION}
+        empty -= {name for name in empty if part_of(name) in VALIDATION}
         if empty and keys[0].startswith(f"{inside(folder)}{own}/"):
             return Domains(tuple(sorted({own, *empty})), folder)
     return None
@@ -105,9 +98,15 @@ def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
 
 
 def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
-    """The same domains for the images `keys` in another folder: as deep in it as they lie in the old, if all do."""
-    folder = posixpath.join(new, domains.folder[len(inside(old)) :]).rstrip("/")
-    return domains._replace(folder=folder if all(key.startswith(inside(folder)) for key in keys) else new)
+    """The same domains for the images `keys` in another folder: as deep in it as they lie in the old, if all do, else
+    in the first folder that wraps all and where they are named so, else directly in it."""
+    alike = posixpath.join(new, domains.folder[len(inside(old)) :]).rstrip("/")
+    deeper = [folder for folder in _parents(wrapper(keys)) if folder.startswith(inside(new))]
+    for folder in (alike, new, *reversed(deeper)):
+        start = inside(folder)
+        if all(key.startswith(start) and key[len(start) :].partition("/")[0] in domains.names for key in keys):
+            return domains._replace(folder=folder)
+    return domains._replace(folder=alike if all(key.startswith(inside(alike)) for key in keys) else new)
 
 
 def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:

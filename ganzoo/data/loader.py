@@ -19,7 +19,27 @@ from ganzoo.data.images import fit
 from ganzoo.errors import DataError
 
 PREFETCH = 3  # batches decoded ahead of the one in use
+MANY = 100  # images that can't be read, and tell something of the others in a large set
 KEPT = 256 * 2**20  # bytes of decoded images that are kept for later epochs: small ones train faster than they decode
+
+
+class Readings:
+    """Which images can't be read, by their indices, and of how many that were drawn: shared by the loaders of a
+    training."""
+
+    def __init__(self) -> None:
+        self.bad, self.drawn, self.drawn_bad, self.lock = set[int](), 0, 0, threading.Lock()
+
+    def count(self, bad: bool) -> None:
+        """Another image was drawn. (Those in its place don't count: bad ones often lie beside each other.)"""
+        with self.lock:
+            self.drawn += 1
+            self.drawn_bad += bad
+
+    def mostly_bad(self, images: int) -> bool:
+        """Whether most of so many can't be read, for certain or by what was drawn."""
+        by_sample = self.drawn_bad >= MANY and 3 * self.drawn_bad > 2 * self.drawn
+        return 2 * len(self.bad) > images or by_sample
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,8 @@ class Loader:
 
     They are drawn as `draw` says; batches run over the end of an epoch. `flip` mirrors half of the images. An image
     that can't be read is reported once and replaced by the next good one (of its domain, if domains are balanced);
-    `bad` holds the indices of those that are known, and can be shared. Decoded images are kept, up to `kept` bytes.
+    If most can't be read, that is a DataError. `readings` can be shared with other loaders. Decoded images are kept, up
+    to `kept` bytes.
     """
 
     def __init__(
@@ -64,7 +85,7 @@ class Loader:
         workers: int = 2,
         stride: int | None = None,
         on_bad_image: Callable[[str], None] = lambda message: None,
-        bad: set[int] | None = None,
+        readings: Readings | None = None,
         kept: int = KEPT,
     ) -> None:
         if len(dataset) < 1:
@@ -72,8 +93,7 @@ class Loader:
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
         self._order = order(dataset, draw, seed, flip)
-        self._bad = set() if bad is None else bad
-        self._bad_lock = threading.Lock()
+        self._readings = readings or Readings()
         self._kept: dict[int, tuple[np.ndarray, int]] = {}
         self._room = kept
 
@@ -97,6 +117,8 @@ class Loader:
     def _load_batch(self, position: int) -> ImageBatch:
         drawn = [self._order.at(at) for at in range(position, position + self.batch)]
         loaded = [self._load(each.image) for each in drawn]
+        if self._readings.mostly_bad(len(self.dataset)):
+            raise self._mostly_bad()
         batch = ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
         return self._with_references(batch, drawn) if drawn[0].references else batch
 
@@ -107,25 +129,32 @@ class Loader:
 
     def _load(self, view: View) -> tuple[np.ndarray, int]:
         for at in self._from(view):
-            if at in self._bad:
+            if at in self._readings.bad:
                 continue
             try:
                 image, label = self._fitted(at, view)
             except DataError as error:
                 self._report(at, error)
                 continue
+            self._readings.count(bad=at != view.index)
             return (image[:, ::-1] if view.mirrored else image), label
         among = len(view.instead)
         those = f"the {among} images of the domain {view.domain!r}" if among else f"its {len(self.dataset)} images"
         raise DataError(f"{self.dataset.info.name}: not one of {those} can be read.")
 
+    def _mostly_bad(self) -> DataError:
+        bad, name = len(self._readings.bad), self.dataset.info.name
+        return DataError(
+            f"{name}: most of its images can't be read ({bad:,} so far, of {len(self.dataset):,}), so training stops. "
+            f"`ganzoo data check` names them all; repair or remove them."
+        )
+
     def _fitted(self, index: int, view: View) -> tuple[np.ndarray, int]:
-        if view.box is not None:  # another part of it each time
-            image, label = self.dataset.load(index)
-            return fit(image, self.size, self.channels, view.box), label
-        found = self._kept.get(index)
+        found = self._kept.get(index) if view.box is None else None
         if found is None:
             image, label = self.dataset.load(index)
+            if view.box is not None:  # another part of it each time
+                return fit(image, self.size, self.channels, view.box), label
             found = fit(image, self.size, self.channels), label
             if self._room >= found[0].nbytes:  # two threads may count one image twice, or take a little too much
                 self._room -= found[0].nbytes
@@ -142,7 +171,9 @@ class Loader:
             yield from ((view.index + step) % len(self.dataset) for step in range(1, len(self.dataset)))
 
     def _report(self, index: int, error: DataError) -> None:
-        with self._bad_lock:  # two threads can meet the same bad image at once
-            if index not in self._bad:
-                self.on_bad_image(f"{error} Left out of training.")
-                self._bad.add(index)
+        readings = self._readings
+        with readings.lock:  # two threads can meet the same bad image at once
+            if index in readings.bad:
+                return
+            self.on_bad_image(f"{error} Left out of training.")
+            readings.bad.add(index)

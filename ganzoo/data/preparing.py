@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import time
@@ -19,20 +20,21 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data import Dataset
-from ganzoo.data.building import Prepared, building, refuse_taken
+from ganzoo.data.building import Building, Prepared, building, refuse_taken
 from ganzoo.data.images import scaled, to_image
 from ganzoo.data.layout import validation_path
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import LmdbStorage, StoredImages
 from ganzoo.data.workers import parallel_map
-from ganzoo.data.writing import PNG_LEVEL
+from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError
+from ganzoo.text import counted, printable
 
 QUALITY = 100  # of JPEG, as in the reference
 SMALLEST = 8  # px, by default
+SIDES = 2000  # images whose headers tell which sizes are right
 SAMPLE = 32  # images that are prepared once more to estimate the disk use
 CHUNK = 2048  # px; a process takes so many images at a time that their sides sum up to this, but at most 16
-PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB gives a value of more than about half a page pages of its own
 
 Say = Callable[[str], None]
 Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]  # the results for lists of indices
@@ -66,6 +68,18 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     if not found or not {*ends} <= {*SIZES}:
         raise OptionError(f"--sizes {text}: give powers of two from 4 to 1024, as in 8-128, 64 or 8,32,128.")
     return tuple(found)
+
+
+def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
+    """The default sizes for the images of a data set, and why these."""
+    sides = sorted(dataset.sides(SIDES))
+    middle = sides[len(sides) // 2]
+    sizes = default_sizes(middle)
+    which = "its images" if len(dataset) <= SIDES else f"a sample of {len(sides):,} of its images"
+    share = "all" if sides[0] == middle else "half"
+    reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
+    of = f"{share} of {which} are at least {middle} px on the shorter side{reach}"
+    return sizes, f"--sizes {','.join(map(str, sizes))}, as {of}"
 
 
 def default_sizes(side: int) -> tuple[int, ...]:
@@ -143,13 +157,27 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
                 for results in each(left):
                     begun.add(results)
                     bar.update(len(results))
-        if not begun.labels:
-            raise DataError(f"{dataset.info.name}: not one of its {len(dataset)} images can be read. {begun.bad[0]}")
+                    if 2 * len(begun.bad) > len(dataset):
+                        break
+        if 2 * len(begun.bad) > len(dataset):
+            begun.worthless = True
+            raise _mostly_bad(dataset, begun)
         seconds = time.monotonic() - start
         begun.finish(description.of(begun.labels))
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - before) / max(seconds, 1e-9)
     return Summary(path, len(begun.labels), sizes, size, speed, begun.bad)
+
+
+def _mostly_bad(dataset: Dataset, begun: Building) -> DataError:
+    whole = f"its {counted(len(dataset), 'image')}"
+    if len(begun.bad) == len(dataset):
+        return DataError(f"{dataset.info.name}: not one of {whole} can be read. {begun.bad[0]}")
+    bad = f"{len(begun.bad):,} of the first {begun.done:,}" if begun.done < len(dataset) else f"{len(begun.bad):,}"
+    return DataError(
+        f"{dataset.info.name}: {bad} of {whole} can't be read, so nothing is prepared. `ganzoo data check` names them "
+        f"all; repair or remove them. The first: {begun.bad[0]}"
+    )
 
 
 class _Description:
@@ -228,10 +256,12 @@ def _quiet() -> Iterator[None]:
 
 def _fingerprint(dataset: Dataset) -> str:
     """Tells one list of images from another, however the way to it is written."""
-    typed = str(getattr(dataset, "path", ""))
-    digest = hashlib.sha256(str(Path(typed).resolve()).encode() if typed else b"")
+    path = getattr(dataset, "path", None)
+    typed = printable(path) if path else ""
+    digest = hashlib.sha256(os.fsencode(path.resolve()) if path else b"")
     for index in range(len(dataset)):
-        digest.update(dataset.describe(index).removeprefix(typed).encode() + b"\n")
+        described = dataset.describe(index).removeprefix(typed)
+        digest.update(described.encode("utf-8", "backslashreplace") + b"\n")
     return digest.hexdigest()
 
 
@@ -245,7 +275,7 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: S
     sample = range(0, count, max(1, count // SAMPLE))
     prepared = [results[0] for results in each([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
-    per_image, free = sum(map(_space, files)) / len(sample), shutil.disk_usage(path.parent).free
+    per_image, free = sum(map(space, files)) / len(sample), shutil.disk_usage(path.parent).free
     where = f"{count:,} images at {sizes_in_words(plan['sizes'])}"
     say(f"about {amount(per_image * count)} for {where}; {amount(free)} free")
     need = per_image * (count - done)
@@ -254,11 +284,6 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: S
             f"{path}: needs about {amount(need)}, but {amount(free)} are free there. Choose a path on another disk, "
             "or fewer sizes."
         )
-
-
-def _space(data: bytes) -> int:
-    """Bytes that a value takes in an LMDB; pages of small values are two thirds full."""
-    return -(-(len(data) + 16) // PAGE) * PAGE if len(data) > HALF_PAGE else (len(data) + 32) * 3 // 2
 
 
 def amount(count: float) -> str:

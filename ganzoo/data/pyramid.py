@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ganzoo.data.images import peek
 from ganzoo.errors import DataError
+from ganzoo.text import printable
 
 SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, as progressive training goes through them
 SAMPLE = 16  # images of a folder whose headers tell whether they have the size that it is named by
@@ -63,7 +64,7 @@ def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]
             folders = ", ".join(f"{side}/" for side in sorted(stems))
             raise DataError(
                 f"{folders}: one set in several sizes, but {len(missing)} of {len(every)} images are missing in "
-                f"{size}/ ({missing[0]} is the first). Add them, or move {size}/ away."
+                f"{size}/ ({printable(missing[0])} is the first). Add them, or move {size}/ away."
             )
         if len(arranged[size]) > len(every):
             raise DataError(f"{size}/: two images of one name, which differ only in the extension. Remove one of them.")

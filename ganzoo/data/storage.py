@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,18 @@ from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
+from tqdm import tqdm
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, printable, refuse_larger
-from ganzoo.data.images import channels_of, decode, peek, to_array
+from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, is_archive, refuse_larger
+from ganzoo.data.headers import READ
+from ganzoo.data.images import channels_of, decode, peek, to_array, unpack
 from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
+from ganzoo.data.memory import room
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
+from ganzoo.text import counted, printable
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits
@@ -133,7 +138,7 @@ def _environment(path: Path) -> Any:
             check(path)
             try:
                 opened = lmdb.open(
-                    str(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
+                    os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
                 )
             except lmdb.Error as error:
                 raise DataError(f"{path}: not an LMDB ({error}).") from error
@@ -148,6 +153,7 @@ class StoredImages(Dataset):
         """`flip` None: as the storage's description says, if it has one."""
         self.path, self.storage = path, storage
         first = self._first_readable()
+        self.notes, self.passed_over = storage.notes, storage.passed_over
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
@@ -159,14 +165,17 @@ class StoredImages(Dataset):
 
     def _first_readable(self) -> Any:
         if not self.storage.keys:
-            raise DataError(f"{self.path}: no image in it (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files).")
+            packed = [f"{printable(path)} in it is an archive: unpack that." for path in self.storage.archives[:1]]
+            kinds = f"{', '.join(READ[:-1])} and {READ[-1]}"
+            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed]))
         failure: DataError | None = None
-        for index in range(min(100, len(self.storage.keys))):
+        count = len(self.storage.keys)
+        for index in tqdm(range(count), desc="looking for a readable image", unit="img", leave=False, delay=2):
             try:
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: none of the first images can be read. {failure}")
+        raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
 
     def _channels_of_sample(self) -> int:
         """1 if all of a sample are grey: photos often have a grey one among them, and it may be the first."""
@@ -189,11 +198,15 @@ class StoredImages(Dataset):
         return decode(self._read(index), self.describe(index))
 
     def load(self, index: int) -> tuple[Any, int]:
-        image = self._decode(index)
-        try:
-            pixels = to_array(image, self.info.channels)
-        except Exception as error:
-            raise DataError(f"{self.describe(index)}: its colours can't be read ({error}).") from error
+        data, name = self._read(index), self.describe(index)
+        image = peek(data, name)
+        with room.of(image.width * image.height):
+            image = unpack(image, data, name)
+            try:
+                pixels = to_array(image, self.info.channels)
+            except Exception as error:
+                raise DataError(f"{name}: its colours can't be read ({error}).") from error
+            image.close()  # frees at once what the next one waits for
         return pixels, 0 if self.storage.labels is None else int(self.storage.labels[index])
 
     def labels(self) -> np.ndarray:
@@ -211,7 +224,8 @@ class StoredImages(Dataset):
         if storage is None:
             return None
         other = copy.copy(self)
-        other.storage, other.path = storage, storage.path
+        other.storage, other.path, other.notes = storage, storage.path, ()
+        other.passed_over = None
         info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
         other.info = replace(info, size=storage.size or info.size)
         return other
@@ -223,6 +237,15 @@ class StoredImages(Dataset):
         other = copy.copy(self)
         other.storage, other.info = storage, replace(self.info, size=storage.size or self.info.size)
         return other
+
+    def sides(self, most: int) -> list[int]:
+        found = []
+        for index in range(0, len(self), -(-len(self) // most)):
+            try:
+                found.append(min(peek(self._read(index), self.describe(index)).size))
+            except DataError:
+                continue  # whoever loads the image reports it
+        return found or [self.info.size]
 
     def fingerprint(self) -> str:
         """By the names, sizes and times of change of the files: reading all of a large set would take minutes."""
@@ -270,4 +293,5 @@ def _storage(path: Path, size: int | None) -> Storage:
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
-    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.")
+    remedy = " Unpack it into a folder, and give that." if is_archive(path.name) else ""
+    raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.{remedy}")

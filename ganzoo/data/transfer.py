@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from ganzoo.data.preparing import amount
 from ganzoo.errors import DataError, OptionError
+from ganzoo.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.data.downloading import Part
@@ -183,7 +184,9 @@ def _refusal(status: int, reason: str) -> Failure:
         return Failure(f"the server has no such file (status {status})")
     if status in (401, 403):
         return Failure(f"the server doesn't give it to everybody (status {status})")
-    return Failure(f"the server's answer is {status} ({' '.join(str(reason).split())})", again=status in BUSY)
+    return Failure(
+        f"the server's answer is {status} ({printable(' '.join(str(reason).split()))})", again=status in BUSY
+    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,9 @@ from PIL import Image
 from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.errors import DataError
 
-MAP_SIZE = 1 << 40  # an upper bound of the address space LMDB reserves; the file grows as needed
+FIRST_MAP = 1 << 28  # bytes of addresses that are reserved at first
+SPARE = 1 << 24  # bytes of these that are left for pages which LMDB copies to change them
+PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB gives a value of more than about half a page pages of its own
 PNG_LEVEL = 3  # of zlib: twice as fast as its default of 6 for a few bytes more
 COMMIT_EVERY = 500  # images per transaction
 
@@ -29,6 +32,76 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+class Writer:
+    """Puts entries into an LMDB, for which it reserves more addresses as they become needed.
+
+    (To reserve them all at first fails wherever they are limited, as by `ulimit -v`.)
+    """
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self._folder, self._options = folder, options
+        self._open(FIRST_MAP)
+
+    def _open(self, size: int) -> None:
+        """Reserve four times as many addresses, or fewer where these can't be had."""
+        for wanted in (4 * size, 2 * size, size):
+            try:
+                self.env = lmdb.open(os.fsencode(self._folder), map_size=wanted, **self._options)
+                break
+            except lmdb.MemoryError:
+                if wanted == size:
+                    raise
+        self._begin()
+
+    def _begin(self) -> None:
+        self.transaction, self._is_open = self.env.begin(write=True), True
+        information = self.env.info()
+        self._room = information["map_size"] - (information["last_pgno"] + 1) * self.env.stat()["psize"] - SPARE
+        self._put = 0
+
+    def reserve(self, size: int) -> None:
+        """Make room for so many bytes more; those that were put count twice, as their pages may be copied."""
+        if 2 * (self._put + size) > self._room:
+            self.commit()
+        if 2 * size > self._room:
+            needed = self.env.info()["map_size"] - self._room + 2 * size
+            self.transaction.abort()
+            self.env.close()
+            self._is_open = False
+            self._open(max(FIRST_MAP, needed))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        size = space(value)
+        self.reserve(size)
+        self._put += size
+        self.transaction.put(key, value)
+
+    def commit(self) -> None:
+        """Keep what was put, whatever comes."""
+        self.transaction.commit()
+        self._begin()
+
+    def close(self) -> None:
+        if not self._is_open:
+            return
+        try:
+            self.transaction.commit()
+        finally:
+            self.env.close()
+
+
+def space(data: bytes) -> int:
+    """Bytes that a value takes in an LMDB; pages of small values are two thirds full."""
+    return -(-(len(data) + 16) // PAGE) * PAGE if len(data) > HALF_PAGE else (len(data) + 32) * 3 // 2
+
+
+def unwritable(error: Exception) -> str:
+    """What is wrong, in brackets, where an LMDB can't be written."""
+    if isinstance(error, lmdb.MemoryError):
+        return "can't be written (there are no more addresses for it; raise the limit that `ulimit -v` shows)."
+    return f"can't be written ({error})."
+
+
 def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[str, Any]) -> None:
     """Write image files of one size in the reference layout, with `metadata` (JSON types) under ganzoo's own key.
 
@@ -38,30 +111,30 @@ def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[st
     building = path.with_name(f"{path.name}.building-{uuid4().hex[:8]}")
     try:
         building.parent.mkdir(parents=True, exist_ok=True)
-        with lmdb.open(str(building), map_size=MAP_SIZE, sync=False) as env:
-            count = _fill(env, images, size)
-            with env.begin(write=True) as transaction:
-                transaction.put(b"length", str(count).encode())
-                transaction.put(LMDB_METADATA, json.dumps(metadata).encode())
-            env.sync(True)
+        writer = Writer(building, sync=False)
+        try:
+            count = _fill(writer, images, size)
+            writer.put(b"length", str(count).encode())
+            writer.put(LMDB_METADATA, json.dumps(metadata).encode())
+            writer.commit()
+            writer.env.sync(True)
+        finally:
+            writer.close()
         if path.exists():  # another process was faster; both built the same
             return
         building.rename(path)
     except (lmdb.Error, OSError) as error:
         if not path.exists():
-            raise DataError(f"{path}: can't be written ({error}).") from error
+            raise DataError(f"{path}: {unwritable(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _fill(env: Any, images: Iterable[bytes], size: int) -> int:
+def _fill(writer: Writer, images: Iterable[bytes], size: int) -> int:
     count = 0
-    transaction = env.begin(write=True)
     for data in images:
-        transaction.put(f"{size}-{count:05d}".encode(), data)
+        writer.put(f"{size}-{count:05d}".encode(), data)
         count += 1
         if count % COMMIT_EVERY == 0:
-            transaction.commit()
-            transaction = env.begin(write=True)
-    transaction.commit()
+            writer.commit()
     return count

@@ -46,6 +46,7 @@ def key(images: Images, extractor: FeatureExtractor) -> str:
         "chosen": hashlib.sha256(images.indices.astype("<i8").tobytes()).hexdigest(),
         "size": data.size,
         "channels": data.channels,
+        "decoding": 2,  # counts the changes in how the pixels of the same files are read
         "network": extractor.weights.recipe(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]

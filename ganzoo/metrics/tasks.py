@@ -11,6 +11,7 @@ from ganzoo.data.catalog import former_data, open_data
 from ganzoo.errors import CheckpointError, DataError, OptionError
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images
+from ganzoo.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.data import DataInfo, Dataset
@@ -99,20 +100,20 @@ def of_folders(
 
     sets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
     if size is None and sets[0].info.size != sets[1].info.size:
-        both = " and ".join(f"{each.path} of {each.info.size} px" for each in sets)
+        both = " and ".join(f"{printable(each.path)} of {each.info.size} px" for each in sets)
         raise DataError(f"--folders: their sizes differ, {both}. Name a size to scale both to, with --size.")
     channels = max(each.info.channels for each in sets)
     for each in sets:
         if each.info.channels < 3:
-            say(f"{each.path}: its images are grey; the network sees three times the same.")
+            say(f"{printable(each.path)}: its images are grey; the network sees three times the same.")
     strict, side = size is None, size or sets[0].info.size
     subject, others = (
         Images(each, replace(each.info, size=side, channels=channels), most=bound, seed=seed, strict=strict, say=say)
         for each, bound in zip(sets, (samples or MOST, most))
     )
     about = {
-        "subject": described(sets[0], str(sets[0].path)),
-        "against": described(sets[1], str(sets[1].path)),
+        "subject": described(sets[0], printable(sets[0].path)),
+        "against": described(sets[1], printable(sets[1].path)),
         "size": side,
         "channels": channels,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ganzoo import ranks
 from ganzoo.data import Dataset, Draw
-from ganzoo.data.loader import ImageBatch, Loader
+from ganzoo.data.loader import ImageBatch, Loader, Readings
 
 if TYPE_CHECKING:
     from ganzoo.training.options import TrainOptions
@@ -28,7 +28,7 @@ class Feed:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
         self.draw = draw
         self.on_bad_image = on_bad_image
-        self._bad: set[int] = set()  # images that can't be read, which are named once
+        self._readings = Readings()  # so that an image that can't be read is named once
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
@@ -46,7 +46,7 @@ class Feed:
             workers=self.options.workers,
             stride=stride,
             on_bad_image=self.on_bad_image,
-            bad=self._bad,
+            readings=self._readings,
         )
 
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:

@@ -11,6 +11,7 @@ from ganzoo import durable
 from ganzoo.description import in_words
 from ganzoo.errors import CheckpointError, DamagedError, GanzooError, OptionError
 from ganzoo.options import changes, resolve, setting
+from ganzoo.text import printable
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
 
@@ -50,7 +51,7 @@ def resumed_options(
 
 def check_resume(plan: Plan, run: Run) -> None:
     """OptionError if the data have other domains than those that the networks of the run are built for."""
-    former = tuple(run.options().get("data", {}).get("domains", ()))
+    former = tuple(map(printable, run.options().get("data", {}).get("domains", ())))
     if not plan.model.conditional or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"

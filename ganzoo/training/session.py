@@ -94,7 +94,7 @@ def plan(
     options = model.settled(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
-    warnings = tuple(model.check(options, train_options, data, new))
+    warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
     order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
     dataset.validation()  # the same for what is kept
     tracker = None

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from ganzoo.text import printable
 from ganzoo.unpickling.foreign import advice
 
 # Far beyond any checkpoint (a StyleGAN with its optimisers takes 20,000 steps); they bound time and memory.
@@ -59,7 +60,7 @@ class Late(ABC):
 
 def shown(text: str) -> str:
     """A text from the file as it may be printed: short, and without control characters."""
-    return text if text.isprintable() and len(text) <= 80 else ascii(text[:80])
+    return printable(text[:80])
 
 
 def run(file: BinaryIO, names: Mapping[str, Any], outside: Callable[[Any], Any] | None = None) -> Any:

@@ -74,7 +74,7 @@ def _targets(folder: Path, out: Path) -> dict[Path, Path]:
     names = [path.relative_to(folder) for path in images_below(folder)]
     if not names:
         raise DataError(
-            f"{printable(folder)}: no image in this folder (looked for PNG, JPEG, WebP, BMP, GIF and TIFF files)."
+            f"{printable(folder)}: no image in this folder (looked for PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF files)."
         )
     count = Counter(name.with_suffix("") for name in names)
     taken = {str(parent) for name in names for parent in name.parents}

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import subprocess
+import sys
 
+import lmdb
 import pytest
+from PIL import Image
 
 from ganzoo.data.storage import open_path
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 
 def test_list_names_the_bundled_sets(ganzoo):
@@ -97,9 +103,10 @@ def test_prepare_takes_mnist_with_its_domains(ganzoo, workdir, monkeypatch):
 def test_prepare_lists_what_cannot_be_read(ganzoo, pictures, workdir, bad):
     for index in range(bad):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")
+        (pictures / f"good {index:02d}.png").write_bytes((pictures / "00.png").read_bytes())
     result = ganzoo("data", "prepare", "pictures", "--out", "mine")
     assert result.exit_code == 0
-    assert "12 images at 8 px" in result.stdout
+    assert f"{12 + bad} images at 8 px" in result.stdout
     assert f"{bad} images can't be read and were left out." in result.stdout
     listed = [index for index in range(bad) if f"pictures/bad {index:02d}.png: not a readable image" in result.stdout]
     assert listed == list(range(min(bad, 20)))
@@ -134,3 +141,142 @@ def test_a_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, workdi
     assert ganzoo("data", "prepare", "fetched", "--out", "ffhq").exit_code == 0
     assert "3 readable images of 3, RGB" in ganzoo("data", "check", "ffhq").stdout
     assert "ffhq         ready" in ganzoo("data", "list").stdout
+
+
+# Names, limits and noise
+
+
+def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A `ganzoo` command in a process of its own, which may have so many bytes of addresses."""
+
+    def limited() -> None:
+        if limit:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    return subprocess.run(
+        [sys.executable, "-m", "ganzoo", *arguments],
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment},
+        preexec_fn=limited,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_prepare_works_where_addresses_are_limited(pictures, workdir):
+    done = run("data", "prepare", "pictures", "--out", "mine", "--workers", "1", limit=2 << 30)
+    assert done.returncode == 0, done.stderr.decode()
+    assert open_path(workdir / "data" / "mine.lmdb").info.count == 12
+
+
+def test_too_few_addresses_are_told_and_nothing_is_left(ganzoo, pictures, workdir, monkeypatch):
+    def refuse(*arguments: object, **options: object) -> None:
+        (workdir / "data" / "mine.lmdb.preparing" / "data.mdb").touch()
+        raise lmdb.MemoryError("Cannot allocate memory")
+
+    monkeypatch.setattr(lmdb, "open", refuse)
+    result = ganzoo("data", "prepare", "pictures", "--out", "mine")
+    assert result.exit_code == 1
+    assert "mine.lmdb: can't be written (there are no more addresses for it; raise the limit" in result.stderr
+    assert "continues" not in result.stderr
+    assert list((workdir / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", "für 世".encode()])
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
+def test_paths_of_any_bytes_are_prepared_under_any_locale(pictures, workdir, name, locale):
+    folder = pictures.rename(workdir / os.fsdecode(name))
+    (folder / "00.png").rename(folder / os.fsdecode(name + b".png"))
+    (folder / os.fsdecode(name + b" bad.png")).write_bytes(b"text")
+    made = run("data", "prepare", name, "--out", b"./" + name + b".lmdb", "--workers", "1", **locale)
+    assert made.returncode == 0, made.stderr.decode()
+    assert b"12 images at 8 px" in made.stdout
+    for path in (name, name + b".lmdb"):
+        checked = run("data", "check", b"./" + path, **locale)
+        assert b"Traceback" not in checked.stderr
+        assert b"12 readable images of 1" in checked.stdout
+
+
+def test_an_unfinished_set_is_the_same_under_any_locale(workdir):
+    """What a fingerprint is made of must not depend on how Python decodes the path."""
+    lay_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
+    script = (
+        "import pathlib; from ganzoo.data import preparing, storage; "
+        "print(preparing._fingerprint(storage.open_path(pathlib.Path(__import__('sys').argv[1]))))"
+    )
+    prints = {
+        subprocess.run(
+            [sys.executable, "-c", script, "für"], capture_output=True, check=True, env={**os.environ, **locale}
+        ).stdout
+        for locale in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    }
+    assert len(prints) == 1
+
+
+def test_a_data_directory_that_cannot_be_is_told_at_once(pictures):
+    for directory in ("/proc/x", "/proc"):
+        done = run("data", "prepare", "pictures", "--out", "mine", GANZOO_DATA=directory)
+        assert done.returncode == 1
+        assert f"{directory}/mine.lmdb: can't be written" in done.stderr.decode()
+
+
+EVIL = "\x1b[2Jbad\nError: fake line \x1b]0;pwned\x07"
+
+
+def test_names_from_an_archive_cannot_steer_the_terminal(ganzoo, workdir):
+    names = {f"cat/{EVIL}.png": b"text", f"{EVIL}/1.png": encoded(noise()), "cat/2.png": encoded(noise())}
+    lay_zip(workdir / "set.zip", {**names, "cat/3.png": encoded(noise())})
+    for command in ("check", "prepare"):
+        result = ganzoo("data", command, "set.zip", *(["--out", "mine"] if command == "prepare" else []))
+        assert "\\x1b[2Jbad\\nError: fake line" in result.output
+        assert not {"\x1b", "\x07"} & {*result.output}
+        assert not any(line.startswith("Error: fake") for line in result.output.splitlines())
+    assert "\\x1b]0;pwned\\x07" in ganzoo("data", "check", "mine").stdout
+
+
+def test_check_is_quiet_about_images_that_are_read(pictures):
+    """Of Pillow a warning, and of libtiff a line on the standard error, beside the message that names the file."""
+    (pictures / "odd.gif").write_bytes(encoded(noise(9, 9).convert("P"), "gif", transparency=3))
+    palette = Image.new("P", (4, 4))
+    palette.info["transparency"] = b"\0\1\2"
+    (pictures / "odd.png").write_bytes(encoded(palette, transparency=b"\0\1\2"))
+    damaged = bytearray(encoded(noise(64, 64), "tiff", compression="tiff_adobe_deflate"))
+    damaged[200:260] = bytes(60)
+    (pictures / "bad.tif").write_bytes(damaged)
+    done = run("data", "check", "pictures")
+    assert b"bad.tif: not a readable image" in done.stdout
+    assert done.stderr == b"Error: 1 of 15 images can't be read; they are named above.\n"
+
+
+def test_check_says_how_folders_are_read_and_what_is_not(ganzoo, workdir):
+    files = {f"{part}{domain}/1.png": encoded(noise()) for part in ("train", "test") for domain in "AB"}
+    lay_folder(workdir / "set", {**files, "trainA/2.heic": b"x", "trainA/3.HEIC": b"x"})
+    lines = ganzoo("data", "check", "set").stdout.splitlines()
+    assert lines[0] == "set: 2 readable images of 2, RGB"
+    assert "    trained on: the domains A, B from trainA/ (1 image), trainB/ (1 image)" in lines
+    assert "    2 other files ignored (.heic)" in lines
+    assert "    not mirrored while training, unless with --flip" in lines
+    assert "set-val: 2 readable images of 2, RGB" in lines
+
+
+def test_one_image_is_told_in_the_singular(ganzoo, workdir):
+    lay_folder(workdir / "set", {"a.png": encoded(noise(9, 9))})
+    assert "1 readable image of 1" in ganzoo("data", "check", "set").stdout
+    assert ": 1 image at 8 px" in ganzoo("data", "prepare", "set", "--out", "mine").stdout
+
+
+def test_sizes_come_from_all_images_not_the_first(ganzoo, workdir):
+    files = {"00 thumbnail.png": encoded(noise(5, 5)), **{f"{n}.png": encoded(noise(70, 80)) for n in range(3)}}
+    lay_folder(workdir / "set", files)
+    said = ganzoo("data", "prepare", "set", "--out", "mine").stdout
+    assert "--sizes 8,16,32,64, as half of its images are at least 70 px on the shorter side (5 to 70 px)" in said
+    assert open_path(workdir / "data" / "mine.lmdb").info.size == 64
+
+
+def test_most_images_must_be_readable(ganzoo, pictures, workdir):
+    for index in range(13):
+        (pictures / f"bad {index:02d}.png").write_bytes(b"text")
+    result = ganzoo("data", "prepare", "pictures", "--out", "mine")
+    assert result.exit_code == 1
+    assert "pictures: 13 of its 25 images can't be read, so nothing is prepared." in result.stderr
+    assert list((workdir / "data").iterdir()) == []

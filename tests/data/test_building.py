@@ -203,3 +203,9 @@ def test_who_waited_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     else:
         assert prepare(Numbers(3), path, [4], workers=1).count == 3
     assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]
+
+
+def test_a_folder_that_always_goes_away_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "_opened", lambda lock: None)
+    with pytest.raises(DataError, match=r"can't be written \(other processes move or delete .* again and again"):
+        prepare(Numbers(3), tmp_path / "out.lmdb", [4], workers=1)

@@ -28,7 +28,7 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
         "    5 x 7 px: 1",
         "    domain cats: 3",
         "    domain dogs: 1",
-        "    not mirrored while training",
+        "    not mirrored while training, unless with --flip",
         *(f"    {message}" for message in report.bad),
     ]
 
@@ -37,7 +37,7 @@ def test_many_sizes_are_summed_up(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
     lines = list(examine(open_path(lay_folder(tmp_path / "set", files))).lines())
     assert lines[0] == "set: 13 readable images of 13, grey"
-    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored while training"]
+    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored while training, unless with --flip"]
 
 
 def test_an_interruption_does_not_wait_for_the_rest() -> None:

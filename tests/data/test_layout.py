@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo.data import DataInfo, Dataset
-from ganzoo.data.layout import Listing, find_domains, labels_of, split, validation_path
+from ganzoo.data.layout import Listing, find_domains, labels_of, validation_path
+from ganzoo.data.parts import split
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
@@ -232,10 +233,10 @@ PARTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
 @given(st.lists(st.lists(PARTS, max_size=4).map("/".join)), st.lists(st.lists(PARTS, max_size=4).map("/".join)))
 def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -> None:
     listing = Listing([f"{folder}/1.png" if folder else "1.png" for folder in images], folders)
-    part = split(listing)
-    keys = listing.below(part.training)
+    training = split(listing.images).training[""]
+    keys = listing.below(training)
     assert bool(keys) is bool(listing.images)
-    found = find_domains(listing, keys, part.training) if keys else None
+    found = find_domains(listing, keys, training) if keys else None
     if found:
         assert len(labels_of(keys, found)) == len(keys)
         assert list(found.names) == sorted({*found.names})

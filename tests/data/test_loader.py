@@ -120,7 +120,7 @@ def test_batches_have_the_wanted_shape_and_type() -> None:
 @few
 @given(st.integers(2, 20), st.data(), batches, st.integers(1, 4))
 def test_bad_images_are_named_once_and_replaced(length: int, data: st.DataObject, batch: int, workers: int) -> None:
-    bad = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=length - 1))
+    bad = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=length // 2))
     messages: list[str] = []
     ours = loader(Flawed(length, bad), batch, workers=workers, on_bad_image=messages.append)
     _, labels = take(ours, 3 * length)
@@ -155,6 +155,25 @@ def test_nothing_readable_is_an_error() -> None:
     with stream(ours) as batches, pytest.raises(DataError, match="numbers: not one of its 7 images can be read"):
         next(batches)
     assert len(set(messages)) == len(messages)
+
+
+@pytest.mark.parametrize(("length", "good", "named"), [(5, {4}, 4), (9000, set(range(0, 9000, 10)), 2000)])
+def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[int], named: int) -> None:
+    messages: list[str] = []
+    ours = loader(Flawed(length, {*range(length)} - good), 4, workers=1, on_bad_image=messages.append)
+    with stream(ours) as batches, pytest.raises(DataError, match="numbers: most of its images can't be read"):
+        for _ in islice(batches, length):
+            pass
+    assert len(messages) <= named
+
+
+def test_half_of_the_images_are_enough() -> None:
+    messages: list[str] = []
+    ours = loader(Flawed(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
+    with stream(ours) as batches:
+        for _ in islice(batches, 200):
+            pass
+    assert len(messages) == 200
 
 
 def test_an_empty_data_set_is_an_error() -> None:

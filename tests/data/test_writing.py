@@ -3,8 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import lmdb
+import numpy as np
 import pytest
 
+from ganzoo.data import writing
 from ganzoo.data.storage import open_path
 from ganzoo.data.writing import COMMIT_EVERY, write_lmdb
 from ganzoo.errors import DataError
@@ -80,3 +83,35 @@ def test_no_images_make_no_data_set(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "set.lmdb", [], 8, {})
     with pytest.raises(DataError, match="an LMDB without images"):
         open_path(tmp_path / "set.lmdb")
+
+
+def test_the_map_grows_with_what_is_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
+    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+    rng = np.random.default_rng(0)
+    files = [rng.bytes(size) for size in rng.integers(1, 60_000, 400).tolist()]
+    write_lmdb(tmp_path / "out.lmdb", files, 8, {})
+    with lmdb.open(str(tmp_path / "out.lmdb"), readonly=True, lock=False) as env, env.begin() as transaction:
+        assert [transaction.get(f"8-{index:05d}".encode()) for index in range(400)] == files
+        assert env.info()["map_size"] < 1 << 27
+
+
+def test_where_four_times_as_many_addresses_cannot_be_had_fewer_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, asked = lmdb.open, list[int]()
+
+    def limited(path: bytes, map_size: int, **options: object) -> object:
+        asked.append(map_size)
+        if map_size > 3 << 20:
+            raise lmdb.MemoryError("Cannot allocate memory")
+        return begin(path, map_size=map_size, **options)
+
+    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
+    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+    monkeypatch.setattr(lmdb, "open", limited)
+    write_lmdb(tmp_path / "out.lmdb", [bytes(10_000)] * 20, 8, {})
+    assert asked[:2] == [4 << 20, 2 << 20]
+    with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(there are no more addresses for it; raise"):
+        write_lmdb(tmp_path / "more.lmdb", [bytes(10_000)] * 900, 8, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["out.lmdb"]

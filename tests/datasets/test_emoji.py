@@ -180,6 +180,12 @@ def test_links_and_pipes_in_folders_are_passed_over(tmp_path: Path) -> None:
     assert len(collect([tmp_path / "set"])["google"]) == 11
 
 
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tgz")
+    with pytest.raises(DataError, match=r"a\.tgz: neither a file nor a folder"):
+        collect([tmp_path / "a.tgz"])
+
+
 def test_an_archive_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emoji_files, "WHOLE", 1 << 20)
     bomb = pack(tmp_path / "bomb.tgz", {"package/zeros": bytes(5 << 20), **members("google")})

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ganzoo.data.images import channels_of, decode, fit, peek, to_array
+from tests.data.profiles import printer, swapped
 from tests.fuzz.edits import made, own_errors
 
 warnings.simplefilter("ignore")  # Pillow warns of much that is odd
@@ -19,7 +20,7 @@ KINDS = {
     "webp": ("RGB", "RGBA"),
     "bmp": ("1", "L", "P", "RGB"),
     "gif": ("L", "P"),
-    "tiff": ("1", "L", "RGB", "CMYK", "I;16", "F", "LAB"),
+    "tiff": ("1", "L", "RGB", "CMYK", "I;16", "LAB"),
 }
 
 
@@ -43,6 +44,8 @@ def seeds() -> list[bytes]:
     found += [_encoded(colours, "jpeg", exif=exif), _encoded(colours, "jpeg", progressive=True)]
     found += [_encoded(colours, kind, save_all=True, append_images=[grey]) for kind in ("gif", "png", "webp", "tiff")]
     found += [_encoded(colours, "tiff", compression=name) for name in ("tiff_lzw", "tiff_deflate", "jpeg", "packbits")]
+    found += [_encoded(colours, kind, icc_profile=swapped()) for kind in ("png", "jpeg")]
+    found.append(_encoded(colours.convert("CMYK"), "tiff", icc_profile=printer()))
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import shlex
 import tempfile
@@ -59,7 +60,7 @@ def _write(folder: Path, files: dict[str, str], links: dict[str, Path]) -> None:
         (folder / name).symlink_to(target)
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+        (folder / name).write_bytes(os.fsencode(text))
     (folder / "bin/nvcc").chmod(0o755)
 
 

@@ -1,0 +1,85 @@
+"""The colours of a picture as they are meant: transparency, and the profile that a file brings."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageCms
+
+TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
+DEPTH = 24  # where in a PNG the bits of its numbers stand
+LEVELS = {2: 85, 4: 17}  # of 8 bits, for one of 2 or 4
+PROFILE = 4 << 20  # bytes; those of printers take 2 MB
+NO_CACHE = 0x40  # of the library lcms: so that threads can share a transform
+SAME = 2  # of 255; profiles that are written as sRGB differ in rounding
+
+
+def transparent_level(image: Image.Image, data: bytes) -> None:
+    """Make the colour that a PNG calls transparent, which it tells in bits of its own, one of the pixels' as Pillow
+    reads them."""
+    level, depth = image.info.get("transparency"), data[DEPTH] if len(data) > DEPTH else 0
+    if image.format != "PNG":
+        return
+    if image.mode == "L" and isinstance(level, int):
+        image.info["transparency"] = level * LEVELS.get(depth, 1)
+    elif image.mode == "RGB" and isinstance(level, tuple) and depth == 16:
+        image.info["transparency"] = tuple(number >> 8 for number in level)
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """The image with its transparent parts laid over white, if it has any."""
+    if image.mode not in TRANSPARENT_MODES and "transparency" not in image.info:
+        return image
+    image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+
+
+def wide_to_bytes(image: Image.Image, wide: bool) -> Image.Image:
+    """Grey of 16 bits as grey of 8, what is transparent white. Pillow before 12 opens a 16-bit PNG in the 32-bit mode
+    "I", which can hold 8-bit values as well; `wide` says that it does not."""
+    scale = 255 / 65535 if wide or image.mode.startswith("I;16") else 1
+    numbers = np.asarray(image, dtype=np.float64)
+    levels = np.clip(numbers * scale, 0, 255).round().astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        levels[numbers == transparent] = 255
+    return Image.fromarray(levels)
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """The image with the colours that its embedded profile means, if that is of RGB or CMYK and not sRGB itself. A
+    profile that is damaged says nothing."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
+        return image
+    whole = "RGBA" if "transparency" in image.info else "RGB" if image.mode == "P" else image.mode
+    transform = _transform(profile, whole)
+    if transform is None:
+        return image
+    meant = ImageCms.applyTransform(image if image.mode == whole else image.convert(whole), transform)
+    return image if meant is None else meant
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> Any:
+    """From a profile to sRGB; None if it is sRGB, or can't be used."""
+    out = "RGBA" if mode == "RGBA" else "RGB"
+    try:
+        described = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(described, ImageCms.createProfile("sRGB"), mode, out, flags=NO_CACHE)  # type: ignore[arg-type]
+        changed = mode == "CMYK" or _changes(transform, mode)
+    except Exception:  # ImageCms.PyCMSError, OSError, and ImportError of a Pillow that was built without it
+        return None
+    return transform if changed else None
+
+
+def _changes(transform: Any, mode: str) -> bool:
+    """Whether colours look another way after it."""
+    levels = range(0, 256, 51)
+    cube = Image.fromarray(np.array([list(product(levels, repeat=3))], np.uint8)).convert(mode)
+    meant = ImageCms.applyTransform(cube, transform)
+    return bool(np.abs(np.asarray(meant, np.int16) - np.asarray(cube, np.int16)).max() > SAME)

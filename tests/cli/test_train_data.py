@@ -1,0 +1,33 @@
+"""What training says of the images that it is given."""
+
+from __future__ import annotations
+
+import json
+
+from tests.conftest import TINY
+from tests.data.pictures import encoded, lay_folder, noise
+
+
+def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
+    for index in range(13):
+        (pictures / f"bad {index:02d}.png").write_bytes(b"text")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "1")
+    assert result.exit_code == 1
+    assert "pictures: most of its images can't be read" in result.stderr
+    assert "`ganzoo data check` names them all" in result.stderr
+
+
+def test_how_folders_are_read_is_said_and_a_run_on_all_of_them_is_told_of_the_change(ganzoo, workdir):
+    files = {f"{part}/{index}.png": encoded(noise(8, 8)) for part in ("training", "testing") for index in range(4)}
+    lay_folder(workdir / "set", files)
+    result = ganzoo("train", "gan", "--data", "set", *TINY)
+    assert result.exit_code == 0
+    assert "set: trained on: training/ (4 images)" in result.stderr
+    assert "set: kept for validation: testing/ (4 images)" in result.stderr
+    options = next((workdir / "experiments").glob("*/options.json"))
+    described = json.loads(options.read_text())
+    described["data"]["count"] = 8  # as it was when both folders were trained on
+    options.write_text(json.dumps(described))
+    resumed = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.02")
+    assert "had 8 images" in resumed.stdout
+    assert "set: kept for validation: testing/ (4 images)" in resumed.stderr

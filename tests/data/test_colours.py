@@ -1,0 +1,117 @@
+"""Transparency in every kind of grey, and colours by the profile of their file."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.data import colours
+from ganzoo.data.images import decode, to_array
+from tests.data.pictures import encoded, noise
+from tests.data.profiles import printer, srgb, swapped
+
+
+def png(bits: int, kind: int, row: bytes, transparent: bytes, width: int = 4) -> bytes:
+    """A PNG of one row, with a level or colour that is transparent."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "level", "levels"),
+    [
+        (1, b"\x50", 1, [0, 255, 0, 255]),
+        (1, b"\x50", 0, [255, 255, 255, 255]),
+        (2, b"\x1b", 2, [0, 85, 255, 255]),
+        (4, b"\x01\x2f", 2, [0, 17, 255, 255]),
+        (8, b"\0\1\2\3", 2, [0, 1, 255, 3]),
+        (16, struct.pack(">4H", 0, 2570, 514, 65535), 514, [0, 10, 255, 255]),
+    ],
+)
+def test_the_transparent_level_of_grey_is_laid_over_white(bits: int, row: bytes, level: int, levels: list[int]) -> None:
+    image = decode(png(bits, 0, row, struct.pack(">H", level)), "x.png")
+    assert to_array(image, 1)[0, :, 0].tolist() == levels
+
+
+def test_so_is_the_transparent_colour_of_16_bits() -> None:
+    row = struct.pack(">6H", *(257 * 3,) * 3, *(257 * 9,) * 3)
+    image = decode(png(16, 2, row, struct.pack(">3H", *(257 * 3,) * 3), width=2), "x.png")
+    assert to_array(image, 3)[0].tolist() == [[255] * 3, [9] * 3]
+
+
+def test_grey_that_was_multiplied_by_its_alpha_is_read() -> None:
+    image = Image.frombytes("La", (2, 1), bytes([20, 51, 40, 255]))  # 100 at a fifth, and 40
+    assert to_array(image, 1)[0, :, 0].tolist() == [224, 40]
+
+
+def pixel(image: Image.Image, profile: bytes | None, kind: str = "png", channels: int = 3) -> list[int]:
+    found: list[int] = to_array(decode(encoded(image, kind, icc_profile=profile), "x"), channels)[0, 0].tolist()
+    return found
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_a_profile_says_what_colours_mean(mode: str) -> None:
+    red = Image.new("RGB", (8, 8), (255, 0, 0)).convert(mode)
+    assert pixel(red, None) == [255, 0, 0]
+    assert pixel(red, swapped()) == [0, 255, 0]
+    assert pixel(red, swapped(), channels=1) == [150]
+
+
+def test_what_is_transparent_stays_so() -> None:
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    assert pixel(clear, swapped()) == [255, 255, 255]
+    marked = encoded(Image.new("RGB", (8, 8), (255, 0, 0)), transparency=(255, 0, 0), icc_profile=swapped())
+    assert to_array(decode(marked, "x"), 3)[0, 0].tolist() == [255, 255, 255]
+
+
+def test_of_srgb_every_pixel_stays_as_it_is() -> None:
+    image = noise(40, 40)
+    np.testing.assert_array_equal(to_array(decode(encoded(image, icc_profile=srgb()), "x"), 3), np.asarray(image))
+
+
+def test_a_printers_profile_is_used() -> None:
+    ink = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    assert pixel(ink, None, "jpeg") == [0, 255, 255]
+    assert pixel(ink, printer(), "jpeg") == [0, 0, 0]
+    assert pixel(Image.new("CMYK", (8, 8)), printer(), "jpeg") == [255, 255, 255]
+
+
+@pytest.mark.parametrize("profile", [b"junk", b"junk" * 100, srgb()[:300], swapped()[:-200], bytes(5 << 20)])
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
+def test_a_profile_that_is_damaged_or_of_other_colours_says_nothing(profile: bytes, mode: str) -> None:
+    image = Image.new(mode, (8, 8))
+    assert pixel(image, profile, "tiff") == pixel(image, None, "tiff")
+
+
+def test_a_profile_of_other_colours_than_the_picture_says_nothing() -> None:
+    for image, profile in ((Image.new("RGB", (8, 8), (9, 9, 9)), printer()), (Image.new("L", (8, 8), 9), swapped())):
+        assert pixel(image, profile, "tiff") == [9, 9, 9]
+
+
+def test_pillow_without_profiles_reads_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object) -> None:
+        raise ImportError
+
+    profile = swapped()
+    colours._transform.cache_clear()
+    monkeypatch.setattr(colours.ImageCms, "ImageCmsProfile", missing)
+    assert pixel(Image.new("RGB", (8, 8), (255, 0, 0)), profile) == [255, 0, 0]
+    colours._transform.cache_clear()
+
+
+def test_threads_share_a_profile() -> None:
+    files = [encoded(noise(50, 50, seed=seed), icc_profile=swapped()) for seed in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda data: to_array(decode(data, "x"), 3), files))
+    for data, pixels in zip(files, together):
+        np.testing.assert_array_equal(to_array(decode(data, "x"), 3), pixels)

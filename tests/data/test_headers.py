@@ -1,0 +1,122 @@
+"""Pictures that are refused for what their header says."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.data.images import decode, to_array
+from ganzoo.errors import DataError
+from tests.data.pictures import encoded, noise
+
+
+def tiff(pixels: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(pixels), "tiff")
+
+
+def scans(image: Image.Image, extra: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    data = encoded(image, "jpeg", progressive=True)
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[start:end] * extra + data[end:]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "numbers"),
+    [
+        (np.linspace(0, 1, 64, dtype="f4").reshape(8, 8), "floating-point numbers"),
+        (np.arange(64, dtype="i4").reshape(8, 8) * 3000, "signed numbers"),
+    ],
+)
+def test_numbers_of_no_known_range_are_refused_by_name(pixels: np.ndarray, numbers: str) -> None:
+    with pytest.raises(DataError, match=f"x.tif: not a readable image .a TIFF of {numbers}, .* with 8 or 16 bits"):
+        decode(tiff(pixels), "x.tif")
+
+
+def test_so_are_32_bits_without_a_sign() -> None:
+    signed = tiff(np.zeros((8, 8), "i4"))
+    tag = b"\x53\x01\x03\0\x01\0\0\0"
+    data = signed.replace(tag + b"\2", tag + b"\1")
+    with pytest.raises(DataError, match="a TIFF of 32-bit numbers"):
+        decode(data, "x.tif")
+
+
+def test_16_bits_in_planes_are_refused_and_8_are_read() -> None:
+    def planar(bits: int) -> bytes:
+        """An RGB TIFF whose colours lie one after the other."""
+        tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2)]
+        tags += [(273, 4, 3, 146), (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 3, 158), (284, 3, 1, 2)]
+        size = 4 * bits // 8
+        entries = b"".join(
+            tag.to_bytes(2, "little")
+            + kind.to_bytes(2, "little")
+            + n.to_bytes(4, "little")
+            + value.to_bytes(4, "little")
+            for tag, kind, n, value in tags
+        )
+        head = b"II*\0\x08\0\0\0" + len(tags).to_bytes(2, "little") + entries + bytes(4)
+        head += bits.to_bytes(2, "little") * 3
+        head = head.ljust(146, b"\0")
+        starts = b"".join((170 + plane * size).to_bytes(4, "little") for plane in range(3))
+        planes = bytes([10] * size + [20] * size + [30] * size)
+        return head + starts + size.to_bytes(4, "little") * 3 + planes
+
+    assert to_array(decode(planar(8), "x.tif"), 3)[0, 0].tolist() == [10, 20, 30]
+    with pytest.raises(DataError, match="a TIFF of 16 bits with each colour in a plane of its own; save it"):
+        decode(planar(16), "x.tif")
+
+
+def test_a_jpeg_with_scans_without_end_is_refused_at_once() -> None:
+    data, start = scans(noise(2000, 2000), 1000), time.monotonic()
+    with pytest.raises(DataError, match=r"a JPEG in 1,0\d\d scans, where 256 are the most that is read"):
+        decode(data, "x.jpg")
+    assert time.monotonic() - start < 2
+
+
+def test_of_a_large_one_fewer_scans_are_read() -> None:
+    data = scans(Image.new("L", (9000, 9000)), 50)
+    with pytest.raises(DataError, match=r"a JPEG in 5\d scans, where 53 are the most that is read of one so large"):
+        decode(data, "x.jpg")
+    assert decode(scans(Image.new("L", (200, 200)), 50), "x.jpg").size == (200, 200)
+
+
+def test_what_looks_like_scans_in_other_parts_of_a_jpeg_does_not_count() -> None:
+    marks = b"\xff\xda" * 1000
+    picture = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # as in thumbnails, and in a film behind the picture
+    assert decode(picture, "x.jpg").size == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (encoded(noise())[:20] + bytes(20), "it begins as a PNG, but its header is damaged"),
+        (b"II*\0" + bytes(100), "not a readable image"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "a HEIC, which isn't read; save it as PNG or JPEG"),
+        (b"<html>", "its first bytes are of no format that is read: PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF"),
+    ],
+)
+def test_what_a_file_is_instead_is_told(data: bytes, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        decode(data, "x")
+
+
+def test_tiffs_of_odd_numbers_are_not_called_unknown() -> None:
+    """A TIFF of 64-bit numbers: Pillow knows no mode for it."""
+    data = bytearray(tiff(np.zeros((8, 8), "f4")))
+    place = data.index((258).to_bytes(2, "little") + b"\x03\0") + 8
+    data[place] = 64
+    with pytest.raises(DataError, match="it begins as a TIFF, but its header is damaged, or of a kind that isn't read"):
+        decode(bytes(data), "x.tif")
+
+
+def test_avif_is_read_where_pillow_can() -> None:
+    pytest.importorskip("PIL.AvifImagePlugin")
+    if not __import__("PIL.features").features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    buffer = io.BytesIO()
+    noise(16, 16).save(buffer, "avif")
+    assert to_array(decode(buffer.getvalue(), "x.avif"), 3).shape == (16, 16, 3)

@@ -1,0 +1,154 @@
+"""Folders that name the parts of a data set in one of the ways of the world."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ganzoo.data.parts import part_of, split
+from ganzoo.data.storage import StoredImages, open_path
+from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+
+
+def lay(root: Path, *paths: str) -> StoredImages:
+    return open_path(lay_folder(root / "set", {path: encoded(noise(seed=sum(path.encode()))) for path in paths}))
+
+
+def keys(data: object) -> list[str]:
+    assert isinstance(data, StoredImages)
+    return list(data.storage.keys)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation"),
+    [
+        ("training", "testing"),
+        ("Training", "Testing"),
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("train2017", "val2017"),
+        ("train", "test1"),
+        ("trainset", "valid-set"),
+    ],
+)
+def test_parts_are_known_by_other_names(tmp_path: Path, training: str, validation: str) -> None:
+    paths = [f"{part}/{kind}/1.png" for part in (training, validation) for kind in ("cat", "dog")]
+    data = lay(tmp_path, *paths)
+    assert data.info.domains == ("cat", "dog")
+    assert (keys(data), keys(data.validation())) == (paths[:2], paths[2:])
+    assert data.notes == [
+        f"trained on: {training}/ (2 images)",
+        f"kept for validation: {validation}/ (2 images)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["traindeer", "protest", "trains", "valley", "tests", "t", "", "vali"])
+def test_other_names_are_none(name: str) -> None:
+    assert part_of(name) is None
+
+
+def test_what_is_not_used_is_told(tmp_path: Path) -> None:
+    data = lay(tmp_path, "train/1.png", "val/2.png", "test/3.png", "test/4.png")
+    assert keys(data) == ["train/1.png"]
+    assert "not used: test/ (2 images)" in data.notes
+
+
+def test_the_usual_two_need_no_word(tmp_path: Path) -> None:
+    assert list(lay(tmp_path, "train/1.png", "val/2.png").notes) == []
+
+
+def test_each_part_may_be_wrapped_in_a_folder_of_its_own_name(tmp_path: Path) -> None:
+    """As in the set of natural scenes: seg_pred/ has no domains, and is not used."""
+    parts = [f"seg_{part}/seg_{part}/{kind}/1.png" for part in ("train", "test") for kind in ("forest", "sea")]
+    data = lay(tmp_path, *parts, "seg_pred/seg_pred/1.png")
+    kept = data.validation()
+    assert data.info.domains == ("forest", "sea")
+    assert (keys(data), keys(kept)) == (parts[:2], parts[2:])
+    assert kept is not None
+    assert kept.labels().tolist() == [0, 1]
+    assert "not used: seg_pred/ (1 image)" in data.notes
+
+
+def test_annotations_beside_the_parts_do_no_harm(tmp_path: Path) -> None:
+    root = lay_folder(tmp_path / "set", {"train2017/1.png": encoded(noise()), "val2017/2.png": encoded(noise())})
+    lay_folder(root / "annotations", {"all.json": b"{}"})
+    assert keys(open_path(root)) == ["train2017/1.png"]
+
+
+@pytest.mark.parametrize("wrapper", ["", "horse2zebra/"])
+def test_a_folder_for_each_part_of_each_domain(tmp_path: Path, wrapper: str) -> None:
+    paths = [f"{wrapper}{part}{domain}/1.png" for part in ("train", "test") for domain in "AB"]
+    data = lay(tmp_path, *paths, f"{wrapper}trainB/2.png")
+    kept = data.validation()
+    assert kept is not None
+    assert data.info.domains == kept.info.domains == ("A", "B")
+    assert keys(data) == [*paths[:2], f"{wrapper}trainB/2.png"]
+    assert keys(kept) == paths[2:]
+    assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 1, 1], [0, 1])
+    assert [data.load(index)[1] for index in range(3)] == [0, 1, 1]
+    assert kept.validation() is None
+    assert list(data.notes) == [
+        "trained on: the domains A, B from trainA/ (1 image), trainB/ (2 images)",
+        "kept for validation: testA/ (1 image), testB/ (1 image)",
+    ]
+
+
+def test_without_domains_they_are_one_set(tmp_path: Path) -> None:
+    lay(tmp_path, "trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png")
+    data = open_path(tmp_path / "set", domains=False)
+    kept = data.validation()
+    assert (keys(data), keys(kept)) == (["trainA/1.png", "trainB/2.png"], ["testA/3.png", "testB/4.png"])
+    assert kept is not None
+    assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 0], [0, 0])
+
+
+def test_a_domain_may_have_nothing_for_validation(tmp_path: Path) -> None:
+    data = lay(tmp_path, "trainA/1.png", "trainB/2.png", "testB/4.png", "valB/5.png")
+    kept = data.validation()
+    assert kept is not None
+    assert (keys(kept), kept.labels().tolist()) == (["valB/5.png"], [1])
+    assert "not used: testB/ (1 image)" in data.notes
+
+
+def test_training_folders_alone_stay_domains_of_their_own_names(tmp_path: Path) -> None:
+    assert lay(tmp_path, "trainA/1.png", "trainB/2.png").info.domains == ("trainA", "trainB")
+
+
+@pytest.mark.parametrize("other", ["extra/1.png", "Train/1.png"])
+def test_parts_beside_something_else_are_domains_with_a_warning(tmp_path: Path, other: str) -> None:
+    data = lay(tmp_path, "train/1.png", "test/2.png", other)
+    assert len(data.info.domains) == 3
+    (note,) = data.notes
+    assert "test/, train/ are taken for domains, and all images in them are trained on" in note
+
+
+def test_the_parts_of_any_paths_are_apart() -> None:
+    parts = split(["a/train/1.png", "a/test/1.png", "a/val/2.png"])
+    assert (parts.training, parts.validation) == ({"": "a/train"}, {"": "a/val"})
+
+
+def test_a_zip_with_backslashes_has_parts_and_domains(tmp_path: Path) -> None:
+    paths = ["train\\cat\\1.png", "train\\dog\\1.png", "val\\dog\\1.png"]
+    data = open_path(lay_zip(tmp_path / "set.zip", {path: encoded(noise()) for path in paths}))
+    assert data.info.domains == ("cat", "dog")
+    assert data.load(1)[1] == 1
+    assert keys(data.validation()) == ["val/dog/1.png"]
+
+
+def test_its_images_stay_in_their_order(tmp_path: Path) -> None:
+    """'\\\\' comes after the digits, '/' before them: a run on such a set goes on with the same images."""
+    names = ["a\\1.png", "a1\\1.png", "a\\2.png"]
+    files = {name: encoded(noise(seed=seed)) for seed, name in enumerate(names)}
+    data = open_path(lay_zip(tmp_path / "set.zip", files))
+    assert keys(data) == [name.replace("\\", "/") for name in sorted(names)]
+
+
+def test_backslashes_among_slashes_are_letters(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("cat/1.png", "dog/a\\1.png"):
+            archive.writestr(name, encoded(noise()))
+    data = open_path(tmp_path / "set.zip")
+    assert keys(data) == ["cat/1.png", "dog/a\\1.png"]
+    assert data.load(1)[0].shape == (8, 6, 3)
