@@ -10,7 +10,7 @@ import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.data import DataInfo
-from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, UnsuitableError
 from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
 from ganzoo.training.options import TrainOptions
@@ -39,14 +39,12 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
 
     It makes images of the resolution that training had come to, or of `size` px, one of the `trained_sizes`.
     """
-    from ganzoo.training.state import part
-
     model = checkpoint.model(registry)
     data: DataInfo = checkpoint.data
     setup = _built(checkpoint, model)
     averaged = setup.generator in checkpoint.metadata.get("averaged", [])
     network = setup.networks[setup.generator]
-    network.load_state(part(checkpoint.tensors, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
+    network.load_state(_weights(checkpoint, f"{'ema' if averaged else 'net'}/{setup.generator}/"))
     moment = checkpoint.metadata.get("moment", {})
     present = moment.get("size", data.size)
     try:
@@ -60,21 +58,43 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     return network
 
 
-def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
-    """What translates images, in inference mode, from nothing but a checkpoint. OptionError if the model only makes
-    images of latents."""
-    from ganzoo.training.state import part
+def translates(checkpoint: Checkpoint, registry: Any) -> bool:
+    """Whether the model of a checkpoint turns images into images. Its networks may be built to find out, so Jittor must
+    have been started."""
+    model = checkpoint.model(registry)
+    if not model.conditional or not checkpoint.data.domains:
+        return False
+    return _built(checkpoint, model).translator is not None
 
+
+def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
+    """What translates images, in inference mode, from nothing but a checkpoint. UnsuitableError if the model only makes
+    images of latents."""
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
     if setup.translator is None:
-        raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+        raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
     for name, network in setup.networks.items():
         if name in setup.averages or name not in setup.optimizers:
             kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
-            network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
+            network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
             network.eval()
     return setup.translator
+
+
+def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of a network. CheckpointError if a number in them is not finite: its images would show nothing."""
+    from ganzoo.training.state import part
+
+    weights = part(checkpoint.tensors, prefix)
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            bad = "NaN" if np.isnan(value).any() else "infinite"
+            raise CheckpointError(
+                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be made with it. "
+                "Take an earlier checkpoint, or another file."
+            )
+    return weights
 
 
 def _built(checkpoint: Checkpoint, model: Any) -> Any:
@@ -154,8 +174,8 @@ def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C)."""
-    scaled = np.rint((images + 1.0) * 127.5)
+    """Floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C); what is not a number becomes black."""
+    scaled = np.nan_to_num(np.rint((images + 1.0) * 127.5))
     return np.clip(scaled, 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
