@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
-from ganzoo.cli.saved import find
+from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
@@ -100,7 +100,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         generated, real = values["folders"]
         task = of_folders(generated, real, size=values["size"], **common)
     else:
-        saved, folder = find(run, Path(values["experiments"]))
+        saved, folder = open_saved(run, Path(values["experiments"]), lambda saved, folder: (saved, folder))
         click.echo(f"from {saved.path}")
         modes = [values["mode"]] if values["mode"] else MODES
         task = of_checkpoint(saved, folder, plugins, against=values["against"], modes=modes, **common)
