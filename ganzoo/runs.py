@@ -87,6 +87,20 @@ class Run:
             print(message, flush=True)
         self.log(message)
 
+    def outcome(self) -> str | None:
+        """How the last session ended, by log.txt: 'finished', 'interrupted', 'failed', or 'killed' if it did not get to
+        say so. None if there was none, or it can't be known."""
+        try:
+            lines = (self.path / "log.txt").read_text(errors="replace").splitlines()
+        except OSError:
+            return None
+        for message in (line[len("2000-01-01 00:00:00 ") :] for line in reversed(lines)):
+            if message in ("finished", "interrupted", "failed"):
+                return message
+            if message.startswith("on "):  # with this a session begins
+                return "killed"
+        return None
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process. RunError if another process holds it."""
