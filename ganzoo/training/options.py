@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from ganzoo.metrics import MOST_IMAGES
 from ganzoo.options import Options, option
 
 
@@ -34,7 +35,16 @@ class TrainOptions(Options):
     )
     evaluate_every: Optional[float] = option(None, "kimg between measurements of --evaluate", above=0)
     evaluate: str = option("fid", "metrics that are tracked, e.g. fid,pr; `ganzoo metrics` lists them")
-    evaluate_samples: int = option(2000, "images that are generated for them; of translations, per pair", min=10)
+    evaluate_samples: int = option(
+        2000, "images that are generated for them; of translations, per pair", min=10, max=MOST_IMAGES
+    )
+    evaluate_real: Optional[int] = option(
+        None,
+        "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
+        "1,000 at least]",
+        min=10,
+        max=MOST_IMAGES,
+    )
     max_skips: int = option(
         20, "updates in a row with a loss or gradient that is not finite, each skipped, before training stops", min=0
     )
