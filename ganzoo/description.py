@@ -11,11 +11,6 @@ MOST_DOMAINS = 1000  # a model may build networks for each
 LARGEST = 2**16  # side of an image in px
 
 
-def in_words(images: int) -> str:
-    """A number of images: '1 image', '12,000 images'."""
-    return f"{images:,} image{'' if images == 1 else 's'}"
-
-
 def fault(described: Any) -> str | None:
     """The name of the first entry that is missing or not of its kind; None if all is well.
 

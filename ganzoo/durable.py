@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Union
 
+from ganzoo.errors import OptionError
+from ganzoo.text import printable
+
 _UNFINISHED = ".unfinished-"
 _LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
 Bytes = Union[bytes, bytearray]
@@ -45,6 +48,26 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def folder(path: Path, option: str) -> Iterator[Path]:
+    """A folder to write into, made if need be. If there is an error, those made that are empty go again. OptionError,
+    naming the `option`, if it can't be made."""
+    made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"{option} {printable(path)}: can't be made ({reason}).") from error
+    try:
+        yield path
+    except BaseException:
+        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in made else []
+        for each in (*below, *made):
+            with contextlib.suppress(OSError):  # there is something in it
+                each.rmdir()
+        raise
 
 
 def leftovers(folder: Path) -> Iterator[Path]:

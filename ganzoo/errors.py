@@ -21,6 +21,10 @@ class OptionError(GanzooError):
     exit_status = 2
 
 
+class UnsuitableError(OptionError):
+    """The model of a run can't do what is asked for; that of another run may."""
+
+
 class BackendError(GanzooError):
     """Jittor can't be used on this machine as it stands."""
 

@@ -20,6 +20,7 @@ from ganzoo.description import fault
 from ganzoo.errors import RunError, near_match
 from ganzoo.paths import open_regular
 
+BEGINNING = "on "  # what log.txt says first of a session
 LARGEST = 1e300  # number in statistics
 LONGEST = 100  # characters of a run folder's name behind its number; file systems take 255 bytes
 _NUMBERED = re.compile(r"([0-9]{5,})-[A-Za-z0-9._-]+")
@@ -105,6 +106,23 @@ class Run:
     def remove(self) -> None:
         """Delete the folder of a run that came to nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def outcome(self) -> str | None:
+        """How the last session ended, by log.txt: 'finished', 'interrupted', 'failed', 'crashed' in compiled code, or
+        'killed' if it did not get to say so. None if there was none, or it can't be known."""
+        try:
+            lines = self.log_file.read_text(errors="replace").splitlines()
+        except OSError:
+            return None
+        for line in reversed(lines):
+            message = line[len("2000-01-01 00:00:00 ") :]
+            if line.startswith("Fatal Python error: "):  # so Python begins what `_crashes_told` has it write
+                return "crashed"
+            if message in ("finished", "interrupted", "failed"):
+                return message
+            if message.startswith(BEGINNING):  # with this a session begins
+                return "killed"
+        return None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

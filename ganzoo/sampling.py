@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, UnsuitableError
 from ganzoo.options import resolve
 from ganzoo.training.checkpoint import Checkpoint
 from ganzoo.training.options import TrainOptions
@@ -44,12 +44,12 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
 
 
 def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
-    """What translates images, in inference mode, from nothing but a checkpoint. OptionError if the model only makes
+    """What translates images, in inference mode, from nothing but a checkpoint. UnsuitableError if the model only makes
     images of latents."""
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
     if setup.translator is None:
-        raise OptionError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+        raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
     for name in setup.sampled():
         _load(checkpoint, setup, name)
     translator: Translator = setup.translator
@@ -59,11 +59,9 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
 def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None) -> None:
     """Bring a network to what the checkpoint has of it: its average if there is one, grown to what training had come
     to, or to `size` px, in inference mode."""
-    from ganzoo.training.state import part
-
     network = setup.networks[name]
     kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
-    network.load_state(part(checkpoint.tensors, f"{kind}/{name}/"))
+    network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
     moment = checkpoint.metadata.get("moment", {})
     present = moment.get("size", checkpoint.data.size)
     try:
@@ -74,6 +72,30 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     except ValueError as error:
         raise CheckpointError(f"{checkpoint.path}: its description is damaged ({error}).") from error
     network.eval()
+
+
+def translates(checkpoint: Checkpoint, registry: Any) -> bool:
+    """Whether the model of a checkpoint turns images into images. Its networks may be built to find out, so Jittor must
+    have been started."""
+    model = checkpoint.model(registry)
+    if not model.conditional or not checkpoint.data.domains:
+        return False
+    return _built(checkpoint, model).translator is not None
+
+
+def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays of a network. CheckpointError if a number in them is not finite: its images would show nothing."""
+    from ganzoo.training.state import part
+
+    weights = part(checkpoint.tensors, prefix)
+    for name, value in weights.items():
+        if not np.isfinite(value).all():
+            bad = "NaN" if np.isnan(value).any() else "infinite"
+            raise CheckpointError(
+                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be made with it. "
+                "Take an earlier checkpoint, or another file."
+            )
+    return weights
 
 
 def _built(checkpoint: Checkpoint, model: Any) -> Any:

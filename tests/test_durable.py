@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from ganzoo import durable
+from ganzoo.errors import OptionError
 
 
 def test_parts_become_one_file(tmp_path):
@@ -61,3 +62,30 @@ def test_lines_go_below_one_that_was_cut(tmp_path):
 def test_a_full_disk_comes_with_what_to_do(number, hint):
     assert ("make room" in durable.reason(OSError(number, "said"))) == hint
     assert durable.reason(OSError(number, "said")).startswith("said")
+
+
+def test_a_folder_that_an_error_leaves_empty_goes_again(tmp_path):
+    def fail(path, name):
+        with durable.folder(path, "--out") as out:
+            (out / "pair" / "deep").mkdir(parents=True)
+            if name:
+                (out / name).write_text("made")
+            raise KeyboardInterrupt
+
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "new" / "out", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "new" / "out", "image")
+    assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["image"]
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "there", "")
+    assert (tmp_path / "there").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_option(tmp_path):
+    (tmp_path / "file").write_text("")
+    expected = pytest.raises(OptionError, match=r"--out .*file/x: can't be made \(Not a directory\)")
+    with expected, durable.folder(tmp_path / "file" / "x", "--out"):
+        pass

@@ -112,12 +112,12 @@ def prepare(
     """
     from ganzoo.data import preparing
 
-    wanted = preparing.parse_sizes(sizes) if sizes else None
+    wanted = None if sizes is None else preparing.parse_sizes(sizes)
     if out is None and not files:
         raise click.UsageError("Missing option '--out', a name for the set; only a set made --from files has its own.")
     known = registry(ctx)
     dataset = known.dataset(source).from_files(files) if files else None
-    out = out or known.dataset(source).name
+    out = known.dataset(source).name if out is None else out
     path = destination(out, known)
     if dataset is None:
         dataset = open_data(source, known)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ganzoo import durable
 from ganzoo.cli import registry
-from ganzoo.cli.saved import find
-from ganzoo.errors import OptionError
+from ganzoo.cli.saved import open_saved
+from ganzoo.errors import OptionError, UnsuitableError
+from ganzoo.metrics import MOST_IMAGES, Metric
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
+from ganzoo.text import printable
+
+if TYPE_CHECKING:
+    from ganzoo.metrics.tasks import Task
+    from ganzoo.training.checkpoint import Checkpoint
+
+LARGEST = 2048  # px of images that --size scales to: several batches are in memory
 
 
 def _named(backbones: dict[str, Any], usual: str) -> str:
@@ -26,13 +37,23 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_IMAGES),
     metavar="N",
     help="Images that are generated and judged.  [default: 10,000; of translations, 10 of each image that is kept "
     "for validation, for each pair of domains]",
 )
 @click.option(
-    "--real", type=click.IntRange(1), default=50_000, metavar="N", help="Real images, at most.  [default: 50,000]"
+    "--real",
+    type=click.IntRange(1, MOST_IMAGES),
+    metavar="N",
+    help="Real images, at most. With fewer, an FID is higher.  [default: as many as samples, but 1,000 at least; of "
+    "translations without --samples, 50,000]",
+)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A first look: 500 samples, of translations 100 for each pair, beside 500 real images, unless --samples or "
+    "--real says otherwise.",
 )
 @click.option(
     "--against", metavar="NAME|PATH", help="Real images: a data set, folder, zip or LMDB.  [default: those trained on]"
@@ -43,7 +64,9 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
     metavar="A B",
     help="Judge the images in A by those in B, folders, zips or LMDBs, in place of a checkpoint.",
 )
-@click.option("--size", type=click.IntRange(1), metavar="PX", help="With --folders: scale all images to this size.")
+@click.option(
+    "--size", type=click.IntRange(1, LARGEST), metavar="PX", help="With --folders: scale all images to this size."
+)
 @click.option(
     "--mode", type=click.Choice(["latent", "reference"]), help="Of translations: looks from where.  [default: both]"
 )
@@ -71,7 +94,7 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
     "--save-images",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Keep the generated images there as PNG.",
+    help="Keep the generated images there as PNG, in a folder that is new or empty.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
 @click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
@@ -86,35 +109,58 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     images. The numbers are printed and added, with all that they depend on, to evaluations.jsonl and evaluations.md
     in the run's folder.
     """
-    from ganzoo.metrics.comparing import MODES, STANDARD, STANDARD_TRANSLATING, Networks, compare
-    from ganzoo.metrics.report import lines, record, save
+    from ganzoo import backend
+    from ganzoo.metrics.comparing import STANDARD, STANDARD_TRANSLATING
+
+    if values["folders"] and (run or values["against"] is not None):
+        raise OptionError("--folders: it stands in place of a run and of --against. Leave those out.")
+    if values["size"] is not None and not values["folders"]:
+        raise OptionError("--size: it is for --folders; a checkpoint has its own size.")
+    keep = values["save_images"]
+    if keep is not None and keep.is_dir() and any(keep.iterdir()):
+        raise OptionError(f"--save-images {printable(keep)}: there is something in it already; name a new folder.")
+    plugins = registry(ctx)
+    named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
+    backend.start(values["device"])  # to build the networks of a checkpoint: they say what it can do
+    task = _task(run, plugins, values)
+    with contextlib.nullcontext() if keep is None else durable.folder(keep, "--save-images"):
+        _evaluate(task, named or plugins.metrics_named(STANDARD_TRANSLATING if task.translating else STANDARD), values)
+
+
+def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
+    """What is to be compared with what."""
+    from ganzoo.metrics.comparing import MODES
     from ganzoo.metrics.tasks import of_checkpoint, of_folders
 
-    if values["folders"] and (run or values["against"]):
-        raise OptionError("--folders: it stands in place of a run and of --against. Leave those out.")
-    if values["size"] and not values["folders"]:
-        raise OptionError("--size: it is for --folders; a checkpoint has its own size.")
-    seed, plugins = values["seed"], registry(ctx)
-    common = {"samples": values["samples"], "most": values["real"], "seed": seed, "say": click.echo}
+    common = {name: values[name] for name in ("samples", "seed", "quick")}
+    common |= {"most": values["real"], "say": click.echo}
     if values["folders"]:
+        if values["mode"]:
+            raise OptionError("--mode: it is for models that translate images.")
         generated, real = values["folders"]
-        task = of_folders(generated, real, size=values["size"], **common)
-    else:
-        saved, folder = find(run, Path(values["experiments"]))
-        click.echo(f"from {saved.path}")
+        return of_folders(generated, real, size=values["size"], **common)
+
+    def opened(saved: Checkpoint, folder: Path) -> Task:
         modes = [values["mode"]] if values["mode"] else MODES
         task = of_checkpoint(saved, folder, plugins, against=values["against"], modes=modes, **common)
-    if values["mode"] and not task.translating:
-        raise OptionError("--mode: it is for models that translate images.")
-    metrics = plugins.metrics_named(values["metrics"] or (STANDARD_TRANSLATING if task.translating else STANDARD))
-    networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
+        if values["mode"] and not task.translating:
+            raise UnsuitableError("--mode: it is for models that translate images.")
+        click.echo(f"from {saved.path}")
+        return task
 
+    return open_saved(run, Path(values["experiments"]), opened)
+
+
+def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:
+    """Measure; print and keep the numbers."""
     from ganzoo import backend
+    from ganzoo.metrics.comparing import Networks, compare
+    from ganzoo.metrics.report import lines, record, save
 
-    backend.start(values["device"])
+    networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
     with backend.watch_kernels("evaluating"):
-        results = compare(task.comparisons(), networks, seed, click.echo, values["save_images"])
-    made = record(task.about, networks, results, seed)
+        results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
+    made = record(task.about, networks, results, values["seed"])
     for line in lines(made):
         click.echo(line)
     if task.folder is not None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
-from ganzoo.cli.saved import find
-from ganzoo.errors import OptionError
+from ganzoo.cli.saved import open_saved
+from ganzoo.errors import OptionError, UnsuitableError
+
+if TYPE_CHECKING:
+    from ganzoo.training.checkpoint import Checkpoint
 
 
 @click.command(short_help="Make images and animations from a run or checkpoint.")
@@ -28,8 +32,8 @@ from ganzoo.errors import OptionError
     "--reference",
     metavar="IMAGE|FOLDER",
     multiple=True,
-    help="Translating: images whose look is taken, of one --domain (or in folders named as domains), in place of the "
-    "looks of --seeds. Can be given several times.",
+    help="Translating: images whose look is taken, of one --domain (or in folders named as domains, of which --domain "
+    "takes one), in place of the looks of --seeds. Can be given several times.",
 )
 @click.option("--grid", metavar="RxC", help="Rows and columns of the sheet, e.g. 4x8.")
 @click.option("--size", type=int, metavar="PX", help="An earlier resolution, of a model that grew.")
@@ -96,19 +100,18 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """
     translating = bool(values["source"])
     request: Any = (texts.read_translation if translating else texts.read)(values)
-    saved, folder = find(run, Path(values["experiments"]))
-    out = Path(values["out"]) if values["out"] else folder / "generated"
-    from ganzoo import backend
+    from ganzoo import backend, durable
 
-    write = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"--out {out}: can't be made ({error.strerror}).") from error
-    click.echo(f"from {saved.path}")
-    with backend.watch_kernels("generating"):
-        for line in write(out):
-            click.echo(line)
+    def opened(saved: Checkpoint, folder: Path) -> tuple[Checkpoint, Path, Writer]:
+        writer = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
+        return saved, folder, writer
+
+    saved, folder, write = open_saved(run, Path(values["experiments"]), opened)
+    with durable.folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
+        click.echo(f"from {saved.path}")
+        with backend.watch_kernels("generating"):
+            for line in write(out):
+                click.echo(line)
 
 
 Writer = Callable[[Path], Iterable[str]]  # writes into a folder, and gives lines that say what
@@ -126,7 +129,8 @@ def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Wr
     backend.start(device)
     generator = sampling.load_generator(saved, plugins, request.size)
     sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
-    return partial(generate_output.OUTPUTS[request.kind], sampler, request)
+    size = sizes[-1] if request.size is None else request.size
+    return partial(generate_output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 
 
 def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, device: str) -> Writer:
@@ -135,7 +139,7 @@ def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, d
 
     model = saved.model(plugins)
     if not model.conditional or not saved.data.domains:  # known without building it
-        raise OptionError(f"--source: {model.name} makes images of latents; it can't redraw any.")
+        raise UnsuitableError(f"--source: {model.name} makes images of latents; it can't redraw any.")
     job = Job(request, saved.data)
     backend.start(device)
     return partial(job.write, sampling.load_translator(saved, plugins))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo.errors import OptionError, near_match
+from ganzoo.text import counted
 
 # Which options each kind of output takes, beside those of all kinds.
 KINDS = {
@@ -20,6 +21,9 @@ NO_TRANSLATION = ("grid", "size", "psi_layers", "noise", "mix", "sources", "dest
 LOOKS = ("seeds", "psi", "space", "path")  # options for looks that come from latents
 WALKS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the paper's pictures (appendix B)
+SHEET = 1024  # images on one sheet, at most
+SEEDS = 1_000_000  # at most
+KEYS, FRAMES = 10_000, 100_000  # at most so many seeds of a walk, whose latents are all in memory, and frames of it
 MANY = 9999  # more layers than there are
 NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras et al. 2019, figure 3
 
@@ -71,11 +75,11 @@ class TranslationRequest:
 def read(values: Mapping[str, Any]) -> Request:
     """The request in the command's values. OptionError if one is wrong or they don't go together."""
     for name in ("domain", "reference"):
-        if values[name] not in (None, ()):
+        if _given(values[name]):
             raise OptionError(f"{flag(name)}: goes with --source, the images to redraw.")
     kind = _kind(values)
     grid = parse_grid(values["grid"]) if values["grid"] is not None else None
-    styled = [flag(name) for name in STYLED if values[name] not in (None, False)]
+    styled = [flag(name) for name in STYLED if _given(values[name])]
     styled += ["--space w"] if values["space"] == "w" else []
     mix_layers = _either(values["mix_layers"], "coarse")
     parse_mix_layers(mix_layers)  # refused now if it is nonsense, and later if the image has no such layers
@@ -107,7 +111,7 @@ def read_translation(values: Mapping[str, Any]) -> TranslationRequest:
     if not values["interpolate"]:
         refused.update(dict.fromkeys(WALKS, "for --interpolate only"))
     for name, why in refused.items():
-        if values[name] not in (None, False):
+        if _given(values[name]):
             raise OptionError(f"{flag(name)}: {why}.")
     _check_format("interpolate" if values["interpolate"] else "stills", values["format_"], values["fps"])
     space = _either(values["space"], "z")
@@ -135,6 +139,11 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
                 f"--domain: there is no domain {name!r}; there are {', '.join(domains)}.{near_match(name, domains)}"
             )
     return [domains.index(name) for name in dict.fromkeys(names)]
+
+
+def _given(value: Any) -> bool:
+    """Whether the user gave an option. The number 0 is given; a flag that is off and an empty list are not."""
+    return value is not None and value is not False and value != ()
 
 
 def _either(value: Any, default: Any) -> Any:
@@ -183,18 +192,32 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise OptionError(f"{option}: {part!r} is not a number or a range like 0-31.")
         last = int(match[2] or match[1])
-        if last - int(match[1]) >= 1_000_000:
-            raise OptionError(f"{option}: {part!r} is more than a million images.")
+        if last - int(match[1]) + len(seeds) >= SEEDS:
+            raise OptionError(f"{option}: {text[:40]!r} is more than a million images.")
         seeds += range(int(match[1]), last + 1)
     return seeds
 
 
 def parse_grid(text: str) -> tuple[int, int]:
     """'4x8' -> (4, 8): rows and columns. OptionError for anything else."""
-    match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
+    match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if match is None or not int(match[1]) * int(match[2]):
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
-    return int(match[1]), int(match[2])
+    rows, columns = int(match[1]), int(match[2])
+    if rows * columns > SHEET:
+        raise OptionError(f"--grid: {text} is more than the {counted(SHEET, 'image')} of a sheet.")
+    return rows, columns
+
+
+def check_walk(keys: int, steps: int, cells: int = 1) -> None:
+    """OptionError if a walk through so many seeds or references, shared among cells, is too long."""
+    if keys > KEYS:
+        raise OptionError(f"--interpolate: {keys:,} seeds or references are more than the {KEYS:,} of a walk.")
+    if keys // cells * steps > FRAMES:
+        raise OptionError(
+            f"--interpolate: {keys // cells * steps:,} frames are more than the {FRAMES:,} of an animation; take fewer "
+            "--steps or --seeds."
+        )
 
 
 def check_psi(psi: float) -> float:

@@ -11,12 +11,18 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo import images, sampling
-from ganzoo.cli.generate_input import Request, parse_mix_layers
-from ganzoo.errors import OptionError
+from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
+from ganzoo.data import DataInfo
+from ganzoo.errors import OptionError, UnsuitableError
 from ganzoo.styles import StyleSampler, mix
+from ganzoo.text import counted
 
-SHEET = 1024  # at most so many images on one sheet
-SHEET_BYTES = 2**28
+SHEET_BYTES = 2**28  # of the images on one sheet
+
+
+def sheet_room(data: DataInfo) -> int:
+    """How many images of this size a sheet may hold."""
+    return max(1, min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)))
 
 
 def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sampler:
@@ -24,16 +30,16 @@ def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sample
     from ganzoo.nets import Generator, StyleGenerator  # not above: it would start Jittor before the device is chosen
 
     if not isinstance(generator, Generator):
-        raise OptionError(f"{model} redraws images: name them with --source IMAGE|FOLDER.")
+        raise UnsuitableError(f"{model} redraws images: name them with --source IMAGE|FOLDER.")
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
     if request.styled:
-        raise OptionError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
+        raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
     return sampling.Sampler(generator)
 
 
-def stills(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
     """A picture per seed, and a sheet of all or of the first."""
     seeds, shape = request.seeds, request.grid
     if shape and shape[0] * shape[1] < len(seeds):
@@ -42,25 +48,39 @@ def stills(sampler: Any, request: Request, out: Path) -> Iterator[str]:
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
     for seed, image in zip(seeds, progress(sampler.images(codes), len(seeds), "image")):
         images.save(out / f"seed{seed:04d}.png", image)
-        if len(kept) < SHEET and (len(kept) + 1) * image.nbytes <= SHEET_BYTES:
+        if len(kept) < sheet_room(data):
             kept.append(image)
-    images.save(out / "grid.png", images.grid(np.stack(kept), *(shape or images.grid_shape(len(kept)))))
-    yield f"{len(seeds)} images: {out}/seed*.png"
+    columns = min(len(kept), (shape or images.grid_shape(len(kept)))[1])
+    rows = -(-len(kept) // columns)  # no more than there are images for, however large --grid is
+    images.save(out / "grid.png", images.grid(np.stack(kept), rows, columns))
+    yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
     yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
 
 
-def interpolation(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+def interpolation(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
     """A video, or its frames, of a grid in which each cell walks through its share of the seeds and back."""
     seeds = request.seeds
     shape = request.grid or _cells(len(seeds))
     cells = shape[0] * shape[1]
+    if cells == 1 and len(seeds) < 2:
+        raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
     if len(seeds) % cells or len(seeds) < 2 * cells:
         raise OptionError(
             f"--seeds: {len(seeds)} seeds can't be shared among the {cells} cells of --grid "
             f"{shape[0]}x{shape[1]}; give a multiple of {cells}, at least {2 * cells}."
         )
+    _check_room("--grid", *shape, data)
+    check_walk(len(seeds), request.steps, cells)
     count = len(seeds) // cells * request.steps
     yield from write_frames(_frames(sampler, request, shape), count, request.format, request.fps, out)
+
+
+def _check_room(option: str, rows: int, columns: int, data: DataInfo) -> None:
+    if rows * columns > sheet_room(data):
+        raise OptionError(
+            f"{option}: {rows} rows of {columns} images are more than the {sheet_room(data)} of a sheet at "
+            f"{data.size} px."
+        )
 
 
 def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: int, out: Path) -> Iterator[str]:
@@ -69,11 +89,11 @@ def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: 
     if format_ != "png":
         path = out / f"interpolation.{format_}"
         images.save_animation(path, frames, fps)
-        yield f"interpolation of {count} frames: {path}"
+        yield f"interpolation of {counted(count, 'frame')}: {path}"
         return
     for index, frame in enumerate(frames):
         images.save(out / f"interpolation{index:05d}.png", frame)
-    yield f"{count} frames: {out}/interpolation*.png"
+    yield f"{counted(count, 'frame')}: {out}/interpolation*.png"
 
 
 def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -89,13 +109,12 @@ def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[
         yield images.grid(np.stack(frame), *shape)
 
 
-def mixing(sampler: Any, request: Request, out: Path) -> Iterator[str]:
+def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
     """A sheet whose top row is the sources and whose left column the destinations. In each cell the destination, with
     the source's style in some layers (Karras et al. 2019, figure 3)."""
     layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
     shape = len(request.destinations) + 1, len(request.sources) + 1
-    if shape[0] * shape[1] > SHEET:
-        raise OptionError(f"--mix: {shape[0]} rows of {shape[1]} images are more than the {SHEET} of a sheet.")
+    _check_room("--mix", *shape, data)
     sources, destinations = (
         sampler.styles(_latents(sampler, seeds)) for seeds in (request.sources, request.destinations)
     )

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from ganzoo import images, translation
-from ganzoo.cli.generate_input import TranslationRequest, parse_domains
-from ganzoo.cli.generate_output import SHEET, SHEET_BYTES, progress, write_frames
+from ganzoo.cli.generate_input import TranslationRequest, check_walk, parse_domains
+from ganzoo.cli.generate_output import progress, sheet_room, write_frames
 from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
 from ganzoo.data import DataInfo
 from ganzoo.errors import OptionError
-from ganzoo.text import printable
+from ganzoo.text import counted, printable
 from ganzoo.translation import TranslationSampler
 
 COLUMNS = 32  # sources on a sheet
 CELLS = 64  # redrawn images in a frame of a video
+LOOKS = 100_000  # at most; their styles are all in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,13 @@ class Job:
         self.references: Reread | None = None
         self.reference_domains: list[int] = []
         if request.references:
-            self.references = Reread(Pictures(request.references, "--reference", data))
+            # Of a folder of several domains, --domain chooses.
+            others = [name for name in data.domains if given is not None and data.domains.index(name) not in given]
+            self.references = Reread(Pictures(request.references, "--reference", data, others))
             self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
+        elif len(self.domains) * len(request.seeds) > LOOKS:
+            looks = len(self.domains) * len(request.seeds)
+            raise OptionError(f"--seeds: {looks:,} looks are more than the {LOOKS:,} that there may be.")
         if request.interpolate:
             self._check_walk()
 
@@ -69,11 +75,13 @@ class Job:
             raise OptionError("--interpolate: a walk needs two references at least; --reference gives one.")
         if not request.references and len(request.seeds) < 2:
             raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
+        check_walk(len(self.references or request.seeds), request.steps)
         rows = 1 if request.references else len(self.domains)
         if rows * len(self.sources) > CELLS:
+            asked = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
             raise OptionError(
-                f"--interpolate: {len(self.sources)} sources in {rows} rows are more than the {CELLS} images of a "
-                "frame; name fewer with --source" + (" or --domain." if rows > 1 else ".")
+                f"--interpolate: {asked} are more than the {CELLS} images of a frame; name fewer with --source"
+                + (" or --domain." if rows > 1 else ".")
             )
 
     def write(self, translator: Any, out: Path) -> Iterator[str]:
@@ -110,7 +118,7 @@ class Job:
             sheet.add(source, look, image)
             count += 1
         images.save(out / "grid.png", sheet.picture())
-        yield f"{count} images: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
+        yield f"{counted(count, 'image')}: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
         yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
 
     def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
@@ -137,12 +145,7 @@ class Job:
 
 def sheet_rows(data: DataInfo) -> int:
     """How many looks a sheet has room for, where there is one source and each look's reference beside it."""
-    return max(1, _room(data) // 2 - 1)
-
-
-def _room(data: DataInfo) -> int:
-    """How many images of this size a sheet may hold."""
-    return min(SHEET, SHEET_BYTES // (data.size**2 * data.channels))
+    return max(1, sheet_room(data) // 2 - 1)
 
 
 class Sheet:
@@ -152,7 +155,7 @@ class Sheet:
         self._looks = len(looks)
         self._rows: dict[Look, list[np.ndarray]] = {look: [] for look in looks[: sheet_rows(data)]}
         self._references = looks[0].reference is not None
-        room = _room(data) // (len(self._rows) + 1)
+        room = sheet_room(data) // (len(self._rows) + 1)
         self._columns = min(COLUMNS, max(1, room - self._references))
         self._top: list[Picture] = []
 
@@ -180,6 +183,6 @@ class Sheet:
 
     def extent(self, sources: int) -> str:
         """Which of so many sources and of the looks are on it, if not all."""
-        shown = [f"{len(self._top)} sources"] if len(self._top) < sources else []
-        shown += [f"{len(self._rows)} looks"] if len(self._rows) < self._looks else []
+        shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
+        shown += [counted(len(self._rows), "look")] if len(self._rows) < self._looks else []
         return f" of the first {' and '.join(shown)}" if shown else ""

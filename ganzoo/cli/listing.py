@@ -99,7 +99,9 @@ def _describe(run: Any) -> dict[str, Any]:
         }
     stats = run.stats()
     kimg = stats[-1]["kimg"] if stats else 0.0
-    state = "running" if run.in_use() else "finished" if kimg >= goal else "stopped"
+    outcome = run.outcome()
+    ended = outcome if outcome in ("failed", "killed", "crashed") else "stopped"
+    state = "running" if run.in_use() else "finished" if kimg >= goal else ended
     return {
         "run": run.path.name,
         "model": options["model"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from ganzoo.data.files import images_below
 from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
-from ganzoo.text import printable
+from ganzoo.text import counted, printable
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
 
@@ -36,20 +36,21 @@ class Pictures:
     """The images in files and folders, in the order named, those of a folder sorted; read anew each time through.
 
     Scaled and cropped to the size and channels of `data`. An image in a folder that can't be read is told once and
-    left out. OptionError, naming the `option`, if there is no such path or no image; DataError if an image that was
-    named itself can't be read, or none in a folder.
+    left out. Sub-folders named as in `passed_over` are not looked into. OptionError, naming the `option`, if there is
+    no such path or no image; DataError if an image that was named itself can't be read, or none in a folder.
     """
 
-    def __init__(self, named: Sequence[str], option: str, data: DataInfo) -> None:
+    def __init__(self, named: Sequence[str], option: str, data: DataInfo, passed_over: Collection[str] = ()) -> None:
         self.data = data
-        self.paths = [path for each in named for path in _files(each, option)]
+        self.paths = [path for each in named for path in _files(each, option, passed_over)]
         self._names = _names(self.paths)
         self._bad: set[Path] = set()
         for path in map(Path, named):
             if not path.is_dir():
                 self.read(path)
         if next(iter(self), None) is None:
-            raise DataError(f"{option} {' '.join(named)}: none of its {len(self.paths)} images can be read.")
+            shown = " ".join(map(printable, named))
+            raise DataError(f"{option} {shown}: none of its {counted(len(self.paths), 'image')} can be read.")
 
     def __len__(self) -> int:
         """How many there are, but for those found unreadable so far."""
@@ -98,7 +99,7 @@ class Reread(Sequence[np.ndarray]):
         return self._read(self.paths[index])
 
 
-def _files(named: str, option: str) -> list[Path]:
+def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
     path = Path(named)
     if not named or not _exists(path):
         raise OptionError(f"{option}: there is no file or folder {printable(named)!r}.")
@@ -109,7 +110,11 @@ def _files(named: str, option: str) -> list[Path]:
     found = images_below(path)
     if not found:
         raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(READ)}).")
-    return found
+    taken = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(passed_over)]
+    if not taken:
+        others = ", ".join(map(printable, passed_over))
+        raise OptionError(f"{option} {printable(path)}: all images in this folder are in those named {others}.")
+    return taken
 
 
 def _exists(path: Path) -> bool:

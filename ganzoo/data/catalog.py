@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from ganzoo.plugins import Registry
 
 
-def open_data(wanted: str, registry: Registry) -> Dataset:
+def open_data(wanted: str, registry: Registry, option: str = "--data") -> Dataset:
     """The data set of that name, registered or prepared, or the folder, zip or LMDB at that path.
 
-    DataError if there is neither; PluginError if the name belongs to a plugin that is broken.
+    DataError, naming the `option`, if there is neither; PluginError if the name belongs to a plugin that is broken.
     """
     try:
         source = registry.dataset(wanted)
     except OptionError:
-        return _open_path(wanted, registry)
+        return _open_path(wanted, registry, option)
     return source.open()
 
 
@@ -104,13 +104,13 @@ def ready(source: DataSource) -> bool:
         return False
 
 
-def _open_path(wanted: str, registry: Registry) -> Dataset:
+def _open_path(wanted: str, registry: Registry, option: str) -> Dataset:
     stored = prepared()
     path = stored.get(wanted) or _path(wanted)
     if path is None:
         known = sorted({*registry.datasets, *stored})
         hint = near_match(wanted, known)
-        raise DataError(f"--data {wanted}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
+        raise DataError(f"{option} {wanted}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
     from ganzoo.data.storage import open_path
 
     return open_path(path)

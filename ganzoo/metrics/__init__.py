@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from ganzoo.metrics.evaluation import Evaluation
 
+MOST_IMAGES = 100_000  # of either kind that can be asked for: their features take up to 0.8 GB
+
 
 class Metric(ABC):
     """A number, or several, that says how good generated images are.

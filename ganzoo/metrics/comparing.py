@@ -14,7 +14,8 @@ from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations
+from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations, real_for
+from ganzoo.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of a comparison, and of how many images they are."""
+    """The numbers of a comparison, and how many images were really looked at for them."""
 
     numbers: dict[str, float]
     samples: int
@@ -110,15 +111,22 @@ def compare(
     for line in _warnings(waiting, networks):
         say(line)
     results = []
-    for each in waiting:
+    for number, each in enumerate(waiting):
         kept = Kept(keep, each) if keep else lambda batch: None
-        evaluation = Evaluation(each.subject, each.real, networks.features, networks.perceptual, seed, spread, kept)
-        if keep:
+        estimates = say if number == 0 else lambda line: None  # the others take as long
+        evaluation = Evaluation(
+            each.subject, each.real, networks.features, networks.perceptual, seed, spread, kept, estimates
+        )
+        if keep or networks.features is not None:
             evaluation.generate()
+        if networks.features is not None:
+            _ = evaluation.real_features
+        check([each], networks.metrics)  # again: fewer images may have been readable than there are
         numbers: dict[str, float] = {}
         for metric in networks.metrics:
             numbers.update(metric.compute(evaluation))
-        results.append(Result(numbers, each.subject.count, each.real.count, each.mode, each.source, each.target))
+        counts = each.subject.count, evaluation.real_count
+        results.append(Result(numbers, *counts, each.mode, each.source, each.target))
     return results
 
 
@@ -153,9 +161,10 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
         few = {source.name: source.count for source in sources if source.count <= width}
         if few:
             name = min(few, key=lambda each: few[each])
-            others = f" (and {len(few) - 1} others)" if len(few) > 1 else ""
+            others = f" (and {counted(len(few) - 1, 'other')})" if len(few) > 1 else ""
+            too_few = "1 image is" if few[name] == 1 else f"{few[name]:,} images are"
             yield (
-                f"warning: {name}{others}: {few[name]:,} images are too few for the covariance of {width:,} features; "
+                f"warning: {name}{others}: {too_few} too few for the covariance of {width:,} features; "
                 "its FID is too high, and comparable only among as many images. KID does not suffer from it."
             )
 
@@ -172,7 +181,8 @@ def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for mode in dict.fromkeys(result.mode for result in results):
         those = [result.numbers for result in results if result.mode == mode]
-        found[mode] = {name: sum(each[name] for each in those) / len(those) for name in those[0]}
+        common = [name for name in those[0] if all(name in each for each in those)]
+        found[mode] = {name: sum(each[name] for each in those) / len(those) for name in common}
     return found
 
 
@@ -182,10 +192,12 @@ def of_generator(
     data: DataInfo,
     samples: int,
     seed: int = 0,
-    most: int = MOST,
+    most: int | None = None,
     say: Say = lambda line: None,
 ) -> list[Comparison]:
-    """Samples of a generator beside all images of a data set, or `most` of them. `data` says how large they are."""
+    """Samples of a generator beside images of a data set, at most as many as `real_for` says, or `most`. `data` says
+    how large they are."""
+    most = real_for(samples) if most is None else most
     return [Comparison(Latents(generator, samples, seed), Images(dataset, data, most=most, seed=seed, say=say))]
 
 
@@ -196,20 +208,27 @@ def of_translator(
     samples: int | None = None,
     modes: Sequence[str] = MODES,
     seed: int = 0,
-    most: int = MOST,
+    most: int | None = None,
     say: Say = lambda line: None,
 ) -> list[Comparison]:
     """All ordered pairs of domains (Choi et al. 2020, appendix C): the images of the first that are kept for
     validation, each redrawn ten times in the second, beside the second's training images. `samples` bounds the images
-    made of a pair, `most` the real ones. DataError if a domain has no images."""
+    made of a pair, and so, unless `most` does, the real ones. OptionError if not one image can be redrawn, DataError if
+    a domain has no images."""
+    if samples is not None and samples < OUTPUTS:
+        raise OptionError(f"--samples {samples}: each image is redrawn {OUTPUTS} times; give {OUTPUTS} at least.")
+    if most is None:
+        most = MOST if samples is None else real_for(samples)
     kept = dataset.validation()
     if kept is None:
         say(f"{dataset.info.name} keeps no images for validation; those of training are translated.")
         kept = dataset
-    few = MOST if samples is None else max(1, samples // OUTPUTS)
+    few = MOST if samples is None else samples // OUTPUTS
     count = len(data.domains)
     if count < 2:
-        raise DataError(f"{dataset.info.name}: it has {count} domains; translations are evaluated between two or more.")
+        raise DataError(
+            f"{dataset.info.name}: it has {counted(count, 'domain')}; translations are evaluated between two or more."
+        )
     sources = [Images(kept, data, domain=each, most=few, seed=seed, say=say) for each in range(count)]
     references = [Images(kept, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
     real = [Images(dataset, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+SUBSET = 1000  # rows whose kernel distance is taken at once
 BLOCK = 1000  # rows at once: their distances to 50,000 others take 400 MB
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (D,) and unbiased covariance (D, D) of features (N, D), N at least 2."""
+    """Mean (D,) and unbiased covariance (D, D) of features (N, D); zeros for the latter if N is 1."""
     mean = np.zeros(rows.shape[1])
     for block in _blocks(rows):
         mean += block.sum(0)
@@ -20,7 +21,7 @@ def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for block in _blocks(rows):
         centred = block - mean
         covariance += centred.T @ centred
-    return mean, covariance / (len(rows) - 1)
+    return mean, covariance / max(1, len(rows) - 1)
 
 
 def frechet_distance(
@@ -36,11 +37,11 @@ def frechet_distance(
     squares = np.linalg.eigvalsh(root @ other_covariance @ root)
     trace = np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(squares, 0)).sum()
     apart = mean - other_mean
-    return float(apart @ apart + trace)
+    return max(0.0, float(apart @ apart + trace))  # rounding takes that of equal sets below 0
 
 
 def kernel_distance(
-    rows: np.ndarray, others: np.ndarray, subsets: int = 100, size: int = 1000, seed: int = 0
+    rows: np.ndarray, others: np.ndarray, subsets: int = 100, size: int = SUBSET, seed: int = 0
 ) -> tuple[float, float]:
     """KID: the unbiased squared maximum mean discrepancy under the kernel (x.y / D + 1)^3, as mean and standard
     deviation over random subsets of at most `size` rows of each. Around 0 for sets of one distribution, also below.

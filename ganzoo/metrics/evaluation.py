@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TypeVar
@@ -18,6 +19,7 @@ from ganzoo.metrics.reals import Features
 from ganzoo.metrics.sources import Images, Source, Translations
 
 T = TypeVar("T")
+WATCHED, LONG = 2.0, 10.0  # seconds from which an estimate is made, and from which it is told
 
 
 class Evaluation:
@@ -36,11 +38,19 @@ class Evaluation:
         seed: int = 0,
         spread: bool = False,
         on_images: Callable[[np.ndarray], None] = lambda batch: None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`spread`: measure it while images are generated. `on_images` gets every batch of them."""
+        """`spread`: measure it while images are generated. `on_images` gets every batch of them. `say` is told how long
+        it will take, if it takes long."""
         self.subject, self.real, self.seed = subject, real, seed
         self.extractor, self._perceptual, self._spread_wanted = features, perceptual, spread
-        self._on_images = on_images
+        self._on_images, self._say = on_images, say
+        self._looked_at_real = False
+
+    @property
+    def real_count(self) -> int:
+        """How many real images were looked at."""
+        return self.real.count if self._looked_at_real else 0
 
     @property
     def perceptual(self) -> Perceptual:
@@ -54,6 +64,7 @@ class Evaluation:
 
     def real_images(self) -> Iterator[np.ndarray]:
         """Batches uint8 (N, H, W, C)."""
+        self._looked_at_real = True
         yield from self.counted(self.real.batches(), "real images", self.real.count)
 
     @property
@@ -68,7 +79,9 @@ class Evaluation:
         def compute() -> np.ndarray:
             return _rows(self._extractor.stream(self.real_images()), self.real.name)
 
-        return reals.features(self.real, self._extractor, compute)
+        found = reals.features(self.real, self._extractor, compute)
+        self._looked_at_real, self.real.count = True, len(found.rows)
+        return found
 
     @property
     def spread(self) -> np.ndarray:
@@ -109,15 +122,46 @@ class Evaluation:
         return self.extractor
 
     def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
-        """The same batches, under a bar that counts images after two seconds."""
+        """The same batches, under a bar that counts images after two seconds. What will take long is told first."""
+        estimate = Estimate(total)
         with tqdm(total=total, desc=what, unit="img", leave=False, delay=2) as bar:
             for batch in batches:
                 yield batch
                 bar.update(len(batch))
+                if (seconds := estimate.after(bar.n)) > LONG:
+                    self._say(f"{what}: {total:,} take about {in_words(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """The same items, under a bar."""
         yield from tqdm(items, desc=what, leave=False, delay=2)
+
+
+class Estimate:
+    """How long something takes, found once, when it has gone on for a while; the start is left out, in which kernels
+    are compiled."""
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total, self.clock = total, clock
+        self._begun: tuple[int, float] | None = None
+        self._done = False
+
+    def after(self, count: int) -> float:
+        """The seconds that are left after `count`, the one time that they are known; 0 at all others."""
+        if self._begun is None:
+            self._begun = count, self.clock()
+        first, began = self._begun
+        passed = self.clock() - began
+        if self._done or passed < WATCHED or count == first:
+            return 0.0
+        self._done = True
+        return (self.total - count) * passed / (count - first)
+
+
+def in_words(seconds: float) -> str:
+    """'40 s', '6 min' or '1.5 h'."""
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _rows(parts: Iterable[np.ndarray], name: str) -> np.ndarray:

@@ -47,7 +47,9 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Those in a file, of the same evaluation the last: a resumed run measures some again."""
     found = {}
     for made in _all(path):
-        found[json.dumps({name: made[name] for name in made.keys() - {"mean", "results"}}, sort_keys=True)] = made
+        recipe = {name: made[name] for name in made.keys() - {"mean", "results"}}
+        of = [{name: each[name] for name in each.keys() - {"numbers"}} for each in made["results"]]
+        found[json.dumps([recipe, of], sort_keys=True)] = made
     yield from found.values()
 
 
@@ -61,7 +63,7 @@ def _all(path: Path) -> Iterator[dict[str, Any]]:
         yield found
 
 
-_HEADINGS = ("subject", "real images", "mode", "pair", "samples", "metric", "backbone", "value")
+_HEADINGS = ("subject", "real images", "mode", "pair", "samples", "real", "metric", "backbone", "value")
 
 
 def _rows(made: Mapping[str, Any]) -> Iterator[Row]:
@@ -69,12 +71,13 @@ def _rows(made: Mapping[str, Any]) -> Iterator[Row]:
     what = (str(made["subject"]), str(made["against"]))
     for each in made["results"]:
         pair = f"{each['source']} to {each['target']}" if each["target"] else ""
+        counts = f"{each['samples']:,}", f"{each['real']:,}"
         for name, value in each["numbers"].items():
-            yield (*what, each["mode"], pair, f"{each['samples']:,}", name, backbones[name], f"{value:.4g}")
+            yield (*what, each["mode"], pair, *counts, name, backbones[name], f"{value:.4g}")
     if len(made["results"]) > 1:
         for mode, numbers in made["mean"].items():
             for name, value in numbers.items():
-                yield (*what, mode, "mean", "", name, backbones[name], f"{value:.4g}")
+                yield (*what, mode, "mean", "", "", name, backbones[name], f"{value:.4g}")
 
 
 def _markdown(rows: Sequence[Row]) -> list[str]:
@@ -90,7 +93,7 @@ def lines(made: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("features", "perceptual"):
         if kind in recipe:
             yield f"{kind}: {recipe[kind]['backbone']} ({recipe[kind]['images']})"
-    names = list(results[0]["numbers"])
+    names = list(dict.fromkeys(name for each in results for name in each["numbers"]))
     of = [recipe["backbones"][name] for name in names]
     headings = [f"{name} ({backbone})" if backbone else name for name, backbone in zip(names, of)]
     paired = bool(results[0]["target"])
@@ -99,13 +102,18 @@ def lines(made: Mapping[str, Any]) -> Iterator[str]:
         those = [each for each in results if each["mode"] == mode]
         for each in those:
             counts = (f"{each['samples']:,}", f"{each['real']:,}")
-            table.append((*_pair(each), *counts, *(f"{each['numbers'][name]:.4g}" for name in names)))
+            table.append((*_pair(each), *counts, *_cells(each["numbers"], names)))
         if paired:
-            table.append((f"{mode}: mean", "", "", *(f"{numbers[name]:.4g}" for name in names)))
+            table.append((f"{mode}: mean", "", "", *_cells(numbers, names)))
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         first = row[0].ljust(widths[0]) if paired else row[0].rjust(widths[0])
         yield "  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+
+
+def _cells(numbers: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    """The numbers of these names; nothing for those that there are not."""
+    return [f"{numbers[name]:.4g}" if name in numbers else "" for name in names]
 
 
 def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:

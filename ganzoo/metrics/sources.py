@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ganzoo.translation import Translator
 
 MOST = 50_000  # images of a data set that are looked at, as usual with FID
-BATCH = 64  # images that are decoded at once
+FEWEST_REAL = 1000  # real images, unless the user asks for fewer or there aren't as many
+BATCH, BATCH_BYTES = 64, 2**28  # images that are decoded at once
 LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
 OUTPUTS = 10  # of each source (Choi et al. 2020, appendix C)
 GROUPS = 4  # sources at once
@@ -31,11 +32,18 @@ class Source(ABC):
     """Images uint8 (H, W, C), the same and in the same order each time."""
 
     name: str
-    count: int
+    count: int  # how many there are, and once all were made or read, how many those were
+    bounded = True  # whether there could be more, if more were asked for
 
     @abstractmethod
     def batches(self) -> Iterator[np.ndarray]:
         """Batches (N, H, W, C)."""
+
+
+def real_for(samples: int) -> int:
+    """How many real images are set beside so many generated ones, if the user doesn't say: as many, but not so few that
+    the number says more of their choice than of the generator."""
+    return max(samples, FEWEST_REAL)
 
 
 class Images(Source):
@@ -63,24 +71,23 @@ class Images(Source):
             self.name = f"{dataset.info.name}/{dataset.info.domains[domain]}"
         if not len(found):
             raise DataError(f"{self.name}: there is no image in it, so nothing can be evaluated.")
-        if len(found) > most:
+        self.bounded = len(found) > most
+        if self.bounded:
             found = np.sort(np.random.default_rng([seed, CHOICE]).permutation(found)[:most])
-        self.indices = found
+        self.indices, self.count = found, len(found)
         self._bad: set[int] = set()
 
-    @property
-    def count(self) -> int:  # type: ignore[override]
-        return len(self.indices)
-
     def batches(self) -> Iterator[np.ndarray]:
+        at_once = min(BATCH, max(1, BATCH_BYTES // (self.data.size**2 * self.data.channels)))
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ganzoo-images") as pool:
             ahead = None
-            for start in range(0, len(self.indices), BATCH):
-                following = [pool.submit(self._load, int(index)) for index in self.indices[start : start + BATCH]]
+            for start in range(0, len(self.indices), at_once):
+                following = [pool.submit(self._load, int(index)) for index in self.indices[start : start + at_once]]
                 if ahead is not None:
                     yield from _stacked(ahead)
                 ahead = following
             yield from _stacked(ahead or [])
+        self.count = len(self.indices) - len(self._bad)
 
     def _load(self, index: int) -> np.ndarray | None:
         try:
@@ -139,7 +146,10 @@ class Translations(Source):
         self.references, self.seed = references, seed
         self.mode = "latent" if references is None else "reference"
         self.name = f"{sources.name} to {sources.data.domains[domain]}, {self.mode}"
-        self.count = sources.count * OUTPUTS
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self.sources.count * OUTPUTS
 
     def batches(self) -> Iterator[np.ndarray]:
         for group in self.groups():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.errors import OptionError
 from ganzoo.hookspecs import hookimpl
 from ganzoo.metrics import Metric
+from ganzoo.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,11 +27,12 @@ PATH_STREAM = 31
 
 
 def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
-    for source in (evaluation.subject, evaluation.real):
+    for source, option in ((evaluation.subject, "--samples"), (evaluation.real, "--real")):
         if source.count < count:
+            remedy = f"Raise {option}" if source.bounded else "Add images"
             raise OptionError(
-                f"{name}: {source.name} has {source.count:,} images; {why} takes at least {count}. Raise --samples, or "
-                "choose another metric."
+                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} takes at least {count}. {remedy}, "
+                "or choose another metric."
             )
 
 
@@ -58,10 +60,12 @@ class KID(Metric):
         _at_least(evaluation, 2, self.name, "it")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
-        from ganzoo.metrics.distances import kernel_distance
+        from ganzoo.metrics.distances import SUBSET, kernel_distance
 
         generated, real = evaluation.generated.rows, evaluation.real_features.rows
         mean, deviation = kernel_distance(generated, real, seed=evaluation.seed)
+        if len(generated) == len(real) <= SUBSET:  # each subset is all of them
+            return {"kid": mean}
         return {"kid": mean, "kid_std": deviation}
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ganzoo.data.catalog import former_data, open_data
 from ganzoo.errors import CheckpointError, DataError, OptionError
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
-from ganzoo.metrics.sources import MOST, Images
-from ganzoo.text import printable
+from ganzoo.metrics.sources import MOST, Images, real_for
+from ganzoo.text import counted, printable
 
 if TYPE_CHECKING:
     from ganzoo.data import DataInfo, Dataset
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.training.checkpoint import Checkpoint
 
 SAMPLES = 10_000
+QUICK, QUICK_PER_PAIR = 500, 100  # images of a first look, generated and real; of translations, generated per pair
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,34 @@ def of_checkpoint(
     *,
     against: str | None = None,
     samples: int | None = None,
-    most: int = MOST,
+    most: int | None = None,
     modes: Sequence[str] = MODES,
     seed: int = 0,
+    quick: bool = False,
     say: Say = lambda line: None,
 ) -> Task:
-    """A checkpoint beside the data set it was trained on, or another. DataError or OptionError if they don't fit."""
+    """A checkpoint beside the data set it was trained on, or another, with fewer images if it is to be `quick`.
+    DataError or OptionError if they don't fit."""
     from ganzoo import sampling
 
     model, data = saved.model(registry), saved.data
     if against is None and data.count == 0:  # an import, whose options name but the model's default
         raise OptionError(f"{saved.path}: it doesn't tell what it was trained on. Name real images with --against.")
     try:
-        wanted = against or former_data(saved.metadata, registry, "--against")
+        wanted = former_data(saved.metadata, registry, "--against") if against is None else against
     except DataError as error:
         raise OptionError(f"{saved.path}: {error}") from error
-    dataset = open_data(wanted, registry)
+    dataset = open_data(wanted, registry, "--data" if against is None else "--against")
     size = sampling.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)
-    translating = model.conditional and bool(data.domains)
+    translating = sampling.translates(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{wanted}: its domains ({theirs}) are not those of the model ({ours}).")
+
+    if quick:
+        samples = (QUICK_PER_PAIR if translating else QUICK) if samples is None else samples
+        most = QUICK if most is None else most
 
     def comparisons() -> list[Comparison]:
         if translating:
@@ -90,12 +97,17 @@ def of_folders(
     *,
     size: int | None = None,
     samples: int | None = None,
-    most: int = MOST,
+    most: int | None = None,
     seed: int = 0,
+    quick: bool = False,
     say: Say = lambda line: None,
 ) -> Task:
     """Images in a folder, zip or LMDB beside those in another. Without a `size` all must have the same one, or it is a
     DataError."""
+    if samples is None:
+        samples = QUICK if quick else MOST
+    if most is None:
+        most = QUICK if quick else real_for(samples)
     from ganzoo.data.storage import open_path
 
     sets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
@@ -106,10 +118,10 @@ def of_folders(
     for each in sets:
         if each.info.channels < 3:
             say(f"{printable(each.path)}: its images are grey; the network sees three times the same.")
-    strict, side = size is None, size or sets[0].info.size
+    strict, side = size is None, sets[0].info.size if size is None else size
     subject, others = (
         Images(each, replace(each.info, size=side, channels=channels), most=bound, seed=seed, strict=strict, say=say)
-        for each, bound in zip(sets, (samples or MOST, most))
+        for each, bound in zip(sets, (samples, most))
     )
     about = {
         "subject": described(sets[0], printable(sets[0].path)),
@@ -127,4 +139,4 @@ def subject(model: str, images: int, data: DataInfo) -> str:
 
 def described(dataset: Dataset, name: str = "") -> str:
     """A data set, in words."""
-    return f"{name or dataset.info.name} ({dataset.info.count:,} images)"
+    return f"{name or dataset.info.name} ({counted(dataset.info.count, 'image')})"

@@ -10,9 +10,9 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import Described
-from ganzoo.description import in_words
 from ganzoo.loss import Batch
 from ganzoo.options import describe as declared
+from ganzoo.text import counted
 from ganzoo.training.progress import Progress
 from ganzoo.training.session import Plan
 from ganzoo.training.step import at_once, check_pieces, sizes
@@ -33,7 +33,7 @@ def describe(plan: Plan) -> Iterator[str]:
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
-    yield f"data     {info.name}: {in_words(info.count)} of {info.size} px, {info.channels} channel(s){domains}"
+    yield f"data     {info.name}: {counted(info.count, 'image')} of {info.size} px, {info.channels} channel(s){domains}"
     if isinstance(plan.dataset, Described):
         yield "         not there yet: training begins with preparing it, and the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
@@ -66,7 +66,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
-    yield f"         and {_megabytes(activations)} for the activations of {in_words(_at_once(plan))}, on the {device}"
+    yield f"         and {_megabytes(activations)} for the activations of {counted(_at_once(plan), 'image')}, on the {device}"
 
 
 def _at_once(plan: Plan) -> int:

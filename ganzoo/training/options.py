@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from ganzoo.metrics import MOST_IMAGES
 from ganzoo.options import Options, option
 
 
@@ -61,6 +62,16 @@ class TrainOptions(Options):
         2000,
         "images that are generated for them; of translations, per pair",
         min=10,
+        max=MOST_IMAGES,
+        when="evaluate_every",
+        group="Evaluation",
+    )
+    evaluate_real: Optional[int] = option(
+        None,
+        "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
+        "1,000 at least]",
+        min=10,
+        max=MOST_IMAGES,
         when="evaluate_every",
         group="Evaluation",
     )

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
-from ganzoo.description import in_words
 from ganzoo.errors import CheckpointError, DamagedError, GanzooError, OptionError
 from ganzoo.options import changes, resolve, setting
-from ganzoo.text import printable
+from ganzoo.text import counted, printable
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
-
-BEGINNING, OUTCOMES = "on ", ("finished", "interrupted", "failed")  # what the log says first and last of a session
 
 if TYPE_CHECKING:
     from ganzoo.model import Model
@@ -78,27 +75,14 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
         lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
     former, name = stored.get("data", {}), plan.data.name
     if former.get("count") and former["name"] != name:
-        lines.append(f"changed: trained on {former['name']} before, and on {name} now ({in_words(plan.data.count)})")
+        lines.append(
+            f"changed: trained on {former['name']} before, and on {name} now ({counted(plan.data.count, 'image')})"
+        )
     elif former.get("count") and former["count"] != plan.data.count:
         lines.append(
-            f"changed: {name} had {in_words(former['count'])}, has {plan.data.count:,}; their order is another now"
+            f"changed: {name} had {counted(former['count'], 'image')}, has {plan.data.count:,}; their order is another now"
         )
     return lines
-
-
-def ended_without_a_word(run: Run) -> bool:
-    """Whether the last session of a run began, and did not get to say how it ended."""
-    try:
-        lines = (run.path / "log.txt").read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    for line in reversed(lines):
-        message = line[len("YYYY-MM-DD hh:mm:ss ") :]
-        if message in OUTCOMES:
-            return False
-        if message.startswith(BEGINNING):
-            return True
-    return False
 
 
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:

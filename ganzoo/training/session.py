@@ -17,7 +17,7 @@ from ganzoo.errors import DivergedError, GanzooError, OptionError
 from ganzoo.model import Model
 from ganzoo.options import Options
 from ganzoo.plugins import Registry
-from ganzoo.runs import Run
+from ganzoo.runs import BEGINNING, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import checkpoint, due
 from ganzoo.training.feed import Feed
@@ -26,12 +26,17 @@ from ganzoo.training.loop import train
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
 from ganzoo.training.reporting import Reporter
-from ganzoo.training.resuming import BEGINNING, ended_without_a_word, load_newest, restore, surroundings
+from ganzoo.training.resuming import load_newest, restore, surroundings
 from ganzoo.training.showing import Shown, choose
 from ganzoo.training.stages import Stage, unreached
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_pieces
 from ganzoo.training.tracking import Tracker
+
+ENDINGS = {
+    "killed": "ended without a word: it was killed, perhaps for want of memory",
+    "crashed": "crashed in compiled code: log.txt says where",
+}
 
 
 @dataclass(frozen=True)
@@ -165,8 +170,8 @@ def check(plan: Plan, state: TrainState) -> Shown | None:
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
     """Train, from `state` or the newest checkpoint; and again after it diverged. False if nothing was left to do."""
-    if state is None and ended_without_a_word(run):
-        run.tell("the last session ended without a word: it was killed, perhaps for want of memory")
+    if state is None and (before := ENDINGS.get(run.outcome() or "")):
+        run.tell(f"the last session {before}")
     for left in range(plan.train.retry, -1, -1):
         try:
             return _attempt(plan, registry, run, stop, state or _resumed(plan, run))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
+from ganzoo.metrics.sources import real_for
 from ganzoo.metrics.tasks import described, subject
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ganzoo.plugins import Registry
     from ganzoo.training.options import TrainOptions
     from ganzoo.training.state import TrainState
-
-REAL = 10_000  # images at most: those of a whole data set would hold training up for minutes
 
 
 class Tracker:
@@ -37,6 +36,8 @@ class Tracker:
     ) -> None:
         self.options, self.model, self.dataset, self.data = options, model, dataset, data
         self.networks = Networks(registry.metrics_named(options.evaluate), translating)
+        # Those of a whole data set would hold training up for minutes.
+        self.real = real_for(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
         self._told: set[str] = set()
 
     @property
@@ -55,11 +56,13 @@ class Tracker:
         return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
 
     def _label(self, name: str, mode: str) -> str:
-        """A number's whole name, such as fid2k-efficientnet-lite0, or lpips500-latent-alexnet."""
+        """A number's whole name, such as lpips500-latent-alexnet, or, where not all real images are measured,
+        fid2k-real2k-efficientnet-lite0."""
         backbones = {
             number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.names()
         }
-        parts = [name + short(self.options.evaluate_samples), mode, backbones[name]]
+        some = f"real{short(self.real)}" if self.real < self.dataset.info.count else ""
+        parts = [name + short(self.options.evaluate_samples), some, mode, backbones[name]]
         return "-".join(filter(None, parts))
 
     def check(self, state: TrainState) -> None:
@@ -95,6 +98,6 @@ class Tracker:
         options, samples = self.options, self.options.evaluate_samples
         translator = state.averages.translator() if self.networks.translating else None
         if translator is not None:
-            return of_translator(translator, self.dataset, data, samples, seed=options.seed, most=REAL, say=say)
+            return of_translator(translator, self.dataset, data, samples, seed=options.seed, most=self.real, say=say)
         generator: Any = state.averages.sampled(state.setup.generator)
-        return of_generator(generator, self.dataset, data, samples, options.seed, REAL, say)
+        return of_generator(generator, self.dataset, data, samples, options.seed, self.real, say)

@@ -64,6 +64,12 @@ def test_prepare_makes_a_set_that_is_known_by_its_name(ganzoo, pictures, workdir
     assert "Did you mean 'mine'?" in ganzoo("data", "check", "mein").stderr
 
 
+def test_an_empty_option_of_prepare_is_refused_not_ignored(ganzoo, pictures, workdir):
+    for option in (["--out", "mine", "--sizes", ""], ["--out", ""]):
+        result = ganzoo("data", "prepare", "pictures", *option)
+        assert (result.exit_code, result.stderr.startswith(f"Error: {option[-2]} ")) == (2, True)
+
+
 def test_prepare_takes_a_path_and_sizes_up_to_that_of_the_images(ganzoo, pictures, workdir):
     result = ganzoo("data", "prepare", "./pictures", "--out", "some/where", "--lossless", "--workers", "1")
     assert result.exit_code == 0, result.output

@@ -86,6 +86,63 @@ def test_generated_images_are_kept_if_that_is_asked_for(ganzoo, trained):
     assert sorted(Path().rglob("*.png")) == before
 
 
+def test_images_are_kept_in_a_folder_of_their_own(ganzoo, trained):
+    command = ("evaluate", "--metrics", "kid", "--save-images", "made/deep")
+    assert ganzoo(*command, "--samples", "6").exit_code == 0
+    line = one_line(ganzoo(*command, "--samples", "4"), 2)
+    assert "--save-images made/deep: there is something in it already; name a new folder" in line
+    assert len(list(Path("made/deep").iterdir())) == 6
+    assert ganzoo("evaluate", "--samples", "1", "--metrics", "kid", "--save-images", "new/deep").exit_code == 2
+    assert not Path("new").exists()
+
+
+def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_other(ganzoo, domains, monkeypatch):
+    from ganzoo_gan import GAN
+
+    class ConditionalGAN(GAN):
+        name, conditional = "cgan", True
+
+    load = plugins.load
+
+    def loaded(*arguments, **named):
+        registry = load(*arguments, **named)
+        registry.models["cgan"] = ConditionalGAN()
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+    assert ganzoo("train", "cgan", "--data", "./pictures", *TINY).exit_code == 0
+    result = ganzoo("evaluate", "--samples", "12")
+    assert result.exit_code == 0, result.output
+    (record,) = records(Path("experiments/00000-cgan-pictures"))
+    assert {"fid", "kid", "precision"} <= record["mean"][""].keys()
+    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+
+
+def test_real_images_that_are_not_there_are_told_by_the_option_that_named_them(ganzoo, trained):
+    assert "--against nosuch: neither a data set" in one_line(ganzoo("evaluate", "--against", "nosuch"), 1)
+    assert "--against : neither a data set" in one_line(ganzoo("evaluate", "--against", ""), 1)
+    Path("pictures").rename("moved")
+    line = one_line(ganzoo("evaluate", "--samples", "12"), 1)
+    assert line.startswith("Error: --data pictures: neither a data set nor a path.")
+    assert line.endswith("was trained on that; name real images with --against.")
+    result = ganzoo("evaluate", "--samples", "12", "--against", "moved", "--metrics", "kid")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--samples", "1000000000"], "--samples"),
+        (["--real", "1000000000"], "--real"),
+        (["--folders", "pictures", "pictures", "--size", "100000"], "--size"),
+        (["--metrics", ""], "no metric is named"),
+        (["--folders", "pictures", "pictures", "--against", ""], "--folders: it stands in place of"),
+    ],
+)
+def test_a_number_beyond_reason_and_an_empty_name_are_refused(ganzoo, trained, arguments, message):
+    assert message in one_line(ganzoo("evaluate", *arguments), 2)
+
+
 def test_path_lengths_of_a_style_based_model(jittor, ganzoo, pictures):
     styled.write_checkpoint(Path("styled.safetensors"), size=8)
     command = ("evaluate", "styled.safetensors", "--samples", "8", "--against", "pictures")
@@ -107,7 +164,7 @@ def test_folders(jittor, ganzoo, pictures):
     same = ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "fid,pr")
     assert same.exit_code == 0, same.output
     fid, precision, recall = map(float, same.stdout.splitlines()[-1].split()[2:])
-    assert abs(fid) < 1e-3
+    assert 0 <= fid < 1e-3
     assert (precision, recall) == (1.0, 1.0)
     other = ganzoo("evaluate", "--folders", "others", "pictures", "--metrics", "fid")
     assert float(other.stdout.splitlines()[-1].split()[2]) > 10
@@ -150,8 +207,13 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert len(warnings) == 2  # of the samples, and of the real ones
     assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[0]
     line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
-    assert "fid: random latents has 1 images; a covariance takes at least 2. Raise --samples" in line
+    assert "fid: random latents has 1 image; a covariance takes at least 2. Raise --samples, or" in line
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
+    line = one_line(ganzoo("evaluate", "--samples", "8", "--real", "3", "--metrics", "pr"), 2)
+    assert "pr: pictures has 3 images; the 3 nearest neighbours of each takes at least 4. Raise --real, or" in line
+    lay_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
+    line = one_line(ganzoo("evaluate", "--samples", "8", "--against", "few", "--metrics", "fid"), 2)
+    assert "fid: few has 1 image; a covariance takes at least 2. Add images, or choose another metric." in line
 
 
 def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):
@@ -249,6 +311,27 @@ def test_one_mode_and_few_images(ganzoo, zoo):
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
+    assert {each["real"] for each in record["results"]} == {0}  # none was looked at
+    few = (*command[:-1], "4")
+    assert "--samples 4: each image is redrawn 10 times; give 10 at least" in one_line(ganzoo(*few), 2)
+
+
+def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, zoo):
+    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips")
+    for arguments in (("latent", "10"), ("latent", "20"), ("reference", "10"), ("latent", "10")):
+        assert ganzoo(*command, "--mode", arguments[0], "--samples", arguments[1]).exit_code == 0
+    rows = [line.split(" | ") for line in (zoo / "evaluations.md").read_text().splitlines() if "cat to dog" in line]
+    assert [(row[2], row[4]) for row in rows] == [("latent", "10"), ("latent", "20"), ("reference", "10")]
+    assert len(records(zoo)) == 4
+
+
+def test_a_first_look_at_translations_is_quick(ganzoo, zoo):
+    for domain in tinter.DOMAINS:
+        files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
+        lay_folder(zoo / "animals" / "val" / domain, files)
+    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
+    assert ganzoo(*command, "--quick").exit_code == 0
+    assert {each["samples"] for each in records(zoo)[0]["results"]} == {100}
 
 
 def test_a_domain_without_images_is_one_line(ganzoo, zoo):

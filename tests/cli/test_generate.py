@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from ganzoo.cli.generate_input import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
+from tests import styled
 from tests.conftest import TINY
 
 RUN = Path("experiments/00000-gan-pictures")
@@ -113,13 +115,121 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
         (["--noise", "none"], 2, "--noise: for style-based"),
         (["--mix"], 2, "--mix: for style-based"),
         (["--interpolate", "--space", "w"], 2, "--space w: for style-based"),
+        (["--psi", "0"], 2, "--psi / --truncation: for style-based generators only"),
+        (["--size", "0"], 2, "--size 0: training went through 8 px"),
+        (["--seeds", "0-499999,500000-999999,7"], 2, "more than a million images"),
+        (["--grid", "33x32"], 2, "--grid: 33x32 is more than the 1,024 images of a sheet"),
+        (["--grid", "999x999", "--interpolate"], 2, "--grid: 999x999 is more than the 1,024 images of a sheet"),
+        (["--interpolate", "--seeds", "5"], 2, "a walk needs two seeds at least; --seeds gives one"),
+        (["--interpolate", "--seeds", "0-10009"], 2, "10,010 seeds or references are more than the 10,000 of a walk"),
+        (["--interpolate", "--grid", "1x1", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames are more than"),
+        (["0/checkpoint-000000008.safetensors"], 1, "checkpoint-000000008.safetensors: there is no such file"),
+        (["7/checkpoint-000000016.safetensors"], 1, "7/checkpoint-000000016.safetensors: there is no such file"),
     ],
 )
 def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message):
     Path("options.json").write_text("{}")
+    before = set(Path().rglob("*"))
     result = ganzoo("generate", *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
     assert message in result.stderr
+    result = ganzoo("generate", *arguments, *([] if "--out" in arguments else ["--out", "new/deep"]))
+    assert result.exit_code == status
+    assert set(Path().rglob("*")) == before, "nothing is left behind"
+
+
+def test_what_fails_on_the_way_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
+    from ganzoo import images
+    from ganzoo.errors import GanzooError
+
+    def full(path, image):
+        raise GanzooError(f"{path}: can't be written (No space left on device).")
+
+    monkeypatch.setattr(images, "save", full)
+    Path("there").mkdir()
+    for out in ("new/deep", "there"):
+        assert ganzoo("generate", "--seeds", "0-3", "--out", out).exit_code == 1
+    assert Path("there").exists()
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize("name", ["0/checkpoint-000000016.safetensors", "00000-gan-pictures/checkpoint-000000016"])
+def test_a_checkpoint_can_be_named_by_its_run(ganzoo, trained, name):
+    result = ganzoo("generate", name, "--seeds", "0-1")
+    assert result.exit_code == 0, result.output
+    assert f"from {RUN}/checkpoint-000000016.safetensors" in result.stdout
+    assert (trained / "generated" / "seed0001.png").exists()
+
+
+def test_weights_that_are_not_finite_are_named(ganzoo, trained):
+    from ganzoo.training import checkpoint
+
+    saved = checkpoint.read(next(RUN.glob("*.safetensors")))
+    for value, word in ((np.nan, "NaN"), (np.inf, "infinite")):
+        damaged = saved.tensors["net/generator/layers.0.weight"].copy()
+        damaged[0, 0] = value
+        tensors = {**saved.tensors, "net/generator/layers.0.weight": damaged}
+        checkpoint.write(Path("bad.safetensors"), tensors, saved.metadata)
+        for command in (("generate",), ("evaluate", "--samples", "12")):
+            result = ganzoo(command[0], "bad.safetensors", *command[1:])
+            assert result.exit_code == 1
+            assert f"the weight net/generator/layers.0.weight is {word} in places" in result.stderr
+    assert not Path("generated").exists()
+
+
+def lay_run(name: str, write) -> Path:
+    """A run folder around the checkpoint that `write` makes at a path."""
+    from ganzoo.training import checkpoint
+
+    run = Path("experiments") / name
+    run.mkdir(parents=True)
+    path = run / "checkpoint-000000001.safetensors"
+    write(path)
+    described = {"train": {}, **checkpoint.read(path).metadata}
+    (run / "options.json").write_text(json.dumps(described))
+    return run
+
+
+def test_without_a_run_the_newest_that_can_do_it_is_taken(ganzoo, trained):
+    lay_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
+    shutil.copytree(RUN, "experiments/00002-gan-pictures")
+    shutil.copytree(RUN, "experiments/00003-gan-pictures")
+    result = ganzoo("generate", "--mix", "--sources", "0", "--destinations", "1")
+    assert result.exit_code == 0, result.output
+    assert "from experiments/00001-stylegan-nothing/checkpoint-000000001.safetensors" in result.stdout
+    assert [line for line in result.stderr.splitlines() if "passed over" in line] == [
+        "00003-gan-pictures is passed over: --mix: for style-based generators only; gan has no styles."
+    ]
+    assert "from experiments/00003-gan-pictures" in ganzoo("generate", "--seeds", "0").stdout
+    named = ganzoo("generate", "3", "--mix")
+    assert (named.exit_code, "gan has no styles" in named.stderr) == (2, True)
+    shutil.rmtree("experiments/00001-stylegan-nothing")
+    none = ganzoo("generate", "--mix")
+    assert (none.exit_code, none.stderr) == (2, "Error: --mix: for style-based generators only; gan has no styles.\n")
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_passed_over(ganzoo, trained):
+    shutil.copytree(RUN, "experiments/00001-gan-pictures")
+    for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    result = ganzoo("generate", "--seeds", "0")
+    assert result.exit_code == 0, result.output
+    assert "00001-gan-pictures is passed over: " in result.stderr
+    assert f"from {RUN}/" in result.stdout
+    assert ganzoo("generate", "1", "--seeds", "0").exit_code == 1
+
+
+def test_a_sheet_is_no_larger_than_its_images_need(ganzoo, trained):
+    for grid, shape in (("500x2", (2, 2)), ("1x1000", (1, 4)), ("2x2", (2, 2))):
+        result = ganzoo("generate", "--seeds", "0-3", "--grid", grid, "--out", grid)
+        assert result.exit_code == 0, result.output
+        height, width, _ = pixels(Path(grid) / "grid.png").shape
+        assert ((height - 2) // 66, (width - 2) // 66) == shape
+
+
+def test_one_image_is_told_as_one(ganzoo, trained):
+    said = ganzoo("generate", "--seeds", "5").stdout
+    assert f"1 image: {RUN}/generated/seed*.png" in said
 
 
 def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
@@ -139,6 +249,11 @@ def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
     result = ganzoo("generate", "--seeds", "0-9")
     assert "sheet of the first 5" in result.stdout
     assert len(list((trained / "generated").glob("seed*.png"))) == 10
+    assert ganzoo("generate", "--seeds", "0-9", "--grid", "1x10").exit_code == 0
+    assert pixels(trained / "generated" / "grid.png").shape[:2] == (68, 5 * 66 + 2)
+    walk = ganzoo("generate", "--interpolate", "--grid", "2x3", "--seeds", "0-11")
+    assert walk.exit_code == 2
+    assert "--grid: 2 rows of 3 images are more than the 5 of a sheet at 8 px" in walk.stderr
 
 
 def test_jittor_waits_for_the_choice_of_a_device():

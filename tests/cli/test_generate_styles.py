@@ -166,6 +166,7 @@ def test_named_layers_end_with_the_image(generate):
     [
         (["--size", "64"], "--size 64: training went through 4, 8, 16, 32 px"),
         (["--size", "12"], "--size 12"),
+        (["--size", "0"], "--size 0: training went through 4, 8, 16, 32 px"),
         (["--psi", "nan"], "--psi / --truncation: nan is not a number from -100 to 100"),
         (["--psi", "x"], "--psi"),
         (["--psi-layers", "some"], "--psi-layers: 'some' is not 'all' or a number"),

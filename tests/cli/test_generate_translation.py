@@ -115,6 +115,14 @@ def test_the_look_of_a_reference(redraw, zoo):
     assert alike(sheet[2, 1], expected)
 
 
+def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(redraw, zoo):
+    out = redraw("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
+    assert names(out) == ["a-dog-rex.png", "a-dog-sam.png", "grid.png"]
+    # What is named itself is taken as what the user says that it is.
+    out = redraw("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
+    assert names(out) == ["a-cat-rex.png", "grid.png"]
+
+
 def test_folders_named_as_domains_say_what_references_are(redraw):
     out = redraw("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
     made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
@@ -216,10 +224,10 @@ def test_a_checkpoint_is_enough(ganzoo, zoo):
 
 
 def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
-    from ganzoo.cli import generate_translation
+    from ganzoo.cli import generate_output, generate_translation
 
     monkeypatch.setattr(generate_translation, "COLUMNS", 2)
-    monkeypatch.setattr(generate_translation, "SHEET", 12)
+    monkeypatch.setattr(generate_output, "SHEET", 12)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
     assert "sheet of the first 2 sources and 5 looks" in result.stdout
     assert len(names(zoo / "out")) == 3 * 6 + 1
@@ -234,7 +242,7 @@ def test_a_sheet_of_large_images_has_few_rows(monkeypatch):
 
 
 def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
-    from ganzoo.cli import generate_translation, pictures
+    from ganzoo.cli import generate_output, pictures
 
     fit, made, most = pictures.fit, [], []
 
@@ -246,7 +254,7 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
 
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
     monkeypatch.setattr(pictures, "fit", watched)
-    monkeypatch.setattr(generate_translation, "SHEET", 12)
+    monkeypatch.setattr(generate_output, "SHEET", 12)
     monkeypatch.setattr("ganzoo.translation.CHUNK", 4)
     out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
@@ -357,6 +365,12 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--psi", "nan"], 2, "--psi / --truncation: nan is not a number"),
         (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
         (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows are more than the 64 images of a frame"),
+        (["--source", "sources", "--size", "0"], 2, "--size: not with --source"),
+        (["--source", "sources", "--psi-layers", "0"], 2, "--psi-layers: not with --source"),
+        (["--source", "sources", *REFERENCE, "--psi", "0"], 2, "--psi / --truncation: not with --reference"),
+        (["--source", "sources", "--reference", "val", "--domain", "cat"], 2, "--reference val: all images in this"),
+        (["--source", "sources", "--seeds", "0-49999"], 2, "150,000 looks are more than the 100,000"),
+        (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames are more"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(ganzoo, zoo, arguments, status, message):

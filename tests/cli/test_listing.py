@@ -28,6 +28,18 @@ def test_runs_are_listed_with_their_state(ganzoo):
         assert row["state"] in text
 
 
+def test_a_crash_is_no_stop(ganzoo):
+    for outcome in (["failed"], ["interrupted"], ["finished"], [], ["failed", "on the CPU", "interrupted"]):
+        run = make_run(1, 5)
+        run.log("on the CPU")
+        for message in outcome:
+            run.log(message)
+    states = [row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)]
+    assert states == ["failed", "stopped", "stopped", "killed", "stopped"]
+    text = ganzoo("runs").stdout
+    assert all(state in text for state in states)
+
+
 def test_a_run_whose_goal_is_no_number_is_listed_as_damaged(ganzoo):
     for goal in (10**400, "x", [], None):
         make_run(1, goal)

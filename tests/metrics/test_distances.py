@@ -71,6 +71,18 @@ def plain_kid(x: np.ndarray, y: np.ndarray) -> float:
     return float(sum(within) - 2 * np.mean([kernel(a, b) for a in x for b in y]))
 
 
+def test_the_frechet_distance_is_never_negative():
+    for seed in range(20):
+        rows = features(seed, 30, 40)
+        assert frechet_distance(*moments(rows), *moments(rows[::-1])) >= 0
+
+
+def test_one_row_has_a_mean_and_no_covariance():
+    mean, covariance = moments(features(0, 1))
+    assert np.isfinite(mean).all()
+    assert not covariance.any()
+
+
 def test_the_kernel_distance_is_the_unbiased_estimate():
     x, y = features(3, 40), features(4, 40, shift=0.2)
     mean, deviation = kernel_distance(x, y)  # every subset is the whole set

@@ -64,6 +64,16 @@ def test_images_that_cannot_be_read_are_left_out_and_told_once():
     source = images(Numbered(9, bad=(2, 5)), say=said.append)
     assert numbers(source) == numbers(source) == [0, 1, 3, 4, 6, 7, 8]
     assert said == ["2.png: not a readable image. Left out.", "5.png: not a readable image. Left out."]
+    assert source.count == 7
+
+
+def test_large_images_come_few_at_once(monkeypatch):
+    from ganzoo.metrics import sources
+
+    monkeypatch.setattr(sources, "BATCH_BYTES", 5 * 8 * 8 * 3 + 1)
+    source = images(Numbered(12))
+    assert [len(batch) for batch in source.batches()] == [5, 5, 2]
+    assert numbers(source) == list(range(12))
 
 
 def test_strictly_no_image_is_scaled():
@@ -149,6 +159,12 @@ def test_translations_are_ten_looks_of_each_source(translations):
     assert np.array_equal(found, colours(translations(1)))
     assert not np.array_equal(found, colours(translations(1, seed=1)))
     assert translations(1).count == 100
+
+
+def test_translations_are_counted_by_the_sources_that_could_be_read(translations):
+    source = translations(1)
+    source.sources.dataset.bad = (0, 6)
+    assert sum(len(batch) for batch in source.batches()) == source.count == 80
 
 
 def test_references_are_images_of_the_target_in_turn(translations):

@@ -27,7 +27,7 @@ def test_metrics_are_in_the_statistics_the_table_and_the_curves(jittor, ganzoo, 
     assert result.exit_code == 0, result.output
     assert [(row["images"], "metrics" in row) for row in rows()] == [(8, False), (12, True), (16, False), (24, True)]
     measured = rows()[1]["metrics"]
-    assert list(measured) == [KID, *(f"{name}12-efficientnet-lite0" for name in ("kid_std", "precision", "recall"))]
+    assert list(measured) == [KID, *(f"{name}12-efficientnet-lite0" for name in ("precision", "recall"))]
     assert f"0.012 kimg: {KID} {measured[KID]:.4g}" in (RUN / "log.txt").read_text()
     table = (RUN / "evaluations.md").read_text()
     assert f"| kid | efficientnet-lite0 | {measured[KID]:.4g} |" in table
@@ -47,6 +47,23 @@ def test_evaluate_gives_the_number_that_training_gave(jittor, ganzoo, pictures):
     tracked, evaluated = (json.loads(line) for line in (RUN / "evaluations.jsonl").read_text().splitlines()[1:])
     assert tracked["images"] == evaluated["images"] == 24
     assert tracked["mean"] == evaluated["mean"]
+
+
+def test_a_number_beside_a_part_of_the_real_images_says_so(jittor, ganzoo, pictures):
+    assert ganzoo(*TRAIN, *TRACK, "--evaluate-real", "10", "--kimg", "0.012").exit_code == 0
+    measured = rows()[-1]["metrics"]
+    assert list(measured)[:2] == [f"{name}12-real10-efficientnet-lite0" for name in ("kid", "kid_std")]
+    (record,) = (json.loads(line) for line in (RUN / "evaluations.jsonl").read_text().splitlines())
+    assert [(each["samples"], each["real"]) for each in record["results"]] == [(12, 10)]
+
+
+def test_real_images_are_as_many_as_samples_unless_told(jittor, ganzoo, pictures, monkeypatch):
+    from ganzoo.metrics import sources
+
+    monkeypatch.setattr(sources, "FEWEST_REAL", 5)
+    track = [*TRACK[:-1], "10"]
+    assert ganzoo(*TRAIN, *track, "--kimg", "0.012").exit_code == 0
+    assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
 
 
 class Scripted(Metric):

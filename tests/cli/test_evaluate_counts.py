@@ -1,0 +1,92 @@
+"""`ganzoo evaluate`: how many images of each kind it measures, and what it says of that."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY
+
+RUN = Path("experiments/00000-gan-pictures")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("kept") / "experiments"
+
+
+@pytest.fixture
+def trained(jittor, ganzoo, pictures, kept):
+    """A run, trained once and copied for each test."""
+    if not kept.exists():
+        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+        shutil.copytree("experiments", kept)
+    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+
+
+def results() -> list[dict]:
+    """Those of all evaluations so far."""
+    lines = (RUN / "evaluations.jsonl").read_text().splitlines()
+    return [result for line in lines for result in json.loads(line)["results"]]
+
+
+def test_as_many_real_images_are_read_as_there_are_samples(ganzoo, trained, monkeypatch):
+    from ganzoo.metrics import sources
+
+    monkeypatch.setattr(sources, "FEWEST_REAL", 5)
+    for arguments in (("--samples", "7"), ("--samples", "2"), ("--samples", "7", "--real", "9")):
+        result = ganzoo("evaluate", "--metrics", "kid", *arguments)
+        assert result.exit_code == 0, result.output
+    counts = [(each["samples"], each["real"]) for each in results()]
+    assert counts == [(7, 7), (2, 5), (7, 9)]
+    table = (RUN / "evaluations.md").read_text()
+    assert all(f"| {samples} | {real} | kid |" in table for samples, real in counts)
+
+
+def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
+    from ganzoo.metrics import tasks
+
+    monkeypatch.setattr(tasks, "QUICK", 8)
+    assert ganzoo("evaluate", "--metrics", "kid", "--quick").exit_code == 0
+    assert ganzoo("evaluate", "--metrics", "kid", "--quick", "--samples", "5").exit_code == 0
+    counts = [(each["samples"], each["real"]) for each in results()]
+    assert counts == [(8, 8), (5, 8)]
+
+
+def test_what_takes_long_is_told_first(ganzoo, trained, monkeypatch):
+    from ganzoo.metrics import evaluation
+
+    monkeypatch.setattr(evaluation, "WATCHED", 0.0)
+    monkeypatch.setattr(evaluation, "LONG", 0.0)
+    result = ganzoo("evaluate", "--metrics", "kid", "--samples", "300")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^generating: 300 take about \d+ s$", result.stdout, flags=re.M)
+
+
+def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
+    for index in (3, 7):
+        Path(f"pictures/{index:02d}.png").write_bytes(b"no image")
+    command = ("evaluate", "--samples", "11", "--metrics", "kid")
+    for _ in range(2):  # the second time from the features that were kept
+        result = ganzoo(*command)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.splitlines()[-2].split()[:2] == ["11", "10"]
+    assert [each["real"] for each in results()] == [10, 10]
+    result = ganzoo("evaluate", "--folders", "pictures", "pictures", "--size", "8", "--metrics", "kid")
+    assert result.stdout.splitlines()[-1].split()[:2] == ["10", "10"]
+    for path in sorted(Path("pictures").iterdir())[:11]:
+        path.write_bytes(b"no image")
+    result = ganzoo("evaluate", "--folders", "pictures", "pictures", "--size", "8", "--metrics", "fid")
+    assert result.exit_code == 2
+    assert "fid: pictures has 1 image; a covariance takes at least 2. Add images" in result.stderr
+
+
+def test_a_deviation_over_subsets_that_are_all_the_same_is_left_out(ganzoo, trained):
+    result = ganzoo("evaluate", "--samples", "12", "--metrics", "kid")
+    assert result.exit_code == 0, result.output
+    assert list(results()[0]["numbers"]) == ["kid"]
+    assert "kid_std" not in result.stdout
