@@ -73,15 +73,12 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     lay = stored.get("data_path")
     if plan.data_path and isinstance(lay, str) and lay != str(plan.data_path):
         lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
-    former, name = stored.get("data", {}), plan.data.name
+    former, name, now = stored.get("data", {}), plan.data.name, counted(plan.data.count, "image")
     if former.get("count") and former["name"] != name:
-        lines.append(
-            f"changed: trained on {former['name']} before, and on {name} now ({counted(plan.data.count, 'image')})"
-        )
+        lines.append(f"changed: trained on {former['name']} before, and on {name} now ({now})")
     elif former.get("count") and former["count"] != plan.data.count:
-        lines.append(
-            f"changed: {name} had {counted(former['count'], 'image')}, has {plan.data.count:,}; their order is another now"
-        )
+        had = counted(former["count"], "image")
+        lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; their order is another now")
     return lines
 
 
