@@ -27,6 +27,12 @@ def test_pixels_cover_the_whole_range_and_no_more():
     assert sampling.to_uint8(floats).reshape(-1).tolist() == [0, 0, 128, 255, 255]
 
 
+def test_numbers_that_are_none_are_pixels_without_a_word(recwarn):
+    floats = np.array([np.nan, np.inf, -np.inf], np.float32).reshape(1, 1, 1, 3)
+    assert sampling.to_uint8(floats).reshape(-1).tolist() == [0, 255, 0]
+    assert not recwarn.list
+
+
 @given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
 @settings(max_examples=50)
 def test_slerp_keeps_to_the_arc(seed, t):
