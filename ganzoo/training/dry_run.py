@@ -65,8 +65,9 @@ def _networks(plan: Plan) -> Iterator[str]:
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampled(), *setup.averages})
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
+    images = counted(_at_once(plan), "image")
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
-    yield f"         and {_megabytes(activations)} for the activations of {counted(_at_once(plan), 'image')}, on the {device}"
+    yield f"         and {_megabytes(activations)} for the activations of {images}, on the {device}"
 
 
 def _at_once(plan: Plan) -> int:
