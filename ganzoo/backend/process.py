@@ -12,6 +12,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from ganzoo.backend import environment
 # checkpoint; the others print a misleading "Caught segfault" and exit with status 1.
 _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQUIT")
 
+
+PATIENCE = 2.0  # seconds of waiting that nobody needs to be told of
 
 _libc = ctypes.CDLL(None)
 
@@ -93,16 +96,24 @@ def _alone(put_back: Callable[[], None]) -> Iterator[None]:
 
 
 def _take(held: Any) -> None:
+    former = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
     try:
-        fcntl.flock(held.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        former = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
+        _wait_for(held.handle)
+        held.is_locked = True
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _wait_for(file: Any) -> None:
+    began, told = time.monotonic(), False
+    while True:
         try:
-            print("waiting for another process that compiles Jittor", file=sys.stderr, flush=True)
-            fcntl.flock(held.handle, fcntl.LOCK_EX)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, former)
-    held.is_locked = True
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not told and time.monotonic() - began > PATIENCE:
+                print("waiting for another process that compiles Jittor", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(0.05)
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:

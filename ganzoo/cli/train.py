@@ -211,13 +211,13 @@ def _model_of(run: Any) -> str | None:
 
 
 def _former_data(run: Any, plugins: Any) -> str:
-    """Where the data of a run are. DataError if they are gone."""
+    """Where the data of a run are. DataError if they are gone, OptionError if the run doesn't say."""
     from ganzoo.data.catalog import former_data
 
     try:
         return former_data(run.options(), plugins)
-    except DataError as error:
-        raise DataError(f"{run.path}: {error}") from error
+    except (DataError, OptionError) as error:
+        raise type(error)(f"{run.path}: {error}") from error
 
 
 def _about_presets(model: Any) -> str:

@@ -63,11 +63,11 @@ def path_of(wanted: str, registry: Registry) -> Path | None:
 
 def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
     """What a run was trained on, by its description, for `open_data`: a name, or the path where the data lay, wherever
-    this process was started; if nothing is there, the path that the user wrote. DataError, with the option that helps,
-    if nothing is there either."""
+    this process was started; if nothing is there, the path that the user wrote. DataError if nothing is there either,
+    OptionError if the description has no data, both with the option that helps."""
     named, lay = described.get("train", {}).get("data"), described.get("data_path")
     if not isinstance(named, str):
-        raise DataError(f"it doesn't tell what it was trained on. Name it with {option}.")
+        raise OptionError(f"it doesn't tell what it was trained on. Name real images with {option}.")
     if isinstance(lay, str) and _path(lay) and Path(lay).exists():
         return lay
     path = path_of(named, registry)

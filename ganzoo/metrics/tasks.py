@@ -51,12 +51,12 @@ def of_checkpoint(
     from ganzoo import sampling
 
     model, data = saved.model(registry), saved.data
-    if against is None and data.count == 0:  # an import, whose options name but the model's default
-        raise OptionError(f"{saved.path}: it doesn't tell what it was trained on. Name real images with --against.")
+    # The options of an import, which has no data, name but the model's default.
+    about = {} if data.count == 0 else saved.metadata
     try:
-        wanted = former_data(saved.metadata, registry, "--against") if against is None else against
-    except DataError as error:
-        raise OptionError(f"{saved.path}: {error}") from error
+        wanted = former_data(about, registry, "--against") if against is None else against
+    except (DataError, OptionError) as error:
+        raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(wanted, registry, "--data" if against is None else "--against")
     size = sampling.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)

@@ -92,8 +92,6 @@ def plan(
     """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
     can't work. `at` is where the data lie, if that is known. A plan that is `dry` prepares no data set: of one that
     isn't there yet it takes the description."""
-    if due.goal(train_options) < 1:
-        raise OptionError(f"--kimg: {train_options.kimg:g} is less than one image.")
     path = path_of(at or train_options.data, registry)
     dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
     options = model.settled(options, dataset.info)
