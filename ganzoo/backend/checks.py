@@ -107,14 +107,22 @@ def compiler_works() -> Finding:
 
 
 def cache_path() -> Finding:
-    """Jittor writes the path of its cache into commands of the shell without quotes."""
-    home = environment.home()
-    if (odd := _OF_SHELL.search(str(home))) is None:
-        return Finding("cache path", str(home))
-    named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
-    problem = f"{home}: Jittor can't compile in a folder with {named} in its path."
     mend = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
-    return Finding("cache path", str(home), problem, mend)
+    return _path_for_shell("cache path", environment.home(), mend)
+
+
+def jittor_path() -> Finding:
+    spec = util.find_spec("jittor")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    return _path_for_shell("Jittor's path", folder, "Install ganzoo into an environment in another folder.")
+
+
+def _path_for_shell(what: str, path: Path, mend: str) -> Finding:
+    """Jittor writes paths into commands of the shell without quotes."""
+    if (odd := _OF_SHELL.search(str(path))) is None:
+        return Finding(what, str(path))
+    named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
+    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", mend)
 
 
 def cache_writable() -> Finding:
@@ -168,6 +176,7 @@ QUICK: tuple[Callable[[], Finding], ...] = (
     jittor_version,
     onednn,
     compiler,
+    jittor_path,
     cache_path,
     cache_writable,
 )

@@ -56,14 +56,13 @@ _HEADERS = """
 #include "ops/unary_op.h"
 """
 # A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error in a step: the compiler
-# takes no signal that this process survives. Jittor calls SCRIPT --cc_path=COMPILER SOURCE FLAG..., and doesn't quote a
-# space in the path of SCRIPT. What that script does to assembler code is for kernels with marks in their sources, and
-# those marks are taken away (see loops.h).
+# takes no signal that this process survives. Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG...
+# What that script does to assembler code is for kernels with marks in their sources, and those are taken away (see
+# loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
-until case $1 in --cc_path=*) ;; *) false ;; esac; do shift; done
-compiler=${{1#--cc_path=}}
-shift
+compiler=${{2#--cc_path=}}
+shift 2
 exec "$compiler" -include {header} {linker} "$@"
 """
 # The child that compiles the core ends with this process, however that ends (prctl's PR_SET_PDEATHSIG is 1).

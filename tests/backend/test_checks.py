@@ -5,6 +5,7 @@ import re
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,6 +66,12 @@ def test_an_unusual_path_that_works_is_not_refused(monkeypatch, tmp_path):
     (tmp_path / "ü-中.1+2=3@x,y:z").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "ü-中.1+2=3@x,y:z"))
     assert checks.cache_path().problem == ""
+
+
+def test_jittor_in_a_folder_with_a_space_is_refused(monkeypatch, tmp_path):
+    origin = tmp_path / "my projects" / "jittor" / "__init__.py"
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: SimpleNamespace(origin=str(origin)))
+    assert "my projects/jittor: Jittor can't compile in a folder with a space in its path" in refusal()
 
 
 def test_a_missing_compiler_is_told(monkeypatch):
