@@ -2,15 +2,14 @@
 
 import signal
 
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # Before the command line has a handler of its own, and after it, a Ctrl-C ends the process without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-from ganzoo.cli import main
-
 
 def run() -> None:
     """The `ganzoo` command."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Before the command line has a handler of its own, and after it, a Ctrl-C ends the process without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from ganzoo.cli import main
+
     main(prog_name="ganzoo")
 
 

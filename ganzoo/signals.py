@@ -1,19 +1,21 @@
-"""Signals that ask a process to end, and the two answers to them: a command ends at once, a training after the step."""
+"""Signals that ask a process to end. A command ends at once; training ends after the current step."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import socket
 import stat
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 # Ctrl-C, the end of a job on a cluster, a terminal that was closed, and what mpirun passes on without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-ECHO = 0.1  # seconds in which a signal is the first one again: `timeout` sends to its child, and then to the group
+ECHO = 0.1  # a repeat within so many seconds is the same signal: `timeout` sends to its child, then to its group
 IMPORTING = 0.05  # seconds after which to look again whether an import is over
 SWALLOWED = 10.0  # seconds after which the exception must have arrived: destructors and callbacks swallow exceptions
 
@@ -44,10 +46,13 @@ class Interrupts:
 
     number: int | None = None
 
+    def __init__(self, answered: Iterable[int]) -> None:
+        self.answered = tuple(answered)
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
             self.number = number
-            _second_one_kills(SIGNALS, number)
+            _second_one_kills(self.answered, number)
         importing = _importing(frame)
         signal.setitimer(signal.ITIMER_REAL, IMPORTING if importing else SWALLOWED)
         if not importing:
@@ -55,8 +60,13 @@ class Interrupts:
 
     @property
     def status(self) -> int:
-        """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
-        return 128 + (self.number or signal.SIGINT)
+        """See `exit_status`."""
+        return exit_status(self.number)
+
+
+def exit_status(number: int | None) -> int:
+    """The exit status by which a shell knows the signal: 130 after Ctrl-C, also where no signal is known."""
+    return 128 + (number or signal.SIGINT)
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -75,14 +85,14 @@ def _unanswered() -> bool:
     return _command is not None and _command.number is not None
 
 
-# Python writes into this pipe as soon as a signal comes, even within a long call of C++, and Jittor's compilation looks
-# at its other end. Made once for the process.
-_pipe: list[int] = []
+# Python sends the number of each signal here as soon as it comes, even within a long call of C++, and Jittor's
+# compilation looks at the other end. Made once for the process.
+_arrivals: list[socket.socket] = []
 
 
 def arrivals() -> int:
-    """A descriptor with something to read once a signal has come that a command answers; -1 where none does."""
-    return _pipe[0] if _pipe else -1
+    """The descriptor of a socket at which the numbers of signals arrive that a command answers; -1 if none does."""
+    return _arrivals[0].fileno() if _arrivals else -1
 
 
 @contextlib.contextmanager
@@ -90,16 +100,19 @@ def interruptible() -> Iterator[Interrupts]:
     """Within the body the SIGNALS raise KeyboardInterrupt: see `Interrupts`. Handlers of somebody else's, and signals
     that are ignored, as SIGHUP under nohup, stay so."""
     global _command
-    interrupts = Interrupts()
     usual = (signal.SIG_DFL, signal.default_int_handler)
     former: dict[int, Any] = {
         number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) in usual
     }
-    if signal.SIGINT not in former:
+    interrupts = Interrupts(former)
+    if not former or threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    _pipe[:] = _pipe or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    descriptor = signal.set_wakeup_fd(_pipe[1], warn_on_full_buffer=False)
+    if not _arrivals:
+        _arrivals[:] = socket.socketpair()
+        for end in _arrivals:
+            end.setblocking(False)
+    descriptor = signal.set_wakeup_fd(_arrivals[1].fileno(), warn_on_full_buffer=False)
     alarm = signal.signal(signal.SIGALRM, interrupts)
     for number in former:
         signal.signal(number, interrupts)
@@ -114,7 +127,7 @@ def interruptible() -> Iterator[Interrupts]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(descriptor)
         with contextlib.suppress(BlockingIOError):
-            os.read(_pipe[0], 1 << 16)  # what came is answered
+            _arrivals[0].recv(1 << 16)  # what came is answered
 
 
 def let_signals_arrive() -> None:
@@ -135,8 +148,8 @@ class Stop:
 
     @property
     def status(self) -> int:
-        """The exit status by which a shell knows the signal: 130 after Ctrl-C."""
-        return 128 + (self.number or signal.SIGINT)
+        """See `exit_status`."""
+        return exit_status(self.number)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:

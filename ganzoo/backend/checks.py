@@ -19,7 +19,7 @@ from ganzoo.backend.cuda.driver import driver
 from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
 
-_OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}#!~]")
+_OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 
@@ -127,7 +127,7 @@ def _path_for_shell(what: str, path: Path, mend: str) -> Finding:
 
 def cache_writable() -> Finding:
     folder = environment.cache_dir()
-    mend = "Set HOME to a folder that can be written."
+    mend = "Set JITTOR_HOME to a folder that can be written."
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder):
@@ -138,7 +138,7 @@ def cache_writable() -> Finding:
     free = shutil.disk_usage(folder).free
     if free < NEEDED_SPACE:
         problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
-        return Finding("cache", str(folder), problem, "Free some space, or set HOME to a larger disk.")
+        return Finding("cache", str(folder), problem, "Free some space, or set JITTOR_HOME to a larger disk.")
     return Finding("cache", f"{folder}, {free / 2**30:.0f} GB free")
 
 

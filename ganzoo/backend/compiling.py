@@ -120,7 +120,8 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
     try:
         child.wait(5)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 

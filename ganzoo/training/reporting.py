@@ -74,14 +74,15 @@ class Reporter:
         self.run.log(message)
 
     @contextlib.contextmanager
-    def _beside(self, what: str) -> Iterator[None]:
-        """Whatever fails in the body is told, once, and training goes on: it is not for training, but beside it. A
-        signal ends the body at once."""
+    def _beside(self, what: str, interruptible: bool = True) -> Iterator[None]:
+        """Run the body, report a failure once, and go on training. A signal ends the body at once, if it is
+        `interruptible`."""
         try:
-            with self._stop.at_once():
+            with self._stop.at_once() if interruptible else contextlib.nullcontext():
                 yield
         except (KeyboardInterrupt, Exception) as error:
-            if self._stop():  # which may have met Jittor waiting for a compiler
+            # Jittor fails where a signal meets it waiting for a compiler.
+            if isinstance(error, (KeyboardInterrupt, RuntimeError)) and self._stop():
                 return
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -91,7 +92,7 @@ class Reporter:
                 self._told.add(kind)
                 if not known:
                     self.run.log(traceback.format_exc().rstrip())
-                self.say(f"warning: {what}: {reason.rstrip('.')}. Training goes on without.")
+                self.say(f"warning: {what}: {reason.rstrip('.')}. Training continues.")
 
     def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
@@ -172,7 +173,7 @@ class Reporter:
         backend.wait()
         report = self._tally.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
-        with self._beside("stats.jsonl"):
+        with self._beside("stats.jsonl", interruptible=False):
             self.run.append_stats(row)
         self._show(row)
         if report.in_a_row > self.options.max_skips:
@@ -193,12 +194,15 @@ class Reporter:
         """Add metrics to the last row of the statistics."""
         if self._tracker is None or self._stop():
             return
-        with self._beside("--evaluate-every"):
-            with backend.watch_kernels("evaluating"):
-                found = self._tracker.measure(state, self.run.path, self.say)
-            numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)
-            self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {numbers}")
-            row["metrics"] = {name: value for name, value in found.items() if is_number(value)}
+        found: dict[str, float] = {}
+        with self._beside("--evaluate-every"), backend.watch_kernels("evaluating"):
+            found = self._tracker.measure(state, self.run.path, self.say)
+        if not found:
+            return
+        numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)
+        self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {numbers}")
+        row["metrics"] = {name: value for name, value in found.items() if is_number(value)}
+        with self._beside("stats.jsonl", interruptible=False):
             self.run.replace_last_stats(row)
 
     def _show(self, row: Mapping[str, Any]) -> None:

@@ -95,7 +95,7 @@ def test_a_home_that_cannot_be_written_is_told(monkeypatch):
     monkeypatch.setenv("HOME", "/proc")
     message = refusal()
     assert "/proc/.cache/jittor can't be written" in message
-    assert "Set HOME" in message
+    assert "Set JITTOR_HOME" in message
 
 
 def test_a_full_disk_is_told(monkeypatch):
