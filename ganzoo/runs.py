@@ -23,6 +23,7 @@ from ganzoo.paths import open_regular
 BEGINNING = "on "  # what log.txt says first of a session
 LARGEST = 1e300  # number in statistics
 LONGEST = 100  # characters of a run folder's name behind its number; file systems take 255 bytes
+_TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _NUMBERED = re.compile(r"([0-9]{5,})-[A-Za-z0-9._-]+")
 
 
@@ -115,12 +116,12 @@ class Run:
         except OSError:
             return None
         for line in reversed(lines):
-            message = line[len("2000-01-01 00:00:00 ") :]
+            message = _TIME.sub("", line)
             if line.startswith("Fatal Python error: "):  # so Python begins what `_crashes_told` has it write
                 return "crashed"
             if message in ("finished", "interrupted", "failed"):
                 return message
-            if message.startswith(BEGINNING):  # with this a session begins
+            if message != line and message.startswith(BEGINNING):  # with this a session begins
                 return "killed"
         return None
 

@@ -101,13 +101,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
     with ranks.in_turn():  # the first use of a data set may prepare it
-        planned = plan(model, train_options, options, registry(ctx), resume is None, lay, values["dry_run"])
+        planned = plan(model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"])
     _refuse_without_effect(model, train_options, planned.options, chosen, usual)
     if resume is not None:
         check_resume(planned, resume)
     _check_batch(planned, "batch" in chosen)
     if ranks.leads():
-        _tell(planned, options, chosen, backend.choice())
+        _tell(planned, options, chosen, backend.device())
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 
@@ -150,7 +150,7 @@ def _check_batch(planned: Any, chosen: bool) -> None:
     """OptionError if --micro-batch is too large, or if the model takes no notice of a --batch that was given."""
     model, train = planned.model, planned.train
     stages = model.stages(planned.options, train, planned.data)
-    largest = max(stage.micro_batch or stage.batch for stage in stages)
+    largest = max(stage.batch for stage in stages)
     if train.micro_batch and train.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train.micro_batch} is more than --batch {largest}.")
     another = dataclasses.replace(train, batch=2 * train.batch)
@@ -167,7 +167,7 @@ def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> No
     if decided:
         click.echo(f"chosen for {planned.data.name}: {', '.join(decided)}")
     warnings = list(planned.warnings)
-    if chosen.get("precision") == "amp" and device.startswith("CPU"):
+    if chosen.get("precision") == "amp" and device == "cpu":
         warnings.append("--precision amp has no effect on the CPU, which computes in float32.")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -184,10 +184,12 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     if path.suffix != checkpoint.SUFFIX:
         return runs.find(wanted, experiments)
     run, newest = runs.find(str(path.parent), experiments), checkpoint.newest(path.parent)
-    if newest is None or newest.name != path.name:
+    if newest is None:
+        raise RunError(f"--resume {wanted}: {run.path.name} has no checkpoint yet.")
+    if newest.name != path.name:
         raise RunError(
-            f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest and newest.name}. To go on "
-            "from this one, copy the folder and remove what is newer."
+            f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest.name}. To go on from this "
+            "one, copy the folder and remove what is newer."
         )
     return run
 

@@ -33,7 +33,8 @@ def describe(plan: Plan) -> Iterator[str]:
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
-    yield f"data     {info.name}: {counted(info.count, 'image')} of {info.size} px, {info.channels} channel(s){domains}"
+    kind = f"{info.size} px, {counted(info.channels, 'channel')}{domains}"
+    yield f"data     {info.name}: {counted(info.count, 'image')} of {kind}"
     if isinstance(plan.dataset, Described):
         yield "         not there yet: training begins with preparing it, and the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"

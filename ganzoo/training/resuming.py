@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
-from ganzoo.errors import CheckpointError, DamagedError, GanzooError, OptionError
+from ganzoo.errors import CheckpointError, DamagedError, OptionError
 from ganzoo.options import changes, resolve, setting
 from ganzoo.text import counted, printable
 from ganzoo.training import checkpoint
@@ -124,7 +124,7 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
     found = [setting(name, changed[name][1]) for name in guilty]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):
-        found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channel(s)")
+        found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channels")
     return found
 
 
@@ -135,6 +135,6 @@ def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():
             network.check_state(part(saved.tensors, f"net/{name}/"))
-    except (GanzooError, ArithmeticError, LookupError, TypeError, ValueError):
+    except Exception:  # the model is a stranger's, and its options are no longer checked to be within their ranges
         return False
     return True

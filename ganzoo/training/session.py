@@ -85,6 +85,7 @@ def plan(
     train_options: TrainOptions,
     options: Options,
     registry: Registry,
+    *,
     new: bool = True,
     at: str = "",
     dry: bool = False,
@@ -108,7 +109,8 @@ def plan(
         warnings += (_early_end(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; whether it does, its setup says.
-        translating = model.conditional and model.build(options, data).translator is not None
+        possible = model.conditional and bool(data.domains)
+        translating = possible and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
     return Plan(model, train_options, options, dataset, data, warnings, tracker, path)
 
@@ -150,8 +152,8 @@ def run_training(
             try:
                 _attempts(plan, registry, run, stop, state)
             except GanzooError as error:
-                refused = state.progress.step <= 1 and not isinstance(error, DivergedError)
-                if refused and checkpoint.newest(run.path) is None:
+                came_to_nothing = not run.stats() and checkpoint.newest(run.path) is None
+                if came_to_nothing and not isinstance(error, DivergedError):
                     run.remove()
                 raise
         return run, stop

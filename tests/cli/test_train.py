@@ -96,7 +96,7 @@ def test_dry_run_tells_all_and_leaves_nothing(ganzoo, pictures, monkeypatch):
     result = ganzoo("train", "lsgan", "--data", "pictures", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "generator: 1,050,883 parameters" in result.stdout
-    assert "12 images of 10 px, 3 channel(s)" in result.stdout
+    assert "12 images of 10 px, 3 channels" in result.stdout
     assert "memory" in result.stdout
     assert not Path("experiments").exists()
 
