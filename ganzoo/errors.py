@@ -58,7 +58,8 @@ class ShapeError(RunError):
 
 
 def near_match(name: str, names: Iterable[str]) -> str:
-    """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message. Case is not looked at."""
-    known = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message. Case and leading dashes
+    don't count."""
+    known = {each.lower().lstrip("-"): each for each in names}
+    close = difflib.get_close_matches(name.lower().lstrip("-"), known, n=1, cutoff=0.6)
     return f" Did you mean {known[close[0]]!r}?" if close else ""

@@ -253,13 +253,11 @@ def resolve(
     return cls(**chosen)
 
 
-def refuse_without_effect(
-    options: Mapping[str, Option], values: Mapping[str, Any], given: Mapping[str, Any], otherwise: Mapping[str, Any]
-) -> None:
-    """OptionError if one of the options that the user has `given` does nothing beside the `values` of all. One that
-    says what holds `otherwise` is no mistake."""
-    for name, value in given.items():
-        if value != otherwise.get(name) and (reason := options[name].without_effect(values)):
+def refuse_without_effect(options: Mapping[str, Option], values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """OptionError if one of the options that the user has `given`, whatever its value, does nothing beside the `values`
+    of all."""
+    for name in given:
+        if reason := options[name].without_effect(values):
             raise OptionError(f"{options[name].flag} has no effect {reason}.")
 
 

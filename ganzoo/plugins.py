@@ -201,8 +201,8 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
     try:
         module = entry_point.load()
     except ANY_FAILURE as error:
-        hint = "; import jittor not there but in build, as ganzoo.jt" if _in_jittor(error) else ""
-        plugin.problems.append(f"import of {entry_point.value} failed: {describe_failure(error)}{hint}")
+        cure = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
+        plugin.problems.append(f"{cure}import of {entry_point.value} failed: {describe_failure(error)}")
         return
     if light and "jittor" in sys.modules:
         plugin.problems.append(

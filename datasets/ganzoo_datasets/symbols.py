@@ -73,4 +73,4 @@ def _distinct(processes: int | None) -> list[Glyph]:
 def _progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     from tqdm import tqdm
 
-    return tqdm(items, total=total, desc=what, leave=False, delay=1)
+    return tqdm(items, total=total, desc=what, leave=False, disable=None, delay=1)

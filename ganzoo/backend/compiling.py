@@ -88,7 +88,10 @@ def build_core(device: str) -> None:
     # Jittor ends with status 0 and "please rerun" when a helper library changed: hence the second attempt.
     for _ in range(2):
         with tempfile.TemporaryFile() as log:
-            bar = tqdm(total=_CORE_FILES, desc="compiling Jittor, once for this machine", unit="file", leave=False)
+            what = "compiling Jittor, once for this machine"
+            bar = tqdm(total=_CORE_FILES, desc=what, unit="file", leave=False, disable=None)
+            if bar.disable:  # no terminal
+                print(f"{what}: this takes some minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT, str(os.getpid())],
                 env={**environment.outside_mpi(), "log_silent": "0"},

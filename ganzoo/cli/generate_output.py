@@ -141,4 +141,4 @@ def _cells(count: int) -> tuple[int, int]:
 
 def progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
     """The same pictures, under a progress bar if it takes long."""
-    return iter(tqdm(pictures, total=count, unit=unit, leave=False, delay=2))
+    return iter(tqdm(pictures, total=count, unit=unit, leave=False, disable=None, delay=2))

@@ -79,7 +79,7 @@ def runs(as_json: bool, experiments: str) -> None:
     click.echo(f"{'run':<28} {'kimg':>10} {'of':>8} {'img/s':>7}  state")
     for row in rows:
         speed = "-" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}"
-        click.echo(f"{row['run']:<28} {row['kimg']:>10.1f} {row['goal_kimg']:>8g} {speed:>7}  {row['state']}")
+        click.echo(f"{row['run']:<28} {row['kimg']:>10.6g} {row['goal_kimg']:>8g} {speed:>7}  {row['state']}")
 
 
 def _describe(run: Any) -> dict[str, Any]:

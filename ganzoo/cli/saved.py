@@ -74,7 +74,8 @@ def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
         for passed, reason in failures:
             click.echo(f"{passed.path.name} is passed over: {reason}", err=True)
         return found
-    raise failures[0][1]
+    unfit = [error for _, error in failures if isinstance(error, UnsuitableError)]
+    raise unfit[0] if unfit else failures[0][1]
 
 
 def _model(run: Run) -> str:

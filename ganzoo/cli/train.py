@@ -95,14 +95,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
-    usual = {**_without(model, resume), **preset}
-    _refuse_without_effect(model, train_options, options, chosen, usual)
+    _refuse_without_effect(model, train_options, options, chosen)
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
     with ranks.in_turn():  # the first use of a data set may prepare it
         planned = plan(model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"])
-    _refuse_without_effect(model, train_options, planned.options, chosen, usual)
+    _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
         check_resume(planned, resume)
     _check_batch(planned, "batch" in chosen)
@@ -125,22 +124,10 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         ctx.exit(stop.status)
 
 
-def _without(model: Any, resume: Any) -> dict[str, Any]:
-    """The values that options have where the user gives none and no preset: the run's own, or the defaults."""
-    if resume is not None:
-        stored = resume.options()
-        return {**stored["train"], **stored["options"]}
-    return {**resolve(TrainOptions, {}, model.defaults).to_dict(), **resolve(model.options, {}).to_dict()}
-
-
-def _refuse_without_effect(
-    model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any], usual: dict[str, Any]
-) -> None:
+def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any]) -> None:
     # An option of the model that is None may still be chosen by the data: whether it is set is not known yet.
     known = {name: value for name, value in options.to_dict().items() if value is not None}
-    refuse_without_effect(
-        {**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen, usual
-    )
+    refuse_without_effect({**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen)
     best = train.keep_best or ""
     if best.startswith("metrics/") and not train.evaluate_every:
         raise OptionError(f"--keep-best {best} needs --evaluate-every: without it nothing is measured.")
@@ -181,12 +168,15 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     if wanted == "latest":
         return _latest(model, experiments) or runs.find(wanted, experiments)
     path = Path(wanted)
-    if path.suffix != checkpoint.SUFFIX:
+    if not path.name.startswith("checkpoint-"):
         return runs.find(wanted, experiments)
-    run, newest = runs.find(str(path.parent), experiments), checkpoint.newest(path.parent)
-    if newest is None:
-        raise RunError(f"--resume {wanted}: {run.path.name} has no checkpoint yet.")
-    if newest.name != path.name:
+    run = runs.find(str(path.parent), experiments)
+    known = {name: each for each in checkpoint.names(run.path) for name in (each.name, each.stem)}
+    newest = checkpoint.newest(run.path)
+    if newest is None or path.name not in known:
+        has = f"its newest is {newest.name}" if newest else "it has none yet"
+        raise RunError(f"--resume {wanted}: {run.path.name} has no such checkpoint; {has}.")
+    if known[path.name] != newest:
         raise RunError(
             f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest.name}. To go on from this "
             "one, copy the folder and remove what is newer."
@@ -237,7 +227,9 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     except OSError as error:
         own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
         raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, or lists in lists in lists
+    except UnicodeDecodeError as error:
+        raise OptionError(f"--preset {path}: not text in UTF-8; save it so.") from error
+    except (ValueError, RecursionError) as error:  # no TOML, a number too long, or lists in lists in lists
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]
     for name in preset:

@@ -56,7 +56,7 @@ def examine(dataset: Dataset, workers: int = 4) -> Report:
     pool = ThreadPoolExecutor(workers)
     try:
         results = pool.map(read, range(len(dataset)))
-        for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, delay=1):
+        for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, disable=None, delay=1):
             if isinstance(result, str):
                 report.bad.append(result)
                 continue

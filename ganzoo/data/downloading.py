@@ -181,7 +181,7 @@ def _names_of_whole(path: Path) -> list[str]:
     with open_archive(path) as archive:
         members = archive.infolist()
         total = sum(member.compress_size for member in members)
-        with tqdm(total=total, unit="B", unit_scale=True, desc="checking", leave=False, delay=1) as bar:
+        with tqdm(total=total, unit="B", unit_scale=True, desc="checking", leave=False, disable=None, delay=1) as bar:
             for member in members:
                 with open_member(archive, member) as file:
                     while file.read(CHUNK):

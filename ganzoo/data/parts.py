@@ -11,10 +11,12 @@ from ganzoo.data.pyramid import below_wrapper, inside, wrapper
 from ganzoo.text import counted, printable
 
 TRAINING = "train"
-VALIDATION = ("val", "validation", "valid", "test")  # of several, the first
+VALIDATION = ("val", "validation", "valid", "dev", "test")  # of several, the first
 USUAL = {TRAINING, *VALIDATION}
 # train, training_set, Testing, seg_pred, val2017, test1 and the like
-_PART = re.compile(r"(?:seg_)?(train|val|validation|valid|test|pred)(?:ing)?(?:[_-]?set)?(?:[_-]?\d{1,4})?")
+_PART = re.compile(
+    r"(?:seg_|images_)?(train|val|validation|valid|dev|test|pred)(?:ing)?(?:[_-]?(?:set|images))?(?:[_-]?\d{1,4})?"
+)
 # trainA and testB, as the sets of CycleGAN are laid out
 _PART_OF_DOMAIN = re.compile(r"(train|val|validation|valid|test)[_-]?([A-Z])")
 
@@ -106,6 +108,6 @@ def _doubts(tops: Iterable[str]) -> list[str]:
         return []
     named = ", ".join(f"{printable(name)}/" for name in odd)
     return [
-        f"{named} are taken for domains, and all images in them are trained on. If they are parts of a set, leave "
-        "train/ and val/ alone in the folder, or give --data the one for training"
+        f"{named} are taken for domains, and all images in them are trained on. If they are parts of a set, keep "
+        "only train/ and val/ in the folder, or give --data the one for training"
     ]

@@ -153,7 +153,9 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
             workers = 1
         with parallel_map(recipe, workers) as each:
             _check_space(path, plan, before, each, say)
-            with tqdm(total=len(dataset), initial=before, unit="img", desc="preparing", leave=False, delay=1) as bar:
+            with tqdm(
+                total=len(dataset), initial=before, unit="img", desc="preparing", leave=False, disable=None, delay=1
+            ) as bar:
                 for results in each(left):
                     begun.add(results)
                     bar.update(len(results))
@@ -276,7 +278,7 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: S
     prepared = [results[0] for results in each([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
     per_image, free = sum(map(space, files)) / len(sample), shutil.disk_usage(path.parent).free
-    where = f"{count:,} images at {sizes_in_words(plan['sizes'])}"
+    where = f"{counted(count, 'image')} at {sizes_in_words(plan['sizes'])}"
     say(f"about {amount(per_image * count)} for {where}; {amount(free)} free")
     need = per_image * (count - done)
     if need > free:

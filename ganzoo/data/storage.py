@@ -170,7 +170,9 @@ class StoredImages(Dataset):
             raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed]))
         failure: DataError | None = None
         count = len(self.storage.keys)
-        for index in tqdm(range(count), desc="looking for a readable image", unit="img", leave=False, delay=2):
+        for index in tqdm(
+            range(count), desc="looking for a readable image", unit="img", leave=False, disable=None, delay=2
+        ):
             try:
                 return self._decode(index)
             except DataError as error:

@@ -239,7 +239,14 @@ def _begin(url: str, part: Part, response: Any, timeout: float) -> None:
 def _receive(part: Part, response: Any, length: int | None, timeout: float) -> None:
     """Add what comes to the part, up to `length` bytes in all."""
     with tqdm(
-        total=length, initial=part.size, unit="B", unit_scale=True, desc="downloading", leave=False, delay=1
+        total=length,
+        initial=part.size,
+        unit="B",
+        unit_scale=True,
+        desc="downloading",
+        leave=False,
+        disable=None,
+        delay=1,
     ) as bar:
         while length is None or part.size < length:
             with _failures(timeout):

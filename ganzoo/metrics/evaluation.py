@@ -124,7 +124,7 @@ class Evaluation:
     def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
         """The same batches, under a bar that counts images after two seconds. What will take long is told first."""
         estimate = Estimate(total)
-        with tqdm(total=total, desc=what, unit="img", leave=False, delay=2) as bar:
+        with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
             for batch in batches:
                 yield batch
                 bar.update(len(batch))
@@ -133,7 +133,7 @@ class Evaluation:
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """The same items, under a bar."""
-        yield from tqdm(items, desc=what, leave=False, delay=2)
+        yield from tqdm(items, desc=what, leave=False, disable=None, delay=2)
 
 
 class Estimate:

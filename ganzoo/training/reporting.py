@@ -150,9 +150,9 @@ class Reporter:
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
         self.say(f"samples and losses at every tick ({self.options.tick:g} kimg), checkpoints: in {self.run.path}")
         if state.progress.images == 0:
+            count = min(math.prod(sheet_shape(size)), len(feed.dataset))
+            reals = next(feed.loader(size, count, Draw()).batches()).images
             with self._beside("reals.png"):
-                count = min(math.prod(sheet_shape(size)), len(feed.dataset))
-                reals = next(feed.loader(size, count, Draw()).batches()).images
                 images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
         elif state.moment is not None and due.to_evaluate(self.options, state.progress, state.moment.stage.batch):
             rows = self.run.stats()  # the session may have ended before it had measured
@@ -218,7 +218,7 @@ class Reporter:
         known = sorted(self._tally.names | (self._tracker.names if self._tracker else set()))
         if wanted not in known:
             raise OptionError(
-                f"--keep-best {wanted}: the statistics have no such number, but {', '.join(known)}."
+                f"--keep-best {wanted}: there is no such number in the statistics, only {', '.join(known)}."
                 f"{near_match(wanted, known)}"
             )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo import durable
 from ganzoo.errors import CheckpointError, DamagedError, OptionError
-from ganzoo.options import changes, resolve, setting
+from ganzoo.options import changes, flag, plain, resolve, setting
 from ganzoo.text import counted, printable
 from ganzoo.training import checkpoint
 from ganzoo.training.options import TrainOptions
@@ -42,8 +42,14 @@ def resumed_options(
         resolve(model.options, {**stored["options"], **model_values}),
     )
     differences = {**changes(before[0], after[0]), **changes(before[1], after[1])}
-    notes = [f"changed: --{name.replace('_', '-')} was {old}, is {new}" for name, (old, new) in differences.items()]
+    notes = [f"changed: {flag(name)} was {_said(old)}, is {_said(new)}" for name, (old, new) in differences.items()]
     return after[0], after[1], notes
+
+
+def _said(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "on", False: "off"}[value]
+    return plain(value)
 
 
 def check_resume(plan: Plan, run: Run) -> None:

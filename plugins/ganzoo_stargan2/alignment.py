@@ -55,7 +55,7 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
     network = FAN()
     network.load_state(read_wing(wing, say))
     say("finding landmarks (the first time, kernels are compiled for some minutes)")
-    with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, delay=1) as bar:
+    with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, disable=None, delay=1) as bar:
         for start in range(0, len(todo), BATCH):
             chosen = todo[start : start + BATCH]
             for source, result in zip(chosen, _aligned(network, chosen, goals, size)):
