@@ -41,7 +41,7 @@ def former_data(described: Mapping[str, Any], registry: Registry, option: str = 
     if nothing is there either."""
     named, lay = described.get("train", {}).get("data"), described.get("data_path")
     if not isinstance(named, str):
-        raise DataError(f"it doesn't tell what it was trained on. Name it with {option}.")
+        raise DataError(f"it doesn't tell what it was trained on. Name real images with {option}.")
     if isinstance(lay, str) and _path(lay) and Path(lay).exists():
         return lay
     path = path_of(named, registry)
