@@ -56,9 +56,10 @@ _HEADERS = """
 #include "ops/unary_op.h"
 """
 # A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error in a step: the compiler
-# takes no signal that this process survives. Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG...
-# What that script does to assembler code is for kernels with marks in their sources, and those are taken away (see
-# loops.h).
+# takes no signal that this process survives.
+#
+# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG... What that script does to assembler code is
+# for kernels with marks in their sources, and those are taken away (see loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 compiler=${{2#--cc_path=}}

@@ -41,10 +41,8 @@ class Bar:
 
     def tick(self, speed: float, losses: Mapping[str, float]) -> str:
         """Show the numbers of a tick, and return all of them as a line."""
-        said = [
-            f"{speed:.0f} img/s" if speed >= 10 else f"{speed:.1f} img/s",
-            *(f"{name} {value:.3g}" for name, value in losses.items()),
-        ]
+        digits = 0 if speed >= 10 else 1
+        said = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
         line = f"{in_kimg(self.images, self.goal)} kimg: {', '.join(said)}"
         with contextlib.suppress(OSError):
             if self._on_terminal:
