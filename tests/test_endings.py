@@ -51,6 +51,13 @@ def test_a_training_ends_with_a_checkpoint(endings, end, pictures, way):
     assert ("Continue with: ganzoo train gan --resume" in shown) is (way != "hang-up")
 
 
+def test_a_measurement_while_training_is_given_up(endings, end, pictures):
+    measuring = ["--evaluate-every", "0.1", "--evaluate-samples", "50000"]
+    shown = end(["-m", "ganzoo", *ENDLESS, *measuring], "experiments/*/checkpoint-*", "Ctrl-C")
+    assert "Continue with: ganzoo train gan --resume" in shown
+    assert endings.lost(Path("experiments")) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sign"),
     [

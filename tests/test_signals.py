@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -135,6 +136,35 @@ def test_the_former_handlers_are_put_back():
         signal.raise_signal(signal.SIGTERM)
     assert (stop(), stop.status) == (True, 143)
     assert {number: signal.getsignal(number) for number in SIGNALS} == former
+
+
+def test_what_is_beside_training_ends_at_once():
+    with watch_signals() as stop:
+        with pytest.raises(KeyboardInterrupt), stop.at_once():
+            signal.raise_signal(signal.SIGTERM)
+        assert stop()
+
+
+def test_where_ctrl_c_is_ignored_other_signals_are_answered():
+    # so a script starts `command &`
+    with start(code=WORKING, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as child:
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 128 + signal.SIGTERM
+
+
+def test_a_handler_of_somebody_elses_stays(request):
+    def own(number, frame):
+        pass
+
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGUSR1, own)):
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
+    with interruptible() as interrupts:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupts.status == 128 + signal.SIGTERM
+        assert signal.getsignal(signal.SIGUSR1) is own
+    assert signal.getsignal(signal.SIGUSR1) is own
 
 
 def test_without_a_signal_nothing_stops():
