@@ -46,6 +46,7 @@ with interruptible() as interrupts:
 """
 SWALLOWING = """
 import time
+print("importing", flush=True)
 begun = time.monotonic()
 while time.monotonic() < begun + 1:
     try:
@@ -90,6 +91,7 @@ def test_a_signal_that_is_sent_twice_at_once_is_one(code):
 def test_an_import_is_not_interrupted_but_followed_by_the_interrupt(tmp_path):
     (tmp_path / "swallowing.py").write_text(SWALLOWING)
     with start("importing", code=WORKING, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
+        assert child.stdout.readline() == "importing\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "imported\n"
         child.send_signal(signal.SIGALRM)  # it would come by itself, as often as the import lasts
