@@ -228,7 +228,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
         raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error
     except UnicodeDecodeError as error:
-        raise OptionError(f"--preset {path}: not text in UTF-8; save it so.") from error
+        raise OptionError(f"--preset {path}: not TOML (it is no text in UTF-8; save it as that).") from error
     except (ValueError, RecursionError) as error:  # no TOML, a number too long, or lists in lists in lists
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]

@@ -123,12 +123,13 @@ class Evaluation:
 
     def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
         """The same batches, under a bar that counts images after two seconds. What will take long is told first."""
-        estimate = Estimate(total)
+        estimate, done = Estimate(total), 0
         with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
             for batch in batches:
                 yield batch
+                done += len(batch)
                 bar.update(len(batch))
-                if (seconds := estimate.after(bar.n)) > LONG:
+                if (seconds := estimate.after(done)) > LONG:
                     self._say(f"{what}: {total:,} take about {in_words(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
