@@ -168,7 +168,7 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     if wanted == "latest":
         return _latest(model, experiments) or runs.find(wanted, experiments)
     path = Path(wanted)
-    if not path.name.startswith("checkpoint-"):
+    if path.suffix != checkpoint.SUFFIX and not path.name.startswith("checkpoint-"):
         return runs.find(wanted, experiments)
     run = runs.find(str(path.parent), experiments)
     known = {name: each for each in checkpoint.names(run.path) for name in (each.name, each.stem)}

@@ -25,6 +25,7 @@ def dry(ganzoo, *arguments: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["gan", "--evaluate", "fid"], "--evaluate has no effect without --evaluate-every."),  # the default, too
         (["gan", "--evaluate", "pr"], "--evaluate has no effect without --evaluate-every."),
         (["gan", "--evaluate-samples", "50"], "--evaluate-samples has no effect without --evaluate-every."),
         (["gan", "--keep-best", "metrics/fid2k"], "--keep-best metrics/fid2k needs --evaluate-every"),
@@ -48,29 +49,27 @@ def test_an_option_in_vain_is_refused_with_the_option_that_it_needs(ganzoo, doma
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--ema", "0.999", "--ema-kimg", "5"],  # the default
-        ["--no-mixing", "--mixing-prob", "0.9"],
         ["--mixing", "--mixing-prob", "0.5"],
         ["--loss", "r1", "--r1-gamma", "3"],
         ["--preset", "vain.toml"],
-        ["--preset", "vain.toml", "--r1-gamma", "3"],  # as the preset has it
         ["--preset", "paper", "--r1-gamma", "3"],
         ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px stand in no table
     ],
 )
-def test_defaults_presets_and_options_with_an_effect_are_taken(ganzoo, domains, arguments):
+def test_presets_and_options_with_an_effect_are_taken(ganzoo, domains, arguments):
     Path("vain.toml").write_text("r1-gamma = 3\nmixing-prob = 0.1\nevaluate = 'pr'\n")
     dry(ganzoo, "stylegan", "--data", "pictures", *NARROW, *arguments)
 
 
-def test_a_resumed_run_keeps_its_options_in_vain_and_refuses_others(ganzoo, pictures):
+def test_a_resumed_run_keeps_its_options_in_vain_and_refuses_those_that_are_given(ganzoo, pictures):
     Path("vain.toml").write_text("r1-gamma = 3\n")
     common = ["--data", "pictures", *NARROW, "--batch", "4", "--tick", "1"]
     started = ganzoo("train", "stylegan", "--preset", "vain.toml", *common, "--kimg", "0.004")
     assert started.exit_code == 0, started.output
     again = ["train", "stylegan", "--resume", "0", "--kimg", "0.008"]
-    assert ganzoo(*again, "--r1-gamma", "3").exit_code == 0
-    assert "--r1-gamma has no effect" in one_error(ganzoo(*again, "--r1-gamma", "4"), 2)
+    for value in ("3", "4"):
+        assert "--r1-gamma has no effect" in one_error(ganzoo(*again, "--r1-gamma", value), 2)
+    assert ganzoo(*again).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def test_a_checkpoint_with_an_average_of_1_is_sampled_and_trained_on_with_anothe
     assert "--ema: 1.0 is not a number of at least 0 and below 1" in one_error(ganzoo(*again), 2)
     resumed = ganzoo(*again, "--ema", "0.9")
     assert resumed.exit_code == 0, resumed.output
-    assert "changed: --ema was 1.0, is 0.9" in resumed.stdout
+    assert "changed: --ema was 1, is 0.9" in resumed.stdout
 
 
 def test_choices_are_shown_as_they_are_written(ganzoo):
