@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "trust"
 ENDLESS = ["train", "gan", "--data", "pictures", "--size", "8", "--batch", "4", "--kimg", "1000", "--tick", "0.1"]
@@ -70,7 +71,8 @@ def test_a_measurement_while_training_is_given_up(endings, end, pictures):
 @pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
 def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, sign, way):
     if arguments[0] == "data":
-        for number in range(2000):
+        Image.effect_noise((256, 256), 80).save("pictures/00.png")  # 3,000 of these take a while
+        for number in range(3000):
             os.link("pictures/00.png", f"pictures/{number:05d}.png")
     else:
         ganzoo(*ENDLESS, "--kimg", "0.004")
