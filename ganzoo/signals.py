@@ -16,18 +16,24 @@ from typing import Any
 # Ctrl-C, the end of a job on a cluster, a terminal that was closed, and what mpirun passes on without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 ECHO = 0.1  # a repeat within so many seconds is the same signal: `timeout` sends to its child, then to its group
-IMPORTING = 0.05  # seconds after which to look again whether an import is over
+IMPORTING = 0.05  # seconds after which to look again whether an import, or a body of `blocked`, is over
 SWALLOWED = 10.0  # seconds after which the exception must have arrived: destructors and callbacks swallow exceptions
+
+
+_blocked = 0  # how many bodies of `blocked` are being run
 
 
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
     """Within the body this thread takes none of the SIGNALS; they arrive afterwards. A Python that is started here
     inherits that; some shells don't."""
+    global _blocked
     former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    _blocked += 1  # another thread may take a signal all the same, and Python answers it in this one
     try:
         yield
     finally:
+        _blocked -= 1
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
@@ -53,9 +59,9 @@ class Interrupts:
         if number != signal.SIGALRM:
             self.number = number
             _second_one_kills(self.answered, number)
-        importing = _importing(frame)
-        signal.setitimer(signal.ITIMER_REAL, IMPORTING if importing else SWALLOWED)
-        if not importing:
+        later = _blocked > 0 or _importing(frame)
+        signal.setitimer(signal.ITIMER_REAL, IMPORTING if later else SWALLOWED)
+        if not later:
             raise KeyboardInterrupt
 
     @property
