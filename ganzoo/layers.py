@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from ganzoo import ranks
-from ganzoo.backend import jittor, operations
+from ganzoo.backend import device, jittor, operations
 from ganzoo.backend.operations import conv2d as conv2d
 from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
 from ganzoo.backend.operations import leaky_relu as leaky_relu
@@ -185,9 +186,22 @@ def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
 
 
 def pixel_mean(x: Any) -> Any:
-    """The mean of each feature map of (N, C, H, W), as (N, C, 1, 1). Row by row, because Jittor adds one number after
-    the other: over a whole map of 512 px float32 would keep but four digits."""
-    return x.mean([3], keepdims=True).mean([2], keepdims=True)
+    """The mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
+
+    Row by row, because Jittor adds one number after the other: over a whole map of 512 px float32 would keep but four
+    digits. On a GPU by a matrix product, because there the threads of Jittor's sums wait for one another.
+    """
+    if device() == "cpu":
+        return x.mean([3], keepdims=True).mean([2], keepdims=True)
+    n, c, h, w = x.shape
+    with operations.in_full():
+        return linear(x.reshape((n * c, h * w)), _shares(h * w)).reshape((n, c, 1, 1))
+
+
+@functools.cache
+def _shares(count: int) -> Any:
+    """What each of so many numbers is multiplied by in their mean, (1, count)."""
+    return jt.array(np.full((1, count), 1 / count, np.float32)).stop_grad()
 
 
 def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:

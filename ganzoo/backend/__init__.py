@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 CONVOLUTIONS = 10_000  # shapes of them whose fastest algorithm cuDNN remembers
+WORKSPACE = 1 << 30  # bytes that an algorithm may take beside its arrays
 
 _names = itertools.count()
 _jittor: Any = None
@@ -68,8 +69,8 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
                 f"this process already runs on {_choice.device}; start another one for --device {wanted}."
             )
         return _choice.device
-    checks.require_usable()
     chosen = environment.choose_device(wanted, precision)
+    checks.require_usable(chosen.device)
     environment.require_precision(chosen, precision)
     environment.prepare(chosen, precision)
     if not environment.core_is_built(chosen.device):
@@ -102,6 +103,10 @@ def _use_cuda(imported: Any) -> None:
     imported.flags.use_cuda = 1
     # Jittor forgets to try algorithms after so many shapes of convolutions, and progressive training has more.
     imported.cudnn.set_algorithm_cache_size(CONVOLUTIONS)
+    # By default an algorithm may take a quarter of the GPU, which Jittor keeps for ever.
+    imported.cudnn.set_max_workspace_ratio(WORKSPACE / imported.core.get_mem_info().total_cuda_ram)
+    # Otherwise every array that is made from NumPy's waits until the GPU has computed all that came before it.
+    imported.flags.use_cuda_host_allocator = 0
 
 
 def started() -> bool:

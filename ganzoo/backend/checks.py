@@ -182,9 +182,11 @@ QUICK: tuple[Callable[[], Finding], ...] = (
 )
 
 
-def require_usable() -> None:
-    """BackendError with the first fatal problem; costs milliseconds."""
+def require_usable(device: str) -> None:
+    """BackendError with the first fatal problem of 'cpu' or 'cuda'; costs milliseconds."""
     for check in QUICK:
+        if check is onednn and device == "cuda":
+            continue  # only the CPU computes with it
         finding = check()
         if finding.problem and finding.fatal:
             raise BackendError(f"{finding.problem} {finding.mend}")

@@ -153,6 +153,7 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
     # cuDNN multiplies float32 as TF32 wherever the GPU can, unless it is told so from outside.
     settings = {"NVIDIA_TF32_OVERRIDE": "0"} if precision == "fp32" else {}
     settings["nvcc_path"] = str(kit.nvcc)
+    settings["use_mkl"] = "0"  # oneDNN computes on the CPU only, and Jittor tries it out for half a minute
     headers, libraries = kit.header("nccl.h"), kit.library("nccl")
     if kit.shimmed:
         home = shim.home(kit, cache_dir() / "ganzoo-cuda")

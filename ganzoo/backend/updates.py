@@ -23,7 +23,16 @@ def norm(arrays: Sequence[Any]) -> Any:
     or where its square is not."""
     if operations.available():
         return operations.norm(arrays)
-    return backend.jittor().sqrt(sum(array.sqr().sum() for array in arrays))
+    return backend.jittor().sqrt(sum(map(_square, arrays)))
+
+
+def _square(array: Any) -> Any:
+    """The sum of the squares of all numbers, (1,)."""
+    if backend.device() == "cpu":
+        return array.sqr().sum()
+    row = array.reshape((1, -1))  # on a GPU the threads of Jittor's sums wait for one another
+    with operations.in_full():
+        return operations.linear(row, row).reshape((1,))
 
 
 def adam(

@@ -25,14 +25,14 @@ def script(path: Path, body: str) -> Path:
 
 def refusal() -> str:
     with pytest.raises(BackendError) as told:
-        checks.require_usable()
+        checks.require_usable("cpu")
     message = str(told.value)
     assert "\n" not in message
     return message
 
 
 def test_this_machine_is_usable():
-    checks.require_usable()
+    checks.require_usable("cpu")
 
 
 def test_another_python_is_refused(monkeypatch):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import tempfile
@@ -198,13 +199,32 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     """Each feature map of (N, C, H, W) under a 3x3 filter of these numbers, zeros outside."""
     if _operations is not None:
         return _operations.symmetric_filter(x, centre, side, corner)
+    return _filter_of_shifts()(centre, side, corner)(x)
+
+
+@functools.cache
+def _filter_of_shifts() -> Any:
+    """The class of symmetric_filter made of Jittor's operations: one kernel, and its gradient is such a filter again.
+    As a convolution in groups it would be thousands of convolutions of one channel to cuDNN."""
     from ganzoo.backend import jittor
 
-    n, c, h, w = x.shape
-    rows = [[corner, side, corner], [side, centre, side], [corner, side, corner]]
-    kernel = jittor().array([[rows]]).float32().stop_grad()
-    with in_full():  # bound by memory, and so only less exact in bfloat16
-        return conv2d(x.reshape((n * c, 1, h, w)), kernel, padding=1).reshape((n, c, h, w))
+    class Filter(jittor().Function):  # type: ignore[misc]
+        def __init__(self, centre: float, side: float, corner: float) -> None:
+            super().__init__()
+            self.centre, self.side, self.corner = centre, side, corner
+
+        def execute(self, x: Any) -> Any:
+            def at(down: int, right: int) -> Any:
+                return x.reindex(list(x.shape), ["i0", "i1", f"i2+({down})", f"i3+({right})"], overflow_value=0)
+
+            sides = at(-1, 0) + at(1, 0) + at(0, -1) + at(0, 1)
+            corners = at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1)
+            return self.centre * x + self.side * sides + self.corner * corners
+
+        def grad(self, gradient: Any) -> Any:
+            return Filter(self.centre, self.side, self.corner)(gradient)
+
+    return Filter
 
 
 def leaky_relu(x: Any, slope: float = 0.2) -> Any:

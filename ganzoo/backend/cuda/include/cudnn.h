@@ -3,14 +3,55 @@
 #ifdef __cplusplus
 
 // Convolutions of 16-bit numbers are summed up in float32: Jittor asks for sums of 16 bits, which lose the small
-// numbers of float16 and which cuDNN does not have for bfloat16.
+// numbers of float16 and which cuDNN does not have for bfloat16. They are multiplied by tensor cores in all three
+// directions: Jittor asks for those in the forward direction only.
 static inline cudnnStatus_t ganzoo_set_convolution(cudnnConvolutionDescriptor_t descriptor, int length,
                                                    const int* padding, const int* stride, const int* dilation,
                                                    cudnnConvolutionMode_t mode, cudnnDataType_t sums) {
-    if (sums == CUDNN_DATA_HALF || sums == CUDNN_DATA_BFLOAT16) sums = CUDNN_DATA_FLOAT;
-    return cudnnSetConvolutionNdDescriptor(descriptor, length, padding, stride, dilation, mode, sums);
+    const bool halves = sums == CUDNN_DATA_HALF || sums == CUDNN_DATA_BFLOAT16;
+    if (halves) sums = CUDNN_DATA_FLOAT;
+    cudnnStatus_t status = cudnnSetConvolutionNdDescriptor(descriptor, length, padding, stride, dilation, mode, sums);
+    if (halves && status == CUDNN_STATUS_SUCCESS) status = cudnnSetConvolutionMathType(descriptor, CUDNN_TENSOR_OP_MATH);
+    return status;
 }
+
+// "Allow conversion" would also round float32 to float16.
+static inline cudnnStatus_t ganzoo_set_math(cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math) {
+    if (math == CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION) math = CUDNN_TENSOR_OP_MATH;
+    return cudnnSetConvolutionMathType(descriptor, math);
+}
+
+// Jittor runs the first algorithm that was found with the descriptor's math type, whichever it was timed with; with
+// another it may not be supported. So algorithms of other math types are refused, unless there is no other.
+template <class Found>
+static inline void ganzoo_refuse_other_math(cudnnConvolutionDescriptor_t descriptor, int count, Found* found) {
+    cudnnMathType_t math;
+    if (cudnnGetConvolutionMathType(descriptor, &math) != CUDNN_STATUS_SUCCESS) return;
+    bool any = false;
+    for (int i = 0; i < count; i++) any |= found[i].status == CUDNN_STATUS_SUCCESS && found[i].mathType == math;
+    for (int i = 0; any && i < count; i++)
+        if (found[i].mathType != math) found[i].status = CUDNN_STATUS_NOT_SUPPORTED;
+}
+
+#define GANZOO_FIND(name)                                                                                           \
+    template <class A, class B, class C, class Found>                                                               \
+    static inline cudnnStatus_t ganzoo_##name(cudnnHandle_t handle, A a, const void* a_data, B b, const void* b_data, \
+                                              cudnnConvolutionDescriptor_t convolution, C c, void* c_data, int most, \
+                                              int* count, Found* found, void* workspace, size_t size) {             \
+        cudnnStatus_t status =                                                                                      \
+            name(handle, a, a_data, b, b_data, convolution, c, c_data, most, count, found, workspace, size);        \
+        if (status == CUDNN_STATUS_SUCCESS) ganzoo_refuse_other_math(convolution, *count, found);                   \
+        return status;                                                                                              \
+    }
+GANZOO_FIND(cudnnFindConvolutionForwardAlgorithmEx)
+GANZOO_FIND(cudnnFindConvolutionBackwardDataAlgorithmEx)
+GANZOO_FIND(cudnnFindConvolutionBackwardFilterAlgorithmEx)
+#undef GANZOO_FIND
 #define cudnnSetConvolutionNdDescriptor ganzoo_set_convolution
+#define cudnnSetConvolutionMathType ganzoo_set_math
+#define cudnnFindConvolutionForwardAlgorithmEx ganzoo_cudnnFindConvolutionForwardAlgorithmEx
+#define cudnnFindConvolutionBackwardDataAlgorithmEx ganzoo_cudnnFindConvolutionBackwardDataAlgorithmEx
+#define cudnnFindConvolutionBackwardFilterAlgorithmEx ganzoo_cudnnFindConvolutionBackwardFilterAlgorithmEx
 
 // cuDNN 9 took these away, and no GAN here is recurrent: a recurrent network says that it is not supported.
 #define GANZOO_GONE(name)                              \
