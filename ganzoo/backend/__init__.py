@@ -16,6 +16,7 @@ from ganzoo import ranks
 from ganzoo.backend import checks, environment, operations
 from ganzoo.backend.compiling import (
     build_core,
+    call_python_early,
     mend,
     quicken,
     uninterrupted,
@@ -83,6 +84,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
                 _use_cuda(imported)
                 _computes_with, operations.in_halves = precision, precision == "amp"
             mend(imported)
+            call_python_early(imported)
             if chosen.device == "cpu":
                 quicken(imported)
                 operations.load(imported)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import re
@@ -201,6 +202,45 @@ def mend(jittor: Any) -> None:
         return
     _mended.ganzoo_mend()
     _mended.ganzoo_stop_compiling(signals.arrivals())
+
+
+def call_python_early(jittor: Any) -> None:
+    """Let what Python writes of an operation's source, as of jt.isfinite's, be written when the operation is made.
+    Jittor calls Python in the threads that compile, which dies from Python 3.12 on."""
+    code = jittor.code
+
+    @functools.wraps(code)
+    def written(*arguments: Any, **named: Any) -> Any:
+        for name, value in named.items():
+            if isinstance(value, str):
+                named[name] = _written_by_python(jittor, value)
+            elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+                named[name] = [_written_by_python(jittor, each) for each in value]
+        return code(*arguments, **named)
+
+    jittor.code = written
+
+
+def _written_by_python(jittor: Any, source: str) -> str:
+    """A source with each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it replaced by what FUNCTION makes of
+    the two: several functions, of which Jittor takes those for functions that begin with an underscore."""
+    while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
+        end = _end_of_block(source, call.end())
+        arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())
+        made = jittor.misc.python_pass_wrapper(call[2], arguments, {"src": source[call.end() : end]})
+        block = f'_Pragma("GCC diagnostic push")\nnamespace {{\n{call[1] or ""}{made}\n}}\n'
+        source = source[: call.start()] + block + source[end:]
+    return source
+
+
+def _end_of_block(source: str, start: int) -> int:
+    """Where the braces that open after `start` are closed."""
+    depth = 0
+    for brace in re.finditer(r"[{}]", source[start:]):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return start + brace.end()
+    return len(source)
 
 
 @contextlib.contextmanager

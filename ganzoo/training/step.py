@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend, layers, ranks
-from ganzoo.backend import updates
+from ganzoo.backend import operations, updates
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError, RunError
 from ganzoo.loss import Batch, Phase
@@ -31,8 +31,8 @@ def to_device(
 
 def _to_var(images: np.ndarray) -> Any:
     jt = backend.jittor()
-    if backend.device() == "cuda":  # a quarter of the bytes on their way, and the rest is nothing there
-        return (jt.array(images).transpose((0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
+    if backend.device() == "cuda":  # a quarter of the bytes on their way, and the rest is one kernel there
+        return (operations.transposed(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
     scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
     return jt.array(scaled).stop_grad()
 

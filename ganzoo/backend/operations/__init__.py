@@ -169,6 +169,13 @@ def in_full() -> Iterator[None]:
         in_halves = former
 
 
+def in_use() -> str:
+    """'cpu' or 'cuda'."""
+    from ganzoo.backend import device
+
+    return device()
+
+
 def available() -> bool:
     """Whether the operations are there: on the CPU, where they could be compiled."""
     return _operations is not None
@@ -244,6 +251,15 @@ def linear(x: Any, weight: Any) -> Any:
 
         return _halved(jittor().nn.matmul_transpose, x, weight)
     return _operations.onednn_matmul(x, weight, False, True)
+
+
+def transposed(x: Any, axes: Sequence[int]) -> Any:
+    """As np.transpose. Jittor's own is computed by the host where that has not downloaded a library of NVIDIA's for it,
+    and then each call waits for the GPU."""
+    if in_use() == "cpu":
+        return x.transpose(tuple(axes))
+    places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
+    return x.reindex([x.shape[axis] for axis in axes], places)
 
 
 def norm(arrays: Sequence[Any]) -> Any:

@@ -1,7 +1,13 @@
-// A CUDA runtime whose memory is the host's, and whose kernels do nothing.
+// A CUDA runtime whose kernels do nothing, and whose memory the host can't read or write but by the functions here: as
+// with a GPU, where the host takes an address of the device for one of its own it dies.
 #include <cuda_runtime_api.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#define PAGE 4096
+#define DEVICE ((size_t)1 << 40)  // bytes of addresses
 #define IMPLEMENTED(type, name, arguments) __attribute__((visibility("default"))) type name arguments
 #define CALL(name, arguments) IMPLEMENTED(cudaError_t, name, arguments)
 
@@ -26,21 +32,52 @@ CALL(cudaDeviceGetAttribute, (int* value, enum cudaDeviceAttr attribute, int dev
 }
 CALL(cudaMemGetInfo, (size_t* unused, size_t* total)) { return *unused = *total = (size_t)1 << 33, 0; }
 
-CALL(cudaMalloc, (void** memory, size_t size)) { return (*memory = calloc(1, size + 256)) ? 0 : cudaErrorMemoryAllocation; }
-CALL(cudaMallocHost, (void** memory, size_t size)) { return cudaMalloc(memory, size); }
-CALL(cudaHostAlloc, (void** memory, size_t size, unsigned flags)) { return cudaMalloc(memory, size); }
-CALL(cudaMallocManaged, (void** memory, size_t size, unsigned flags)) { return cudaMalloc(memory, size); }
-CALL(cudaFree, (void* memory)) { return free(memory), 0; }
+static char* device;  // its first address
+static size_t taken;
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+static int on_device(const void* memory) { return device && (char*)memory >= device && (char*)memory < device + DEVICE; }
+
+static void protect(const void* memory, size_t size, int how) {
+    uintptr_t from = (uintptr_t)memory & -PAGE, to = ((uintptr_t)memory + size + PAGE - 1) & -PAGE;
+    if (on_device(memory)) mprotect((void*)from, to - from, how);
+}
+
+// No address is given out twice, so that what was freed can't be used unseen.
+CALL(cudaMalloc, (void** memory, size_t size)) {
+    pthread_mutex_lock(&one_at_a_time);
+    if (!device) device = mmap(0, DEVICE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *memory = device + taken;
+    taken += (size + 2 * PAGE - 1) & -PAGE;
+    pthread_mutex_unlock(&one_at_a_time);
+    return 0;
+}
+CALL(cudaMallocHost, (void** memory, size_t size)) { return *memory = calloc(1, size + 256), 0; }
+CALL(cudaHostAlloc, (void** memory, size_t size, unsigned flags)) { return cudaMallocHost(memory, size); }
+CALL(cudaMallocManaged, (void** memory, size_t size, unsigned flags)) { return cudaMallocHost(memory, size); }
+CALL(cudaFree, (void* memory)) { return 0; }
 CALL(cudaFreeHost, (void* memory)) { return free(memory), 0; }
 CALL(cudaMemcpy, (void* to, const void* from, size_t size, enum cudaMemcpyKind kind)) {
-    return memcpy(to, from, size), 0;
+    pthread_mutex_lock(&one_at_a_time);
+    protect(to, size, PROT_READ | PROT_WRITE), protect(from, size, PROT_READ | PROT_WRITE);
+    memmove(to, from, size);
+    protect(to, size, PROT_NONE), protect(from, size, PROT_NONE);
+    pthread_mutex_unlock(&one_at_a_time);
+    return 0;
 }
 CALL(cudaMemcpyAsync, (void* to, const void* from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)) {
-    return memcpy(to, from, size), 0;
+    return cudaMemcpy(to, from, size, kind);
 }
-CALL(cudaMemset, (void* memory, int value, size_t size)) { return memset(memory, value, size), 0; }
+CALL(cudaMemset, (void* memory, int value, size_t size)) {
+    pthread_mutex_lock(&one_at_a_time);
+    protect(memory, size, PROT_READ | PROT_WRITE);
+    memset(memory, value, size);
+    protect(memory, size, PROT_NONE);
+    pthread_mutex_unlock(&one_at_a_time);
+    return 0;
+}
 CALL(cudaMemsetAsync, (void* memory, int value, size_t size, cudaStream_t stream)) {
-    return memset(memory, value, size), 0;
+    return cudaMemset(memory, value, size);
 }
 
 CALL(cudaStreamCreate, (cudaStream_t * stream)) { return *stream = (cudaStream_t)&some_handle, 0; }
