@@ -6,14 +6,15 @@ of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ganzoo import ranks
-from ganzoo.backend import checks, environment, operations
+from ganzoo.backend import checks, compiling, environment, operations
 from ganzoo.backend.compiling import (
     build_core,
     call_python_early,
@@ -28,6 +29,7 @@ from ganzoo.errors import BackendError
 
 __all__ = [
     "choice",
+    "compile_considerately",
     "describe",
     "device",
     "finite",
@@ -36,6 +38,7 @@ __all__ = [
     "gpu_memory",
     "jittor",
     "memory",
+    "on_host",
     "run_pending",
     "seed",
     "start",
@@ -109,6 +112,24 @@ def _use_cuda(imported: Any) -> None:
     imported.cudnn.set_max_workspace_ratio(WORKSPACE / imported.core.get_mem_info().total_cuda_ram)
     # Otherwise every array that is made from NumPy's waits until the GPU has computed all that came before it.
     imported.flags.use_cuda_host_allocator = 0
+
+
+def compile_considerately() -> None:
+    """See `compiling.compile_considerately`; for a process that works ahead for another."""
+    compiling.compile_considerately(jittor())
+
+
+@contextlib.contextmanager
+def on_host() -> Iterator[None]:
+    """Within the body the CPU computes, and draws random numbers: a GPU draws others."""
+    jt = jittor()
+    if device() == "cpu":
+        yield
+        return
+    run_pending()
+    with jt.flag_scope(use_cuda=0):
+        yield
+        run_pending()
 
 
 def started() -> bool:

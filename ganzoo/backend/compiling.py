@@ -161,7 +161,6 @@ def quicken(jittor: Any) -> None:
         script = _kernel_compiler(jittor)
     except (OSError, subprocess.CalledProcessError):
         return
-    os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())
     jittor.flags.python_path = f"exec {script}"  # or the shell that Jittor starts it by would take signals
 
 
@@ -195,6 +194,7 @@ def mend(jittor: Any) -> None:
     """Mend faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
     kernels are compiled one at a time, slower, but as safe."""
     global _mended
+    os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
     try:
         _mended = ctypes.CDLL(str(_mends(jittor)))
     except (OSError, subprocess.CalledProcessError):
@@ -254,6 +254,14 @@ def uninterrupted() -> Iterator[None]:
         finally:
             if _mended:
                 _mended.ganzoo_compile_to_the_end(former)
+
+
+def compile_considerately(jittor: Any) -> None:
+    """Compile kernels one by one from now on, and let another process that waits for Jittor's lock go first: training
+    would stand still until all kernels of this process are compiled."""
+    jittor.flags.use_parallel_op_compiler = 0
+    if _mended:
+        _mended.ganzoo_let_others_go_first()
 
 
 def unrecognised_convolutions() -> int:

@@ -13,10 +13,14 @@
 // It compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started once a
 // signal came, unless that is told otherwise.
 //
+// A process that works ahead for another holds the lock on kernels until all that it needs are compiled. Here it lets
+// others have it before each.
+//
 // It takes no notice when the system has no memory for an array, and dies when it writes there. Here that is an error.
 // And arrays begin at multiples of 64 bytes, as oneDNN's kernels may rely on, not of 32.
 #include <signal.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -25,6 +29,7 @@
 #include <stdexcept>
 
 #include "fused_op.h"
+#include "lock.h"
 #include "loops.h"
 #include "mem/allocator/aligned_allocator.h"
 #include "op.h"
@@ -63,8 +68,18 @@ static void stop_if_a_signal_came() {
             if (numbers[at] == each) throw std::runtime_error("ganzoo: interrupted");
 }
 
+// Whether other processes that wait for the lock on kernels compile theirs first.
+static bool others_go_first;
+
+static void let_others_go() {
+    unlock();
+    usleep(20000);  // longer than a process takes to wake up
+    lock();
+}
+
 static jit_op_entry_t compile_in_turn(Op* op) {
     stop_if_a_signal_came();
+    if (others_go_first) let_others_go();
     std::unique_lock<std::mutex> turn(optimising);
     OpCompiler compiler(op);
     for (auto type : op_types) type->post_pass(&compiler);
@@ -95,6 +110,8 @@ extern "C" void ganzoo_mend() {
 }
 
 extern "C" void ganzoo_stop_compiling(int descriptor) { jittor::arrivals = descriptor; }
+
+extern "C" void ganzoo_let_others_go_first() { jittor::others_go_first = true; }
 
 extern "C" int ganzoo_compile_to_the_end(int wanted) { return jittor::to_the_end.exchange(wanted); }
 

@@ -7,6 +7,7 @@ images in each coming stage, at low priority and on one thread.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 IMAGES = 2  # of a step that is taken for its kernels; batches of 1 are broadcast in another way
 NICENESS = 15
+_PDEATHSIG = 1  # of prctl
 
 
 def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
@@ -116,6 +117,7 @@ def prepare(description: dict[str, Any]) -> None:
 
     train = resolve(TrainOptions, description["train"])
     backend.start(train.device, train.precision)
+    backend.compile_considerately()
     model = plugins.load().model(description["model"])
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
     state = TrainState(model, resolve(model.options, description["options"]), data, train)
@@ -137,15 +139,16 @@ def prepare(description: dict[str, Any]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when `parent` is gone, killed perhaps: nobody else would."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    """Let the system end this process when `parent` is gone, killed perhaps. A thread that looks for it would wait
+    until Jittor has compiled all that it compiles."""
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
     os.nice(NICENESS)
-    threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
+    _end_with(int(sys.argv[1]))
     try:
         prepare(json.load(sys.stdin))
     except GanzooError as error:

@@ -26,16 +26,17 @@ class TrainState:
     def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
         self.model, self.options, self.data = model, options, data
         self.schedule = Schedule(model.stages(options, train, data))
-        backend.seed(train.seed, 0)
-        self.setup: Setup = model.build(options, data)
         self.progress = Progress()
         self.moment: Moment | None = None  # of the last step
         self._focused = False
+        with backend.on_host():  # the same weights from the same seed, whatever device trains them
+            backend.seed(train.seed, 0)
+            self.setup: Setup = model.build(options, data)
+            other = model.build(options, data)
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
         kept = {*self.setup.sampled(), *self.setup.averages}
-        other = model.build(options, data)
         twins = {name: network for name, network in other.networks.items() if name in kept}
         self.averages = Averages(self.setup.networks, twins, self.setup.averages, other.translator)
         self._grow(self.schedule.moment(self.progress))

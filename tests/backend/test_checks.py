@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ganzoo import backend
 from ganzoo.backend import checks, environment
 from ganzoo.backend.cuda import toolkit
 from ganzoo.backend.cuda.driver import GPU, Driver
@@ -107,6 +108,30 @@ def test_missing_onednn_is_told_before_jittor_downloads_it(monkeypatch, tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
     assert "pip install jittor-offline==0.0.7" in refusal()
+
+
+def test_cuda_needs_no_onednn(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    real = checks.util.find_spec
+    monkeypatch.setattr(checks.util, "find_spec", lambda name: None if name == "jittor_offline" else real(name))
+    checks.require_usable("cuda")
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    environment.prepare(environment.Choice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
+    assert os.environ["use_mkl"] == "0"
+
+
+def test_a_gpu_is_not_asked_to_wait_and_keeps_its_memory():
+    """What is set for CUDA, on something in Jittor's place."""
+    set_on: dict[str, float] = {}
+    cudnn = SimpleNamespace(
+        set_algorithm_cache_size=lambda count: set_on.update(cache=count),
+        set_max_workspace_ratio=lambda ratio: set_on.update(ratio=ratio),
+    )
+    core = SimpleNamespace(get_mem_info=lambda: SimpleNamespace(total_cuda_ram=80 << 30))
+    jittor = SimpleNamespace(has_cuda=1, flags=SimpleNamespace(), cudnn=cudnn, core=core)
+    backend._use_cuda(jittor)
+    assert jittor.flags.use_cuda_host_allocator == 0
+    assert set_on["ratio"] * (80 << 30) == backend.WORKSPACE
 
 
 CPU = environment.Choice("cpu", "")

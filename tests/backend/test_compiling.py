@@ -159,3 +159,65 @@ def test_too_little_memory_is_one_line(pictures, whose):
     assert [line for line in said if line.startswith("Error")] == said[-1:]
     assert said[-1].startswith("Error: out of memory. Use a smaller --batch")
     assert "Traceback" not in child.stderr
+
+
+# Kernels of its own, as many as are asked for, after a line from its parent.
+COMPILES = """
+import sys, time
+from ganzoo import backend
+jt = backend.jittor()
+count, first = map(int, sys.argv[1:3])
+if sys.argv[3:] == ["considerately"]:
+    backend.compile_considerately()
+x = jt.ones(3)
+backend.wait()
+print("ready", flush=True)
+sys.stdin.readline()
+made = [x * 0.5]
+for number in range(count):
+    made.append(getattr(jt, ["sin", "cos", "exp", "sqrt"][number % 4])(made[-1] + 1.5) * x * (first + number))
+    made[-1].stop_fuse()
+backend.wait()
+print(time.time(), flush=True)
+"""
+
+
+def test_training_does_not_wait_for_all_that_is_compiled_ahead(tmp_path):
+    """A process that works ahead lets one that needs a single kernel go first."""
+    kernels = Path(backend.jittor().flags.cache_path, "jit")
+    environment_ = {**os.environ, "rewrite_op": "1"}
+    seed = int(tmp_path.stat().st_mtime_ns) % 100_000 + 7  # kernels that were never compiled
+
+    def started(*words: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", COMPILES, *map(str, words)]
+        process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment_)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    with started(1, seed) as one, started(8, seed + 100, "considerately") as many:
+        before = set(kernels.iterdir())
+        many.stdin.write("\n")
+        many.stdin.flush()
+        while not set(kernels.iterdir()) - before:
+            assert many.poll() is None
+        one.stdin.write("\n")
+        one.stdin.flush()
+        finished = [float(process.stdout.readline()) for process in (one, many)]
+    assert finished[0] < finished[1]
+
+
+def test_what_python_writes_of_a_source_is_written_when_the_operation_is_made(jittor):
+    """From Python 3.12 on a process died that had Jittor's threads call Python."""
+    source = (
+        "__inline_static__\n@python.jittor.auto_parallel(1)\n"
+        "void f(int n0, int i0, float* y) { y[i0] = 1; }\nf(3, 0, y);"
+    )
+    written = compiling._written_by_python(jittor, source)
+    assert "@python" not in written
+    assert "f_inner" in written
+    assert written.endswith("f(3, 0, y);")
+    numbers = jittor.array([1.0, float("inf"), float("nan")])
+    found = jittor.searchsorted(jittor.array([1, 3]), jittor.array([2]))
+    results = [jittor.isfinite(numbers), jittor.isnan(numbers), found]
+    jittor.sync_all()
+    assert [each.numpy().tolist() for each in results] == [[True, False, False], [False, False, True], [1]]

@@ -250,3 +250,46 @@ def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(jittor, monk
     np.testing.assert_array_equal(exact.numpy(), np.float32(fine))
     np.testing.assert_array_equal(gradient.numpy(), np.float32(1 + 2**-20))  # the product's part was rounded
     assert operations.in_halves
+
+
+def pooled(x: np.ndarray) -> np.ndarray:
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
+
+
+def enlarged(x: np.ndarray) -> np.ndarray:
+    return x.repeat(2, 2).repeat(2, 3)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 2, 2), (2, 3, 6, 4), (3, 2, 32, 2)])
+@pytest.mark.parametrize(
+    ("name", "forward", "backward"),
+    [("average_pool", pooled, lambda g: enlarged(g) / 4), ("upsample_nearest", enlarged, lambda g: pooled(g) * 4)],
+)
+def test_pixels_are_pooled_and_repeated(jittor, name, forward, backward, shape, on_gpu, monkeypatch):
+    """As on a GPU, too: values, gradients and gradients of gradients."""
+    monkeypatch.setattr(operations, "on_gpu", lambda: on_gpu)
+    rng = np.random.default_rng(5)
+    array = rng.standard_normal(shape, dtype=np.float32)
+    x = jittor.array(array)
+    y = getattr(operations, name)(x)
+    upstream = rng.standard_normal(y.shape, dtype=np.float32)
+    first = jittor.grad((y * jittor.array(upstream) * (0.3 * y + 1)).sum(), x)
+    second = jittor.grad(first.sqr().sum(), x)
+    jittor.sync_all()
+    y_expected = forward(array.astype(np.float64))
+    first_expected = backward(upstream * (0.6 * y_expected + 1))
+    # The second runs back through the first: its own transpose, a multiplication, and the transpose again.
+    through = forward(2 * first_expected) * 0.6 * upstream
+    second_expected = backward(through)
+    for found, expected in ((y, y_expected), (first, first_expected), (second, second_expected)):
+        assert np.linalg.norm(found.numpy() - expected) < BOUND * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("axes", [(0, 3, 1, 2), (0, 1, 3, 2), (3, 0, 2, 1)])
+def test_axes_are_put_in_another_order(jittor, axes, on_gpu, monkeypatch):
+    monkeypatch.setattr(operations, "on_gpu", lambda: on_gpu)
+    array = np.random.default_rng(6).integers(0, 256, (2, 3, 4, 5), dtype=np.uint8)
+    assert np.array_equal(operations.transposed(jittor.array(array), axes).numpy(), array.transpose(axes))

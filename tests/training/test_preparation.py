@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 from ganzoo_stylegan import StyleGAN
 
@@ -52,6 +57,22 @@ def test_the_child_takes_a_step_in_every_coming_stage(planned):
     assert preparation._child.returncode == 0, said
     preparation.start(state)  # a second call does nothing
     preparation.close()
+
+
+def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
+    """Jittor compiles in one call that holds Python's lock, as this call of sleep does."""
+    child = (
+        "import ctypes, os, sys; from ganzoo.training import preparation;"
+        "preparation._end_with(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as started:
+        number = int(started.stdout.readline())
+        started.kill()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{number}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{number}").exists()
 
 
 def test_closing_ends_a_child_at_work(planned):
