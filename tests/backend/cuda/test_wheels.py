@@ -89,6 +89,30 @@ def test_every_kernel_of_training_compiles(machine, domains, name, precision):
     assert "does not recognise" not in done.stdout + done.stderr  # convolutions are cuDNN's, those in bfloat16 too
 
 
+INITIAL = """
+import sys
+import numpy as np
+from ganzoo import DataInfo, TrainOptions, backend, plugins
+from ganzoo.options import resolve
+from ganzoo.training.state import TrainState
+backend.start(sys.argv[1])
+model = plugins.load().model("stylegan")
+options = resolve(model.options, {"max_size": 8, "init_size": 8, "channels_base": 64, "channels_max": 8})
+data = DataInfo("drawn", 10, 8, 3)
+options = model.settled(options, data)
+networks = TrainState(model, options, data, resolve(TrainOptions, {"seed": 3}, model.defaults)).setup.networks
+weights = [var.numpy() for each in networks.values() for var in each.state().values()]
+print(sum(np.abs(array).sum(dtype=np.float64) for array in weights), weights[3].ravel()[:3].tolist())
+"""
+
+
+def test_a_seed_gives_the_same_weights_as_on_the_cpu(machine):
+    """They are drawn by the CPU: the stand-in's kernels draw nothing."""
+    ours, cpu = run(machine, "-c", INITIAL, "cuda"), run(dict(os.environ), "-c", INITIAL, "cpu")
+    assert cpu.returncode == 0, cpu.stderr
+    assert ours.stdout == cpu.stdout, ours.stderr
+
+
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="needs OpenMPI")
 def test_two_processes_with_a_gpu_each_exchange_by_nccl(machine, domains):
     """The kernels of another run, and Jittor's operations of NCCL, which are compiled under mpirun only."""
