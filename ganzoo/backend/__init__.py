@@ -160,7 +160,8 @@ def _precision() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """What the last digits of every number depend on: the same seed gives the same bits where all of it is the same."""
+    """What the last digits of every number depend on. On the CPU the same seed gives the same bits where all of it is
+    the same; on a GPU it does not, as cuDNN chooses algorithms by their time and threads add up in any order."""
     import numpy as np
 
     start()
