@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
@@ -13,14 +15,26 @@ from ganzoo import durable
 from ganzoo.images import grid_shape
 
 
+@contextlib.contextmanager
+def _usual_backend() -> Iterator[None]:
+    """matplotlib can't be imported where a notebook has exported the name of a backend that it doesn't know."""
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        yield
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
+
+
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str, str] | None = None) -> None:
     """Loss terms and metrics over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew.
 
     `panels` says by title which terms and watched numbers are drawn together, as a pattern of their names; by default
     each term has a panel of its own. So has each metric.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with _usual_backend():
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     names = {name for row in rows for name in _numbers(row)}
     shown = _arranged(panels, names) if panels else {}

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 from PIL import Image
 
@@ -45,3 +49,19 @@ def test_panels_show_terms_and_watched_numbers_together(tmp_path):
     assert size({"real": "D-*/real", "weight": "*/weight", "none": "*/none"})[0] == 2 * one[0], "none is left out"
     nine = size({str(n): "*/adv" for n in range(9)})
     assert (nine[0], nine[1]) == (3 * one[0], 3 * one[1])
+
+
+def test_a_backend_that_matplotlib_does_not_know_does_no_harm(tmp_path):
+    """As a notebook exports it whose packages are not installed here."""
+    program = """
+from pathlib import Path
+from ganzoo import plots, plugins
+plots.save_curves(Path("curves.png"), [{"kimg": 1.0, "size": 8, "losses": {"a": 1.0}}])
+print(sorted(plugins.load().datasets))
+"""
+    environment = {**os.environ, "MPLBACKEND": "module://nowhere.backend_inline"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert "symbols" in done.stdout, done.stderr
+    assert (tmp_path / "curves.png").exists()

@@ -9,11 +9,11 @@ import colorsys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
@@ -65,7 +65,11 @@ def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
 
 
 def _folder() -> Path:
-    return Path(matplotlib.get_data_path(), "fonts", "ttf")
+    # Not by importing matplotlib: it refuses to be where MPLBACKEND names a backend that it doesn't know.
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise DataError("matplotlib, whose fonts are drawn, is not installed. Run: pip install matplotlib")
+    return Path(spec.origin).parent / "mpl-data/fonts/ttf"
 
 
 @cache
