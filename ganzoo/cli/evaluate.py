@@ -11,6 +11,7 @@ import click
 
 from ganzoo import durable
 from ganzoo.cli import registry
+from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError, UnsuitableError
 from ganzoo.metrics import MOST_IMAGES, Metric
@@ -92,12 +93,12 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of whatever is drawn.")
 @click.option(
     "--save-images",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(Path),
     metavar="FOLDER",
     help="Keep the generated images there as PNG, in a folder that is new or empty.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
+@click.option("--experiments", type=Folder(), default="experiments", help="Where runs are kept.")
 @click.pass_context
 def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """Measure how good a run's or a checkpoint's images are; those of the newest run when none is named.

@@ -12,6 +12,7 @@ import click
 
 from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
+from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError, UnsuitableError
 
@@ -83,9 +84,9 @@ if TYPE_CHECKING:
     metavar="coarse|middle|fine|A-B",
     help="Which layers get the source's style: those of 4-8 px, 16-32 px, above, or by number.  [default: coarse]",
 )
-@click.option("--out", type=click.Path(file_okay=False), help="Output folder.  [default: 'generated' in the run]")
+@click.option("--out", type=Folder(), help="Output folder.  [default: 'generated' in the run]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
+@click.option("--experiments", type=Folder(), default="experiments", help="Where runs are kept.")
 @click.pass_context
 def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """Generate images from a run or a checkpoint; from the newest run when none is named.

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
-from ganzoo.cli.params import click_options, given
+from ganzoo.cli.params import Folder, click_options, given
 from ganzoo.errors import OptionError
 
 
@@ -40,9 +40,7 @@ def import_() -> None:
 
 def _command(model: Any) -> click.Command:
     argument = click.Argument(["file"], type=click.Path(dir_okay=False))
-    experiments = click.Option(
-        ["--experiments"], type=click.Path(file_okay=False), default="experiments", help="Where runs are kept."
-    )
+    experiments = click.Option(["--experiments"], type=Folder(), default="experiments", help="Where runs are kept.")
 
     @click.pass_context
     def run(ctx: click.Context, /, **values: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
+from ganzoo.cli.params import Folder
 from ganzoo.plugins import EVENTS, KINDS
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -64,7 +65,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 @click.command()
 @as_json
-@click.option("--experiments", type=click.Path(file_okay=False), default="experiments", help="Where runs are kept.")
+@click.option("--experiments", type=Folder(), default="experiments", help="Where runs are kept.")
 def runs(as_json: bool, experiments: str) -> None:
     """List the runs, oldest first."""
     from ganzoo import runs as run_folders

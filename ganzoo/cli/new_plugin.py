@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
+from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError
 
 # Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
@@ -33,7 +34,7 @@ _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 @click.command("new-plugin", short_help="Write a model plugin to begin with.")
 @click.argument("name")
-@click.option("--out", type=click.Path(file_okay=False), default=".", help="Folder to write NAME into.  [default: .]")
+@click.option("--out", type=Folder(), default=".", help="Folder to write NAME into.  [default: .]")
 @click.pass_context
 def new_plugin(ctx: click.Context, name: str, out: str) -> None:
     """Write a plugin to begin with: a folder NAME with a small GAN that trains at once, and its test.

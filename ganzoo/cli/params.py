@@ -27,6 +27,18 @@ class OptionType(click.ParamType):
             raise click.UsageError(str(error), ctx) from None
 
 
+class Folder(click.Path):
+    """A folder, there or not. Nothing, as an empty variable of the shell leaves, would be the current one."""
+
+    def __init__(self, path_type: type | None = None) -> None:
+        super().__init__(file_okay=False, path_type=path_type)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not str(value).strip():
+            self.fail("no folder is named; '.' is the current one.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Option]:
     """A click option for each field of an options class; `defaults` overrides the declared ones in the help."""
     return [_click_option(option, defaults.get(option.name, option.default)) for option in describe(cls).values()]

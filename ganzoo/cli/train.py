@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ganzoo.cli import registry
-from ganzoo.cli.params import HeadedCommand, HeadedOption, click_options, given
+from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
 from ganzoo.errors import DataError, OptionError, RunError, near_match
 from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
 from ganzoo.paths import open_regular
@@ -42,7 +42,7 @@ def train() -> None:
 
 
 def _command(model: Any) -> click.Command:
-    folder = click.Path(file_okay=False)
+    folder = Folder()
     own = [
         _own("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
         _own("--preset", metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
@@ -225,8 +225,12 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         with open_regular(path) as file:
             preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors put a byte order mark first
     except OSError as error:
-        own = f" {model.name} has the presets {', '.join(model.presets)}." if model.presets else ""
-        raise OptionError(f"--preset {path}: can't be read ({error.strerror}).{own}") from error
+        has = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
+        if isinstance(error, FileNotFoundError):
+            reason = f"{model.name} has no such preset ({has}), and there is no such file."
+        else:
+            reason = f"can't be read ({error.strerror})."
+        raise OptionError(f"--preset {path}: {reason}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"--preset {path}: not TOML (it is no text in UTF-8; save it as that).") from error
     except (ValueError, RecursionError) as error:  # no TOML, a number too long, or lists in lists in lists

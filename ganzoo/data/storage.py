@@ -167,7 +167,8 @@ class StoredImages(Dataset):
         if not self.storage.keys:
             packed = [f"{printable(path)} in it is an archive: unpack that." for path in self.storage.archives[:1]]
             kinds = f"{', '.join(READ[:-1])} and {READ[-1]}"
-            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed]))
+            others = [f"{self.storage.passed_over}."] if self.storage.passed_over and not packed else []
+            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
         for index in tqdm(

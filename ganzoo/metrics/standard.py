@@ -31,7 +31,7 @@ def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
         if source.count < count:
             remedy = f"Raise {option}" if source.bounded else "Add images"
             raise OptionError(
-                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} takes at least {count}. {remedy}, "
+                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} needs at least {count}. {remedy}, "
                 "or choose another metric."
             )
 

@@ -153,6 +153,13 @@ def test_a_wrong_preset_is_told(ganzoo, pictures, preset, message):
         (["train", "gan", "--data", "./nowhere"], 1, "there is no such file or folder"),
         (["train", "gan", "--data", "empty"], 1, "no image in it"),
         (["train", "gan", "--data", "texts"], 1, "no image in it"),
+        (["train", "gan", "--data", "phone"], 1, "AVIF files). 2 other files ignored (.heic)."),
+        (["train", "gan", "--data", "texts", "--experiments", ""], 2, "no folder is named; '.' is the current one"),
+        (
+            ["train", "gan", "--data", "texts", "--preset", "paper"],
+            2,
+            "gan has no such preset (it has none of its own)",
+        ),
         (["train", "gan", "--data", "cut.zip"], 1, "not a whole zip archive"),
         (["train", "gan", "--data", "fake.lmdb"], 1, "not an LMDB"),
         (["train", "gan", "--resume", "latest"], 1, "there is no run"),
@@ -165,6 +172,9 @@ def test_bad_input_is_one_clear_line(ganzoo, workdir, arguments, status, message
     (workdir / "empty").mkdir()
     (workdir / "texts").mkdir()
     (workdir / "texts" / "readme.txt").write_text("no picture")
+    (workdir / "phone").mkdir()
+    for name in ("one.heic", "two.heic"):
+        (workdir / "phone" / name).write_bytes(b"....ftypheic")
     (workdir / "cut.zip").write_bytes(b"PK\x03\x04 and then nothing")
     (workdir / "fake.lmdb").write_bytes(b"x" * 5000)
     assert message in one_error(ganzoo(*arguments), status)
