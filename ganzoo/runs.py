@@ -194,7 +194,7 @@ def is_number(value: Any) -> bool:
 
 def create(experiments: Path, name: str) -> Run:
     """A new folder NUMBER-NAME, numbered after the highest there is. RunError if it can't be made."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:LONGEST]
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:LONGEST]
     try:
         experiments.mkdir(parents=True, exist_ok=True)
         while True:

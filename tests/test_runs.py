@@ -172,3 +172,7 @@ def test_the_log_says_where_a_native_crash_was(tmp_path):
     log = (tmp_path / "experiments" / "00000-gan-x" / "log.txt").read_text()
     assert "Fatal Python error: Floating point exception" in log
     assert "in compute" in log
+
+
+def test_a_name_without_a_plain_letter_leaves_none(tmp_path):
+    assert runs.create(tmp_path, "gan-画像").path.name == "00000-gan"

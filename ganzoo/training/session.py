@@ -178,13 +178,12 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
         except DivergedError:
             if not left:
                 raise
-            state, plan, last = None, plan.reseeded(), checkpoint.newest(run.path)
-            what = (
-                f"training diverged after {last.name}. It goes back there"
-                if last
-                else "training diverged. It begins anew"
-            )
-            run.tell(f"{what} with --seed {plan.train.seed}.")
+            plan, last = plan.reseeded(), checkpoint.newest(run.path)
+            what = f"after {last.name}. It goes back there" if last else "before a checkpoint was made. It begins anew"
+            run.tell(f"training diverged {what} with --seed {plan.train.seed}.")
+            if last is None:
+                run.cut_stats(0)
+            state = None if last else _begin(plan)
         except RuntimeError:
             if not stop():
                 raise
@@ -198,7 +197,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     if state.progress.images >= due.goal(plan.train):
         run.tell(
             f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
-            "that; nothing was changed"
+            "that; there is nothing to train"
         )
         share(state)
         ranks.wait_for_all()

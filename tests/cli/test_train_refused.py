@@ -88,6 +88,6 @@ def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
     assert "Begin again with a lower learning rate" in message
     log = (RUN / "log.txt").read_text()
-    assert log.count("training diverged. It begins anew with --seed") == 2
+    assert log.count("training diverged before a checkpoint was made. It begins anew with --seed") == 2
     assert "killed" not in log
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2

@@ -1,6 +1,6 @@
 """Operations that only bring pixels together, made of Jittor's `reindex`, so that each is one kernel on a GPU and its
-gradient is such a kernel again. What Jittor derives by itself adds up with atomic operations, where threads wait for one
-another: on an H100 the pooling of StarGAN v2 took a third of a step, and a filter as a convolution in groups is
+gradient is such a kernel again. What Jittor derives by itself adds up with atomic operations, where threads wait for
+one another: on an H100 the pooling of StarGAN v2 took a third of a step, and a filter as a convolution in groups is
 thousands of convolutions of one channel to cuDNN.
 """
 
