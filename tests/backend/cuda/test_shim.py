@@ -63,3 +63,13 @@ def test_a_home_is_made_once_and_another_for_other_libraries(kit, tmp_path):
 def test_a_folder_that_cant_be_written_is_told(kit):
     with pytest.raises(BackendError, match="/proc/homes: can't be written"):
         shim.home(kit, toolkit.Path("/proc/homes"))
+
+
+def test_numbers_of_16_bits_get_tensor_cores_and_sums_of_32_in_all_directions(tmp_path):
+    """By line: sums, math type, and that of the algorithm which is taken forward and in the two backward directions.
+    Float32 is never rounded to float16."""
+    headers, source = shim._HERE / "include", toolkit.Path(__file__).with_name("math_types.cc")
+    command = ["g++", "-std=c++17", "-w", f"-I{headers}", source, "-o", tmp_path / "probe"]
+    subprocess.run(command, check=True)
+    said = subprocess.run([tmp_path / "probe"], capture_output=True, text=True, check=True).stdout.split("\n")
+    assert said[:-1] == ["0 0 0 0 0", "1", "0 1 1 1 1", "1", "0 1 1 1 1", "1"]

@@ -1,0 +1,67 @@
+// Our cudnn.h over a cuDNN of a few functions, which finds two algorithms for everything: the first with the default math
+// type, the second with tensor cores.
+#include <cstddef>
+#include <cstdio>
+#include <initializer_list>
+
+enum cudnnStatus_t { CUDNN_STATUS_SUCCESS = 0, CUDNN_STATUS_NOT_SUPPORTED = 3000 };
+enum cudnnDataType_t { CUDNN_DATA_FLOAT = 0, CUDNN_DATA_HALF = 2, CUDNN_DATA_BFLOAT16 = 9 };
+enum cudnnConvolutionMode_t { CUDNN_CONVOLUTION, CUDNN_CROSS_CORRELATION };
+enum cudnnMathType_t { CUDNN_DEFAULT_MATH, CUDNN_TENSOR_OP_MATH, CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION };
+struct Handle;
+struct Convolution {
+    cudnnMathType_t math;
+    cudnnDataType_t sums;
+};
+struct Found {
+    cudnnStatus_t status;
+    cudnnMathType_t mathType;
+};
+typedef Handle* cudnnHandle_t;
+typedef Convolution* cudnnConvolutionDescriptor_t;
+
+static cudnnStatus_t cudnnSetConvolutionNdDescriptor(cudnnConvolutionDescriptor_t it, int, const int*, const int*,
+                                                     const int*, cudnnConvolutionMode_t, cudnnDataType_t sums) {
+    it->math = CUDNN_DEFAULT_MATH, it->sums = sums;
+    return CUDNN_STATUS_SUCCESS;
+}
+static cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t it, cudnnMathType_t math) {
+    it->math = math;
+    return CUDNN_STATUS_SUCCESS;
+}
+static cudnnStatus_t cudnnGetConvolutionMathType(cudnnConvolutionDescriptor_t it, cudnnMathType_t* math) {
+    *math = it->math;
+    return CUDNN_STATUS_SUCCESS;
+}
+#define FINDS(name)                                                                                              \
+    static cudnnStatus_t name(cudnnHandle_t, int, const void*, int, const void*, cudnnConvolutionDescriptor_t,   \
+                              int, void*, int, int* count, Found* found, void*, size_t) {                        \
+        *count = 2;                                                                                              \
+        for (int i = 0; i < 2; i++) found[i] = {CUDNN_STATUS_SUCCESS, cudnnMathType_t(i)};                       \
+        return CUDNN_STATUS_SUCCESS;                                                                             \
+    }
+FINDS(cudnnFindConvolutionForwardAlgorithmEx)
+FINDS(cudnnFindConvolutionBackwardDataAlgorithmEx)
+FINDS(cudnnFindConvolutionBackwardFilterAlgorithmEx)
+
+#include "cudnn.h"
+
+// The math type of the algorithm that Jittor would take: the first that was not refused.
+#define TAKEN(name)                                                                             \
+    [&] {                                                                                       \
+        Found found[2];                                                                         \
+        int count, none = 0;                                                                    \
+        name(nullptr, 0, &none, 0, &none, &made, 0, &none, 2, &count, found, nullptr, 0);       \
+        return int(found[found[0].status == CUDNN_STATUS_SUCCESS ? 0 : 1].mathType);            \
+    }()
+
+int main() {
+    for (auto type : {CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16}) {
+        Convolution made;
+        cudnnSetConvolutionNdDescriptor(&made, 2, nullptr, nullptr, nullptr, CUDNN_CROSS_CORRELATION, type);
+        printf("%d %d %d %d %d\n", made.sums, made.math, TAKEN(cudnnFindConvolutionForwardAlgorithmEx),
+               TAKEN(cudnnFindConvolutionBackwardDataAlgorithmEx), TAKEN(cudnnFindConvolutionBackwardFilterAlgorithmEx));
+        cudnnSetConvolutionMathType(&made, CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION);
+        printf("%d\n", made.math);
+    }
+}
