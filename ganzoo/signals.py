@@ -159,17 +159,23 @@ class Stop:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within the body a signal raises KeyboardInterrupt too: for what may take long and changes nothing."""
+        """Within the body a signal raises KeyboardInterrupt too: for what may take long and changes nothing. Within an
+        import it does so afterwards: a module that is half there may end the process later."""
         self._at_once = True
         try:
             yield
         finally:
             self._at_once = False
 
-    def note(self, number: int) -> None:
-        """A signal came."""
-        self.number = number
-        if self._at_once:
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """A signal came, or the time after it to look again."""
+        if number != signal.SIGALRM:
+            self.number = number
+        if not self._at_once:
+            return
+        if _blocked > 0 or _importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, IMPORTING)
+        else:
             raise KeyboardInterrupt
 
 
@@ -182,8 +188,9 @@ def watch_signals() -> Iterator[Stop]:
     former: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
-        _second_one_kills(former, number)
-        stop.note(number)
+        if number != signal.SIGALRM:
+            _second_one_kills(SIGNALS, number)
+        stop.note(number, frame)
 
     try:
         if _unanswered():
@@ -191,8 +198,10 @@ def watch_signals() -> Iterator[Stop]:
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 former[number] = signal.signal(number, note)
+        former[signal.SIGALRM] = signal.signal(signal.SIGALRM, note)
         yield stop
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for each, handler in former.items():
             signal.signal(each, handler)
 

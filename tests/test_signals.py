@@ -147,6 +147,35 @@ def test_what_is_beside_training_ends_at_once():
         assert stop()
 
 
+BESIDE = """
+import sys, time
+from ganzoo.signals import watch_signals
+with watch_signals() as stop, stop.at_once():
+    print("ready", flush=True)
+    try:
+        import slow
+        time.sleep(60)
+    except KeyboardInterrupt:
+        sys.exit(stop.status)
+"""
+SLOW = """
+import time
+print("importing", flush=True)
+time.sleep(1)
+print("imported", flush=True)
+"""
+
+
+def test_beside_training_too_an_import_comes_to_its_end(tmp_path):
+    """matplotlib's modules in C++, half imported, ended the process at its exit."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    with start(code=BESIDE, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
+        assert child.stdout.readline() == "importing\n"
+        child.send_signal(signal.SIGTERM)
+        assert child.stdout.readline() == "imported\n"
+        assert child.wait(30) == 143
+
+
 def test_where_ctrl_c_is_ignored_other_signals_are_answered():
     # so a script starts `command &`
     with start(code=WORKING, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as child:
