@@ -287,7 +287,7 @@ def _name(number: int) -> str:
 def _line(found: Found) -> list[str]:
     signals = ", ".join(f"{count} {_name(number)}" for number, count in sorted(found.signals.items(), reverse=True))
     counts = [str(found.moments[moment]) for moment in MOMENTS]
-    identical = "NO" if found.faults else "yes"
+    identical = "NO" if found.different else "yes"
     return [found.model, str(found.steps), str(found.sessions), signals, *counts, str(len(found.compared)), identical]
 
 
