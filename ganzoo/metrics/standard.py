@@ -106,7 +106,9 @@ class LPIPS(Metric):
         from ganzoo.metrics.sources import Translations
 
         if not isinstance(evaluation.subject, Translations):
-            raise OptionError("lpips: it is the diversity of translations, and this doesn't translate images.")
+            raise OptionError(
+                "lpips: it measures the diversity of translations, and this model does not translate images."
+            )
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.errors import OptionError, PluginError
 from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.sources import real_for
@@ -35,7 +37,8 @@ class Tracker:
         translating: bool,
     ) -> None:
         self.options, self.model, self.dataset, self.data = options, model, dataset, data
-        self.networks = Networks(registry.metrics_named(options.evaluate), translating)
+        with self._named():
+            self.networks = Networks(registry.metrics_named(options.evaluate), translating)
         # Those of a whole data set would hold training up for minutes.
         self.real = real_for(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
         self._told: set[str] = set()
@@ -67,7 +70,16 @@ class Tracker:
 
     def check(self, state: TrainState) -> None:
         """OptionError if a metric makes no sense for this model."""
-        check(self._comparisons(state, self.data, lambda line: None), self.networks.metrics)
+        with self._named():
+            check(self._comparisons(state, self.data, lambda line: None), self.networks.metrics)
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Within the body errors name the option."""
+        try:
+            yield
+        except (OptionError, PluginError) as error:
+            raise type(error)(f"--evaluate: {error}") from error
 
     def measure(self, state: TrainState, run: Path, say: Callable[[str], None]) -> dict[str, float]:
         """The numbers by their whole names, for the statistics; of translations their means over pairs of domains."""

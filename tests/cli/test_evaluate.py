@@ -240,7 +240,7 @@ def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained)
 def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
-    assert "lpips: it is the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
+    assert "lpips: it measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
     assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
     assert "--size: it is for --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
     assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)

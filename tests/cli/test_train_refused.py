@@ -22,7 +22,10 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY]
         (["--kimg", "0.0004"], "--kimg: '0.0004' is not a number of at least 0.001"),
         (["--batch", "1"], "--batch 1: batch normalisation in the generator needs at least two images at once"),
         (["--micro-batch", "1"], "--batch 4 in pieces of at most --micro-batch 1: batch normalisation"),
-        (["--evaluate-every", "0.1", "--evaluate", "lpips"], "lpips: it is the diversity of translations"),
+        (
+            ["--evaluate-every", "0.1", "--evaluate", "lpips"],
+            "--evaluate: lpips: it measures the diversity of translations",
+        ),
         (["--keep-best", "losses/generator/adversarail"], "Did you mean 'losses/generator/adversarial'?"),
         (["--keep-best", "metrics/fid"], "--keep-best metrics/fid needs --evaluate-every"),
     ],

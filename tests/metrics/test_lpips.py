@@ -153,6 +153,6 @@ def test_metrics_say_what_they_are_not_for(jittor):
     evaluation = Evaluation(Latents(Straight(), 10, 0), SimpleNamespace(count=10, name="real"))
     with pytest.raises(OptionError, match=r"ppl-w-full: only style-based models have a space w"):
         PathLength("w", "full").check(evaluation)
-    with pytest.raises(OptionError, match=r"lpips: it is the diversity of translations"):
+    with pytest.raises(OptionError, match=r"lpips: it measures the diversity of translations"):
         LPIPS().check(evaluation)
     PathLength("z", "end").check(evaluation)

@@ -122,7 +122,7 @@ def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, 
 def test_a_metric_that_does_not_fit_is_told_before_the_first_step(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
     assert result.exit_code == 2
-    assert "lpips: it is the diversity of translations" in result.stderr
+    assert "lpips: it measures the diversity of translations" in result.stderr
     assert not (RUN / "stats.jsonl").exists()
 
 
