@@ -1,11 +1,13 @@
 """PyTorch's side: the authors' order of computation in eager mode and float32, with all that they do each iteration.
 
-The networks are those that ganzoo's tests are held against (tests/reference), so both sides have the same layers.
+The networks are those that ganzoo's tests are held against (tests/reference), so both sides have the same layers. Where
+these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,20 +22,19 @@ Terms = dict[str, torch.Tensor]
 
 
 class Random:
-    """PyTorch's random numbers; or ganzoo's, of the first step of a run."""
+    """PyTorch's random numbers; or ganzoo's, of the first step of a run. What the host must know it draws by itself, as
+    reading a number back would wait for the GPU."""
 
     def __init__(self, ganzoos: bool = False) -> None:
-        self.rng = np.random.default_rng([SEED, 2, 0]) if ganzoos else None
+        self.ganzoos, self.rng = ganzoos, np.random.default_rng([SEED, 2, 0])
 
     def normal(self, *shape: int) -> torch.Tensor:
-        if self.rng is None:
+        if not self.ganzoos:
             return torch.randn(shape)
         return _tensor(self.rng.standard_normal(shape, dtype="float32"))
 
     def crossover(self, levels: int) -> int:
         """The first layer of the second latent, of two layers at each of 1 + `levels` resolutions."""
-        if self.rng is None:
-            return 2 * int(torch.randint(1, levels + 1, ())) if torch.rand(()) < 0.9 else 2 * (levels + 1)
         return 2 * (levels + 1) if self.rng.random() >= 0.9 else 2 * int(self.rng.integers(1, levels + 1))
 
 
@@ -44,7 +45,8 @@ class Side:
         torch.manual_seed(0)
         torch.set_default_device(device)
         torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+        torch.backends.cuda.matmul.allow_tf32 = False  # matrix products are float32 on both sides
         self.device = device
         self.autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and precision == "amp")
         layout = torch.channels_last if channels_last else torch.contiguous_format
@@ -111,14 +113,42 @@ def _of(weights: Terms, network: str) -> Terms:
     return {name.partition("/")[2]: value for name, value in weights.items() if name.startswith(f"{network}/")}
 
 
+class _Blur(torch.autograd.Function):
+    """A convolution in groups with a symmetric kernel, which is its own gradient. As a plain convolution its second
+    derivative would be one convolution for each channel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weight)
+        return F.conv2d(x, weight.to(x.dtype), padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
+        return _Blur.apply(gradient, *ctx.saved_tensors), None
+
+
+def _with_stddev(x: torch.Tensor, paper: bool) -> torch.Tensor:
+    """Append the standard deviation of the whole batch, computed at once and in float32."""
+    assert not paper
+    spread = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
+    return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
+
+
+def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy in float32; autocast refuses it."""
+    with torch.autocast(scores.device.type, enabled=False):
+        return F.binary_cross_entropy(scores.float(), targets)
+
+
 class StyleGAN:
     """R1 as a part of each step, style mixing, an average of the generator."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
-        from tests.reference.stylegan import Blur, Discriminator, Plan, StyledGenerator
+        from tests.reference import stylegan
+        from tests.reference.stylegan import Discriminator, Plan, StyledGenerator
 
-        # In groups, as the authors do; the tests' own is for float64.
-        Blur.forward = lambda self, x: F.conv2d(x, self.weight, padding=1, groups=x.shape[1])
+        stylegan.Blur.forward = lambda self, x: _Blur.apply(x, self.weight)
+        stylegan._with_stddev = _with_stddev
         self.level = row.size.bit_length() - 3
         plan = Plan([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
         self.generator, self.discriminator, self.running = (
@@ -242,7 +272,7 @@ class GAN:
             network.to(memory_format=layout).train()
         adam = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
         self.trainer: Any = Trainer(*pair, {"generator": adam, "discriminator": adam})
-        self.step = gan_step if row.model == "gan" else zoo_step
+        self.step = partial(gan_step, bce=_cross_entropy) if row.model == "gan" else zoo_step
         self.row, self.layout, self.given, self.random = row, layout, row.images()["x"], Random()
 
     def load(self, weights: Terms) -> None:

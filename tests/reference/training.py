@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from . import networks
 from .pieces import make_adam
@@ -38,9 +39,15 @@ class Trainer:
         optimizer.step()
 
 
-def gan_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
+def gan_step(
+    trainer: Trainer,
+    step: int,
+    real: torch.Tensor,
+    latents: Iterator[torch.Tensor],
+    bce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = functional.binary_cross_entropy,
+) -> None:
     """Generator first; the discriminator sees the same fakes, which the generator made before its update."""
-    bce, one, zero = nn.BCELoss(), torch.ones(len(real), 1), torch.zeros(len(real), 1)
+    one, zero = torch.ones(len(real), 1), torch.zeros(len(real), 1)
     fakes = trainer.generator(next(latents))
     trainer.update(step, "generator", {"adversarial": bce(trainer.discriminator(fakes), one)})
     real_loss = bce(trainer.discriminator(real), one)
