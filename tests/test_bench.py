@@ -17,7 +17,7 @@ BENCH = Path(__file__).parents[1] / "experiments" / "bench"
 @pytest.fixture
 def bench(tmp_path):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(BENCH / "run.py"), *arguments, "--out", str(tmp_path)]
+        command = [sys.executable, str(BENCH / "run.py"), *arguments, "--out", str(tmp_path / "made/here")]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run
@@ -30,7 +30,7 @@ def test_a_row_is_measured(bench, tmp_path, jittor):
     done = bench("gan-28-64", "--turns", "2")
     assert done.returncode == 0, done.stderr
     assert "| gan 28 px, batch 64 |" in done.stdout
-    (row,) = json.loads((tmp_path / "results.json").read_text())
+    (row,) = json.loads((tmp_path / "made/here/results.json").read_text())
     assert (row["model"], row["size"], row["batch"], row["turns"]) == ("gan", 28, 64, 2)
     assert row["ratio"] == pytest.approx(row["torch_s"] / row["ganzoo_s"])
     assert row["memory_ratio"] == pytest.approx(row["ganzoo_peak_bytes"] / row["torch_peak_bytes"])
@@ -42,7 +42,7 @@ def test_a_row_is_measured(bench, tmp_path, jittor):
     # For the cold start the compiled kernels were put aside, and they are back.
     assert before <= set(kernels.iterdir())
     assert not list(kernels.parent.glob("jit-aside-*"))
-    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "made/here/results.png").read_bytes().startswith(b"\x89PNG")
 
 
 @needs_torch

@@ -42,6 +42,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def _row(row: dict[str, Any]) -> str:
     layout = ", channels_last" if row["torch_layout"] == "channels_last" else ""
+    cold = "" if row["ganzoo_cold_start_s"] is None else f", cold {row['ganzoo_cold_start_s']:.1f}"
     cells = (
         f"{row['model']} {row['size']} px, batch {row['batch']}",
         _time(row["ganzoo_s"], row["ganzoo_spread_s"]),
@@ -52,7 +53,7 @@ def _row(row: dict[str, Any]) -> str:
         f"{row['ganzoo_peak_bytes'] / 2**20:,.0f} / {row['torch_peak_bytes'] / 2**20:,.0f}",
         f"{row['memory_ratio']:.2f}",
         f"{row['ganzoo_share']:.0%} / {row['torch_share']:.0%}",
-        f"{row['ganzoo_warm_start_s']:.1f}, cold {row['ganzoo_cold_start_s']:.1f} / {row['torch_start_s']:.1f}",
+        f"{row['ganzoo_warm_start_s']:.1f}{cold} / {row['torch_start_s']:.1f}",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -52,7 +52,8 @@ class Side:
 
     def __init__(self, name: str, row: Row, how: How) -> None:
         reader, writer = os.pipe()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(how.threads), "PYTHONPATH": str(ROOT)}
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(how.threads), "PYTHONPATH": path}
         command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer)]
         command += [str(how.threads), how.device, how.precision]
         self.began = time.perf_counter()
@@ -134,9 +135,9 @@ def cold_start(row: Row, how: How) -> float:
         aside.rename(kernels)
 
 
-def measure(row: Row, turns: int, how: How) -> dict[str, Any]:
-    """All numbers of a row."""
-    losses, cold = compare(row, how), cold_start(row, how)
+def measure(row: Row, turns: int, how: How, cold: bool) -> dict[str, Any]:
+    """All numbers of a row; with `cold` also the first step without compiled kernels."""
+    losses, cold_s = compare(row, how), cold_start(row, how) if cold else None
     sides: dict[str, Side] = {}
     starts: dict[str, float] = {}
     try:
@@ -178,7 +179,7 @@ def measure(row: Row, turns: int, how: How) -> dict[str, Any]:
         "ganzoo_peak_bytes": peaks[0],
         "torch_peak_bytes": peaks[1],
         "memory_ratio": peaks[0] / peaks[1],
-        "ganzoo_cold_start_s": cold,
+        "ganzoo_cold_start_s": cold_s,
         "ganzoo_warm_start_s": starts["ganzoo"],
         "torch_start_s": starts[theirs],
         "arithmetic_flop": arithmetic,
@@ -199,12 +200,13 @@ def spread(turns: list[dict[str, float]]) -> list[float]:
 
 
 def line(found: dict[str, Any]) -> str:
+    cold = found["ganzoo_cold_start_s"]
     return (
         f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} ganzoo {found['ganzoo_s']:8.4f} s  "
         f"PyTorch {found['torch_s']:8.4f} s  ratio {found['ratio']:5.2f} (goal {found['goal']})  "
         f"memory {found['ganzoo_peak_bytes'] / 2**20:,.0f} / {found['torch_peak_bytes'] / 2**20:,.0f} MiB "
-        f"= {found['memory_ratio']:.2f}  first step after {found['ganzoo_warm_start_s']:.1f} s, "
-        f"cold {found['ganzoo_cold_start_s']:.1f} s"
+        f"= {found['memory_ratio']:.2f}  first step after {found['ganzoo_warm_start_s']:.1f} s"
+        f"{'' if cold is None else f', cold {cold:.1f} s'}"
     )
 
 
@@ -214,17 +216,22 @@ def line(found: dict[str, Any]) -> str:
 @click.option("--threads", default=len(os.sched_getaffinity(0)))
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 @click.option("--precision", type=click.Choice([*GOALS]), default="tf32", help="On CUDA.")
+@click.option("--cold/--no-cold", default=None, help="Also without compiled kernels.  [default: on the CPU]")
 @click.option("--out", type=click.Path(path_type=Path), default=HERE)
-def main(names: tuple[str, ...], turns: int, threads: int, device: str, precision: str, out: Path) -> None:
+def main(
+    names: tuple[str, ...], turns: int, threads: int, device: str, precision: str, cold: bool | None, out: Path
+) -> None:
     """Measure the rows NAMES, or all of the device."""
     how = How(threads, device, precision if device == "cuda" else "fp32")
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"there is no row {unknown[0]}; there are {', '.join(ROWS)}")
     if turns < 2:
         raise click.UsageError("a spread needs two --turns at least")
+    cold = device == "cpu" if cold is None else cold
+    out.mkdir(parents=True, exist_ok=True)
     results = []
     for name in names or (ON_GPU if device == "cuda" else ON_CPU):
-        results.append(measure(ROWS[name], turns, how))
+        results.append(measure(ROWS[name], turns, how, cold))
         click.echo(line(results[-1]))
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     from picture import draw, table
