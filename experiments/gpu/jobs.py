@@ -1,0 +1,66 @@
+"""What each step measures: on a GPU at full size, in a rehearsal at tiny sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kit import SMALL
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Rows are those of the benchmark, MODEL-SIZE-BATCH, and runs those of tests/agreement.py."""
+
+    kernels: tuple[str, ...]  # for each process that compiles: PRECISION ROW...
+    losses: tuple[str, ...]
+    values: tuple[str, ...]  # RUN PRECISION
+    speed: tuple[str, ...]
+    profile: tuple[str, ...]
+    amp: tuple[str, ...]
+    train: str
+    growth: str  # what is added to `train` where only the kernels of all its sizes are wanted
+
+
+GPU = Jobs(
+    kernels=(
+        "tf32 gan-28-64 lsgan-32-64",
+        "tf32 stylegan-8-8 stylegan-16-8 stylegan-32-8 stylegan-64-4 stylegan-128-4",
+        "tf32 stargan2-256-2",
+        "amp stylegan-8-8 stylegan-32-8 stylegan-128-4",
+        "amp stargan2-256-2",
+        "amp lsgan-32-64 gan-28-64",
+    ),
+    losses=("gan-28-64", "lsgan-32-64", "stylegan-32-64", "stargan2-256-8"),
+    values=(
+        *(f"{run} fp32" for run in ("gan", "lsgan", "stylegan", "stylegan-paper", "stargan2")),
+        "stylegan amp",
+        "stargan2 amp",
+    ),
+    # The most telling one first: whatever comes last may not be reached.
+    speed=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64", "gan-28-64", "stylegan-128-32", "stylegan-16-128"),
+    profile=("stylegan-32-64", "stargan2-256-8", "stylegan-128-32", "lsgan-32-64"),
+    amp=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64"),
+    # Narrow: 3 million weights reach 64 px in a minute; of full width there would be nothing to look at.
+    train="stylegan --max-size 64 --init-size 8 --phase 10 --batch 64 --channels-base 4096 --channels-max 128 "
+    "--latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 --r1-interval 4 --mixing "
+    "--kimg 100000 --tick 20 --snapshot 2 --keep 1",
+    growth="--phase 0.2 --kimg 1.5 --tick 0.5",
+)
+REHEARSAL = Jobs(
+    kernels=("fp32 gan-28-64",),
+    losses=("gan-28-64",),
+    values=("gan fp32",),
+    speed=("gan-28-64",),
+    profile=("gan-28-64",),
+    amp=(),
+    train="stylegan --max-size 16 --init-size 8 --phase 0.016 --batch 8 --channels-base 256 --channels-max 16 "
+    "--latent 32 --mapping-layers 2 --loss r1 --r1-interval 4 --mixing --kimg 0.064 --tick 0.032",
+    growth="--kimg 0.032",
+)
+JOBS = REHEARSAL if SMALL else GPU
+
+
+def jobs(kind: str) -> None:
+    """Print the jobs of a kind, one a line, for kit.sh."""
+    found = getattr(JOBS, kind)
+    print(*([found] if isinstance(found, str) else found), sep="\n")

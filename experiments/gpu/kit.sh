@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# A session on a GPU machine, from the repository's root, with the folder that prepare.sh made:
+#
+#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels, asks cuDNN
+#     OUT=FOLDER bash experiments/gpu/kit.sh main 450       # losses, values, speed, profile, a training with pictures
+#
+# The number is the seconds that it may take. At most eight files of 16 MB come back in $OUT (default $GZ_WORK/out). All
+# else is written under $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses it without a GPU.
+#
+# Each step is a process with a deadline, after which it begins nothing new. None is killed: a GPU or a lock of Jittor's
+# might hang. A step that is late is left alone, and the session goes on.
+set -u
+STAGE=${1:-} LIMIT=${2:-}
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PY=${GZ_PYTHON:-python3}
+RESERVE=20     # seconds to pack what was found
+GRACE=12       # seconds after its deadline in which a step may end
+PART=15000000  # bytes of a file that comes back
+GAP=${GZ_GAP:-4} # seconds between the starts of two processes, as imports wait for each other
+declare -A PIDS=()
+
+now() { echo $(($(date +%s) - GZ_BEGAN)); }
+left() { echo $((LIMIT - RESERVE - $(now))); }
+least() { if [ "$1" -lt "$2" ]; then echo "$1"; else echo "$2"; fi; }
+say() { echo "[$(now) s] $*"; }
+step_py() { "$PY" "$HERE/step.py" "$@"; }
+jobs_of() { step_py jobs "$1"; }
+running() { [ -n "${PIDS[$1]:-}" ] && kill -0 "${PIDS[$1]}" 2>/dev/null; }
+. "$HERE/setup.sh"
+
+# begin NAME SECONDS COMMAND...: start a step that begins nothing new after so many seconds.
+begin() {
+    local name=$1 seconds
+    seconds=$(least "$2" "$(left)")
+    shift 2
+    if [ "$seconds" -lt 3 ]; then
+        say "$name: skipped, no time is left"
+        return 1
+    fi
+    GZ_UNTIL=$(($(date +%s) + seconds)) "$@" >>"$WORK/log/$name.log" 2>&1 </dev/null &
+    PIDS[$name]=$!
+}
+
+# await SECONDS NAME...: wait for steps, and say what became of each.
+await() {
+    local until name began=0
+    until=$(($(now) + $(least "$1" "$(left)")))
+    shift
+    for name; do
+        if [ -z "${PIDS[$name]:-}" ]; then began=1; continue; fi
+        while running "$name" && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
+        if running "$name"; then
+            say "$name: late, left alone"
+            began=1
+        elif wait "${PIDS[$name]}" || tail -n 1 "$WORK/log/$name.log" | grep -q '^DONE'; then
+            say "$name: done"
+        else
+            say "$name: FAILED"
+            tail -n 12 "$WORK/log/$name.log" | cut -c1-600
+            began=1
+        fi
+    done
+    return $began
+}
+
+# step NAME SECONDS COMMAND...: one that is waited for.
+step() { begin "$@" && await $(($2 + GRACE)) "$1"; }
+
+# alone SECONDS: wait until no step runs; fails if that takes longer.
+alone() {
+    local until name busy
+    until=$(($(now) + $(least "$1" "$(left)")))
+    while :; do
+        busy=
+        for name in "${!PIDS[@]}"; do if running "$name"; then busy="$busy $name"; fi; done
+        [ -n "$busy" ] || return 0
+        [ "$(now)" -lt "$until" ] || break
+        sleep 0.2
+    done
+    say "still running:$busy"
+    return 1
+}
+
+# alone_step NAME SECONDS COMMAND...: a measurement of time, beside which nothing may run.
+alone_step() {
+    alone "$(($2 / 2))" || { say "$1: skipped, as it would measure that too"; return 1; }
+    step "$@"
+}
+
+show() { # KIND: its results so far
+    grep -h "\"kind\": \"$1\"" "$WORK/results.jsonl" 2>/dev/null | cut -c1-400
+}
+
+prepare() {
+    mkdir -p "$WORK/log" "$OUT"
+    if on_cuda; then make_toolkit; fi
+    make_site
+    step facts 30 step_py facts
+    if on_cuda; then restore; fi
+    step pictures 20 step_py pictures "$WORK/drawn"
+    DATA=$WORK/drawn
+    if on_cuda; then
+        DATA=symbols
+        begin symbols 120 nice -n 10 "$PY" "$HERE/step.py" symbols
+    fi
+}
+
+contact() {
+    local index=0 names=() each words=() rest
+    if on_cuda; then begin probe 75 step_py probe; fi
+    make_core
+    rest=$(least 110 "$(left)")
+    export use_parallel_op_compiler=5
+    while read -ra words; do
+        index=$((index + 1))
+        names+=("kernels-$index")
+        begin "kernels-$index" "$rest" step_py kernels "${words[@]}"
+        sleep "$GAP"
+    done < <(jobs_of kernels)
+    read -ra words < <(jobs_of train)
+    read -ra each < <(jobs_of growth)
+    names+=(growth)
+    begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${each[@]}" --data "$WORK/drawn" --device "$GZ_DEVICE" \
+        --experiments "$WORK/growth"
+    begin values-gan-fp32 "$rest" step_py values gan fp32 && names+=(values-gan-fp32)
+    await $((rest + GRACE)) "${names[@]}"
+    unset use_parallel_op_compiler
+    show values
+    if alone 5; then
+        step sums 10 step_py sums
+        step profile 15 step_py profile
+    fi
+    if on_cuda; then say "nvcc: $(sort "$GZ_STORE/hits" | uniq -c | tr '\n' ' ')"; fi
+}
+
+main() {
+    local rest
+    make_core
+    rest=$(left)
+    comparisons $((rest * 30 / 100))
+    alone_step speed $((rest * 27 / 100)) step_py speed
+    show speed
+    alone_step profile $((rest * 10 / 100)) step_py profile
+    train "$(least $((rest * 25 / 100)) $(($(left) - 25)))"
+    if [ -n "$(jobs_of amp)" ]; then alone_step amp "$(least $((rest * 15 / 100)) "$(left)")" step_py speed amp amp; fi
+    if alone 5; then
+        step sums 15 step_py sums
+        GZ_FLAGS=para_opt_level=4 step sums-in-shared-memory 15 step_py sums
+        step micro 30 step_py micro
+    fi
+}
+
+# Losses beside PyTorch's and values beside the CPU's, all at once.
+comparisons() { # SECONDS
+    local ends names=(losses) words=()
+    ends=$(($(now) + $1))
+    begin losses "$1" step_py losses
+    while read -ra words; do
+        sleep "$GAP"
+        names+=("values-${words[0]}-${words[1]}")
+        begin "values-${words[0]}-${words[1]}" $((ends - $(now))) step_py values "${words[@]}"
+    done < <(jobs_of values)
+    await $((ends - $(now) + GRACE)) "${names[@]}"
+    show losses
+    show values
+}
+
+# A training that ends by itself or, with a checkpoint, at SIGTERM; and pictures from it.
+train() { # SECONDS
+    local words=()
+    read -ra words < <(jobs_of train)
+    begin train "$1" "$PY" -m ganzoo train "${words[@]}" --data "$DATA" --device "$GZ_DEVICE" --experiments "$WORK/experiments" || return
+    local until=$(($(now) + $1))
+    while running train && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
+    if running train; then kill -TERM "${PIDS[train]}"; fi
+    await 25 train
+    tail -n 1 "$WORK"/experiments/*/stats.jsonl | cut -c1-600
+    step generate 30 "$PY" -m ganzoo generate --experiments "$WORK/experiments" --seeds 0-63 --grid 8x8 \
+        --device "$GZ_DEVICE" --out "$WORK/pictures"
+}
+
+session() {
+    prepare
+    "$STAGE"
+    alone 1
+    pack
+}
+
+case "$STAGE:$LIMIT" in
+contact:[1-9]* | main:[1-9]*) ;;
+*)
+    sed -n 's/^# \{0,1\}//; 2,12p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac
+export GZ_DEVICE=${GZ_DEVICE:-cuda} PYTHONUNBUFFERED=1
+if on_cuda && ! gpu_is_here; then
+    echo "there is no GPU here; GZ_DEVICE=cpu GZ_SMALL=1 rehearses without one" >&2
+    exit 2
+fi
+GZ_ROOT=$(cd "$HERE/../.." && pwd)
+WORK=${GZ_WORK:-/tmp/ganzoo-gpu}
+OUT=${OUT:-$WORK/out}
+GZ_BEGAN=$(date +%s)
+export GZ_ROOT GZ_BEGAN GZ_WORK=$WORK GZ_CARRIED=${GZ_CARRIED:-$GZ_ROOT/.gpu} GANZOO_DATA=$WORK/data
+PRECISE=fp32
+if on_cuda; then PRECISE=tf32; fi
+mkdir -p "$OUT"
+session 2>&1 | tee "$OUT/log.txt"

@@ -1,0 +1,157 @@
+"""ganzoo and PyTorch as processes that answer requests for many rows, so that each starts once.
+
+Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with another flag of Jittor's), `torch` and `torch-channels-last`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import kit
+
+PATIENCE = 90.0  # seconds for an answer: a first step compiles kernels
+GRACE = 10.0  # seconds after the deadline in which an answer still counts
+
+
+class NoAnswer(RuntimeError):
+    """A side failed, ended, or is late."""
+
+
+class Process:
+    """A side in a process of its own. It is never killed: one that is late gets no more requests, and ends when it has
+    done what it is at."""
+
+    def __init__(self, name: str, precision: str) -> None:
+        reader, writer = os.pipe()
+        side, _, flags = name.partition("+")
+        environment = {**os.environ, "GZ_FLAGS": flags}
+        if precision == "fp32":  # PyTorch's side has it from here; ganzoo sets it for itself
+            environment["NVIDIA_TF32_OVERRIDE"] = "0"
+        self.name = name
+        self.log = kit.WORK / "log" / f"side-{name.replace('=', '-')}-{precision}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, str(kit.HERE / "step.py"), "serve", side, precision, str(writer)]
+        with open(self.log, "a") as log:
+            pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
+            self.child = subprocess.Popen(command, **pipes, text=True, env=environment, pass_fds=[writer])
+        os.close(writer)
+        self.answers, self.buffer, self.useless = reader, b"", False
+
+    def ask(self, *words: Any) -> Any:
+        """The answer to a request; NoAnswer where there is none in time."""
+        if self.useless:
+            raise NoAnswer(f"{self.name}: gave no answer before")
+        assert self.child.stdin is not None
+        until = min(time.time() + PATIENCE, kit.deadline() + GRACE)
+        try:
+            self.child.stdin.write(json.dumps(words) + "\n")
+            self.child.stdin.flush()
+            while b"\n" not in self.buffer:
+                self._read(until - time.time())
+        except OSError as error:
+            self._give_up()
+            raise NoAnswer(f"{self.name}: {error} at {words[:2]}: {self.log.read_text()[-500:]}") from error
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise NoAnswer(f"{self.name}: {answer['error']}\n{answer['trace'][-700:]}")
+        return answer["ok"]
+
+    def _read(self, seconds: float) -> None:
+        if not select.select([self.answers], [], [], max(0.0, seconds))[0]:
+            raise TimeoutError("no answer in time")
+        chunk = os.read(self.answers, 65536)
+        if not chunk:
+            raise ConnectionError(f"the process ended with status {self.child.wait()}")
+        self.buffer += chunk
+
+    def _give_up(self) -> None:
+        self.useless = True
+        assert self.child.stdin is not None
+        with contextlib.suppress(OSError):
+            self.child.stdin.close()
+
+    def close(self) -> None:
+        """Let the process end, and wait for it a while."""
+        self._give_up()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.child.wait(GRACE)
+
+
+def serve(name: str, precision: str, writer: str) -> None:
+    """The process of a side: reads requests, one JSON list a line, and answers each on the descriptor `writer`."""
+    server = Server(*(_ganzoo(precision) if name == "ganzoo" else _torch(name, precision)))
+    with os.fdopen(int(writer), "w") as file:
+        for line in sys.stdin:
+            kind, *words = json.loads(line)
+            try:
+                answer = {"ok": server.answer(kind, words)}
+            except Exception as error:
+                answer = {"error": repr(error)[:600], "trace": traceback.format_exc()[-1200:]}
+            print(json.dumps(answer, default=str), file=file, flush=True)
+
+
+class Server:
+    """["row", NAME] makes the networks of a row, ["iterate", SECONDS] trains at least one step; all else is answered by
+    the benchmark's side: "weights" and "losses"."""
+
+    def __init__(self, build: Callable[[Any], Any], release: Callable[[], None]) -> None:
+        self.build, self.release = build, release
+        self.side: Any = None
+
+    def answer(self, kind: str, words: list[Any]) -> Any:
+        if kind == "row":
+            return self.row(*words)
+        return self.iterate(*words) if kind == "iterate" else getattr(self.side, kind)(*words)
+
+    def row(self, name: str) -> None:
+        self.side = None
+        gc.collect()
+        self.release()
+        self.side = self.build(kit.row(name))
+
+    def iterate(self, seconds: float) -> dict[str, float]:
+        """Seconds of one iteration: `wall`, and `host` until it has given all work to the GPU."""
+        count, began = 0, time.perf_counter()
+        while count == 0 or time.perf_counter() - began < seconds:
+            self.side.iterate()
+            count += 1
+        host = time.perf_counter() - began
+        self.side.wait()
+        wall = time.perf_counter() - began
+        return {"wall": wall / count, "host": host / count, "memory": self.side.gpu_memory()}
+
+
+def _ganzoo(precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
+    backend = kit.start(precision)
+    import ours
+
+    def release() -> None:
+        backend.run_pending()
+        backend.jittor().gc()
+
+    return lambda row: ours.Side(row, kit.DEVICE, precision), release
+
+
+def _torch(name: str, precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
+    import theirs
+    import torch
+
+    torch.set_num_threads(1)
+
+    def release() -> None:
+        if kit.DEVICE == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    return lambda row: theirs.Side(row, name == "torch-channels-last", kit.DEVICE, precision), release

@@ -1,0 +1,45 @@
+"""Runs one step of a session, as a process of its own.
+
+    python experiments/gpu/step.py NAME [WORDS...]
+
+What it finds goes to results.jsonl, a line each. The last line that it prints is DONE: the exit status says little, as
+libraries of CUDA may abort when a process ends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+from kit import report
+
+MODULES = {
+    "jobs": ("jobs",),
+    "machine": ("facts", "site", "core", "symbols"),
+    "kernels": ("kernels",),
+    "values": ("pictures", "references", "values"),
+    "sides": ("serve",),
+    "speed": ("speed", "losses"),
+    "profiling": ("profile",),
+    "micro": ("micro", "sums"),
+    "cudnn_probe": ("probe",),
+}
+STEPS = {step: module for module, steps in MODULES.items() for step in steps}
+SILENT = ("jobs", "serve")  # other processes read what these print
+
+
+def main(name: str, *words: str) -> None:
+    if name not in STEPS:
+        sys.exit(f"there is no step {name}; there are {', '.join(STEPS)}")
+    try:
+        getattr(importlib.import_module(STEPS[name]), name)(*words)
+    except Exception as error:
+        report("failed", step=name, words=words, error=repr(error)[:1500], trace=traceback.format_exc()[-2500:])
+        sys.exit(1)
+    if name not in SILENT:
+        print("DONE", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
