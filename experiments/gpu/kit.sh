@@ -13,9 +13,8 @@ set -u
 STAGE=${1:-} LIMIT=${2:-}
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PY=${GZ_PYTHON:-python3}
-RESERVE=20     # seconds to pack what was found
-GRACE=12       # seconds after its deadline in which a step may end
-PART=15000000  # bytes of a file that comes back
+RESERVE=20       # seconds to pack what was found
+GRACE=12         # seconds after its deadline in which a step may end
 GAP=${GZ_GAP:-4} # seconds between the starts of two processes, as imports wait for each other
 declare -A PIDS=()
 
@@ -26,6 +25,7 @@ say() { echo "[$(now) s] $*"; }
 step_py() { "$PY" "$HERE/step.py" "$@"; }
 jobs_of() { step_py jobs "$1"; }
 running() { [ -n "${PIDS[$1]:-}" ] && kill -0 "${PIDS[$1]}" 2>/dev/null; }
+# shellcheck source-path=SCRIPTDIR source=setup.sh
 . "$HERE/setup.sh"
 
 # begin NAME SECONDS COMMAND...: start a step that begins nothing new after so many seconds.
@@ -41,26 +41,33 @@ begin() {
     PIDS[$name]=$!
 }
 
+# By its status, where 143 is SIGTERM's; or by its last line, as libraries of CUDA may abort at the end.
+ended_well() {
+    local status=0
+    wait "${PIDS[$1]}" || status=$?
+    [ $status = 0 ] || [ $status = 143 ] || tail -n 1 "$WORK/log/$1.log" | grep -q '^DONE'
+}
+
 # await SECONDS NAME...: wait for steps, and say what became of each.
 await() {
-    local until name began=0
+    local until name failed=0
     until=$(($(now) + $(least "$1" "$(left)")))
     shift
     for name; do
-        if [ -z "${PIDS[$name]:-}" ]; then began=1; continue; fi
+        if [ -z "${PIDS[$name]:-}" ]; then failed=1; continue; fi
         while running "$name" && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
         if running "$name"; then
             say "$name: late, left alone"
-            began=1
-        elif wait "${PIDS[$name]}" || tail -n 1 "$WORK/log/$name.log" | grep -q '^DONE'; then
+            failed=1
+        elif ended_well "$name"; then
             say "$name: done"
         else
             say "$name: FAILED"
             tail -n 12 "$WORK/log/$name.log" | cut -c1-600
-            began=1
+            failed=1
         fi
     done
-    return $began
+    return $failed
 }
 
 # step NAME SECONDS COMMAND...: one that is waited for.
@@ -99,14 +106,14 @@ prepare() {
     if on_cuda; then restore; fi
     step pictures 20 step_py pictures "$WORK/drawn"
     DATA=$WORK/drawn
-    if on_cuda; then
+    if on_cuda && [ "$STAGE" = main ]; then
         DATA=symbols
         begin symbols 120 nice -n 10 "$PY" "$HERE/step.py" symbols
     fi
 }
 
 contact() {
-    local index=0 names=() each words=() rest
+    local index=0 names=() words=() more=() rest
     if on_cuda; then begin probe 75 step_py probe; fi
     make_core
     rest=$(least 110 "$(left)")
@@ -118,10 +125,11 @@ contact() {
         sleep "$GAP"
     done < <(jobs_of kernels)
     read -ra words < <(jobs_of train)
-    read -ra each < <(jobs_of growth)
+    read -ra more < <(jobs_of growth)
     names+=(growth)
-    begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${each[@]}" --data "$WORK/drawn" --device "$GZ_DEVICE" \
+    begin growth "$rest" "$PY" -m ganzoo train "${words[@]}" "${more[@]}" --data "$WORK/drawn" --device "$GZ_DEVICE" \
         --experiments "$WORK/growth"
+    sleep "$GAP"
     begin values-gan-fp32 "$rest" step_py values gan fp32 && names+=(values-gan-fp32)
     await $((rest + GRACE)) "${names[@]}"
     unset use_parallel_op_compiler
@@ -145,7 +153,8 @@ main() {
     if [ -n "$(jobs_of amp)" ]; then alone_step amp "$(least $((rest * 15 / 100)) "$(left)")" step_py speed amp amp; fi
     if alone 5; then
         step sums 15 step_py sums
-        GZ_FLAGS=para_opt_level=4 step sums-in-shared-memory 15 step_py sums
+        # Not on the CPU: the kernels of this flag would take the place of everybody's.
+        if on_cuda; then GZ_FLAGS=para_opt_level=4 step sums-in-shared-memory 15 step_py sums; fi
         step micro 30 step_py micro
     fi
 }
@@ -169,7 +178,8 @@ comparisons() { # SECONDS
 train() { # SECONDS
     local words=()
     read -ra words < <(jobs_of train)
-    begin train "$1" "$PY" -m ganzoo train "${words[@]}" --data "$DATA" --device "$GZ_DEVICE" --experiments "$WORK/experiments" || return
+    words+=(--data "$DATA" --device "$GZ_DEVICE" --experiments "$WORK/experiments")
+    begin train "$1" "$PY" -m ganzoo train "${words[@]}" || return
     local until=$(($(now) + $1))
     while running train && [ "$(now)" -lt "$until" ]; do sleep 0.2; done
     if running train; then kill -TERM "${PIDS[train]}"; fi
@@ -189,7 +199,7 @@ session() {
 case "$STAGE:$LIMIT" in
 contact:[1-9]* | main:[1-9]*) ;;
 *)
-    sed -n 's/^# \{0,1\}//; 2,12p' "${BASH_SOURCE[0]}" >&2
+    sed -n 's/^# \{0,1\}//; 2,11p' "${BASH_SOURCE[0]}" >&2
     exit 2
     ;;
 esac
@@ -203,7 +213,5 @@ WORK=${GZ_WORK:-/tmp/ganzoo-gpu}
 OUT=${OUT:-$WORK/out}
 GZ_BEGAN=$(date +%s)
 export GZ_ROOT GZ_BEGAN GZ_WORK=$WORK GZ_CARRIED=${GZ_CARRIED:-$GZ_ROOT/.gpu} GANZOO_DATA=$WORK/data
-PRECISE=fp32
-if on_cuda; then PRECISE=tf32; fi
 mkdir -p "$OUT"
 session 2>&1 | tee "$OUT/log.txt"

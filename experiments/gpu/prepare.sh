@@ -18,7 +18,7 @@ MOST=45000000                     # bytes
 
 wheels() {
     local platforms=() each
-    for each in 2_28 2_17 2014; do platforms+=(--platform "manylinux${each/#2_/_2_}_x86_64"); done
+    for each in _2_28 _2_17 2014; do platforms+=(--platform "manylinux${each}_x86_64"); done
     "$PY" -m pip download --quiet --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
         "${platforms[@]}" -d "$GZ_CARRIED/wheels" numpy==1.26.4 lmdb astunparse
     "$PY" -m pip wheel --quiet --no-deps -w "$GZ_CARRIED/wheels" jittor==1.3.11.0
@@ -32,7 +32,7 @@ headers() {
 
 weigh() {
     local tracked carried
-    tracked=$(git -C "$ROOT" ls-files -z | (cd "$ROOT" && xargs -0 du -cb) | awk '$2 == "total" {sum += $1} END {print sum}')
+    tracked=$(cd "$ROOT" && git ls-files -z | xargs -0 du -cb | awk '$2 == "total" {sum += $1} END {print sum}')
     carried=$(du -sb --apparent-size "$GZ_CARRIED" | cut -f1)
     (cd "$GZ_CARRIED" && du -ab . | sort -n | tail -n 12)
     echo "repository $tracked bytes, carried $carried, of $MOST in all"

@@ -2,6 +2,8 @@
 # Functions of kit.sh: the machine made ready, and what comes back from it. All that they write is under $WORK, but for
 # Jittor's cache on a GPU machine.
 
+PART=15000000 # bytes of a file that comes back, at most
+
 gpu_is_here() { command -v nvidia-smi >/dev/null && compgen -G '/dev/nvidia[0-9]*' >/dev/null; }
 
 on_cuda() { [ "$GZ_DEVICE" = cuda ]; }
@@ -11,8 +13,8 @@ make_site() {
     local site=$WORK/site
     mkdir -p "$site"
     if on_cuda && [ ! -d "$site/jittor" ]; then
-        "$PY" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --target "$site" "$GZ_CARRIED"/wheels/*.whl ||
-            say "THE WHEELS CAN'T BE INSTALLED"
+        "$PY" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --target "$site" \
+            "$GZ_CARRIED"/wheels/*.whl || say "THE WHEELS CAN'T BE INSTALLED"
     fi
     export PYTHONPATH=$site:$GZ_ROOT:$GZ_ROOT/plugins:$GZ_ROOT/datasets${PYTHONPATH:+:$PYTHONPATH}
     step site 30 step_py site "$site"
@@ -70,12 +72,12 @@ restore() {
 
 # Jittor's core, carried or built; then what lets several processes compile beside each other.
 make_core() {
-    step core 150 step_py core "$PRECISE" && link_core && return
+    step core 150 step_py core && link_core && return
     running core && return 1
     say "the core once more"
     # A carried core that fails is moved away, and built here.
     if [ -n "${RESTORED:-}" ]; then mv "$RESTORED" "$WORK/core-that-failed"; fi
-    step core 150 step_py core "$PRECISE" && link_core
+    step core 150 step_py core && link_core
 }
 
 link_core() {
@@ -106,13 +108,15 @@ pack() {
         # The newest checkpoint in parts: cat checkpoint.? >NAME.safetensors
         checkpoint=$(find "$run" -name '*.safetensors' | sort | tail -n 1)
         if [ -n "$checkpoint" ] && [ "$(stat -c %s "$checkpoint")" -le $((3 * PART)) ]; then
-            split --bytes=$PART --numeric-suffixes --suffix-length=1 "$checkpoint" "$OUT/checkpoint."
+            split --bytes="$PART" --numeric-suffixes --suffix-length=1 "$checkpoint" "$OUT/checkpoint."
         elif [ -n "$checkpoint" ]; then
             say "the checkpoint is too large to come back"
         fi
     fi
     for file in "$OUT"/*; do
-        if [ "$(stat -c %s "$file")" -gt $PART ]; then say "$(basename "$file") is too large, and left out"; rm "$file"; fi
+        [ "$(stat -c %s "$file")" -gt "$PART" ] || continue
+        say "$(basename "$file") is too large, and left out"
+        rm "$file"
     done
     say "back: $(cd "$OUT" && du -b -- * | awk '{printf "%s %.1f MB, ", $2, $1 / 1e6}')"
 }
