@@ -45,6 +45,18 @@ def test_a_row_is_measured(bench, tmp_path, jittor):
     assert (tmp_path / "made/here/results.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_a_cold_start_there_is_none_in_the_table(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    import picture
+    import run
+
+    row = json.loads((BENCH / "results.json").read_text())[0]
+    assert ", cold 13.8 / 3.5 |" in picture.table([row])
+    row["ganzoo_cold_start_s"] = None
+    assert "| 2.4 / 3.5 |" in picture.table([row])
+    assert run.line(row).endswith("first step after 2.4 s")
+
+
 @needs_torch
 def test_other_losses_on_the_other_side_are_an_error(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))

@@ -155,6 +155,29 @@ def test_other_values_are_noticed(monkeypatch):
         values.compare(made, expected)
 
 
+def test_a_side_that_is_late_or_ends_gets_no_more_requests(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(KIT)
+    sides = importlib.import_module("sides")
+    monkeypatch.setattr(sides.kit, "WORK", tmp_path)
+    monkeypatch.setattr(sides.kit, "HERE", tmp_path)
+    monkeypatch.setattr(sides, "PATIENCE", 2.0)
+    (tmp_path / "step.py").write_text(
+        "import sys, time\nfor line in sys.stdin:\n    time.sleep(60 * ('row' in line))\n    break\n"
+    )
+    late, dead = sides.Process("ganzoo", "fp32"), sides.Process("ganzoo", "fp32")
+    with pytest.raises(sides.NoAnswer, match="no answer in time"):
+        late.ask("row", "gan-28-64")
+    assert not late.ended()  # it is left alone
+    with pytest.raises(sides.NoAnswer, match="before"):
+        late.ask("iterate", 0)
+    monkeypatch.setattr(sides, "PATIENCE", 60.0)
+    with pytest.raises(sides.NoAnswer, match="ended with status 0"):
+        dead.ask("iterate", 0)
+    assert dead.ended()
+    late.child.kill()
+    late.child.wait()
+
+
 def test_without_a_driver_there_is_no_gpu(tmp_path):
     command = ["/bin/bash", "-c", f". '{KIT / 'setup.sh'}'; gpu_is_here"]
     assert subprocess.run(command, env={"PATH": str(tmp_path)}, check=False).returncode == 1

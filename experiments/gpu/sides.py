@@ -81,6 +81,9 @@ class Process:
         with contextlib.suppress(OSError):
             self.child.stdin.close()
 
+    def ended(self) -> bool:
+        return self.child.poll() is not None
+
     def close(self) -> None:
         """Let the process end, and wait for it a while."""
         self._give_up()

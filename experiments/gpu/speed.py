@@ -67,7 +67,7 @@ class Row:
     def begin(self) -> None:
         """The first iterations of each side, one side after the other: they compile, and choose algorithms."""
         for each in SIDES:
-            if each not in self.sides:
+            if each not in self.sides or self.sides[each].ended():
                 self.sides[each] = Process(each, self.precision)
             try:
                 began = time.perf_counter()
