@@ -76,7 +76,7 @@ class PrecisionRecall(Metric):
     numbers = higher = ("precision", "recall")
 
     def check(self, evaluation: Evaluation) -> None:
-        _at_least(evaluation, NEIGHBOURS + 1, self.name, f"the {NEIGHBOURS} nearest neighbours of each")
+        _at_least(evaluation, NEIGHBOURS + 1, self.name, f"finding the {NEIGHBOURS} nearest neighbours of each")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np

@@ -204,13 +204,13 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert len(warnings) == 2  # of the samples, and of the real ones
     assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[0]
     line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
-    assert "fid: random latents has 1 image; a covariance takes at least 2. Raise --samples, or" in line
+    assert "fid: random latents has 1 image; a covariance needs at least 2. Raise --samples, or" in line
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
     line = one_line(ganzoo("evaluate", "--samples", "8", "--real", "3", "--metrics", "pr"), 2)
-    assert "pr: pictures has 3 images; the 3 nearest neighbours of each takes at least 4. Raise --real, or" in line
+    assert "pr: pictures has 3 images; finding the 3 nearest neighbours of each needs at least 4. Raise --real, or" in line
     lay_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
     line = one_line(ganzoo("evaluate", "--samples", "8", "--against", "few", "--metrics", "fid"), 2)
-    assert "fid: few has 1 image; a covariance takes at least 2. Add images, or choose another metric." in line
+    assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
 
 
 def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):

@@ -82,7 +82,7 @@ def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
         path.write_bytes(b"no image")
     result = ganzoo("evaluate", "--folders", "pictures", "pictures", "--size", "8", "--metrics", "fid")
     assert result.exit_code == 2
-    assert "fid: pictures has 1 image; a covariance takes at least 2. Add images" in result.stderr
+    assert "fid: pictures has 1 image; a covariance needs at least 2. Add images" in result.stderr
 
 
 def test_a_deviation_over_subsets_that_are_all_the_same_is_left_out(ganzoo, trained):
