@@ -207,7 +207,9 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert "fid: random latents has 1 image; a covariance needs at least 2. Raise --samples, or" in line
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
     line = one_line(ganzoo("evaluate", "--samples", "8", "--real", "3", "--metrics", "pr"), 2)
-    assert "pr: pictures has 3 images; finding the 3 nearest neighbours of each needs at least 4. Raise --real, or" in line
+    assert (
+        "pr: pictures has 3 images; finding the 3 nearest neighbours of each needs at least 4. Raise --real, or" in line
+    )
     lay_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
     line = one_line(ganzoo("evaluate", "--samples", "8", "--against", "few", "--metrics", "fid"), 2)
     assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
