@@ -134,7 +134,11 @@ def run_training(
     backend.start(plan.train.device, plan.train.precision)
     with watch_signals() as stop:
         if not ranks.leads():
-            follow(plan, stop)
+            try:
+                follow(plan, stop)
+            except RuntimeError:  # as in `_attempt`: Jittor fails where a signal meets it waiting
+                if not stop():
+                    raise
             return None, stop
         if resume is not None:
             with resume.locked():
