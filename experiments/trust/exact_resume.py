@@ -142,7 +142,7 @@ class Trial:
         """Ends at random progress, in its order, with those at start-up between them. Changes of the stage come to
         them as they happen."""
         total, rng = int(done[-1]["images"]), self.rng
-        changes = 2 * len(_changes(done))
+        changes = len(_changes(done))  # each is aimed at twice, and some pass while a session starts
         early = max(2, self.kills // 6)
         fading = [int(row["images"]) for row in done if 0 < row["alpha"] < 1]
         later = max(4, self.kills - early - changes)

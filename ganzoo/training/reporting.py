@@ -46,7 +46,7 @@ class Reporter:
         stop: Stop | None = None,
         tracker: Tracker | None = None,
     ) -> None:
-        """`shown` are the images that a translating model is watched by. Once `stop` says so, no picture is made, and
+        """`shown` are the images that a translating model is watched by. Once `stop` says so, no samples are made, and
         the `tracker` measures nothing."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._tally = Tally()
@@ -184,7 +184,7 @@ class Reporter:
         if measuring:
             self._measure(state, row)
         self._sample(state)
-        if time.perf_counter() - self._plotted > PLOT_EVERY:
+        if not self._stop() and time.perf_counter() - self._plotted > PLOT_EVERY:
             self._plot()
         self._notify("ganzoo_tick", run=self.run.path, stats=row)
         self._tick_began, self._images_before = time.perf_counter(), state.progress.images
@@ -267,10 +267,9 @@ class Reporter:
                 images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
 
     def _plot(self) -> None:
-        if not self._stop():
-            with self._beside("losses.png"):
-                save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
-            self._plotted = time.perf_counter()
+        with self._beside("losses.png"):
+            save_curves(self.run.path / "losses.png", self.run.stats(), self._panels)
+        self._plotted = time.perf_counter()
 
     def save(self, state: TrainState) -> None:
         """Copy the state and have it written to a checkpoint, while training goes on."""
@@ -308,7 +307,8 @@ class Reporter:
         self.save(state)
         self._writer.wait()
         self._prune()  # again: the last measurement came after the last checkpoint
-        self._plot()
+        if self._plotted or not self._stop():  # the first drawing imports matplotlib, which takes too long to wait for
+            self._plot()
 
     def close(self, outcome: str) -> None:
         """Take the bar down, let a checkpoint be written to its end, and tell the plugins how it ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,20 @@ def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
     assert "0.032 kimg: " in log
     assert f"samples and losses at every tick (0.008 kimg), checkpoints: in {RUN}" in log
     assert [json.loads(line)["images"] for line in (RUN / "stats.jsonl").read_text().splitlines()] == [8, 16, 24, 32]
+
+
+def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
+    """Though those of the tick before were drawn less than half a minute ago."""
+    drawn = []
+    stepped = reporting.Reporter.stepped
+
+    def interrupted(reporter, state):
+        stepped(reporter, state)
+        if state.progress.images == 12:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(reporting, "save_curves", lambda path, rows, panels: drawn.append(rows[-1]["images"]))
+    monkeypatch.setattr(reporting.Reporter, "stepped", interrupted)
+    result = ganzoo(*TRAIN)
+    assert result.exit_code == 128 + signal.SIGTERM, result.output
+    assert drawn == [8, 12]
