@@ -30,7 +30,9 @@ LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as man
 PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # Python unpacks others without a bound
 OTHER_METHODS = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
-ENCRYPTED = 1  # a flag of a file in a zip archive
+ENCRYPTED, IN_UTF8 = 1, 1 << 11  # flags of a file in a zip archive; the second is about its name
+OF_DOS = "cp437"  # in which names are otherwise, says the format
+FROM_WINDOWS = {0, 10, 11, 14}  # the file systems that a file may come from: FAT, NTFS by either number, VFAT
 END = struct.Struct("<4sH")  # how the end of a zip archive begins: a mark, and the number of its disk
 LAST = 22 + (1 << 16)  # bytes in which that end lies, with the comment that may follow
 UNTOLD = 0xFFFF  # a number that stands elsewhere, in an archive of more than 4 GB
@@ -182,11 +184,7 @@ class ZipStorage(FileStorage):
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
         self._open()
-        names = self.archive.namelist()
-        if any("\\" in name for name in names) and not any("/" in name for name in names):
-            # Some programs of Windows write them so. The order stays that of the names as they are.
-            self._names = {name.replace("\\", "/"): name for name in names}
-            names = list(self._names)
+        names, self._names = _paths(self.archive.infolist())
         if sum(len(name) * name.count("/") for name in names) > PATHS:
             raise DataError(
                 f"{path}: a zip archive of folders within folders without end; no set of images is like that."
@@ -195,6 +193,8 @@ class ZipStorage(FileStorage):
         listing = Listing(files, folders, order=lambda name: self._names.get(name, name))
         self._refuse_unread(listing.images)
         self._arrange(listing, size)
+        if any(_in_unknown_encoding(self._member(key)) for key in self.keys):
+            self.notes = [*self.notes, "its names are in an encoding that the archive does not tell, so they look odd"]
 
     def _refuse_unread(self, keys: Sequence[str]) -> None:
         """DataError if the directory says that some of these images can't be unpacked here."""
@@ -273,6 +273,41 @@ def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     if member.compress_type not in METHODS:
         raise NotImplementedError("neither stored nor deflated, but packed in a way that isn't read here")
     return archive.open(member)
+
+
+def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str]]:
+    """The paths of the files in an archive, and the names by which it knows those of them that it writes otherwise:
+    with the backslashes of some programs of Windows, or in UTF-8 without saying so."""
+    windows = not any("/" in member.filename for member in members)
+    paths, names = [], {}
+    taken = {member.filename for member in members}
+    for member in members:
+        path = _legible(member)
+        if windows or member.create_system in FROM_WINDOWS:
+            path = path.replace("\\", "/")
+        if path != member.filename and path not in taken:
+            taken.add(path)
+            names[path] = member.filename
+        else:
+            path = member.filename
+        paths.append(path)
+    return paths, names
+
+
+def _legible(member: zipfile.ZipInfo) -> str:
+    """The name of a file in an archive. What isn't marked as UTF-8 is read as the characters of DOS; most of it is
+    UTF-8 all the same."""
+    name = member.filename
+    if member.flag_bits & IN_UTF8 or name.isascii():
+        return name
+    try:
+        return name.encode(OF_DOS).decode()
+    except UnicodeError:
+        return name
+
+
+def _in_unknown_encoding(member: zipfile.ZipInfo) -> bool:
+    return not member.flag_bits & IN_UTF8 and not member.filename.isascii() and _legible(member) == member.filename
 
 
 def _way_unread(member: zipfile.ZipInfo) -> str | None:

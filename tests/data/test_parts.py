@@ -152,3 +152,28 @@ def test_backslashes_among_slashes_are_letters(tmp_path: Path) -> None:
     data = open_path(tmp_path / "set.zip")
     assert keys(data) == ["cat/1.png", "dog/a\\1.png"]
     assert data.load(1)[0].shape == (8, 6, 3)
+
+
+def test_a_windows_archive_has_folders_among_backslashes_and_slashes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("cat\\1.png", "dog/1.png"):
+            member = zipfile.ZipInfo(name)
+            member.create_system = 0
+            archive.writestr(member, encoded(noise()))
+    data = open_path(tmp_path / "set.zip")
+    assert data.info.domains == ("cat", "dog")
+    assert data.load(0)[0].shape == (8, 6, 3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
+def test_names_that_an_archive_does_not_mark_as_utf_8(tmp_path: Path, encoding: str) -> None:
+    """Those that are UTF-8 are read so. Of others nobody knows what they are: that is told."""
+    name = "\u4e2d\u6587"
+    path = tmp_path / "set.zip"
+    stand_in = "x" * len(name.encode(encoding))
+    lay_zip(path, {f"cats/{n}.png": encoded(noise()) for n in range(2)} | {f"{stand_in}/1.png": encoded(noise())})
+    path.write_bytes(path.read_bytes().replace(stand_in.encode() + b"/", name.encode(encoding) + b"/"))
+    data = open_path(path)
+    assert data.info.domains == ("cats", name if encoding == "utf-8" else name.encode(encoding).decode("cp437"))
+    assert data.load(2)[0].shape == (8, 6, 3)
+    assert any("encoding" in note for note in data.notes) == (encoding == "gbk")
