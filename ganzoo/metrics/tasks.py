@@ -11,7 +11,7 @@ from ganzoo.data.catalog import former_data, open_data
 from ganzoo.errors import CheckpointError, DataError, OptionError
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images, real_for
-from ganzoo.text import counted, printable
+from ganzoo.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.data import DataInfo, Dataset
@@ -81,7 +81,7 @@ def of_checkpoint(
         raise CheckpointError(f"{saved.path}: its description is damaged (images: {str(images)[:40]!r}).")
     about = {
         "subject": subject(model.name, images, data),
-        "against": described(dataset),
+        "against": dataset.info.name,
         "model": model.name,
         "checkpoint": saved.path.name,
         "images": images,
@@ -124,8 +124,8 @@ def of_folders(
         for each, bound in zip(sets, (samples, most))
     )
     about = {
-        "subject": described(sets[0], printable(sets[0].path)),
-        "against": described(sets[1], printable(sets[1].path)),
+        "subject": printable(sets[0].path),
+        "against": printable(sets[1].path),
         "size": side,
         "channels": channels,
     }
@@ -136,7 +136,3 @@ def subject(model: str, images: int, data: DataInfo) -> str:
     """What is evaluated, in words."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
 
-
-def described(dataset: Dataset, name: str = "") -> str:
-    """A data set, in words."""
-    return f"{name or dataset.info.name} ({counted(dataset.info.count, 'image')})"

@@ -12,7 +12,7 @@ from ganzoo.errors import OptionError, PluginError
 from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.sources import real_for
-from ganzoo.metrics.tasks import described, subject
+from ganzoo.metrics.tasks import subject
 
 if TYPE_CHECKING:
     from ganzoo.data import DataInfo, Dataset
@@ -93,7 +93,7 @@ class Tracker:
         results = compare(self._comparisons(state, data, once), self.networks, self.options.seed, once)
         about = {
             "subject": subject(self.model, state.progress.images, data),
-            "against": described(self.dataset),
+            "against": self.dataset.info.name,
             "model": self.model,
             "checkpoint": None,
             "images": state.progress.images,
