@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Union
 
+from ganzoo import text
 from ganzoo.errors import OptionError
-from ganzoo.text import printable
 
 _UNFINISHED = ".unfinished-"
 _LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
@@ -58,8 +58,7 @@ def folder(path: Path, option: str) -> Iterator[Path]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"{option} {printable(path)}: can't be made ({reason}).") from error
+        raise OptionError(f"{option} {text.printable(path)}: can't be made ({text.reason(error)}).") from error
     try:
         yield path
     except BaseException:
@@ -75,10 +74,10 @@ def leftovers(folder: Path) -> Iterator[Path]:
     yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
 
 
-def append(path: Path, text: str) -> None:
+def append(path: Path, lines: str) -> None:
     """Add lines to a text file, below a line that was cut off by a full disk or a kill."""
     with open(path, "ab+") as file:
-        file.write((b"" if _at_line_start(file) else b"\n") + text.encode("utf-8", "backslashreplace"))
+        file.write((b"" if _at_line_start(file) else b"\n") + lines.encode("utf-8", "backslashreplace"))
 
 
 def _at_line_start(file: IO[bytes]) -> bool:
@@ -92,5 +91,4 @@ def _at_line_start(file: IO[bytes]) -> bool:
 def reason(error: OSError) -> str:
     """What the system says of an error, and what to do about a disk that is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    said = error.strerror or str(error)
-    return f"{said}: make room, then go on with --resume" if full else said
+    return f"{text.reason(error)}: make room" if full else text.reason(error)

@@ -57,6 +57,14 @@ class ShapeError(RunError):
     """An operation of a network was given an array that does not fit its weights, or an empty one."""
 
 
+NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
+
+
+def is_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, Python's or Jittor's."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error))
+
+
 def near_match(name: str, names: Iterable[str]) -> str:
     """' Did you mean X?' for the closest of `names`, or nothing; to be appended to a message. Case and leading dashes
     don't count."""

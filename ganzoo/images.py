@@ -13,6 +13,7 @@ from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
 from ganzoo import durable
 from ganzoo.errors import GanzooError, OptionError
+from ganzoo.text import reason
 
 ANIMATIONS = ("gif", "webp", "mp4")
 SMALL = 64  # px; smaller images are enlarged in a grid, so that a person can see them
@@ -108,7 +109,7 @@ def _whole(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise GanzooError(f"{path}: can't be written ({error.strerror or error}).") from error
+        raise GanzooError(f"{path}: can't be written ({reason(error)}).") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

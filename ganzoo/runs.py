@@ -19,6 +19,7 @@ from ganzoo import durable
 from ganzoo.description import fault
 from ganzoo.errors import RunError, near_match
 from ganzoo.paths import open_regular
+from ganzoo.text import reason
 
 BEGINNING = "on "  # what log.txt says first of a session
 LARGEST = 1e300  # number in statistics
@@ -58,7 +59,7 @@ class Run:
             if wrong is not None:
                 raise ValueError(f"{wrong!r} is missing or damaged")
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.options_file}: can't be read ({error}).") from error
+            raise RunError(f"{self.options_file}: can't be read ({reason(error)}).") from error
         return dict(options)
 
     def save_options(self, options: dict[str, Any]) -> None:
@@ -204,7 +205,7 @@ def create(experiments: Path, name: str) -> Run:
                 path.mkdir()
                 return Run(path)
     except OSError as error:
-        raise RunError(f"{experiments}: no run folder can be made there ({error.strerror or error}).") from error
+        raise RunError(f"{experiments}: no run folder can be made there ({reason(error)}).") from error
 
 
 def every(experiments: Path) -> list[Run]:

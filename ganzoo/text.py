@@ -27,6 +27,12 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode() if unsafe else letter
 
 
+def reason(error: BaseException) -> str:
+    """What an error says, in one line: of the system's, without its number and path."""
+    said = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+    return printable(said) or type(error).__name__
+
+
 def counted(count: int, noun: str) -> str:
     """'1 image', '2 images', '1,000 images'."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

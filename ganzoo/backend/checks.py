@@ -18,6 +18,8 @@ from ganzoo.backend import environment, operations
 from ganzoo.backend.cuda.driver import driver
 from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
+from ganzoo.paths import data_dir
+from ganzoo.text import reason
 
 _OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
@@ -128,18 +130,36 @@ def _path_for_shell(what: str, path: Path, mend: str) -> Finding:
 def cache_writable() -> Finding:
     folder = environment.cache_dir()
     mend = "Set JITTOR_HOME to a folder that can be written."
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        return Finding("cache", str(folder), f"{folder} can't be written ({reason}); Jittor compiles into it.", mend)
-    free = shutil.disk_usage(folder).free
+    if problem := _unwritable(folder):
+        return Finding("cache", str(folder), f"{problem}; Jittor compiles into it.", mend)
+    free = shutil.disk_usage(_existing(folder)).free
     if free < NEEDED_SPACE:
         problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
         return Finding("cache", str(folder), problem, "Free some space, or set JITTOR_HOME to a larger disk.")
     return Finding("cache", f"{folder}, {free / 2**30:.0f} GB free")
+
+
+def data_writable() -> Finding:
+    """Not needed for images of the user's own."""
+    folder = data_dir()
+    problem = _unwritable(folder)
+    mend = "Set GANZOO_DATA to a folder that can be written."
+    told = f"{problem}; ganzoo's own data sets are made there." if problem else ""
+    return Finding("data", str(folder), told, mend, fatal=False)
+
+
+def _unwritable(folder: Path) -> str:
+    """What is wrong if files can't be made in a folder, which may not be there yet; nothing if they can."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=_existing(folder)):
+            return ""
+    except OSError as error:
+        return f"{folder} can't be written ({reason(error)})"
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the next one around it that exists."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def gpu() -> Finding:
@@ -195,7 +215,7 @@ def require_usable(device: str) -> None:
 def examine() -> Iterator[Finding]:
     """Every finding, the cheap ones first, and at last a real training step."""
     broken = False
-    for check in (*QUICK, compiler_works, gpu):
+    for check in (*QUICK, compiler_works, data_writable, gpu):
         finding = check()
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding

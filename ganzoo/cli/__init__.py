@@ -15,12 +15,11 @@ from typing import Any
 import click
 
 from ganzoo import durable, ranks
-from ganzoo.errors import GanzooError, near_match
+from ganzoo.errors import GanzooError, is_of_memory, near_match
 from ganzoo.signals import interruptible, let_signals_arrive
 from ganzoo.text import printable
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
-NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
@@ -106,12 +105,8 @@ def _told(error: BaseException) -> int | None:
     if isinstance(error, BrokenPipeError):  # the reader of our output, `head` say, has gone
         sys.stderr.close()
         return 1
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error)):
-        return _fail(
-            "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs; a run goes on "
-            "from its last checkpoint with --resume.",
-            1,
-        )
+    if is_of_memory(error):
+        return _fail("out of memory. End other programs, or ask for less at once.", 1)
     if isinstance(error, OSError):  # a full disk, a missing permission: the machine's trouble, told in its words
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{durable.reason(error)}.", 1)

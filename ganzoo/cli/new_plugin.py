@@ -16,6 +16,7 @@ import click
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError
+from ganzoo.text import reason
 
 # Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
 # package NAME itself would hide it from a Python that is started beside the folder.
@@ -48,7 +49,7 @@ def new_plugin(ctx: click.Context, name: str, out: str) -> None:
     try:
         write(folder, name, package)
     except OSError as error:
-        raise OptionError(f"{folder}: can't be written ({error.strerror or error}).") from error
+        raise OptionError(f"{folder}: can't be written ({reason(error)}).") from error
     shown = shlex.quote(str(folder))
     click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next:")
     click.echo(f"    pip install -e {shlex.quote(f'{folder}[test]')}")  # pytest comes with the extra

@@ -18,7 +18,7 @@ from ganzoo.data.files import images_below
 from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError
-from ganzoo.text import counted, printable
+from ganzoo.text import counted, printable, reason
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
 
@@ -73,7 +73,7 @@ class Pictures:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{printable(path)}: can't be read ({error.strerror or error}).") from error
+            raise DataError(f"{printable(path)}: can't be read ({reason(error)}).") from error
         image = decode(data, printable(path))
         try:
             pixels = to_array(image, self.data.channels)

@@ -14,9 +14,10 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
-from ganzoo.errors import DataError, OptionError, RunError, near_match
+from ganzoo.errors import DataError, OptionError, RunError, is_of_memory, near_match
 from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
 from ganzoo.paths import open_regular
+from ganzoo.text import reason
 from ganzoo.training.options import OTHER_NAMES, TrainOptions
 
 EXPERIMENTS = "experiments"
@@ -113,7 +114,15 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         for line in describe_plan(planned):
             click.echo(line)
         return
-    run, stop = run_training(planned, registry(ctx), experiments, resume)
+    try:
+        run, stop = run_training(planned, registry(ctx), experiments, resume)
+    except (MemoryError, RuntimeError) as error:
+        if not is_of_memory(error):
+            raise
+        raise RunError(
+            "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs. A run that has a "
+            "checkpoint goes on from it with --resume."
+        ) from error
     with contextlib.suppress(OSError):  # after SIGHUP there may be nobody to tell
         if stop() or run:
             click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
@@ -227,10 +236,10 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     except OSError as error:
         has = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
         if isinstance(error, FileNotFoundError):
-            reason = f"{model.name} has no such preset ({has}), and there is no such file."
+            wrong = f"{model.name} has no such preset ({has}), and there is no such file."
         else:
-            reason = f"can't be read ({error.strerror})."
-        raise OptionError(f"--preset {path}: {reason}") from error
+            wrong = f"can't be read ({reason(error)})."
+        raise OptionError(f"--preset {path}: {wrong}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"--preset {path}: not TOML (it is no text in UTF-8; save it as that).") from error
     except (ValueError, RecursionError) as error:  # no TOML, a number too long, or lists in lists in lists

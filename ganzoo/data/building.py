@@ -18,6 +18,8 @@ import lmdb
 from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.data.writing import Writer, space, unwritable
 from ganzoo.errors import DataError
+from ganzoo.paths import data_dir
+from ganzoo.text import reason
 
 DATA = "data.mdb"  # as LMDB calls it
 LOCK = "lock"  # a file in the folder, gone when that is in its place
@@ -170,7 +172,9 @@ def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None
             folder.mkdir(parents=True, exist_ok=True)
             file = _opened(folder / LOCK)
         except OSError as error:
-            raise DataError(f"{path}: can't be written ({error}).") from error
+            ours = data_dir() in path.absolute().parents
+            remedy = " Set GANZOO_DATA to another folder." if ours else ""
+            raise DataError(f"{path}: can't be written ({reason(error)}).{remedy}") from error
         if file is None:
             continue  # another process has just finished, and moved the folder
         with file:

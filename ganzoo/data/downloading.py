@@ -22,6 +22,7 @@ from ganzoo.data.preparing import amount
 from ganzoo.data.transfer import CHUNK, MAKE_ROOM, Failure, Patience, Say, Version, checked, transfer
 from ganzoo.errors import DataError, OptionError
 from ganzoo.paths import data_dir
+from ganzoo.text import reason
 
 if TYPE_CHECKING:
     from ganzoo.plugins import Registry
@@ -130,7 +131,7 @@ class Part:
             yield
         except OSError as error:
             kept = self.kept(self.version.url) if self.version else ""
-            raise DataError(f"{self.path}: can't be written ({error.strerror or error}). {kept}{MAKE_ROOM}") from error
+            raise DataError(f"{self.path}: can't be written ({reason(error)}). {kept}{MAKE_ROOM}") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import posixpath
+import re
 import struct
 import threading
 import zipfile
@@ -24,7 +25,7 @@ from ganzoo.data.layout import Listing, find_domains, labels_of, moved
 from ganzoo.data.parts import split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
-from ganzoo.text import counted, printable
+from ganzoo.text import counted, printable, reason
 
 LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
 PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
@@ -37,6 +38,7 @@ END = struct.Struct("<4sH")  # how the end of a zip archive begins: a mark, and 
 LAST = 22 + (1 << 16)  # bytes in which that end lies, with the comment that may follow
 UNTOLD = 0xFFFF  # a number that stands elsewhere, in an archive of more than 4 GB
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+PART = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
 
 Same = TypeVar("Same", bound="Storage")
 
@@ -215,8 +217,12 @@ class ZipStorage(FileStorage):
             self.archive = open_archive(self.path)
         except DataError:
             raise
-        except Exception as error:  # among others BadZipFile, OSError, NotImplementedError, UnicodeDecodeError
-            raise DataError(f"{self.path}: not a whole zip archive ({error}). Copy or download it again.") from error
+        except OSError as error:
+            raise DataError(f"{self.path}: can't be read ({reason(error)}).") from error
+        except Exception as error:  # among others BadZipFile, NotImplementedError, UnicodeDecodeError
+            raise DataError(
+                f"{self.path}: not a whole zip archive ({reason(error)}). Copy or download it again."
+            ) from error
         self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
 
     def read(self, key: str) -> bytes:
@@ -330,8 +336,8 @@ def _disk(archive: zipfile.ZipFile) -> int:
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file is named as an archive."""
-    return path.lower().endswith(ARCHIVES)
+    """Whether a file is named as an archive, or as one part of a split one: x.z01, x.7z.001, x.part1.rar."""
+    return path.lower().endswith(ARCHIVES) or bool(PART.search(path.lower()))
 
 
 def refuse_larger(size: int, most: int = LARGEST) -> None:
@@ -372,4 +378,4 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    raise DataError(f"{printable(error.filename)}: this folder can't be listed ({error.strerror}).") from error
+    raise DataError(f"{printable(error.filename)}: this folder can't be listed ({reason(error)}).") from error

@@ -8,9 +8,12 @@ import struct
 
 from PIL import Image
 
+from ganzoo.text import reason
+
 # Tags of TIFF: where its strips or tiles lie, the sides of a tile, and what its numbers are.
 STRIPS, TILES, TILE_WIDTH, TILE_LENGTH = 0x0111, 0x0144, 0x0142, 0x0143
 BITS, PLANES, NUMBERS = 0x0102, 0x011C, 0x0153
+NUMBER = re.compile(r"decoder error -?\d+")
 MOST_PARTS = 1 << 19  # strips or tiles; of 16 x 16 px, more than Pillow's largest picture has
 SEPARATE = 2  # planes: a colour after the other
 KINDS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # numbers that aren't those of pixels
@@ -111,6 +114,11 @@ def _tile(image: Image.Image) -> tuple[int, int]:
     tags = getattr(image, "tag_v2", {})
     width, height = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
     return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
+
+
+def said(error: Exception) -> str:
+    """What an error of Pillow says, in words also where it gives libtiff's number alone."""
+    return "its pixels are damaged or cut off" if NUMBER.fullmatch(str(error)) else reason(error)
 
 
 def parts(data: bytes) -> int:

@@ -44,10 +44,9 @@ def peek(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a readable image ({headers.unidentified(data)}).") from error
     except Exception as error:  # Pillow raises a dozen kinds, SyntaxError and struct.error among them
-        raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
-    reason = headers.refusal(image, data)
-    if reason:
-        raise DataError(f"{name}: not a readable image ({reason}).")
+        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
+    if refused := headers.refusal(image, data):
+        raise DataError(f"{name}: not a readable image ({refused}).")
     return image
 
 
@@ -72,7 +71,7 @@ def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
         image.load()
         transparent_level(image, data)
     except Exception as error:
-        raise DataError(f"{name}: not a readable image ({error or type(error).__name__}).") from error
+        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
     return _upright(image)
 
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from ganzoo.errors import DataError
 from ganzoo.paths import open_regular
+from ganzoo.text import reason
 
 MAGIC, VERSION = 0xBEEFC0DE, 1
 # After the header of a meta's page: magic, version, address, size of the map; of the free pages' database the page
@@ -64,7 +65,7 @@ def check(path: Path) -> None:
         with open_regular(file) as opened:
             _Tree(path, opened).check()
     except OSError as error:
-        raise DataError(f"{path}: not an LMDB that can be read ({error.strerror}).") from error
+        raise DataError(f"{path}: not an LMDB that can be read ({reason(error)}).") from error
 
 
 class _Nodes(NamedTuple):

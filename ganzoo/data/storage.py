@@ -28,7 +28,7 @@ from ganzoo.data.lmdb_pages import check
 from ganzoo.data.memory import room
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError
-from ganzoo.text import counted, printable
+from ganzoo.text import counted, printable, reason
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits
@@ -63,8 +63,8 @@ class LmdbStorage(Storage):
             self.metadata = self._described()
             names, self.labels = described_domains(self.metadata, self.count)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            reason = printable(str(error))[:200]  # it may quote what is there
-            raise DataError(f"{path}: an LMDB whose description is damaged ({reason}).") from error
+            said = printable(str(error))[:200]  # it may quote what is there
+            raise DataError(f"{path}: an LMDB whose description is damaged ({said}).") from error
         self.domains = tuple(map(printable, names))
 
     def _described(self) -> dict[str, Any]:
@@ -194,8 +194,7 @@ class StoredImages(Dataset):
         try:
             return self.storage.read(self.storage.keys[index])
         except Exception as error:  # OSError, BadZipFile, zlib.error, lmdb.Error, ... have nothing in common
-            reason = printable(str(error)) or type(error).__name__
-            raise DataError(f"{self.describe(index)}: can't be read ({reason}).") from error
+            raise DataError(f"{self.describe(index)}: can't be read ({reason(error)}).") from error
 
     def _decode(self, index: int) -> Any:
         return decode(self._read(index), self.describe(index))
@@ -278,7 +277,7 @@ def open_path(
         data = StoredImages(name or _name(path), path, storage, flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
-        raise DataError(f"{printable(str(path))!r}: can't be opened ({error}).") from error
+        raise DataError(f"{printable(str(path))!r}: can't be opened ({reason(error)}).") from error
 
 
 def _name(path: Path) -> str:

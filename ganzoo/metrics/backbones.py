@@ -15,6 +15,7 @@ from typing import Any
 
 from ganzoo.errors import CheckpointError, OptionError, near_match
 from ganzoo.paths import data_dir, open_regular
+from ganzoo.text import reason
 
 _TORCHVISION = "https://download.pytorch.org/models"
 
@@ -248,5 +249,5 @@ def _digest(path: Path) -> str:
             while block := file.read(1 << 20):
                 found.update(block)
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror}).") from error
+        raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     return found.hexdigest()

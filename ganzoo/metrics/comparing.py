@@ -15,7 +15,7 @@ from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations, real_for
-from ganzoo.text import counted
+from ganzoo.text import counted, reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +140,7 @@ class Kept:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OptionError(f"--save-images {folder}: can't be made ({error.strerror}).") from error
+            raise OptionError(f"--save-images {folder}: can't be made ({reason(error)}).") from error
 
     def __call__(self, batch: np.ndarray) -> None:
         """Images uint8 (N, H, W, C); of translations, one of each source and then the next of each."""

@@ -14,7 +14,7 @@ from ganzoo.metrics.sources import MOST, Images, real_for
 from ganzoo.text import printable
 
 if TYPE_CHECKING:
-    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.data import DataInfo
     from ganzoo.plugins import Registry
     from ganzoo.training.checkpoint import Checkpoint
 
@@ -135,4 +135,3 @@ def of_folders(
 def subject(model: str, images: int, data: DataInfo) -> str:
     """What is evaluated, in words."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"
-

@@ -20,6 +20,7 @@ from ganzoo.data import DataInfo
 from ganzoo.description import data_info, fault
 from ganzoo.errors import CheckpointError, DamagedError
 from ganzoo.paths import open_regular
+from ganzoo.text import reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +138,8 @@ class Writer:
             self._thread.join()
             self._thread = None
         failure, self._failure = self._failure, None
+        if isinstance(failure, CheckpointError):
+            raise CheckpointError(f"{failure} Once that is mended, go on with --resume.") from failure
         if failure is not None:
             raise failure
 
@@ -153,7 +156,7 @@ def read(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file.") from error
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or error}).") from error
+        raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except (SafetensorError, ValueError, RecursionError, TypeError) as error:
         raise DamagedError(f"{path}: not a whole checkpoint ({error}).") from error
     return Checkpoint(path, tensors, metadata)

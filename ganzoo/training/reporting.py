@@ -229,7 +229,8 @@ class Reporter:
             f"training diverged: {report.in_a_row} updates in a row had a loss or a gradient that is not finite, up to "
             f"{in_kimg(state.progress.images, self._goal)} kimg. They were skipped. "
             + (f"The last checkpoint is from before: {last}. Resume from it" if last else "Begin again")
-            + " with a lower learning rate, or let --retry 3 try other seeds."
+            + " with a lower learning rate"
+            + ("." if self.options.retry else ", or let --retry 3 try other seeds.")
         )
 
     def _row(self, state: TrainState, report: Report, seconds: float) -> dict[str, Any]:

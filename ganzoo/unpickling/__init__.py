@@ -16,6 +16,7 @@ from typing import Any
 
 from ganzoo.errors import CheckpointError
 from ganzoo.paths import open_regular
+from ganzoo.text import reason
 from ganzoo.unpickling.foreign import recognised
 from ganzoo.unpickling.machine import Budget, Unfit, plain, run, shown
 from ganzoo.unpickling.values import NAMES, Storage, StorageType
@@ -55,7 +56,7 @@ def safe_load(path: Path) -> Any:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file.") from error
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be read ({error.strerror or error}).") from error
+        raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except Unfit as error:
         raise CheckpointError(f"{path}: {error}.") from error
     except MemoryError as error:

@@ -94,7 +94,7 @@ class StarGAN2(Model):
     }
 
     def settled(self, options: StarGAN2Options, data: DataInfo) -> StarGAN2Options:
-        preset = PRESETS.get(data.name.lower().replace("_", "-"), DEFAULTS)
+        preset = _preset(data)
         return dataclasses.replace(
             options,
             size=self.image_size(options, data),
@@ -120,7 +120,7 @@ class StarGAN2(Model):
         if options.w_hpf and data.channels != 3:
             raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
         if options.w_hpf and new:
-            self._wing(options)
+            self._wing(options, " (the default for this data)" if options.w_hpf == _preset(data)["w_hpf"] else "")
         warnings = []
         if {"train", "val"} <= {name.lower() for name in data.domains}:
             warnings.append(
@@ -128,7 +128,8 @@ class StarGAN2(Model):
             )
         if train.batch < BATCH:
             warnings.append(
-                f"--batch {train.batch} is below {BATCH}: so many go through at once, and updates wait for {BATCH}."
+                f"--batch {train.batch}: gradients are accumulated over {BATCH} images for each update, the method's "
+                f"batch size, and {train.batch} go through the networks at once."
             )
         return warnings
 
@@ -197,15 +198,20 @@ class StarGAN2(Model):
 
         return convert(content, given)
 
-    def _wing(self, options: StarGAN2Options) -> Path:
+    def _wing(self, options: StarGAN2Options, remark: str = "") -> Path:
         """The file with the landmark weights. OptionError with all ways out if it is not there."""
         path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
         if not path.is_file():
             raise OptionError(
-                f"--w-hpf {options.w_hpf:g} needs landmark weights, and there is no file {path}. Get wing.ckpt from "
-                f"{WING_SOURCE} and put it there, or name it with --wing; or train without, with --w-hpf 0."
+                f"--w-hpf {options.w_hpf:g}{remark} needs landmark weights, and there is no file {path}. Get wing.ckpt "
+                f"from {WING_SOURCE} and put it there, or name it with --wing; or train without, with --w-hpf 0."
             )
         return path
+
+
+def _preset(data: DataInfo) -> dict[str, float]:
+    """What the authors chose for this data."""
+    return PRESETS.get(data.name.lower().replace("_", "-"), DEFAULTS)
 
 
 @hookimpl

@@ -99,6 +99,24 @@ def test_a_home_that_cannot_be_written_is_told(monkeypatch):
     assert "Set JITTOR_HOME" in message
 
 
+def test_looking_at_a_cache_that_is_not_there_makes_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JITTOR_HOME", raising=False)
+    assert not checks.cache_writable().problem
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_directory_that_cannot_be_written_is_a_note(monkeypatch, tmp_path):
+    monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
+    assert not checks.data_writable().problem
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("GANZOO_DATA", "/proc/x")
+    finding = checks.data_writable()
+    assert finding.problem.startswith("/proc/x can't be written (No such file or directory)")
+    assert "GANZOO_DATA" in finding.mend
+    assert not finding.fatal
+
+
 def test_a_full_disk_is_told(monkeypatch):
     monkeypatch.setattr(checks, "NEEDED_SPACE", 1 << 60)
     assert "are free in" in refusal()

@@ -223,7 +223,8 @@ def test_a_data_directory_that_cannot_be_is_told_at_once(pictures):
     for directory in ("/proc/x", "/proc"):
         done = run("data", "prepare", "pictures", "--out", "mine", GANZOO_DATA=directory)
         assert done.returncode == 1
-        assert f"{directory}/mine.lmdb: can't be written" in done.stderr.decode()
+        said = done.stderr.decode()
+        assert f"{directory}/mine.lmdb: can't be written (No such file or directory). Set GANZOO_DATA" in said
 
 
 EVIL = "\x1b[2Jbad\nError: fake line \x1b]0;pwned\x07"

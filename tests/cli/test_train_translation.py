@@ -107,7 +107,7 @@ def test_high_pass_skips_need_landmarks(ganzoo, animals):
 def test_a_small_batch_is_told(ganzoo, animals):
     result = ganzoo(*TRAIN, "--batch", "2", "--dry-run")
     assert result.exit_code == 0
-    assert "warning: --batch 2 is below 8" in result.output
+    assert "warning: --batch 2: gradients are accumulated over 8 images" in result.output
     assert "the activations of 2 images" in result.output
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
 from ganzoo.errors import BackendError
+from ganzoo.text import reason
 
 _HERE = Path(__file__).parent
 # Our headers, and the real one that each begins with.
@@ -48,9 +49,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
             with contextlib.suppress(OSError):
                 made.rename(folder)
     except OSError as error:
-        raise BackendError(
-            f"{parent}: can't be written ({error.strerror or error}); set HOME to another folder."
-        ) from error
+        raise BackendError(f"{parent}: can't be written ({reason(error)}); set HOME to another folder.") from error
     return folder
 
 
