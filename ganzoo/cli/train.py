@@ -78,7 +78,7 @@ def _own(flag: str, **settings: Any) -> HeadedOption:
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import backend, ranks
-    from ganzoo.training.resuming import check_resume, resumed_options
+    from ganzoo.training.resuming import check_fit, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     chosen = {**given(TrainOptions, values), **given(model.options, values)}
@@ -111,6 +111,8 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 
+        if resume is not None:
+            check_fit(planned, resume)
         for line in describe_plan(planned):
             click.echo(line)
         return

@@ -120,6 +120,14 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
         raise CheckpointError(f"{saved.path}: {error}") from error
 
 
+def check_fit(plan: Plan, run: Run) -> None:
+    """The same for a run that is not to go on yet; nothing in its folder is touched."""
+    from ganzoo.training.state import TrainState  # not above: it needs Jittor
+
+    if (saved := checkpoint.newest_whole(run.path, lambda path, error: None)) is not None:
+        restore(TrainState(plan.model, plan.options, plan.data, plan.train), saved, plan, run)
+
+
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
     """The model's options, and the data, that are others than those of a checkpoint and ask for other networks."""
     stored = saved.options(plan.model)

@@ -46,7 +46,7 @@ def advice(name: str) -> str:
     if name.startswith(_NVIDIA):
         return (
             ". It is a network of NVIDIA's StyleGAN code, stored with the program that builds it. "
-            "`ganzoo import MODEL --help` says which files are taken instead"
+            "The --help of this command says which files are taken instead"
         )
     module, _, last = name.rpartition(".")
     if module.split(".")[0] not in _STANDARD and last[:1].isupper():

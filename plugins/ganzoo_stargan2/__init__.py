@@ -188,8 +188,9 @@ class StarGAN2(Model):
         return parts(path)
 
     def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
-        """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2), and with it
-        what else there is of the same number in the same folder (averages, weights, optimizers).
+        """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2) and of its
+        translations to Jittor, and with it what else there is of the same number in the same folder (averages,
+        weights, PyTorch's optimizers).
 
         Sizes, widths and the settings of the optimizers are read off the files. Name the domains with --domains, in
         the order in which they were trained: that of the sorted names of their folders. They are 0, 1, 2 otherwise.

@@ -193,8 +193,9 @@ def test_one_damaged_picture_is_named_and_training_goes_on(ganzoo, pictures):
 def test_resume_with_another_model_or_other_networks_is_refused(ganzoo, trained):
     before = (trained / "options.json").read_bytes()
     assert "a run of gan" in one_error(ganzoo("train", "lsgan", "--resume", "0"), 2)
-    message = one_error(ganzoo("train", "gan", "--resume", "0", "--latent", "7"), 2)
-    assert "--latent 7: the networks of 00000-gan-pictures were built otherwise" in message
+    for dry in ((), ("--dry-run",)):
+        message = one_error(ganzoo("train", "gan", "--resume", "0", "--latent", "7", *dry), 2)
+        assert "--latent 7: the networks of 00000-gan-pictures were built otherwise" in message
     assert (trained / "options.json").read_bytes() == before
 
 

@@ -85,7 +85,7 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     assert "changed: the data" not in result.output
     assert options(workdir / RUN)["train"]["data"] == "pictures"
     assert options(workdir / RUN)["data_path"] == str(workdir / "pictures")
-    assert "pictures (12 images)" in ganzoo("evaluate", run, "--samples", "12", "--metrics", "kid").output
+    assert "beside pictures;" in ganzoo("evaluate", run, "--samples", "12", "--metrics", "kid").output
     (workdir / "pictures").rename(workdir / "moved")
     other = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
     assert other.exit_code == 0, other.output
