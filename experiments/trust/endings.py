@@ -163,7 +163,8 @@ def disorder(scenario: Scenario, terminal: Terminal, status: int, expected: sign
         wrong.append(f"its exit status is {status}")
     if found := UNWANTED.search(shown):
         wrong.append(f"it shows {found[0]!r}")
-    errors = [line for line in shown.replace("\r", "\n").split("\n") if line.startswith(("Error", "interrupted:"))]
+    lines = [line.removeprefix("^C") for line in shown.replace("\r", "\n").split("\n")]  # a terminal's echo
+    errors = [line for line in lines if line.startswith(("Error", "interrupted:"))]
     if len(errors) > scenario.ranks:
         wrong.append(f"it tells {len(errors)} errors")
     if status == 128 + (expected or 0) and terminal.open and len(errors) != 1 and scenario.ranks == 1:
