@@ -47,10 +47,11 @@ class Interrupts:
     ends the process at once.
 
     What is raised within an import may be swallowed, as by modules in Cython, so it is raised after the import; and
-    again, if the command has not ended by then.
+    again, if the command has not ended by then. Once the command is `over`, nothing is raised.
     """
 
     number: int | None = None
+    over = False
 
     def __init__(self, answered: Iterable[int]) -> None:
         self.answered = tuple(answered)
@@ -59,6 +60,8 @@ class Interrupts:
         if number != signal.SIGALRM:
             self.number = number
             _second_one_kills(self.answered, number)
+        if self.over:
+            return
         later = _blocked > 0 or _importing(frame)
         signal.setitimer(signal.ITIMER_REAL, IMPORTING if later else SWALLOWED)
         if not later:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pty
 import signal
@@ -11,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from ganzoo import signals
+from ganzoo import cli, signals
 from ganzoo.signals import ECHO, SIGNALS, interruptible, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
@@ -110,6 +111,23 @@ def test_what_was_swallowed_is_raised_again(monkeypatch, request):
         with pytest.raises(KeyboardInterrupt):
             time.sleep(30)
     assert interrupts.status == 130
+
+
+def test_a_command_that_failed_is_not_interrupted_while_it_says_so(monkeypatch, request, tmp_path):
+    """A signal within an import is looked at again a moment later, and the import may fail before."""
+    former = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(signal.SIGTERM, former))
+    (tmp_path / "failing_when_asked.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGTERM)\nraise RuntimeError('because of the signal')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def slowly(message: str, status: int) -> int:
+        time.sleep(4 * signals.IMPORTING)
+        return status
+
+    monkeypatch.setattr(cli, "_fail", slowly)
+    assert cli._status(lambda: importlib.import_module("failing_when_asked")) == 128 + signal.SIGTERM
 
 
 def test_a_training_does_not_begin_after_a_signal(request):

@@ -75,8 +75,11 @@ def _status(run: Callable[[], Any]) -> Any:
     """What a command ends with. An error is told in one line."""
     with interruptible() as interrupts:
         try:
-            return _finished(run)
+            result = _finished(run)
+            interrupts.over = True
+            return result
         except (KeyboardInterrupt, Exception) as error:
+            interrupts.over = True
             if interrupts.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
                 return _fail("interrupted", interrupts.status)
             status = _told(error)
