@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,9 +106,10 @@ def _wrapped(nvcc: Path) -> Path:
 
 
 def _wheels() -> list[Path]:
-    """The folders of NVIDIA's wheels, whose names are those of the CUDA they are for or of one library."""
-    packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    return [path for each in sorted(packages) for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
+    """The folders of NVIDIA's wheels, whose names are those of the CUDA they are for or of one library: wherever Python
+    would import them from, which may be another environment's packages."""
+    packages = dict.fromkeys([*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    return [path for each in packages for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
 
 
 def _version(nvcc: Path) -> tuple[int, int] | str:

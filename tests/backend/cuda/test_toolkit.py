@@ -5,6 +5,8 @@ import pytest
 from ganzoo.backend.cuda import shim, toolkit
 from tests.backend.cuda import fakes
 
+of_wheels = toolkit._wheels
+
 
 @pytest.fixture(autouse=True)
 def nothing_else_is_installed(monkeypatch, tmp_path):
@@ -71,6 +73,14 @@ def test_wheels_fill_what_a_toolkit_of_cuda_13_lacks(tmp_path):
     installed = found_in_usr_local(tmp_path)
     assert [toolkit.fault(kit) for kit in installed] == [None, None]
     assert installed[0].library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
+
+
+def test_wheels_are_found_wherever_python_imports_from(monkeypatch, tmp_path):
+    """In PYTHONPATH, a folder of `pip install --target`, or the packages around a virtual environment."""
+    for name in ("cu13", "cudnn"):
+        (tmp_path / "elsewhere/nvidia" / name).mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    assert of_wheels()[:2] == [tmp_path / "elsewhere/nvidia/cu13", tmp_path / "elsewhere/nvidia/cudnn"]
 
 
 def found_in_usr_local(tmp_path) -> list[toolkit.Toolkit]:
