@@ -26,6 +26,7 @@ from typing import Any
 from ganzoo import ranks, signals
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError
+from ganzoo.text import reason
 
 _mended: Any = None  # the library of mends.cc, once it is loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
@@ -197,8 +198,13 @@ def mend(jittor: Any) -> None:
     os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
     try:
         _mended = ctypes.CDLL(str(_mends(jittor)))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
         jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
+        print(
+            f"warning: faults of Jittor's can't be mended, so kernels are compiled one at a time ({reason(error)})",
+            file=sys.stderr,
+            flush=True,
+        )
         return
     _mended.ganzoo_mend()
     _mended.ganzoo_stop_compiling(signals.arrivals())

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -184,13 +185,26 @@ def processor() -> str:
 
 
 def _python_config() -> str | None:
-    """The python3.x-config of the Python that a virtual environment was made from; Jittor doesn't look there. None
-    where it finds one by itself."""
+    """The python3.x-config of the Python that a virtual environment was made from, where Jittor doesn't look, or a
+    script in its place where there is none. None where Jittor finds one by itself."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-config"
     if any(Path(folder, name).exists() for folder in (Path(sys.executable).parent, "/usr/bin", "/usr/local/bin")):
         return None
     own = Path(sys.base_prefix, "bin", name)
-    return str(own) if own.exists() else None
+    return str(own if own.exists() else _written_config(name))
+
+
+def _written_config(name: str) -> Path:
+    """A script that answers what Jittor asks of python3.x-config, which some Pythons come without."""
+    folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("include", "platinclude"))
+    includes = " ".join(f"-I{folder}" for folder in folders)
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    path = cache_dir() / f"ganzoo-{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(f'#!/bin/sh\ntest "$1" = --includes && echo "{includes}" || echo "{suffix}"\n')
+    temporary.chmod(0o755)
+    return temporary.replace(path)
 
 
 def _built_marker(device: str) -> Path:

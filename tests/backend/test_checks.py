@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -136,6 +138,19 @@ def test_cuda_needs_no_onednn(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     environment.prepare(environment.Choice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
     assert os.environ["use_mkl"] == "0"
+
+
+def test_a_python_without_its_config_program_gets_a_script_in_its_place(monkeypatch, tmp_path):
+    name = "python9.9-config"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JITTOR_HOME", raising=False)
+    monkeypatch.setattr(environment.sys, "version_info", (9, 9))
+    script = environment._python_config()
+    assert script == str(tmp_path / f".cache/jittor/ganzoo-{name}")
+    monkeypatch.undo()
+    asked = {each: subprocess.check_output([script, each], text=True) for each in ("--includes", "--extension-suffix")}
+    assert (Path(asked["--includes"].split()[0].removeprefix("-I")) / "Python.h").exists()
+    assert asked["--extension-suffix"].strip() == sysconfig.get_config_var("EXT_SUFFIX")
 
 
 def test_a_gpu_is_not_asked_to_wait_and_keeps_its_memory():

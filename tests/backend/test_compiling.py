@@ -108,13 +108,16 @@ def test_jittors_threads_optimise_in_turn(jittor):
     assert jittor.flags.use_parallel_op_compiler > 1
 
 
-def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path):
+def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path, capsys):
     broken = SimpleNamespace(
         flags=SimpleNamespace(use_parallel_op_compiler=16, cc_path="false", cc_flags="", cache_path=str(tmp_path)),
         compiler=jittor.compiler,
     )
     compiling.mend(broken)
     assert broken.flags.use_parallel_op_compiler == 1
+    assert (
+        "warning: faults of Jittor's can't be mended, so kernels are compiled one at a time" in capsys.readouterr().err
+    )
     assert not list(tmp_path.iterdir())
 
 
