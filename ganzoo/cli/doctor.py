@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import click
+
+from ganzoo.cli import registry
 
 
 @click.command(short_help="Check whether this machine can train.")
+@click.option("--gpu", is_flag=True, help="Also train each model for a step on the GPU and on the CPU, and compare.")
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, gpu: bool) -> None:
     """Check everything training needs, at last with a real convolution. Exit status 1 if training would fail.
 
-    The first time on a machine this compiles Jittor, which takes minutes.
+    The first time on a machine this compiles Jittor, which takes minutes; and so does the first --gpu, which takes two
+    minutes later.
     """
-    from ganzoo.backend import checks
-
     fatal = False
-    for finding in checks.examine():
+    for finding in _findings(registry(ctx) if gpu else None):
         mark = "ok" if not finding.problem else "PROBLEM" if finding.fatal else "note"
         click.echo(f"{mark:<8} {finding.what:<13} {finding.detail}")
         if finding.problem:
@@ -23,3 +28,16 @@ def doctor(ctx: click.Context) -> None:
             click.echo(f"{'':<8} {finding.problem} {finding.mend}".rstrip())
     click.echo("Training would fail; mend the problems above." if fatal else "Ready to train.")
     ctx.exit(1 if fatal else 0)
+
+
+def _findings(models: Any) -> Iterator[Any]:
+    from ganzoo.backend import checks
+
+    broken = False
+    for finding in checks.examine():
+        broken = broken or bool(finding.problem and finding.fatal)
+        yield finding
+    if models is not None and not broken:
+        from ganzoo.cli.doctor_gpu import compare_devices
+
+        yield from compare_devices(models)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from ganzoo.backend import checks
+from ganzoo.cli import doctor_gpu
 
 
 def test_a_good_machine_is_told_so(jittor, ganzoo):
@@ -26,3 +30,47 @@ def test_a_half_installed_gpu_is_only_a_note(jittor, ganzoo, monkeypatch):
     result = ganzoo("doctor")
     assert result.exit_code == 0
     assert "note" in result.stdout
+
+
+@pytest.fixture
+def on_the_cpu(jittor, monkeypatch):
+    """The CPU stands in for the GPU."""
+    monkeypatch.setattr(doctor_gpu, "DEVICE", "cpu")
+    monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")
+
+
+def test_a_step_of_each_model_is_compared(ganzoo, on_the_cpu):
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 0, result.output
+    for precision in ("fp32", "tf32", "amp"):
+        told = f"{precision}: gradients of one step on the GPU differ from the CPU's by 0.0e+00"
+        assert f"ok       gan           {told}" in result.stdout
+
+
+def test_gradients_that_differ_are_a_problem(ganzoo, on_the_cpu, monkeypatch):
+    gradient = np.arange(4, dtype=np.float32)
+
+    def step(model, folder, device, precision):
+        return {"adam/generator/first/w": gradient * (1.1 if precision == "tf32" else 1)}
+
+    monkeypatch.setattr(doctor_gpu, "_step", step)
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert "tf32: gradients of one step on the GPU differ from the CPU's by 1.0e-01" in result.stdout
+    assert "That is more than the 0.05 that rounding explains." in result.stdout
+    assert result.stdout.count("PROBLEM") == 1
+
+
+def test_a_step_that_fails_is_told(ganzoo, on_the_cpu, monkeypatch):
+    monkeypatch.setattr(doctor_gpu, "draw_pictures", lambda folder: folder.mkdir())
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert "a step on the CPU fails: Error: " in result.stdout
+    assert "Traceback" not in result.stdout
+
+
+def test_without_a_gpu_there_is_nothing_to_compare(jittor, ganzoo, monkeypatch):
+    monkeypatch.setattr(doctor_gpu.environment, "driver", lambda: None)
+    result = ganzoo("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert "There is nothing to compare: the NVIDIA driver shows no GPU." in result.stdout

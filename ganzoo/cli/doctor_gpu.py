@@ -1,0 +1,103 @@
+"""`ganzoo doctor --gpu`: a training step of each model on the GPU, beside the same step on the CPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from ganzoo.backend import environment
+from ganzoo.backend.checks import Finding
+from ganzoo.options import describe
+from ganzoo.training import checkpoint
+
+if TYPE_CHECKING:
+    from ganzoo.model import Model
+    from ganzoo.plugins import Registry
+
+DEVICE = "cuda"
+MOST_APART = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # of gradients, as shares of their length, by precision
+BATCH, SIDE = 8, 64
+NOTHING = 1e-10  # of the largest mean square: a gradient that is 0 but for rounding
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def compare_devices(registry: Registry) -> Iterator[Finding]:
+    """For each model and precision how far the gradients of one step on the GPU are from the CPU's."""
+    choice = environment.choose_device("auto")
+    if choice.device != DEVICE:
+        yield Finding("GPU", "", f"There is nothing to compare: {choice.because}.")
+        return
+    with tempfile.TemporaryDirectory(prefix="ganzoo-doctor-") as name:
+        folder = Path(name)
+        draw_pictures(folder / "pictures")
+        for model in registry.models.values():
+            yield from _compared(model, folder)
+
+
+def _compared(model: Model, folder: Path) -> Iterator[Finding]:
+    expected = _step(model, folder, "cpu", "fp32")
+    if isinstance(expected, str):
+        yield Finding(model.name, "", f"a step on the CPU fails: {expected}")
+        return
+    for precision, most in MOST_APART.items():
+        made = _step(model, folder, DEVICE, precision)
+        if isinstance(made, str):
+            yield Finding(model.name, "", f"a step on the GPU in {precision} fails: {made}")
+            continue
+        apart = max(differences(made, expected).values())
+        told = f"{precision}: gradients of one step on the GPU differ from the CPU's by {apart:.1e}"
+        problem = "" if apart <= most else f"That is more than the {most:g} that rounding explains."
+        yield Finding(model.name, told, problem)
+
+
+def draw_pictures(folder: Path) -> None:
+    """Two folders of small pictures, which any model can train on."""
+    rng = np.random.default_rng(0)
+    for name in ("one", "two"):
+        (folder / name).mkdir(parents=True)
+        for index in range(BATCH + 1):
+            pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((SIDE, SIDE)).save(folder / name / f"{index}.png")
+
+
+def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | str:
+    """The checkpoint after the first step of a run, or why there is none. Each device needs a process of its own."""
+    experiments = f"{model.name}-{device}-{precision}"
+    kimg = str(BATCH / 1000)
+    words = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
+    if "dropout" in describe(model.options):  # each device draws another one
+        words += ["--dropout", "0"]
+    command = [sys.executable, "-m", "ganzoo", "train", model.name, "--data", "pictures", *words]
+    command += ["--device", device, "--precision", precision]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    made = list((folder / experiments).glob(f"*/*{checkpoint.SUFFIX}"))
+    if made:  # the status says little: libraries of CUDA may abort when a process ends
+        return checkpoint.read(made[0]).tensors
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("Error")]
+    return (errors or lines or [f"status {done.returncode}"])[-1]
+
+
+def differences(made: Arrays, expected: Arrays) -> dict[str, float]:
+    """How far the gradients of each network are apart, as a share of their length: Adam's first moments, which after
+    one step are the gradients times a number."""
+    found = {}
+    for network in {name.split("/")[1] for name in expected if "/first/" in name}:
+        names = [name for name in expected if name.startswith(f"adam/{network}/first/")]
+        squares = {name: float(np.square(expected[name], dtype=np.float64).mean()) for name in names}
+        matter = [name for name in names if squares[name] > NOTHING * max(squares.values())]
+        one, two = (_joined(each, matter) for each in (made, expected))
+        found[network] = float(np.linalg.norm(one - two) / np.linalg.norm(two))
+    return found
+
+
+def _joined(arrays: Arrays, names: list[str]) -> np.ndarray:
+    return np.concatenate([arrays[name].ravel() for name in names], dtype=np.float64)
