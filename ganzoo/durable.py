@@ -25,16 +25,23 @@ def replace(path: Path, *parts: Bytes) -> None:
     """
     temporary = unfinished(path)
     try:
-        with open(temporary, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(temporary, parts)
         os.replace(temporary, path)
         _sync_folder(path.parent)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # nobody knows the other name
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def unfinished(path: Path) -> Path:

@@ -58,6 +58,15 @@ def test_lines_go_below_one_that_was_cut(tmp_path):
     assert path.read_text() == "first\nsecon\nthird\n"
 
 
+def test_an_error_names_the_file_and_not_what_is_written_beside_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "nowhere/x", tmp_path / "there"):
+        with pytest.raises(OSError, match="director") as told:
+            durable.replace(path, b"content")
+        assert (told.value.filename, told.value.filename2) == (str(path), None)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
 @pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
 def test_a_full_disk_comes_with_what_to_do(number, hint):
     assert ("make room" in durable.reason(OSError(number, "said"))) == hint

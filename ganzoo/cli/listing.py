@@ -85,6 +85,7 @@ def runs(as_json: bool, experiments: str) -> None:
 
 def _describe(run: Any) -> dict[str, Any]:
     from ganzoo.errors import RunError
+    from ganzoo.training import checkpoint, due
 
     try:
         options = run.options()
@@ -102,7 +103,10 @@ def _describe(run: Any) -> dict[str, Any]:
     kimg = stats[-1]["kimg"] if stats else 0.0
     outcome = run.outcome()
     ended = outcome if outcome in ("failed", "killed", "crashed") else "stopped"
-    state = "running" if run.in_use() else "finished" if kimg >= goal else ended
+    # Where the last step diverged, or nothing of it was saved, the goal is not reached, whatever was counted.
+    newest = checkpoint.newest(run.path)
+    reached = newest is not None and checkpoint.images_of(newest) >= due.whole_images(goal)
+    state = "running" if run.in_use() else "finished" if reached else ended
     return {
         "run": run.path.name,
         "model": options["model"],

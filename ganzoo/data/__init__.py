@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class DataInfo:
     """Facts about a data set: `count` of its images (0: not known, as for an imported checkpoint), `size` is the side
-    in pixels (the shorter side of the first image), `channels` is 1 (all grey) or 3 (RGB), `domains` names the labels
-    (empty: no labels), `flip` says that a mirror image is a valid picture (not so for letters and digits)."""
+    in px (the shorter one; the median of a sample, where they differ), `channels` is 1 (all grey) or 3 (RGB), `domains`
+    names the labels (empty: no labels), `flip` says that a mirror image is a valid picture (not so for
+    letters and digits)."""
 
     name: str
     count: int

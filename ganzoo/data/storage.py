@@ -34,7 +34,7 @@ LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits
 METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # of the description, and more of it for each image
 SPLIT = ("train", "val")
-SAMPLE = 32  # images whose headers tell whether a data set is grey
+SAMPLE = 32  # images whose headers tell how large a data set is, and whether it is grey
 
 
 class LmdbStorage(Storage):
@@ -153,12 +153,13 @@ class StoredImages(Dataset):
         """`flip` None: as the storage's description says, if it has one."""
         self.path, self.storage = path, storage
         first = self._first_readable()
+        channels, sides = self._looked_at(first)
         self.notes, self.passed_over = storage.notes, storage.passed_over
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
-            size=min(first.size),
-            channels=max(channels_of(first), self._channels_of_sample()),
+            size=sorted(sides)[len(sides) // 2],
+            channels=channels,
             domains=storage.domains,
             flip=storage.metadata.get("flip") is True if flip is None else flip,
         )
@@ -180,15 +181,18 @@ class StoredImages(Dataset):
                 failure = failure or error
         raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
 
-    def _channels_of_sample(self) -> int:
-        """1 if all of a sample are grey: photos often have a grey one among them, and it may be the first."""
-        found = 1
+    def _looked_at(self, first: Any) -> tuple[int, list[int]]:
+        """The channels of a set with this image, 1 if all of a sample are grey, and the sample's shorter sides. The
+        first image may be the only grey one among photos, or the only small one."""
+        channels, sides = channels_of(first), []
         for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // SAMPLE)):
             try:
-                found = max(found, channels_of(peek(self._read(index), self.describe(index))))
+                image = peek(self._read(index), self.describe(index))
             except DataError:
                 continue  # the loader reports it
-        return found
+            channels = max(channels, channels_of(image))
+            sides.append(min(image.size))
+        return channels, sides or [min(first.size)]
 
     def _read(self, index: int) -> bytes:
         try:

@@ -43,7 +43,7 @@ class StarGAN2Options(Options):
     """Options of `ganzoo train stargan2`."""
 
     size: Optional[int] = option(
-        None, "side of the images in px, a power of two [default: the nearest to the first image's]", min=64, max=512
+        None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
     )
     w_hpf: Optional[float] = option(
         None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0

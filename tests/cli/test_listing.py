@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 from ganzoo import runs
+from ganzoo.training import checkpoint
 
 
-def make_run(kimg: float, goal: float) -> runs.Run:
+def make_run(kimg: float, goal: float, saved: bool = True) -> runs.Run:
     run = runs.create(Path("experiments"), "gan-mnist")
     run.save_options({"model": "gan", "train": {"kimg": goal, "data": "mnist"}, "options": {}})
     run.append_stats({"images": int(kimg * 1000), "kimg": kimg, "images_per_second": 123.4, "losses": {}})
+    if saved:
+        (run.path / checkpoint.name_at(int(kimg * 1000))).touch()
     return run
 
 
@@ -38,6 +41,16 @@ def test_a_crash_is_no_stop(ganzoo):
     assert states == ["failed", "stopped", "stopped", "killed", "stopped"]
     text = ganzoo("runs").stdout
     assert all(state in text for state in states)
+
+
+def test_a_run_whose_last_step_was_not_saved_is_not_finished(ganzoo):
+    """It diverged there, or was killed before the checkpoint was written."""
+    for outcome in ("failed", "interrupted", None):
+        run = make_run(5, 5, saved=False)
+        run.log("on the CPU")
+        if outcome:
+            run.log(outcome)
+    assert [row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)] == ["failed", "stopped", "killed"]
 
 
 def test_a_run_whose_goal_is_no_number_is_listed_as_damaged(ganzoo):

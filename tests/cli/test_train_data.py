@@ -31,3 +31,12 @@ def test_how_folders_are_read_is_said_and_a_run_on_all_of_them_is_told_of_the_ch
     resumed = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.02")
     assert "had 8 images" in resumed.stdout
     assert "set: kept for validation: testing/ (4 images)" in resumed.stderr
+
+
+def test_one_small_image_does_not_make_a_small_set(ganzoo, workdir):
+    for index in range(9):
+        lay_folder(workdir / "set", {f"{index}.png": encoded(noise(*((5, 5) if index == 0 else (64, 70))))})
+    assert "9 images of 64 px" in ganzoo("train", "gan", "--data", "set", "--dry-run").output
+    result = ganzoo("train", "stylegan", "--data", "set", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "chosen for set: --max-size 64" in result.output
