@@ -186,7 +186,8 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     newest = checkpoint.newest(run.path)
     if newest is None or path.name not in known:
         has = f"its newest is {newest.name}" if newest else "it has none yet"
-        raise RunError(f"--resume {wanted}: {run.path.name} has no such checkpoint; {has}.")
+        named = f"called so (checkpoint-NUMBER{checkpoint.SUFFIX})"
+        raise RunError(f"--resume {wanted}: {run.path.name} has no checkpoint {named}; {has}.")
     if known[path.name] != newest:
         raise RunError(
             f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest.name}. To go on from this "
