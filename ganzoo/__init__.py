@@ -34,6 +34,7 @@ _HOMES = {
         "Tanh",
         "UpsampledConv",
         "average_pool",
+        "constant",
         "conv2d",
         "conv_transpose2d",
         "leaky_relu",
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from ganzoo.layers import Tanh as Tanh
     from ganzoo.layers import UpsampledConv as UpsampledConv
     from ganzoo.layers import average_pool as average_pool
+    from ganzoo.layers import constant as constant
     from ganzoo.layers import conv2d as conv2d
     from ganzoo.layers import conv_transpose2d as conv_transpose2d
     from ganzoo.layers import leaky_relu as leaky_relu

@@ -26,6 +26,7 @@ for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
 # Channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of every other, with its 16 products for
 # each result and not 36: Winograd's algorithm needs fewer still.
 _WIDE = 256
+CONSTANTS = 128  # small arrays that are kept
 
 
 class Conv(jt.nn.Conv):  # type: ignore[misc]
@@ -175,8 +176,7 @@ def pooled_conv2d(x: Any, weight: Any) -> Any:
 def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
     """A kernel (A, B, 3, 3) as the sum of its four shifts by a pixel, (A, B, 4, 4)."""
     a, b, _, _ = weight.shape
-    matrix = jt.array(np.ascontiguousarray(shifts.T)).stop_grad()
-    return linear(weight.reshape((a * b, 9)), matrix).reshape((a, b, 4, 4))
+    return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))
 
 
 def pixel_mean(x: Any) -> Any:
@@ -189,13 +189,8 @@ def pixel_mean(x: Any) -> Any:
         return x.mean([3], keepdims=True).mean([2], keepdims=True)
     n, c, h, w = x.shape
     with operations.in_full():
-        return linear(x.reshape((n * c, h * w)), _shares(h * w)).reshape((n, c, 1, 1))
-
-
-@functools.cache
-def _shares(count: int) -> Any:
-    """What each of so many numbers is multiplied by in their mean, (1, count)."""
-    return jt.array(np.full((1, count), 1 / count, np.float32)).stop_grad()
+        shares = constant(np.full((1, h * w), 1 / (h * w), np.float32))
+        return linear(x.reshape((n * c, h * w)), shares).reshape((n, c, 1, 1))
 
 
 def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
@@ -210,4 +205,16 @@ def pick(values: Any, labels: np.ndarray) -> Any:
     count, kinds = values.shape[:2]
     chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
     chosen[np.arange(count), labels] = 1.0
-    return (values * jt.array(chosen).stop_grad()).sum([1])
+    return (values * constant(chosen)).sum([1])
+
+
+def constant(values: np.ndarray) -> Any:
+    """A Var of numbers that nothing changes, float32, made once for all who ask for the same: each array that is made
+    has to be sent to the GPU. The last CONSTANTS are kept."""
+    values = np.ascontiguousarray(values, np.float32)
+    return _constant(values.shape, values.tobytes())
+
+
+@functools.lru_cache(maxsize=CONSTANTS)
+def _constant(shape: tuple[int, ...], content: bytes) -> Any:
+    return jt.array(np.frombuffer(content, np.float32).reshape(shape)).stop_grad()

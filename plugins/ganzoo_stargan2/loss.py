@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, jt, r1_penalty
+from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, constant, r1_penalty
 
 if TYPE_CHECKING:
     from ganzoo_stargan2 import StarGAN2Options
@@ -110,7 +110,7 @@ class StarGAN2Loss(Loss):
         back = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
         spread = (fake - second).abs().mean()
         # As an array: a number would be part of the kernel, which would be compiled anew in every step.
-        weight = jt.array(np.full((1, 1), diversity, np.float32)).stop_grad()
+        weight = constant(np.full((1, 1), diversity))
         terms = {
             "adv": binary_cross_entropy(self.discriminator(fake, batch.targets), real=True),
             "sty": options.lambda_sty * (self.encoder(fake, batch.targets) - style).abs().mean(),

@@ -14,8 +14,8 @@ from ganzoo import (
     Progress,
     average_pool,
     binary_cross_entropy,
+    constant,
     gradient_penalty,
-    jt,
     r1_penalty,
     upsample_nearest,
 )
@@ -82,7 +82,7 @@ class StyleGANLoss(Loss):
         other = self.generator.mapping(batch.latents(self.generator.latent))
         first = self.crossover(batch.rng)
         # Both latents are always mapped, and chosen by a factor: so every mixture runs the same kernels.
-        second = [jt.array(np.full((1, 1), layer >= first, np.float32)) for layer in range(layers)]
+        second = [constant(np.full((1, 1), layer >= first)) for layer in range(layers)]
         return [w + chosen * (other - w) for chosen in second]
 
     def crossover(self, rng: np.random.Generator) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Discriminator, StyleGenerator, average_pool, jt, leaky_relu, linear, upsample_nearest
+from ganzoo import Discriminator, StyleGenerator, average_pool, constant, jt, leaky_relu, linear, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
@@ -70,7 +70,7 @@ class Growing:
             raise ValueError(f"{size} px is none of the resolutions {self.shape.sizes}")
         self.level, self.fading = self.shape.sizes.index(size), alpha < 1 and size > 4
         # Four axes, as Jittor compiles a number of its own, or an array (1,), into the kernel where it is 0 or 1.
-        self._alpha = jt.array(np.full((1, 1, 1, 1), alpha, np.float32)).stop_grad()
+        self._alpha = constant(np.full((1, 1, 1, 1), alpha))
 
     def blend(self, coarse: Any, fine: Any) -> Any:
         """The fade-in between two resolutions (Karras et al. 2018, figure 2)."""

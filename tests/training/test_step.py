@@ -18,6 +18,7 @@ from ganzoo.training.options import TrainOptions
 from ganzoo.training.stages import Stage
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step, check_pieces, sizes, split, to_device
+from tests.agreement import RUNS
 
 DATA = DataInfo("made-up", 100, 8, 1)
 
@@ -169,3 +170,27 @@ def test_both_callbacks_hear_whether_the_networks_were_updated(state):
     assert [phase.name for phase, _, _ in heard] == ["generator"] * 2 + ["discriminator"] * 2
     assert [list(values) for _, values, _ in heard][:2] == [["adversarial"], ["gradient_norm/generator"]]
     assert all(good.shape == [1] and good.dtype == "float32" and good.item() == 1 for _, _, good in heard)
+
+
+@pytest.mark.parametrize(("name", "most"), [("gan", 8), ("lsgan", 8), ("stylegan", 12), ("stargan2", 36)])
+def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypatch, name, most):
+    """Each that is made has to be copied to the GPU: what stays the same is made once."""
+    made: list[int] = []
+    counts: list[int] = []
+    array, call = jittor.array, Step.__call__
+
+    def counted(*arguments, **named):
+        made.append(1)
+        return array(*arguments, **named)
+
+    def step(self, batch):
+        made.clear()
+        call(self, batch)
+        counts.append(len(made))
+
+    monkeypatch.setattr(jittor, "array", counted)
+    monkeypatch.setattr(Step, "__call__", step)
+    model, *options = RUNS[name].split()
+    result = ganzoo("train", model, "--data", "pictures", *options, "--kimg", "0.016")
+    assert result.exit_code == 0, result.output
+    assert 0 < counts[1] <= most
