@@ -37,8 +37,12 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     """The generator to sample, in inference mode, from nothing but a checkpoint: its average where there is one.
 
     It makes images of the resolution that training had come to, or of `size` px, one of the `trained_sizes`.
+    UnsuitableError if the model redraws images.
     """
-    setup = _built(checkpoint, checkpoint.model(registry))
+    model = checkpoint.model(registry)
+    setup = _built(checkpoint, model)
+    if setup.translator is not None:
+        raise UnsuitableError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
     return setup.networks[setup.generator]
 

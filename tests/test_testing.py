@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option, plugins
 from ganzoo.testing import check_model
 
 PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), every=3))
@@ -179,6 +179,32 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
 )
 def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], expected: str) -> None:
     assert expected in complaint(Tiny(**changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
+        (Tiny(generator="painter"), "network 'painter', to be sampled"),
+        (Tiny(optimizers={"generator": 0.1}), "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
+        (Tiny(phases=(Phase("critic", ("critic",)),)), "phase 'critic' updates 'critic', which has no optimizer"),
+        (Tiny("terms"), "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
+        (Tiny("number"), "term 'penalty' of phase 'critic' is 0.0, not a Var"),
+    ],
+)
+def test_training_says_the_same(ganzoo, pictures, monkeypatch, model, expected) -> None:
+    """In one line, to whoever has not run the contract test."""
+    load = plugins.load
+
+    def loaded(*arguments: Any, **named: Any) -> Any:
+        registry = load(*arguments, **named)
+        registry.models["tiny"] = model
+        return registry
+
+    monkeypatch.setattr(plugins, "load", loaded)
+    result = ganzoo("train", "tiny", "--data", "pictures", "--batch", "4", "--kimg", "0.008")
+    assert result.exit_code == 1, result.output
+    assert f"Error: {expected}" in result.stderr
 
 
 def test_an_unsound_declaration_is_caught() -> None:

@@ -52,6 +52,7 @@ class TinterModel(Model):
     summary = "moves colours"
     conditional = True
     translates = True
+    sampled = "colours"
 
     def build(self, options: Any, data: DataInfo) -> Setup:
         network, translator = make(0 * COLOURS)
@@ -60,7 +61,7 @@ class TinterModel(Model):
             networks={"colours": network, "critic": make(0 * COLOURS)[0]},
             optimizers={"colours": Adam(0.1), "critic": Adam(0.1)},
             loss=loss,
-            generator="colours",
+            generator=self.sampled,
             averages={"colours": 0.9},
             translator=translator if self.translates else None,
         )
@@ -82,6 +83,7 @@ class UnaveragedTinter(TinterModel):
     """The model without an average, as CycleGAN has none, and with a loss."""
 
     name = "unaveraged"
+    sampled = "generator"  # the default: it has none
 
     def build(self, options: Any, data: DataInfo) -> Setup:
         setup = super().build(options, data)

@@ -27,10 +27,8 @@ def sheet_room(data: DataInfo) -> int:
 
 def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sampler:
     """What draws the images. OptionError if the model lacks what is asked for."""
-    from ganzoo.nets import Generator, StyleGenerator  # not above: it would start Jittor before the device is chosen
+    from ganzoo.nets import StyleGenerator  # not above: it would start Jittor before the device is chosen
 
-    if not isinstance(generator, Generator):
-        raise UnsuitableError(f"{model} redraws images: name them with --source IMAGE|FOLDER.")
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)

@@ -14,6 +14,7 @@ from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.model import Model, Setup
 from ganzoo.options import Options
 from ganzoo.training.averaging import Averages
+from ganzoo.training.built import check_setup
 from ganzoo.training.optim import Optimizer
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress
@@ -32,6 +33,7 @@ class TrainState:
         with backend.on_host():  # the same weights from the same seed, whatever device trains them
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data)
+            check_setup(self.setup)
             other = model.build(options, data)
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()

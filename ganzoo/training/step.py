@@ -14,6 +14,7 @@ from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError, RunError
 from ganzoo.loss import Batch, Phase
 from ganzoo.nets import Network
+from ganzoo.training.built import check_terms
 from ganzoo.training.stages import Stage
 from ganzoo.training.state import TrainState
 
@@ -137,6 +138,7 @@ class Step:
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
+            check_terms(phase, terms)
             loss = sum(terms.values())
             part = self._gradients(phase, loss * share if share < 1 else loss, weights)
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part

@@ -82,3 +82,11 @@ def test_a_discriminator_is_not_kept_twice(jittor):
 
     state = TrainState(Model(), Options(), tinter.INFO, TrainOptions())
     assert set(state.averages.twins) == {"colours"}
+
+
+def test_generate_asks_for_images_where_no_network_is_called_generator(zoo, ganzoo):
+    assert ganzoo(*TRAIN).exit_code == 0
+    result = ganzoo("generate")
+    assert result.exit_code == 2
+    assert "unaveraged redraws images: name them with --source IMAGE|FOLDER." in result.stderr
+    assert "Traceback" not in result.output
