@@ -247,6 +247,9 @@ def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> lis
 
 def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
     specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
+    if not hooks and getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+        folder = next(iter(module.__path__), "")
+        raise PluginError(f"the folder {folder} hides the package of that name; start ganzoo in another folder")
     for name, implementation in hooks:
         if name not in specified and not implementation.optionalhook:
             raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")

@@ -75,9 +75,12 @@ def check_model(
     The made-up images are `size` px (unless the model asks for another size), have each of the numbers of `channels`
     in turn, and labels from `domains`.
     """
+    from ganzoo.backend import jittor
+
     check_declaration(model)
     chosen = check_options(model, options or {})
     check_light(model)
+    jittor()  # started as it should be, before the model can import it
     for count in channels:
         data = DataInfo("made-up", IMAGES, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))

@@ -315,6 +315,16 @@ def test_an_entry_point_to_nothing_is_a_problem_and_no_crash(value: str) -> None
     assert plugin(registry, "any").problems[0].startswith(f"import of {value} failed: ")
 
 
+def test_a_folder_that_hides_a_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes a folder of that name in the current one for the package."""
+    (tmp_path / "hidden_gan").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])
+    assert plugin(registry, "hidden").problems == [
+        f"the folder {tmp_path / 'hidden_gan'} hides the package of that name; start ganzoo in another folder"
+    ]
+
+
 def test_ganzoo_plugins_chooses_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan, ganzoo_lsgn")
     registry = plugins.load()

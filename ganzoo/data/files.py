@@ -37,7 +37,7 @@ FROM_WINDOWS = {0, 10, 11, 14}  # the file systems that a file may come from: FA
 END = struct.Struct("<4sH")  # how the end of a zip archive begins: a mark, and the number of its disk
 LAST = 22 + (1 << 16)  # bytes in which that end lies, with the comment that may follow
 UNTOLD = 0xFFFF  # a number that stands elsewhere, in an archive of more than 4 GB
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 PART = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
 
 Same = TypeVar("Same", bound="Storage")

@@ -38,7 +38,7 @@ def part_of(name: str) -> str | None:
 
 def split(images: Sequence[str]) -> Parts:
     """A folder for training and one for validation with nothing but others of such names beside them, below what wraps
-    them; or such pairs, one for each domain; else the root.
+    them; or such pairs, one for each domain or in each domain; else the root.
 
     (A folder for training alone is but another wrapping folder.)
     """
@@ -46,6 +46,8 @@ def split(images: Sequence[str]) -> Parts:
     tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
     above = wrapper(images) if images else ""
     places = _whole(tops) or _by_domain(tops)
+    if places is None and (places := _in_domains(paths)):
+        tops = {"/".join(path.split("/")[:2]) for path in paths}
     if places is None:
         return Parts({"": ""}, {}, _doubts(tops))
     training, validation = ({domain: posixpath.join(above, name) for domain, name in each.items()} for each in places)
@@ -83,6 +85,21 @@ def _by_domain(tops: Iterable[str]) -> Places | None:
         return None
     kept = next(found[part] for part in VALIDATION if part in found)
     return training, {domain: name for domain, name in kept.items() if domain in training}
+
+
+def _in_domains(paths: Iterable[str]) -> Places | None:
+    """A folder for each part in the folder of each domain."""
+    found: dict[str, dict[str, str]] = {}
+    for path in paths:
+        domain, name, *rest = [*path.split("/", 2), "", ""]
+        part = part_of(name) if rest[0] else None
+        if part is None or found.setdefault(domain, {}).setdefault(part, name) != name:
+            return None
+    kept = {domain: next((names[part] for part in VALIDATION if part in names), "") for domain, names in found.items()}
+    if len(found) < 2 or not any(kept.values()) or not all(TRAINING in names for names in found.values()):
+        return None
+    training = {domain: f"{domain}/{names[TRAINING]}" for domain, names in sorted(found.items())}
+    return training, {domain: f"{domain}/{name}" for domain, name in sorted(kept.items()) if name}
 
 
 def _told(places: Places, left: Iterable[str], below: str, images: Sequence[str]) -> list[str]:

@@ -112,6 +112,28 @@ def test_a_domain_may_have_nothing_for_validation(tmp_path: Path) -> None:
     assert "not used: testB/ (1 image)" in data.notes
 
 
+def test_parts_in_the_folder_of_each_domain(tmp_path: Path) -> None:
+    data = lay(tmp_path, "cat/train/1.png", "cat/test/2.png", "dog/train/a/3.png", "dog/val/4.png", "dog/test/5.png")
+    assert (data.info.domains, keys(data)) == (("cat", "dog"), ["cat/train/1.png", "dog/train/a/3.png"])
+    assert data.labels().tolist() == [0, 1]
+    kept = data.validation()
+    assert kept is not None
+    assert (keys(kept), kept.labels().tolist()) == (["cat/test/2.png", "dog/val/4.png"], [0, 1])
+    assert data.notes == [
+        "trained on: the domains cat, dog from cat/train/ (1 image), dog/train/ (1 image)",
+        "kept for validation: cat/test/ (1 image), dog/val/ (1 image)",
+        "not used: dog/test/ (1 image)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", ["cat/other/1.png", "cat/1.png", "bird/1.png", "bird/test/1.png", "cat/training/1.png"]
+)
+def test_parts_in_some_domains_only_are_no_parts(tmp_path: Path, other: str) -> None:
+    data = lay(tmp_path, "cat/train/1.png", "cat/test/2.png", "dog/train/3.png", "dog/test/4.png", other)
+    assert len(keys(data)) == 5
+
+
 def test_training_folders_alone_stay_domains_of_their_own_names(tmp_path: Path) -> None:
     assert lay(tmp_path, "trainA/1.png", "trainB/2.png").info.domains == ("trainA", "trainB")
 
