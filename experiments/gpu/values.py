@@ -23,15 +23,9 @@ Arrays = dict[str, np.ndarray]
 
 def pictures(folder: str | Path) -> None:
     """Draw two folders of small pictures, which any model can train on."""
-    from PIL import Image
+    from ganzoo.cli.doctor_gpu import draw_pictures
 
-    rng = np.random.default_rng(0)
-    for name in ("one", "two"):
-        where = Path(folder, name)
-        where.mkdir(parents=True, exist_ok=True)
-        for index in range(9):
-            pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((64, 64)).save(where / f"{index}.png")
+    draw_pictures(Path(folder))
 
 
 @contextmanager

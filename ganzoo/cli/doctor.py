@@ -16,8 +16,8 @@ from ganzoo.cli import registry
 def doctor(ctx: click.Context, gpu: bool) -> None:
     """Check everything training needs, at last with a real convolution. Exit status 1 if training would fail.
 
-    The first time on a machine this compiles Jittor, which takes minutes; and so does the first --gpu, which takes two
-    minutes later.
+    The first time on a machine this compiles Jittor, and --gpu the models' kernels, which takes minutes each. Later
+    --gpu takes two minutes.
     """
     fatal = False
     for finding in _findings(registry(ctx) if gpu else None):

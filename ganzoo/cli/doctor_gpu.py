@@ -62,7 +62,7 @@ def draw_pictures(folder: Path) -> None:
     """Two folders of small pictures, which any model can train on."""
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
         for index in range(BATCH + 1):
             pixels = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize((SIDE, SIDE)).save(folder / name / f"{index}.png")
