@@ -15,7 +15,6 @@ from ganzoo import durable
 from ganzoo.errors import GanzooError, OptionError
 from ganzoo.text import reason
 
-ANIMATIONS = ("gif", "webp", "mp4")
 SMALL = 64  # px; smaller images are enlarged in a grid, so that a person can see them
 MARGIN = 2  # px between the cells of a grid
 FPS = 20

@@ -53,7 +53,7 @@ class Session:
                 stderr=err,
                 env=environment,
                 start_new_session=True,  # Ctrl-C goes to us alone, and its signals are ours to send
-                preexec_fn=lambda: _prepare(limit),
+                preexec_fn=lambda: prepare_child(limit),
             )
         self.began = time.monotonic()
 
@@ -120,7 +120,7 @@ class Session:
         return found
 
 
-def _prepare(limit: int | None) -> None:
+def prepare_child(limit: int | None) -> None:
     """In the child, before ganzoo: signals do what they do by default, though we ran under nohup or in the background
     of a script, and files stay below a limit."""
     for each in STATUS:

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from driving import MARK, Session, _prepare
+from driving import MARK, Session, prepare_child
 
 CTRL_C = b"\x03"
 # What no user should see, whatever ended the command.
@@ -83,7 +83,7 @@ class Terminal(Session):
 
 
 def _become_foreground() -> None:
-    _prepare(None)
+    prepare_child(None)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.tcsetpgrp(0, os.getpid())
 

@@ -25,6 +25,7 @@ from ganzoo.data.layout import Listing, find_domains, labels_of, moved
 from ganzoo.data.parts import split
 from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError
+from ganzoo.paths import open_regular
 from ganzoo.text import counted, printable, reason
 
 LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
@@ -169,10 +170,7 @@ class FolderStorage(FileStorage):
         return (self.path / key for key in self.keys)
 
     def read(self, key: str) -> bytes:
-        path = self.path / key
-        if path.exists() and not path.is_file():  # a pipe, say, which would never end
-            raise OSError("not a regular file")
-        with open(path, "rb") as file:
+        with open_regular(self.path / key) as file:
             size = os.fstat(file.fileno()).st_size
             refuse_larger(size)
             return file.read(size)

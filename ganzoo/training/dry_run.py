@@ -94,12 +94,12 @@ def _activations(plan: Plan, setup: Any) -> float:
         for module in network.modules():
             if not isinstance(module, (jt.nn.Sequential, Network)):  # these put out what their last part does
                 module.register_forward_hook(lambda module, inputs, output: outputs.append(output.numel()))
-    sizes = []
+    counts = []
     for phase in setup.loss.phases:
         setup.loss(phase, batch, Progress())
-        sizes.append(sum(outputs))
+        counts.append(sum(outputs))
         outputs.clear()
-    return NUMBERS_PER_OUTPUT * max(sizes)
+    return NUMBERS_PER_OUTPUT * max(counts)
 
 
 def _megabytes(count: float) -> str:
