@@ -1,6 +1,7 @@
 """`python -m ganzoo` is the same as `ganzoo`."""
 
-import signal
+# Built in: `signal` takes milliseconds to import, and a Ctrl-C in these would be a traceback.
+import _signal as signal  # type: ignore[import-not-found]
 
 
 def run() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from ganzoo.training import checkpoint
 
 MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children's own are found when it is gone
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
+UNWANTED = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
 HANG = 300.0  # seconds without what is waited for; a first compilation takes minutes
 
 # The smallest networks, so that steps are many and checkpoints are frequent.
@@ -118,6 +120,13 @@ class Session:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         return found
+
+
+def unwanted(shown: str) -> str:
+    """What no user should see in the output of a command, whatever ended it. A traceback of Python alone comes before
+    ganzoo's first line, and no program can help it."""
+    found = UNWANTED.search(shown)
+    return "" if found is None or (found[0] == "Traceback" and "ganzoo" not in shown) else found[0]
 
 
 def prepare_child(limit: int | None) -> None:

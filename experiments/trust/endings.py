@@ -28,9 +28,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-from driving import DATA, TINY, Hung, last_row, newest_whole, number, reported, table
+from driving import DATA, TINY, Hung, last_row, newest_whole, number, reported, table, unwanted
 from PIL import Image
-from terminal import UNWANTED, WAYS, Terminal
+from terminal import WAYS, Terminal
 
 LIMIT = 30.0  # seconds in which everything must end
 SCRIPT = [sys.executable, "-m", "ganzoo"]
@@ -161,8 +161,8 @@ def disorder(scenario: Scenario, terminal: Terminal, status: int, expected: sign
         right |= {1, 128 + signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGKILL}  # mpirun has its own ways
     if status not in right:
         wrong.append(f"its exit status is {status}")
-    if found := UNWANTED.search(shown):
-        wrong.append(f"it shows {found[0]!r}")
+    if found := unwanted(shown):
+        wrong.append(f"it shows {found!r}")
     lines = [line.removeprefix("^C") for line in shown.replace("\r", "\n").split("\n")]  # a terminal's echo
     errors = [line for line in lines if line.startswith(("Error", "interrupted:"))]
     if len(errors) > scenario.ranks:

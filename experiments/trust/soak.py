@@ -10,9 +10,10 @@ session it is checked that nothing reported as saved was lost, that the next one
 checkpoint, that statistics are whole and rise, that errors are one line, and that nothing is left over: no temporary
 file, no process, no lock.
 
-The last quarter of the time is one session without any disturbance. Its memory, open files and threads are compared:
-the medians of the first and the last tenth of the time after the warm-up, which is over when the curves have been drawn
-three times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at all.
+The last quarter of the time is one session without any disturbance. Its median memory and its fewest open files and
+threads are compared, of the first and the last tenth of the time after the warm-up, which is over when the curves have
+been drawn three times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at
+all.
 
 Exit status 1 if anything was violated; the output of every session is in --out.
 """

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import re
 import select
 import signal
 import struct
@@ -21,8 +20,6 @@ from pathlib import Path
 from driving import MARK, Session, prepare_child
 
 CTRL_C = b"\x03"
-# What no user should see, whatever ended the command.
-UNWANTED = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
 
 
 class Terminal(Session):
