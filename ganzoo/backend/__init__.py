@@ -20,6 +20,7 @@ from ganzoo.backend.compiling import (
     call_python_early,
     mend,
     quicken,
+    told,
     uninterrupted,
     unrecognised_convolutions,
     watch_kernels,
@@ -86,11 +87,8 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
             if chosen.device == "cuda":
                 _use_cuda(imported)
                 _computes_with, operations.in_halves = precision, precision == "amp"
-            mend(imported)
-            call_python_early(imported)
-            if chosen.device == "cpu":
-                quicken(imported)
-                operations.load(imported)
+            with told("compiling ganzoo's own operations, once for this machine"):
+                adapt(imported, chosen.device)
     except BackendError:
         raise
     except (Exception, SystemExit) as error:
@@ -100,6 +98,16 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     _jittor, _choice = imported, chosen
     return chosen.device
+
+
+def adapt(imported: Any, device: str) -> None:
+    """Mend what is wrong in a Jittor that was just imported, and give it our operations. What that takes is compiled
+    once for each cache."""
+    mend(imported)
+    call_python_early(imported)
+    if device == "cpu":
+        quicken(imported)
+        operations.load(imported)
 
 
 def _use_cuda(imported: Any) -> None:

@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,13 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 import jittor
 print("GANZOO-CORE-READY", flush=True)
+try:  # what our process would compile next, without a bar; it tells what is wrong with that
+    from ganzoo.backend import adapt
+    adapt(jittor, sys.argv[2])
+except Exception:
+    pass
 """
+PATIENCE = 2.0  # seconds of silence
 
 
 def build_core(device: str) -> None:
@@ -96,7 +103,7 @@ def build_core(device: str) -> None:
             if bar.disable:  # no terminal
                 print(f"{what}: this takes some minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
-                [environment.interpreter(), "-c", _IMPORT, str(os.getpid())],
+                [environment.interpreter(), "-c", _IMPORT, str(os.getpid()), device],
                 env={**environment.outside_mpi(), "log_silent": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -117,6 +124,18 @@ def build_core(device: str) -> None:
         if child.returncode != 0:
             break
     raise BackendError(f"Jittor could not be compiled: {_reason(output)} Run `ganzoo doctor` to see what is missing.")
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Print what takes long, if the body does."""
+    timer = threading.Timer(PATIENCE, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:

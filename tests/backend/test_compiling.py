@@ -97,6 +97,14 @@ def test_one_process_keeps_its_device():
         backend.start("cuda")
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, ""), (0.5, "compiling it ...\n")])
+def test_what_takes_long_is_told(monkeypatch, capsys, seconds, shown):
+    monkeypatch.setattr(compiling, "PATIENCE", 0.1)
+    with compiling.told("compiling it"):
+        time.sleep(seconds)
+    assert capsys.readouterr().err == shown
+
+
 def hooked(jittor) -> bool:
     """Whether Jittor lets something else compile for it."""
     hook = ctypes.c_void_p.in_dll(ctypes.CDLL(jittor.core.__file__), "_ZN6jittor15do_compile_hookE")
