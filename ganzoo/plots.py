@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,14 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     `panels` says by title which terms and watched numbers are drawn together, as a pattern of their names; by default
     each term has a panel of its own. So has each metric.
     """
+    drawn = _drawn(rows, panels or {})
+    gc.collect()  # figures are full of cycles: a training, which draws again and again, would hold 20 MB of them
+    if drawn:
+        durable.replace(path, drawn)
+
+
+def _drawn(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
+    """The picture as PNG; nothing if there is no number to draw."""
     with _usual_backend():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -41,7 +50,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     shown = shown or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
     shown.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
     if not shown:
-        return
+        return b""
     down, across = grid_shape(len(shown)) if not panels else _square(len(shown))
     figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
     FigureCanvasAgg(figure)
@@ -51,7 +60,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
         panel.set_visible(False)
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=100)
-    durable.replace(path, drawn.getvalue())
+    return drawn.getvalue()
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
