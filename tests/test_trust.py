@@ -30,11 +30,31 @@ def written(folder: Path, images: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["exact_resume", "kill_saving", "soak"])
+@pytest.mark.parametrize("name", ["endings", "exact_resume", "kill_saving", "soak"])
 def test_help_tells_what_a_script_does(script, name):
     result = CliRunner().invoke(script(name).main, ["--help"])
     assert result.exit_code == 0, result.output
     assert "?" in result.output
+
+
+FROZEN = '  File "<frozen runpy>", line 198, in _run_module_as_main\n'
+POOL = '  File "/usr/lib/python3.11/multiprocessing/pool.py", line 114, in worker\n'
+
+
+@pytest.mark.parametrize(
+    ("frames", "last", "found"),
+    [
+        (FROZEN, "KeyboardInterrupt\n", ""),
+        (FROZEN + POOL, "KeyboardInterrupt\n", "Traceback"),  # of a worker of Jittor's
+        (FROZEN, "KeyError: 1\n", "Traceback"),
+        (FROZEN, "KeyboardInterrupt\nError: interrupted\n", "Traceback"),
+    ],
+)
+def test_only_the_start_of_python_may_show_a_traceback(script, frames, last, found):
+    shown = f"Traceback (most recent call last):\n{frames}{last}"
+    for text in (shown, "^C" + shown.replace("\n", "\r\n")):
+        assert script("driving").unwanted(text) == found
+    assert script("driving").unwanted(f"Error: interrupted\n{shown}") == "Traceback"
 
 
 def test_every_damage_to_a_checkpoint_is_damage(script, tmp_path):

@@ -25,6 +25,8 @@ from ganzoo.training import checkpoint
 MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children's own are found when it is gone
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 UNWANTED = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
+# The whole output of a Python that is interrupted while it starts: its frames are those of modules inside Python.
+STARTING = re.compile(r'\A(\^C)?Traceback \(most recent call last\):\n(  File "<frozen [^\n]*\n)+KeyboardInterrupt\n*\Z')
 HANG = 300.0  # seconds without what is waited for; a first compilation takes minutes
 
 # The smallest networks, so that steps are many and checkpoints are frequent.
@@ -123,10 +125,12 @@ class Session:
 
 
 def unwanted(shown: str) -> str:
-    """What no user should see in the output of a command, whatever ended it. A traceback of Python alone comes before
-    ganzoo's first line, and no program can help it."""
+    """What no user should see in the output of a command, whatever ended it; nothing if that is all right.
+
+    A Ctrl-C before ganzoo's first line is answered by Python's own start, with a traceback that no program can help.
+    """
     found = UNWANTED.search(shown)
-    return "" if found is None or (found[0] == "Traceback" and "ganzoo" not in shown) else found[0]
+    return found[0] if found and not STARTING.match(shown.replace("\r", "")) else ""
 
 
 def prepare_child(limit: int | None) -> None:
