@@ -95,7 +95,7 @@ def _at_line_start(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
-def reason(error: OSError) -> str:
-    """What the system says of an error, and what to do about a disk that is full."""
+def unwritable(error: OSError) -> str:
+    """Why a file can't be written, in the system's words, and what to do about a disk that is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return f"{text.reason(error)}: make room" if full else text.reason(error)

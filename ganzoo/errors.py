@@ -60,7 +60,7 @@ class ShapeError(RunError):
 NO_MEMORY = "ganzoo: no memory for"  # what ganzoo.backend makes Jittor say
 
 
-def is_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether there was too little memory, Python's or Jittor's."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error))
 

@@ -165,10 +165,10 @@ class MadeUp(Dataset):
 
 def check_setup(setup: Setup) -> None:
     """What `build` returns: networks, optimizers, phases and averages fit together."""
-    from ganzoo.training import built
+    from ganzoo.training import model_checks
 
     try:
-        built.check_setup(setup)
+        model_checks.check_setup(setup)
     except PluginError as error:
         raise AssertionError(str(error)) from error
 

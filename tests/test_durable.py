@@ -69,8 +69,8 @@ def test_an_error_names_the_file_and_not_what_is_written_beside_it(tmp_path):
 
 @pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
 def test_a_full_disk_comes_with_what_to_do(number, hint):
-    assert ("make room" in durable.reason(OSError(number, "said"))) == hint
-    assert durable.reason(OSError(number, "said")).startswith("said")
+    assert ("make room" in durable.unwritable(OSError(number, "said"))) == hint
+    assert durable.unwritable(OSError(number, "said")).startswith("said")
 
 
 def test_a_folder_that_an_error_leaves_empty_goes_again(tmp_path):

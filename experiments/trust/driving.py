@@ -26,7 +26,9 @@ MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 UNWANTED = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
 # The whole output of a Python that is interrupted while it starts: its frames are those of modules inside Python.
-STARTING = re.compile(r'\A(\^C)?Traceback \(most recent call last\):\n(  File "<frozen [^\n]*\n)+KeyboardInterrupt\n*\Z')
+STARTING = re.compile(
+    r'\A(\^C)?Traceback \(most recent call last\):\n(  File "<frozen [^\n]*\n)+KeyboardInterrupt\n*\Z'
+)
 HANG = 300.0  # seconds without what is waited for; a first compilation takes minutes
 
 # The smallest networks, so that steps are many and checkpoints are frequent.

@@ -16,11 +16,11 @@ from typing import Any
 from ganzoo import ranks
 from ganzoo.backend import checks, compiling, environment, operations
 from ganzoo.backend.compiling import (
+    announced_if_slow,
     build_core,
     call_python_early,
     mend,
     quicken,
-    told,
     uninterrupted,
     unrecognised_convolutions,
     watch_kernels,
@@ -87,7 +87,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
             if chosen.device == "cuda":
                 _use_cuda(imported)
                 _computes_with, operations.in_halves = precision, precision == "amp"
-            with told("compiling ganzoo's own operations, once for this machine"):
+            with announced_if_slow("compiling ganzoo's own operations, once for this machine"):
                 adapt(imported, chosen.device)
     except BackendError:
         raise

@@ -127,8 +127,8 @@ def build_core(device: str) -> None:
 
 
 @contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Print what takes long, if the body does."""
+def announced_if_slow(what: str) -> Iterator[None]:
+    """Print `what` if the body takes longer than PATIENCE."""
     timer = threading.Timer(PATIENCE, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()

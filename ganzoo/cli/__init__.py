@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ganzoo import durable, ranks
-from ganzoo.errors import GanzooError, is_of_memory, near_match
+from ganzoo.errors import GanzooError, is_out_of_memory, near_match
 from ganzoo.signals import interruptible, let_signals_arrive
 from ganzoo.text import printable
 
@@ -108,11 +108,11 @@ def _told(error: BaseException) -> int | None:
     if isinstance(error, BrokenPipeError):  # the reader of our output, `head` say, has gone
         sys.stderr.close()
         return 1
-    if is_of_memory(error):
+    if is_out_of_memory(error):
         return _fail("out of memory. End other programs, or ask for less at once.", 1)
     if isinstance(error, OSError):  # a full disk, a missing permission: the machine's trouble, told in its words
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{durable.reason(error)}.", 1)
+        return _fail(f"{where}{durable.unwritable(error)}.", 1)
     return None
 
 

@@ -14,7 +14,7 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
-from ganzoo.errors import DataError, OptionError, RunError, is_of_memory, near_match
+from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match
 from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
 from ganzoo.paths import open_regular
 from ganzoo.text import reason
@@ -119,7 +119,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     try:
         run, stop = run_training(planned, registry(ctx), experiments, resume)
     except (MemoryError, RuntimeError) as error:
-        if not is_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise RunError(
             "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs. A run that has a "

@@ -159,7 +159,7 @@ def _check(part: Part, url: str, folders: Sequence[str], advice: str) -> None:
     """DataError, and the file out of the way, unless it is a whole zip archive with images in each of `folders`."""
     try:
         names = _names_of_whole(part.path)
-    except Exception as error:  # BadZipFile, OSError, zlib.error, NotImplementedError, ... have nothing in common
+    except Exception as error:  # zipfile raises BadZipFile, zlib.error, EOFError and more
         part.discard()
         raise DataError(
             f"{url}: what came from there, {amount(part.size)}, is no whole zip archive ({error}), and was deleted. "

@@ -217,7 +217,7 @@ class ZipStorage(FileStorage):
             raise
         except OSError as error:
             raise DataError(f"{self.path}: can't be read ({reason(error)}).") from error
-        except Exception as error:  # among others BadZipFile, NotImplementedError, UnicodeDecodeError
+        except Exception as error:  # zipfile raises BadZipFile, struct.error, RuntimeError and more
             raise DataError(
                 f"{self.path}: not a whole zip archive ({reason(error)}). Copy or download it again."
             ) from error
@@ -275,7 +275,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     """A file in an archive, of which no more is unpacked than is asked for."""
     if member.compress_type not in METHODS:
-        raise NotImplementedError("neither stored nor deflated, but packed in a way that isn't read here")
+        raise ValueError("neither stored nor deflated, but packed in a way that isn't read here")
     return archive.open(member)
 
 

@@ -102,7 +102,7 @@ def _write(path: Path, header: bytes, content: bytearray) -> None:
     try:
         durable.replace(path, header.replace(_NO_CHECKSUM, digest.hexdigest().encode(), 1), content)
     except OSError as error:
-        raise CheckpointError(f"{path}: can't be written ({durable.reason(error)}).") from error
+        raise CheckpointError(f"{path}: can't be written ({durable.unwritable(error)}).") from error
 
 
 class Writer:

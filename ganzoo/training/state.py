@@ -14,7 +14,7 @@ from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.model import Model, Setup
 from ganzoo.options import Options
 from ganzoo.training.averaging import Averages
-from ganzoo.training.built import check_setup
+from ganzoo.training.model_checks import check_setup
 from ganzoo.training.optim import Optimizer
 from ganzoo.training.options import TrainOptions
 from ganzoo.training.progress import Progress

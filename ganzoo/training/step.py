@@ -14,7 +14,7 @@ from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError, RunError
 from ganzoo.loss import Batch, Phase
 from ganzoo.nets import Network
-from ganzoo.training.built import check_terms
+from ganzoo.training.model_checks import check_terms
 from ganzoo.training.stages import Stage
 from ganzoo.training.state import TrainState
 
