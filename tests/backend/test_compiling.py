@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ganzoo import backend
@@ -192,6 +193,23 @@ for number in range(first, first + count):  # each a kernel of its own: its sour
 backend.wait()
 print(time.time(), flush=True)
 """
+
+
+def test_results_do_not_depend_on_where_arrays_lie(jittor):
+    """Arrays side by side look to a kernel as if they overlapped, and it then rounded otherwise."""
+    rng = np.random.default_rng(0)
+    maps = np.abs(rng.normal(size=(1, 256, 3, 3))).astype(np.float32)  # 9,216 bytes, a multiple of Jittor's blocks
+    for _ in range(100):
+        others = [jittor.array(np.zeros(size, np.float32)).sqr() for size in rng.integers(1, 100_000, 3)]
+        x = jittor.array(maps) * 1
+        lengths = jittor.sqrt(x.sqr().sum([1], keepdims=True))
+        jittor.sync([x, lengths, *others])
+        units = x / (lengths + 1e-10)
+        units.sync()
+        apart = (x / (lengths + 1e-10) - units).sqr().sum([1])
+        assert not apart.numpy().any()
+        starts = sorted((each.data.ctypes.data, each.data.nbytes) for each in (x, lengths, units, apart))
+        assert all(start + size + 64 <= after for (start, size), (after, _) in zip(starts, starts[1:]))
 
 
 def test_training_does_not_wait_for_all_that_is_compiled_ahead():
