@@ -1,6 +1,6 @@
 """A folder that looks like the home of CUDA 12 with cuDNN 8, as Jittor expects it, over CUDA 13 with cuDNN 9.
 
-It holds links to the headers and libraries of a toolkit, wherever they are, four headers of our own that bring in the
+It holds links to the headers and libraries of a toolkit, wherever they are, five headers of our own that bring in the
 real ones and what Jittor misses there, and a script in place of nvcc. Nothing of Jittor and nothing of the toolkit is
 changed.
 """
@@ -21,7 +21,13 @@ from ganzoo.text import reason
 
 _HERE = Path(__file__).parent
 # Our headers, and the real one that each begins with.
-_HEADERS = {"cuda_runtime.h": "cuda_runtime.h", "cudnn.h": "cudnn.h", "cub/cub.cuh": "cccl/cub/cub.cuh", "npp.h": None}
+_HEADERS = {
+    "cuda_runtime.h": "cuda_runtime.h",
+    "cudnn.h": "cudnn.h",
+    "curand.h": "curand.h",
+    "cub/cub.cuh": "cccl/cub/cub.cuh",
+    "npp.h": None,
+}
 # Names that cuDNN 9 gave up, and where their content is now.
 _FORMER = {
     "cudnn_ops_infer": "cudnn_ops",

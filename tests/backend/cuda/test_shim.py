@@ -29,12 +29,13 @@ def test_libraries_have_the_names_that_jittor_asks_for(kit, tmp_path):
         assert (home / f"lib64/libcudnn_{former}.so").resolve() == real / f"libcudnn_{now}.so.9"
 
 
-def test_headers_are_the_toolkits_but_for_four_that_begin_with_them(kit, tmp_path):
+def test_headers_are_the_toolkits_but_for_five_that_begin_with_them(kit, tmp_path):
     home = shim.home(kit, tmp_path / "homes")
     assert (home / "include/cublas_v2.h").resolve() == tmp_path / "cuda/include/cublas_v2.h"
     for name, real in (
         ("cuda_runtime.h", "cuda_runtime.h"),
         ("cudnn.h", "cudnn.h"),
+        ("curand.h", "curand.h"),
         ("cub/cub.cuh", "cccl/cub/cub.cuh"),
     ):
         text = (home / "include" / name).read_text()
@@ -73,3 +74,13 @@ def test_numbers_of_16_bits_get_tensor_cores_and_sums_of_32_in_all_directions(tm
     subprocess.run(command, check=True)
     said = subprocess.run([tmp_path / "probe"], capture_output=True, text=True, check=True).stdout.split("\n")
     assert said[:-1] == ["0 0 0 0 0", "1", "0 1 1 1 1", "1", "0 1 1 1 1", "1"]
+
+
+def test_numbers_are_drawn_by_the_generator_that_is_cheap_to_seed(tmp_path):
+    source = tmp_path / "probe.cc"
+    source.write_text("""
+enum curandRngType { CURAND_RNG_PSEUDO_DEFAULT = 100, CURAND_RNG_PSEUDO_PHILOX4_32_10 = 161 };
+#include "curand.h"
+static_assert(CURAND_RNG_PSEUDO_DEFAULT == 161, "");
+""")
+    subprocess.run(["g++", "-fsyntax-only", f"-I{shim._HERE}/include", source], check=True)

@@ -63,7 +63,7 @@ print(library.cudnnGetVersion())
     assert int(done.stdout) >= 90000, done.stderr
 
 
-@pytest.mark.parametrize("header", ["cuda_runtime.h", "cudnn.h", "cub/cub.cuh", "npp.h"])
+@pytest.mark.parametrize("header", ["cuda_runtime.h", "cudnn.h", "curand.h", "cub/cub.cuh", "npp.h"])
 def test_each_wrapper_compiles_for_cpp_17(tmp_path, header):
     home = shim.home(WHEELS[0], tmp_path)
     source = tmp_path / "probe.cu"
