@@ -14,12 +14,13 @@ import time
 
 import click
 
-from ganzoo import TrainOptions, backend, plugins
+from ganzoo import TrainOptions, backend
 from ganzoo.backend import environment
-from ganzoo.options import resolve
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.progress import Progress
+from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
 from ganzoo.training.preparation import Preparation, coming
-from ganzoo.training.progress import Progress
 from ganzoo.training.session import plan
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo import backend, plugins, sampling
+from ganzoo import backend
+from ganzoo.checkpoints import checkpoint, loading
 from ganzoo.data.images import fit
-from ganzoo.training import checkpoint
+from ganzoo.registry import plugins
+from ganzoo.sampling import latents, sampler
 
 KNOWN, HELD_OUT, SAMPLES, NEIGHBOURS = 30_000, 2_000, 2_000, 5
 
@@ -44,8 +46,8 @@ def main() -> None:
     accuracy = float((found == labels[KNOWN:]).mean())
     print(f"classifier: {accuracy:.1%} right on {HELD_OUT:,} held-out digits, all neighbours agree on {agreed:.0%}")
     backend.start()
-    generator = sampling.load_generator(checkpoint.read(Path(sys.argv[1])), registry)
-    samples = sampling.generate(generator, sampling.latents(range(SAMPLES), generator.latent))
+    generator = loading.load_generator(checkpoint.read(Path(sys.argv[1])), registry)
+    samples = sampler.generate(generator, latents.from_seeds(range(SAMPLES), generator.latent))
     found, agreed = classify(vectors(list(samples)), known[:KNOWN], labels[:KNOWN])
     shares = np.bincount(found, minlength=10) / SAMPLES
     print(f"{SAMPLES:,} samples: all neighbours agree on {agreed:.0%}")

@@ -12,8 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ganzoo import durable
-from ganzoo.images import grid_shape
+from ganzoo.files import atomic_write
+from ganzoo.sampling.images import grid_shape
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     drawn = _drawn(rows, panels or {})
     gc.collect()  # figures are full of cycles: a training, which draws again and again, would hold 20 MB of them
     if drawn:
-        durable.replace(path, drawn)
+        atomic_write(path, drawn)
 
 
 def _drawn(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo import durable
-from ganzoo.description import fault
-from ganzoo.errors import RunError, near_match
-from ganzoo.paths import open_regular
-from ganzoo.text import reason
+from ganzoo.checkpoints.description import fault
+from ganzoo.files import append_lines, atomic_write, open_regular
+from ganzoo.interfaces.errors import RunError, near_match
+from ganzoo.interfaces.text import reason
 
 BEGINNING = "on "  # what log.txt says first of a session
 LARGEST = 1e300  # number in statistics
@@ -64,7 +63,7 @@ class Run:
 
     def save_options(self, options: dict[str, Any]) -> None:
         """Write options.json, whole or not at all."""
-        durable.replace(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
+        atomic_write(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
 
     def stats(self) -> list[dict[str, Any]]:
         """The lines of stats.jsonl; one that is damaged, as a last one that was cut off, is left out."""
@@ -81,7 +80,7 @@ class Run:
         return {images: known[name] for images, known in rows if name in known}
 
     def append_stats(self, row: dict[str, Any]) -> None:
-        durable.append(self.stats_file, json.dumps(row) + "\n")
+        append_lines(self.stats_file, json.dumps(row) + "\n")
 
     def replace_last_stats(self, row: dict[str, Any]) -> None:
         """Write the last line of the statistics anew, if it is of the same tick; else add one."""
@@ -92,12 +91,12 @@ class Run:
         self._write_stats(row for row in self.stats() if row["images"] <= images)
 
     def _write_stats(self, rows: Iterable[dict[str, Any]]) -> None:
-        durable.replace(self.stats_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        atomic_write(self.stats_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def log(self, message: str) -> None:
         """Add a line with the time to log.txt, if it can be written: training doesn't end for want of it."""
         with contextlib.suppress(OSError):
-            durable.append(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+            append_lines(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def tell(self, message: str) -> None:
         """Print a line and keep it in log.txt. A terminal that has gone stops nothing."""

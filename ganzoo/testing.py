@@ -23,19 +23,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.data import DataInfo, Dataset
-from ganzoo.declaration import checked_name
-from ganzoo.errors import GanzooError, PluginError, RunError
-from ganzoo.loss import Phase
-from ganzoo.model import Model, Setup
-from ganzoo.options import Options, resolve
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.errors import GanzooError, PluginError, RunError
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.model import Model, Setup
+from ganzoo.interfaces.options import Options, resolve
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry.validation import checked_name
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ganzoo.interfaces.translator import Translator
     from ganzoo.training.state import TrainState
-    from ganzoo.translation import Translator
 
 BATCH = 4
 IMAGES = 8
@@ -165,10 +165,10 @@ class MadeUp(Dataset):
 
 def check_setup(setup: Setup) -> None:
     """What `build` returns: networks, optimizers, phases and averages fit together."""
-    from ganzoo.training import model_checks
+    from ganzoo.registry import setup_validation
 
     try:
-        model_checks.check_setup(setup)
+        setup_validation.check_setup(setup)
     except PluginError as error:
         raise AssertionError(str(error)) from error
 
@@ -256,10 +256,10 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
     """What is sampled: float images (N, C, H, W) in [-1, 1], a function of each latent alone."""
     import numpy as np
 
-    from ganzoo.sampling import latents
+    from ganzoo.sampling.latents import from_seeds
 
     generator = state.averages.sampled(state.setup.generator)
-    z = latents(range(3), generator.latent)
+    z = from_seeds(range(3), generator.latent)
     three, one = _images(generator, z), _images(generator, z[:1])
     for images, count in ((three, 3), (one, 1)):
         wanted = (count, data.channels, data.size, data.size)
@@ -298,13 +298,13 @@ def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.nd
     import numpy as np
 
     from ganzoo.backend import jittor
-    from ganzoo.sampling import latents
+    from ganzoo.sampling.latents import from_seeds
 
     jt = jittor()
     domains = np.arange(count) % len(data.domains)
     sources, references = (_noise(data, seed)[:count] for seed in (1, 2))
     with jt.no_grad():
-        styles = translator.style_of_latents(jt.array(latents(range(count), translator.latent)), domains)
+        styles = translator.style_of_latents(jt.array(from_seeds(range(count), translator.latent)), domains)
         seen = translator.style_of_images(jt.array(references), domains)
         made = [translator.translate(jt.array(sources), each).numpy() for each in (styles, seen)]
     return np.concatenate(made)
@@ -322,9 +322,10 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     import numpy as np
     import pluggy
 
-    from ganzoo.plugins import Registry
-    from ganzoo.sampling import latents, load_generator, load_translator
-    from ganzoo.training import checkpoint
+    from ganzoo.checkpoints import checkpoint
+    from ganzoo.checkpoints.loading import load_generator, load_translator
+    from ganzoo.registry.plugins import Registry
+    from ganzoo.sampling.latents import from_seeds
     from ganzoo.training.state import TrainState
 
     description = {"model": model.name, "options": options.to_dict(), "data": dataclasses.asdict(data)}
@@ -348,7 +349,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
     else:
         sampled, loaded = state.averages.sampled(state.setup.generator), load_generator(saved, registry)
-        z = latents(range(3), sampled.latent)
+        z = from_seeds(range(3), sampled.latent)
         before, after = _images(sampled, z), _images(loaded, z)
     _require(
         not _differ(before, after),

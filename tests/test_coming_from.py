@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import plugins, unpickling
-from ganzoo.options import describe
-from ganzoo.training.options import TrainOptions
-from tests.reference import needs_torch, port, stargan2_port, values
+from ganzoo.checkpoints import unpickling
+from ganzoo.interfaces.options import describe
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry import plugins
+from tests.support.reference import needs_torch, port, stargan2_port, values
 from tests.test_readme import ROOT, SHORTER, commands
 
 PAGE = ROOT / "COMING_FROM.md"

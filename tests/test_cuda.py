@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.backend import environment
-from tests.agreement import RUNS, differences, gradients, last
+from tests.support.agreement import RUNS, differences, gradients, last
 
 CHOICE = environment.choose_device("auto")
 pytestmark = [

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # An entry point whose module lives in ganzoo itself, because it needs no folder of its own.
-INSIDE_GANZOO = {"metrics": "ganzoo.metrics.standard", "tensorboard": "ganzoo.tensorboard"}
+INSIDE_GANZOO = {"metrics": "ganzoo.metrics.standard"}
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,9 @@ def test_no_package_has_a_name_that_others_use() -> None:
 def test_templates_are_package_data(setup: ConfigParser) -> None:
     from ganzoo.cli.new_plugin import FILES
 
-    folder = ROOT / "ganzoo" / "template"
+    folder = ROOT / "ganzoo" / "cli" / "template"
     assert {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == FILES.keys()
-    pattern = setup["options.package_data"]["ganzoo.template"]
+    pattern = setup["options.package_data"]["ganzoo.cli.template"]
     assert {path.name for path in folder.glob(pattern)} == FILES.keys()
 
 
@@ -86,7 +86,7 @@ BESIDE = (
     "experiments/00000-gan-mnist/checkpoint-000000100.safetensors",
     "tests/fuzz/corpus/weights/1",
     "tests/fuzz/found/1",
-    "ganzoo/__pycache__/model.cpython-311.pyc",
+    "ganzoo/interfaces/__pycache__/model.cpython-311.pyc",
     "plugins/example-wgan-gp/example_wgan_gp.egg-info/PKG-INFO",
     "events.out.tfevents.1795456867.host",
     ".venv/pyvenv.cfg",

@@ -55,7 +55,8 @@ def test_a_backend_that_matplotlib_does_not_know_does_no_harm(tmp_path):
     """As a notebook exports it whose packages are not installed here."""
     program = """
 from pathlib import Path
-from ganzoo import plots, plugins
+from ganzoo import plots
+from ganzoo.registry import plugins
 plots.save_curves(Path("curves.png"), [{"kimg": 1.0, "size": 8, "losses": {"a": 1.0}}])
 print(sorted(plugins.load().datasets))
 """

@@ -64,7 +64,7 @@ def test_tests_that_are_named_are_there(page):
 
 def test_the_readme_names_every_model_and_every_make_target():
     text = (ROOT / "README.md").read_text()
-    from ganzoo import plugins
+    from ganzoo.registry import plugins
 
     ours = [plugin for plugin in plugins.load().plugins if plugin.distribution == "ganzoo"]
     bundled = [name for plugin in ours for name in plugin.provides.get("models", [])]

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option, plugins
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option
+from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
 PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), every=3))

@@ -20,8 +20,9 @@ class Side:
     """Answers the requests of serve.py."""
 
     def __init__(self, row: Row, device: str, precision: str) -> None:
-        from ganzoo import DataInfo, TrainOptions, backend, plugins
-        from ganzoo.options import resolve
+        from ganzoo import DataInfo, TrainOptions, backend
+        from ganzoo.interfaces.options import resolve
+        from ganzoo.registry import plugins
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
         from ganzoo.training.tally import Tally

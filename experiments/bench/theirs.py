@@ -1,7 +1,7 @@
 """PyTorch's side: the authors' order of computation in eager mode and float32, with all that they do each iteration.
 
-The networks are those that ganzoo's tests are held against (tests/reference), so both sides have the same layers. Where
-these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their place.
+The networks are those that ganzoo's tests are held against (tests/support/reference), so both sides have the same
+layers. Where these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their place.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class StyleGAN:
     """R1 as a part of each step, style mixing, an average of the generator."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
-        from tests.reference import stylegan
-        from tests.reference.stylegan import Discriminator, Plan, StyledGenerator
+        from tests.support.reference import stylegan
+        from tests.support.reference.stylegan import Discriminator, Plan, StyledGenerator
 
         stylegan.Blur.forward = lambda self, x: _Blur.apply(x, self.weight)
         stylegan._with_stddev = _with_stddev
@@ -221,8 +221,8 @@ class StarGAN2:
     NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # where ganzoo's are others
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
-        from tests.reference.stargan2 import Plan
-        from tests.reference.stargan2_steps import Training
+        from tests.support.reference.stargan2 import Plan
+        from tests.support.reference.stargan2_steps import Training
 
         lambdas = {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0}
         self.training = Training(Plan(row.size, domains=len(DOMAINS)), lambdas)
@@ -239,7 +239,7 @@ class StarGAN2:
             assert not values, sorted(values)
 
     def iterate(self) -> Terms:
-        from tests.reference.stargan2_steps import Data
+        from tests.support.reference.stargan2_steps import Data
 
         found: dict[str, Any] = {name: _tensor(self.given[name]) for name in ("y", "target")}
         found.update({name: _images(self.given[name], self.layout) for name in ("x", "reference", "reference2")})
@@ -252,8 +252,8 @@ class GAN:
     """The basic GAN, or LSGAN."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
-        from tests.reference import networks
-        from tests.reference.training import Trainer, gan_step, zoo_step
+        from tests.support.reference import networks
+        from tests.support.reference.training import Trainer, gan_step, zoo_step
 
         if row.model == "gan":
             pair: Any = (

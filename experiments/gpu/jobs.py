@@ -9,7 +9,7 @@ from kit import SMALL
 
 @dataclass(frozen=True)
 class Jobs:
-    """Rows are those of the benchmark, MODEL-SIZE-BATCH, and runs those of tests/agreement.py."""
+    """Rows are those of the benchmark, MODEL-SIZE-BATCH, and runs those of tests/support/agreement.py."""
 
     kernels: tuple[str, ...]  # for each process that compiles: PRECISION ROW...
     losses: tuple[str, ...]

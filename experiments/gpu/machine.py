@@ -120,7 +120,7 @@ def core() -> None:
 
 def symbols() -> None:
     """Draw the data set that is trained on, without Jittor."""
-    from ganzoo import plugins
+    from ganzoo.registry import plugins
 
     began = time.perf_counter()
     data = plugins.load().dataset("symbols").open()

@@ -52,7 +52,7 @@ def sums() -> None:
     """Reductions: their time, and their error beside float64. Jittor chooses a kernel once in a process, so that
     GZ_FLAGS=para_opt_level=4 is another run of this."""
     jt = kit.start(kit.PRECISE).jittor()
-    from ganzoo import layers
+    from ganzoo.interfaces import layers
 
     clock = Stopwatch(jt, f"para_opt_level={jt.flags.para_opt_level}: ")
     x, w = clock.normal(N, C, SIDE, SIDE), clock.normal(4 * C, 4 * C, 3, 3)
@@ -107,7 +107,7 @@ def arrays(jt: Any, clock: Stopwatch) -> None:
 
 def blurs(jt: Any, clock: Stopwatch) -> None:
     """Blur as ganzoo has it, and as a convolution in groups."""
-    from ganzoo import layers
+    from ganzoo.interfaces import layers
 
     x = clock.normal(N, C, SIDE, SIDE)
     size = 8.0 * x.numel()

@@ -30,10 +30,10 @@ def pictures(folder: str | Path) -> None:
 
 @contextmanager
 def one_step(run: str, *device: str) -> Iterator[Arrays]:
-    """What a run of tests/agreement.py leaves after its first step: weights 'net/NETWORK/...', and gradients times a
-    number 'adam/NETWORK/first/...'. There is no dropout, of which each device draws its own."""
-    from ganzoo.training import checkpoint
-    from tests.agreement import RUNS
+    """What a run of tests/support/agreement.py leaves after its first step: weights 'net/NETWORK/...', and gradients
+    times a number 'adam/NETWORK/first/...'. There is no dropout, of which each device draws its own."""
+    from ganzoo.checkpoints import checkpoint
+    from tests.support.agreement import RUNS
 
     kit.WORK.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kit.WORK, prefix=f"step-{run}-") as folder:
@@ -56,7 +56,7 @@ def few(array: np.ndarray) -> np.ndarray:
 
 def references(*runs: str) -> None:
     """Write the CPU's arrays of each run, on the machine without a GPU."""
-    from tests.agreement import RUNS
+    from tests.support.agreement import RUNS
 
     for run in runs or RUNS:
         path = kit.CARRIED / "refs" / f"{run}.npz"

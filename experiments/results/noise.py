@@ -11,10 +11,11 @@ from dataclasses import replace
 import click
 import numpy as np
 
-from ganzoo import backend, plugins
+from ganzoo import backend
 from ganzoo.data.catalog import open_data
 from ganzoo.metrics.comparing import Comparison, Networks, compare
 from ganzoo.metrics.sources import BATCH, Images, Source
+from ganzoo.registry import plugins
 
 
 class Noise(Source):

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo.errors import CheckpointError
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.errors import CheckpointError
 from ganzoo.runs import Run
-from ganzoo.training import checkpoint
 
 MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children's own are found when it is gone
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}

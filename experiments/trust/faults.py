@@ -84,9 +84,9 @@ class Images:
     def __init__(self, name: str, count: int, size: int, folder: Path) -> None:
         from PIL import Image
 
-        from ganzoo import plugins
         from ganzoo.data.catalog import open_data
         from ganzoo.data.images import fit
+        from ganzoo.registry import plugins
 
         self.folder, self.pristine = folder, folder.with_name(f"{folder.name}-pristine")
         dataset = open_data(name, plugins.load())

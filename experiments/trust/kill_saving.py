@@ -30,9 +30,9 @@ import click
 import numpy as np
 from driving import being_written, checkpoints, hidden, number, reported, whole
 
-from ganzoo import durable
+from ganzoo.checkpoints import checkpoint
+from ganzoo.files import leftovers
 from ganzoo.runs import Run
-from ganzoo.training import checkpoint
 
 KEEP = 2
 LONGEST = 1.5  # seconds of saving before a kill
@@ -64,7 +64,7 @@ def save_for_ever(folder: Path, start: int, megabytes: float) -> None:
         run.log(f"saved {path.name}")
         checkpoint.prune(folder, KEEP)
 
-    for path in durable.leftovers(folder):
+    for path in leftovers(folder):
         path.unlink()
     writer = checkpoint.Writer(saved)
     assert "jittor" not in sys.modules

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ganzoo import ranks
+from ganzoo import distributed
 from ganzoo.backend import checks, compiling, environment, operations
 from ganzoo.backend.compiling import (
     announced_if_slow,
@@ -26,7 +26,7 @@ from ganzoo.backend.compiling import (
     watch_kernels,
 )
 from ganzoo.backend.process import undone
-from ganzoo.errors import BackendError
+from ganzoo.interfaces.errors import BackendError
 
 __all__ = [
     "choice",
@@ -179,7 +179,7 @@ def describe() -> dict[str, Any]:
         "device": _choice.device,
         **gpu,
         "precision": _precision(),
-        "ranks": ranks.count(),
+        "ranks": distributed.world_size(),
         "processor": environment.processor(),
         "threads": environment.threads(),
         "jittor": jittor().__version__,

@@ -24,10 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganzoo import ranks, signals
+from ganzoo import distributed, signals
 from ganzoo.backend import environment
-from ganzoo.errors import BackendError
-from ganzoo.text import reason
+from ganzoo.interfaces.errors import BackendError
+from ganzoo.interfaces.text import reason
 
 _mended: Any = None  # the library of mends.cc, once it is loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
@@ -91,7 +91,7 @@ def build_core(device: str) -> None:
     processes that mpirun started on a machine one compiles, and the others wait."""
     from tqdm import tqdm
 
-    if not ranks.first_here():
+    if not distributed.is_local_rank_zero():
         while not environment.core_is_built(device):
             time.sleep(0.5)
         return
@@ -325,7 +325,7 @@ def _silent() -> Iterator[None]:
 @contextlib.contextmanager
 def watch_kernels(what: str) -> Iterator[None]:
     """While the body runs, show kernel compilation as one line of progress that starts with `what`; on rank 0 only."""
-    if not ranks.leads():
+    if not distributed.is_rank_zero():
         with _silent():
             yield
         return

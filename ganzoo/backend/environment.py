@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from ganzoo import ranks
+from ganzoo import distributed
 from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
 from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, fault
-from ganzoo.errors import BackendError
+from ganzoo.interfaces.errors import BackendError
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -86,10 +86,10 @@ def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
         problem: str | None = "the NVIDIA driver shows no GPU"
     else:
         kit, problem = usable_toolkit(found, precision)
-        if kit is not None and ranks.count_here() > len(found.gpus):
+        if kit is not None and distributed.local_world_size() > len(found.gpus):
             raise BackendError(
-                f"{ranks.count_here()} processes can't share {len(found.gpus)} GPU(s): start one for each, or use "
-                "--device cpu."
+                f"{distributed.local_world_size()} processes can't share {len(found.gpus)} GPU(s): start one for each, "
+                "or use --device cpu."
             )
         if kit is not None:
             return Choice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
@@ -137,7 +137,7 @@ def prepare(choice: Choice, precision: str = PRECISIONS[0]) -> None:
     """Set what Jittor and NVIDIA's libraries read when they are loaded, for this process and its children."""
     settings = dict(_COMMON)
     settings["cache_name"] = cache_name(choice.device)
-    settings["use_mpi"] = settings["use_nccl"] = "1" if ranks.count() > 1 else "0"
+    settings["use_mpi"] = settings["use_nccl"] = "1" if distributed.world_size() > 1 else "0"
     if choice.toolkit is None:
         settings["nvcc_path"] = ""  # any nvcc without GPU libraries beside it kills the import
     else:
@@ -161,7 +161,7 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
         settings["nvcc_path"] = str(home / "bin/nvcc")
         headers = headers and home / "include/nccl.h"
         libraries = libraries and home / "lib64/libnccl.so"
-    if ranks.count() > 1 and (headers is None or libraries is None):
+    if distributed.world_size() > 1 and (headers is None or libraries is None):
         raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, and {kit} comes without it; run: {WHEELS}")
     if headers and libraries:  # otherwise Jittor would download its source
         settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))

@@ -13,7 +13,7 @@ from ganzoo import backend
 from ganzoo.backend import operations
 
 if TYPE_CHECKING:
-    from ganzoo.model import Adam
+    from ganzoo.interfaces.model import Adam
 
 _AT_ONCE = 2**20  # numbers: what is updated at once is in memory twice
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 
-from ganzoo import durable, ranks
-from ganzoo.errors import GanzooError, is_out_of_memory, near_match
+from ganzoo import distributed
+from ganzoo.files import write_error
+from ganzoo.interfaces.errors import GanzooError, is_out_of_memory, near_match
+from ganzoo.interfaces.text import printable
 from ganzoo.signals import interruptible, let_signals_arrive
-from ganzoo.text import printable
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 
@@ -53,7 +54,7 @@ class Main(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = self.list_commands(ctx)
             raise click.UsageError(f"there is no command {args[0]!r}.{near_match(args[0], names)}")
-        if ranks.count() > 1 and args[0] != "train":
+        if distributed.world_size() > 1 and args[0] != "train":
             raise click.UsageError(f"mpirun is for `ganzoo train`; start `ganzoo {args[0]}` without it.")
         return super().resolve_command(ctx, args)
 
@@ -64,9 +65,9 @@ class Main(click.Group):
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
         warnings.filterwarnings("ignore", module=r"PIL\b")  # of images that are read all the same
-        if not ranks.leads():
+        if not distributed.is_rank_zero():
             sys.stdout = open(os.devnull, "w")
-        with ranks.ending():
+        with distributed.exit_on_error():
             status = _status(partial(super().main, args, prog_name, standalone_mode=False, **extra))
             sys.exit(status if isinstance(status, int) else 0)
 
@@ -112,16 +113,18 @@ def _told(error: BaseException) -> int | None:
         return _fail("out of memory. End other programs, or ask for less at once.", 1)
     if isinstance(error, OSError):  # a full disk, a missing permission: the machine's trouble, told in its words
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{durable.unwritable(error)}.", 1)
+        return _fail(f"{where}{write_error(error)}.", 1)
     return None
 
 
 def _fail(message: str, status: int) -> int:
     message = "\n".join(map(printable, message.split("\n")))
-    if not ranks.leads():
+    if not distributed.is_rank_zero():
         time.sleep(OF_RANK_0)
     with contextlib.suppress(OSError):  # there may be nobody to tell
-        click.echo(f"Error{'' if ranks.leads() else f' on rank {ranks.rank()}'}: {message}", err=True)
+        click.echo(
+            f"Error{'' if distributed.is_rank_zero() else f' on rank {distributed.rank()}'}: {message}", err=True
+        )
     return status
 
 
@@ -129,8 +132,8 @@ def registry(ctx: click.Context) -> Any:
     """The plugin registry of this invocation, loaded at the first call."""
     root = ctx.find_root()
     if root.obj is None:
-        from ganzoo import plugins
         from ganzoo.cli.data import data
+        from ganzoo.registry import plugins
 
         root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in data.commands)])
         for plugin in root.obj.plugins:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from ganzoo.backend import environment
 from ganzoo.backend.checks import Finding
-from ganzoo.options import describe
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.options import describe
 
 if TYPE_CHECKING:
-    from ganzoo.model import Model
-    from ganzoo.plugins import Registry
+    from ganzoo.interfaces.model import Model
+    from ganzoo.registry.plugins import Registry
 
 DEVICE = "cuda"
 MOST_APART = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # of gradients, as shares of their length, by precision

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo import durable
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
-from ganzoo.errors import OptionError, UnsuitableError
-from ganzoo.metrics import MOST_IMAGES, Metric
+from ganzoo.files import output_folder
+from ganzoo.interfaces.errors import OptionError, UnsuitableError
+from ganzoo.interfaces.metric import MOST_IMAGES, Metric
+from ganzoo.interfaces.text import printable
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
-from ganzoo.text import printable
 
 if TYPE_CHECKING:
+    from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.metrics.tasks import Task
-    from ganzoo.training.checkpoint import Checkpoint
 
 LARGEST = 2048  # px of images that --size scales to: several batches are in memory
 
@@ -124,7 +124,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
     backend.start(values["device"])  # to build the networks of a checkpoint: they say what it can do
     task = _task(run, plugins, values)
-    with contextlib.nullcontext() if keep is None else durable.folder(keep, "--save-images"):
+    with contextlib.nullcontext() if keep is None else output_folder(keep, "--save-images"):
         _evaluate(task, named or plugins.metrics_named(STANDARD_TRANSLATING if task.translating else STANDARD), values)
 
 

@@ -14,10 +14,10 @@ from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
-from ganzoo.errors import OptionError, UnsuitableError
+from ganzoo.interfaces.errors import OptionError, UnsuitableError
 
 if TYPE_CHECKING:
-    from ganzoo.training.checkpoint import Checkpoint
+    from ganzoo.checkpoints.checkpoint import Checkpoint
 
 
 @click.command(short_help="Make images and animations from a run or checkpoint.")
@@ -101,14 +101,15 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """
     translating = bool(values["source"])
     request: Any = (texts.read_translation if translating else texts.read)(values)
-    from ganzoo import backend, durable
+    from ganzoo import backend
+    from ganzoo.files import output_folder
 
     def opened(saved: Checkpoint, folder: Path) -> tuple[Checkpoint, Path, Writer]:
         writer = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
         return saved, folder, writer
 
     saved, folder, write = open_saved(run, Path(values["experiments"]), opened)
-    with durable.folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
+    with output_folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
         click.echo(f"from {saved.path}")
         with backend.watch_kernels("generating"):
             for line in write(out):
@@ -119,23 +120,25 @@ Writer = Callable[[Path], Iterable[str]]  # writes into a folder, and gives line
 
 
 def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Writer:
-    from ganzoo import backend, sampling
+    from ganzoo import backend
+    from ganzoo.checkpoints import loading
     from ganzoo.cli import generate_output
 
-    sizes = sampling.trained_sizes(saved, plugins)  # an unknown model is told before Jittor is started
+    sizes = loading.trained_sizes(saved, plugins)  # an unknown model is told before Jittor is started
     if request.size not in (None, *sizes):
         raise OptionError(
             f"--size {request.size}: training went through {', '.join(map(str, sizes))} px; choose of these."
         )
     backend.start(device)
-    generator = sampling.load_generator(saved, plugins, request.size)
+    generator = loading.load_generator(saved, plugins, request.size)
     sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
     size = sizes[-1] if request.size is None else request.size
     return partial(generate_output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 
 
 def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, device: str) -> Writer:
-    from ganzoo import backend, sampling
+    from ganzoo import backend
+    from ganzoo.checkpoints import loading
     from ganzoo.cli.generate_translation import Job
 
     model = saved.model(plugins)
@@ -143,4 +146,4 @@ def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, d
         raise UnsuitableError(f"--source: {model.name} makes images of latents; it can't redraw any.")
     job = Job(request, saved.data)
     backend.start(device)
-    return partial(job.write, sampling.load_translator(saved, plugins))
+    return partial(job.write, loading.load_translator(saved, plugins))

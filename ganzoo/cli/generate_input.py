@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.errors import OptionError, near_match
-from ganzoo.text import counted
+from ganzoo.interfaces.errors import OptionError, near_match
+from ganzoo.interfaces.text import counted
 
 # Which options each kind of output takes, beside those of all kinds.
 KINDS = {

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo import images, sampling
 from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
-from ganzoo.data import DataInfo
-from ganzoo.errors import OptionError, UnsuitableError
-from ganzoo.styles import StyleSampler, mix
-from ganzoo.text import counted
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import OptionError, UnsuitableError
+from ganzoo.interfaces.text import counted
+from ganzoo.sampling import images, latents, sampler
+from ganzoo.sampling.styles import StyleSampler, mix
 
 SHEET_BYTES = 2**28  # of the images on one sheet
 
@@ -25,16 +25,18 @@ def sheet_room(data: DataInfo) -> int:
     return max(1, min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)))
 
 
-def sampler_for(generator: Any, model: str, request: Request) -> sampling.Sampler:
+def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler:
     """What draws the images. OptionError if the model lacks what is asked for."""
-    from ganzoo.nets import StyleGenerator  # not above: it would start Jittor before the device is chosen
+    from ganzoo.interfaces.networks import (
+        StyleGenerator,  # not above: it would start Jittor before the device is chosen
+    )
 
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
     if request.styled:
         raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
-    return sampling.Sampler(generator)
+    return sampler.Sampler(generator)
 
 
 def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
@@ -100,7 +102,7 @@ def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[
     keys = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
     starts = request.seeds[:: len(keys)]
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
-    walk = sampling.loop(keys, request.steps, sampling.PATHS[path], sampler.centre)
+    walk = latents.loop(keys, request.steps, latents.PATHS[path], sampler.centre)
     steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
     drawn = sampler.images(steps)
     while frame := list(islice(drawn, cells)):
@@ -129,7 +131,7 @@ OUTPUTS = {"stills": stills, "interpolate": interpolation, "mix": mixing}
 
 
 def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
-    return sampling.latents(seeds, sampler.generator.latent)
+    return latents.from_seeds(seeds, sampler.generator.latent)
 
 
 def _cells(count: int) -> tuple[int, int]:

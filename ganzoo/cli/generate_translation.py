@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import images, translation
 from ganzoo.cli.generate_input import TranslationRequest, check_walk, parse_domains
 from ganzoo.cli.generate_output import progress, sheet_room, write_frames
 from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
-from ganzoo.data import DataInfo
-from ganzoo.errors import OptionError
-from ganzoo.text import counted, printable
-from ganzoo.translation import TranslationSampler
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import OptionError
+from ganzoo.interfaces.text import counted, printable
+from ganzoo.sampling import images, translation
+from ganzoo.sampling.translation import TranslationSampler
 
 COLUMNS = 32  # sources on a sheet
 CELLS = 64  # redrawn images in a frame of a video

@@ -10,7 +10,7 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
-from ganzoo.plugins import EVENTS, KINDS
+from ganzoo.registry.plugins import EVENTS, KINDS
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 
@@ -84,8 +84,9 @@ def runs(as_json: bool, experiments: str) -> None:
 
 
 def _describe(run: Any) -> dict[str, Any]:
-    from ganzoo.errors import RunError
-    from ganzoo.training import checkpoint, due
+    from ganzoo.checkpoints import checkpoint
+    from ganzoo.interfaces.errors import RunError
+    from ganzoo.training import due
 
     try:
         options = run.options()

@@ -15,8 +15,8 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
-from ganzoo.errors import OptionError
-from ganzoo.text import reason
+from ganzoo.interfaces.errors import OptionError
+from ganzoo.interfaces.text import reason
 
 # Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
 # package NAME itself would hide it from a Python that is started beside the folder.
@@ -98,7 +98,7 @@ def write(folder: Path, name: str, package: str) -> None:
     """Write the plugin. On OSError nothing is left behind."""
     prefix = "".join(part[:1].upper() + part[1:] for part in package.split("_"))
     words = {"name": name, "package": package, "prefix": prefix}
-    templates = resources.files("ganzoo.template")
+    templates = resources.files("ganzoo.cli.template")
     folder.mkdir(parents=True)
     try:
         for source, target in FILES.items():

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ganzoo.errors import OptionError, near_match
-from ganzoo.options import Option, Options, describe, plain
+from ganzoo.interfaces.errors import OptionError, near_match
+from ganzoo.interfaces.options import Option, Options, describe, plain
 
 OTHER = "Other options"
 

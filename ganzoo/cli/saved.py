@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ganzoo.errors import DamagedError, GanzooError, RunError, UnsuitableError
+from ganzoo.interfaces.errors import DamagedError, GanzooError, RunError, UnsuitableError
 
 if TYPE_CHECKING:
+    from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.runs import Run
-    from ganzoo.training.checkpoint import Checkpoint
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def open_saved(named: str | None, experiments: Path, opened: Callable[[Checkpoin
         return _newest(experiments, opened)
     path = _file(str(named), experiments)
     if path is not None:
-        from ganzoo.training.checkpoint import read
+        from ganzoo.checkpoints.checkpoint import read
 
         return opened(read(path), path.resolve().parent)
     run = runs.find(str(named), experiments)
@@ -37,7 +37,7 @@ def open_saved(named: str | None, experiments: Path, opened: Callable[[Checkpoin
 def _file(named: str, experiments: Path) -> Path | None:
     """The checkpoint file of that name, which may begin with a run as `runs.find` knows it: 3/checkpoint-000004000."""
     from ganzoo import runs
-    from ganzoo.training.checkpoint import SUFFIX
+    from ganzoo.checkpoints.checkpoint import SUFFIX
 
     path = Path(named)
     try:
@@ -88,7 +88,7 @@ def _model(run: Run) -> str:
 
 def _whole(run: Run) -> Checkpoint:
     """The newest whole checkpoint. RunError if there is none at all."""
-    from ganzoo.training.checkpoint import newest_whole
+    from ganzoo.checkpoints.checkpoint import newest_whole
 
     saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
     if saved is None:

@@ -14,11 +14,11 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
-from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match
-from ganzoo.options import changes, describe, refuse_without_effect, resolve, setting
-from ganzoo.paths import open_regular
-from ganzoo.text import reason
-from ganzoo.training.options import OTHER_NAMES, TrainOptions
+from ganzoo.files import open_regular
+from ganzoo.interfaces.errors import DataError, OptionError, RunError, is_out_of_memory, near_match
+from ganzoo.interfaces.options import changes, describe, refuse_without_effect, resolve, setting
+from ganzoo.interfaces.text import reason
+from ganzoo.interfaces.train_options import OTHER_NAMES, TrainOptions
 
 EXPERIMENTS = "experiments"
 
@@ -77,7 +77,8 @@ def _own(flag: str, **settings: Any) -> HeadedOption:
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
-    from ganzoo import backend, ranks
+    from ganzoo import backend, distributed
+    from ganzoo.distributed import collectives
     from ganzoo.training.resuming import check_fit, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
@@ -100,13 +101,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
 
-    with ranks.in_turn():  # the first use of a data set may prepare it
+    with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = plan(model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"])
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
         check_resume(planned, resume)
     _check_batch(planned, "batch" in chosen)
-    if ranks.leads():
+    if distributed.is_rank_zero():
         _tell(planned, options, chosen, backend.device())
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
@@ -174,7 +175,7 @@ def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> No
 def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     """The run that is meant by --resume. RunError if there is none, or if it wouldn't go on from the named file."""
     from ganzoo import runs
-    from ganzoo.training import checkpoint
+    from ganzoo.checkpoints import checkpoint
 
     if wanted == "latest":
         return _latest(model, experiments) or runs.find(wanted, experiments)
@@ -199,7 +200,7 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
 def _latest(model: str, experiments: Path) -> Any:
     """The newest run of a model that has a checkpoint, else the newest; None if the model has no run."""
     from ganzoo import runs
-    from ganzoo.training import checkpoint
+    from ganzoo.checkpoints import checkpoint
 
     known = [run for run in reversed(runs.every(experiments)) if _model_of(run) == model]
     begun = next((run for run in known if checkpoint.newest(run.path)), None)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.data import DataInfo, Dataset, DataSource
-from ganzoo.errors import DataError, OptionError, near_match
-from ganzoo.paths import data_dir
+from ganzoo.files import data_dir
+from ganzoo.interfaces.dataset import DataInfo, Dataset, DataSource
+from ganzoo.interfaces.errors import DataError, OptionError, near_match
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganzoo.plugins import Registry
+    from ganzoo.registry.plugins import Registry
 
 
 def open_data(wanted: str, registry: Registry, option: str = "--data") -> Dataset:

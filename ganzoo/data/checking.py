@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from ganzoo.data import DataInfo, Dataset
-from ganzoo.errors import DataError
-from ganzoo.text import counted
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.errors import DataError
+from ganzoo.interfaces.text import counted
 
 
 @dataclass

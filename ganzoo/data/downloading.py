@@ -20,12 +20,12 @@ from ganzoo.data.files import open_archive, open_member
 from ganzoo.data.images import is_image
 from ganzoo.data.preparing import amount
 from ganzoo.data.transfer import CHUNK, MAKE_ROOM, Failure, Patience, Say, Version, checked, transfer
-from ganzoo.errors import DataError, OptionError
-from ganzoo.paths import data_dir
-from ganzoo.text import reason
+from ganzoo.files import data_dir
+from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.interfaces.text import reason
 
 if TYPE_CHECKING:
-    from ganzoo.plugins import Registry
+    from ganzoo.registry.plugins import Registry
 
 PATIENCE = Patience()
 

@@ -19,7 +19,6 @@ from typing import Any, Union
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo.data import Dataset
 from ganzoo.data.building import Building, Prepared, building, refuse_taken
 from ganzoo.data.images import scaled, to_image
 from ganzoo.data.layout import validation_path
@@ -27,8 +26,9 @@ from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import LmdbStorage, StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL, space
-from ganzoo.errors import DataError, OptionError
-from ganzoo.text import counted, printable
+from ganzoo.interfaces.dataset import Dataset
+from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.interfaces.text import counted, printable
 
 QUALITY = 100  # of JPEG, as in the reference
 SMALLEST = 8  # px, by default

@@ -19,7 +19,6 @@ import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.data import DataInfo, Dataset
 from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, is_archive, refuse_larger
 from ganzoo.data.headers import READ
 from ganzoo.data.images import channels_of, decode, peek, to_array, unpack
@@ -27,8 +26,9 @@ from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
 from ganzoo.data.memory import room
 from ganzoo.data.pyramid import SIZES, nearest
-from ganzoo.errors import DataError
-from ganzoo.text import counted, printable, reason
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.errors import DataError
+from ganzoo.interfaces.text import counted, printable, reason
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits

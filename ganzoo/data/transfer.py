@@ -19,8 +19,8 @@ from urllib.error import HTTPError, URLError
 from tqdm import tqdm
 
 from ganzoo.data.preparing import amount
-from ganzoo.errors import DataError, OptionError
-from ganzoo.text import printable
+from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.interfaces.text import printable
 
 if TYPE_CHECKING:
     from ganzoo.data.downloading import Part

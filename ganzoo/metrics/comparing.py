@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import images
-from ganzoo.errors import DataError, OptionError
-from ganzoo.metrics import Metric
+from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.interfaces.metric import Metric
+from ganzoo.interfaces.text import counted, reason
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations, real_for
-from ganzoo.text import counted, reason
+from ganzoo.sampling import images
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganzoo.data import DataInfo, Dataset
-    from ganzoo.translation import Translator
+    from ganzoo.interfaces.dataset import DataInfo, Dataset
+    from ganzoo.interfaces.translator import Translator
 
 MODES = ("latent", "reference")
 STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # metrics, where none are named

@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo import sampling
-from ganzoo.errors import DataError
+from ganzoo.interfaces.errors import DataError
 from ganzoo.metrics import reals
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.reals import Features
 from ganzoo.metrics.sources import Images, Source, Translations
+from ganzoo.sampling import sampler
 
 T = TypeVar("T")
 WATCHED, LONG = 2.0, 10.0  # seconds from which an estimate is made, and from which it is told
@@ -103,7 +103,7 @@ class Evaluation:
             assert isinstance(self.subject, Translations)
             for group in self.subject.groups():
                 spreads.append(self.perceptual.spread(group))
-                yield sampling.to_uint8(group.reshape(-1, *group.shape[2:]))
+                yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
 
         def seen() -> Iterator[np.ndarray]:
             for batch in self.counted(images(), "generating", self.subject.count):

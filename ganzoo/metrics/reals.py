@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ganzoo import durable
+from ganzoo.files import atomic_write, data_dir
 from ganzoo.metrics.distances import moments
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.sources import Images
-from ganzoo.paths import data_dir
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,5 +66,5 @@ def features(images: Images, extractor: FeatureExtractor, compute: Callable[[], 
     np.savez(content, rows=found.rows, mean=mean, covariance=covariance)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable.replace(path, content.getvalue())
+        atomic_write(path, content.getvalue())
     return found

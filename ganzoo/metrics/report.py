@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ganzoo import durable
+from ganzoo.files import append_lines, atomic_write
 from ganzoo.metrics.comparing import Networks, Result, means
 
 RECORDS, TABLE = "evaluations.jsonl", "evaluations.md"
@@ -36,10 +36,10 @@ def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Resul
 
 def save(folder: Path, made: Mapping[str, Any]) -> Path:
     """Add a record to those in a folder, and draw the table of all anew; its path."""
-    durable.append(folder / RECORDS, json.dumps(made) + "\n")
+    append_lines(folder / RECORDS, json.dumps(made) + "\n")
     lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
     lines += _markdown([_HEADINGS, *(row for each in _records(folder / RECORDS) for row in _rows(each))])
-    durable.replace(folder / TABLE, ("\n".join(lines) + "\n").encode())
+    atomic_write(folder / TABLE, ("\n".join(lines) + "\n").encode())
     return folder / TABLE
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo import sampling
 from ganzoo.data.images import fit
-from ganzoo.errors import DataError
-from ganzoo.translation import TranslationSampler
+from ganzoo.interfaces.errors import DataError
+from ganzoo.sampling import sampler
+from ganzoo.sampling.translation import TranslationSampler
 
 if TYPE_CHECKING:
-    from ganzoo.data import DataInfo, Dataset
-    from ganzoo.translation import Translator
+    from ganzoo.interfaces.dataset import DataInfo, Dataset
+    from ganzoo.interfaces.translator import Translator
 
 MOST = 50_000  # images of a data set that are looked at, as usual with FID
 FEWEST_REAL = 1000  # real images, unless the user asks for fewer or there aren't as many
@@ -117,13 +117,13 @@ class Latents(Source):
     own."""
 
     def __init__(self, generator: Any, count: int, seed: int) -> None:
-        from ganzoo.nets import StyleGenerator
+        from ganzoo.interfaces.networks import StyleGenerator
 
         self.generator, self.count, self.seed = generator, count, seed
         self.name = "random latents"
-        self._sampler = sampling.Sampler(generator)
+        self._sampler = sampler.Sampler(generator)
         if isinstance(generator, StyleGenerator):
-            from ganzoo.styles import StyleSampler
+            from ganzoo.sampling.styles import StyleSampler
 
             self._sampler = StyleSampler(generator, noise="random")
 
@@ -131,7 +131,7 @@ class Latents(Source):
         rng = np.random.default_rng([self.seed, LATENTS])
         latents = (rng.standard_normal(self.generator.latent, "f4") for _ in range(self.count))
         images = self._sampler.images((z, (self.seed, index)) for index, z in enumerate(latents))
-        while batch := list(islice(images, sampling.at_once(self.generator))):
+        while batch := list(islice(images, sampler.at_once(self.generator))):
             yield np.stack(batch)
 
 
@@ -153,7 +153,7 @@ class Translations(Source):
 
     def batches(self) -> Iterator[np.ndarray]:
         for group in self.groups():
-            yield sampling.to_uint8(group.reshape(-1, *group.shape[2:]))
+            yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
 
     def groups(self) -> Iterator[np.ndarray]:
         """Float images (OUTPUTS, N, C, H, W), not limited to [-1, 1]: those of N sources at once."""

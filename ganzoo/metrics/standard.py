@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import OptionError
-from ganzoo.hookspecs import hookimpl
-from ganzoo.metrics import Metric
-from ganzoo.text import counted
+from ganzoo.interfaces.errors import OptionError
+from ganzoo.interfaces.hookspecs import hookimpl
+from ganzoo.interfaces.metric import Metric
+from ganzoo.interfaces.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,8 +133,8 @@ class PathLength(Metric):
         self.summary = f"perceptual path length in {of}, {at}; lower is smoother"
 
     def check(self, evaluation: Evaluation) -> None:
+        from ganzoo.interfaces.networks import StyleGenerator
         from ganzoo.metrics.sources import Latents
-        from ganzoo.nets import StyleGenerator
 
         if not isinstance(evaluation.subject, Latents):
             raise OptionError(f"{self.name}: it needs a generator of images from latents.")
@@ -144,12 +144,12 @@ class PathLength(Metric):
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np
 
-        from ganzoo import sampling
+        from ganzoo.sampling import sampler
 
         subject: Any = evaluation.subject
         path = _Path(subject.generator, self.space)
         rng = np.random.default_rng([evaluation.seed, PATH_STREAM])
-        at_once = max(1, sampling.at_once(subject.generator) // 2)
+        at_once = max(1, sampler.at_once(subject.generator) // 2)
         found = []
         for start in evaluation.progress(range(0, subject.count, at_once), self.name):
             count = min(at_once, subject.count - start)
@@ -173,7 +173,7 @@ class _Path:
     """Images on the ways between pairs of latents."""
 
     def __init__(self, generator: Any, space: str) -> None:
-        from ganzoo.nets import StyleGenerator
+        from ganzoo.interfaces.networks import StyleGenerator
 
         self.generator, self.space = generator, space
         self.styled = isinstance(generator, StyleGenerator)
@@ -184,13 +184,13 @@ class _Path:
 
         if self.space == "z":
             return z
-        from ganzoo.styles import StyleSampler
+        from ganzoo.sampling.styles import StyleSampler
 
         return np.stack([StyleSampler(self.generator).map(each) for each in z])
 
     def images(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
         """Vars (N, C, H, W): the images at t (N, 1) and a little further."""
-        from ganzoo.sampling import lerp, slerp
+        from ganzoo.sampling.latents import lerp, slerp
 
         between: Any = slerp if self.space == "z" else lerp
         codes = [between(*ends.astype("f8"), place).astype("f4") for place in (t, t + EPS)]
@@ -198,7 +198,7 @@ class _Path:
 
     def _drawn(self, codes: np.ndarray) -> Any:
         from ganzoo.backend import jittor, run_pending
-        from ganzoo.sampling import constant_noise
+        from ganzoo.sampling.latents import constant_noise
 
         jt = jittor()
         with jt.no_grad():
@@ -210,7 +210,7 @@ class _Path:
             else:
                 images = self.generator(jt.array(codes))
             while images.shape[2] > LARGEST:
-                from ganzoo.layers import average_pool
+                from ganzoo.interfaces.layers import average_pool
 
                 images = average_pool(images)
         run_pending()

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import former_data, open_data
-from ganzoo.errors import CheckpointError, DataError, OptionError
+from ganzoo.interfaces.errors import CheckpointError, DataError, OptionError
+from ganzoo.interfaces.text import printable
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images, real_for
-from ganzoo.text import printable
 
 if TYPE_CHECKING:
-    from ganzoo.data import DataInfo
-    from ganzoo.plugins import Registry
-    from ganzoo.training.checkpoint import Checkpoint
+    from ganzoo.checkpoints.checkpoint import Checkpoint
+    from ganzoo.interfaces.dataset import DataInfo
+    from ganzoo.registry.plugins import Registry
 
 SAMPLES = 10_000
 QUICK, QUICK_PER_PAIR = 500, 100  # images of a first look, generated and real; of translations, generated per pair
@@ -48,7 +48,7 @@ def of_checkpoint(
 ) -> Task:
     """A checkpoint beside the data set it was trained on, or another, with fewer images if it is to be `quick`.
     DataError or OptionError if they don't fit."""
-    from ganzoo import sampling
+    from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data
     # The options of an import, which has no data, name but the model's default.
@@ -58,9 +58,9 @@ def of_checkpoint(
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(wanted, registry, "--data" if against is None else "--against")
-    size = sampling.trained_sizes(saved, registry)[-1]
+    size = loading.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)
-    translating = sampling.translates(saved, registry)
+    translating = loading.translates(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{wanted}: its domains ({theirs}) are not those of the model ({ours}).")
@@ -71,9 +71,9 @@ def of_checkpoint(
 
     def comparisons() -> list[Comparison]:
         if translating:
-            translator = sampling.load_translator(saved, registry)
+            translator = loading.load_translator(saved, registry)
             return of_translator(translator, dataset, data, samples, modes, seed, most, say)
-        generator = sampling.load_generator(saved, registry)
+        generator = loading.load_generator(saved, registry)
         return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
 
     images = saved.metadata.get("progress", {}).get("images", 0)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.backend import updates
-from ganzoo.nets import Network
+from ganzoo.interfaces.networks import Network
 
 if TYPE_CHECKING:
-    from ganzoo.translation import Translator
+    from ganzoo.interfaces.translator import Translator
 
 
 class Averages:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import Described
-from ganzoo.loss import Batch
-from ganzoo.options import describe as declared
-from ganzoo.text import counted
-from ganzoo.training.progress import Progress
+from ganzoo.interfaces.loss import Batch
+from ganzoo.interfaces.options import describe as declared
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.text import counted
 from ganzoo.training.session import Plan
 from ganzoo.training.step import at_once, check_pieces, sizes
 
@@ -80,7 +80,7 @@ def _at_once(plan: Plan) -> int:
 def _activations(plan: Plan, setup: Any) -> float:
     """Numbers held while the largest phase runs, from what its layers put out. The graph is written, never run."""
     jt = backend.jittor()
-    from ganzoo.nets import Network  # not above: it would start Jittor before the device is chosen
+    from ganzoo.interfaces.networks import Network  # not above: it would start Jittor before the device is chosen
 
     count = _at_once(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()

@@ -6,8 +6,8 @@ images seen alone: a resumed run reports, measures and saves where it would have
 
 from __future__ import annotations
 
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.progress import Progress
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.train_options import TrainOptions
 
 
 def whole_images(kimg: float) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ganzoo import ranks
-from ganzoo.data import Dataset, Draw
+from ganzoo import distributed
 from ganzoo.data.loader import ImageBatch, Loader, Readings
+from ganzoo.interfaces.dataset import Dataset, Draw
 
 if TYPE_CHECKING:
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.train_options import TrainOptions
 
 
 class Feed:
@@ -54,9 +54,9 @@ class Feed:
         than before is asked for: the order goes on from there."""
         if self._open != (size, batch) or self._batches is None:
             self.close()
-            mine = batch // ranks.count()
+            mine = batch // distributed.world_size()
             loader = self.loader(size, mine, stride=batch)
-            self._open, self._batches = (size, batch), loader.batches(position + ranks.rank() * mine)
+            self._open, self._batches = (size, batch), loader.batches(position + distributed.rank() * mine)
         return next(self._batches)
 
     def close(self) -> None:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo import backend, ranks
-from ganzoo.errors import DivergedError
-from ganzoo.loss import Phase
+from ganzoo import backend, distributed
+from ganzoo.distributed import collectives
+from ganzoo.interfaces.errors import DivergedError
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.signals import Stop
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.progress import Progress
-from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 from ganzoo.training.tally import Tally
 
@@ -37,16 +38,16 @@ def follow(plan: Plan, stop: Stop) -> None:
             if not left:
                 raise
             plan = plan.reseeded()
-    ranks.wait_for_all()
+    collectives.barrier()
 
 
 def share(state: TrainState) -> None:
     """Give every rank the state of rank 0, whatever that comes from."""
-    if ranks.count() == 1:
+    if distributed.world_size() == 1:
         return
-    metadata = ranks.told(state.metadata())
-    tensors = {name: ranks.spread(np.array(value)) for name, value in state.arrays()}
-    if not ranks.leads():
+    metadata = collectives.broadcast_object(state.metadata())
+    tensors = {name: collectives.broadcast(np.array(value)) for name, value in state.arrays()}
+    if not distributed.is_rank_zero():
         state.load(tensors, metadata)
 
 

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ganzoo import backend, ranks
+from ganzoo import backend
+from ganzoo.distributed import collectives
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
-from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
@@ -38,7 +39,7 @@ def train(
     goal = due.goal(options)
     last, fresh = None, 0
     try:
-        while state.progress.images < goal and not ranks.told(stop()):
+        while state.progress.images < goal and not collectives.broadcast_object(stop()):
             moment = state.upcoming()
             if not moment.alike(last):
                 reporter.moment(state, moment)

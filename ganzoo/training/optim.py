@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, updates
-from ganzoo.errors import CheckpointError
-from ganzoo.model import Adam
-from ganzoo.nets import Network
+from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.interfaces.model import Adam
+from ganzoo.interfaces.networks import Network
 
 
 class Optimizer:

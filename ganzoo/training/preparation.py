@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.backend import environment
-from ganzoo.data import DataInfo
-from ganzoo.errors import GanzooError
-from ganzoo.training.progress import Progress
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import GanzooError
+from ganzoo.interfaces.progress import Progress
 
 if TYPE_CHECKING:
+    from ganzoo.interfaces.stages import Schedule
     from ganzoo.training.session import Plan
-    from ganzoo.training.stages import Schedule
     from ganzoo.training.state import TrainState
 
 IMAGES = 2  # of a step that is taken for its kernels; batches of 1 are broadcast in another way
@@ -108,10 +108,12 @@ def prepare(description: dict[str, Any]) -> None:
     """Take a step and make a sample in each stage that comes after the described progress. The child's work."""
     import numpy as np
 
-    from ganzoo import backend, plugins, sampling
+    from ganzoo import backend
     from ganzoo.data.loader import ImageBatch
-    from ganzoo.options import resolve
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.options import resolve
+    from ganzoo.interfaces.train_options import TrainOptions
+    from ganzoo.registry import plugins
+    from ganzoo.sampling import latents, sampler
     from ganzoo.training.state import TrainState
     from ganzoo.training.step import Step
 
@@ -134,7 +136,7 @@ def prepare(description: dict[str, Any]) -> None:
         with backend.watch_kernels(what):
             Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, good: None)(images)
             generator = state.averages.sampled(state.setup.generator)
-            sampling.generate(generator, sampling.latents(range(IMAGES), generator.latent))
+            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))
             backend.wait()
 
 

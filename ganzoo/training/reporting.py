@@ -10,21 +10,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ganzoo import backend, images
-from ganzoo.data import Draw
-from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
-from ganzoo.loss import Phase
+from ganzoo import backend
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.dataset import Draw
+from ganzoo.interfaces.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.plots import save_curves
-from ganzoo.plugins import Registry, describe_failure
+from ganzoo.registry.plugins import Registry, describe_failure
 from ganzoo.runs import Run, is_number
+from ganzoo.sampling import images
 from ganzoo.signals import Stop
-from ganzoo.training import checkpoint, due
+from ganzoo.training import due
 from ganzoo.training.bar import Bar, in_kimg
 from ganzoo.training.feed import Feed
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.progress import Progress
 from ganzoo.training.showing import Shown, sheet_shape, sheets
-from ganzoo.training.stages import Moment
 from ganzoo.training.state import TrainState
 from ganzoo.training.tally import Report, Tally
 from ganzoo.training.tracking import Tracker

@@ -7,16 +7,16 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo import durable
-from ganzoo.errors import CheckpointError, DamagedError, OptionError
-from ganzoo.options import changes, flag, plain, resolve, setting
-from ganzoo.text import counted, printable
-from ganzoo.training import checkpoint
-from ganzoo.training.options import TrainOptions
+from ganzoo.checkpoints import checkpoint
+from ganzoo.files import leftovers
+from ganzoo.interfaces.errors import CheckpointError, DamagedError, OptionError
+from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
+from ganzoo.interfaces.text import counted, printable
+from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
-    from ganzoo.model import Model
-    from ganzoo.options import Options
+    from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.options import Options
     from ganzoo.runs import Run
     from ganzoo.training.session import Plan
     from ganzoo.training.state import TrainState
@@ -91,7 +91,7 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:
     """The newest whole checkpoint of a run, None if there was no time to make one. Damaged ones are put aside under
     another name. The caller holds the lock."""
-    for file in durable.leftovers(run.path):
+    for file in leftovers(run.path):
         with contextlib.suppress(OSError):
             file.unlink()
     damaged: list[tuple[Path, DamagedError]] = []

@@ -9,26 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo import backend, ranks, runs
-from ganzoo.data import DataInfo, Dataset
+from ganzoo import backend, distributed, runs
+from ganzoo.checkpoints import checkpoint
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.drawing import order
-from ganzoo.errors import DivergedError, GanzooError, OptionError
-from ganzoo.model import Model
-from ganzoo.options import Options
-from ganzoo.plugins import Registry
+from ganzoo.distributed import collectives
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.errors import DivergedError, GanzooError, OptionError
+from ganzoo.interfaces.model import Model
+from ganzoo.interfaces.options import Options
+from ganzoo.interfaces.stages import Stage, unreached
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry.plugins import Registry
 from ganzoo.runs import BEGINNING, Run
 from ganzoo.signals import Stop, watch_signals
-from ganzoo.training import checkpoint, due
+from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.following import follow, share
 from ganzoo.training.loop import train
-from ganzoo.training.options import TrainOptions
 from ganzoo.training.preparation import Preparation
 from ganzoo.training.reporting import Reporter
 from ganzoo.training.resuming import load_newest, restore, surroundings
 from ganzoo.training.showing import Shown, choose
-from ganzoo.training.stages import Stage, unreached
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_pieces
 from ganzoo.training.tracking import Tracker
@@ -103,8 +105,8 @@ def plan(
     dataset.validation()  # the same for what is kept
     tracker = None
     stages = model.stages(options, train_options, data)
-    if (uneven := ranks.uneven(stage.batch for stage in stages)) is not None:
-        raise OptionError(f"--batch: {uneven} images can't be split evenly among {ranks.count()} processes.")
+    if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
+        raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
     if new and (missed := unreached(stages, due.goal(train_options))):
         warnings += (_early_end(train_options, stages, missed),)
     if train_options.evaluate_every:
@@ -133,7 +135,7 @@ def run_training(
     """
     backend.start(plan.train.device, plan.train.precision)
     with watch_signals() as stop:
-        if not ranks.leads():
+        if not distributed.is_rank_zero():
             try:
                 follow(plan, stop)
             except RuntimeError:  # as in `_attempt`: Jittor fails where a signal meets it waiting
@@ -204,12 +206,13 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
             "that; there is nothing to train"
         )
         share(state)
-        ranks.wait_for_all()
+        collectives.barrier()
         return False
     shown = check(plan, state)
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
     share(state)
-    run.tell(f"{BEGINNING}{backend.choice()}{f', {ranks.count()} processes' if ranks.count() > 1 else ''}")
+    among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
+    run.tell(f"{BEGINNING}{backend.choice()}{among}")
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
     outcome, together = "failed", False
@@ -230,7 +233,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     finally:
         reporter.close(outcome)
     if together:
-        ranks.wait_for_all()  # the first that ended with a signal's status would have mpirun end the others
+        collectives.barrier()  # the first that ended with a signal's status would have mpirun end the others
     return True
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganzoo import images, sampling
 from ganzoo.data.images import fit
-from ganzoo.errors import DataError
+from ganzoo.interfaces.errors import DataError
+from ganzoo.sampling import images, latents, sampler
 
 if TYPE_CHECKING:
-    from ganzoo.data import DataInfo, Dataset
+    from ganzoo.interfaces.dataset import DataInfo, Dataset
+    from ganzoo.interfaces.translator import Translator
     from ganzoo.training.state import TrainState
-    from ganzoo.translation import Translator
 
 PSIS = (0.5, 0.7, 1.0)  # of the sheets of latents
 SEEDS = range(4)
@@ -41,12 +41,12 @@ def sheets(state: TrainState, shown: Shown | None, domains: tuple[str, ...]) -> 
         return
     rows, columns = sheet_shape(state.upcoming().stage.size)
     generator = state.averages.sampled(state.setup.generator)
-    z = sampling.latents(range(rows * columns), generator.latent)
-    yield "", images.grid(sampling.generate(generator, z), rows, columns)
+    z = latents.from_seeds(range(rows * columns), generator.latent)
+    yield "", images.grid(sampler.generate(generator, z), rows, columns)
 
 
 def _translations(translator: Translator, shown: Shown, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
-    from ganzoo.translation import TranslationSampler, cycle_sheet, latent_sheet, reference_sheet
+    from ganzoo.sampling.translation import TranslationSampler, cycle_sheet, latent_sheet, reference_sheet
 
     sampler = TranslationSampler(translator)
     sources, references, kinds = shown.sources, shown.references, shown.reference_domains

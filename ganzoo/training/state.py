@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.data import DataInfo
-from ganzoo.errors import CheckpointError, OptionError
-from ganzoo.model import Model, Setup
-from ganzoo.options import Options
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.interfaces.model import Model, Setup
+from ganzoo.interfaces.options import Options
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Moment, Schedule
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry.setup_validation import check_setup
 from ganzoo.training.averaging import Averages
-from ganzoo.training.model_checks import check_setup
 from ganzoo.training.optim import Optimizer
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.progress import Progress
-from ganzoo.training.stages import Moment, Schedule
 
 
 class TrainState:

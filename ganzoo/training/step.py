@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import backend, layers, ranks
+from ganzoo import backend, distributed
 from ganzoo.backend import operations, updates
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import OptionError, RunError
-from ganzoo.loss import Batch, Phase
-from ganzoo.nets import Network
-from ganzoo.training.model_checks import check_terms
-from ganzoo.training.stages import Stage
+from ganzoo.distributed import collectives
+from ganzoo.interfaces import layers
+from ganzoo.interfaces.errors import OptionError, RunError
+from ganzoo.interfaces.loss import Batch, Phase
+from ganzoo.interfaces.networks import Network
+from ganzoo.interfaces.stages import Stage
+from ganzoo.registry.setup_validation import check_terms
 from ganzoo.training.state import TrainState
 
 # What hears of a phase: its numbers by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
@@ -66,7 +68,7 @@ def check_pieces(networks: Mapping[str, Network], stages: Sequence[Stage], micro
     ]
     for stage in stages:
         limit = at_once(stage, micro_batch)
-        if found and ranks.count() * min(sizes(stage.batch // ranks.count(), limit)) == 1:
+        if found and distributed.world_size() * min(sizes(stage.batch // distributed.world_size(), limit)) == 1:
             pieces = f" in pieces of at most --micro-batch {limit}" if limit and stage.batch > 1 else ""
             raise OptionError(
                 f"--batch {stage.batch}{pieces}: batch normalisation in the {' and the '.join(found)} needs at least "
@@ -107,7 +109,7 @@ class Step:
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         batches = self._batches(images)
-        with ranks.together():
+        with distributed.data_parallel():
             for phase in self.phases:
                 if step % phase.every == 0:
                     self._run(phase, batches)
@@ -120,10 +122,10 @@ class Step:
         neither on how many they are nor on how many processes share the step."""
         pieces = split(images, at_once(self.state.upcoming().stage, self.micro_batch))
         mine, batches = len(images.labels), []
-        first = ranks.rank() * mine
+        first = distributed.rank() * mine
         for piece in pieces:
             rng = np.random.default_rng([self.seed, 2, self.state.progress.step])
-            batches.append(to_device(piece, rng, len(pieces), first, ranks.count() * mine))
+            batches.append(to_device(piece, rng, len(pieces), first, distributed.world_size() * mine))
             first += len(piece.labels)
         return batches
 
@@ -149,8 +151,10 @@ class Step:
             batch.watched.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
-        gradients = ranks.averages(gradients)
-        means, watched = (dict(zip(each, ranks.averages(list(each.values())))) for each in (means, watched))
+        gradients = collectives.all_reduce_mean(gradients)
+        means, watched = (
+            dict(zip(each, collectives.all_reduce_mean(list(each.values())))) for each in (means, watched)
+        )
         good = self._update(phase, gradients, means, watched)
         self.statistics.restore(good)
         self.on_terms(phase, means, good)
@@ -199,7 +203,7 @@ class Statistics:
     def restore(self, good: Any) -> None:
         """Put back what has been written since, unless `good` is 1."""
         written = [(var, value) for var, identity, value in self.kept if var.id != identity]
-        for (var, value), new in zip(written, ranks.averages([var for var, _ in written])):
+        for (var, value), new in zip(written, collectives.all_reduce_mean([var for var, _ in written])):
             var.update(backend.jittor().ternary(good, new, value))
         self.kept = []
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.loss import Phase
+from ganzoo.interfaces.loss import Phase
 
 MOST_WAITING = 1000  # runs of phases whose numbers are kept on the device
 

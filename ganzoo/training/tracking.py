@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import OptionError, PluginError
+from ganzoo.interfaces.errors import OptionError, PluginError
 from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.sources import real_for
 from ganzoo.metrics.tasks import subject
 
 if TYPE_CHECKING:
-    from ganzoo.data import DataInfo, Dataset
-    from ganzoo.plugins import Registry
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.dataset import DataInfo, Dataset
+    from ganzoo.interfaces.train_options import TrainOptions
+    from ganzoo.registry.plugins import Registry
     from ganzoo.training.state import TrainState
 
 

@@ -17,9 +17,9 @@ from ganzoo import (
     conv_transpose2d,
     jt,
     linear,
+    num_replicas,
     pick,
     pooled_conv2d,
-    sharing,
     standardise,
     symmetric_filter,
     upsampled_conv2d,
@@ -47,7 +47,7 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     (the number is lowered to a divisor of N); None: the whole batch.
     """
     n, c, h, w = x.shape
-    whole = n * sharing()
+    whole = n * num_replicas()
     groups = 1 if group is None else whole // math.gcd(whole, group)
     mean = batch_mean
     if n % groups:  # the groups don't divide among the processes: each has some of its own

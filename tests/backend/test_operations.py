@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ganzoo.backend import operations
-from tests.reference import in_torch, needs_torch
+from tests.support.reference import in_torch, needs_torch
 
 BOUND = 5e-6  # relative, in the L2 norm
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import plugins
 from ganzoo.metrics.backbones import folder as weights_folder
-from tests import styled, tinter
+from ganzoo.registry import plugins
 from tests.conftest import TINY
 from tests.data.pictures import encoded, lay_folder, noise
+from tests.support import styled, tinter
 
 RUN = Path("experiments/00000-gan-pictures")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("jittor")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.cli.generate_input import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
-from ganzoo.errors import OptionError
-from tests import styled
+from ganzoo.interfaces.errors import OptionError
 from tests.conftest import TINY
+from tests.support import styled
 
 RUN = Path("experiments/00000-gan-pictures")
 
@@ -139,8 +139,8 @@ def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message
 
 
 def test_what_fails_on_the_way_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
-    from ganzoo import images
-    from ganzoo.errors import GanzooError
+    from ganzoo.interfaces.errors import GanzooError
+    from ganzoo.sampling import images
 
     def full(path, image):
         raise GanzooError(f"{path}: can't be written (No space left on device).")
@@ -162,7 +162,7 @@ def test_a_checkpoint_can_be_named_by_its_run(ganzoo, trained, name):
 
 
 def test_weights_that_are_not_finite_are_named(ganzoo, trained):
-    from ganzoo.training import checkpoint
+    from ganzoo.checkpoints import checkpoint
 
     saved = checkpoint.read(next(RUN.glob("*.safetensors")))
     for value, word in ((np.nan, "NaN"), (np.inf, "infinite")):
@@ -179,7 +179,7 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
 
 def lay_run(name: str, write) -> Path:
     """A run folder around the checkpoint that `write` makes at a path."""
-    from ganzoo.training import checkpoint
+    from ganzoo.checkpoints import checkpoint
 
     run = Path("experiments") / name
     run.mkdir(parents=True)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import sampling
-from tests.styled import write_checkpoint
+from ganzoo.checkpoints import loading
+from ganzoo.sampling import latents, sampler
+from tests.support.styled import write_checkpoint
 
 CELL = slice(2, 66)  # of the first cell of a sheet; a cell is 64 px, 2 px between
 
@@ -75,8 +76,8 @@ def test_random_noise_belongs_to_the_seed(generate):
 @pytest.mark.parametrize("size", ["4", "16"])
 def test_any_earlier_resolution(generate, stored, size):
     made = images(generate("--seeds", "0-1", "--size", size, "--psi", "1"))
-    generator = sampling.load_generator(*stored[1], size=int(size))
-    wanted = sampling.generate(generator, sampling.latents([0, 1], generator.latent)).astype(int)
+    generator = loading.load_generator(*stored[1], size=int(size))
+    wanted = sampler.generate(generator, latents.from_seeds([0, 1], generator.latent)).astype(int)
     assert alike(np.stack(made), wanted)
 
 
@@ -146,12 +147,12 @@ def test_a_mixing_sheet(generate):
 def test_a_cell_is_the_destination_with_layers_of_the_source(generate, stored, jittor, named, layers):
     sheet = pixels(generate("--mix", "--sources", "0", "--destinations", "1", "--mix-layers", named, "--psi", "1")
                    / f"mixing-{named}.png")  # fmt: skip
-    generator = sampling.load_generator(*stored[1])
+    generator = loading.load_generator(*stored[1])
     with jittor.no_grad():
-        source, destination = (generator.map(jittor.array(sampling.latents([seed], 16))) for seed in (0, 1))
+        source, destination = (generator.map(jittor.array(latents.from_seeds([seed], 16))) for seed in (0, 1))
         styles = [source if layer in layers else destination for layer in range(8)]
-        noise = [jittor.array(maps) for maps in sampling.constant_noise(generator.noise_sizes(), 1)]
-        wanted = sampling.to_uint8(generator.synthesise(styles, noise).numpy())[0]
+        noise = [jittor.array(maps) for maps in latents.constant_noise(generator.noise_sizes(), 1)]
+        wanted = sampler.to_uint8(generator.synthesise(styles, noise).numpy())[0]
     assert alike(cell(sheet, 1, 1), wanted.astype(int))
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.sampling.test_translation import alike, cells, mean, tinted
 
-from ganzoo import backend, plugins
+from ganzoo import backend
 from ganzoo.cli.pictures import Names, part
-from tests import tinter
+from ganzoo.registry import plugins
 from tests.data.pictures import encoded, lay_folder, noise
-from tests.test_translation import alike, cells, mean, tinted
+from tests.support import tinter
 
 SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
@@ -83,10 +84,10 @@ def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
     out = redraw("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
     made = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
     assert names(out) == sorted(["grid.png", *made])
-    from ganzoo.sampling import latents
+    from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + latents([3], 5)[:, :3] / 3  # those of the average: the network has others
+        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the average: the network has others
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
@@ -255,7 +256,7 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
     monkeypatch.setattr(pictures, "fit", watched)
     monkeypatch.setattr(generate_output, "SHEET", 12)
-    monkeypatch.setattr("ganzoo.translation.CHUNK", 4)
+    monkeypatch.setattr("ganzoo.sampling.translation.CHUNK", 4)
     out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
     sheet = cells(pixels(out / "grid.png"), 2)

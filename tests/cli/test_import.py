@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import unpickling
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint, unpickling
 from tests.conftest import TINY
-from tests.reference import error, needs_torch, stargan2_port
-from tests.reference.port import Files
+from tests.support.reference import error, needs_torch, stargan2_port
+from tests.support.reference.port import Files
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

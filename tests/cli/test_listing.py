@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ganzoo import runs
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 
 
 def make_run(kimg: float, goal: float, saved: bool = True) -> runs.Run:

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import backend, durable
-from ganzoo.training import checkpoint
+from ganzoo import backend
+from ganzoo.checkpoints import checkpoint
+from ganzoo.files import os
 from tests.conftest import TINY
 
 RUN = Path("experiments/00000-gan-pictures")
@@ -279,14 +280,14 @@ def test_a_run_that_another_process_uses_is_refused(ganzoo, trained):
 def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained, monkeypatch):
     before = checkpoint.newest(trained)
     content = before.read_bytes()
-    replace = durable.os.replace
+    replace = os.replace
 
     def full(source, target):
         if str(target).endswith(checkpoint.SUFFIX):
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(durable.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
     assert "No space left on device: make room" in message
     assert before.read_bytes() == content

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo import durable, hookimpl, images, plots, plugins
-from ganzoo.training import checkpoint, reporting
+from ganzoo import hookimpl, plots
+from ganzoo.checkpoints import checkpoint
+from ganzoo.files import atomic_write
+from ganzoo.registry import plugins
+from ganzoo.sampling import images
+from ganzoo.training import reporting
 from tests.cli.test_train import RUN
 from tests.conftest import TINY
 
@@ -36,7 +40,7 @@ class Plugin:
 
 def break_the_disk(monkeypatch):
     """Full for all but checkpoints and options."""
-    replace = durable.replace
+    replace = atomic_write
 
     def full(path, *parts):
         if path.suffix == ".png":

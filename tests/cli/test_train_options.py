@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import one_error
 from tests.conftest import TINY
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
 from tests.cli.test_train_stages import GROWING
 from tests.conftest import TINY

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, one_error, start, wait_for
 from tests.conftest import TINY
 

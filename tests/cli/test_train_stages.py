@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganzoo.errors import CheckpointError
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -121,9 +121,9 @@ def test_a_finished_run_grows_on(ganzoo, pictures):
 
 
 def test_a_run_grows_on_from_the_very_weights_that_it_had(ganzoo, pictures):
-    from ganzoo import plugins
-    from ganzoo.options import resolve
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.options import resolve
+    from ganzoo.interfaces.train_options import TrainOptions
+    from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
 
     assert ganzoo(*GROWING, "--kimg", "0.036").exit_code == 0

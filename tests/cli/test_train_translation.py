@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo import plugins
-from ganzoo.sampling import latents
-from ganzoo.training import checkpoint
-from tests import tinter
+from ganzoo.checkpoints import checkpoint
+from ganzoo.registry import plugins
+from ganzoo.sampling.latents import from_seeds
+from tests.support import tinter
 
 TRAIN = ["train", "unaveraged", "--data", "pictures", "--batch", "4", "--kimg", "0.02", "--tick", "0.008"]
 RUN = Path("experiments/00000-unaveraged-pictures")
@@ -45,7 +45,7 @@ def test_generate_takes_the_trained_weights(zoo, ganzoo):
     drawn = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path("out").rglob("*seed0003*.png"))]
     assert len(drawn) == 2
     for domain, image in enumerate(drawn):
-        wanted = trained[domain] + latents([3], 5)[0, :3] / 3
+        wanted = trained[domain] + from_seeds([3], 5)[0, :3] / 3
         unclipped = np.abs(wanted) < 0.6
         assert unclipped.any()
         np.testing.assert_allclose(colours_of(image)[unclipped], wanted[unclipped], atol=0.1)
@@ -53,8 +53,8 @@ def test_generate_takes_the_trained_weights(zoo, ganzoo):
 
 def test_what_training_shows_are_the_trained_weights(jittor):
     import ganzoo
-    from ganzoo.options import Options
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.options import Options
+    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
 
     state = TrainState(tinter.UnaveragedTinter(), Options(), tinter.INFO, TrainOptions())
@@ -66,8 +66,8 @@ def test_what_training_shows_are_the_trained_weights(jittor):
 
 def test_a_discriminator_is_not_kept_twice(jittor):
     from ganzoo import Discriminator
-    from ganzoo.options import Options
-    from ganzoo.training.options import TrainOptions
+    from ganzoo.interfaces.options import Options
+    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
 
     class Critic(Discriminator):

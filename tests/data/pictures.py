@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganzoo.data import DataInfo, Dataset
+from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
 def noise(width: int = 6, height: int = 8, mode: str = "RGB", seed: int = 0) -> Image.Image:

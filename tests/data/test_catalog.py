@@ -5,10 +5,10 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from ganzoo.data import Dataset, DataSource
 from ganzoo.data.catalog import open_data
-from ganzoo.errors import DataError, PluginError
-from ganzoo.plugins import Plugin, Registry
+from ganzoo.interfaces.dataset import Dataset, DataSource
+from ganzoo.interfaces.errors import DataError, PluginError
+from ganzoo.registry.plugins import Plugin, Registry
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 
 IMAGE = {"a.png": encoded(noise())}

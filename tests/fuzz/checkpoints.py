@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import backend, sampling
-from ganzoo.options import resolve
-from ganzoo.training import checkpoint
-from ganzoo.training.options import TrainOptions
+from ganzoo import backend
+from ganzoo.checkpoints import checkpoint, loading
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.train_options import TrainOptions
 from tests.fuzz.edits import Choices, edit_bytes, edit_tree, own_errors, to_json
 from tests.fuzz.models import DATA, MODELS, REGISTRY, consider, description
 
@@ -87,8 +87,8 @@ def check(data: bytes) -> None:
             with own_errors():
                 train = resolve(TrainOptions, saved.metadata.get("train", {}), model.defaults)
                 consider(model, train, saved.options(model), saved.data)
-            sampling.trained_sizes(saved, REGISTRY)  # first, as `ganzoo generate` does
+            loading.trained_sizes(saved, REGISTRY)  # first, as `ganzoo generate` does
             with own_errors():
-                sampling.load_generator(saved, REGISTRY)
+                loading.load_generator(saved, REGISTRY)
             if model.conditional:
-                sampling.load_translator(saved, REGISTRY)
+                loading.load_translator(saved, REGISTRY)

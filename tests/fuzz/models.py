@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ganzoo import plugins
-from ganzoo.data import DataInfo
-from ganzoo.options import resolve
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.stages import Schedule
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.stages import Schedule
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry import plugins
 
 REGISTRY = plugins.load()
 MODELS = {name: REGISTRY.model(name) for name in ("gan", "lsgan", "stylegan", "stargan2")}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.cli.train import _belonging, _read_preset
-from ganzoo.options import describe, resolve
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.options import describe, resolve
+from ganzoo.interfaces.train_options import TrainOptions
 from tests.fuzz.edits import ODD, Choices, made, own_errors
 from tests.fuzz.models import DATA, MODELS, consider
 

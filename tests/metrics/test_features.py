@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.errors import CheckpointError
+from ganzoo.interfaces.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights, choose
 from ganzoo.metrics.features import BATCH, FeatureExtractor
-from tests.reference import error
+from tests.support.reference import error
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -150,7 +150,7 @@ def test_a_missing_and_a_damaged_file(tmp_path) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_named(extractor, tmp_path, name, value, message) -> None:
-    from ganzoo.unpickling import safe_load
+    from ganzoo.checkpoints.unpickling import safe_load
 
     state = {**safe_load(extractor.weights.paths[0]), name: value}
     if value is None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ganzoo.errors import OptionError
+from ganzoo.interfaces.errors import OptionError
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.standard import EPS, LPIPS, PathLength, trimmed_mean
 
@@ -106,7 +106,7 @@ def path_length(generator, space, places, count=500, seed=4):
 @pytest.mark.parametrize("places", ["full", "end"])
 def test_the_path_in_z_is_an_arc(jittor, places):
     from ganzoo.metrics.standard import PATH_STREAM
-    from ganzoo.sampling import slerp
+    from ganzoo.sampling.latents import slerp
 
     rng, lengths = np.random.default_rng([4, PATH_STREAM]), []
     for start in range(0, 500, 32):  # as many at once as the metric takes
@@ -121,7 +121,7 @@ def test_the_path_in_z_is_an_arc(jittor, places):
 
 
 def test_the_path_in_w_is_straight_and_as_long_everywhere(jittor):
-    from ganzoo.nets import StyleGenerator
+    from ganzoo.interfaces.networks import StyleGenerator
 
     class Scaled(StyleGenerator):
         """Its w is three times z, its images are w."""

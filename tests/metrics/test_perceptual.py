@@ -10,7 +10,7 @@ import pytest
 
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights, choose
 from ganzoo.metrics.perceptual import Perceptual
-from tests.reference import error, values
+from tests.support.reference import error, values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ganzoo import DataInfo, Dataset
-from ganzoo.errors import DataError
-from tests import tinter
+from ganzoo.interfaces.errors import DataError
+from tests.support import tinter
 
 
 class Numbered(Dataset):
@@ -96,8 +96,8 @@ class Echo:
 
 
 def test_latents_depend_on_the_seed_alone(jittor, monkeypatch):
-    from ganzoo import sampling
     from ganzoo.metrics.sources import Latents
+    from ganzoo.sampling import sampler
 
     def drawn(count, seed):
         return np.concatenate(list(Latents(Echo(), count, seed).batches()))
@@ -106,7 +106,7 @@ def test_latents_depend_on_the_seed_alone(jittor, monkeypatch):
     assert whole.shape == (100, 2, 2, 3)
     assert np.array_equal(whole[:30], drawn(30, 3))
     assert not np.array_equal(whole, drawn(100, 4))
-    monkeypatch.setattr(sampling, "CHUNK", 7)
+    monkeypatch.setattr(sampler, "CHUNK", 7)
     assert np.array_equal(whole, drawn(100, 3))
     values = whole / 127.5 - 1
     assert abs(values.mean()) < 0.02
@@ -114,12 +114,12 @@ def test_latents_depend_on_the_seed_alone(jittor, monkeypatch):
 
 
 def test_a_style_based_generator_gets_noise_of_each_image(jittor, tmp_path):
-    from ganzoo import sampling
+    from ganzoo.checkpoints import loading
     from ganzoo.metrics.sources import Latents
-    from tests import styled
+    from tests.support import styled
 
     saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
-    generator = sampling.load_generator(saved, registry)
+    generator = loading.load_generator(saved, registry)
     generator.map = lambda z: 0.0 * z  # so that nothing but noise tells images apart
     (batch,) = Latents(generator, 3, 0).batches()
     assert not np.array_equal(batch[0], batch[1])
@@ -176,7 +176,7 @@ def test_references_are_images_of_the_target_in_turn(translations):
 
 
 def test_batches_are_the_groups_one_output_after_the_other(translations):
-    from ganzoo.sampling import to_uint8
+    from ganzoo.sampling.sampler import to_uint8
 
     source = translations(1)
     for group, batch in zip(source.groups(), source.batches()):

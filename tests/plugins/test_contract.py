@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ganzoo import plugins
+from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
 STYLEGAN = {"init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}

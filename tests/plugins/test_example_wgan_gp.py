@@ -46,7 +46,7 @@ def test_every_option_is_in_the_readme(example: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(example)
     from example_wgan_gp import WGANGPOptions
 
-    from ganzoo.options import describe
+    from ganzoo.interfaces.options import describe
 
     readme = (example / "README.md").read_text()
     rows = {

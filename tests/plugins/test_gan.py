@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.reference import needs_torch, recording
+from tests.support.reference import needs_torch, recording
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

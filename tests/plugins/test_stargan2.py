@@ -11,7 +11,7 @@ from ganzoo_stargan2 import StarGAN2, StarGAN2Options
 
 from ganzoo import DataInfo, OptionError, TrainOptions
 from ganzoo.data.loader import ImageBatch
-from ganzoo.training.progress import Progress
+from ganzoo.interfaces.progress import Progress
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.errors import CheckpointError, DataError, OptionError
-from tests.reference import values
+from ganzoo.interfaces.errors import CheckpointError, DataError, OptionError
+from tests.support.reference import values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

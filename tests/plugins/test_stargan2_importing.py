@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo import unpickling
-from ganzoo.errors import CheckpointError, OptionError
-from tests.reference import needs_torch
-from tests.reference.stargan2_port import (
+from ganzoo.checkpoints import unpickling
+from ganzoo.interfaces.errors import CheckpointError, OptionError
+from tests.support.reference import needs_torch
+from tests.support.reference.stargan2_port import (
     ITERATIONS,
     KINDS,
     NAMES,

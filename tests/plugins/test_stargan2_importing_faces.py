@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.errors import CheckpointError, OptionError
-from tests.reference import needs_torch, under, values
-from tests.reference.stargan2_port import (
+from ganzoo.interfaces.errors import CheckpointError, OptionError
+from tests.support.reference import needs_torch, under, values
+from tests.support.reference.stargan2_port import (
     Files,
     check_next_update,
     check_translations,

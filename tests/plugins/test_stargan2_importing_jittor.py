@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo import unpickling
-from ganzoo.errors import CheckpointError
-from tests.reference import needs_torch, values
-from tests.reference.stargan2_port import Files, check_translations, contents, imported, saved_by, state_of
+from ganzoo.checkpoints import unpickling
+from ganzoo.interfaces.errors import CheckpointError
+from tests.support.reference import needs_torch, values
+from tests.support.reference.stargan2_port import Files, check_translations, contents, imported, saved_by, state_of
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 

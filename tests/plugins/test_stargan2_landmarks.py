@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.errors import CheckpointError
-from tests.reference import error, in_torch, needs_torch, values
+from ganzoo.interfaces.errors import CheckpointError
+from tests.support.reference import error, in_torch, needs_torch, values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

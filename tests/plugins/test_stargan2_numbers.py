@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.reference import error, in_torch, needs_torch, under
+from tests.support.reference import error, in_torch, needs_torch, under
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -50,7 +50,7 @@ def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def draws(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
-    """One batch, as `tests.reference.stargan2_steps.Data` has it, but with images in uint8 (N, H, W, C)."""
+    """One batch, as `tests.support.reference.stargan2_steps.Data` has it, but with images in uint8 (N, H, W, C)."""
     rng = np.random.default_rng(seed)
     found = {name: pictures(rng, count) for name in ("x", "reference", "reference2")}
     found.update({name: rng.standard_normal((count, LATENT), np.float32) for name in ("z", "z2")})
@@ -222,7 +222,7 @@ class Trained:
         from ganzoo_stargan2 import StarGAN2
 
         from ganzoo.data.loader import ImageBatch
-        from ganzoo.training.options import TrainOptions
+        from ganzoo.interfaces.train_options import TrainOptions
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
 

@@ -10,9 +10,9 @@ from ganzoo_stylegan import StyleGAN, StyleGANOptions
 
 import ganzoo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import OptionError
-from ganzoo.options import resolve
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.errors import OptionError
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 

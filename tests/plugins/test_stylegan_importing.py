@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from ganzoo_stylegan import StyleGAN
 
-from ganzoo import plugins, unpickling
-from ganzoo.errors import CheckpointError, OptionError
-from ganzoo.importing import import_checkpoint
-from ganzoo.options import resolve
-from ganzoo.training import checkpoint
-from ganzoo.training.options import TrainOptions
+from ganzoo.checkpoints import checkpoint, unpickling
+from ganzoo.checkpoints.importing import import_checkpoint
+from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry import plugins
 from ganzoo.training.state import TrainState
-from tests.reference import error, needs_torch, under
-from tests.reference.port import DEPTH, LATENT, UPDATES, Files
+from tests.support.reference import error, needs_torch, under
+from tests.support.reference.port import DEPTH, LATENT, UPDATES, Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -345,7 +345,7 @@ def test_an_import_keeps_options_that_the_file_says_nothing_about(files, tmp_pat
 
 
 def test_a_model_says_whether_it_can_import():
-    from ganzoo.model import Model
+    from ganzoo.interfaces.model import Model
 
     assert StyleGAN().converts()
     others = [model for name, model in plugins.load().models.items() if name in ("gan", "lsgan")]

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 from ganzoo_stylegan import StyleGAN
 
-from ganzoo import unpickling
-from ganzoo.errors import CheckpointError
-from ganzoo.importing import import_checkpoint
-from ganzoo.training import checkpoint
-from tests.reference import error, needs_torch
-from tests.reference.port import Files
+from ganzoo.checkpoints import checkpoint, unpickling
+from ganzoo.checkpoints.importing import import_checkpoint
+from ganzoo.interfaces.errors import CheckpointError
+from tests.support.reference import error, needs_torch
+from tests.support.reference.port import Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.reference import error, in_torch, needs_torch, under
+from tests.support.reference import error, in_torch, needs_torch, under
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.reference import values
+from tests.support.reference import values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

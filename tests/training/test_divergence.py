@@ -10,7 +10,7 @@ import pytest
 
 import ganzoo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 from ganzoo.training.tally import Report, Tally

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.progress import Progress
 
 EVENTS = {"tick": due.ends_tick, "snapshot": due.ends_snapshot, "evaluation": due.to_evaluate, "report": due.to_report}
 KIMG = st.integers(1, 6000).map(lambda images: images / 1000)

@@ -6,10 +6,10 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from ganzoo.data import DataInfo, Dataset
-from ganzoo.errors import DataError
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.errors import DataError
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.feed import Feed
-from ganzoo.training.options import TrainOptions
 
 
 class Numbered(Dataset):

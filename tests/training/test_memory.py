@@ -12,9 +12,9 @@ PROBE = """
 import json, sys
 import numpy as np
 from ganzoo import backend
-from ganzoo.data import DataInfo
+from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 from ganzoo.training.tally import Tally
@@ -57,10 +57,10 @@ def test_200_and_600_steps_hold_the_same_memory(jittor, ema):
 GROWING = """
 import numpy as np
 from ganzoo import backend
-from ganzoo.data import DataInfo
+from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.options import resolve
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 from ganzoo.training.tally import Tally

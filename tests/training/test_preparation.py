@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from ganzoo_stylegan import StyleGAN
 
-from ganzoo import plugins
-from ganzoo.options import resolve
-from ganzoo.training.options import TrainOptions
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Schedule, Stage
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry import plugins
 from ganzoo.training.preparation import Preparation, coming
-from ganzoo.training.progress import Progress
 from ganzoo.training.session import plan
-from ganzoo.training.stages import Schedule, Stage
 from ganzoo.training.state import TrainState
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}

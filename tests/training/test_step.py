@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo import backend
-from ganzoo.data import DataInfo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import OptionError, RunError
-from ganzoo.loss import Phase
-from ganzoo.training.options import TrainOptions
-from ganzoo.training.stages import Stage
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import OptionError, RunError
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.stages import Stage
+from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step, check_pieces, sizes, split, to_device
-from tests.agreement import RUNS
+from tests.support.agreement import RUNS
 
 DATA = DataInfo("made-up", 100, 8, 1)
 
@@ -126,8 +126,8 @@ def test_a_weight_that_no_phase_reaches_is_an_error(jittor):
 
 
 def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
-    from ganzoo.loss import binary_cross_entropy
-    from ganzoo.model import Adam
+    from ganzoo.interfaces.loss import binary_cross_entropy
+    from ganzoo.interfaces.model import Adam
     from ganzoo.training.optim import Optimizer
 
     state = TrainState(GAN(), GANOptions(size=8), DATA, TrainOptions(seed=0))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ganzoo import Metric
-from ganzoo.training import checkpoint
+from ganzoo.checkpoints import checkpoint
 
 RUN = Path("experiments/00000-gan-pictures")
 TRAIN = ["train", "gan", "--data", "pictures", "--size", "8", "--batch", "4", "--tick", "0.008"]
@@ -83,7 +83,7 @@ class Scripted(Metric):
 @pytest.fixture
 def scripted(monkeypatch):
     """Registers the metric with the numbers that it is to give."""
-    from ganzoo import plugins
+    from ganzoo.registry import plugins
 
     load = plugins.load
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ganzoo.backend import environment
 from ganzoo.backend.operations import gathers
-from ganzoo.errors import ShapeError
+from ganzoo.interfaces.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganzoo.model import Adam
+    from ganzoo.interfaces.model import Adam
 
 _NAMES = (
     "onednn_conv",

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, operations
-from ganzoo.errors import CheckpointError
-from ganzoo.unpickling import safe_load
+from ganzoo.checkpoints.unpickling import safe_load
+from ganzoo.interfaces.errors import CheckpointError
 
 jt: Any = jittor()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from ganzoo.backend.cuda import shim, toolkit
-from tests.agreement import RUNS
 from tests.backend.cuda import stand_in
+from tests.support.agreement import RUNS
 
 WHEELS = [kit for kit in toolkit.candidates() if "site-packages" in str(kit.nvcc)]
 pytestmark = [
@@ -92,8 +92,9 @@ def test_every_kernel_of_training_compiles(machine, domains, name, precision):
 INITIAL = """
 import sys
 import numpy as np
-from ganzoo import DataInfo, TrainOptions, backend, plugins
-from ganzoo.options import resolve
+from ganzoo import DataInfo, TrainOptions, backend
+from ganzoo.registry import plugins
+from ganzoo.interfaces.options import resolve
 from ganzoo.training.state import TrainState
 backend.start(sys.argv[1])
 model = plugins.load().model("stylegan")

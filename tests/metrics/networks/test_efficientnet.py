@@ -12,7 +12,7 @@ from PIL import Image
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, choose
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from tests.reference import error, in_torch, needs_torch
+from tests.support.reference import error, in_torch, needs_torch
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.errors import CheckpointError
+from ganzoo.interfaces.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights
 from ganzoo.metrics.features import FeatureExtractor
-from tests.reference import error, in_torch, needs_torch
+from tests.support.reference import error, in_torch, needs_torch
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -156,7 +156,7 @@ def test_weights_of_another_network(tmp_path, backbone) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, message) -> None:
-    from ganzoo.unpickling import safe_load
+    from ganzoo.checkpoints.unpickling import safe_load
 
     state = {**safe_load(compared.folder / "fid.pth"), name: value}
     if value is None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.errors import CheckpointError
+from ganzoo.interfaces.errors import CheckpointError
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights
 from ganzoo.metrics.perceptual import Perceptual
-from tests.reference import error, in_torch, needs_torch
+from tests.support.reference import error, in_torch, needs_torch
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -122,7 +122,7 @@ def test_files_of_another_network(compared, trunk, files, message) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_named(compared, tmp_path, trunk, name, value, message) -> None:
-    from ganzoo.unpickling import safe_load
+    from ganzoo.checkpoints.unpickling import safe_load
 
     state = {**safe_load(compared[0] / f"{trunk}.pth"), name: value}
     if value is None:

@@ -1,0 +1,195 @@
+"""`ganzoo import`: a checkpoint of another program becomes a run that can be sampled and trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo import backend, runs
+from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.unpickling import safe_load
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.interfaces.model import Converted, Model, Moments
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.runs import Run
+
+if TYPE_CHECKING:
+    from ganzoo.interfaces.networks import Network
+    from ganzoo.training.state import TrainState
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The new run, what was found in the file, a line each, and whether it turns images into images."""
+
+    run: Run
+    found: tuple[str, ...]
+    translates: bool
+
+
+def import_checkpoint(
+    model: Model, path: Path, given: Mapping[str, Any], experiments: Path, domains: Sequence[str] = ()
+) -> Imported:
+    """Make a run of the weights at `path`, with the model's options and the names of `domains` given by the user.
+
+    Its only checkpoint stands at the end of the stage of the resolution that was trained last, so training goes on
+    with the next one, or stays in the last. CheckpointError if the file is not one that `model` can use, OptionError
+    if an option does not fit it; nothing is left behind then.
+    """
+    from ganzoo import __version__
+
+    _check_names(domains)
+    parts = model.parts(path)
+    content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
+    try:
+        with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, and is refused below
+            converted = _with_domains(model.convert(content, given), domains)
+        del content
+        _check_numbers(converted)
+        options = resolve(model.options, converted.options)
+        train = resolve(TrainOptions, {}, model.defaults)
+        data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)
+        backend.start()
+        from ganzoo.training.state import TrainState
+
+        model.stages(options, train, data)  # which refuses sizes that can't be built
+        _check(model.build(options, data).networks, converted)
+        state = TrainState(model, options, data, train)
+        _fill(state, converted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _place(state, converted.trained)
+    description = {
+        "ganzoo": __version__,
+        "model": model.name,
+        "train": train.to_dict(),
+        "options": options.to_dict(),
+        "data": dataclasses.asdict(data),
+    }
+    run = runs.create(experiments, f"{model.name}-{path.stem}")
+    with run.locked():
+        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
+        run.save_options({**description, "environment": backend.describe(), "saved": time.time()})
+        run.log(f"import of {path} finished")
+    files = [f"{part.name}: read too" for part in parts.values() if part != path]
+    return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)
+
+
+def _check_names(domains: Sequence[str]) -> None:
+    for number, name in enumerate(domains):
+        if not name:
+            raise OptionError(f"--domains {','.join(domains)}: name {number + 1} is empty.")
+        if name in domains[:number]:
+            raise OptionError(f"--domains {','.join(domains)}: {name!r} is there twice.")
+
+
+def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
+    if domains and len(domains) != len(converted.domains):
+        there = len(converted.domains) or "none"
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
+    return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
+
+
+def _check_numbers(converted: Converted) -> None:
+    """CheckpointError, by name, for a weight or a moment that is NaN or infinite."""
+    groups: dict[str, Mapping[str, np.ndarray]] = {
+        **converted.weights,
+        **{f"average of the {name}": average for name, average in converted.averages.items()},
+    }
+    for name, moments in converted.moments.items():
+        groups.update(
+            {f"Adam's moments of the {name}": moments.first, f"Adam's second moments of the {name}": moments.second}
+        )
+    for what, values in groups.items():
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
+
+
+def _check(networks: Mapping[str, Network], converted: Converted) -> None:
+    """Whether weights fit networks that are just built, which take no memory until they are computed with."""
+    for name, network in networks.items():
+        for what, known in ((name, converted.weights), (f"average of the {name}", converted.averages)):
+            if name in known:
+                _named(what, network.check_state, known[name])
+
+
+def _fill(state: TrainState, converted: Converted) -> None:
+    """Weights, averages and moments from the file; what it lacks stays as it begins."""
+    for name, weights in converted.weights.items():
+        _named(name, state.setup.networks[name].load_state, weights)
+    for name in state.setup.averages:
+        if name in converted.weights or name in converted.averages:
+            values = converted.averages.get(name) or converted.weights[name]
+            _named(f"average of the {name}", state.averages.twins[name].load_state, values)
+    for name, moments in converted.moments.items():
+        optimizer, network = state.optimizers[name], state.setup.networks[name]
+        optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
+    backend.run_pending()
+
+
+def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
+    try:
+        use(values)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
+def _whole(moments: Moments, network: Network) -> dict[str, np.ndarray]:
+    """The moments of every weight under their names in a checkpoint."""
+    values = {}
+    for kind, known in (("first", moments.first), ("second", moments.second)):
+        for name, var in network.trainable().items():
+            values[f"{kind}/{name}"] = known[name] if name in known else np.zeros(var.shape, np.float32)
+    return values
+
+
+def _place(state: TrainState, trained: int) -> None:
+    """Set the progress to the end of the stage of `trained` px, with no image of ours seen."""
+    stages = state.schedule.stages
+    index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
+    stage = stages[index]
+    length = 2 * stage.fade if stage.images is None else stage.images
+    state.progress = Progress(step=_steps(state), stage=index, stage_images=length + 1 if length else 0)
+    state.moment = Moment(index, stage, 1.0)
+
+
+def _steps(state: TrainState) -> int:
+    """After how many steps the optimizers have made their updates; a step may update a network several times."""
+    per_step = {
+        name: sum(1 / phase.every for phase in state.setup.loss.phases if name in phase.networks)
+        for name in state.optimizers
+    }
+    updates = {name: max(optimizer.steps.values(), default=0) for name, optimizer in state.optimizers.items()}
+    return max((round(count / per_step[name]) for name, count in updates.items() if per_step[name]), default=0)
+
+
+def _found(converted: Converted, state: TrainState) -> Iterator[str]:
+    further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
+    colours = "grey" if converted.channels == 1 else "RGB"
+    yield f"{colours} images of {converted.trained} px{further}"
+    if converted.domains:
+        yield f"domains: {', '.join(converted.domains)}"
+    for name, network in state.setup.networks.items():
+        if name not in converted.weights:
+            yield f"{name}: not in the file, begins afresh"
+            continue
+        parts = [f"{network.parameter_count():,} weights"]
+        if name in converted.averages:
+            parts.append("their average")
+        if name in converted.moments:
+            parts.append(f"Adam's moments after {max(converted.moments[name].steps.values(), default=0):,} updates")
+        elif name in state.optimizers:
+            parts.append("no optimizer state")
+        yield f"{name}: {', '.join(parts)}"
+    yield from converted.notes

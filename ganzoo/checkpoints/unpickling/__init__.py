@@ -1,0 +1,158 @@
+"""Reads the checkpoints of others without running what is in them: PyTorch's files, Jittor's, plain pickles.
+
+These files are pickles, programs that may call anything. `pickle` is not used on them: `machine` understands the few
+opcodes that describe values, and `values` lists every name that a file may hold. All else is refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ganzoo.checkpoints.unpickling.foreign import recognised
+from ganzoo.checkpoints.unpickling.machine import Budget, Unfit, plain, run, shown
+from ganzoo.checkpoints.unpickling.values import NAMES, Storage, StorageType
+from ganzoo.files import open_regular
+from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.interfaces.text import reason
+
+_ZIP = b"PK\x03\x04"
+_JITTOR = b"HCAJSLHD"  # ends a file of jt.save; the 20 bytes before it are the SHA-1 of the pickle
+_LEGACY = 0x1950A86A20F9469CFC6C  # the first pickle in a file of torch.save before PyTorch 1.6
+_LEGACY_PROTOCOL = 1001
+_TAR = b"ustar"
+
+# What Python, NumPy, pickletools and zipfile raise on bytes that make no sense.
+_SENSELESS = (
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+def safe_load(path: Path) -> Any:
+    """The value in a file of weights: dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
+
+    The format is recognised by the content: torch.save's zip and the format before it, jt.save's pickle, or a plain
+    pickle of NumPy arrays, of any protocol. Parameters, tensors and Jittor's variables become arrays, bfloat16 becomes
+    float32, types and devices become their names. Arrays are contiguous and read-only; some share memory.
+
+    CheckpointError if the file is missing, damaged or none of these, or names anything that weights don't need. Nothing
+    that it names is imported or called, and time and memory are bounded by its size.
+    """
+    try:
+        return plain(*_described(_bytes_of(path)))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file.") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
+    except Unfit as error:
+        raise CheckpointError(f"{path}: {error}.") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: too large for the memory of this machine.") from error
+    except _SENSELESS as error:
+        raise CheckpointError(f"{path}: not a file of PyTorch or Jittor, or a damaged one.") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+            raise MemoryError  # before reading it makes the system end other processes
+        return file.read()
+
+
+def _described(data: bytes) -> tuple[Any, Budget]:
+    budget = Budget(2**24 + 4 * len(data))
+    if what := recognised(data):
+        raise Unfit(what)
+    if data.startswith(_ZIP):
+        return _zip(data), budget
+    if data[257:262] == _TAR:
+        raise Unfit("not readable; PyTorch wrote such files before 0.4, save it again with a newer one")
+    if data.endswith(_JITTOR):
+        data, checksum = data[:-28], data[-28:-8]
+        if hashlib.sha1(data, usedforsecurity=False).digest() != checksum:
+            raise Unfit("damaged; its checksum is wrong")
+    file = io.BytesIO(data)
+    value = run(file, NAMES)
+    if value == _LEGACY:
+        value = _legacy(file)
+    if file.tell() != len(data):
+        raise Unfit("damaged; something follows its end")
+    return value, budget
+
+
+class _Storages(dict[str, Storage]):
+    """The storages that a pickle refers to, by their keys; fills itself while the pickle is read."""
+
+    def __call__(self, key: Any) -> Storage:
+        if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage" or type(key[1]) is not StorageType:
+            raise Unfit("damaged; it refers to something outside that is no storage")
+        if key[5:] not in ((), (None,)):
+            raise Unfit("not readable; it holds views of storages, save it again with a newer PyTorch")
+        if type(key[2]) not in (str, int):
+            raise Unfit("damaged; a storage has no name")
+        storage = Storage(key[1], key[4])
+        known = self.setdefault(str(key[2]), storage)
+        if (known.type, known.count) != (storage.type, storage.count):
+            raise Unfit("damaged; it describes one storage in two ways")
+        return known
+
+
+def _zip(data: bytes) -> Any:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        # PyTorch does not compress. Members that are longer than the file, all together, are a zip bomb.
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise Unfit("refused; its members are compressed")
+        if sum(max(member.file_size, member.compress_size) for member in members) > len(data):
+            raise Unfit("damaged; its members are longer than the file")
+        pickles = [member.filename for member in members if member.filename.split("/")[1:] == ["data.pkl"]]
+        if any(member.filename.endswith(".npy") for member in members):
+            raise Unfit("arrays of NumPy (.npz), not a file of PyTorch or Jittor")
+        if len(pickles) != 1:
+            raise Unfit("a zip file, but not one of PyTorch's")
+        folder = pickles[0].split("/")[0]
+        storages = _Storages()
+        value = run(io.BytesIO(archive.read(pickles[0])), NAMES, storages)
+        order = f"{folder}/byteorder"
+        big_endian = order in archive.namelist() and archive.read(order) == b"big"
+        for key, storage in storages.items():
+            storage.raw = archive.read(f"{folder}/data/{key}")
+            storage.big_endian = big_endian
+            if len(storage.raw) != storage.size:
+                raise Unfit(f"damaged; its storage {shown(key)} is not as long as it should be")
+    return value
+
+
+def _legacy(file: io.BytesIO) -> Any:
+    """The rest of a file of old: version, system, value, keys of the storages, storages."""
+    if run(file, {}) != _LEGACY_PROTOCOL:
+        raise Unfit("not readable; it is in a version of PyTorch's old format that nobody wrote")
+    system = run(file, {})
+    if type(system) is not dict:
+        raise Unfit("damaged; it does not tell what machine wrote it")
+    storages = _Storages()
+    value = run(file, NAMES, storages)
+    keys = run(file, {})
+    if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(storages):
+        raise Unfit("damaged; its storages are not those that it refers to")
+    for key in keys:
+        storage = storages[key]
+        storage.big_endian = system.get("little_endian") is False
+        (count,) = struct.unpack(">q" if storage.big_endian else "<q", file.read(8))
+        storage.raw = file.read(storage.size)
+        if count != storage.count or len(storage.raw) != storage.size:
+            raise Unfit(f"damaged; its storage {shown(key)} is not as long as it should be")
+    return value

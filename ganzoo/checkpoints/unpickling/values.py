@@ -1,0 +1,294 @@
+"""What a file of weights may name, and the inert values that these names stand for here: tensors, arrays, numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganzoo.checkpoints.unpickling.machine import Budget, Late, Unfit, shown
+
+BFLOAT16 = "bfloat16"
+_MOST_NUMBERS = 2**60
+_MOST_DIMENSIONS = 32  # NumPy's limit
+
+# PyTorch's names of its storages' types, and ours of what is in them.
+_STORAGES = {
+    "Half": "float16",
+    "BFloat16": BFLOAT16,
+    "Float": "float32",
+    "Double": "float64",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Short": "int16",
+    "Int": "int32",
+    "Long": "int64",
+    "Bool": "bool",
+}
+_KINDS = (*_STORAGES.values(), "uint16", "uint32", "uint64")
+_NUMPY_CODES = {np.dtype(kind).str[1:]: kind for kind in _KINDS if kind != BFLOAT16}
+
+
+@dataclass(frozen=True)
+class StorageType:
+    """A class of storages in PyTorch, such as torch.FloatStorage."""
+
+    kind: str
+
+    @property
+    def width(self) -> int:
+        """Bytes per number."""
+        return 2 if self.kind == BFLOAT16 else np.dtype(self.kind).itemsize
+
+
+class Storage(Late):
+    """A row of numbers that lies outside the pickle; whoever reads the container sets `raw`."""
+
+    raw: bytes
+    big_endian = False
+
+    def __init__(self, type_: StorageType, count: int) -> None:
+        self.type, self.count = type_, _index(count)
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        return self.type.width * self.count
+
+    def numbers(self, kind: str, budget: Budget) -> np.ndarray:
+        """Its bytes as numbers of this kind."""
+        return _numbers(self.raw, kind, ">" if self.big_endian else "<", budget)
+
+    def make(self, budget: Budget) -> np.ndarray:
+        return _sealed(self.numbers(self.type.kind, budget), budget)
+
+
+class Tensor(Late):
+    """A view on a storage, in PyTorch's terms: offset, sizes and strides count numbers, not bytes."""
+
+    def __init__(
+        self, storage: Any, offset: Any, sizes: Any, strides: Any, kind: str | None = None, metadata: Any = None
+    ) -> None:
+        if not isinstance(storage, Storage):
+            raise Unfit("damaged; a tensor has no storage")
+        if metadata not in (None, {}):  # the numbers mean others than those that are stored: {"neg": True}, say
+            raise Unfit("not readable; it has a tensor that is a view of other numbers, save its .clone() instead")
+        self.storage, self.offset, self.kind = storage, _index(offset), kind
+        self.sizes, self.strides = _indices(sizes), _indices(strides)
+        if len(self.sizes) != len(self.strides):
+            raise Unfit("damaged; a tensor has not as many strides as sizes")
+
+    def make(self, budget: Budget) -> np.ndarray:
+        numbers = self.storage.numbers(self.kind, budget) if self.kind else self.storage.value(budget)
+        if 0 in self.sizes:
+            return _sealed(np.empty(self.sizes, numbers.dtype), budget)
+        last = self.offset + sum((size - 1) * stride for size, stride in zip(self.sizes, self.strides))
+        if last >= len(numbers):
+            raise Unfit("damaged; a tensor reaches beyond its storage")
+        width = numbers.itemsize
+        strides = [width * stride for stride in self.strides]
+        return _sealed(np.ndarray(self.sizes, numbers.dtype, numbers, width * self.offset, strides), budget)
+
+
+class DType(Late):
+    """numpy.dtype(code, align, copy), and the byte order that BUILD brings."""
+
+    order = "="
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        if type(code) is not str:
+            raise Unfit("damaged; the type of an array is not described as NumPy does")
+        if code not in _NUMPY_CODES:
+            raise Unfit(f"refused; it has arrays of NumPy's type {shown(code)}, which are not those of weights")
+        self.kind = _NUMPY_CODES[code]
+
+    def build(self, state: Any) -> None:
+        if type(state) is not tuple or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
+            raise Unfit("damaged; the type of an array is not described as NumPy does")
+        self.order = state[1]
+
+    def make(self, budget: Budget) -> str:
+        return self.kind
+
+
+class Array(Late):
+    """A NumPy array whose numbers are in the pickle."""
+
+    def __init__(self, *state: Any) -> None:
+        self.state = state
+
+    def build(self, state: Any) -> None:
+        if type(state) is not tuple or len(state) != 5:
+            raise Unfit("damaged; an array is not described as NumPy does")
+        _, sizes, dtype, fortran, data = state
+        self.state = data, dtype, sizes, "F" if fortran else "C"
+
+    def make(self, budget: Budget) -> np.ndarray:
+        data, dtype, sizes, order = self.state
+        if not isinstance(dtype, DType):
+            raise Unfit("damaged; an array has no type")
+        numbers = _numbers(_bytes(data, budget), dtype.kind, dtype.order, budget)
+        return _sealed(numbers.reshape(_indices(sizes), order="F" if order == "F" else "C"), budget)
+
+
+class Number(Late):
+    """A NumPy scalar; a plain number in what is read."""
+
+    def __init__(self, dtype: Any, data: Any) -> None:
+        if not isinstance(dtype, DType):
+            raise Unfit("damaged; a number has no type")
+        self.dtype, self.data = dtype, data
+
+    def make(self, budget: Budget) -> Any:
+        return _numbers(_bytes(self.data, budget), self.dtype.kind, self.dtype.order, budget).item()
+
+
+class Latin1(Late):
+    """Bytes as pickles before protocol 3 write them: as a text of as many characters."""
+
+    def __init__(self, text: str, encoding: str) -> None:
+        if type(text) is not str or encoding not in ("latin1", "latin-1"):
+            raise Unfit("damaged; bytes are not written as pickles do")
+        self.text = text
+
+    def make(self, budget: Budget) -> bytes:
+        budget.spend(len(self.text))
+        return self.text.encode("latin-1")
+
+
+def _bytes(data: Any, budget: Budget) -> bytes:
+    if type(data) is str:  # Python 2 had one type for both
+        data = Latin1(data, "latin1")
+    if isinstance(data, Latin1):
+        data = data.value(budget)
+    if type(data) is not bytes:
+        raise Unfit("damaged; the numbers of an array are missing")
+    return data
+
+
+def _index(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < _MOST_NUMBERS:
+        raise Unfit("damaged; a size, a stride or an offset is impossible")
+    return number
+
+
+def _indices(numbers: Any) -> tuple[int, ...]:
+    if type(numbers) is not tuple or len(numbers) > _MOST_DIMENSIONS:
+        raise Unfit("damaged; the sizes of an array are impossible")
+    return tuple(map(_index, numbers))
+
+
+def _numbers(raw: bytes, kind: str, order: str, budget: Budget) -> np.ndarray:
+    """`raw` as one row of numbers of this machine's byte order; a view where that is possible."""
+    if kind == "bool":
+        budget.spend(len(raw))
+        return np.frombuffer(raw, np.uint8) != 0
+    if kind == BFLOAT16:  # the upper half of a float32
+        budget.spend(4 * len(raw))
+        return (np.frombuffer(raw, order + "u2").astype(np.uint32) << 16).view(np.float32)
+    numbers = np.frombuffer(raw, np.dtype(order + np.dtype(kind).str[1:]))
+    if numbers.dtype.isnative:
+        return numbers
+    budget.spend(len(raw))
+    return numbers.astype(kind)
+
+
+def _sealed(array: np.ndarray, budget: Budget) -> np.ndarray:
+    if not array.flags.c_contiguous:
+        budget.spend(array.size * array.itemsize)
+        array = array.copy(order="C")
+    array.flags.writeable = False
+    return array
+
+
+def _ordered_dict(items: Any = None) -> dict[Any, Any]:
+    """Python 3 adds the items later on, Python 2 gave them as a list of lists of two. That is emptied, or a small file
+    could name a long one again and again."""
+    if items is None:
+        return {}
+    if type(items) is not list:
+        raise Unfit("damaged; the items of a dictionary are no list")
+    found = dict(items)
+    items.clear()
+    return found
+
+
+def _namespace() -> dict[Any, Any]:
+    """The options that a training program was started with; nobody needs them."""
+    return {}
+
+
+def _empty_bytes() -> bytes:
+    return b""
+
+
+def _tensor(
+    storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any = None, hooks: Any = None, metadata: Any = None
+) -> Tensor:
+    return Tensor(storage, offset, sizes, strides, metadata=metadata)
+
+
+def _tensor_of_kind(
+    storage: Any, offset: Any, sizes: Any, strides: Any, grad: Any, hooks: Any, kind: Any, metadata: Any = None
+) -> Tensor:
+    if type(kind) is not str or kind not in _KINDS:
+        raise Unfit("damaged; a tensor has no type")
+    return Tensor(storage, offset, sizes, strides, kind, metadata)
+
+
+def _parameter(tensor: Any, *_: Any) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise Unfit("damaged; a parameter is no tensor")
+    return tensor
+
+
+def _variable(array: Any) -> Array:
+    if not isinstance(array, Array):
+        raise Unfit("damaged; a variable of Jittor is no array")
+    return array
+
+
+def _device(kind: Any, index: Any = None) -> str:
+    if type(kind) is not str:
+        raise Unfit("damaged; a device has no name")
+    return kind if index is None else f"{kind}:{_index(index)}"
+
+
+_NDARRAY = "numpy.ndarray"
+
+
+def _empty_array(kind: Any, *_: Any) -> Array:
+    if kind is not _NDARRAY:
+        raise Unfit("damaged; an array is of no type of NumPy's")
+    return Array(None, None, None, None)
+
+
+_NUMPY_NAMES = {
+    "multiarray._reconstruct": _empty_array,
+    "multiarray.scalar": Number,
+    "numeric._frombuffer": Array,
+}
+
+# Every name that a file may hold. None is imported; the functions here stand in for those of that name.
+NAMES: dict[str, Any] = {
+    "argparse.Namespace": _namespace,
+    "collections.OrderedDict": _ordered_dict,
+    "_codecs.encode": Latin1,
+    "__builtin__.bytes": _empty_bytes,
+    "builtins.bytes": _empty_bytes,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_kind,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.Size": _indices,
+    "torch.device": _device,
+    "torch.storage.UntypedStorage": StorageType("uint8"),
+    **{f"torch.{name}Storage": StorageType(kind) for name, kind in _STORAGES.items()},
+    **{f"torch.{kind}": kind for kind in _KINDS},
+    "numpy.dtype": DType,
+    _NDARRAY: _NDARRAY,
+    **{f"numpy.{core}.{name}": build for core in ("core", "_core") for name, build in _NUMPY_NAMES.items()},
+    **dict.fromkeys(("jittor.Var", "jittor_core.Var", "jittor.jittor_core.Var"), _variable),
+}

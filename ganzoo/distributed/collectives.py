@@ -1,0 +1,85 @@
+"""What ranks send each other, by Jittor's MPI: OpenMPI on the CPU, NCCL among GPUs. With one rank nothing is sent.
+
+All ranks must make these calls in the same order, or they wait for each other forever. Jittor runs operations when
+their results are needed, in an order that depends on what else is pending, so everything pending is run before each
+exchange.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import jittor, run_pending
+from ganzoo.distributed import is_rank_zero, num_replicas, world_size
+
+
+def batch_mean(x: Any) -> Any:
+    """The mean of a Var over the ranks, the same on each: a mean over a rank's images becomes one over the batch. Its
+    gradient, of any order, is that of the sum of all ranks' losses."""
+    return x if num_replicas() == 1 else _batch_mean()()(x)
+
+
+@functools.cache
+def _batch_mean() -> Any:
+    jt: Any = jittor()
+
+    class BatchMean(jt.Function):  # type: ignore[misc]
+        # A Function, because only so does an exchange within a gradient wait for its turn.
+        def execute(self, x: Any) -> Any:
+            run_pending()
+            return x.mpi_all_reduce("mean")
+
+        def grad(self, gradient: Any) -> Any:
+            return BatchMean()(gradient)
+
+    return BatchMean
+
+
+def all_reduce_mean(values: Sequence[Any]) -> list[Any]:
+    """The means of several Vars over the ranks, the same on each. No gradient goes through."""
+    if num_replicas() == 1:
+        return list(values)
+    given = [value.detach() for value in values]
+    run_pending()
+    means = [value.mpi_all_reduce("mean") for value in given]
+    run_pending()  # nothing else is pending here, so Jittor keeps the order in which they were made
+    return means
+
+
+def broadcast_object(value: Any) -> Any:
+    """Rank 0's `value`, on every rank. It must be JSON-serialisable."""
+    if world_size() == 1:
+        return value
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
+    length = broadcast(np.array([len(text)], np.int32))[0]
+    return json.loads(broadcast(text if is_rank_zero() else np.zeros(length, np.uint8)).tobytes())
+
+
+def broadcast(array: np.ndarray) -> np.ndarray:
+    """Rank 0's array, on every rank; the others pass one of the same shape and type. Does not wait for the GPU."""
+    if world_size() > 1:
+        jittor().mpi.broadcast(array, 0)
+    return array
+
+
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    if world_size() > 1:
+        jittor().mpi.mpi_barrier()
+
+
+@contextlib.contextmanager
+def rank_zero_first() -> Iterator[None]:
+    """Run the body on rank 0, then on the others, which find there what it left on the disk. If it fails on rank 0,
+    the others never run it."""
+    if not is_rank_zero():
+        barrier()
+    yield
+    if is_rank_zero():
+        barrier()

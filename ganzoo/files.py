@@ -1,0 +1,126 @@
+"""The data directory, opening files that users name, and files that are whole or absent, whatever happens to the
+process or the machine while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, Union
+
+from ganzoo.interfaces.errors import OptionError
+from ganzoo.interfaces.text import printable, reason
+
+_UNFINISHED = ".unfinished-"
+_LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
+Bytes = Union[bytes, bytearray]
+
+
+def data_dir() -> Path:
+    """The user's data directory: $GANZOO_DATA, else ganzoo under $XDG_DATA_HOME, else ~/.local/share/ganzoo."""
+    chosen = os.environ.get("GANZOO_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "ganzoo"
+
+
+def open_regular(path: Union[str, Path]) -> BinaryIO:
+    """Open a file for reading. OSError if it is not a regular file: reading a pipe may wait forever, and /dev/zero has
+    no end."""
+    file = open(path, "rb", opener=_without_waiting)
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # for the other end of a pipe
+
+
+def atomic_write(path: Path, *parts: Bytes) -> None:
+    """Make `parts`, one after the other, the content of the file at `path`, on the disk when this returns.
+
+    Written beside it, flushed and renamed. On OSError whatever stood at `path` is untouched.
+    """
+    temporary = temporary_path(path)
+    try:
+        _write(temporary, parts)
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # nobody knows the other name
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def temporary_path(path: Path) -> Path:
+    """The name beside `path` under which its next content is written."""
+    return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def output_folder(path: Path, option: str) -> Iterator[Path]:
+    """A folder to write into, made if need be. If there is an error, those made that are empty go again. OptionError,
+    naming the `option`, if it can't be made."""
+    made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{option} {printable(path)}: can't be made ({reason(error)}).") from error
+    try:
+        yield path
+    except BaseException:
+        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in made else []
+        for each in (*below, *made):
+            with contextlib.suppress(OSError):  # there is something in it
+                each.rmdir()
+        raise
+
+
+def leftovers(folder: Path) -> Iterator[Path]:
+    """What was left `unfinished` in a folder when its process was killed."""
+    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
+
+
+def append_lines(path: Path, lines: str) -> None:
+    """Add lines to a text file, below a line that was cut off by a full disk or a kill."""
+    with open(path, "ab+") as file:
+        file.write((b"" if _at_line_start(file) else b"\n") + lines.encode("utf-8", "backslashreplace"))
+
+
+def _at_line_start(file: IO[bytes]) -> bool:
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
+
+
+def write_error(error: OSError) -> str:
+    """Why a file can't be written, in the system's words, and what to do about a disk that is full."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return f"{reason(error)}: make room" if full else reason(error)

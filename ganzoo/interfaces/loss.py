@@ -1,0 +1,150 @@
+"""The interface of a loss, and the common GAN losses and penalties as plain functions.
+
+A loss is a list of phases that every step runs in order. A phase computes named terms, and their sum updates the
+networks that the phase names, and no others.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.interfaces.errors import ShapeError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ganzoo.interfaces.progress import Progress
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
+
+    name: str
+    networks: tuple[str, ...]
+    every: int = 1
+
+
+@dataclass
+class Batch:
+    """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
+    model draws references, two Vars of other images, and the `targets` (N,): the label of both.
+
+    All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
+    detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name. A step may be made
+    of several such `pieces`; then what one keeps of its graph adds up.
+
+    These may be but some of the images of a step, from the one numbered `first` on out of `whole`: a piece, or the
+    share of one of several processes. `rng` is the same for all of them: what is drawn from it directly is drawn for
+    the step, and `normal` and `uniform` give each image numbers of its own.
+    """
+
+    images: Any
+    labels: np.ndarray
+    rng: np.random.Generator
+    references: tuple[Any, ...] = ()
+    targets: Any = None
+    pieces: int = 1
+    first: int = 0
+    whole: int | None = None
+    memo: dict[str, Any] = field(default_factory=dict)
+    watched: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def latents(self, length: int) -> Any:
+        """Standard normal latents (N, length) as a Var, from the run's seed."""
+        return self.normal(length)
+
+    def normal(self, *shape: int) -> Any:
+        """Standard normal numbers, a Var (N, *shape), from the run's seed."""
+        return self._own(self.rng.standard_normal((self._whole(), *shape), dtype="float32"))
+
+    def uniform(self, *shape: int) -> Any:
+        """Uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
+        return self._own(self.rng.random((self._whole(), *shape), dtype="float32"))
+
+    def _whole(self) -> int:
+        return len(self) if self.whole is None else self.whole
+
+    def _own(self, drawn: np.ndarray) -> Any:
+        """Of numbers for all images those for these."""
+        from ganzoo.backend import jittor
+
+        return jittor().array(drawn[self.first : self.first + len(self)])
+
+
+class Loss(ABC):
+    """Subclass it, list the phases, and compute the terms of each.
+
+    `panels` may say which curves losses.png shows together: by title a pattern of 'phase/name', with terms and watched
+    numbers, e.g. {"G adversarial": "G-*/adv"}. By default each term has a panel of its own.
+    """
+
+    phases: tuple[Phase, ...]
+    panels: Mapping[str, str] = {}
+
+    @abstractmethod
+    def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        """Named terms, each a scalar Var that is already weighted and is the mean over the batch."""
+
+
+def binary_cross_entropy(logits: Any, real: bool) -> Any:
+    """Mean of -log D for real, -log(1 - D) for fake, with D = sigmoid(logits) (Goodfellow et al. 2014, section 3).
+
+    Sigmoid and logarithm are taken together, so that a sure discriminator gives neither infinity nor zero gradient.
+    """
+    jt = _jt()
+    _refuse_empty(logits)
+    margin = -logits if real else logits
+    # max(margin, 0) and |margin| by one condition: Jittor's own disagree about their slope at 0, where the gradient
+    # would be three times too large.
+    positive = margin > 0.0
+    size = jt.ternary(positive, margin, -margin)
+    return (jt.ternary(positive, margin, jt.zeros_like(margin)) + jt.log(1.0 + jt.exp(-size))).mean()
+
+
+def least_squares(scores: Any, real: bool) -> Any:
+    """Mean squared distance of the scores to 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
+    _refuse_empty(scores)
+    return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
+
+
+def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
+    """Mean of (|dD/dx| - 1)^2 at x between real and fake images (Gulrajani et al. 2017, equation 3), unweighted.
+
+    `mix` is a Var (N, 1, 1, 1) of uniform numbers in [0, 1]. `fake` must be detached.
+    """
+    jt = _jt()
+    _refuse_empty(real)
+    # start_grad: real images come without a gradient, and the penalty needs one.
+    points = (fake + mix * (real - fake)).detach()
+    points.start_grad()
+    gradients = jt.grad(discriminator(points).sum(), points)
+    norms = jt.sqrt(gradients.sqr().sum([1, 2, 3]) + 1e-12)
+    return (norms - 1.0).sqr().mean()
+
+
+def r1_penalty(scores: Any, real: Any) -> Any:
+    """Mean of |dD/dx|^2 over real images x (Mescheder et al. 2018, equation 9), unweighted.
+
+    `scores` are the discriminator's for `real`, a Var (N, C, H, W) with `start_grad()` called on it before.
+    """
+    _refuse_empty(real)
+    return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
+
+
+def _refuse_empty(x: Any) -> None:
+    """ShapeError for an empty batch. Jittor takes its mean for 0, and the gradient of that ends the process."""
+    if 0 in x.shape:
+        raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")
+
+
+def _jt() -> Any:
+    from ganzoo.backend import jittor
+
+    return jittor()

@@ -1,0 +1,173 @@
+"""The base classes of networks. Importing this module starts Jittor; import it inside `Model.build`."""
+
+from __future__ import annotations
+
+import traceback
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import jittor, run_pending
+from ganzoo.interfaces.errors import CheckpointError, ShapeError
+
+jt: Any = jittor()
+
+
+class Network(jt.nn.Module):  # type: ignore[misc]
+    """A Jittor module whose weights can be listed, saved and restored strictly.
+
+    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'; those with stop_grad
+    (running statistics) are saved but not trained; change them by `Var.update`, so that they can be put back where an
+    update is skipped.
+    """
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """What `execute` gives. ShapeError, with the layer's name, if an array is empty or fits no layer."""
+        for value in (*arguments, *named.values()):
+            if isinstance(value, jt.Var) and 0 in value.shape:
+                raise ShapeError(f"{type(self).__name__} was given an empty array, of shape {tuple(value.shape)}.")
+        try:
+            return super().__call__(*arguments, **named)
+        except ShapeError as error:
+            if error.__cause__ is not None:  # a network inside this one has named it
+                raise
+            raise ShapeError(f"{type(self).__name__}{self._guilty(error)}: {error}") from error
+
+    def _guilty(self, error: ShapeError) -> str:
+        """'.' and the dotted name of the innermost layer that an error went through; '' for the network itself."""
+        names = {id(module): f".{name}" for name, module in self.named_modules() if name}
+        frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+        found = [names[id(module)] for module in frames if id(module) in names]
+        return found[-1] if found else ""
+
+    def state(self) -> dict[str, Any]:
+        """All weights and running statistics by dotted name, as live Vars."""
+        return dict(self.state_dict())
+
+    def trainable(self) -> dict[str, Any]:
+        """The weights that an optimizer updates, by dotted name."""
+        return {name: var for name, var in self.state().items() if not var.is_stop_grad()}
+
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(int(np.prod(var.shape)) for var in self.trainable().values())
+
+    def grow(self, size: int, alpha: float) -> None:
+        """Work on images of `size` px from now on, the newest resolution faded in by `alpha` in [0, 1].
+
+        Called before each step and before sampling. A network that does not grow ignores it.
+        """
+
+    def used(self) -> dict[str, Any]:
+        """The trainable weights that the present resolution depends on, by dotted name. The others rest: they are
+        neither updated nor averaged."""
+        return self.trainable()
+
+    def train(self) -> None:
+        """Switch to training behaviour (batch statistics, dropout)."""
+        self._switch(True)
+
+    def eval(self) -> None:
+        """Switch to inference behaviour. Unlike Jittor's own `eval`, it doesn't freeze the weights."""
+        self._switch(False)
+
+    def _switch(self, training: bool) -> None:
+        for module in self.modules():
+            module.is_train = training
+
+    def check_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """CheckpointError if a name is missing or left over, or a shape or a type of numbers differs. Nothing is
+        computed for it, so that a network that was only just built need not have memory yet."""
+        state = self.state()
+        missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
+        if missing or unknown:
+            what = f"lacks {missing[0]!r}" if missing else f"holds {unknown[0]!r}, which the network lacks"
+            raise CheckpointError(f"the checkpoint is of another network: it {what}.")
+        for name, var in state.items():
+            if tuple(var.shape) != values[name].shape:
+                raise CheckpointError(
+                    f"the checkpoint is of another network: {name!r} has shape {values[name].shape}, "
+                    f"not {tuple(var.shape)}."
+                )
+            if values[name].dtype != str(var.dtype):
+                raise CheckpointError(
+                    f"the checkpoint's {name!r} holds numbers of {values[name].dtype}, not {var.dtype}."
+                )
+
+    def load_state(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replace every weight. CheckpointError as from `check_state`; no weight is replaced then."""
+        self.check_state(values)
+        for name, var in self.state().items():
+            var.update(jt.array(values[name]))
+        run_pending()  # Jittor can't fuse a fresh array with a reshape and a broadcast: the kernel would not compile
+
+
+class Generator(Network):
+    """Maps latents z of shape (N, latent), standard normal, to images (N, C, H, W) in [-1, 1]."""
+
+    latent: int
+
+    @abstractmethod
+    def execute(self, z: Any) -> Any: ...
+
+
+class StyleGenerator(Generator):
+    """A generator of two parts (Karras et al. 2019, section 2): a mapping network from z to an intermediate latent w,
+    and a synthesis network that takes one w per style layer, from the coarsest on.
+
+    Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean
+    of w where the network keeps one; it is estimated from random z otherwise. `truncation_layers` says how many of
+    the first layers truncation is for (None: all).
+    """
+
+    w_average: Any = None
+    truncation_layers: int | None = None
+
+    @abstractmethod
+    def map(self, z: Any) -> Any:
+        """z (N, latent) to w (N, width)."""
+
+    @abstractmethod
+    def noise_sizes(self) -> list[int]:
+        """The sides in px of the noise maps that an image takes at the present resolution."""
+
+    @abstractmethod
+    def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
+        """Images (N, C, H, W) of the present resolution, not limited to [-1, 1].
+
+        `styles` holds a w (N, width) for each of the `style_layers()`, `noise` a Var (N, 1, side, side) for each of
+        `noise_sizes()`.
+        """
+
+    @abstractmethod
+    def style_layers(self) -> int:
+        """How many style layers the present resolution has."""
+
+    def execute(self, z: Any) -> Any:
+        """Images in [-1, 1], one style in all layers, the same noise every time."""
+        from ganzoo.sampling.latents import constant_noise
+
+        noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
+        return self.synthesise([self.map(z)] * self.style_layers(), noise).clamp(-1.0, 1.0)
+
+
+class Discriminator(Network):
+    """Maps images (N, C, H, W) in [-1, 1] to scores (N, 1): unbounded, larger is more real."""
+
+    @abstractmethod
+    def execute(self, images: Any) -> Any: ...
+
+
+def initialise_normal(network: Network, std: float) -> None:
+    """DCGAN's initialisation (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
+    layers from N(1, std^2), their offsets 0. Biases and linear layers keep Jittor's default."""
+    from ganzoo.interfaces.layers import BatchNorm
+
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            jt.init.gauss_(module.weight, 1.0, std)
+            jt.init.constant_(module.bias, 0.0)
+        elif isinstance(module, (jt.nn.Conv, jt.nn.ConvTranspose)):
+            jt.init.gauss_(module.weight, 0.0, std)

@@ -1,0 +1,267 @@
+"""Options declared once, as fields of a frozen dataclass, and used four times: on the command line, in TOML
+presets, in a run's options.json, and on resume.
+
+    @dataclass(frozen=True)
+    class MyOptions(ganzoo.Options):
+        latent: int = ganzoo.option(100, "length of the latent vector", min=1)
+        loss: str = ganzoo.option("r1", "penalty on the discriminator", choices=("r1", "wgan-gp"))
+
+A field's type is bool, int, float or str, or Optional of one of these. A wrong value raises OptionError, which
+names the option, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ganzoo.interfaces.errors import OptionError, near_match
+
+SET = ...  # of a condition: whatever value, if it is true, given, or not zero
+_LARGEST = 1e30  # number, either sign; a thousand times that is still finite
+_LONGEST = 1000  # characters of a wrong value that a message shows
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of every options class. Fields are declared with `option`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values as plain JSON types, by field name."""
+        return dataclasses.asdict(self)
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known about one field: its name (with underscores), type, default, help and range."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    optional: bool = False
+    min: float | None = None
+    max: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[Any, ...] | None = None
+    when: Mapping[str, Any] = field(default_factory=dict)
+    unless: str = ""
+    group: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The name on the command line, e.g. '--micro-batch'."""
+        return flag(self.name)
+
+    def conditions(self) -> list[str]:
+        """When this option has an effect, in words: 'with --loss r1'."""
+        needed = (flag(name) if wanted is SET else setting(name, wanted) for name, wanted in self.when.items())
+        return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
+
+    def without_effect(self, values: Mapping[str, Any]) -> str:
+        """Why this option does nothing beside these values of the others, e.g. 'without --mixing'; '' if it does."""
+        for name, wanted in self.when.items():
+            if name in values and not _holds(values[name], wanted):
+                return _lacking(name, values[name], wanted)
+        if self.unless and values.get(self.unless):
+            return f"with {setting(self.unless, values[self.unless])}"
+        return ""
+
+    def expected(self) -> str:
+        """What a valid value looks like, in words: 'a whole number of at least 1'."""
+        if self.choices is not None:
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[self.type]
+        limits = []
+        if self.above is not None:
+            limits.append(f"above {self.above:g}")
+        if self.min is not None:
+            limits.append(f"of at least {self.min:g}")
+        if self.max is not None:
+            limits.append(f"of at most {self.max:g}")
+        if self.below is not None:
+            limits.append(f"below {self.below:g}")
+        return " ".join([words, " and ".join(limits)]) if limits else words
+
+    def parse(self, value: Any, stored: bool = False) -> Any:
+        """Turn text or a plain value into this option's type and check its range; OptionError if it can't be.
+
+        A value that is `stored` in a checkpoint was in range when training began. Of numbers with a fraction, which
+        shape no network, the range is then not checked again, so that a narrower one makes no checkpoint unreadable.
+        """
+        if value is None:
+            if self.optional:
+                return None
+            raise self._wrong(value)
+        try:
+            parsed = self._convert(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._wrong(value) from None
+        if not (stored and self.type is float) and not self._in_range(parsed):
+            raise self._wrong(value)
+        return parsed
+
+    def _convert(self, value: Any) -> Any:
+        if self.type is bool:
+            if isinstance(value, bool):
+                return value
+            word = str(value).strip().lower()
+            if word in _TRUE | _FALSE:
+                return word in _TRUE
+            raise ValueError
+        if isinstance(value, bool):
+            raise ValueError  # True is an int to Python, not to a user who wrote a preset
+        if self.type is str:
+            if not isinstance(value, str):
+                raise ValueError
+            return value
+        if self.type is int:
+            if isinstance(value, float) and not value.is_integer():
+                raise ValueError
+            return int(value)
+        number = float(value)
+        if not math.isfinite(number):
+            raise ValueError
+        return number
+
+    def _in_range(self, value: Any) -> bool:
+        if self.choices is not None:
+            return value in self.choices
+        if self.type in (int, float) and abs(value) > _LARGEST:
+            return False
+        return (
+            (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def _wrong(self, value: Any) -> OptionError:
+        hint = near_match(value, self.choices) if self.choices and isinstance(value, str) else ""
+        return OptionError(f"{self.flag}: {_shown(value)} is not {self.expected()}.{hint}")
+
+
+def flag(name: str) -> str:
+    """The name of an option on the command line, e.g. '--micro-batch' for 'micro_batch'."""
+    return "--" + name.replace("_", "-")
+
+
+def plain(value: Any) -> str:
+    """A value as a user would write it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, float) and float(short) != value else short
+
+
+def setting(name: str, value: Any) -> str:
+    """An option with its value, as on the command line."""
+    return flag(name) if value is True else f"{flag(name)} {plain(value)}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    return bool(value) if wanted is SET else value == wanted
+
+
+def _lacking(name: str, value: Any, wanted: Any) -> str:
+    if wanted is not SET:
+        return f"with {setting(name, value)}, only with {setting(name, wanted)}"
+    return f"with {setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for a message; files can hold very long ones."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        return f"this {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    min: float | None = None,
+    max: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+    when: str | Mapping[str, Any] = "",
+    unless: str = "",
+    group: str = "",
+) -> Any:
+    """A field of an options class: its default, its help text and what values are allowed.
+
+    `min` and `max` are inclusive, `above` and `below` exclusive. Of a text, `choices` lists the values.
+
+    `when` and `unless` say when the option has an effect: when="mixing" if the option `mixing` is set (true, given, or
+    not zero), when={"loss": "r1"} if `loss` is 'r1', unless="ema_kimg" if `ema_kimg` is not set. `ganzoo train` refuses
+    an option that the user gives in vain. `group` is the heading under which the help lists it.
+    """
+    conditions = dict.fromkeys([when] if when else [], SET) if isinstance(when, str) else dict(when)
+    limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}
+    metadata = {"help": help, **limits, "when": conditions, "unless": unless, "group": group}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe(cls: type[Options]) -> dict[str, Option]:
+    """The options of a class by name, in the order of declaration."""
+    hints = typing.get_type_hints(cls)
+    described = {}
+    for each in dataclasses.fields(cls):
+        hint = hints[each.name]
+        members = [member for member in typing.get_args(hint) if member is not type(None)]
+        kind = members[0] if members else hint
+        if kind not in (bool, int, float, str):
+            raise TypeError(f"{cls.__name__}.{each.name}: an option is bool, int, float or str, not {kind!r}")
+        optional = type(None) in typing.get_args(hint)
+        described[each.name] = Option(each.name, kind, each.default, optional=optional, **each.metadata)
+    return described
+
+
+def resolve(
+    cls: type[OptionsT], values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, stored: bool = False
+) -> OptionsT:
+    """An instance of `cls` from `values` over `defaults` over the declared defaults, everything checked.
+
+    Names may be written with '-' or '_'. Raises OptionError for an unknown name (with the near match) or a
+    value of the wrong type or out of range. `stored` values come from a checkpoint (see `Option.parse`).
+    """
+    known = describe(cls)
+    chosen: dict[str, Any] = {}
+    for source in (defaults or {}, values):
+        for written, value in source.items():
+            name = written.replace("-", "_")
+            if name not in known:
+                raise OptionError(f"unknown option {written!r}.{near_match(name, known)}")
+            chosen[name] = known[name].parse(value, stored)
+    return cls(**chosen)
+
+
+def refuse_without_effect(options: Mapping[str, Option], values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """OptionError if one of the options that the user has `given`, whatever its value, does nothing beside the `values`
+    of all."""
+    for name in given:
+        if reason := options[name].without_effect(values):
+            raise OptionError(f"{options[name].flag} has no effect {reason}.")
+
+
+def changes(old: Options, new: Options) -> dict[str, tuple[Any, Any]]:
+    """What differs between two instances: name -> (old value, new value)."""
+    before, after = old.to_dict(), new.to_dict()
+    return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}

@@ -1,0 +1,143 @@
+"""The options of every training run, whatever the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ganzoo.interfaces.metric import MOST_IMAGES
+from ganzoo.interfaces.options import Options, option
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """What `ganzoo train` offers beside the model's own options. A model can set other defaults."""
+
+    data: str = option(
+        "mnist", "data set: a name (see `ganzoo data list`), a folder, a .zip or an .lmdb", group="Training"
+    )
+    kimg: float = option(1000.0, "length of training in thousands of real images", min=0.001, group="Training")
+    batch: int = option(64, "images per update", min=1, group="Training")
+    micro_batch: Optional[int] = option(
+        None, "images per forward pass; gradients are accumulated up to --batch", min=1, group="Training"
+    )
+    flip: Optional[bool] = option(
+        None, "mirror half of the images [default: what the data set allows]", group="Training"
+    )
+    seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
+    max_skips: int = option(
+        20,
+        "updates in a row with a loss or gradient that is not finite, each skipped, before training stops",
+        min=0,
+        group="Training",
+    )
+    retry: int = option(
+        0,
+        "times that training which diverged goes back to its last checkpoint and tries another seed",
+        min=0,
+        group="Training",
+    )
+    tick: float = option(
+        4.0, "kimg between reports: losses, curves and samples", above=0, group="Reports and checkpoints"
+    )
+    snapshot: int = option(10, "ticks between checkpoints", min=1, group="Reports and checkpoints")
+    keep: int = option(2, "how many checkpoints to keep", min=1, group="Reports and checkpoints")
+    keep_best: Optional[str] = option(
+        None,
+        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial; "
+        "'': none "
+        "[default: the best by --evaluate, with --evaluate-every]",
+        group="Reports and checkpoints",
+    )
+    evaluate_every: Optional[float] = option(
+        None, "kimg between measurements of --evaluate; 0: none", min=0, group="Evaluation"
+    )
+    evaluate: str = option(
+        "fid",
+        "metrics that are tracked, e.g. fid,pr; `ganzoo metrics` lists them",
+        when="evaluate_every",
+        group="Evaluation",
+    )
+    evaluate_samples: int = option(
+        2000,
+        "images that are generated for them; of translations, per pair",
+        min=10,
+        max=MOST_IMAGES,
+        when="evaluate_every",
+        group="Evaluation",
+    )
+    evaluate_real: Optional[int] = option(
+        None,
+        "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
+        "1,000 at least]",
+        min=10,
+        max=MOST_IMAGES,
+        when="evaluate_every",
+        group="Evaluation",
+    )
+    device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"), group="Machine")
+    precision: str = option(
+        "tf32",
+        "of convolutions on CUDA: TF32, float32, or bfloat16 summed up in float32 (amp); the CPU computes in float32",
+        choices=("tf32", "fp32", "amp"),
+        group="Machine",
+    )
+    workers: int = option(2, "threads that decode images", min=1, max=64, group="Machine")
+
+
+# What other programs call things, for those who come from there (see `Model.other_names`).
+_KIMG = "--kimg, the length in thousands of images: iterations times images per update / 1000"
+OTHER_NAMES = {
+    "lr": "--learning-rate",
+    "g_lr": "--learning-rate",
+    "d_lr": "--learning-rate",
+    "b1": "--beta1",
+    "b2": "--beta2",
+    "batch_size": "--batch",
+    "batch_size_per_gpu": "--micro-batch",
+    "total_iters": _KIMG,
+    "max_iters": _KIMG,
+    "max_iter": _KIMG,
+    "iterations": _KIMG,
+    "niter": _KIMG,
+    "steps": _KIMG,
+    "epochs": "--kimg, the length in thousands of images: epochs times images of the data set / 1000",
+    "n_epochs": "--kimg, the length in thousands of images: epochs times images of the data set / 1000",
+    "img_size": "--size",
+    "image_size": "--size",
+    "resolution": "--size",
+    "latent_dim": "--latent",
+    "code_size": "--latent",
+    "nz": "--latent",
+    "z_dim": "--latent",
+    "channels": "Leave it out: whether images are grey or RGB is seen from the data.",
+    "num_domains": "Leave it out: domains are the folders of --data.",
+    "dataroot": "--data",
+    "dataset": "--data",
+    "data_dir": "--data",
+    "path": "--data",
+    "train_img_dir": "--data, with the folder that holds train and val",
+    "val_img_dir": "--data, with the folder that holds train and val",
+    "expname": "--experiments, the folder of all runs; each gets a numbered folder there",
+    "exp_name": "--experiments, the folder of all runs; each gets a numbered folder there",
+    "name": "--experiments, the folder of all runs; each gets a numbered folder there",
+    "outdir": "--experiments, the folder of all runs",
+    "checkpoint_dir": "--experiments, the folder of all runs",
+    "sample_dir": "--experiments, the folder of all runs",
+    "result_dir": "--experiments, the folder of all runs",
+    "resume_iter": "--resume latest; it goes on from the newest checkpoint",
+    "ckpt": "--resume, with a run; `ganzoo import` makes one of another program's checkpoint",
+    "continue_train": "--resume latest",
+    "mode": "Leave it out: `ganzoo train` trains, `ganzoo generate` samples, `ganzoo evaluate` measures.",
+    "num_workers": "--workers",
+    "n_cpu": "--workers",
+    "gpu": "--device cuda",
+    "cuda": "--device cuda",
+    "gpus": "--device cuda; `mpirun -np N ganzoo train` takes several",
+    "print_every": "--tick, in thousands of images",
+    "sample_every": "--tick, in thousands of images",
+    "sample_interval": "--tick, in thousands of images",
+    "save_every": "--snapshot, in ticks",
+    "eval_every": "--evaluate-every, in thousands of images",
+    "ema_decay": "--ema",
+}

@@ -1,0 +1,33 @@
+"""The interface of image-to-image translation.
+
+Choi et al., StarGAN v2: Diverse Image Synthesis for Multiple Domains, 2020, arXiv:1912.01865.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+
+class Translator(ABC):
+    """Redraws images in the look of another domain (Choi et al. 2020, section 2.1).
+
+    A style, a Var (N, width), says which domain and which look of it. It comes from a random latent or from a
+    reference image. Domains are numbers: positions in `DataInfo.domains`.
+    """
+
+    latent: int
+
+    @abstractmethod
+    def style_of_latents(self, z: Any, domains: np.ndarray) -> Any:
+        """The style (N, width) of each latent z (N, latent), standard normal, in its domain (N,)."""
+
+    @abstractmethod
+    def style_of_images(self, images: Any, domains: np.ndarray) -> Any:
+        """The style (N, width) of each image (N, C, H, W) in [-1, 1], seen as one of its domain (N,)."""
+
+    @abstractmethod
+    def translate(self, images: Any, styles: Any) -> Any:
+        """Images (N, C, H, W) in [-1, 1] redrawn in the styles (N, width); not limited to [-1, 1]."""

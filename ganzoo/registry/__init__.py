@@ -1,0 +1,1 @@
+"""Plugins: found, validated, and kept from harming one another."""

@@ -1,0 +1,324 @@
+"""Finds plugins through the entry-point group `ganzoo`, one by one, so that a broken or clashing one stops nobody.
+
+Bundled plugins are loaded first and by the same road as a stranger's, so nobody can take a bundled name.
+
+GANZOO_PLUGINS=a,b   loads only the plugins with these entry-point names (an empty value loads none).
+GANZOO_TRACE_PLUGINS=1   tells on stderr what is loaded, from where, in what time, and each hook call.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import time
+import traceback
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ganzoo.interfaces import hookspecs
+from ganzoo.interfaces.errors import OptionError, PluginError, near_match
+from ganzoo.registry.validation import checked_name
+
+if TYPE_CHECKING:
+    import click
+
+    from ganzoo.interfaces.dataset import DataSource
+    from ganzoo.interfaces.metric import Metric
+    from ganzoo.interfaces.model import Model
+
+GROUP = "ganzoo"
+BUNDLED = "ganzoo"  # the distribution whose plugins come first
+WANTED = "GANZOO_PLUGINS"  # stands for the distribution of a plugin that this variable names and nobody installed
+UNKNOWN = "unknown"  # a distribution whose name can't be told
+KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
+EVENTS = "events"  # what a plugin hears of
+# A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
+ANY_FAILURE = (Exception, SystemExit)
+
+
+@dataclass
+class Plugin:
+    """One entry point: where it comes from, what it provides, and what is wrong with it, if anything."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    provides: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, e.g. 'ganzoo 0.1.0'."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass
+class Registry:
+    """Everything that plugins have registered, by name."""
+
+    manager: pluggy.PluginManager
+    reserved: Collection[str] = ()
+    plugins: list[Plugin] = field(default_factory=list)
+    models: dict[str, Model] = field(default_factory=dict)
+    datasets: dict[str, DataSource] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    commands: dict[str, click.Command] = field(default_factory=dict)
+    data_commands: dict[str, click.Command] = field(default_factory=dict)
+
+    def model(self, name: str) -> Model:
+        """The model called `name`; OptionError with the near match, or PluginError if its plugin is broken."""
+        return self._find("model", name, self.models)
+
+    def dataset(self, name: str) -> DataSource:
+        """The data source called `name`; errors as for `model`."""
+        return self._find("data set", name, self.datasets)
+
+    def metrics_named(self, names: str) -> list[Metric]:
+        """The metrics of a list such as 'fid,ppl': 'ppl' stands for all whose names begin with 'ppl-'. Errors as for
+        `model`."""
+        found: dict[str, Metric] = {}
+        for name in filter(None, (each.strip() for each in names.split(","))):
+            family = {each: metric for each, metric in self.metrics.items() if each.startswith(f"{name}-")}
+            found.update(
+                family if family and name not in self.metrics else {name: self._find("metric", name, self.metrics)}
+            )
+        if not found:
+            raise OptionError(f"no metric is named. There are: {', '.join(sorted(self.metrics))}.")
+        return list(found.values())
+
+    def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
+        if name in known:
+            return known[name]
+        broken = [plugin for plugin in self.plugins if plugin.problems]
+        for plugin in broken:
+            if _plain(name) in (_plain(plugin.name), _plain(plugin.distribution)):
+                raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
+        hint = near_match(name, known) or f" There are: {', '.join(sorted(known)) or 'none'}."
+        if broken:
+            names = ", ".join(plugin.name for plugin in broken)
+            hint += f" Some plugins have problems ({names}); `ganzoo plugins` tells which."
+        elif "GANZOO_PLUGINS" in os.environ:
+            hint += " GANZOO_PLUGINS is set, and keeps other plugins out."
+        raise OptionError(f"no {what} is called {name!r}.{hint}")
+
+    def notify(self, event: str, **arguments: Any) -> list[str]:
+        """Call an event hook in every plugin; return what went wrong, a line for each plugin that raised."""
+        failures = []
+        implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, event).get_hookimpls()
+        for implementation in reversed(implementations):  # pluggy's order: the last one registered goes first
+            accepted = {name: arguments[name] for name in implementation.argnames}
+            try:
+                _call(event, implementation, accepted)
+            except ANY_FAILURE as error:
+                failures.append(f"plugin {implementation.plugin_name}: {event} raised {describe_failure(error)}")
+        return failures
+
+
+def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Collection[str] = ()) -> Registry:
+    """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises.
+
+    `reserved` names the commands that no plugin can take, as in 'train' and 'data list'.
+    """
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    registry = Registry(manager, reserved)
+    if entry_points is None:
+        found = list(_installed())
+    else:
+        found = [
+            (Plugin(point.name, point.value, *_origin(getattr(point, "dist", None))), point) for point in entry_points
+        ]
+    for plugin, entry_point in _wanted(found):
+        started = time.perf_counter()
+        if entry_point is not None:
+            _load_one(registry, plugin, entry_point)
+        registry.plugins.append(plugin)
+        milliseconds = (time.perf_counter() - started) * 1000
+        _trace(f"{plugin.name} ({plugin.origin}) {milliseconds:.1f} ms: {'; '.join(plugin.problems) or 'ok'}")
+    return registry
+
+
+Found = tuple[Plugin, "metadata.EntryPoint | None"]
+
+
+def _installed() -> Iterator[Found]:
+    """Every entry point of the group. Not by metadata.entry_points(): Python 3.9's doesn't tell the distribution, and
+    one distribution with a damaged entry_points.txt would stop them all."""
+    seen = set()
+    for distribution in metadata.distributions():
+        damage, entry_points = "", []
+        try:
+            entry_points = [point for point in distribution.entry_points if point.group == GROUP]
+        except Exception as error:
+            if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+                damage = f"entry_points.txt is damaged: {describe_failure(error)}"
+        if not entry_points and not damage:
+            continue
+        name, version = _origin(distribution)
+        if name.lower().replace("_", "-") in seen:
+            continue  # the first on sys.path hides the others, as for importlib
+        if name != UNKNOWN:
+            seen.add(name.lower().replace("_", "-"))
+        if damage:
+            yield Plugin(name, "", name, version, problems=[damage]), None
+        for point in entry_points:
+            yield Plugin(point.name, point.value, name, version), point
+
+
+def _wanted(found: Iterable[Found]) -> list[Found]:
+    chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
+    only = os.environ.get(WANTED)
+    if only is None:
+        return chosen
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    known = [plugin.name for plugin, _ in chosen]
+    unknown = [
+        Plugin(name, "", WANTED, "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
+        for name in names
+        if name not in known
+    ]
+    return [pair for pair in chosen if pair[0].name in names] + [(plugin, None) for plugin in unknown]
+
+
+def _origin(distribution: metadata.Distribution | None) -> tuple[str, str]:
+    if distribution is None:
+        return UNKNOWN, ""
+    try:
+        return str(distribution.metadata["Name"] or UNKNOWN), str(distribution.version or "")
+    except Exception:  # a damaged .dist-info folder
+        return UNKNOWN, ""
+
+
+def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
+    """Import and register one plugin; whatever goes wrong becomes one of its problems."""
+    light = "jittor" not in sys.modules
+    try:
+        module = entry_point.load()
+    except ANY_FAILURE as error:
+        cure = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
+        plugin.problems.append(f"{cure}import of {entry_point.value} failed: {describe_failure(error)}")
+        return
+    if light and "jittor" in sys.modules:
+        plugin.problems.append(
+            f"{entry_point.value} imports jittor, so every command waits for it; import it in build, as ganzoo.jt"
+        )
+    try:
+        hooks = _register(registry.manager, module, plugin)
+    except ANY_FAILURE as error:
+        known = isinstance(error, (pluggy.PluginValidationError, PluginError))
+        plugin.problems.append(" ".join(str(error).split()) if known else describe_failure(error))
+        return
+    if events := [name[len("ganzoo_") :] for name, _ in hooks if name[len("ganzoo_") :] not in KINDS]:
+        plugin.provides[EVENTS] = events
+    for kind in KINDS:
+        for name, implementation in hooks:
+            if name == f"ganzoo_{kind}":
+                _collect(registry, plugin, kind, implementation)
+
+
+def _in_jittor(error: BaseException) -> bool:
+    """Whether an error was raised while Jittor was imported; it fails where ganzoo.backend has not prepared it."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(name.partition(".")[0] in ("jittor", "jittor_utils") for name in modules)
+
+
+def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[tuple[str, pluggy.HookImpl]]:
+    """Register a plugin's module; return its hooks' names and implementations. Leaves the manager as it was if it
+    raises."""
+    if manager.is_registered(module):
+        raise PluginError(f"{plugin.module} is registered already, as {manager.get_name(module)}")
+    try:
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
+        callers = manager.get_hookcallers(module) or []
+        hooks = [(caller.name, each) for caller in callers for each in caller.get_hookimpls() if each.plugin is module]
+        _check_hooks(module, hooks)
+    except ANY_FAILURE:
+        if manager.is_registered(module):
+            manager.unregister(module)
+        raise
+    return hooks
+
+
+def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
+    specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
+    if not hooks and getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+        folder = next(iter(module.__path__), "")
+        raise PluginError(f"the folder {folder} hides the package of that name; start ganzoo in another folder")
+    for name, implementation in hooks:
+        if name not in specified and not implementation.optionalhook:
+            raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")
+        if implementation.hookwrapper or implementation.wrapper:
+            raise PluginError(f"{name} is a hook wrapper, and hooks are called one by one; make it a plain function")
+    decorated = [implementation.function for _, implementation in hooks]
+    for name in specified:
+        function = getattr(module, name, None)
+        if inspect.isfunction(function) and function not in decorated:
+            raise PluginError(f"{name} is not decorated with @ganzoo.hookimpl, so it would never be called")
+
+
+def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: pluggy.HookImpl) -> None:
+    """Ask one plugin for its models, data sets, metrics or commands, and enter those that are sound and new."""
+    try:
+        answer: Any = _call(f"ganzoo_{kind}", implementation, {})
+        if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+            raise PluginError(f"it returned {answer!r}, and a list of {kind.replace('_', ' ')} is wanted")
+        offered = list(answer)
+    except ANY_FAILURE as error:
+        what = str(error) if isinstance(error, PluginError) else f"it raised {describe_failure(error)}"
+        plugin.problems.append(f"ganzoo_{kind}: {what}")
+        return
+    known: dict[str, Any] = getattr(registry, kind)
+    for item in offered:
+        try:
+            name = checked_name(kind, item)
+            _check_free(registry, plugin, kind, name)
+        except ANY_FAILURE as error:
+            plugin.problems.append(str(error) if isinstance(error, PluginError) else describe_failure(error))
+            continue
+        known[name] = item
+        plugin.provides.setdefault(kind, []).append(name)
+
+
+def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> None:
+    known: dict[str, Any] = getattr(registry, kind)
+    what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1], name)
+    if name in known:
+        owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
+        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is left out")
+    if what == "command" and full in registry.reserved:
+        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is left out")
+
+
+def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
+    """One plugin's answer to a hook, with a line for GANZOO_TRACE_PLUGINS."""
+    started = time.perf_counter()
+    outcome = "ok"
+    try:
+        return implementation.function(**arguments)
+    except BaseException as error:
+        outcome = describe_failure(error)
+        raise
+    finally:
+        milliseconds = (time.perf_counter() - started) * 1000
+        _trace(f"{implementation.plugin_name} {hook}({', '.join(arguments)}) {milliseconds:.1f} ms: {outcome}")
+
+
+def _trace(line: str) -> None:
+    if os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0"):
+        print(f"ganzoo plugins: {line}", file=sys.stderr)
+
+
+def _plain(name: str) -> str:
+    """A name without what people write differently: 'Ganzoo-WGAN-GP' and 'wgan_gp' are both 'wgan_gp'."""
+    return name.lower().replace("-", "_").removeprefix("ganzoo_")
+
+
+def describe_failure(error: BaseException) -> str:
+    """An exception in one line: its type and what it says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,79 @@
+"""Checks what a model hands to training: what `build` returns, and what its loss returns in each phase."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ganzoo.backend import jittor
+from ganzoo.interfaces.errors import PluginError
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.model import Adam, Setup
+from ganzoo.interfaces.networks import Generator, Network
+
+
+def check_setup(setup: Setup) -> None:
+    """PluginError unless networks, optimizers, phases and averages fit together."""
+    networks = setup.networks
+    for name, network in networks.items():
+        _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
+        _check_attributes(name, network)
+    sampled: Any = setup.translator
+    if sampled is None:
+        sampled = networks.get(setup.generator)
+        _require(isinstance(sampled, Generator), f"network {setup.generator!r}, to be sampled, is no ganzoo.Generator.")
+    latent = getattr(sampled, "latent", None)
+    _require(isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer.")
+    for name, adam in setup.optimizers.items():
+        _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
+        _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
+    for name, decay in setup.averages.items():
+        _require(name in networks, f"there is an average of {name!r}, but no such network.")
+        _require(0 <= decay < 1, f"the average of {name!r} has the decay {decay}, and must be from 0 to below 1.")
+    _check_phases(setup)
+
+
+def _check_attributes(name: str, network: Network) -> None:
+    """No layer or weight is in a plain list or dict: there Jittor finds them neither to train nor to switch them."""
+    jt = jittor()
+    modules = network.modules()
+    known = {id(module) for module in modules} | {var.id for var in network.state().values()}
+    for attribute, value in ((key, each) for module in modules for key, each in vars(module).items()):
+        if attribute.startswith("_") or not isinstance(value, (list, tuple, dict)):
+            continue
+        for item in value.values() if isinstance(value, dict) else value:
+            lost = isinstance(item, jt.nn.Module) and id(item) not in known
+            lost = lost or (isinstance(item, jt.Var) and not item.is_stop_grad() and item.id not in known)
+            _require(
+                not lost,
+                f"network {name!r} has layers or weights in the plain {type(value).__name__} {attribute!r}; "
+                "put layers into jt.nn.ModuleList or jt.nn.Sequential, and weights into jt.nn.ParameterList.",
+            )
+
+
+def _check_phases(setup: Setup) -> None:
+    phases = setup.loss.phases
+    names = [phase.name for phase in phases]
+    _require(bool(phases), "the loss has no phases.")
+    _require(len(set(names)) == len(names), f"two phases have the same name: {', '.join(names)}.")
+    for phase in phases:
+        _require(isinstance(phase.every, int) and phase.every >= 1, f"phase {phase.name!r} runs every {phase.every!r}.")
+        _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
+        for network in phase.networks:
+            _require(network in setup.optimizers, f"phase {phase.name!r} updates {network!r}, which has no optimizer.")
+    for name in setup.optimizers:
+        _require(any(name in phase.networks for phase in phases), f"no phase updates the network {name!r}.")
+
+
+def check_terms(phase: Phase, terms: Any) -> None:
+    """PluginError unless these are scalars by name, as a loss gives them."""
+    _require(isinstance(terms, dict) and bool(terms), f"phase {phase.name!r} gives {terms!r}, not a dict of terms.")
+    for name, term in terms.items():
+        what = f"term {name!r} of phase {phase.name!r}"
+        _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var.")
+        _require(math.prod(term.shape) == 1, f"{what} has shape {tuple(term.shape)}; take the mean over the batch.")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise PluginError(message)

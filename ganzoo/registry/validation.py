@@ -1,0 +1,146 @@
+"""Is what a plugin registers sound? The loader asks, so that one plugin's mistake can't break a listing or a help
+text of all; `ganzoo.testing` asks again. Every `--help` runs these checks, so they are light.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ganzoo.interfaces.errors import GanzooError, OptionError, PluginError, near_match
+from ganzoo.interfaces.options import SET, Option, Options, describe, resolve
+
+if TYPE_CHECKING:
+    from ganzoo.interfaces.model import Model
+
+OF_THE_TRAIN_COMMAND = ("resume", "preset", "experiments", "dry_run", "help")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def checked_name(kind: str, item: Any) -> str:
+    """The item's name, after checking that it is what the hook `ganzoo_<kind>` promises. PluginError if not."""
+    import click
+
+    from ganzoo.interfaces.dataset import DataSource
+    from ganzoo.interfaces.metric import Metric
+    from ganzoo.interfaces.model import Model
+
+    kinds = {"models": Model, "datasets": DataSource, "metrics": Metric}
+    expected: type = {**kinds, "commands": click.Command, "data_commands": click.Command}[kind]
+    if not isinstance(item, expected):
+        hint = " (an instance is wanted, not the class)" if inspect.isclass(item) else ""
+        raise PluginError(f"{_short(item)} is not a {expected.__name__}{hint}")
+    name: Any = getattr(item, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(
+            f"{_short(item)}: its name is {name!r}, and must be text of letters, digits, '.', '_' and '-', "
+            "with a letter or digit first"
+        )
+    if not isinstance(item, click.Command):
+        summary = getattr(item, "summary", None)
+        if not isinstance(summary, str) or not summary.strip() or "\n" in summary:
+            raise PluginError(f"{name!r}: its summary is {summary!r}, and must be one line of text")
+    if isinstance(item, Model):
+        check_model(item)
+    return name
+
+
+def check_model(model: Model) -> None:
+    """PluginError with a sentence if the options or the defaults of a model can't work."""
+    if not isinstance(model.paper, str):
+        raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, and must be text")
+    check_options(model)
+    check_defaults(model)
+    check_presets(model)
+
+
+def check_options(model: Model) -> None:
+    """The options class: a dataclass of fields made by `ganzoo.option`, their names free, their defaults valid."""
+    from ganzoo.interfaces.train_options import TrainOptions
+
+    cls: Any = model.options
+    where = f"model {model.name!r}: its options class {getattr(cls, '__name__', repr(cls))}"
+    if not inspect.isclass(cls) or not issubclass(cls, Options):
+        raise PluginError(f"{where} is not a subclass of ganzoo.Options")
+    declared = {field.name: field for field in dataclasses.fields(cls)}
+    own = vars(cls)
+    forgotten = {name for name, value in own.items() if isinstance(value, dataclasses.Field)}
+    if "__dataclass_params__" not in own:
+        forgotten |= own.get("__annotations__", {}).keys()
+    if forgotten:
+        raise PluginError(
+            f"{where} does not know its field {sorted(forgotten)[0]!r}; decorate the class with "
+            "@dataclass(frozen=True) and give each field a type"
+        )
+    for name, field in declared.items():
+        if "help" not in field.metadata:
+            raise PluginError(f"{where}: its field {name!r} is not declared with ganzoo.option(default, help)")
+    try:
+        options = describe(cls)
+        for option in options.values():
+            option.parse(option.default)
+    except GanzooError as error:
+        raise PluginError(f"{where}: the default of {error}".rstrip(".")) from error
+    except Exception as error:  # the class is a stranger's: names that are unknown, types that are none
+        raise PluginError(f"{where} can't be read ({type(error).__name__}: {error})") from error
+    _check_conditions(where, options, {**describe(TrainOptions), **options})
+    taken = {*describe(TrainOptions), *OF_THE_TRAIN_COMMAND}
+    for name, option in options.items():
+        if name in taken:
+            raise PluginError(f"{where}: its option {option.flag} is one of `ganzoo train` already; rename it")
+        if option.type is bool and f"no_{name}" in {*taken, *options}:
+            raise PluginError(f"{where}: its option --no-{option.flag[2:]} is there twice; rename one")
+
+
+def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[str, Option]) -> None:
+    """The options that `when` and `unless` name are there, and can have the values that are asked for."""
+    for option in options.values():
+        for name, wanted in [*option.when.items(), *([(option.unless, SET)] if option.unless else [])]:
+            if name not in known:
+                raise PluginError(
+                    f"{where}: {option.flag} depends on {name!r}, which is no option.{near_match(name, known)}"
+                )
+            try:
+                sound = wanted is SET or known[name].parse(wanted) == wanted
+            except OptionError:
+                sound = False
+            if not sound:
+                raise PluginError(f"{where}: {option.flag} depends on {name!r} being {wanted!r}, which it can't be")
+
+
+def check_defaults(model: Model) -> None:
+    """`Model.defaults`: names and values of `ganzoo.TrainOptions`."""
+    from ganzoo.interfaces.train_options import TrainOptions
+
+    if not isinstance(model.defaults, Mapping):
+        raise PluginError(f"model {model.name!r}: its defaults are {model.defaults!r}, and must be a mapping")
+    try:
+        resolve(TrainOptions, {}, model.defaults)
+    except GanzooError as error:
+        raise PluginError(f"model {model.name!r}: its defaults for training: {error}".rstrip(".")) from error
+
+
+def check_presets(model: Model) -> None:
+    """`Model.presets`: names and values of `ganzoo.TrainOptions` or of the model's own options."""
+    from ganzoo.interfaces.train_options import TrainOptions
+
+    if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):
+        raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, and must map names to mappings")
+    common, own = describe(TrainOptions), describe(model.options)
+    for name, preset in model.presets.items():
+        try:
+            for key in preset:
+                if key not in {*common, *own}:
+                    raise OptionError(f"unknown option {key!r}.{near_match(key, [*common, *own])}")
+            resolve(TrainOptions, {key: value for key, value in preset.items() if key in common})
+            resolve(model.options, {key: value for key, value in preset.items() if key not in common})
+        except GanzooError as error:
+            raise PluginError(f"model {model.name!r}: its preset {name!r}: {error}".rstrip(".")) from error
+
+
+def _short(item: Any) -> str:
+    text = " ".join(repr(item).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,57 @@
+"""From seeds to latents and noise, and walks between latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+NOISE = 7  # seed of the constant noise maps
+
+
+def from_seeds(seeds: Sequence[int], length: int) -> np.ndarray:
+    """A standard normal latent per seed, (len(seeds), length), the same on every machine and in every company."""
+    drawn = [np.random.default_rng(seed).standard_normal(length, dtype=np.float32) for seed in seeds]
+    return np.stack(drawn)
+
+
+def constant_noise(sizes: Sequence[int], count: int) -> list[np.ndarray]:
+    """Noise maps (count, 1, side, side) for a style-based generator: one per side, the same for every image, always."""
+    maps = [np.random.default_rng([NOISE, n]).standard_normal((1, 1, side, side), "f4") for n, side in enumerate(sizes)]
+    return [np.repeat(each, count, 0) for each in maps]
+
+
+def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
+    """Linear interpolation, at a constant speed, between latents (..., length)."""
+    return (1 - t) * start + t * end
+
+
+def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
+    """Spherical interpolation (Shoemake 1985) between latents (..., length): a Gaussian latent keeps its typical
+    length. Straight where the two have no angle between them, or half a turn."""
+    norms = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
+    cosine = (start * end).sum(-1, keepdims=True) / np.where(norms, norms, 1.0)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    straight = (norms == 0) | (np.sin(angle) < 1e-6)
+    angle = np.where(straight, 1.0, angle)
+    arc = np.sin((1 - t) * angle) / np.sin(angle) * start + np.sin(t * angle) / np.sin(angle) * end
+    return np.where(straight, lerp(start, end, t), arc)
+
+
+Interpolation = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+
+
+PATHS: dict[str, Interpolation] = {"linear": lerp, "spherical": slerp}
+
+
+def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any = 0.0) -> Iterator[np.ndarray]:
+    """A closed walk through keys (K, ..., length): `steps` points from each to the next and back to the first.
+
+    Yields K * steps points (..., length) of keys' dtype; point i * steps is key i, exactly. `centre` is the origin
+    for a spherical path.
+    """
+    around = keys.astype(np.float64) - centre  # so exact that adding the centre again gives float32 keys back
+    for start, end in zip(around, np.roll(around, -1, axis=0)):
+        for step in range(steps):
+            yield (path(start, end, step / steps) + centre).astype(keys.dtype)

@@ -1,0 +1,248 @@
+"""Image-to-image translation: sampling a translator, and sheets and walks made with it.
+
+Choi et al., StarGAN v2: Diverse Image Synthesis for Multiple Domains, 2020, arXiv:1912.01865.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any, Union
+
+import numpy as np
+
+from ganzoo.backend import jittor, run_pending
+from ganzoo.interfaces.translator import Translator
+from ganzoo.sampling import images
+from ganzoo.sampling.latents import PATHS, from_seeds, lerp, loop
+from ganzoo.sampling.sampler import CHUNK, PIXELS, to_uint8
+
+MEAN_SEED, MEAN_LATENTS = 17, 10_000  # of the latents whose mean style a domain's is
+LATENTS = 1000  # mapped at once
+SHEET_DOMAINS = 5  # at most so many on a sheet of latents
+
+Domains = Any  # the domain of each of several images, (N,), or one number for all
+Images = Union[np.ndarray, Sequence[np.ndarray]]  # uint8 (N, H, W, C), or N of (H, W, C), which needn't be in memory
+
+
+class TranslationSampler:
+    """A translator for NumPy arrays, however many: images are uint8 (N, H, W, C), styles float32 (N, width).
+
+    It works in chunks that fit memory; an output depends on its own image and style alone, not on the others of its
+    chunk. A domain's mean style is kept, so make another sampler once the weights have changed.
+    """
+
+    def __init__(self, translator: Translator) -> None:
+        self.translator = translator
+        self._means: dict[int, np.ndarray] = {}
+
+    def mean(self, domain: int) -> np.ndarray:
+        """The mean style of a domain, float64 (width,): that of 10,000 fixed latents."""
+        if domain not in self._means:
+            shape = MEAN_LATENTS, self.translator.latent
+            z = np.random.default_rng(MEAN_SEED).standard_normal(shape, "f4")
+            self._means[domain] = self._styles(z, domain).mean(0, dtype=np.float64)
+        return self._means[domain]
+
+    def _styles(self, z: np.ndarray, domain: int) -> np.ndarray:
+        jt = jittor()
+        parts = [z[at : at + LATENTS] for at in range(0, len(z), LATENTS)]
+        with jt.no_grad():
+            styles = [
+                self.translator.style_of_latents(jt.array(part), np.full(len(part), domain)).numpy() for part in parts
+            ]
+        return np.concatenate(styles)
+
+    def styles_of_latents(self, z: np.ndarray, domain: int, psi: float = 1.0) -> np.ndarray:
+        """The styles of latents z (N, latent) in a domain, truncated: mean + psi * (style - mean). So psi 1 leaves
+        them as they are, and psi 0 is the domain's mean look."""
+        styles = self._styles(z, domain)
+        if psi == 1:
+            return styles
+        mean = self.mean(domain)
+        return (mean + psi * (styles - mean)).astype(np.float32)
+
+    def styles_of_seeds(self, seeds: Sequence[int], domain: int, psi: float = 1.0) -> np.ndarray:
+        """The styles of the seeds' latents in a domain, truncated."""
+        return self.styles_of_latents(from_seeds(seeds, self.translator.latent), domain, psi)
+
+    def styles_of_images(self, references: Images, domains: Domains) -> np.ndarray:
+        """The styles of reference images, each seen as one of its domain. No more than a chunk is held at once."""
+        jt = jittor()
+        styles = []
+        with jt.no_grad():
+            for chunk, numbers in _chunks(zip(references, np.broadcast_to(domains, len(references)))):
+                styles.append(self.translator.style_of_images(jt.array(_floats(chunk)), numbers).numpy())
+                run_pending()
+        return np.concatenate(styles)
+
+    def stream(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        """An image uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
+        for sources, styles in _chunks(pairs):
+            yield from to_uint8(self.translate(sources, styles))
+
+    def translate(self, sources: np.ndarray, styles: np.ndarray) -> np.ndarray:
+        """Images float32 (N, C, H, W), not limited to [-1, 1], all at once."""
+        jt = jittor()
+        with jt.no_grad():
+            drawn: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
+        run_pending()
+        return drawn
+
+    def there_and_back(
+        self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Each image in its style, and that redrawn in the image's own style: ideally the image again."""
+        jt = jittor()
+        there, back = [], []
+        for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
+            with jt.no_grad():
+                # Not by way of uint8, which would cut off what is beyond [-1, 1].
+                drawn = self.translator.translate(jt.array(_floats(chunk)), jt.array(new))
+                again = self.translator.translate(drawn, jt.array(own))
+                there.append(to_uint8(drawn.numpy()))
+                back.append(to_uint8(again.numpy()))
+            run_pending()
+        return np.concatenate(there), np.concatenate(back)
+
+
+def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
+    """Rows that begin with an image, stacked column by column, as many at once as fit memory."""
+    waiting = iter(rows)
+    for first in waiting:
+        count = min(CHUNK, max(1, PIXELS // (first[0].shape[0] * first[0].shape[1])))
+        yield [np.stack(column) for column in zip(first, *islice(waiting, count - 1))]
+
+
+def _floats(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
+
+
+def cycle_sheet(
+    sampler: TranslationSampler,
+    sources: np.ndarray,
+    source_domains: Domains,
+    references: np.ndarray,
+    reference_domains: Domains,
+) -> np.ndarray:
+    """A picture of four rows: N sources, N references, each source in its reference's style, and that back again."""
+    own = sampler.styles_of_images(sources, source_domains)
+    there, back = sampler.there_and_back(sources, sampler.styles_of_images(references, reference_domains), own)
+    rows = [sources, references, there, back]
+    sheet = images.grid(np.concatenate(rows), len(rows), len(sources))
+    return images.labelled(sheet, ["source", "reference", "translated", "and back"])
+
+
+def latent_sheet(
+    sampler: TranslationSampler, sources: np.ndarray, domains: Sequence[str], psi: float, seeds: Sequence[int]
+) -> np.ndarray:
+    """A picture of N columns: the sources on top, below them, for each of the first five domains, a row per seed. The
+    seeds are the same in all of them."""
+    shown = list(domains)[:SHEET_DOMAINS]
+    styles = np.concatenate([sampler.styles_of_seeds(seeds, number, psi) for number in range(len(shown))])
+    labels = [f"{domain} {seed}" for domain in shown for seed in seeds]
+    return _below(sources, sampler.stream((source, style) for style in styles for source in sources), labels)
+
+
+def reference_sheet(
+    sampler: TranslationSampler,
+    sources: np.ndarray,
+    references: np.ndarray,
+    reference_domains: Domains,
+    domains: Sequence[str] = (),
+) -> np.ndarray:
+    """A picture of N + 1 columns: a white corner and the sources on top; each row below begins with a reference, in
+    whose style the sources follow. `domains` are names, to be written beside."""
+    numbers = np.broadcast_to(reference_domains, len(references))
+    styles = sampler.styles_of_images(references, numbers)
+    drawn = sampler.stream((source, style) for style in styles for source in sources)
+    rows = (image for reference in references for image in (reference, *islice(drawn, len(sources))))
+    corner = np.full_like(sources[:1], 255)
+    labels = [domains[number] if domains else "" for number in numbers]
+    return _below(np.concatenate([corner, sources]), rows, labels)
+
+
+def _below(
+    top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], others: Sequence[str] = ()
+) -> np.ndarray:
+    """A sheet of a top row and of one row for each label."""
+    sheet = images.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
+    return images.labelled(sheet, ["", *labels], others)
+
+
+def latent_walk(
+    sampler: TranslationSampler,
+    sources: np.ndarray,
+    domains: dict[int, str],
+    seeds: Sequence[int],
+    *,
+    psi: float = 1.0,
+    steps: int = 15,
+    space: str = "z",
+    path: str = "spherical",
+) -> Iterator[np.ndarray]:
+    """Pictures of a walk through the seeds' looks that closes to a loop, `steps` from each to the next: the sources on
+    top, below them a row per domain, all at the same place of the walk.
+
+    `domains` are names by number. In space 'w' the walk goes between truncated styles, about the domain's mean.
+    """
+    walks = []
+    for domain in domains:
+        if space == "w":
+            keys = sampler.styles_of_seeds(seeds, domain, psi)
+            walks.append(np.stack(list(loop(keys, steps, PATHS[path], sampler.mean(domain)))))
+        else:
+            points = np.stack(list(loop(from_seeds(seeds, sampler.translator.latent), steps, PATHS[path])))
+            walks.append(sampler.styles_of_latents(points, domain, psi))
+    drawn = sampler.stream((source, style) for styles in zip(*walks) for style in styles for source in sources)
+    for _ in walks[0]:
+        yield _below(sources, islice(drawn, len(domains) * len(sources)), list(domains.values()))
+
+
+def reference_walk(
+    sampler: TranslationSampler,
+    sources: np.ndarray,
+    references: Images,
+    reference_domains: Domains,
+    domains: Sequence[str] = (),
+    steps: int = 31,
+) -> Iterator[np.ndarray]:
+    """Pictures of the sources on top, below them the sources in the look of one reference, which turns into that of
+    the next and at last into the first one's again; to the left the references pass by.
+
+    From a reference to one of another domain there is a cut, and from one to the next of its domain a time of `steps`
+    pictures (see `schedule`). `domains` are names, to be written beside.
+    """
+    numbers = [int(number) for number in np.broadcast_to(reference_domains, len(references))]
+    styles = sampler.styles_of_images(references, np.array(numbers))
+    moments = [(moment, len(list(group))) for moment, group in groupby(schedule(numbers, steps))]
+    ways = (lerp(styles[start], styles[end], share) for (start, end, share), _ in moments)
+    drawn = sampler.stream((source, style) for style in ways for source in sources)
+    top = np.concatenate([np.full_like(sources[:1], 255), sources])
+    for (start, end, share), count in moments:
+        passed, height = round(share * sources.shape[1]), sources.shape[1]
+        pane = np.concatenate([references[start], references[end]])[passed : passed + height]
+        label = domains[numbers[start]] if domains else ""
+        picture = _below(top, [pane, *islice(drawn, len(sources))], [label], domains)
+        yield from (picture for _ in range(count))
+
+
+def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]:
+    """For each picture of a walk through references of these domains and back to the first: from which to which it
+    goes, and how far it has come, in [0, 1).
+
+    On the way, a sigmoid; a third of the time the walk rests at where it came to, and after that where it is cut.
+    """
+    rest = steps // 3
+    moving = steps - rest - 1
+    eased = [float(1 / (1 + np.exp(5 - 10 * (step + 0.5) / moving))) for step in range(moving)]
+    moments = []
+    for index, domain in enumerate(domains):
+        following = (index + 1) % len(domains)
+        if domains[following] == domain:
+            moments += [(index, index, 0.0), *((index, following, share) for share in eased)]
+            moments += [(following, following, 0.0)] * rest
+        else:
+            moments += [(index, index, 0.0)] * max(1, rest)
+    return moments

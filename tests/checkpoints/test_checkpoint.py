@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import errno
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.checkpoints import checkpoint
+from ganzoo.files import leftovers, os
+from ganzoo.interfaces.errors import CheckpointError, DamagedError
+
+METADATA = {
+    "model": "gan",
+    "options": {"size": 8},
+    "data": {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False},
+    "progress": {"step": 1, "images": 4, "stage": 0, "stage_images": 4},
+}
+TENSORS = {
+    "net/g/w": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "net/g/steps": np.array([7], np.int32),
+    "net/g/none": np.zeros((0, 3), np.float16),
+    "net/g/on": np.array([True, False, True]),
+    "net/g/scalar": np.array(1e300),
+    "net/g/bytes": np.arange(5, dtype=np.uint8),
+}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / checkpoint.name_at(4000)
+    checkpoint.write(path, TENSORS, METADATA)
+    return path
+
+
+def test_what_was_written_is_read(saved):
+    read = checkpoint.read(saved)
+    assert read.metadata == {**METADATA, "format": 2}
+    assert read.tensors.keys() == TENSORS.keys()
+    for name, value in TENSORS.items():
+        assert read.tensors[name].dtype == value.dtype
+        assert np.array_equal(read.tensors[name], value)
+    assert read.data.domains == ("a",)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("cut") / "x.safetensors"
+    checkpoint.write(path, TENSORS, METADATA)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    with pytest.raises(CheckpointError, match=r"x\.safetensors"):
+        checkpoint.read(path)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("flip") / "x.safetensors"
+    checkpoint.write(path, TENSORS, METADATA)
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.safetensors"):
+        checkpoint.read(path)
+
+
+def test_more_than_was_written_is_noticed(saved):
+    saved.write_bytes(saved.read_bytes() + b"\0")
+    with pytest.raises(DamagedError):
+        checkpoint.read(saved)
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    checkpoint.write(first, TENSORS, METADATA)
+    checkpoint.write(second, dict(TENSORS), dict(METADATA))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_zeros_in_the_description_are_not_taken_for_the_checksum(tmp_path):
+    path = tmp_path / "x.safetensors"
+    checkpoint.write(path, TENSORS, {**METADATA, "model": "0" * 64})
+    assert checkpoint.read(path).metadata["model"] == "0" * 64
+
+
+def test_other_programs_can_read_it(saved):
+    from safetensors.numpy import load_file
+
+    read = load_file(str(saved))
+    assert all(np.array_equal(read[name], value) and read[name].dtype == value.dtype for name, value in TENSORS.items())
+
+
+def test_files_from_before_there_were_checksums_are_read(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "old.safetensors"
+    weights = {"net/g/w": np.ones(3, np.float32)}
+    save_file(weights, str(path), {"ganzoo": json.dumps({"format": 1, **METADATA})})
+    assert np.array_equal(checkpoint.read(path).tensors["net/g/w"], weights["net/g/w"])
+
+
+def test_foreign_files_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    save_file({"w": np.zeros(2)}, str(tmp_path / "foreign.safetensors"))
+    with pytest.raises(CheckpointError, match="not a checkpoint of ganzoo"):
+        checkpoint.read(tmp_path / "foreign.safetensors")
+    save_file({"w": np.zeros(2)}, str(tmp_path / "half.safetensors"), {"ganzoo": json.dumps({"format": 1})})
+    with pytest.raises(CheckpointError, match="description is damaged"):
+        checkpoint.read(tmp_path / "half.safetensors")
+    save_file({"w": np.zeros(2)}, str(tmp_path / "new.safetensors"), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    with pytest.raises(CheckpointError, match="newer"):
+        checkpoint.read(tmp_path / "new.safetensors")
+    with pytest.raises(CheckpointError, match="no such file"):
+        checkpoint.read(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("header", [b"null", b"3", b"[]", b'{"__metadata__": 3}', b"[" * 10**5, b"\xff"], ids=repr)
+def test_headers_of_wrong_types_are_refused(tmp_path, header):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(DamagedError, match=r"x\.safetensors"):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
+def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
+    checkpoint.write(tmp_path / "x.safetensors", TENSORS, {**METADATA, name: 3})
+    with pytest.raises(DamagedError, match="description is damaged"):
+        checkpoint.read(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, failing):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = saved.read_bytes()
+    monkeypatch.setattr(os, failing, full)
+    with pytest.raises(CheckpointError, match="No space left on device: make room"):
+        checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, METADATA)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_the_newest_are_kept(tmp_path):
+    for images in (400, 64_000, 1_200_000, 12_000_000):
+        checkpoint.write(tmp_path / checkpoint.name_at(images), TENSORS, METADATA)
+    (tmp_path / "samples-0000001.png").write_bytes(b"")
+    checkpoint.prune(tmp_path, 2)
+    kept = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert kept == [checkpoint.name_at(1_200_000), checkpoint.name_at(12_000_000)]
+    assert checkpoint.newest(tmp_path) == tmp_path / kept[-1]
+    assert (tmp_path / "samples-0000001.png").exists()
+
+
+def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
+    ours = [tmp_path / checkpoint.name_at(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
+    others = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
+    theirs = [tmp_path / f"checkpoint-{name}.safetensors" for name in others]
+    theirs += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
+    for path in (*ours, *theirs):
+        path.write_bytes(b"")
+    assert checkpoint.names(tmp_path) == ours, "by number, beyond a billion too"
+    assert checkpoint.newest(tmp_path) == ours[-1]
+    checkpoint.prune(tmp_path, 1)
+    assert sorted(tmp_path.iterdir()) == sorted([ours[-1], *theirs])
+    assert list(leftovers(tmp_path)) == []
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path):
+    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200, 1600)]
+    for path in paths:
+        checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.prune(tmp_path, 1, best=paths[1])
+    assert checkpoint.names(tmp_path) == [paths[1], paths[3]]
+
+
+def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
+    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200)]
+    for path in paths:
+        checkpoint.write(path, TENSORS, {**METADATA, "mark": path.name})
+    paths[2].write_bytes(paths[2].read_bytes()[:-3])
+    damaged = []
+    found = checkpoint.newest_whole(tmp_path, lambda path, error: damaged.append(path))
+    assert (found.path, found.metadata["mark"], damaged) == (paths[1], paths[1].name, [paths[2]])
+    for path in paths[:2]:
+        path.write_bytes(b"")
+    with pytest.raises(DamagedError, match=paths[0].name):
+        checkpoint.newest_whole(tmp_path, lambda path, error: None)
+    assert checkpoint.newest_whole(tmp_path / "nowhere", lambda path, error: None) is None
+
+
+def test_a_checkpoint_of_a_newer_ganzoo_is_not_passed_over(tmp_path):
+    from safetensors.numpy import save_file
+
+    checkpoint.write(tmp_path / checkpoint.name_at(400), TENSORS, METADATA)
+    newer = tmp_path / checkpoint.name_at(800)
+    save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    with pytest.raises(CheckpointError, match="newer"):
+        checkpoint.newest_whole(tmp_path, lambda path, error: None)
+
+
+class TestWriter:
+    def test_what_changes_after_save_is_not_written(self, tmp_path):
+        saved = []
+        writer = checkpoint.Writer(saved.append)
+        weights = np.zeros(100_000, np.float32)
+        path = tmp_path / checkpoint.name_at(4)
+        writer.save(path, iter([("w", weights)]), METADATA)
+        weights[:] = 1
+        writer.wait()
+        assert saved == [path]
+        assert not checkpoint.read(path).tensors["w"].any()
+
+    def test_it_is_told_of_as_saved_only_when_it_is_there(self, tmp_path):
+        whole = []
+        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata["progress"]["images"]))
+        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
+        writer.wait()
+        assert whole == [4]
+
+    def test_training_goes_on_meanwhile(self, tmp_path, monkeypatch):
+        may_end = threading.Event()
+        fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
+        saved = []
+        writer = checkpoint.Writer(saved.append)
+        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
+        assert saved == []  # save has returned, and the disk is not done
+        may_end.set()
+        writer.wait()
+        assert len(saved) == 1
+
+    @pytest.mark.parametrize("asking", ["wait", "save"])
+    def test_a_failure_is_raised_where_training_is(self, tmp_path, asking):
+        writer = checkpoint.Writer(lambda path: None)
+        missing = tmp_path / "gone" / checkpoint.name_at(4)
+        writer.save(missing, TENSORS.items(), METADATA)
+        with pytest.raises(CheckpointError, match="can't be written"):
+            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), METADATA)
+        writer.wait()  # it is told once
+
+    def test_nothing_reported_as_saved_is_lost_when_the_process_is_killed(self, tmp_path):
+        rng = random.Random(0)
+        for attempt in range(8):
+            child = subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+            reported = child.stdout.readline().strip()  # it has begun
+            time.sleep(rng.uniform(0, 0.2))
+            child.kill()
+            reported = [reported, *child.stdout.read().split()]
+            child.stdout.close()
+            child.wait()
+            newest = checkpoint.newest_whole(tmp_path, lambda path, error: pytest.fail(str(error)))
+            assert newest.path.name >= max(reported), attempt
+            assert (newest.tensors["w"] == checkpoint.images_of(newest.path)).all()
+
+
+# Saves without end; every file holds its own number.
+SAVING = """
+import pathlib, sys
+import numpy as np
+from ganzoo.checkpoints import checkpoint
+folder = pathlib.Path(sys.argv[1])
+data = {"name": "x", "count": 1, "size": 8, "channels": 1}
+metadata = {"model": "x", "options": {}, "data": data, "progress": {}}
+def saved(path):
+    checkpoint.prune(folder, 2)
+    print(path.name, flush=True)
+writer = checkpoint.Writer(saved)
+newest = checkpoint.newest(folder)
+images = checkpoint.images_of(newest) if newest else 0
+while True:
+    images += 1
+    writer.save(folder / checkpoint.name_at(images), [("w", np.full(1_000_000, images, np.float32))], metadata)
+"""

@@ -1,0 +1,87 @@
+"""The benchmark finds equal losses on both sides and writes what it measures; times are not looked at."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.reference import needs_torch
+
+BENCH = Path(__file__).parents[2] / "experiments" / "bench"
+
+
+@pytest.fixture
+def bench(tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(BENCH / "run.py"), *arguments, "--out", str(tmp_path / "made/here")]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@needs_torch
+def test_a_row_is_measured(bench, tmp_path, jittor):
+    kernels = Path(jittor.flags.cache_path) / "jit"
+    before = set(kernels.iterdir())
+    done = bench("gan-28-64", "--turns", "2")
+    assert done.returncode == 0, done.stderr
+    assert "| gan 28 px, batch 64 |" in done.stdout
+    (row,) = json.loads((tmp_path / "made/here/results.json").read_text())
+    assert (row["model"], row["size"], row["batch"], row["turns"]) == ("gan", 28, 64, 2)
+    assert row["ratio"] == pytest.approx(row["torch_s"] / row["ganzoo_s"])
+    assert row["memory_ratio"] == pytest.approx(row["ganzoo_peak_bytes"] / row["torch_peak_bytes"])
+    assert set(row["losses"]) == {"generator/adversarial", "discriminator/real", "discriminator/fake"}
+    for ours, theirs in row["losses"].values():
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    parameters = 1_510_032 + 533_505
+    assert row["arithmetic_flop"] > 2 * 64 * parameters  # forward alone
+    # For the cold start the compiled kernels were put aside, and they are back.
+    assert before <= set(kernels.iterdir())
+    assert not list(kernels.parent.glob("jit-aside-*"))
+    assert (tmp_path / "made/here/results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_cold_start_there_is_none_in_the_table(monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    import picture
+    import run
+
+    row = json.loads((BENCH / "results.json").read_text())[0]
+    assert ", cold 13.8 / 3.5 |" in picture.table([row])
+    row["ganzoo_cold_start_s"] = None
+    assert "| 2.4 / 3.5 |" in picture.table([row])
+    assert run.line(row).endswith("first step after 2.4 s")
+
+
+@needs_torch
+def test_other_losses_on_the_other_side_are_an_error(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCH))
+    import run
+    from rows import ROWS
+
+    answers = {"weights": None, "losses": {"real": 0.5}}
+    wrong = {"losses": {"real": 0.502}}
+
+    class Fake:
+        def __init__(self, name, row, how):
+            self.answers = answers if name == "ganzoo" else wrong
+
+        def ask(self, word, *rest):
+            return self.answers.get(word)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(run, "Side", Fake)
+    with pytest.raises(run.click.ClickException, match=r"gan-28-64: real is 0\.5 here and 0\.502 there"):
+        run.compare(ROWS["gan-28-64"], run.How(threads=1))
+
+
+def test_an_unknown_row_is_one_line(bench):
+    done = bench("gan-29-64")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("Error: there is no row gan-29-64; there are stylegan-16-8")

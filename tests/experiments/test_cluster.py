@@ -1,0 +1,60 @@
+"""The script for Slurm, with something else by the name of mpirun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "experiments/cluster/slurm.sh"
+MPIRUN = """#!/bin/bash
+printf '%s\\n' "$@" >arguments
+trap 'echo saved >checkpoint; exit 138' USR1
+while true; do sleep 0.05; done
+"""
+
+
+@pytest.fixture
+def job(workdir):
+    """Starts the script, and returns it when its mpirun runs, with the arguments of that."""
+    (workdir / "bin").mkdir()
+    (workdir / "bin/mpirun").write_text(MPIRUN)
+    (workdir / "bin/mpirun").chmod(0o755)
+    started = []
+
+    def start(*arguments: str) -> tuple[subprocess.Popen, list[str]]:
+        path = f"{workdir / 'bin'}:{os.environ['PATH']}"
+        started.append(subprocess.Popen([SCRIPT, *arguments], env={**os.environ, "PATH": path}, start_new_session=True))
+        until = time.monotonic() + 20
+        while not Path("arguments").exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.2)  # the trap comes after
+        return started[-1], Path("arguments").read_text().splitlines()
+
+    yield start
+    for each in started:
+        if each.poll() is None:
+            os.killpg(each.pid, signal.SIGKILL)
+        each.wait()
+
+
+def test_the_signal_before_the_end_reaches_mpirun_and_is_waited_for(job):
+    child, arguments = job("stylegan", "--data", "my set")
+    assert arguments == ["ganzoo", "train", "stylegan", "--data", "my set"]
+    child.send_signal(signal.SIGUSR1)  # as Slurm sends it to the batch shell alone
+    child.wait(timeout=20)
+    assert Path("checkpoint").read_text() == "saved\n"
+
+
+@pytest.mark.parametrize("folder", ["experiments", "runs/faces"])
+def test_what_was_begun_goes_on(job, folder):
+    begun = Path(folder) / "00000-stylegan-faces"
+    begun.mkdir(parents=True)
+    (begun / "options.json").touch()
+    given = [] if folder == "experiments" else ["--experiments", folder]
+    _, arguments = job("stylegan", "--data", "faces", *given)
+    assert arguments == ["ganzoo", "train", "stylegan", "--resume", "latest", "--experiments", folder]

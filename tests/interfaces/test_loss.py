@@ -1,0 +1,157 @@
+"""The common losses: values and gradients, also where the formulas as printed break down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ganzoo
+from ganzoo import Batch
+from tests.support.reference import error, in_torch, needs_torch, under, values
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+LOGITS = np.float32([-100, -50, -20, -5, -1, -1e-4, 0, 1e-4, 1, 5, 20, 50, 100])
+SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss: a real image wants a large one
+
+
+def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    var = ganzoo.jt.array(scores)
+    value = loss(var)
+    gradient = ganzoo.jt.grad(value, var)
+    ganzoo.jt.sync_all()
+    return value.numpy(), gradient.numpy()
+
+
+@pytest.mark.parametrize("real", [True, False])
+@pytest.mark.parametrize("logit", LOGITS)
+def test_cross_entropy_is_finite_and_right_at_every_logit(logit, real):
+    margin = SIGN[real] * np.float64(logit)
+    value, gradient = value_and_gradient(
+        lambda scores: ganzoo.binary_cross_entropy(scores, real=real), np.full((2, 1), logit, np.float32)
+    )
+    np.testing.assert_allclose(value, np.logaddexp(0.0, margin), rtol=1e-6, atol=1e-7)
+    # Two equal scores share the gradient of their mean. Float32 ends at 1e-38.
+    np.testing.assert_allclose(
+        gradient, np.full((2, 1), SIGN[real] / (1.0 + np.exp(-margin)) / 2), rtol=1e-5, atol=1e-37
+    )
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_cross_entropy_is_the_mean_over_the_batch(real):
+    scores = LOGITS.reshape(-1, 1)
+    margins = SIGN[real] * scores.astype(np.float64)
+    value, gradient = value_and_gradient(lambda var: ganzoo.binary_cross_entropy(var, real=real), scores)
+    np.testing.assert_allclose(value, [np.logaddexp(0.0, margins).mean()], rtol=1e-6)
+    np.testing.assert_allclose(gradient, SIGN[real] / (1.0 + np.exp(-margins)) / len(scores), rtol=1e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize(("real", "target"), [(True, 1.0), (False, 0.0)])
+def test_least_squares_is_the_mean_squared_distance_to_the_target(real, target):
+    scores = np.float32([[-3.0], [0.0], [0.4], [1.0], [7.0]])
+    value, gradient = value_and_gradient(lambda var: ganzoo.least_squares(var, real=real), scores)
+    np.testing.assert_allclose(value, [np.mean((scores - target) ** 2.0)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, 2 * (scores - target) / len(scores), rtol=1e-6)
+
+
+def critic(weights: dict):
+    """conv - leaky ReLU - conv - leaky ReLU - linear, as `gradient_penalty` of the reference has it."""
+    nn = ganzoo.jt.nn
+
+    def score(x):
+        x = nn.leaky_relu(nn.conv2d(x, weights["first.weight"], weights["first.bias"], padding=1), 0.2)
+        x = nn.leaky_relu(nn.conv2d(x, weights["second.weight"], weights["second.bias"], stride=2, padding=1), 0.2)
+        return nn.linear(x.reshape((x.shape[0], -1)), weights["last.weight"], weights["last.bias"])
+
+    return score
+
+
+CRITIC = {
+    "first.weight": (4, 3, 3, 3),
+    "first.bias": (4,),
+    "second.weight": (5, 4, 3, 3),
+    "second.bias": (5,),
+    "last.weight": (1, 5 * 4 * 4),
+    "last.bias": (1,),
+}
+
+
+@pytest.fixture
+def penalised() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(8)
+    arrays = {f"weight/{name}": value for name, value in values(CRITIC.items(), rng).items()}
+    for name in ("real", "fake"):
+        arrays[name] = rng.uniform(-1, 1, (5, 3, 8, 8)).astype(np.float32)
+    return {**arrays, "mix": rng.random((5, 1, 1, 1), dtype=np.float32)}
+
+
+@needs_torch
+def test_gradient_penalty_and_its_own_gradients_are_the_reference(penalised, tmp_path):
+    jt = ganzoo.jt
+    expected = in_torch("gradient_penalty", penalised, tmp_path)
+    weights = {name: jt.array(value) for name, value in under(penalised, "weight/").items()}
+    real, fake, mix = (jt.array(penalised[name]).stop_grad() for name in ("real", "fake", "mix"))
+    penalty = ganzoo.gradient_penalty(critic(weights), real, fake, mix)
+    found = dict(zip(weights, jt.grad(penalty, list(weights.values()))))
+    jt.sync_all()
+    assert error(penalty.numpy().reshape(()), expected["penalty"]) < 1e-4
+    # Biases shift the scores, and so have no part in their slope while no ReLU flips.
+    for name in weights:
+        if name.endswith("bias"):
+            assert not expected[f"grad/{name}"].any()
+            assert not found[name].numpy().any()
+        else:
+            assert error(found[name], expected[f"grad/{name}"]) < 1e-4, name
+
+
+def test_gradient_penalty_of_a_critic_of_constant_slope_is_known():
+    """D(x) = a . x has the slope |a| everywhere, so the penalty is (|a| - 1)^2 whatever the images."""
+    jt = ganzoo.jt
+    slope = np.random.default_rng(9).standard_normal((1, 3 * 4 * 4), dtype=np.float32)
+    weight = jt.array(slope)
+    images = jt.array(np.random.default_rng(10).standard_normal((2, 3, 4, 4), dtype=np.float32)).stop_grad()
+    mix = jt.array(np.float32([0.2, 0.9]).reshape(2, 1, 1, 1))
+    penalty = ganzoo.gradient_penalty(
+        lambda x: jt.nn.linear(x.reshape((2, -1)), weight, jt.zeros(1)), images, -images, mix
+    )
+    gradient = jt.grad(penalty, weight)
+    jt.sync_all()
+    norm = np.linalg.norm(slope.astype(np.float64))
+    np.testing.assert_allclose(penalty.numpy(), [(norm - 1) ** 2], rtol=1e-5)
+    np.testing.assert_allclose(gradient.numpy(), 2 * (norm - 1) * slope / norm, rtol=1e-4)
+
+
+def test_gradient_penalty_is_finite_where_the_critic_is_flat():
+    jt = ganzoo.jt
+    weight = jt.array(np.zeros((1, 3 * 4 * 4), np.float32))
+    images = jt.array(np.random.default_rng(11).standard_normal((2, 3, 4, 4), dtype=np.float32)).stop_grad()
+    mix = jt.array(np.full((2, 1, 1, 1), 0.5, np.float32))
+    penalty = ganzoo.gradient_penalty(
+        lambda x: jt.nn.linear(x.reshape((2, -1)), weight, jt.zeros(1)), images, images, mix
+    )
+    gradient = jt.grad(penalty, weight)
+    jt.sync_all()
+    np.testing.assert_allclose(penalty.numpy(), [1.0], rtol=1e-5)
+    assert np.isfinite(gradient.numpy()).all()
+
+
+@given(
+    whole=st.integers(1, 12),
+    cuts=st.lists(st.integers(0, 12), max_size=4),
+    draw=st.sampled_from(["normal", "uniform"]),
+    seed=st.integers(0, 2**31),
+)
+def test_shares_of_a_batch_draw_what_the_whole_would(whole, cuts, draw, seed):
+    edges = sorted({0, whole, *(cut for cut in cuts if cut < whole)})
+    expected = [getattr(_batch(whole, 0, whole, seed), draw)(3, 2).numpy()]
+    shares = [_batch(end - start, start, whole, seed) for start, end in zip(edges, edges[1:])]
+    np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in shares]), *expected)
+    # And whatever is drawn for the step as such is the same for all.
+    assert len({each.rng.random() for each in shares}) == 1
+
+
+def _batch(count: int, first: int, whole: int, seed: int) -> Batch:
+    images = np.zeros((count, 1, 1, 1), np.float32)
+    return Batch(images, np.zeros(count), np.random.default_rng(seed), first=first, whole=whole)

@@ -1,0 +1,115 @@
+"""Arrays that fit no layer, and empty ones, are one line that names the layer; Jittor would dump its graph or die."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ganzoo
+from ganzoo.interfaces.errors import ShapeError
+
+pytestmark = pytest.mark.usefixtures("jittor")
+
+
+def network():
+    class Inner(ganzoo.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = ganzoo.Linear(6, 2)
+
+        def execute(self, x):
+            return self.last(x)
+
+    class Outer(ganzoo.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            jt = ganzoo.jt
+            self.body = jt.nn.Sequential(ganzoo.Conv(3, 4, 3, padding=1), ganzoo.BatchNorm(4), ganzoo.LeakyReLU())
+            self.head = ganzoo.Linear(5, 2)
+            self.inner = Inner()
+
+        def execute(self, x, where="body"):
+            return self.body(x) if where == "body" else getattr(self, where)(x)
+
+    return Outer()
+
+
+@pytest.mark.parametrize(
+    ("shape", "where", "message"),
+    [
+        ((2, 5, 8, 8), "body", "Outer.body.0: a convolution takes (N, 3, H, W), and was given (2, 5, 8, 8)."),
+        ((2, 3, 8), "body", "Outer.body.0: a convolution takes (N, 3, H, W), and was given (2, 3, 8)."),
+        ((2, 6), "head", "Outer.head: a linear layer takes (N, 5), and was given (2, 6)."),
+        ((2, 3, 5), "head", "Outer.head: a linear layer takes (N, 5), and was given (2, 3, 5)."),
+        ((2, 5), "inner", "Inner.last: a linear layer takes (N, 6), and was given (2, 5)."),
+        ((0, 3, 8, 8), "body", "Outer was given an empty array, of shape (0, 3, 8, 8)."),
+    ],
+)
+def test_a_network_names_the_layer_that_an_array_does_not_fit(shape, where, message):
+    with pytest.raises(ShapeError) as caught:
+        network()(ganzoo.jt.zeros(shape), where=where)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "taken"),
+    [
+        (lambda: ganzoo.Conv(4, 8, 3, groups=2), (2, 2, 8, 8), "(N, 4, H, W)"),
+        (lambda: ganzoo.ConvTranspose(4, 8, 4, 2, 1), (2, 8, 8, 8), "(N, 4, H, W)"),
+        (lambda: ganzoo.UpsampledConv(4, 8), (2, 8, 8, 8), "(N, 4, H, W)"),
+        (lambda: ganzoo.BatchNorm(4), (2, 8, 8, 8), "(N, 4, ...)"),
+        (lambda: ganzoo.BatchNorm(4), (8,), "(N, 4, ...)"),
+    ],
+)
+def test_each_layer_says_what_it_takes(layer, shape, taken):
+    with pytest.raises(ShapeError) as caught:
+        layer()(ganzoo.jt.zeros(shape))
+    assert f"takes {taken}, and was given {shape}" in str(caught.value)
+
+
+def test_an_empty_array_is_refused_by_layers_and_losses():
+    jt = ganzoo.jt
+    empty = jt.zeros((4, 3, 8, 8))[np.zeros(0, int)]
+    for use in (
+        lambda: ganzoo.Conv(3, 4, 3)(empty),
+        lambda: ganzoo.ConvTranspose(3, 4, 4)(empty),
+        lambda: ganzoo.BatchNorm(3)(empty),
+        lambda: ganzoo.Linear(3, 4)(jt.zeros((0, 3))),
+        lambda: ganzoo.least_squares(jt.zeros((0, 1)), True),
+        lambda: ganzoo.least_squares(jt.zeros((0, 1)), False),
+        lambda: ganzoo.binary_cross_entropy(jt.zeros((0, 1)), True),
+        lambda: ganzoo.r1_penalty(jt.zeros((0, 1)), empty),
+        lambda: ganzoo.gradient_penalty(lambda x: x, empty, empty, jt.zeros((0, 1, 1, 1))),
+    ):
+        with pytest.raises(ShapeError, match=r"\(0, "):
+            use()
+
+
+def test_pooling_of_an_odd_side_is_refused():
+    with pytest.raises(ShapeError, match=r"even sides, and was given \(1, 2, 7, 8\)"):
+        ganzoo.average_pool(ganzoo.jt.zeros((1, 2, 7, 8)))
+
+
+def test_training_with_a_layer_of_the_wrong_size_ends_in_one_line(ganzoo, pictures, monkeypatch):
+    import ganzoo_gan.networks as networks
+
+    from tests.cli.test_train import one_error
+    from tests.conftest import TINY
+
+    execute = networks.MLPDiscriminator.execute
+    monkeypatch.setattr(networks.MLPDiscriminator, "execute", lambda self, images: execute(self, images[:, :1]))
+    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY), 1)
+    assert message.startswith("Error: MLPDiscriminator.")
+    assert message.endswith("a linear layer takes (N, 192), and was given (4, 64).")
+
+
+def test_training_on_an_empty_selection_ends_in_one_line(ganzoo, pictures, monkeypatch):
+    import ganzoo_gan.networks as networks
+
+    from tests.cli.test_train import one_error
+    from tests.conftest import TINY
+
+    execute = networks.MLPGenerator.execute
+    monkeypatch.setattr(networks.MLPGenerator, "execute", lambda self, z: execute(self, z)[np.zeros(0, int)])
+    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY), 1)
+    assert message == "Error: MLPDiscriminator was given an empty array, of shape (0, 3, 8, 8)."

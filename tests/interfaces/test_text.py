@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganzoo.interfaces.text import counted, printable
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("für 世界 👩\u200d💻\u3000x", "für 世界 👩\u200d💻\u3000x"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nError: b", "a\\nError: b"),
+        ("a\u2028b\u0085c", "a\\u2028b\\x85c"),
+        ("gnp.\u202etxt", "gnp.\\u202etxt"),
+        ("caf\udce9", "caf\\udce9"),
+        ("back\\slash", "back\\slash"),
+    ],
+)
+def test_names_are_printed_without_what_steers_a_terminal(name: str, shown: str) -> None:
+    assert printable(name) == shown
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_name_is_one_line_that_can_be_encoded(name: str) -> None:
+    shown = printable(name)
+    shown.encode()
+    assert len(shown.splitlines()) <= 1
+    assert printable(shown) == shown
+
+
+def test_counts_are_told_in_the_right_number() -> None:
+    assert [counted(count, "image") for count in (0, 1, 1000)] == ["0 images", "1 image", "1,000 images"]

@@ -1,0 +1,391 @@
+"""Plugins from folders made up here: whatever one of them does, the others work, and the user is told."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ganzoo.cli import COMMANDS, main
+from ganzoo.interfaces.errors import OptionError, PluginError
+from ganzoo.registry import plugins
+
+GOOD = '''
+import click
+import ganzoo
+
+class Good(ganzoo.Model):
+    name = "good"
+    summary = "a stranger's model"
+    def build(self, options, data):
+        raise NotImplementedError
+
+@ganzoo.hookimpl
+def ganzoo_models():
+    return [Good()]
+
+@ganzoo.hookimpl
+def ganzoo_commands():
+    @click.command("greet")
+    def greet():
+        """Say hello."""
+        click.echo("hello")
+    return [greet]
+'''
+DATA_COMMAND = '''
+import click
+import ganzoo
+
+@ganzoo.hookimpl
+def ganzoo_data_commands():
+    @click.command("count")
+    def count():
+        """Count to three."""
+        click.echo("one two three")
+    return [count]
+'''
+MODEL = """
+import ganzoo
+
+class Model(ganzoo.Model):
+    name = "mine"
+    summary = "a model"
+    def build(self, options, data):
+        raise NotImplementedError
+
+"""
+# What the module does -> what `ganzoo plugins` must say about it.
+BROKEN = {
+    "raises": ("raise RuntimeError('no\\nluck')", "import of bad_raises failed: RuntimeError: no luck"),
+    "exits": ("import sys; sys.exit(3)", "import of bad_exits failed: SystemExit: 3"),
+    "syntax": ("def (", "import of bad_syntax failed: SyntaxError"),
+    "signature": (
+        MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(colour): return [Model()]",
+        "hookimpl definition: ganzoo_models(colour)",
+    ),
+    "unknown": (
+        MODEL + "@ganzoo.hookimpl\ndef ganzoo_model(): return [Model()]",
+        "there is no hook 'ganzoo_model'. Did you mean 'ganzoo_models'?",
+    ),
+    "wrapper": (
+        MODEL + "@ganzoo.hookimpl(wrapper=True)\ndef ganzoo_models():\n    return (yield)",
+        "ganzoo_models is a hook wrapper",
+    ),
+    "undecorated": (
+        MODEL + "def ganzoo_models(): return [Model()]",
+        "ganzoo_models is not decorated with @ganzoo.hook",
+    ),
+    "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "an instance is wanted, not the class"),
+    "nonsense": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42]", "42 is not a Model"),
+    "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None, and a list of models is wanted"),
+    "text": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return 'mine'", "it returned 'mine'"),
+    "hook_raises": (
+        MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): yield 1 / 0",
+        "ganzoo_models: it raised ZeroDivisionError: division by zero",
+    ),
+    "hook_exits": (
+        MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): raise SystemExit",
+        "ganzoo_models: it raised SystemExit",
+    ),
+    "data_hook_raises": (
+        DATA_COMMAND.replace('@click.command("count")', "1 / 0"),
+        "ganzoo_data_commands: it raised ZeroDivisionError: division by zero",
+    ),
+    "data_none": (
+        DATA_COMMAND.replace("return [count]", "return count"),
+        "is wanted",
+    ),
+    "unsound": (
+        MODEL + "Model.summary = None\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]",
+        "'mine': its summary is None",
+    ),
+}
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Makes an importable module and the .dist-info folder of its distribution, with an entry point of ganzoo's."""
+    modules = []
+
+    def install(module: str, code: str, **entry_points: str) -> None:
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"dist_of_{module}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-of-{module}\nVersion: 1.5\n")
+        lines = [f"{name} = {value}" for name, value in (entry_points or {module: module}).items()]
+        (info / "entry_points.txt").write_text("\n".join(["[ganzoo]", *lines, ""]))
+        modules.append(module)
+        monkeypatch.syspath_prepend(tmp_path)  # after writing, so that importlib looks again
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def plugin(registry: plugins.Registry, name: str) -> plugins.Plugin:
+    (found,) = [each for each in registry.plugins if each.name == name]
+    return found
+
+
+def ganzoo(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_a_strangers_models_and_commands_stand_beside_the_bundled_ones(install: Install) -> None:
+    install("good", GOOD)
+    registry = plugins.load()
+    assert {"gan", "lsgan", "good"} <= registry.models.keys()
+    assert plugin(registry, "good").provides == {"models": ["good"], "commands": ["greet"]}
+    assert plugin(registry, "good").problems == []
+    assert ganzoo("greet").output == "hello\n"
+    assert "greet" in ganzoo("--help").output
+    assert "a stranger's model" in ganzoo("train", "--help").output
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_plugin_tells_what_is_wrong_and_stops_no_other(install: Install, kind: str) -> None:
+    code, expected = BROKEN[kind]
+    install(f"bad_{kind}", code)
+    install("good", GOOD)
+    registry = plugins.load()
+    broken = plugin(registry, f"bad_{kind}")
+    assert expected in "; ".join(broken.problems)
+    assert (broken.provides, broken.origin) == ({}, f"dist-of-bad_{kind} 1.5")
+    assert {"gan", "lsgan", "good"} <= registry.models.keys()
+    assert "mine" not in registry.models
+    assert all(not each.problems for each in registry.plugins if each is not broken)
+
+
+def test_plugins_lists_every_problem_with_its_origin(install: Install) -> None:
+    for kind, (code, _) in BROKEN.items():
+        install(f"bad_{kind}", code)
+    text = ganzoo("plugins")
+    rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").output)}
+    assert text.exit_code == 0
+    for kind, (_, expected) in BROKEN.items():
+        row = rows[f"bad_{kind}"]
+        assert (row["origin"], row["module"]) == (f"dist-of-bad_{kind} 1.5", f"bad_{kind}")
+        assert expected in row["problems"][0]
+        assert row["problems"][0] in text.output
+    assert rows["ganzoo_lsgan"]["provides"] == {"models": ["lsgan"]}
+    assert rows["ganzoo_lsgan"]["problems"] == []
+
+
+def test_a_broken_plugin_leaves_help_and_listings_alone(install: Install) -> None:
+    for kind, (code, _) in BROKEN.items():
+        install(f"bad_{kind}", code)
+    for arguments in (["--help"], ["train", "--help"], ["train", "lsgan", "--help"], ["models"], ["data", "list"]):
+        result = ganzoo(*arguments)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("written", ["bad_raises", "bad-raises", "dist-of-bad_raises"])
+def test_using_a_broken_plugins_model_gives_its_error(install: Install, written: str) -> None:
+    install("bad_raises", BROKEN["raises"][0])
+    result = ganzoo("train", written)
+    assert result.exit_code == PluginError.exit_status
+    assert result.output == (
+        f"Error: model '{written}': its plugin (dist-of-bad_raises 1.5) is broken: "
+        "import of bad_raises failed: RuntimeError: no luck\n"
+    )
+
+
+def test_an_unknown_model_is_told_with_the_near_match_and_the_broken_plugins(install: Install) -> None:
+    install("bad_raises", BROKEN["raises"][0])
+    with pytest.raises(OptionError, match=r"called 'lsgn'. Did you mean 'lsgan'\? Some plugins .*\(bad_raises\)"):
+        plugins.load().model("lsgn")
+
+
+def test_a_taken_name_stays_with_its_owner(install: Install) -> None:
+    # Its name sorts first, and it still comes second.
+    install("aaa", MODEL + 'Model.name = "lsgan"\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]')
+    registry = plugins.load()
+    assert type(registry.model("lsgan")).__module__ == "ganzoo_lsgan"
+    (problem,) = plugin(registry, "aaa").problems
+    assert problem.startswith("model 'lsgan' is already registered by ganzoo ")
+
+
+def test_what_is_sound_in_a_faulty_plugin_can_be_used(install: Install) -> None:
+    install("half", MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42, Model()]")
+    registry = plugins.load()
+    assert "mine" in registry.models
+    assert plugin(registry, "half").problems == ["42 is not a Model"]
+
+
+def test_a_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
+    install("thief", GOOD.replace('"greet"', '"train"'))
+    registry = plugins.load(reserved=COMMANDS)
+    assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is left out"]
+    assert registry.commands == {}
+
+
+def test_a_strangers_data_commands_stand_beside_ganzoos_own(install: Install) -> None:
+    install("counting", DATA_COMMAND)
+    assert plugin(plugins.load(), "counting").provides == {"data_commands": ["count"]}
+    assert "data commands: count" in ganzoo("plugins").output
+    assert ganzoo("data", "count").output == "one two three\n"
+    listed = ganzoo("data", "--help").output
+    assert "Count to three." in listed
+    assert "prepare" in listed
+
+
+def test_a_data_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
+    install("thief", DATA_COMMAND.replace('"count"', '"list"'))
+    rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").output)}
+    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is left out"]
+    assert "one two three" not in ganzoo("data", "list").output
+
+
+def test_a_taken_data_command_stays_with_its_owner(install: Install) -> None:
+    install("aaa", DATA_COMMAND)
+    install("bbb", DATA_COMMAND.replace("one two three", "four"))
+    (problem,) = plugin(plugins.load(), "bbb").problems
+    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is left out"
+    assert ganzoo("data", "count").output == "one two three\n"
+
+
+def test_one_module_under_two_names_is_one_plugin(install: Install) -> None:
+    install("twice", GOOD + "\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): raise OSError", one="twice", two="twice")
+    registry = plugins.load()
+    assert plugin(registry, "one").problems == []
+    assert plugin(registry, "two").problems == ["twice is registered already, as dist-of-twice:one"]
+    assert len(registry.notify("ganzoo_tick", run=Path(), stats={})) == 1
+
+
+def test_a_plugin_that_imports_jittor_is_told_so(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jittor", None)  # to be put back as it was
+    monkeypatch.delitem(sys.modules, "jittor")
+    install("heavy", 'import sys\nsys.modules["jittor"] = sys\n' + GOOD)
+    registry = plugins.load()
+    assert plugin(registry, "heavy").problems == [
+        "heavy imports jittor, so every command waits for it; import it in build, as ganzoo.jt"
+    ]
+    assert "good" in registry.models
+
+
+def test_an_import_of_jittor_that_fails_is_told_with_what_to_write(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jittor", None)  # to be put back as it was
+    monkeypatch.delitem(sys.modules, "jittor")
+    (tmp_path / "jittor").mkdir()
+    (tmp_path / "jittor" / "__init__.py").write_text('raise OSError("libcudart.so: cannot open shared object file")')
+    install("heavy", "import jittor as jt\n" + GOOD)
+    install("other", "raise OSError('of its own')")
+    registry = plugins.load()
+    (problem,) = plugin(registry, "heavy").problems
+    assert problem.startswith("import Jittor only inside build, as ganzoo.jt; import of heavy failed: ")
+    assert problem.endswith("cannot open shared object file")
+    assert plugin(registry, "other").problems == ["import of other failed: OSError: of its own"]
+
+
+def test_what_a_plugin_hears_of_is_listed(install: Install) -> None:
+    install("ears", "import ganzoo\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): pass")
+    assert plugin(plugins.load(), "ears").provides == {"events": ["tick"]}
+    assert any(line.endswith("events: tick") for line in ganzoo("plugins").output.splitlines())
+
+
+def test_a_damaged_entry_points_file_is_told_and_stops_no_other(install: Install, tmp_path: Path) -> None:
+    install("good", GOOD)
+    install("damaged", GOOD)
+    (tmp_path / "dist_of_damaged-1.5.dist-info" / "entry_points.txt").write_text("[ganzoo]\nno equals sign\n")
+    registry = plugins.load()
+    assert {"lsgan", "good"} <= registry.models.keys()
+    (problem,) = plugin(registry, "dist-of-damaged").problems
+    assert problem.startswith("entry_points.txt is damaged: ")
+
+
+def test_entry_points_can_be_given() -> None:
+    registry = plugins.load([metadata.EntryPoint("any", "ganzoo_lsgan", "ganzoo")])
+    assert list(registry.models) == ["lsgan"]
+    assert plugin(registry, "any").origin == "unknown"
+
+
+@pytest.mark.parametrize("value", ["no module", "ganzoo_lsgan:missing", "ganzoo.nowhere", ""])
+def test_an_entry_point_to_nothing_is_a_problem_and_no_crash(value: str) -> None:
+    registry = plugins.load([metadata.EntryPoint("any", value, "ganzoo")])
+    assert plugin(registry, "any").problems[0].startswith(f"import of {value} failed: ")
+
+
+def test_a_folder_that_hides_a_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python takes a folder of that name in the current one for the package."""
+    (tmp_path / "hidden_gan").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])
+    assert plugin(registry, "hidden").problems == [
+        f"the folder {tmp_path / 'hidden_gan'} hides the package of that name; start ganzoo in another folder"
+    ]
+
+
+def test_ganzoo_plugins_chooses_what_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan, ganzoo_lsgn")
+    registry = plugins.load()
+    assert list(registry.models) == ["gan"]
+    assert plugin(registry, "ganzoo_lsgn").problems == [
+        "no plugin 'ganzoo_lsgn' is installed. Did you mean 'ganzoo_lsgan'?"
+    ]
+    monkeypatch.setenv("GANZOO_PLUGINS", "")
+    assert plugins.load().plugins == []
+    with pytest.raises(OptionError, match="GANZOO_PLUGINS is set, and keeps other plugins out"):
+        plugins.load().model("gan")
+
+
+def test_ganzoo_trace_plugins_tells_loading_and_hook_calls(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("loud", GOOD + "\n@ganzoo.hookimpl\ndef ganzoo_tick(stats): raise OSError('disk')")
+    plugins.load()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("GANZOO_TRACE_PLUGINS", "1")
+    plugins.load().notify("ganzoo_tick", run=Path(), stats={})
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["ganzoo", "plugins:", "dist-of-loud:loud", "ganzoo_models()"] in [line[:4] for line in lines]
+    assert ["ganzoo", "plugins:", "loud", "(dist-of-loud", "1.5)"] in [line[:5] for line in lines]
+    (event,) = [line[2:] for line in lines if line[2:4] == ["dist-of-loud:loud", "ganzoo_tick(stats)"]]
+    assert event[-2:] == ["OSError:", "disk"]
+
+
+EVENT = """
+import ganzoo
+seen = []
+
+@ganzoo.hookimpl
+def ganzoo_tick({arguments}):
+    {body}
+    seen.append({arguments})
+"""
+
+
+@pytest.mark.parametrize("failure", ["raise ValueError('no disk')", "raise SystemExit(1)"])
+def test_an_event_hook_that_raises_is_reported_and_stops_no_other(install: Install, failure: str) -> None:
+    install("event_a", EVENT.format(arguments="stats", body="pass"))
+    install("event_b", EVENT.format(arguments="stats", body=failure))
+    install("event_c", EVENT.format(arguments="run", body="pass"))
+    registry = plugins.load()
+    (report,) = registry.notify("ganzoo_tick", run=Path("here"), stats={"kimg": 4})
+    assert report.startswith("plugin dist-of-event_b:event_b: ganzoo_tick raised ")
+    modules: dict[str, Any] = sys.modules
+    assert modules["event_a"].seen == [{"kimg": 4}]
+    assert modules["event_b"].seen == []
+    assert modules["event_c"].seen == [Path("here")]
+
+
+def test_ctrl_c_in_an_event_hook_is_the_users() -> None:
+    registry = plugins.load([])
+
+    class Interrupting:
+        @plugins.hookspecs.hookimpl
+        def ganzoo_tick(self) -> None:
+            raise KeyboardInterrupt
+
+    registry.manager.register(Interrupting())
+    with pytest.raises(KeyboardInterrupt):
+        registry.notify("ganzoo_tick", run=Path(), stats={})

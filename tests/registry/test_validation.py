@@ -1,0 +1,127 @@
+"""A model that the command line couldn't show or parse is refused with a sentence, and told apart from a sound one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import pytest
+from click.testing import CliRunner
+
+from ganzoo import DataSource, Model, Options, option
+from ganzoo.cli import main
+from ganzoo.interfaces.errors import PluginError
+from ganzoo.registry.validation import OF_THE_TRAIN_COMMAND, checked_name
+
+
+@dataclass(frozen=True)
+class Sound(Options):
+    latent: int = option(8, "length of the latent vector", min=1)
+    penalty: Optional[float] = option(None, "weight of the penalty")
+    every: int = option(1, "steps between penalties", when="penalty", unless="evaluate_every")
+
+
+def model(**attributes: Any) -> Model:
+    """A model with these class attributes, otherwise sound."""
+    base = {"name": "mine", "summary": "a model", "options": Sound, "build": lambda self, options, data: None}
+    return type("Mine", (Model,), {**base, **attributes})()
+
+
+def field_of(type_: Any, default: Any, name: str = "rate") -> type[Options]:
+    """An options class of one field."""
+    return dataclass(frozen=True)(type("Own", (Options,), {"__annotations__": {name: type_}, name: default}))
+
+
+class Undecorated(Options):
+    rate: float = option(0.1, "a rate")
+
+
+class Untyped(Options):
+    rate = option(0.1, "a rate")
+
+
+def test_a_sound_model_is_accepted() -> None:
+    assert checked_name("models", model(defaults={"batch": 8, "micro-batch": 4})) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"name": ""}, "its name is ''"),
+        ({"name": "my model"}, "its name is 'my model'"),
+        ({"name": "--mine"}, "its name is '--mine'"),
+        ({"name": "a/b"}, "its name is 'a/b'"),
+        ({"name": None}, "its name is None"),
+        ({"summary": ""}, "its summary is ''"),
+        ({"summary": "two\nlines"}, "one line of text"),
+        ({"paper": None}, "its paper is None"),
+        ({"options": Sound()}, "is not a subclass of ganzoo.Options"),
+        ({"options": dict}, "is not a subclass of ganzoo.Options"),
+        ({"options": Undecorated}, "does not know its field 'rate'; decorate the class"),
+        ({"options": Untyped}, "does not know its field 'rate'; decorate the class"),
+        ({"options": field_of(float, 0.1)}, "field 'rate' is not declared with ganzoo.option"),
+        ({"options": field_of(list, option(None, "many rates"))}, "an option is bool, int, float or str"),
+        ({"options": field_of("Unheard", option(1, "a rate"))}, "can't be read (NameError: name 'Unheard'"),
+        ({"options": field_of(float, option(-1.0, "a rate", min=0))}, "the default of --rate: -1.0 is not a number"),
+        ({"options": field_of(float, option("x", "a rate"))}, "the default of --rate: 'x' is not a number"),
+        ({"options": field_of(float, field(metadata={"help": "a rate"}))}, "the default of --rate"),
+        (
+            {"options": field_of(int, option(1, "images"), "batch")},
+            "its option --batch is one of `ganzoo train` already",
+        ),
+        ({"options": field_of(str, option("", "a run"), "resume")}, "its option --resume is one of `ganzoo train`"),
+        ({"options": field_of(bool, option(True, "a dry run"), "dry_run")}, "its option --dry-run is one of"),
+        (
+            {"options": field_of(float, option(1.0, "a rate", when="mixng"))},
+            "--rate depends on 'mixng', which is no option",
+        ),
+        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "no option. Did you mean 'kimg'?"),
+        (
+            {"options": field_of(float, option(1.0, "a rate", when={"device": "gpu"}))},
+            "--rate depends on 'device' being 'gpu', which it can't be",
+        ),
+        ({"defaults": {"bacth": 8}}, "unknown option 'bacth'. Did you mean 'batch'?"),
+        ({"defaults": {"batch": 0}}, "--batch: 0 is not a whole number of at least 1"),
+        ({"defaults": None}, "its defaults are None"),
+        ({"presets": {"fast": {"bacth": 8}}}, "its preset 'fast': unknown option 'bacth'. Did you mean 'batch'"),
+        ({"presets": {"fast": {"batch": 0}}}, "its preset 'fast': --batch: 0 is not a whole number of at least 1"),
+        ({"presets": {"fast": None}}, "must map names to mappings"),
+    ],
+)
+def test_an_unsound_model_is_refused(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        checked_name("models", model(**attributes))
+    assert message in str(caught.value)
+
+
+def test_the_negative_of_a_switch_is_a_name_too() -> None:
+    @dataclass(frozen=True)
+    class Twice(Options):
+        blur: bool = option(True, "blur")
+        no_blur: float = option(1.0, "how little to blur")
+
+    with pytest.raises(PluginError, match="its option --no-blur is there twice"):
+        checked_name("models", model(options=Twice))
+
+
+@pytest.mark.parametrize(("kind", "what"), [("datasets", "DataSource"), ("metrics", "Metric"), ("commands", "Command")])
+def test_each_kind_takes_its_own_class_only(kind: str, what: str) -> None:
+    with pytest.raises(PluginError, match=f"is not a {what}"):
+        checked_name(kind, model())
+
+
+def test_a_data_source_needs_a_summary() -> None:
+    source = type("Mine", (DataSource,), {"name": "mine", "open": lambda self: None})()
+    with pytest.raises(PluginError, match="'mine': its summary is None"):
+        checked_name("datasets", source)
+
+
+def test_every_option_of_the_train_command_itself_is_reserved() -> None:
+    # A model without options: what its help shows beside the training options is the command's own.
+    from ganzoo.cli.train import _command
+    from ganzoo.interfaces.options import describe
+    from ganzoo.interfaces.train_options import TrainOptions
+
+    command = _command(model(options=Options))
+    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*OF_THE_TRAIN_COMMAND}
+    assert "--help" in CliRunner().invoke(main, ["train", "gan", "--help"]).output

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.checkpoints import loading
+from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.sampling import latents, sampler
+
+
+def test_a_seed_is_the_same_latent_in_any_company():
+    together = latents.from_seeds(range(20), 7)
+    assert together.dtype == np.float32
+    assert np.array_equal(latents.from_seeds([13], 7)[0], together[13])
+    assert len(np.unique(together)) == together.size
+
+
+def test_latents_are_standard_normal():
+    drawn = latents.from_seeds(range(500), 100)
+    assert abs(drawn.mean()) < 0.02
+    assert abs(drawn.std() - 1) < 0.02
+
+
+def test_pixels_cover_the_whole_range_and_no_more():
+    floats = np.array([-3.0, -1.0, 0.0, 1.0, 3.0], np.float32).reshape(1, 1, 1, 5)
+    assert sampler.to_uint8(floats).reshape(-1).tolist() == [0, 0, 128, 255, 255]
+
+
+def test_numbers_that_are_none_are_pixels_without_a_word(recwarn):
+    floats = np.array([np.nan, np.inf, -np.inf], np.float32).reshape(1, 1, 1, 3)
+    assert sampler.to_uint8(floats).reshape(-1).tolist() == [0, 255, 0]
+    assert not recwarn.list
+
+
+@given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
+@settings(max_examples=50)
+def test_slerp_keeps_to_the_arc(seed, t):
+    start, end = latents.from_seeds([seed, seed + 1], 16).astype(np.float64)
+    start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
+    point = latents.slerp(start, end, t)
+    angle = np.arccos(start @ end)
+    assert np.isclose(np.linalg.norm(point), 1)
+    assert np.isclose(np.arccos(np.clip(start @ point, -1, 1)), t * angle, atol=1e-5)
+
+
+def test_slerp_between_equal_or_zero_latents_is_straight():
+    ones = np.ones(4)
+    assert np.allclose(latents.slerp(ones, ones, 0.3), ones)
+    assert np.allclose(latents.slerp(np.zeros(4), ones, 0.25), 0.25 * ones)
+
+
+@given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
+@settings(max_examples=50)
+def test_lerp_and_slerp_treat_each_latent_of_many_alike(seed, t):
+    start, end = latents.from_seeds([seed, seed + 1], 6).reshape(2, 2, 3).astype(np.float64)
+    for path in latents.PATHS.values():
+        together = path(start, end, t)
+        assert np.allclose(together, [path(start[0], end[0], t), path(start[1], end[1], t)])
+        assert np.allclose(together, path(end, start, 1 - t))
+    assert np.allclose(latents.lerp(start, end, t) - start, t * (end - start))
+
+
+@pytest.mark.parametrize("path", latents.PATHS.values())
+@pytest.mark.parametrize("centre", [0.0, np.linspace(-3, 3, 8)])
+def test_a_loop_passes_every_key_exactly_and_closes(path, centre):
+    keys = latents.from_seeds(range(6), 8).reshape(3, 2, 8)
+    walk = np.stack(list(latents.loop(keys, 5, path, centre)))
+    assert (walk.shape, walk.dtype) == ((15, 2, 8), np.float32)
+    assert np.array_equal(walk[::5], keys)
+    steps = np.linalg.norm(np.diff(np.concatenate([walk, walk[:1]]), axis=0), axis=2)
+    assert steps.max() < 0.5 * np.linalg.norm(keys - np.roll(keys, 1, 0), axis=2).max()
+
+
+def test_a_spherical_walk_keeps_its_distance_from_the_centre():
+    centre = np.full(4, 10.0)
+    directions = latents.from_seeds(range(3), 4).astype(np.float64)
+    keys = centre + 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    for point in latents.loop(keys, 7, latents.slerp, centre):
+        assert np.isclose(np.linalg.norm(point - centre), 2)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"options": {"latent": 10**30}}, {"moment": {"index": 0, "size": 2, "alpha": 1.0}}], ids=["huge", "size"]
+)
+def test_a_checkpoint_of_networks_that_can_not_be_is_refused(jittor, tmp_path, wrong):
+    from ganzoo.checkpoints import checkpoint
+    from ganzoo.checkpoints.description import data_info
+    from ganzoo.registry import plugins
+
+    data = {"name": "x", "count": 1, "size": 8, "channels": 3}
+    options = {"max_size": 8, "channels_max": 2, "latent": 2, "mapping_layers": 1}
+    registry = plugins.load()
+    model = registry.model("stylegan")
+    network = model.build(model.options(**options), data_info(data)).networks["generator"]
+    tensors = {f"net/generator/{name}": np.zeros(tuple(var.shape), "f4") for name, var in network.state().items()}
+    path = tmp_path / "x.safetensors"
+    description = {"model": "stylegan", "data": data, "progress": {}, **wrong}
+    checkpoint.write(path, tensors, {**description, "options": {**options, **wrong.get("options", {})}})
+    with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
+        loading.load_generator(checkpoint.read(path), registry)

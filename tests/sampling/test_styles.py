@@ -1,0 +1,144 @@
+"""Truncation, noise and mixing against the same done by hand with the generator's own two networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ganzoo.checkpoints import loading
+from ganzoo.sampling import latents, sampler
+from tests.support.styled import SIZES, write_checkpoint
+
+KEYS = [(0,), (1,), (2,)]
+
+
+@pytest.fixture(scope="module")
+def saved(jittor, tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("styled") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def generator(saved):
+    return loading.load_generator(*saved)
+
+
+@pytest.fixture(scope="module")
+def z(generator):
+    return latents.from_seeds(range(3), generator.latent)
+
+
+@pytest.fixture
+def make(generator):
+    from ganzoo.sampling.styles import StyleSampler
+
+    return lambda *arguments, **named: StyleSampler(generator, *arguments, **named)
+
+
+def synthesised(jittor, generator, styles, noise):
+    """Images of styles, a list of (N, width), and noise maps, a list of (N, 1, side, side)."""
+    with jittor.no_grad():
+        images = generator.synthesise([jittor.array(w) for w in styles], [jittor.array(maps) for maps in noise])
+    return sampler.to_uint8(images.numpy())
+
+
+def alike(one, other):
+    """Equal but for the rounding of a number that another batch size computed otherwise in its last bit."""
+    return one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_no_truncation_is_the_generator_itself(make, generator, z):
+    assert np.array_equal(make().draw(z, KEYS), sampler.generate(generator, z))
+
+
+def test_full_truncation_is_one_image_for_all(make, z):
+    images = make(psi=0.0).draw(z, KEYS)
+    assert np.array_equal(images[0], images[1])
+    assert not alike(make(psi=0.0, cutoff=2).draw(z, KEYS)[0], make(psi=0.0, cutoff=2).draw(z, KEYS)[1])
+
+
+@pytest.mark.parametrize("psi", [-1.0, 0.3, 1.5])
+def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, jittor, psi):
+    sampler = make(psi=psi, cutoff=3)
+    w = sampler.map(z)
+    near = (sampler.mean + psi * (w - sampler.mean)).astype(np.float32)
+    styles = [near] * 3 + [w] * 5
+    assert np.array_equal(sampler.styles(z), np.stack(styles, 1))
+    noise = latents.constant_noise(generator.noise_sizes(), 3)
+    assert np.array_equal(sampler.draw(z, KEYS), synthesised(jittor, generator, styles, noise))
+
+
+def test_the_cutoff_is_the_generators_own_unless_one_is_given(make, generator, monkeypatch):
+    assert (make().cutoff, make(cutoff=5).cutoff, make(cutoff=99).cutoff, make(cutoff=0).cutoff) == (8, 5, 8, 0)
+    monkeypatch.setattr(generator, "truncation_layers", 4)
+    assert (make().cutoff, make(cutoff=5).cutoff) == (4, 5)
+
+
+def test_the_mean_is_that_of_many_latents_or_the_generators_own(make, generator, monkeypatch, jittor):
+    w = make().map(latents.from_seeds(range(1000, 6000), generator.latent))
+    standard_error = w.std(0) / np.sqrt(5000)
+    assert (np.abs(make().mean - w.mean(0)) < 6 * standard_error).all()
+    own = np.arange(16, dtype=np.float32)
+    monkeypatch.setattr(generator, "w_average", jittor.array(own))
+    assert np.array_equal(make().mean, own)
+
+
+def test_a_code_can_be_w_or_all_styles(make, z):
+    reference = make(0.5).draw(z, KEYS)
+    in_w = make(0.5, space="w")
+    assert np.array_equal(in_w.draw(in_w.code(z), KEYS), reference)
+    assert np.array_equal(make(0.5).draw(make(0.5).styles(z), KEYS), reference)
+    assert make().code(z) is z
+
+
+def test_noise_is_constant_absent_or_of_each_image(make, generator, z, jittor):
+    styles = [make(psi=1.0).map(z)] * 8
+    sides = generator.noise_sizes()
+    nothing = [np.zeros((3, 1, side, side), np.float32) for side in sides]
+    images = {noise: make(noise=noise).draw(z, KEYS) for noise in ("const", "none", "random")}
+    assert np.array_equal(images["none"], synthesised(jittor, generator, styles, nothing))
+    assert not alike(images["const"], images["none"])
+    assert not alike(images["random"], images["const"])
+    random = make(noise="random")
+    assert np.array_equal(random.draw(z, KEYS), images["random"])
+    assert alike(random.draw(z[1:2], KEYS[1:2]), images["random"][1:2])
+    assert not alike(random.draw(z, [(0, 1), (1, 1), (2, 1)]), images["random"])
+
+
+def test_mixing_takes_the_named_layers_of_the_source(make, z):
+    from ganzoo.sampling.styles import mix
+
+    one, other, _ = make(psi=1.0).styles(z)
+    mixed = mix(one, other, range(2, 5))
+    assert np.array_equal(mixed, [*one[:2], *other[2:5], *one[5:]])
+    assert np.array_equal(mix(one, other, range(8)), other)
+
+
+def test_large_images_are_drawn_a_few_at_a_time(make, generator, monkeypatch):
+    assert sampler.at_once(generator) == 64
+    codes = [(code, ()) for code in latents.from_seeds(range(5), generator.latent)]
+    together = list(make().images(codes))
+    monkeypatch.setattr(sampler, "PIXELS", 2 * 32 * 32)
+    taken = []
+    images = make().images(taken.append(code) or code for code in codes)
+    first = next(images)
+    assert len(taken) == 2
+    assert alike(np.stack([first, *images]), np.stack(together))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_an_earlier_resolution_is_the_network_grown_there(saved, generator, z, size):
+    earlier = loading.load_generator(*saved, size=size)
+    generator.grow(size, 1.0)
+    try:
+        assert np.array_equal(sampler.generate(earlier, z), sampler.generate(generator, z))
+        assert sampler.generate(earlier, z).shape == (3, size, size, 3)
+    finally:
+        generator.grow(32, 1.0)
+
+
+def test_the_resolutions_are_those_that_training_went_through(tmp_path, jittor):
+    half_way = write_checkpoint(tmp_path / "half.safetensors", 16, alpha=0.5)
+    assert loading.trained_sizes(*half_way) == [4, 8, 16]
+    assert loading.load_generator(*half_way).fading
+    assert loading.load_generator(*half_way, size=16).fading
+    assert not loading.load_generator(*half_way, size=8).fading

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganzoo.sampling import images, latents, translation
+from ganzoo.sampling.translation import TranslationSampler, schedule
+from tests.support import tinter
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(30, 130, (12, 8, 8, 3), np.uint8) + RNG.integers(0, 100, (12, 1, 1, 3), np.uint8)
+CAT, DOG, FOX = range(3)
+
+
+class Fleeting(Sequence):
+    """Images that are made when they are asked for; `most` were in memory at once."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.most = pixels, 0
+        self.made: list[weakref.ref] = []
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        image = self.pixels[index].copy()
+        self.made.append(weakref.ref(image))
+        self.most = max(self.most, sum(made() is not None for made in self.made))
+        return image
+
+
+@pytest.fixture
+def sampler(jittor) -> TranslationSampler:
+    return TranslationSampler(tinter.make()[1])
+
+
+def floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels / 127.5 - 1
+
+
+def mean(pixels: np.ndarray) -> np.ndarray:
+    return floats(pixels).mean((-3, -2))
+
+
+def tinted(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Images (N, H, W, C) with these mean colours (N, C), computed without Jittor."""
+    moved = floats(pixels) + (colours - mean(pixels))[:, None, None]
+    return np.clip(np.rint((moved + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal but for rounding."""
+    return one.shape == other.shape and bool(np.abs(one.astype(int) - other.astype(int)).max() <= 1)
+
+
+def cells(sheet: np.ndarray, columns: int) -> np.ndarray:
+    """The images (rows, columns, 8, 8, 3) of a sheet, without the labels to its left."""
+    grid = sheet[:, sheet.shape[1] - 66 * columns :]
+    rows = (len(grid) - 2) // 66
+    return np.stack(
+        [[grid[2 + 66 * r : 66 + 66 * r : 8, 66 * c : 64 + 66 * c : 8] for c in range(columns)] for r in range(rows)]
+    )
+
+
+def test_psi_0_is_the_mean_look_of_the_domain_and_psi_1_that_of_the_seed(sampler):
+    free = sampler.styles_of_seeds(range(20), DOG)
+    assert np.array_equal(sampler.styles_of_seeds(range(20), DOG, 1.0), free)
+    expected = tinter.COLOURS[DOG] + latents.from_seeds(range(20), 5)[:, :3] / 3
+    assert np.allclose(free[:, 1:], expected, atol=1e-6)
+    average = sampler.styles_of_seeds(range(20), DOG, 0.0)
+    assert np.array_equal(average, average[:1].repeat(20, 0))
+    assert np.allclose(average[0, 1:], tinter.COLOURS[DOG], atol=0.02)
+    assert not np.array_equal(average[0, 1:], tinter.COLOURS[DOG])  # that of 10,000 latents, not the true one
+    closer = sampler.styles_of_seeds(range(20), DOG, 0.7)
+    assert np.allclose(closer - average, 0.7 * (free - average), atol=1e-6)
+
+
+def test_every_domain_has_a_mean_of_its_own(sampler):
+    for domain in (CAT, DOG, FOX):
+        assert np.allclose(sampler.mean(domain), [domain, *tinter.COLOURS[domain]], atol=0.02)
+    assert np.array_equal(sampler.mean(DOG), TranslationSampler(sampler.translator).mean(DOG))
+
+
+def test_a_seed_has_one_style_in_any_company(sampler, monkeypatch):
+    together = sampler.styles_of_seeds(range(9), FOX, 0.5)
+    monkeypatch.setattr(translation, "LATENTS", 4)
+    assert np.array_equal(TranslationSampler(sampler.translator).styles_of_seeds(range(9), FOX, 0.5), together)
+    assert np.array_equal(sampler.styles_of_seeds([7], FOX, 0.5)[0], together[7])
+
+
+def test_a_reference_is_seen_as_one_of_its_domain(sampler):
+    styles = sampler.styles_of_images(NOISE[:3], np.array([FOX, CAT, FOX]))
+    assert styles[:, 0].tolist() == [FOX, CAT, FOX]
+    assert np.allclose(styles[:, 1:], mean(NOISE[:3]), atol=1e-6)
+    assert sampler.styles_of_images(NOISE[:3], DOG)[:, 0].tolist() == [DOG] * 3
+
+
+@given(st.integers(1, 12), st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_an_output_depends_on_its_own_image_and_style_alone(count, at_once):
+    sampler = TranslationSampler(tinter.make()[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translation, "CHUNK", at_once)
+        styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
+        drawn = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
+    assert drawn.dtype == np.uint8
+    assert alike(drawn, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
+
+
+def test_large_images_are_drawn_few_at_once(sampler, monkeypatch):
+    seen = []
+    draw = sampler.translator.translate
+    monkeypatch.setattr(sampler.translator, "translate", lambda x, s: seen.append(len(x)) or draw(x, s))
+    monkeypatch.setattr(translation, "PIXELS", 2 * 8 * 8)
+    list(sampler.stream(zip(NOISE[:5], sampler.styles_of_images(NOISE[:5], CAT))))
+    assert seen == [2, 2, 1]
+
+
+def test_the_way_back_starts_beyond_black_and_white(sampler):
+    own = sampler.styles_of_images(NOISE, CAT)
+    white = np.tile(np.array([[DOG, 1.0, 1.0, 1.0]], np.float32), (12, 1))
+    there, back = sampler.there_and_back(NOISE, white, own)
+    assert (there == 255).any()
+    assert np.array_equal(back, NOISE)
+
+
+def test_a_cycle_sheet(sampler):
+    sheet = translation.cycle_sheet(sampler, NOISE[:3], np.array([CAT, DOG, CAT]), NOISE[5:8], DOG)
+    found = cells(sheet, 3)
+    assert len(found) == 4
+    assert np.array_equal(found[0], NOISE[:3])
+    assert np.array_equal(found[1], NOISE[5:8])
+    assert alike(found[2], tinted(NOISE[:3], mean(NOISE[5:8])))
+    assert np.array_equal(found[3], NOISE[:3])
+    assert sheet.shape[1] > 3 * 66 + 2 + 20  # labels to the left
+
+
+def test_a_sheet_of_latents_has_a_block_of_the_same_seeds_for_each_domain(sampler):
+    found = cells(translation.latent_sheet(sampler, NOISE[:2], tinter.DOMAINS, 0.5, seeds=range(4)), 2)
+    assert len(found) == 1 + 3 * 4
+    assert np.array_equal(found[0], NOISE[:2])
+    for domain in range(3):
+        for seed in range(4):
+            style = sampler.styles_of_seeds([seed], domain, 0.5)[:, 1:].repeat(2, 0)
+            assert alike(found[1 + 4 * domain + seed], tinted(NOISE[:2], style))
+
+
+def test_a_sheet_of_latents_shows_five_domains_at_most(jittor):
+    colours = np.random.default_rng(0).uniform(-0.5, 0.5, (7, 3)).astype(np.float32)
+    sampler = TranslationSampler(tinter.make(colours)[1])
+    assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg", 1.0, range(2)), 1)) == 1 + 5 * 2
+
+
+def test_a_sheet_of_references(sampler):
+    sheet = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], np.array([CAT, DOG, FOX]), tinter.DOMAINS)
+    found = cells(sheet, 3)
+    assert (found[0, 0] == 255).all()
+    assert np.array_equal(found[0, 1:], NOISE[:2])
+    for row in range(3):
+        assert np.array_equal(found[1 + row, 0], NOISE[4 + row])
+        assert alike(found[1 + row, 1:], tinted(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
+    bare = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], CAT)
+    assert bare.shape[1] == 3 * 66 + 2
+
+
+def test_a_sheet_of_grey_images(jittor):
+    sampler = TranslationSampler(tinter.make(tinter.COLOURS[:, :1], 1)[1])
+    sheet = translation.latent_sheet(sampler, NOISE[:2, :, :, :1], ("a", "b"), 1.0, seeds=[1])
+    assert sheet.shape == (3 * 66 + 2, sheet.shape[1], 1)
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_a_walk_through_latents_passes_every_seed_in_every_domain_and_closes(sampler, space, path):
+    walk = translation.latent_walk(
+        sampler, NOISE[:2], {DOG: "dog", CAT: "cat"}, [5, 3, 8], psi=0.6, steps=4, space=space, path=path
+    )
+    frames = [cells(frame, 2) for frame in walk]
+    assert len(frames) == 12
+    for index, seed in enumerate([5, 3, 8]):
+        for row, domain in ((1, DOG), (2, CAT)):
+            style = sampler.styles_of_seeds([seed], domain, 0.6)[:, 1:].repeat(2, 0)
+            assert alike(frames[4 * index][row], tinted(NOISE[:2], style))
+        assert np.array_equal(frames[4 * index][0], NOISE[:2])
+        assert not alike(frames[4 * index + 2][1], frames[4 * index][1])
+
+
+def test_walks_in_z_and_in_styles_differ(jittor):
+    class Squares(type(tinter.make()[1])):
+        def style_of_latents(self, z, domains):
+            style = super().style_of_latents(z, domains)
+            return style * style
+
+    sampler = TranslationSampler(Squares())
+    ways = [
+        list(translation.latent_walk(sampler, NOISE[:1], {0: ""}, [0, 1], steps=4, space=space, path="linear"))
+        for space in "zw"
+    ]
+    assert alike(ways[0][0], ways[1][0])
+    assert not alike(ways[0][2], ways[1][2])
+
+
+def test_a_walk_through_references(sampler):
+    references = NOISE[4:6]
+    frames = [cells(frame, 3) for frame in translation.reference_walk(sampler, NOISE[:2], references, DOG, steps=31)]
+    assert len(frames) == 62
+    colours = mean(references)
+    way = colours[1] - colours[0]
+    shares = []
+    for frame in frames:
+        assert (frame[0, 0] == 255).all()
+        assert np.array_equal(frame[0, 1:], NOISE[:2])
+        shares.append((mean(frame[1, 1]) - colours[0]) @ way / (way @ way))
+    assert alike(frames[0][1, 1:], tinted(NOISE[:2], colours[[0, 0]]))
+    assert np.array_equal(frames[0][1, 0], references[0])
+    for frame in frames[21:32]:  # at rest
+        assert alike(frame[1, 1:], tinted(NOISE[:2], colours[[1, 1]]))
+        assert np.array_equal(frame[1, 0], references[1])
+    halfway = frames[10][1, 0]
+    assert np.array_equal(halfway[:4], references[0][4:])
+    assert np.array_equal(halfway[4:], references[1][:4])
+    planned = [share if start == 0 else 1.0 for start, _, share in schedule([DOG, DOG], 31)[:31]]
+    assert np.allclose(shares[:31], planned, atol=0.02)
+    assert np.allclose(shares[31:], 1 - np.array(shares[:31]), atol=0.02)
+
+
+def test_references_of_different_domains_are_never_mixed(sampler):
+    numbers = np.array([CAT, CAT, FOX])
+    styles = sampler.styles_of_images(NOISE[:3], numbers)
+    seen = []
+    stream = sampler.stream
+    sampler.stream = lambda pairs: stream((image, seen.append(style) or style) for image, style in pairs)
+    frames = list(translation.reference_walk(sampler, NOISE[3:4], NOISE[:3], numbers, tinter.DOMAINS, steps=9))
+    assert len(frames) == len(schedule(numbers.tolist(), 9)) == 9 + 3 + 3
+    assert {float(style[0]) for style in seen} == {CAT, FOX}
+    assert np.array_equal(np.stack(seen)[[0, -1]], styles[[0, 2]])
+    assert len(seen) == 1 + 5 + 1 + 1  # what rests is drawn once
+    assert len({frame.shape for frame in frames}) == 1  # though one domain's name is longer than another's
+
+
+def test_references_may_be_more_than_fit_memory(sampler, monkeypatch):
+    monkeypatch.setattr(translation, "CHUNK", 2)
+    references, numbers = Fleeting(NOISE), [CAT] * 7 + [DOG] * 5
+    assert np.array_equal(sampler.styles_of_images(references, CAT), sampler.styles_of_images(NOISE, CAT))
+    walks = [list(translation.reference_walk(sampler, NOISE[:1], x, numbers, steps=4)) for x in (references, NOISE)]
+    assert np.array_equal(*walks)
+    assert 0 < references.most <= 4
+
+
+@given(st.lists(st.integers(0, 2), min_size=2, max_size=6), st.integers(1, 40))
+def test_a_schedule_is_slow_at_both_ends_and_stays_in_a_domain(domains, steps):
+    moments = schedule(domains, steps)
+    assert moments[0] == (0, 0, 0.0)
+    assert all(0 <= share < 1 and (start != end or share == 0) for start, end, share in moments)
+    assert all(domains[start] == domains[end] for start, end, _ in moments)
+    assert {start for start, _, _ in moments} == set(range(len(domains)))
+    # Where one goes over to the next of its domain, `steps` pictures lie between them.
+    if len(set(domains)) == 1:
+        assert len(moments) == steps * len(domains)
+        shares = [share for start, end, share in moments if (start, end) == (0, 1)]
+        assert shares == sorted(shares)
+        assert np.allclose(np.array(shares) + shares[::-1], 1)
+
+
+def test_labels_stand_beside_their_rows():
+    grid = images.grid(NOISE[:4], 2, 2)
+    sheet = images.labelled(grid, ["", "a fox, \u72d0"])
+    margin = sheet[:, : -grid.shape[1]]
+    assert np.array_equal(sheet[:, -grid.shape[1] :], grid)
+    assert (margin[:68] == 255).all()
+    assert (margin[68:] < 100).any()
+    assert images.labelled(grid, ["", ""]) is grid
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_any_text_can_be_a_label(labels):
+    grid = images.grid(NOISE[: len(labels)], len(labels), 1)
+    assert images.labelled(grid, labels).shape[0] == grid.shape[0]

@@ -1,0 +1,82 @@
+"""What ganzoo's numbers are compared with: the same models and steps, written from the papers in PyTorch and float64.
+
+PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process and
+arrays travel in .npz files. This module imports neither.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+_ROOT = Path(__file__).parents[3]
+
+# find_spec and not importorskip: the latter would import PyTorch into Jittor's process.
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="PyTorch, the independent reference, is not installed (pip install torch==2.13.0)",
+)
+
+
+def in_torch(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **settings: Any) -> dict[str, np.ndarray]:
+    """Run `job` (see `__main__`) on `arrays` in a child process and return the arrays it gives, in float64."""
+    given, answered = folder / f"{job}-given.npz", folder / f"{job}-answered.npz"
+    np.savez(given, **arrays)
+    command = [sys.executable, "-m", __name__, job, str(given), str(answered), json.dumps(settings)]
+    child = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
+    assert child.returncode == 0, f"the reference failed:\n{child.stderr}"
+    with np.load(answered) as file:
+        return dict(file)
+
+
+def error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
+    """The largest difference between two arrays, relative to the largest magnitude of `expected` (or to `scale`)."""
+    actual = np.asarray(actual.numpy() if hasattr(actual, "numpy") else actual, np.float64)
+    assert actual.shape == expected.shape
+    assert np.isfinite(actual).all()
+    largest = scale or float(np.abs(expected).max())
+    assert largest > 0, "nothing to compare with: the reference is zero"
+    return float(np.abs(actual - expected).max()) / largest
+
+
+def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def values(
+    shapes: Iterable[tuple[str, tuple[int, ...]]], rng: np.random.Generator, settled: Container[str] = ()
+) -> dict[str, np.ndarray]:
+    """Values by name for weights of these shapes, none of them special: no zeros, no ones, and outputs of order 1.
+
+    `settled` names layers with offsets so large that the ReLU behind them sees nothing near zero. Of a million numbers
+    some are else so near to it that their sign, and with it a whole gradient, is a matter of rounding.
+    """
+    drawn = {}
+    for name, shape in shapes:
+        layer, kind = name.rsplit(".", 1)
+        value = _value(kind, shape, rng)
+        if layer in settled and kind == "bias":
+            value = rng.choice([-1.0, 1.0], shape) * rng.uniform(2.2, 2.6, shape)
+        elif layer in settled and kind == "weight":
+            value *= 0.45
+        drawn[name] = value.astype(np.float32)
+    return drawn
+
+
+def _value(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    if kind == "running_var":
+        return rng.uniform(0.5, 2.0, shape)
+    if kind == "weight" and len(shape) == 1:  # the scale of a normalisation
+        return rng.normal(1.0, 0.2, shape)
+    if kind == "weight":
+        return rng.normal(0.0, np.prod(shape[1:]) ** -0.5, shape)
+    return rng.normal(0.0, 0.2, shape)

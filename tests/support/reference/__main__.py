@@ -1,0 +1,54 @@
+"""The child process: `python -m tests.support.reference JOB GIVEN.npz ANSWERED.npz SETTINGS`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import torch
+
+from . import (
+    backbones,
+    landmarks,
+    pieces,
+    stargan2_files,
+    stargan2_gradients,
+    stargan2_steps,
+    stylegan_files,
+    stylegan_steps,
+    training,
+)
+
+JOBS = {
+    "adam": pieces.adam,
+    "batch_norm": pieces.batch_norm,
+    "convolution": pieces.convolution,
+    "efficientnet": backbones.efficientnet,
+    "gradient_penalty": pieces.gradient_penalty,
+    "inception": backbones.inception,
+    "landmarks": landmarks.heatmaps,
+    "stargan2": stargan2_gradients.gradients,
+    "stargan2_files": stargan2_files.files,
+    "stargan2_train": stargan2_steps.train,
+    "stylegan": stylegan_steps.steps,
+    "stylegan_files": stylegan_files.files,
+    "train": training.train,
+    "trunks": backbones.trunks,
+}
+
+
+def main(job: str, given: str, answered: str, settings: str) -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # more of them only wait for each other where the machine is busy
+    with np.load(given) as file:
+        arrays = {name: _tensor(value) for name, value in file.items()}
+    answers = JOBS[job](arrays, **json.loads(settings))
+    np.savez(answered, **{name: tensor.detach().numpy() for name, tensor in answers.items()})
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(value).to(torch.float64)
+
+
+main(*sys.argv[1:])

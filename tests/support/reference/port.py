@@ -1,0 +1,61 @@
+"""Checkpoints of the public PyTorch port of StyleGAN, made by the reference for the import to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from . import in_torch
+
+LATENT, DEPTH, UPDATES = 8, 2, 2
+WIDTHS = [max(1, min(256 // size, 8)) for size in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]
+SIZES = (4, 8, 16, 32, 64, 128)
+
+
+class Files:
+    """Files of networks trained up to `size` px, and what the reference makes of them."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        from ganzoo.sampling import latents
+
+        self.folder, self.size = folder, size
+        rng = np.random.default_rng(size)
+        noise = latents.constant_noise([side for side in SIZES if side <= size], 3)
+        self.given = {"z": rng.standard_normal((3, LATENT), np.float32)}
+        self.given.update({f"noise/{each.shape[2]}": each for each in noise})
+        for update in range(UPDATES + 1):
+            for network, weights in self._used().items():
+                for name, shape in weights.items():
+                    self.given[f"grad/{update}/{network}/{name}"] = rng.standard_normal(shape).astype(np.float32)
+        shape = {"widths": WIDTHS, "code": LATENT, "depth": DEPTH}
+        settings = {"target": str(folder), "size": size, "updates": UPDATES, **shape}
+        self.expected = in_torch("stylegan_files", self.given, folder, **settings)
+
+    def _used(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The shapes of the weights that have gradients at the last resolution."""
+        from ganzoo_stylegan import StyleGAN
+
+        from ganzoo import DataInfo
+        from ganzoo.interfaces.options import resolve
+
+        model = StyleGAN()
+        values = {"latent": LATENT, "mapping_layers": DEPTH, "channels_base": 256, "channels_max": 8}
+        setup = model.build(resolve(model.options, values), DataInfo("none", 0, self.size, 3))
+        return {
+            name: {key: tuple(var.shape) for key, var in network.used().items()}
+            for name, network in setup.networks.items()
+        }
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.model"
+
+    def images(self, run: Path) -> np.ndarray:
+        """What the imported run in this folder makes of the reference's latents."""
+        from ganzoo import jt
+        from ganzoo.checkpoints import checkpoint, loading
+        from ganzoo.registry import plugins
+
+        saved = checkpoint.read(checkpoint.newest(run))
+        generator = loading.load_generator(saved, plugins.load())
+        return generator(jt.array(self.given["z"])).numpy()

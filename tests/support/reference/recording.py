@@ -1,0 +1,189 @@
+"""Runs training steps of ganzoo, records all that they compute, and has the reference repeat them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from . import error, in_torch, under, values
+
+LATENT = 24
+STEPS = 5
+
+
+def adams(learning_rate: float, generator: float, discriminator: float) -> dict[str, Any]:
+    """Adam for both networks, with an eps well above the rounding in their gradients. Adam's usual eps of 1e-8 is not,
+    and makes steps of full length from gradients that are mere rounding; some of a million always are."""
+    from ganzoo import Adam
+
+    def adam(eps: float) -> Any:
+        return Adam(learning_rate, beta1=0.5, beta2=0.9, eps=eps)
+
+    return {"generator": adam(generator), "discriminator": adam(discriminator)}
+
+
+@dataclass
+class Comparison:
+    """The same steps computed by ganzoo (`actual`) and by the reference (`expected`).
+
+    Names: 'term/STEP/PHASE/TERM' in the order of computation, the first step's 'grad/NETWORK/WEIGHT', how far all
+    steps together 'moved/NETWORK/WEIGHT', the 'statistics/NETWORK/NAME' that run, and 'samples' at the end.
+    """
+
+    actual: dict[str, np.ndarray]
+    expected: dict[str, np.ndarray]
+    updates: dict[str, int]  # that each of ganzoo's optimizers counted
+
+    def errors(self, prefix: str) -> dict[str, float]:
+        """The relative error of everything called `prefix`..., without it."""
+        return {name: error(actual, expected) for name, actual, expected in self._pairs(prefix)}
+
+    def gradient_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
+        """The relative errors of the gradients. `without_effect` names biases whose true gradient is zero, because a
+        batch norm takes away any constant: they are seen relative to the gradient of the weight beside them."""
+        expected = under(self.expected, f"grad/{network}/")
+        beside = {name: np.abs(expected[name.replace("bias", "weight")]).max() for name in expected}
+        return {
+            name: error(actual, wanted, beside[name] if name in without_effect else 0.0)
+            for name, actual, wanted in self._pairs(f"grad/{network}/")
+        }
+
+    def movement_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
+        """The relative errors of how far the weights moved. Left out are the biases `without_effect`: Adam divides
+        the rounding in their gradients by its own size."""
+        pairs = self._pairs(f"moved/{network}/")
+        return {name: error(actual, expected) for name, actual, expected in pairs if name not in without_effect}
+
+    def _pairs(self, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        actual, expected = under(self.actual, prefix), under(self.expected, prefix)
+        assert actual.keys() == expected.keys()
+        assert actual, f"there is no {prefix}"
+        return [(name, actual[name], expected[name]) for name in expected]
+
+
+def compare(
+    kind: str,
+    model: Any,
+    options: Any,
+    size: int,
+    channels: int,
+    folder: Path,
+    *,
+    optimizers: Mapping[str, Any],
+    batch: int = 5,
+    micro_batch: int | None = None,
+    settled: Mapping[str, Container[str]] | None = None,
+    prepare: Callable[[Any], Mapping[str, np.ndarray]] = lambda state: {},
+) -> Comparison:
+    """Train `model` for `STEPS` steps in ganzoo, and the reference's model `kind` in PyTorch, from the same weights on
+    the same images. `prepare` may change the state before, and gives arrays that the reference needs to know."""
+    from ganzoo import DataInfo
+    from ganzoo.interfaces.train_options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    rng = np.random.default_rng(7)
+    _replace_optimizers(model, optimizers)
+    state = TrainState(model, options, DataInfo("noise", 100, size, channels), TrainOptions(seed=3))
+    given = dict(prepare(state))
+    for name, network in state.setup.networks.items():
+        weights = values(
+            [(key, tuple(var.shape)) for key, var in network.state().items()], rng, (settled or {}).get(name, ())
+        )
+        network.load_state(weights)
+        given.update({f"net/{name}/{key}": value for key, value in weights.items()})
+    images = [rng.integers(0, 256, (batch, size, size, channels), dtype=np.uint8) for _ in range(STEPS)]
+    given.update({f"images/{step}": image for step, image in enumerate(images)})
+    given["sampled"] = rng.standard_normal((3, LATENT), dtype=np.float32)
+
+    actual, latents = _record(state, images, micro_batch)
+    actual["samples"] = state.averages.sampled("generator")(_array(given["sampled"])).numpy()
+    given.update({f"latents/{index}": z for index, z in enumerate(_joined(latents, batch))})
+    adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
+    shape = {"size": size, "channels": channels, "latent": LATENT}
+    expected = in_torch("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
+    updates = {name: max(optimizer.steps.values()) for name, optimizer in state.optimizers.items()}
+    return Comparison(_moved(actual, given), _moved(expected, given), updates)
+
+
+def _moved(record: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The record with 'moved/...' and 'statistics/...' for 'net/...': weights move by little compared with their
+    size, so an error in the steps shows in the difference."""
+    result = {}
+    for name, value in record.items():
+        if not name.startswith("net/"):
+            result[name] = value
+        elif "running" in name:
+            result["statistics/" + name[4:]] = value
+        else:
+            result["moved/" + name[4:]] = value.astype(np.float64) - given[name]
+    return result
+
+
+def _replace_optimizers(model: Any, optimizers: Mapping[str, Any]) -> None:
+    build = model.build
+    model.build = lambda options, data: dataclasses.replace(build(options, data), optimizers=optimizers)
+
+
+def _record(
+    state: Any, images: list[np.ndarray], micro_batch: int | None
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """Run a step on each batch; return the record and the latents that were drawn."""
+    from ganzoo.data.loader import ImageBatch
+    from ganzoo.interfaces.loss import Batch
+    from ganzoo.training.step import Step
+
+    terms: dict[str, Any] = {}
+    gradients: dict[str, Any] = {}
+    latents: list[np.ndarray] = []
+    draw = Batch.latents
+
+    def drawn(batch: Any, length: int) -> Any:
+        z = draw(batch, length)
+        latents.append(z.numpy())
+        return z
+
+    def note(phase: Any, means: dict[str, Any], good: Any) -> None:
+        terms.update({f"term/{state.progress.step}/{phase.name}/{key}": term for key, term in means.items()})
+
+    for name, optimizer in state.optimizers.items():
+        _tap(optimizer, f"grad/{name}/", gradients)
+    step = Step(state, 11, micro_batch, note)
+    with mock.patch.object(Batch, "latents", drawn):
+        for image in images:
+            step(ImageBatch(image, np.zeros(len(image), np.int64)))
+            state.progress = state.progress.after(len(image))
+    record = {name: var.numpy().reshape(()) for name, var in terms.items()}
+    record.update({name: var.numpy() for name, var in gradients.items()})
+    record.update({name: value for name, value in state.tensors().items() if name.startswith("net/")})
+    return record, latents
+
+
+def _tap(optimizer: Any, prefix: str, gradients: dict[str, Any]) -> None:
+    """Let every gradient of the first update that reaches `optimizer` be noted as well."""
+    update = optimizer.step
+
+    def step(given: Any, good: Any) -> None:
+        if not any(optimizer.steps.values()):
+            gradients.update({prefix + name: gradient for name, gradient in zip(optimizer.weights, given)})
+        update(given, good)
+
+    optimizer.step = step
+
+
+def _joined(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
+    """The latents of micro-batches, put together to whole batches."""
+    rows = np.concatenate(latents)
+    assert len(rows) % batch == 0
+    return list(rows.reshape(-1, batch, rows.shape[1]))
+
+
+def _array(value: np.ndarray) -> Any:
+    from ganzoo import jt
+
+    return jt.array(value)

@@ -1,0 +1,155 @@
+"""Checkpoints of StarGAN v2 for the import to read, made by the reference (see `stargan2_files`); and what must be true
+of a run that was made of them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganzoo.checkpoints import unpickling
+
+from . import error, in_torch, under
+
+if TYPE_CHECKING:
+    from ganzoo.checkpoints.checkpoint import Checkpoint
+    from ganzoo.training.state import TrainState
+
+SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
+PLAN = {
+    "size": SIZE,
+    "style_dim": 8,
+    "latent": LATENT,
+    "hidden": 8,
+    "domains": DOMAINS,
+    "max_channels": 8,
+    "base": 512,
+}
+# The reference's names of our networks.
+NAMES = {
+    "generator": "generator",
+    "mapping": "mapping_network",
+    "encoder": "style_encoder",
+    "discriminator": "discriminator",
+}
+KINDS = ("nets", "nets_ema", "optims")
+
+
+class Files:
+    """The three files of one moment of training, and what the reference makes of them."""
+
+    def __init__(self, folder: Path, w_hpf: float = 0.0, fan: Mapping[str, np.ndarray] | None = None) -> None:
+        self.folder = folder
+        rng = np.random.default_rng(3)
+        self.given: dict[str, np.ndarray] = {
+            name: rng.uniform(-1, 1, (COUNT, 3, SIZE, SIZE)).astype(np.float32)
+            for name in ("x", "reference", "reference2")
+        }
+        self.given.update({name: rng.standard_normal((COUNT, LATENT), np.float32) for name in ("z", "z2")})
+        self.given.update(y=np.array([0, 1]), target=np.array([2, 1]))
+        if w_hpf:
+            for name in ("mask/0", "mask/1", "fake_mask/0", "fake_mask/1"):
+                self.given[name] = rng.random((COUNT, 1, 128, 128), np.float32)
+        landmarks = {f"fan/{name}": value for name, value in (fan or {}).items()}
+        settings: dict[str, Any] = {"plan": {**PLAN, "w_hpf": w_hpf}, "iterations": ITERATIONS}
+        self.expected = in_torch("stargan2_files", {**self.given, **landmarks}, folder, target=str(folder), **settings)
+
+    def path(self, kind: str) -> Path:
+        return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
+
+    def translations(self, run: Path) -> dict[str, np.ndarray]:
+        """What the imported run in this folder makes of the reference's images, latents and masks."""
+        from ganzoo import jt
+        from ganzoo.checkpoints import checkpoint, loading
+        from ganzoo.registry import plugins
+
+        translator: Any = loading.load_translator(checkpoint.read(checkpoint.newest(run)), plugins.load())
+        if "mask/0" in self.given:
+            translator.landmarks = self
+        target = self.given["target"]
+        found = {
+            "style/latent": translator.style_of_latents(jt.array(self.given["z"]), target),
+            "style/reference": translator.style_of_images(jt.array(self.given["reference"]), target),
+        }
+        for kind in ("latent", "reference"):
+            found[f"image/{kind}"] = translator.translate(jt.array(self.given["x"]), found[f"style/{kind}"])
+        return {name: var.numpy() for name, var in found.items()}
+
+    def masks(self, images: Any) -> list[Any]:
+        """In the place of the landmark network."""
+        from ganzoo import jt
+
+        return [jt.array(self.given[f"mask/{index}"]) for index in range(2)]
+
+
+def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
+    """Import into the working folder, with these options."""
+    from ganzoo_stargan2 import StarGAN2
+
+    from ganzoo.checkpoints.importing import import_checkpoint
+
+    return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
+
+
+def saved_by(run: Any) -> Checkpoint:
+    """What is in the run's checkpoint."""
+    from ganzoo.checkpoints import checkpoint
+
+    return checkpoint.read(checkpoint.newest(run.path))
+
+
+def state_of(run: Any) -> TrainState:
+    """The run as training resumes it."""
+    from ganzoo_stargan2 import StarGAN2
+
+    from ganzoo.interfaces.options import resolve
+    from ganzoo.interfaces.train_options import TrainOptions
+    from ganzoo.training.state import TrainState
+
+    saved, model = saved_by(run), StarGAN2()
+    state = TrainState(model, saved.options(model), saved.data, resolve(TrainOptions, run.options()["train"]))
+    state.load(saved.tensors, saved.metadata)
+    return state
+
+
+def contents(files: Files, *kinds: str) -> dict[str, Any]:
+    """What is in the files, by their kind."""
+    return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
+
+
+def lay(found: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
+    """Write contents as plain pickles of arrays into the working folder. The first one's path."""
+    paths = [Path(name.format(kind)) for kind in found]
+    for path, content in zip(paths, found.values()):
+        path.write_bytes(pickle.dumps(content))
+    return paths[0]
+
+
+def check_translations(files: Files, run: Any) -> None:
+    """The run must make the reference's styles and images."""
+    found = files.translations(run.path)
+    assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
+    for name, value in found.items():
+        assert error(value, files.expected[name]) < 1e-4, name
+
+
+def check_next_update(files: Files, run: Any) -> None:
+    """Adam must move every weight as the reference's next update does."""
+    from ganzoo import jt
+
+    state, before = state_of(run), saved_by(run).tensors
+    for ours, theirs in NAMES.items():
+        network, optimizer = state.setup.networks[ours], state.optimizers[ours]
+        gradients = under(files.expected, f"grad/{theirs}/")
+        assert gradients.keys() == network.used().keys()
+        optimizer.focus(network.used())
+        optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
+        for key, weight in network.state().items():
+            wanted = files.expected[f"updated/{theirs}/{key}"]
+            moved = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
+            assert (moved > 0) == (key in gradients)
+            # float32 keeps but two digits of the short steps of the mapping network
+            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * moved + 1e-7 * np.abs(wanted).max(), key

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ganzoo.files import Path, append_lines, atomic_write, leftovers, os, output_folder, write_error
+from ganzoo.interfaces.errors import OptionError
+
+
+def test_parts_become_one_file(tmp_path):
+    path = tmp_path / "x"
+    atomic_write(path, b"old")
+    atomic_write(path, b"ne", bytearray(b"w"))
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path, monkeypatch, failing):
+    path = tmp_path / "x"
+    atomic_write(path, b"old")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, failing, full)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (done.append(name), real(*a)))
+    atomic_write(tmp_path / "x", b"content")
+    assert done == ["fsync", "replace", "fsync"]  # the file, its name, the folder that has the name
+
+
+def test_what_a_killed_process_left_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Path, "unlink", lambda self: None)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(tmp_path / "x", b"content")
+    (tmp_path / "y").touch()
+    assert [path.read_bytes() for path in leftovers(tmp_path)] == [b"content"]
+
+
+def test_lines_go_below_one_that_was_cut(tmp_path):
+    path = tmp_path / "log"
+    append_lines(path, "first\n")
+    with open(path, "a") as file:
+        file.write("secon")
+    append_lines(path, "third\n")
+    assert path.read_text() == "first\nsecon\nthird\n"
+
+
+def test_an_error_names_the_file_and_not_what_is_written_beside_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    for path in (tmp_path / "nowhere/x", tmp_path / "there"):
+        with pytest.raises(OSError, match="director") as told:
+            atomic_write(path, b"content")
+        assert (told.value.filename, told.value.filename2) == (str(path), None)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(("number", "hint"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EACCES, False)])
+def test_a_full_disk_comes_with_what_to_do(number, hint):
+    assert ("make room" in write_error(OSError(number, "said"))) == hint
+    assert write_error(OSError(number, "said")).startswith("said")
+
+
+def test_a_folder_that_an_error_leaves_empty_goes_again(tmp_path):
+    def fail(path, name):
+        with output_folder(path, "--out") as out:
+            (out / "pair" / "deep").mkdir(parents=True)
+            if name:
+                (out / name).write_text("made")
+            raise KeyboardInterrupt
+
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "new" / "out", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "new" / "out", "image")
+    assert [path.name for path in (tmp_path / "new" / "out").iterdir()] == ["image"]
+    with pytest.raises(KeyboardInterrupt):
+        fail(tmp_path / "there", "")
+    assert (tmp_path / "there").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_option(tmp_path):
+    (tmp_path / "file").write_text("")
+    expected = pytest.raises(OptionError, match=r"--out .*file/x: can't be made \(Not a directory\)")
+    with expected, output_folder(tmp_path / "file" / "x", "--out"):
+        pass
