@@ -16,15 +16,16 @@ from .data.writing import png as png
 from .data.writing import write_lmdb as write_lmdb
 from .distributed import num_replicas as num_replicas
 from .distributed.collectives import batch_mean as batch_mean
+from .errors import CheckpointError as CheckpointError
+from .errors import DataError as DataError
+from .errors import GanzooError as GanzooError
+from .errors import OptionError as OptionError
+from .errors import printable as printable
 from .files import data_dir as data_dir
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import DataSource as DataSource
 from .interfaces.dataset import Draw as Draw
-from .interfaces.errors import CheckpointError as CheckpointError
-from .interfaces.errors import DataError as DataError
-from .interfaces.errors import GanzooError as GanzooError
-from .interfaces.errors import OptionError as OptionError
 from .interfaces.hookspecs import hookimpl as hookimpl
 from .interfaces.layers import BatchNorm as BatchNorm
 from .interfaces.layers import Conv as Conv
@@ -70,7 +71,6 @@ from .interfaces.options import Options as Options
 from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress
 from .interfaces.stages import Stage as Stage
-from .interfaces.text import printable as printable
 from .interfaces.train_options import TrainOptions as TrainOptions
 from .interfaces.translator import Translator as Translator
 

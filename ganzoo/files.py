@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Union
 
-from ganzoo.interfaces.errors import OptionError
-from ganzoo.interfaces.text import printable, reason
+from ganzoo.errors import OptionError, printable, reason
 
 _UNFINISHED = ".unfinished-"
 _LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")

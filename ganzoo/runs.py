@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.checkpoints.description import fault
+from ganzoo.errors import RunError, near_match, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
-from ganzoo.interfaces.errors import RunError, near_match
-from ganzoo.interfaces.text import reason
 
 BEGINNING = "on "  # what log.txt says first of a session
 LARGEST = 1e300  # number in statistics

@@ -23,8 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.errors import GanzooError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import GanzooError, PluginError, RunError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options, resolve

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
+from ganzoo.errors import OptionError
 from ganzoo.files import Path, append_lines, atomic_write, leftovers, os, output_folder, write_error
-from ganzoo.interfaces.errors import OptionError
 
 
 def test_parts_become_one_file(tmp_path):

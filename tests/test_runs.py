@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo import runs
-from ganzoo.interfaces.errors import RunError
+from ganzoo.errors import RunError
 
 OPTIONS = {"model": "gan", "train": {"kimg": 1, "data": "mnist"}, "options": {}}
 

@@ -1,7 +1,8 @@
 """PyTorch's side: the authors' order of computation in eager mode and float32, with all that they do each iteration.
 
 The networks are those that ganzoo's tests are held against (tests/support/reference), so both sides have the same
-layers. Where these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their place.
+layers. Where these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their
+place.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from driving import (
 )
 
 from ganzoo.data.images import is_image
-from ganzoo.interfaces.errors import RunError
+from ganzoo.errors import RunError
 from ganzoo.runs import Run
 
 GROWTH = 0.05  # of resident memory that is allowed

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from ganzoo.runs import Run
 
 MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children's own are found when it is gone

@@ -26,7 +26,7 @@ from ganzoo.backend.compiling import (
     watch_kernels,
 )
 from ganzoo.backend.process import undone
-from ganzoo.interfaces.errors import BackendError
+from ganzoo.errors import BackendError
 
 __all__ = [
     "choice",

@@ -17,9 +17,8 @@ from typing import Any
 from ganzoo.backend import environment, operations
 from ganzoo.backend.cuda.driver import driver
 from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
+from ganzoo.errors import BackendError, reason
 from ganzoo.files import data_dir
-from ganzoo.interfaces.errors import BackendError
-from ganzoo.interfaces.text import reason
 
 _OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB

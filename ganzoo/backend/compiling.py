@@ -26,8 +26,7 @@ from typing import Any
 
 from ganzoo import distributed, signals
 from ganzoo.backend import environment
-from ganzoo.interfaces.errors import BackendError
-from ganzoo.interfaces.text import reason
+from ganzoo.errors import BackendError, reason
 
 _mended: Any = None  # the library of mends.cc, once it is loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")

@@ -16,7 +16,7 @@ from ganzoo import distributed
 from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
 from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, fault
-from ganzoo.interfaces.errors import BackendError
+from ganzoo.errors import BackendError
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 

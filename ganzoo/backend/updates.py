@@ -5,15 +5,12 @@ our own, each for many weights at once; on a GPU made of Jittor's. Imported by w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ganzoo import backend
 from ganzoo.backend import operations
-
-if TYPE_CHECKING:
-    from ganzoo.interfaces.model import Adam
 
 _AT_ONCE = 2**20  # numbers: what is updated at once is in memory twice
 
@@ -36,7 +33,11 @@ def _square(array: Any) -> Any:
 
 
 def adam(
-    state: Sequence[tuple[Any, Any, Any]], gradients: Sequence[Any], scalars: np.ndarray, good: Any, settings: Adam
+    state: Sequence[tuple[Any, Any, Any]],
+    gradients: Sequence[Any],
+    scalars: np.ndarray,
+    good: Any,
+    settings: operations.AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """Weights and their moments, a tuple for each, after an update; the very same numbers where `good` is 0, whatever
     the gradients are.
@@ -78,7 +79,14 @@ def _scalar(value: float) -> Any:
 
 
 def _plain_adam(
-    weight: Any, first: Any, second: Any, gradient: Any, rate: Any, eps: Any, good: Any, settings: Adam
+    weight: Any,
+    first: Any,
+    second: Any,
+    gradient: Any,
+    rate: Any,
+    eps: Any,
+    good: Any,
+    settings: operations.AdamSettings,
 ) -> tuple[Any, Any, Any]:
     jt = backend.jittor()
     if settings.weight_decay:

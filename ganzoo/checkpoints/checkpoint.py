@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints.description import data_info, fault
+from ganzoo.errors import CheckpointError, DamagedError, reason
 from ganzoo.files import atomic_write, open_regular, write_error
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import CheckpointError, DamagedError
-from ganzoo.interfaces.text import reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,6 +216,11 @@ def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None])
     if failure is not None:
         raise failure
     return None
+
+
+def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def name_at(images: int) -> str:

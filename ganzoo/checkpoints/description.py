@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ganzoo.errors import printable
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.text import printable
 
 MOST_DOMAINS = 1000  # a model may build networks for each
 LARGEST = 2**16  # side of an image in px

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo.checkpoints.checkpoint import Checkpoint
-from ganzoo.interfaces.errors import CheckpointError, UnsuitableError
+from ganzoo.checkpoints.checkpoint import Checkpoint, part
+from ganzoo.errors import CheckpointError, UnsuitableError
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 
@@ -80,8 +80,6 @@ def translates(checkpoint: Checkpoint, registry: Any) -> bool:
 
 def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     """The arrays of a network. CheckpointError if a number in them is not finite: its images would show nothing."""
-    from ganzoo.training.state import part
-
     weights = part(checkpoint.tensors, prefix)
     for name, value in weights.items():
         if not np.isfinite(value).all():

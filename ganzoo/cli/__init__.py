@@ -15,9 +15,8 @@ from typing import Any
 import click
 
 from ganzoo import distributed
+from ganzoo.errors import GanzooError, is_out_of_memory, near_match, printable
 from ganzoo.files import write_error
-from ganzoo.interfaces.errors import GanzooError, is_out_of_memory, near_match
-from ganzoo.interfaces.text import printable
 from ganzoo.signals import interruptible, let_signals_arrive
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes

@@ -10,9 +10,8 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.data.catalog import destination, open_data, prepared, ready
+from ganzoo.errors import DataError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import counted, printable
 
 SHOWN = 20  # unreadable files; of more, a list is written
 

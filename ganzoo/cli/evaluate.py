@@ -12,10 +12,9 @@ import click
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
+from ganzoo.errors import OptionError, UnsuitableError, printable
 from ganzoo.files import output_folder
-from ganzoo.interfaces.errors import OptionError, UnsuitableError
 from ganzoo.interfaces.metric import MOST_IMAGES, Metric
-from ganzoo.interfaces.text import printable
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
 if TYPE_CHECKING:

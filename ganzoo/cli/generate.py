@@ -14,7 +14,7 @@ from ganzoo.cli import generate_input as texts
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
-from ganzoo.interfaces.errors import OptionError, UnsuitableError
+from ganzoo.errors import OptionError, UnsuitableError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.interfaces.errors import OptionError, near_match
-from ganzoo.interfaces.text import counted
+from ganzoo.errors import OptionError, counted, near_match
 
 # Which options each kind of output takes, beside those of all kinds.
 KINDS = {

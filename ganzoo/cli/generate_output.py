@@ -11,9 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
+from ganzoo.errors import OptionError, UnsuitableError, counted
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import OptionError, UnsuitableError
-from ganzoo.interfaces.text import counted
 from ganzoo.sampling import images, latents, sampler
 from ganzoo.sampling.styles import StyleSampler, mix
 

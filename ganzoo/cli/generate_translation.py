@@ -13,9 +13,8 @@ import numpy as np
 from ganzoo.cli.generate_input import TranslationRequest, check_walk, parse_domains
 from ganzoo.cli.generate_output import progress, sheet_room, write_frames
 from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
+from ganzoo.errors import OptionError, counted, printable
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import OptionError
-from ganzoo.interfaces.text import counted, printable
 from ganzoo.sampling import images, translation
 from ganzoo.sampling.translation import TranslationSampler
 

@@ -11,7 +11,7 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder, click_options, given
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 
 
 class ImportGroup(click.Group):
@@ -56,7 +56,7 @@ def _command(model: Any) -> click.Command:
 
 
 def _import(model: Any, values: dict[str, Any]) -> None:
-    from ganzoo.checkpoints.importing import import_checkpoint
+    from ganzoo.training.importing import import_checkpoint
 
     listed = values.get("domains")
     domains = [] if listed is None else [name.strip() for name in listed.split(",")]

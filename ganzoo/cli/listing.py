@@ -85,7 +85,7 @@ def runs(as_json: bool, experiments: str) -> None:
 
 def _describe(run: Any) -> dict[str, Any]:
     from ganzoo.checkpoints import checkpoint
-    from ganzoo.interfaces.errors import RunError
+    from ganzoo.errors import RunError
     from ganzoo.training import due
 
     try:

@@ -15,8 +15,7 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder
-from ganzoo.interfaces.errors import OptionError
-from ganzoo.interfaces.text import reason
+from ganzoo.errors import OptionError, reason
 
 # Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
 # package NAME itself would hide it from a Python that is started beside the folder.

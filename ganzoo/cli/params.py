@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganzoo.interfaces.errors import OptionError, near_match
+from ganzoo.errors import OptionError, near_match
 from ganzoo.interfaces.options import Option, Options, describe, plain
 
 OTHER = "Other options"

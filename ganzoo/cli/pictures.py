@@ -16,9 +16,8 @@ from tqdm import tqdm
 from ganzoo.data.files import images_below
 from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, fit, to_array
+from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import DataError, OptionError
-from ganzoo.interfaces.text import counted, printable, reason
 
 NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
 

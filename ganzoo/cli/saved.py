@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ganzoo.interfaces.errors import DamagedError, GanzooError, RunError, UnsuitableError
+from ganzoo.errors import DamagedError, GanzooError, RunError, UnsuitableError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint

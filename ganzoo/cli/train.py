@@ -14,10 +14,9 @@ import click
 
 from ganzoo.cli import registry
 from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
+from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match, reason
 from ganzoo.files import open_regular
-from ganzoo.interfaces.errors import DataError, OptionError, RunError, is_out_of_memory, near_match
 from ganzoo.interfaces.options import changes, describe, refuse_without_effect, resolve, setting
-from ganzoo.interfaces.text import reason
 from ganzoo.interfaces.train_options import OTHER_NAMES, TrainOptions
 
 EXPERIMENTS = "experiments"

@@ -17,9 +17,8 @@ import lmdb
 
 from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.data.writing import Writer, space, unwritable
+from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import reason
 
 DATA = "data.mdb"  # as LMDB calls it
 LOCK = "lock"  # a file in the folder, gone when that is in its place

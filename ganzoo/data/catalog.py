@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganzoo.errors import DataError, OptionError, near_match
 from ganzoo.files import data_dir
 from ganzoo.interfaces.dataset import DataInfo, Dataset, DataSource
-from ganzoo.interfaces.errors import DataError, OptionError, near_match
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from ganzoo.errors import DataError, counted
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import counted
 
 
 @dataclass

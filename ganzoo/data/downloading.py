@@ -20,9 +20,8 @@ from ganzoo.data.files import open_archive, open_member
 from ganzoo.data.images import is_image
 from ganzoo.data.preparing import amount
 from ganzoo.data.transfer import CHUNK, MAKE_ROOM, Failure, Patience, Say, Version, checked, transfer
+from ganzoo.errors import DataError, OptionError, reason
 from ganzoo.files import data_dir
-from ganzoo.interfaces.errors import DataError, OptionError
-from ganzoo.interfaces.text import reason
 
 if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry

@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
-from ganzoo.interfaces.errors import DataError
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the centre square's side
 

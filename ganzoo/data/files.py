@@ -24,9 +24,8 @@ from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, find_domains, labels_of, moved
 from ganzoo.data.parts import split
 from ganzoo.data.pyramid import levels, nearest, wrapper
+from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.files import open_regular
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import counted, printable, reason
 
 LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
 PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive

@@ -8,7 +8,7 @@ import struct
 
 from PIL import Image
 
-from ganzoo.interfaces.text import reason
+from ganzoo.errors import reason
 
 # Tags of TIFF: where its strips or tiles lie, the sides of a tile, and what its numbers are.
 STRIPS, TILES, TILE_WIDTH, TILE_LENGTH = 0x0111, 0x0144, 0x0142, 0x0143

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.data import headers
 from ganzoo.data.colours import over_white, to_srgb, transparent_level, wide_to_bytes
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 # Of the forty formats that Pillow reads, one with the help of a program.

@@ -13,8 +13,7 @@ import numpy as np
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.parts import VALIDATION, part_of
 from ganzoo.data.pyramid import below_wrapper, inside, wrapper
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import counted, printable
+from ganzoo.errors import DataError, counted, printable
 
 KINDS = 5  # of other files that are named
 

@@ -22,9 +22,8 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from ganzoo.errors import DataError, reason
 from ganzoo.files import open_regular
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import reason
 
 MAGIC, VERSION = 0xBEEFC0DE, 1
 # After the header of a meta's page: magic, version, address, size of the map; of the free pages' database the page

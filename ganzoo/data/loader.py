@@ -15,8 +15,8 @@ import numpy as np
 
 from ganzoo.data.drawing import Drawn, View, order
 from ganzoo.data.images import fit
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
-from ganzoo.interfaces.errors import DataError
 
 PREFETCH = 3  # batches decoded ahead of the one in use
 MANY = 100  # images that can't be read, and tell something of the others in a large set

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganzoo.data.pyramid import below_wrapper, inside, wrapper
-from ganzoo.interfaces.text import counted, printable
+from ganzoo.errors import counted, printable
 
 TRAINING = "train"
 VALIDATION = ("val", "validation", "valid", "dev", "test")  # of several, the first

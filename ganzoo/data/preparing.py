@@ -26,9 +26,8 @@ from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import LmdbStorage, StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL, space
+from ganzoo.errors import DataError, OptionError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
-from ganzoo.interfaces.errors import DataError, OptionError
-from ganzoo.interfaces.text import counted, printable
 
 QUALITY = 100  # of JPEG, as in the reference
 SMALLEST = 8  # px, by default

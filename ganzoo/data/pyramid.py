@@ -6,8 +6,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ganzoo.data.images import peek
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import printable
+from ganzoo.errors import DataError, printable
 
 SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, as progressive training goes through them
 SAMPLE = 16  # images of a folder whose headers tell whether they have the size that it is named by

@@ -26,9 +26,8 @@ from ganzoo.data.layout import described_domains, validation_path
 from ganzoo.data.lmdb_pages import check
 from ganzoo.data.memory import room
 from ganzoo.data.pyramid import SIZES, nearest
+from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
-from ganzoo.interfaces.text import counted, printable, reason
 
 LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
 LENGTH_BYTES = 20  # of the number of images, in digits

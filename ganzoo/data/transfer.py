@@ -19,8 +19,7 @@ from urllib.error import HTTPError, URLError
 from tqdm import tqdm
 
 from ganzoo.data.preparing import amount
-from ganzoo.interfaces.errors import DataError, OptionError
-from ganzoo.interfaces.text import printable
+from ganzoo.errors import DataError, OptionError, printable
 
 if TYPE_CHECKING:
     from ganzoo.data.downloading import Part

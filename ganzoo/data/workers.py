@@ -17,7 +17,7 @@ from multiprocessing import get_context, parent_process, resource_tracker
 from typing import Any, TypeVar
 
 from ganzoo import signals
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 
 AHEAD = 8  # results per worker that are held, so that no worker idles while the taker writes to a disk
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ganzoo.data.storage import LMDB_METADATA
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 
 FIRST_MAP = 1 << 28  # bytes of addresses that are reserved at first
 SPARE = 1 << 24  # bytes of these that are left for pages which LMDB copies to change them

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from ganzoo.backend.operations import linear as linear
 from ganzoo.backend.operations import symmetric_filter as symmetric_filter
 from ganzoo.backend.operations import upsample_nearest as upsample_nearest
 from ganzoo.distributed import collectives
-from ganzoo.interfaces.errors import ShapeError
+from ganzoo.errors import ShapeError
 
 jt: Any = jittor()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.interfaces.errors import ShapeError
+from ganzoo.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy as np

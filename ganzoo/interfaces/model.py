@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import Draw
-from ganzoo.interfaces.errors import CheckpointError, OptionError
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Stage
 

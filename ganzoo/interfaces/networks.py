@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.interfaces.errors import CheckpointError, ShapeError
+from ganzoo.errors import CheckpointError, ShapeError
+from ganzoo.interfaces.noise import constant_noise
 
 jt: Any = jittor()
 
@@ -147,8 +148,6 @@ class StyleGenerator(Generator):
 
     def execute(self, z: Any) -> Any:
         """Images in [-1, 1], one style in all layers, the same noise every time."""
-        from ganzoo.sampling.latents import constant_noise
-
         noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
         return self.synthesise([self.map(z)] * self.style_layers(), noise).clamp(-1.0, 1.0)
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ganzoo.interfaces.errors import OptionError, near_match
+from ganzoo.errors import OptionError, near_match
 
 SET = ...  # of a condition: whatever value, if it is true, given, or not zero
 _LARGEST = 1e30  # number, either sign; a thousand times that is still finite

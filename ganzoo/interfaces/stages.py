@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from ganzoo.interfaces.progress import Progress
 
 

@@ -13,9 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ganzoo.errors import CheckpointError, OptionError, near_match, reason
 from ganzoo.files import data_dir, open_regular
-from ganzoo.interfaces.errors import CheckpointError, OptionError, near_match
-from ganzoo.interfaces.text import reason
 
 _TORCHVISION = "https://download.pytorch.org/models"
 

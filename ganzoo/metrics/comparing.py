@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.errors import DataError, OptionError, counted, reason
 from ganzoo.interfaces.metric import Metric
-from ganzoo.interfaces.text import counted, reason
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor

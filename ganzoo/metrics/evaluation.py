@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from ganzoo.metrics import reals
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo.data.images import fit
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from ganzoo.sampling import sampler
 from ganzoo.sampling.translation import TranslationSampler
 

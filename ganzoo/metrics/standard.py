@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError, counted
 from ganzoo.interfaces.hookspecs import hookimpl
 from ganzoo.interfaces.metric import Metric
-from ganzoo.interfaces.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ganzoo.metrics.evaluation import Evaluation
+    from ganzoo.interfaces.metric import Evaluation
 
 NEIGHBOURS = 3
 LPIPS_BATCH = 32  # sources whose mean is one number: StarGAN v2 takes the mean of batches' means
@@ -198,7 +197,7 @@ class _Path:
 
     def _drawn(self, codes: np.ndarray) -> Any:
         from ganzoo.backend import jittor, run_pending
-        from ganzoo.sampling.latents import constant_noise
+        from ganzoo.interfaces.noise import constant_noise
 
         jt = jittor()
         with jt.no_grad():

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import former_data, open_data
-from ganzoo.interfaces.errors import CheckpointError, DataError, OptionError
-from ganzoo.interfaces.text import printable
+from ganzoo.errors import CheckpointError, DataError, OptionError, printable
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images, real_for
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from ganzoo.errors import OptionError, PluginError, near_match
 from ganzoo.interfaces import hookspecs
-from ganzoo.interfaces.errors import OptionError, PluginError, near_match
 from ganzoo.registry.validation import checked_name
 
 if TYPE_CHECKING:

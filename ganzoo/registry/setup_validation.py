@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ganzoo.backend import jittor
-from ganzoo.interfaces.errors import PluginError
+from ganzoo.errors import PluginError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Adam, Setup
 from ganzoo.interfaces.networks import Generator, Network

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.interfaces.errors import GanzooError, OptionError, PluginError, near_match
+from ganzoo.errors import GanzooError, OptionError, PluginError, near_match
 from ganzoo.interfaces.options import SET, Option, Options, describe, resolve
 
 if TYPE_CHECKING:

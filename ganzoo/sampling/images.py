@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
+from ganzoo.errors import GanzooError, OptionError, reason
 from ganzoo.files import temporary_path
-from ganzoo.interfaces.errors import GanzooError, OptionError
-from ganzoo.interfaces.text import reason
 
 SMALL = 64  # px; smaller images are enlarged in a grid, so that a person can see them
 MARGIN = 2  # px between the cells of a grid

@@ -7,19 +7,11 @@ from typing import Any
 
 import numpy as np
 
-NOISE = 7  # seed of the constant noise maps
-
 
 def from_seeds(seeds: Sequence[int], length: int) -> np.ndarray:
     """A standard normal latent per seed, (len(seeds), length), the same on every machine and in every company."""
     drawn = [np.random.default_rng(seed).standard_normal(length, dtype=np.float32) for seed in seeds]
     return np.stack(drawn)
-
-
-def constant_noise(sizes: Sequence[int], count: int) -> list[np.ndarray]:
-    """Noise maps (count, 1, side, side) for a style-based generator: one per side, the same for every image, always."""
-    maps = [np.random.default_rng([NOISE, n]).standard_normal((1, 1, side, side), "f4") for n, side in enumerate(sizes)]
-    return [np.repeat(each, count, 0) for each in maps]
 
 
 def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor
-from ganzoo.sampling.latents import constant_noise
+from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling.sampler import Key, Sampler, to_uint8
 
 MEAN_SEED, MEAN_BATCHES, MEAN_BATCH = 11, 10, 1024  # latents whose mean w is taken

@@ -10,10 +10,10 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import Described
+from ganzoo.errors import counted
 from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.options import describe as declared
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.text import counted
 from ganzoo.training.session import Plan
 from ganzoo.training.step import at_once, check_pieces, sizes
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ganzoo import backend, distributed
 from ganzoo.distributed import collectives
-from ganzoo.interfaces.errors import DivergedError
+from ganzoo.errors import DivergedError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Moment

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, updates
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from ganzoo.interfaces.model import Adam
 from ganzoo.interfaces.networks import Network
 

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.backend import environment
+from ganzoo.errors import GanzooError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import GanzooError
 from ganzoo.interfaces.progress import Progress
 
 if TYPE_CHECKING:

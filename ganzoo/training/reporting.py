@@ -12,8 +12,8 @@ from typing import Any
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
+from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
 from ganzoo.interfaces.dataset import Draw
-from ganzoo.interfaces.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Moment

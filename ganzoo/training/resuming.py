@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.errors import CheckpointError, DamagedError, OptionError, counted, printable
 from ganzoo.files import leftovers
-from ganzoo.interfaces.errors import CheckpointError, DamagedError, OptionError
 from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
-from ganzoo.interfaces.text import counted, printable
 from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
 
 def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     """Whether the networks that these options ask for, on the checkpoint's own data, are those of the checkpoint."""
-    from ganzoo.training.state import part
+    from ganzoo.checkpoints.checkpoint import part
 
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():

@@ -14,8 +14,8 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.drawing import order
 from ganzoo.distributed import collectives
+from ganzoo.errors import DivergedError, GanzooError, OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DivergedError, GanzooError, OptionError
 from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Stage, unreached

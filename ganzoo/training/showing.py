@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ganzoo.data.images import fit
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from ganzoo.sampling import images, latents, sampler
 
 if TYPE_CHECKING:

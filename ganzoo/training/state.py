@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
+from ganzoo.checkpoints.checkpoint import part
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import CheckpointError, OptionError
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.progress import Progress
@@ -143,8 +144,3 @@ class TrainState:
 def _with(state: Mapping[str, Any], new: Iterable[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The values, and what `state` has now under the names that are `new`."""
     return {**{name: state[name].numpy() for name in new}, **values}
-
-
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin with `prefix`, without it."""
-    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}

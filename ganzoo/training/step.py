@@ -12,8 +12,8 @@ from ganzoo import backend, distributed
 from ganzoo.backend import operations, updates
 from ganzoo.data.loader import ImageBatch
 from ganzoo.distributed import collectives
+from ganzoo.errors import OptionError, RunError
 from ganzoo.interfaces import layers
-from ganzoo.interfaces.errors import OptionError, RunError
 from ganzoo.interfaces.loss import Batch, Phase
 from ganzoo.interfaces.networks import Network
 from ganzoo.interfaces.stages import Stage

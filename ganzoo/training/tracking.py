@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.interfaces.errors import OptionError, PluginError
+from ganzoo.errors import OptionError, PluginError
 from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
 from ganzoo.metrics.report import record, save, short
 from ganzoo.metrics.sources import real_for

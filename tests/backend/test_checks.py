@@ -15,7 +15,7 @@ from ganzoo import backend
 from ganzoo.backend import checks, environment
 from ganzoo.backend.cuda import toolkit
 from ganzoo.backend.cuda.driver import GPU, Driver
-from ganzoo.interfaces.errors import BackendError
+from ganzoo.errors import BackendError
 from ganzoo.interfaces.options import describe
 from ganzoo.interfaces.train_options import TrainOptions
 

@@ -13,7 +13,7 @@ import pytest
 
 from ganzoo import backend
 from ganzoo.backend import compiling, environment, kernel_watcher
-from ganzoo.interfaces.errors import BackendError
+from ganzoo.errors import BackendError
 
 WATCHER = Path(kernel_watcher.__file__)
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.errors import CheckpointError, DamagedError
 from ganzoo.files import leftovers, os
-from ganzoo.interfaces.errors import CheckpointError, DamagedError
 
 METADATA = {
     "model": "gan",

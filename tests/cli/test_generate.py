@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.cli.generate_input import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from tests.conftest import TINY
 from tests.support import styled
 
@@ -139,7 +139,7 @@ def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message
 
 
 def test_what_fails_on_the_way_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
-    from ganzoo.interfaces.errors import GanzooError
+    from ganzoo.errors import GanzooError
     from ganzoo.sampling import images
 
     def full(path, image):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import loading
+from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
 from tests.support.styled import write_checkpoint
 
@@ -151,7 +152,7 @@ def test_a_cell_is_the_destination_with_layers_of_the_source(generate, stored, j
     with jittor.no_grad():
         source, destination = (generator.map(jittor.array(latents.from_seeds([seed], 16))) for seed in (0, 1))
         styles = [source if layer in layers else destination for layer in range(8)]
-        noise = [jittor.array(maps) for maps in latents.constant_noise(generator.noise_sizes(), 1)]
+        noise = [jittor.array(maps) for maps in constant_noise(generator.noise_sizes(), 1)]
         wanted = sampler.to_uint8(generator.synthesise(styles, noise).numpy())[0]
     assert alike(cell(sheet, 1, 1), wanted.astype(int))
 

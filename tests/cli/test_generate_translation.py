@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.sampling.test_translation import alike, cells, mean, tinted
 
 from ganzoo import backend
 from ganzoo.cli.pictures import Names, part
 from ganzoo.registry import plugins
 from tests.data.pictures import encoded, lay_folder, noise
+from tests.sampling.test_translation import alike, cells, mean, tinted
 from tests.support import tinter
 
 SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganzoo.cli import main
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 
 FILES = {
     "pyproject.toml",

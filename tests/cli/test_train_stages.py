@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -8,7 +8,7 @@ import pytest
 
 from ganzoo.data.downloading import download
 from ganzoo.data.transfer import Patience
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_zip, noise
 from tests.data.serving import Answer, Served
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo.data.storage import open_path
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 A = encoded(noise())

@@ -19,7 +19,7 @@ from ganzoo.data import building, preparing
 from ganzoo.data.building import Building
 from ganzoo.data.preparing import Summary, prepare
 from ganzoo.data.storage import open_path
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 from tests.data.test_preparing import entries
 

@@ -6,8 +6,8 @@ import pluggy
 import pytest
 
 from ganzoo.data.catalog import open_data
+from ganzoo.errors import DataError, PluginError
 from ganzoo.interfaces.dataset import Dataset, DataSource
-from ganzoo.interfaces.errors import DataError, PluginError
 from ganzoo.registry.plugins import Plugin, Registry
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 

@@ -12,7 +12,7 @@ import pytest
 
 from ganzoo.data import downloading, transfer
 from ganzoo.data.downloading import download
-from ganzoo.interfaces.errors import DataError, OptionError
+from ganzoo.errors import DataError, OptionError
 from tests.data.fetching import PATIENCE, archive, get, interrupt, listed, part, refused
 from tests.data.pictures import lay_zip
 from tests.data.serving import Answer

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from ganzoo.data.drawing import Balanced, Shuffled, members_of, order, random_box
 from ganzoo.data.loader import Loader
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
-from ganzoo.interfaces.errors import DataError
 
 
 class Kinds(Dataset):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.data.images import decode, to_array
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ganzoo.data.images import channels_of, decode, fit, is_image, to_array
 from ganzoo.data.writing import png
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
 MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of formats

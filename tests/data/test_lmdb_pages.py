@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.data.lmdb_pages import check
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 
 PAGE = 4096  # bytes; of the LMDBs that are damaged here
 FREE, MAIN, LAST = 40, 88, 136  # where in a meta's page things stand

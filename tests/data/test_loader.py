@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 
 few = settings(max_examples=40, deadline=None)  # each example starts threads

@@ -19,8 +19,8 @@ from ganzoo.data.images import fit
 from ganzoo.data.preparing import amount, default_sizes, parse_sizes, prepare
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.errors import DataError, OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError, OptionError
 from tests.data.oddities import lay_oddities
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 

@@ -11,8 +11,8 @@ from ganzoo.data.images import fit
 from ganzoo.data.layout import validation_path
 from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset
-from ganzoo.interfaces.errors import DataError
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.data.storage import open_path
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 Lay = Callable[[dict[str, bytes]], Path]

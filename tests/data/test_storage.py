@@ -16,7 +16,7 @@ from PIL import Image
 
 from ganzoo.data.files import images_below
 from ganzoo.data.storage import StoredImages, open_path
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 A, B, C = (encoded(noise(seed=seed)) for seed in range(3))

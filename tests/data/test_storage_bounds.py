@@ -11,7 +11,7 @@ import pytest
 
 from ganzoo.data.files import LARGEST
 from ganzoo.data.storage import open_path
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 A, B = (encoded(noise(seed=seed)) for seed in range(2))

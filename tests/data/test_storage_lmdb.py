@@ -12,7 +12,7 @@ import pytest
 
 from ganzoo.data.storage import LMDB_METADATA, open_path
 from ganzoo.data.writing import write_lmdb
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
 PICTURES = [encoded(noise(8, 8, seed=seed)) for seed in range(6)]

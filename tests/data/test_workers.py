@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ganzoo.data.workers import parallel_map
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 
 
 def describe(number: int) -> tuple[int, int]:

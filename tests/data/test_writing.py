@@ -10,7 +10,7 @@ import pytest
 from ganzoo.data import writing
 from ganzoo.data.storage import open_path
 from ganzoo.data.writing import COMMIT_EVERY, write_lmdb
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
 IMAGE = encoded(noise(8, 8))

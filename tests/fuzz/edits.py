@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from ganzoo.interfaces.errors import GanzooError
+from ganzoo.errors import GanzooError
 
 Item = TypeVar("Item")
 

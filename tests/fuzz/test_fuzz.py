@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.interfaces.errors import GanzooError
+from ganzoo.errors import GanzooError
 from tests.fuzz import TARGETS, reading
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.checkpoints.importing import _check_numbers, _with_domains
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.training.importing import _check_numbers, _with_domains
 from tests.fuzz import writing
 from tests.fuzz.edits import ODD, Choices, edit_bytes, edit_tree, own_errors
 from tests.fuzz.models import MODELS, consider
@@ -120,7 +120,7 @@ def check(data: bytes) -> None:
 
 
 def _convert(model: Any, path: Path, content: Any, given: dict[str, Any]) -> None:
-    """As `ganzoo.checkpoints.importing` does before it builds networks."""
+    """As `ganzoo.training.importing` does before it builds networks."""
     converted = _with_domains(model.convert(content, given), ())
     _check_numbers(converted)
     options, train = resolve(model.options, converted.options), resolve(TrainOptions, {}, model.defaults)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from ganzoo.interfaces.options import Options, changes, describe, option, refuse_without_effect, resolve
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from ganzoo.interfaces.errors import ShapeError
+from ganzoo.errors import ShapeError
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Moment, Schedule, Stage, unreached
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights, choose
 from ganzoo.metrics.features import BATCH, FeatureExtractor
 from tests.support.reference import error

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.standard import EPS, LPIPS, PathLength, trimmed_mean
 

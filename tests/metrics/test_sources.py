@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganzoo import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
+from ganzoo.errors import DataError
 from tests.support import tinter
 
 

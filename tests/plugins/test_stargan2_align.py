@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.interfaces.errors import CheckpointError, DataError, OptionError
+from ganzoo.errors import CheckpointError, DataError, OptionError
 from tests.support.reference import values
 
 pytestmark = pytest.mark.usefixtures("jittor")

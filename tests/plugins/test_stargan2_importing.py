@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import unpickling
-from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, OptionError
 from tests.support.reference import needs_torch
 from tests.support.reference.stargan2_port import (
     ITERATIONS,

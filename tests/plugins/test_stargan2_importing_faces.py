@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, OptionError
 from tests.support.reference import needs_torch, under, values
 from tests.support.reference.stargan2_port import (
     Files,

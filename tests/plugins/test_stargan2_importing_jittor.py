@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import unpickling
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from tests.support.reference import needs_torch, values
 from tests.support.reference.stargan2_port import Files, check_translations, contents, imported, saved_by, state_of
 

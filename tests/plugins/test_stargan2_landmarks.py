@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from tests.support.reference import error, in_torch, needs_torch, values
 
 pytestmark = pytest.mark.usefixtures("jittor")

@@ -10,7 +10,7 @@ from ganzoo_stylegan import StyleGAN, StyleGANOptions
 
 import ganzoo
 from ganzoo.data.loader import ImageBatch
-from ganzoo.interfaces.errors import OptionError
+from ganzoo.errors import OptionError
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState

@@ -12,11 +12,11 @@ import pytest
 from ganzoo_stylegan import StyleGAN
 
 from ganzoo.checkpoints import checkpoint, unpickling
-from ganzoo.checkpoints.importing import import_checkpoint
-from ganzoo.interfaces.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
+from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
 from tests.support.reference import error, needs_torch, under
 from tests.support.reference.port import DEPTH, LATENT, UPDATES, Files

@@ -12,8 +12,8 @@ import pytest
 from ganzoo_stylegan import StyleGAN
 
 from ganzoo.checkpoints import checkpoint, unpickling
-from ganzoo.checkpoints.importing import import_checkpoint
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
+from ganzoo.training.importing import import_checkpoint
 from tests.support.reference import error, needs_torch
 from tests.support.reference.port import Files
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 
+import ganzoo_tensorboard as tensorboard
 import pytest
 
-import ganzoo_tensorboard as tensorboard
 from ganzoo.registry import plugins
 
 STATS = {"images": 640, "losses": {"generator/adversarial": 0.25}, "images_per_second": 90.0, "memory_bytes": 10**8}

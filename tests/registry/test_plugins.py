@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ganzoo.cli import COMMANDS, main
-from ganzoo.interfaces.errors import OptionError, PluginError
+from ganzoo.errors import OptionError, PluginError
 from ganzoo.registry import plugins
 
 GOOD = '''

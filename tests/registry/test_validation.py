@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from ganzoo import DataSource, Model, Options, option
 from ganzoo.cli import main
-from ganzoo.interfaces.errors import PluginError
+from ganzoo.errors import PluginError
 from ganzoo.registry.validation import OF_THE_TRAIN_COMMAND, checked_name
 
 

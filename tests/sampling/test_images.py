@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.interfaces.errors import GanzooError, OptionError
+from ganzoo.errors import GanzooError, OptionError
 from ganzoo.sampling import images
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import loading
+from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
 from tests.support.styled import SIZES, write_checkpoint
 
@@ -63,7 +64,7 @@ def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, 
     near = (sampler.mean + psi * (w - sampler.mean)).astype(np.float32)
     styles = [near] * 3 + [w] * 5
     assert np.array_equal(sampler.styles(z), np.stack(styles, 1))
-    noise = latents.constant_noise(generator.noise_sizes(), 3)
+    noise = constant_noise(generator.noise_sizes(), 3)
     assert np.array_equal(sampler.draw(z, KEYS), synthesised(jittor, generator, styles, noise))
 
 

@@ -6,8 +6,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.feed import Feed
 

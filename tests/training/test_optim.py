@@ -9,7 +9,7 @@ import pytest
 
 import ganzoo
 from ganzoo.backend import operations
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from tests.support.reference import error, in_torch, needs_torch, recording, under
 
 pytestmark = pytest.mark.usefixtures("jittor")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.errors import DataError
 from ganzoo.training.showing import choose, sheet_shape
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ganzoo import backend
 from ganzoo.data.loader import ImageBatch
+from ganzoo.errors import OptionError, RunError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import OptionError, RunError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.stages import Stage
 from ganzoo.interfaces.train_options import TrainOptions

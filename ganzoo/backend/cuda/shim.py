@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 
 from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
-from ganzoo.interfaces.errors import BackendError
-from ganzoo.interfaces.text import reason
+from ganzoo.errors import BackendError, reason
 
 _HERE = Path(__file__).parent
 # Our headers, and the real one that each begins with.

@@ -17,16 +17,14 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 
 from ganzoo.backend import environment
 from ganzoo.backend.operations import gathers
-from ganzoo.interfaces.errors import ShapeError
+from ganzoo.errors import ShapeError
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from ganzoo.interfaces.model import Adam
 
 _NAMES = (
     "onednn_conv",
@@ -42,6 +40,19 @@ _NAMES = (
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _HEADERS = ("convolution.h", "blocks.h")
 Sides = Union[int, tuple[int, int]]
+
+
+class AdamSettings(Protocol):
+    """What an update by Adam takes of `ganzoo.Adam`; the learning rate and eps come with the bias correction."""
+
+    @property
+    def beta1(self) -> float: ...
+    @property
+    def beta2(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
 _OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
 _library: Any = None
 _operations: Any = None
@@ -260,7 +271,11 @@ def finite(numbers: Sequence[Any]) -> Any:
 
 
 def adam(
-    state: Sequence[tuple[Any, Any, Any]], gradients: Sequence[Any], scalars: np.ndarray, good: Any, settings: Adam
+    state: Sequence[tuple[Any, Any, Any]],
+    gradients: Sequence[Any],
+    scalars: np.ndarray,
+    good: Any,
+    settings: AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """See updates.adam; only where operations are available."""
     import numpy as np

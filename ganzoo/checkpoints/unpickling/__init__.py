@@ -17,9 +17,8 @@ from typing import Any
 from ganzoo.checkpoints.unpickling.foreign import recognised
 from ganzoo.checkpoints.unpickling.machine import Budget, Unfit, plain, run, shown
 from ganzoo.checkpoints.unpickling.values import NAMES, Storage, StorageType
+from ganzoo.errors import CheckpointError, reason
 from ganzoo.files import open_regular
-from ganzoo.interfaces.errors import CheckpointError
-from ganzoo.interfaces.text import reason
 
 _ZIP = b"PK\x03\x04"
 _JITTOR = b"HCAJSLHD"  # ends a file of jt.save; the 20 bytes before it are the SHA-1 of the pickle

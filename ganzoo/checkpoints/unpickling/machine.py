@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from ganzoo.checkpoints.unpickling.foreign import advice
-from ganzoo.interfaces.text import printable
+from ganzoo.errors import printable
 
 # Far beyond any checkpoint (a StyleGAN with its optimisers takes 20,000 steps); they bound time and memory.
 STEPS = 1_000_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganzoo.backend import jittor, operations
 from ganzoo.checkpoints.unpickling import safe_load
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 
 jt: Any = jittor()
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from ganzoo.backend.cuda import shim, toolkit
-from ganzoo.interfaces.errors import BackendError
+from ganzoo.errors import BackendError
 from tests.backend.cuda import fakes
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints.unpickling import safe_load
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from tests.support.reference import needs_torch
 
 

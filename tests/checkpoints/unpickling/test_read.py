@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints.unpickling import machine, safe_load
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from tests.support.reference import needs_torch
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights
 from ganzoo.metrics.features import FeatureExtractor
 from tests.support.reference import error, in_torch, needs_torch

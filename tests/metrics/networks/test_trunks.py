@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.interfaces.errors import CheckpointError
+from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights
 from ganzoo.metrics.perceptual import Perceptual
 from tests.support.reference import error, in_torch, needs_torch

@@ -17,11 +17,11 @@ class Files:
     """Files of networks trained up to `size` px, and what the reference makes of them."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        from ganzoo.sampling import latents
+        from ganzoo.interfaces.noise import constant_noise
 
         self.folder, self.size = folder, size
         rng = np.random.default_rng(size)
-        noise = latents.constant_noise([side for side in SIZES if side <= size], 3)
+        noise = constant_noise([side for side in SIZES if side <= size], 3)
         self.given = {"z": rng.standard_normal((3, LATENT), np.float32)}
         self.given.update({f"noise/{each.shape[2]}": each for each in noise})
         for update in range(UPDATES + 1):

@@ -89,7 +89,7 @@ def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
     """Import into the working folder, with these options."""
     from ganzoo_stargan2 import StarGAN2
 
-    from ganzoo.checkpoints.importing import import_checkpoint
+    from ganzoo.training.importing import import_checkpoint
 
     return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.interfaces.text import counted, printable
+from ganzoo.errors import counted, printable
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import numpy as np
 from ganzoo import backend, runs
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.unpickling import safe_load
+from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.errors import CheckpointError, OptionError
 from ganzoo.interfaces.model import Converted, Model, Moments
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
