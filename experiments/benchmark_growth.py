@@ -20,8 +20,8 @@ from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
+from ganzoo.training.plan import make_plan
 from ganzoo.training.preparation import Preparation, coming
-from ganzoo.training.session import plan
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
@@ -43,7 +43,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     model = registry.model("stylegan")
     width = {"channels_max": channels_max, "channels_base": 16 * channels_max, "latent": channels_max}
     options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
-    planned = plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
+    planned = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
     backend.start("cpu")
     before = kernels()
     state = TrainState(planned.model, planned.options, planned.data, planned.train)

@@ -98,10 +98,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         options = resolve(model.options, model_values)
     _refuse_without_effect(model, train_options, options, chosen)
     backend.start(train_options.device, train_options.precision)
-    from ganzoo.training.session import plan, run_training  # not above: it starts Jittor on whatever device there is
+    from ganzoo.training.plan import make_plan
+    from ganzoo.training.session import run_training  # not above: it starts Jittor on whatever device there is
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
-        planned = plan(model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"])
+        planned = make_plan(
+            model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"]
+        )
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
         check_resume(planned, resume)

@@ -27,8 +27,8 @@ class Features(Protocol):
 
 
 class Evaluation(Protocol):
-    """What a metric is given: generated images (`subject`) and real ones (`real`), each with a `name` and a `count`, and
-    a `seed` for what the metric draws."""
+    """What a metric is given: generated images (`subject`) and real ones (`real`), each with `name` and `count`,
+    and a `seed` for what the metric draws."""
 
     subject: Any
     real: Any

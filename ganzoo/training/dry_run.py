@@ -14,7 +14,7 @@ from ganzoo.errors import counted
 from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.options import describe as declared
 from ganzoo.interfaces.progress import Progress
-from ganzoo.training.session import Plan
+from ganzoo.training.plan import Plan
 from ganzoo.training.step import at_once, check_pieces, sizes
 
 FLOAT = 4  # bytes

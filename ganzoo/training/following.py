@@ -22,7 +22,7 @@ from ganzoo.training.state import TrainState
 from ganzoo.training.tally import Tally
 
 if TYPE_CHECKING:
-    from ganzoo.training.session import Plan
+    from ganzoo.training.plan import Plan
 
 
 def follow(plan: Plan, stop: Stop) -> None:

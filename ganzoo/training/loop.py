@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from ganzoo import backend
 from ganzoo.distributed import collectives
+from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.stages import Moment
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
@@ -16,18 +19,48 @@ from ganzoo.training.preparation import Preparation
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
-if TYPE_CHECKING:
-    from ganzoo.training.following import Follower
-    from ganzoo.training.reporting import Reporter
-
 WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
+
+
+class LoopReporter(Protocol):
+    """What the loop tells, and when."""
+
+    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
+        """The loss terms of a phase, Vars; `good` is 0 if its update was skipped."""
+
+    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+        """Numbers that are no part of the loss."""
+
+    def moment(self, state: TrainState, moment: Moment) -> None:
+        """A stage begins, or the time after its fade."""
+
+    def stepped(self, state: TrainState) -> None:
+        """A step is done."""
+
+    def compiled(self) -> None:
+        """A step is done in which kernels were compiled."""
+
+    def not_training(self, seconds: float, images: int) -> None:
+        """So long was not training, but compiling."""
+
+    def begun(self, state: TrainState) -> None:
+        """The first step of a run is done."""
+
+    def due(self, progress: Progress, batch: int) -> bool:
+        """Whether `tick` is due after a step of `batch` images."""
+
+    def tick(self, state: TrainState, batch: int = 0) -> None:
+        """A tick is over."""
+
+    def finish(self, state: TrainState) -> None:
+        """Training is over."""
 
 
 def train(
     state: TrainState,
     feed: Feed,
     options: TrainOptions,
-    reporter: Reporter | Follower,
+    reporter: LoopReporter,
     preparation: Preparation | None,
     stop: Callable[[], bool],
 ) -> None:

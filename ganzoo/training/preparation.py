@@ -26,7 +26,7 @@ from ganzoo.interfaces.progress import Progress
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.stages import Schedule
-    from ganzoo.training.session import Plan
+    from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
 
 IMAGES = 2  # of a step that is taken for its kernels; batches of 1 are broadcast in another way

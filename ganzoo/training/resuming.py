@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
     from ganzoo.interfaces.options import Options
     from ganzoo.runs import Run
-    from ganzoo.training.session import Plan
+    from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
 
 

@@ -47,7 +47,7 @@ def break_the_disk(monkeypatch):
             raise OSError(28, "No space left on device")
         replace(path, *parts)
 
-    monkeypatch.setattr(plots.durable, "replace", full)
+    monkeypatch.setattr(plots, "atomic_write", full)
     monkeypatch.setattr(images, "to_pil", raising(OSError(28, "No space left on device")))
 
 

@@ -13,8 +13,8 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
+from ganzoo.training.plan import make_plan
 from ganzoo.training.preparation import Preparation, coming
-from ganzoo.training.session import plan
 from ganzoo.training.state import TrainState
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
@@ -45,7 +45,7 @@ def test_a_model_without_stages_needs_no_preparation():
 @pytest.fixture
 def planned(jittor, pictures):
     train = resolve(TrainOptions, {"data": str(pictures), "batch": 4, "device": "cpu"}, StyleGAN.defaults)
-    return plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
+    return make_plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
 
 
 def test_the_child_takes_a_step_in_every_coming_stage(planned):

@@ -12,7 +12,7 @@ from ganzoo.training import session
 def test_a_signal_while_another_process_compiles_ends_a_rank_in_order(jittor, monkeypatch):
     """Jittor's wait for its lock then fails, with whatever it was called for."""
     planned = SimpleNamespace(train=SimpleNamespace(device="cpu", precision="tf32"))
-    monkeypatch.setattr(session.ranks, "leads", lambda: False)
+    monkeypatch.setattr(session.distributed, "is_rank_zero", lambda: False)
 
     def interrupted(plan, stop):
         signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,105 @@
+"""The plan of a run: model, options and opened data, known before any kernel runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganzoo import distributed
+from ganzoo.data.catalog import describe_data, open_data, path_of
+from ganzoo.data.drawing import order
+from ganzoo.errors import OptionError
+from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.model import Model
+from ganzoo.interfaces.options import Options
+from ganzoo.interfaces.stages import Stage, unreached
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry.plugins import Registry
+from ganzoo.training import due
+from ganzoo.training.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before a kernel runs: model, options, and the opened data."""
+
+    model: Model
+    train: TrainOptions
+    options: Options
+    dataset: Dataset
+    data: DataInfo  # as the networks see it: size and channels after fitting
+    warnings: tuple[str, ...] = ()
+    tracker: Tracker | None = None
+    data_path: Path | None = None  # where the data lie, if the user named a path
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages of training."""
+        return self.model.stages(self.options, self.train, self.data)
+
+    @property
+    def flip(self) -> bool:
+        """Whether half of the images are mirrored: as the user says, else as the data set allows."""
+        return self.dataset.info.flip if self.train.flip is None else self.train.flip
+
+    def description(self) -> dict[str, Any]:
+        """What options.json and every checkpoint say about the run."""
+        from ganzoo import __version__
+
+        return {
+            "ganzoo": __version__,
+            "model": self.model.name,
+            "train": self.train.to_dict(),
+            "options": self.options.to_dict(),
+            "data": dataclasses.asdict(self.data),
+            **({"data_path": str(self.data_path)} if self.data_path else {}),
+        }
+
+    def reseeded(self) -> Plan:
+        """The same with another seed."""
+        return dataclasses.replace(self, train=dataclasses.replace(self.train, seed=(self.train.seed + 1) % 2**31))
+
+
+def make_plan(
+    model: Model,
+    train_options: TrainOptions,
+    options: Options,
+    registry: Registry,
+    *,
+    new: bool = True,
+    at: str = "",
+    dry: bool = False,
+) -> Plan:
+    """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
+    can't work. `at` is where the data lie, if that is known. A plan that is `dry` prepares no data set: of one that
+    isn't there yet it takes the description."""
+    path = path_of(at or train_options.data, registry)
+    dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
+    options = model.settled(options, dataset.info)
+    size = model.image_size(options, dataset.info)
+    data = dataclasses.replace(dataset.info, size=size)
+    warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
+    order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
+    dataset.validation()  # the same for what is kept
+    tracker = None
+    stages = model.stages(options, train_options, data)
+    if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
+        raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
+    if new and (missed := unreached(stages, due.goal(train_options))):
+        warnings += (early_end(train_options, stages, missed),)
+    if train_options.evaluate_every:
+        # Only a conditional model can translate; whether it does, its setup says.
+        possible = model.conditional and bool(data.domains)
+        translating = possible and model.build(options, data).translator is not None
+        tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
+    return Plan(model, train_options, options, dataset, data, warnings, tracker, path)
+
+
+def early_end(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
+    reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
+    return (
+        f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained. Give more, or shorter stages."
+    )
