@@ -15,39 +15,26 @@ from typing import Any
 import click
 
 from ganzoo import distributed
+from ganzoo.cli.commands import COMMANDS, plugin_commands
 from ganzoo.errors import GanzooError, is_out_of_memory, near_match, printable
 from ganzoo.files import write_error
 from ganzoo.signals import interruptible, let_signals_arrive
 
 OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
 
-COMMANDS = {
-    "train": "ganzoo.cli.train:train",
-    "generate": "ganzoo.cli.generate:generate",
-    "evaluate": "ganzoo.cli.evaluate:evaluate",
-    "import": "ganzoo.cli.import_:import_",
-    "runs": "ganzoo.cli.listing:runs",
-    "models": "ganzoo.cli.listing:models",
-    "metrics": "ganzoo.cli.listing:metrics",
-    "plugins": "ganzoo.cli.listing:plugins",
-    "data": "ganzoo.cli.data:data",
-    "doctor": "ganzoo.cli.doctor:doctor",
-    "new-plugin": "ganzoo.cli.new_plugin:new_plugin",
-}
-
 
 class Main(click.Group):
     """Loads each command's module when it is asked for, and turns every error into one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(_plugin_commands(ctx))]
+        return [*COMMANDS, *sorted(plugin_commands(ctx))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in COMMANDS:
             module, attribute = COMMANDS[name].split(":")
             command: click.Command = getattr(import_module(module), attribute)
             return command
-        return _plugin_commands(ctx).get(name)
+        return plugin_commands(ctx).get(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
@@ -125,25 +112,6 @@ def _fail(message: str, status: int) -> int:
             f"Error{'' if distributed.is_rank_zero() else f' on rank {distributed.rank()}'}: {message}", err=True
         )
     return status
-
-
-def registry(ctx: click.Context) -> Any:
-    """The plugin registry of this invocation, loaded at the first call."""
-    root = ctx.find_root()
-    if root.obj is None:
-        from ganzoo.cli.data import data
-        from ganzoo.registry import plugins
-
-        root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in data.commands)])
-        for plugin in root.obj.plugins:
-            if plugin.distribution == plugins.WANTED:
-                click.echo(f"warning: {plugins.WANTED}: {plugin.problems[0]}", err=True)
-    return root.obj
-
-
-def _plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
-    commands: dict[str, click.Command] = registry(ctx).commands
-    return {name: command for name, command in commands.items() if name not in COMMANDS}
 
 
 def _dashed(name: str) -> str:

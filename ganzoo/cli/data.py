@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.data.catalog import destination, open_data, prepared, ready
 from ganzoo.errors import DataError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
@@ -20,10 +20,10 @@ class Data(click.Group):
     """Has its own commands, and those that plugins add."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *registry(ctx).data_commands})
+        return sorted({*super().list_commands(ctx), *plugin_registry(ctx).data_commands})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return super().get_command(ctx, name) or registry(ctx).data_commands.get(name)
+        return super().get_command(ctx, name) or plugin_registry(ctx).data_commands.get(name)
 
 
 @click.group(cls=Data)
@@ -36,7 +36,7 @@ def data() -> None:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List the data sets that can be named after --data."""
-    sources = registry(ctx).datasets
+    sources = plugin_registry(ctx).datasets
     found = {name: (source.summary, ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
     # Validation images come along with the set that they belong to.
@@ -61,7 +61,7 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     from ganzoo.data.checking import examine
 
     bad = count = 0
-    part: Dataset | None = open_data(name_or_path, registry(ctx))
+    part: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
     while part is not None:
         report = examine(part)
         bad, count = bad + len(report.bad), count + report.count
@@ -114,7 +114,7 @@ def prepare(
     wanted = None if sizes is None else preparing.parse_sizes(sizes)
     if out is None and not files:
         raise click.UsageError("Missing option '--out', a name for the set; only a set made --from files has its own.")
-    known = registry(ctx)
+    known = plugin_registry(ctx)
     dataset = known.dataset(source).from_files(files) if files else None
     out = known.dataset(source).name if out is None else out
     path = destination(out, known)
@@ -156,7 +156,7 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
     """
     from ganzoo.data.downloading import fetch
 
-    fetch(name, registry(ctx), url, say=click.echo)
+    fetch(name, plugin_registry(ctx), url, say=click.echo)
 
 
 def list_bad(bad: list[str], file: Path, done: str = "read") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 
 
 @click.command(short_help="Check whether this machine can train.")
@@ -20,7 +20,7 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
     --gpu takes two minutes.
     """
     fatal = False
-    for finding in _findings(registry(ctx) if gpu else None):
+    for finding in _findings(plugin_registry(ctx) if gpu else None):
         mark = "ok" if not finding.problem else "PROBLEM" if finding.fatal else "note"
         click.echo(f"{mark:<8} {finding.what:<13} {finding.detail}")
         if finding.problem:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError, UnsuitableError, printable
@@ -119,7 +119,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     keep = values["save_images"]
     if keep is not None and keep.is_dir() and any(keep.iterdir()):
         raise OptionError(f"--save-images {printable(keep)}: there is something in it already; name a new folder.")
-    plugins = registry(ctx)
+    plugins = plugin_registry(ctx)
     named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
     backend.start(values["device"])  # to build the networks of a checkpoint: they say what it can do
     task = _task(run, plugins, values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli import generate_input as texts
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError, UnsuitableError
@@ -105,7 +105,7 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     from ganzoo.files import output_folder
 
     def opened(saved: Checkpoint, folder: Path) -> tuple[Checkpoint, Path, Writer]:
-        writer = (_translations if translating else _images)(saved, registry(ctx), request, values["device"])
+        writer = (_translations if translating else _images)(saved, plugin_registry(ctx), request, values["device"])
         return saved, folder, writer
 
     saved, folder, write = open_saved(run, Path(values["experiments"]), opened)

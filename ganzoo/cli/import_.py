@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, click_options, given
 from ganzoo.errors import OptionError
 
@@ -18,10 +18,10 @@ class ImportGroup(click.Group):
     """Lists the models that can import, and makes the command of one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for name, model in registry(ctx).models.items() if model.converts())
+        return sorted(name for name, model in plugin_registry(ctx).models.items() if model.converts())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        model = registry(ctx).model(name)
+        model = plugin_registry(ctx).model(name)
         if not model.converts():
             able = ", ".join(self.list_commands(ctx)) or "none"
             raise OptionError(f"{name} can't import checkpoints of other programs; models that can: {able}.")

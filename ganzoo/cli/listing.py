@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.registry.plugins import EVENTS, KINDS
 
@@ -20,7 +20,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
     """List the models that can be trained."""
-    found = registry(ctx).models
+    found = plugin_registry(ctx).models
     if as_json:
         click.echo(
             json.dumps([{"name": m.name, "summary": m.summary, "paper": m.paper} for m in found.values()], indent=2)
@@ -35,7 +35,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def metrics(ctx: click.Context, as_json: bool) -> None:
     """List the metrics that `ganzoo evaluate` knows."""
-    found = registry(ctx).metrics
+    found = plugin_registry(ctx).metrics
     if as_json:
         click.echo(json.dumps([{"name": m.name, "summary": m.summary} for m in found.values()], indent=2))
         return
@@ -48,7 +48,7 @@ def metrics(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """List the plugins, what each provides, and what is wrong with a broken one."""
-    found = registry(ctx).plugins
+    found = plugin_registry(ctx).plugins
     if as_json:
         click.echo(json.dumps([{**vars(plugin), "origin": plugin.origin} for plugin in found], indent=2))
         return

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError, reason
 
@@ -41,7 +41,7 @@ def new_plugin(ctx: click.Context, name: str, out: str) -> None:
 
     NAME is what will stand after `ganzoo train`; with '_' for '-' it is the Python package as well.
     """
-    package = check_name(name, registry(ctx))
+    package = check_name(name, plugin_registry(ctx))
     folder = Path(out) / name
     if folder.exists():
         raise OptionError(f"{folder}: there is such a folder or file already; choose another name or --out.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ganzoo.cli import registry
+from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
 from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match, reason
 from ganzoo.files import open_regular
@@ -26,10 +26,10 @@ class TrainGroup(click.Group):
     """Lists the models that plugins offer, and makes the command of one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(registry(ctx).models)
+        return sorted(plugin_registry(ctx).models)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return _command(registry(ctx).model(name))
+        return _command(plugin_registry(ctx).model(name))
 
 
 @click.group(cls=TrainGroup, subcommand_metavar="MODEL [OPTIONS]")
@@ -92,7 +92,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         for note in notes:
             click.echo(note)
         if "data" not in train_values:
-            lay = _former_data(resume, registry(ctx))
+            lay = _former_data(resume, plugin_registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -103,7 +103,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = make_plan(
-            model, train_options, options, registry(ctx), new=resume is None, at=lay, dry=values["dry_run"]
+            model, train_options, options, plugin_registry(ctx), new=resume is None, at=lay, dry=values["dry_run"]
         )
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
@@ -120,7 +120,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             click.echo(line)
         return
     try:
-        run, stop = run_training(planned, registry(ctx), experiments, resume)
+        run, stop = run_training(planned, plugin_registry(ctx), experiments, resume)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

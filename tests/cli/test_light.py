@@ -49,3 +49,10 @@ def test_no_heavy_module_is_imported(command, workdir):
     answer = subprocess.run([sys.executable, "-c", BLOCKED, *command], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip()
+
+
+def test_the_names_of_data_commands_are_known_without_importing_them():
+    from ganzoo.cli.commands import DATA_COMMANDS
+    from ganzoo.cli.data import data
+
+    assert sorted(data.commands) == list(DATA_COMMANDS)

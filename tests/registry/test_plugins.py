@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ganzoo.cli import COMMANDS, main
+from ganzoo.cli import main
+from ganzoo.cli.commands import COMMANDS
 from ganzoo.errors import OptionError, PluginError
 from ganzoo.registry import plugins
 

@@ -1,0 +1,40 @@
+"""The names of the commands, those of plugins included, and the plugin registry of an invocation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "train": "ganzoo.cli.train:train",
+    "generate": "ganzoo.cli.generate:generate",
+    "evaluate": "ganzoo.cli.evaluate:evaluate",
+    "import": "ganzoo.cli.import_:import_",
+    "runs": "ganzoo.cli.listing:runs",
+    "models": "ganzoo.cli.listing:models",
+    "metrics": "ganzoo.cli.listing:metrics",
+    "plugins": "ganzoo.cli.listing:plugins",
+    "data": "ganzoo.cli.data:data",
+    "doctor": "ganzoo.cli.doctor:doctor",
+    "new-plugin": "ganzoo.cli.new_plugin:new_plugin",
+}
+DATA_COMMANDS = ("check", "download", "list", "prepare")  # of `ganzoo data`
+
+
+def plugin_registry(ctx: click.Context) -> Any:
+    """The plugin registry of this invocation, loaded at the first call."""
+    root = ctx.find_root()
+    if root.obj is None:
+        from ganzoo.registry import plugins
+
+        root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)])
+        for plugin in root.obj.plugins:
+            if plugin.distribution == plugins.WANTED:
+                click.echo(f"warning: {plugins.WANTED}: {plugin.problems[0]}", err=True)
+    return root.obj
+
+
+def plugin_commands(ctx: click.Context) -> dict[str, click.Command]:
+    commands: dict[str, click.Command] = plugin_registry(ctx).commands
+    return {name: command for name, command in commands.items() if name not in COMMANDS}
