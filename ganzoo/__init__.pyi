@@ -3,6 +3,7 @@
 import typing
 
 from .backend import seed as seed
+from .backend import start as start
 from .checkpoints.unpickling import safe_load as safe_load
 from .cli.data import list_bad as list_bad
 from .data.files import images_below as images_below

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ganzoo import distributed
-from ganzoo.backend import checks, compiling, environment, operations
+from ganzoo.backend import checks, compiling, environment, handle, operations
 from ganzoo.backend.compiling import (
     announced_if_slow,
     build_core,
@@ -25,6 +25,7 @@ from ganzoo.backend.compiling import (
     unrecognised_convolutions,
     watch_kernels,
 )
+from ganzoo.backend.handle import device, jittor, run_pending, started, wait
 from ganzoo.backend.process import undone
 from ganzoo.errors import BackendError
 
@@ -54,7 +55,6 @@ CONVOLUTIONS = 10_000  # shapes of them whose fastest algorithm cuDNN remembers
 WORKSPACE = 1 << 30  # bytes that an algorithm may take beside its arrays
 
 _names = itertools.count()
-_jittor: Any = None
 _choice: environment.Choice | None = None
 _computes_with = "fp32"
 
@@ -67,7 +67,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     BackendError says in one sentence what stands in the way. A process keeps the device and the precision it started
     with.
     """
-    global _jittor, _choice, _computes_with
+    global _choice, _computes_with
     if _choice is not None:
         if wanted not in ("auto", _choice.device):
             raise BackendError(
@@ -96,7 +96,8 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
         raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
     # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
-    _jittor, _choice = imported, chosen
+    handle.set_jittor(imported, chosen.device)
+    _choice = chosen
     return chosen.device
 
 
@@ -140,27 +141,16 @@ def on_host() -> Iterator[None]:
         run_pending()
 
 
-def started() -> bool:
-    """Whether Jittor is imported in this process."""
-    return _jittor is not None
-
-
-def jittor() -> Any:
-    """The jittor module, started on the automatic device if it was not yet."""
-    start()
-    return _jittor
-
-
-def device() -> str:
-    """'cpu' or 'cuda'."""
-    return start()
-
-
 def choice() -> str:
     """The device, why it is that one, and what it computes with, in a few words for the user."""
-    start()
+    chosen = _chosen()
+    return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.because})"
+
+
+def _chosen() -> environment.Choice:
+    device()  # BackendError if there is none yet
     assert _choice is not None
-    return f"{'CUDA' if _choice.device == 'cuda' else 'CPU'}, {_precision()} ({_choice.because})"
+    return _choice
 
 
 def _precision() -> str:
@@ -172,11 +162,10 @@ def describe() -> dict[str, Any]:
     the same; on a GPU it does not, as cuDNN chooses algorithms by their time and threads add up in any order."""
     import numpy as np
 
-    start()
-    assert _choice is not None
-    gpu = {"gpu": str(_choice.gpu), "cuda": str(_choice.toolkit)} if _choice.gpu else {}
+    chosen = _chosen()
+    gpu = {"gpu": str(chosen.gpu), "cuda": str(chosen.toolkit)} if chosen.gpu else {}
     return {
-        "device": _choice.device,
+        "device": chosen.device,
         **gpu,
         "precision": _precision(),
         "ranks": distributed.world_size(),
@@ -196,16 +185,6 @@ def seed(*words: int) -> None:
     mixed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
     # set_seed and not set_global_seed: Python's and NumPy's global generators belong to the user.
     jittor().set_seed(mixed)
-
-
-def run_pending() -> None:
-    """Run every operation that has been written but not run. Does not wait for a GPU to finish."""
-    jittor().sync_all()
-
-
-def wait() -> None:
-    """Run everything pending and wait until the device has finished; needed before timing."""
-    jittor().sync_all(True)
 
 
 def gradients(loss: Any, weights: list[Any]) -> list[Any]:

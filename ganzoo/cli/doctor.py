@@ -31,10 +31,10 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
 
 
 def _findings(models: Any) -> Iterator[Any]:
-    from ganzoo.backend import checks
+    from ganzoo.backend.doctor import examine
 
     broken = False
-    for finding in checks.examine():
+    for finding in examine():
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding
     if models is not None and not broken:

@@ -1,4 +1,5 @@
-"""The base classes of networks. Importing this module starts Jittor; import it inside `Model.build`."""
+"""The base classes of networks. They subclass Jittor's, so Jittor must be started: import
+this module inside `Model.build`."""
 
 from __future__ import annotations
 

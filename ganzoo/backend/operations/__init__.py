@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 
 from ganzoo.backend import environment
+from ganzoo.backend.handle import device, jittor
 from ganzoo.backend.operations import gathers
 from ganzoo.errors import ShapeError
 
@@ -144,8 +145,6 @@ def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation:
     and width."""
     _require("a convolution", x, (0, weight.shape[1] * groups, 0, 0))
     if _operations is None:
-        from ganzoo.backend import jittor
-
         return _halved(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
     pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
     return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
@@ -182,8 +181,6 @@ def in_full() -> Iterator[None]:
 
 def on_gpu() -> bool:
     """Whether Jittor computes on a GPU."""
-    from ganzoo.backend import device
-
     return device() == "cuda"
 
 
@@ -203,8 +200,6 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
     """As torch.nn.functional.conv_transpose2d, without bias: x (N, C, H, W), weight (C, K, h, w)."""
     _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
     if _operations is None:
-        from ganzoo.backend import jittor
-
         return _halved(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
     height, width = (
         (side - 1) * stride - 2 * padding + kernel + output_padding
@@ -224,8 +219,6 @@ def leaky_relu(x: Any, slope: float = 0.2) -> Any:
     """The larger of x and slope * x, for a slope of 0 (ReLU) to 1. Its gradient at 0 is the slope."""
     if _operations is not None:
         return _operations.leaky_relu(x, slope)
-    from ganzoo.backend import jittor
-
     return jittor().nn.leaky_relu(x, slope)
 
 
@@ -233,8 +226,6 @@ def linear(x: Any, weight: Any) -> Any:
     """As torch.nn.functional.linear, without bias: x (N, C), weight (K, C)."""
     _require("a linear layer", x, (0, weight.shape[1]))
     if _operations is None:
-        from ganzoo.backend import jittor
-
         return _halved(jittor().nn.matmul_transpose, x, weight)
     return _operations.onednn_matmul(x, weight, False, True)
 
@@ -279,8 +270,6 @@ def adam(
 ) -> Iterator[tuple[Any, Any, Any]]:
     """See updates.adam; only where operations are available."""
     import numpy as np
-
-    from ganzoo.backend import jittor
 
     given = [*(array for kind in zip(*state) for array in kind), *gradients]
     numbers = jittor().array(np.ascontiguousarray(scalars, np.float32)).stop_grad()

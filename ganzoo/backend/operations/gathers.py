@@ -10,6 +10,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from ganzoo.backend.handle import jittor
+
 
 def transposed(x: Any, axes: Sequence[int]) -> Any:
     """As np.transpose. Jittor's own is computed by the host where a library of NVIDIA's was not downloaded for it, and
@@ -35,8 +37,6 @@ def added(x: Any) -> Any:
 
 @functools.cache
 def _functions() -> tuple[Any, Any, Any]:
-    from ganzoo.backend import jittor
-
     function: Any = jittor().Function
 
     class Filter(function):  # type: ignore[misc]

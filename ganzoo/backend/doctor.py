@@ -1,0 +1,56 @@
+"""What `ganzoo doctor` examines: every check, and a convolution and its gradients, compared with NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ganzoo import backend
+from ganzoo.backend import environment, operations
+from ganzoo.backend.checks import QUICK, Finding, compiler_works, data_writable, gpu, toolkits
+from ganzoo.errors import BackendError
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, the cheap ones first, and at last a real convolution."""
+    broken = False
+    for check in (*QUICK, compiler_works, data_writable, gpu):
+        finding = check()
+        broken = broken or bool(finding.problem and finding.fatal)
+        yield finding
+    yield from toolkits()
+    if not broken:
+        yield check_convolution()
+
+
+def check_convolution() -> Finding:
+    """Start Jittor and compare a convolution and its gradients with NumPy."""
+    generator = np.random.default_rng(0)
+    image, kernel = (generator.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 8, 8), (4, 3, 3, 3)))
+    try:
+        device = backend.start(precision="fp32")
+        jt = backend.jittor()
+        x, weight = jt.array(image), jt.array(kernel)
+        with backend.watch_kernels("a test convolution"):
+            made = operations.conv2d(x, weight)
+            found = [made.numpy(), *(each.numpy() for each in jt.grad(made.sqr().sum(), [x, weight]))]
+    except (BackendError, RuntimeError) as error:
+        return Finding("training", "", " ".join(str(error).split())[:300], "")
+    places: Any = (2, 3)  # NumPy's types know of one axis only
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (3, 3), places)  # (N, C, Y, X, 3, 3)
+    expected = np.einsum("ncyxhw,kchw->nkyx", windows, kernel)
+    of_weight = 2 * np.einsum("ncyxhw,nkyx->kchw", windows, expected)
+    of_image = np.zeros(image.shape)
+    for row, column in np.ndindex(3, 3):
+        spread = 2 * np.einsum("nkyx,kc->ncyx", expected, kernel[:, :, row, column])
+        of_image[:, :, row : row + 6, column : column + 6] += spread
+    for name, numbers, right in zip(
+        ("output", "gradient by x", "gradient by w"), found, (expected, of_image, of_weight)
+    ):
+        if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
+            worst = float(np.abs(numbers - right).max())
+            mend = f"Delete {environment.cache_dir()} and try again."
+            return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", mend)
+    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")
