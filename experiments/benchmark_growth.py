@@ -34,7 +34,7 @@ def kernels() -> int:
 @click.command()
 @click.option("--data", default="symbols")
 @click.option("--batch", default=16)
-@click.option("--steps", default=9, help="Steps per moment.")
+@click.option("--steps", default=9, help="Steps per position.")
 @click.option("--max-size", default=128)
 @click.option("--channels-max", default=64)
 @click.option("--loss", default="r1")
@@ -52,13 +52,13 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     preparation = Preparation(planned, print)
     for there in [Progress(), *coming(state.schedule, Progress())]:
         state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
-        moment = state.upcoming()
+        position = state.upcoming()
         times = []
         for _ in range(steps):
-            # Kept at the beginning of the moment, however many steps are taken.
+            # Kept at the beginning of the position, however many steps are taken.
             state.progress = dataclasses.replace(state.progress, stage_images=there.stage_images)
             started = time.perf_counter()
-            step(feed.batch(moment.stage.size, batch, state.progress.images))
+            step(feed.batch(position.stage.size, batch, state.progress.images))
             backend.wait()
             times.append(time.perf_counter() - started)
             state.progress = state.progress.after(batch)
@@ -66,7 +66,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
             preparation.start(state)
             preparation.wait(3600)
         median = statistics.median(times[1:])
-        what = f"{moment.stage.size:>4} px{', fading in' if moment.fading else ''}"
+        what = f"{position.stage.size:>4} px{', fading in' if position.fading else ''}"
         print(f"{what:<20} first {times[0]:7.3f} s   median {median:7.3f} s   ratio {times[0] / median:5.2f}")
     feed.close()
     print(f"{kernels() - before} kernels compiled, {kernels()} in the cache")

@@ -59,9 +59,9 @@ from .interfaces.loss import least_squares as least_squares
 from .interfaces.loss import r1_penalty as r1_penalty
 from .interfaces.metric import Metric as Metric
 from .interfaces.model import Adam as Adam
-from .interfaces.model import Converted as Converted
+from .interfaces.model import ImportedWeights as ImportedWeights
 from .interfaces.model import Model as Model
-from .interfaces.model import Moments as Moments
+from .interfaces.model import AdamMoments as AdamMoments
 from .interfaces.model import Setup as Setup
 from .interfaces.networks import Discriminator as Discriminator
 from .interfaces.networks import Generator as Generator

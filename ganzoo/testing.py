@@ -119,10 +119,10 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
 
 def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
     """Defaults that depend on the data are filled in once: what a run's options say is not changed later."""
-    settled: Options = model.settled(options, data)
-    again = model.settled(settled, dataclasses.replace(data, name="other"))
-    _require(again == settled, f"`settled` changes options that are settled: {settled} to {again}.")
-    return settled
+    chosen: Options = model.resolve_options(options, data)
+    again = model.resolve_options(chosen, dataclasses.replace(data, name="other"))
+    _require(again == chosen, f"`resolve_options` changes options that it has resolved: {chosen} to {again}.")
+    return chosen
 
 
 def check_light(model: Model) -> None:

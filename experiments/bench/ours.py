@@ -33,9 +33,9 @@ class Side:
         domains = DOMAINS if row.model == "stargan2" else ()
         data = DataInfo("drawn", 1000, row.size, row.channels, domains=domains)
         sizes = {"max_size": row.size, "init_size": row.size} if row.model == "stylegan" else {}
-        options = model.settled(resolve(model.options, {**OPTIONS[row.model], **sizes}), data)
+        options = model.resolve_options(resolve(model.options, {**OPTIONS[row.model], **sizes}), data)
         self.state = TrainState(model, options, data, resolve(TrainOptions, {"batch": row.batch}, model.defaults))
-        model.begin(options, self.state.setup.networks)
+        model.load_pretrained(options, self.state.setup.networks)
         self.tally = Tally()
         self.step = Step(self.state, SEED, None, self.tally.add, self.tally.watch)
         self.images = self._batch()

@@ -57,11 +57,11 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     network = setup.networks[name]
     kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
     network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
-    moment = checkpoint.metadata.get("moment", {})
-    present = moment.get("size", checkpoint.data.size)
+    position = checkpoint.metadata.get("moment", {})
+    present = position.get("size", checkpoint.data.size)
     try:
         if size in (None, present):
-            network.grow(present, moment.get("alpha", 1.0))
+            network.grow(present, position.get("alpha", 1.0))
         else:
             network.grow(size, 1.0)
     except ValueError as error:

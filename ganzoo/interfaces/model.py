@@ -70,7 +70,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Moments:
+class AdamMoments:
     """Adam's memory of one network: the moments of each weight, and how many updates it has had."""
 
     first: Mapping[str, np.ndarray]
@@ -78,7 +78,7 @@ class Moments:
     steps: Mapping[str, int]
 
     @classmethod
-    def of_torch(cls, state: Any, names: Sequence[str]) -> Moments:
+    def of_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
         """From the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
         of something else."""
         import numpy as np
@@ -99,15 +99,15 @@ class Moments:
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
 
-    def of(self, names: Iterable[str]) -> Moments:
+    def of(self, names: Iterable[str]) -> AdamMoments:
         """Those of some weights only."""
         kept = [name for name in names if name in self.steps]
         first, second = ({name: each[name] for name in kept} for each in (self.first, self.second))
-        return Moments(first, second, {name: self.steps[name] for name in kept})
+        return AdamMoments(first, second, {name: self.steps[name] for name in kept})
 
 
 @dataclass(frozen=True)
-class Converted:
+class ImportedWeights:
     """What a checkpoint of another program holds, in the terms of a model of ours.
 
     `options` are those of the model's options that differ from their defaults; `size` (px), `channels` and `domains`
@@ -123,7 +123,7 @@ class Converted:
     trained: int
     weights: Mapping[str, Mapping[str, np.ndarray]]
     averages: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    moments: Mapping[str, Moments] = field(default_factory=dict)
+    moments: Mapping[str, AdamMoments] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -148,21 +148,21 @@ class Model(ABC):
     conditional: ClassVar[bool] = False
     other_names: ClassVar[Mapping[str, str]] = {}
 
-    def settled(self, options: Any, data: DataInfo) -> Any:
+    def resolve_options(self, options: Any, data: DataInfo) -> Any:
         """The options with every default filled in that depends on the data. What is filled in stays as it is, whatever
         data a run is resumed with."""
         return options
 
     def check(self, options: Any, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
         """What the user should be warned of before training. OptionError or DataError if it can't work. A run that is
-        not `new` is resumed from a checkpoint, so that `begin` won't be called."""
+        not `new` is resumed from a checkpoint, so that `load_pretrained` won't be called."""
         return ()
 
     def draw(self, options: Any) -> Draw:
         """How images are drawn."""
         return Draw()
 
-    def begin(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
+    def load_pretrained(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
         """Give networks the weights that training starts from, where these aren't random. Called once, when a run is
         new; not when it is resumed or sampled."""
 
@@ -182,12 +182,12 @@ class Model(ABC):
         The first moment at which Jittor may be imported. Called for training, and again to sample a checkpoint.
         """
 
-    def parts(self, path: Path) -> Mapping[str, Path]:
+    def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
         """The files that make up a checkpoint of another program, by a name for each, if there are several: then
-        `convert` gets a dict of their contents. `path` is the one that the user named."""
+        `import_weights` gets a dict of their contents. `path` is the one that the user named."""
         return {}
 
-    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+    def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         """Translate a checkpoint of another program, for `ganzoo import`. A model that can't leaves this as it is; one
         that can says in its docstring, for the help, which files it takes.
 
@@ -198,5 +198,5 @@ class Model(ABC):
         raise OptionError(f"{self.name} can't import checkpoints of other programs.")
 
     def converts(self) -> bool:
-        """Whether the model has a `convert` of its own."""
-        return type(self).convert is not Model.convert
+        """Whether the model has a `import_weights` of its own."""
+        return type(self).import_weights is not Model.import_weights

@@ -33,7 +33,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Moment:
+class StagePosition:
     """A stage by its `index`, and how far the new resolution is faded in: `alpha` in [0, 1]."""
 
     index: int
@@ -45,7 +45,7 @@ class Moment:
         """Whether the former resolution still counts."""
         return self.alpha < 1
 
-    def alike(self, other: Moment | None) -> bool:
+    def alike(self, other: StagePosition | None) -> bool:
         """Whether the same networks are trained, so that no other kernel is needed."""
         return other is not None and (self.index, self.fading) == (other.index, other.fading)
 
@@ -59,7 +59,7 @@ def unreached(stages: Sequence[Stage], goal: int, progress: Progress = Progress(
         left -= steps * stage.batch
         if left <= 0:
             break
-        progress = schedule.settled(progress.after(steps * stage.batch))
+        progress = schedule.advance(progress.after(steps * stage.batch))
     return len(stages) - 1 - progress.stage
 
 
@@ -71,7 +71,7 @@ class Schedule:
             raise ValueError("a schedule needs stages, and each but the last needs a length")
         self.stages = tuple(stages)
 
-    def settled(self, progress: Progress) -> Progress:
+    def advance(self, progress: Progress) -> Progress:
         """The progress, in the next stage if its own is over. OptionError if there is no such stage."""
         if progress.stage >= len(self.stages):
             raise OptionError(
@@ -81,9 +81,9 @@ class Schedule:
         last = progress.stage == len(self.stages) - 1
         return progress if last or length is None or progress.stage_images <= length else progress.grown()
 
-    def moment(self, progress: Progress) -> Moment:
+    def position(self, progress: Progress) -> StagePosition:
         """The stage and alpha of the next step: (images + 1) / fade, and 0 at the very first."""
         stage = self.stages[min(progress.stage, len(self.stages) - 1)]
         done = progress.stage_images
         alpha = 1.0 if stage.fade == 0 else 0.0 if done == 0 else min(1.0, (done + 1) / stage.fade)
-        return Moment(progress.stage, stage, alpha)
+        return StagePosition(progress.stage, stage, alpha)

@@ -12,7 +12,7 @@ from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.signals import Stop
 from ganzoo.training import due
@@ -75,7 +75,7 @@ class Follower:
         if report.in_a_row > self.options.max_skips:
             raise DivergedError(f"training diverged: {report.in_a_row} updates in a row were skipped.")
 
-    def moment(self, state: TrainState, moment: Moment) -> None:
+    def stage_begins(self, state: TrainState, position: StagePosition) -> None:
         """A stage begins."""
         if not self._tally.empty:
             self.tick(state)

@@ -16,10 +16,10 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.model import Converted, Model, Moments
+from ganzoo.interfaces.model import ImportedWeights, Model, AdamMoments
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 
@@ -49,11 +49,11 @@ def import_checkpoint(
     from ganzoo import __version__
 
     _check_names(domains)
-    parts = model.parts(path)
+    parts = model.checkpoint_files(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
         with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, and is refused below
-            converted = _with_domains(model.convert(content, given), domains)
+            converted = _with_domains(model.import_weights(content, given), domains)
         del content
         _check_numbers(converted)
         options = resolve(model.options, converted.options)
@@ -93,14 +93,14 @@ def _check_names(domains: Sequence[str]) -> None:
             raise OptionError(f"--domains {','.join(domains)}: {name!r} is there twice.")
 
 
-def _with_domains(converted: Converted, domains: Sequence[str]) -> Converted:
+def _with_domains(converted: ImportedWeights, domains: Sequence[str]) -> ImportedWeights:
     if domains and len(domains) != len(converted.domains):
         there = len(converted.domains) or "none"
         raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
-def _check_numbers(converted: Converted) -> None:
+def _check_numbers(converted: ImportedWeights) -> None:
     """CheckpointError, by name, for a weight or a moment that is NaN or infinite."""
     groups: dict[str, Mapping[str, np.ndarray]] = {
         **converted.weights,
@@ -116,7 +116,7 @@ def _check_numbers(converted: Converted) -> None:
                 raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
 
 
-def _check(networks: Mapping[str, Network], converted: Converted) -> None:
+def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
     """Whether weights fit networks that are just built, which take no memory until they are computed with."""
     for name, network in networks.items():
         for what, known in ((name, converted.weights), (f"average of the {name}", converted.averages)):
@@ -124,7 +124,7 @@ def _check(networks: Mapping[str, Network], converted: Converted) -> None:
                 _named(what, network.check_state, known[name])
 
 
-def _fill(state: TrainState, converted: Converted) -> None:
+def _fill(state: TrainState, converted: ImportedWeights) -> None:
     """Weights, averages and moments from the file; what it lacks stays as it begins."""
     for name, weights in converted.weights.items():
         _named(name, state.setup.networks[name].load_state, weights)
@@ -145,7 +145,7 @@ def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: M
         raise CheckpointError(f"{name}: {error}") from error
 
 
-def _whole(moments: Moments, network: Network) -> dict[str, np.ndarray]:
+def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
     """The moments of every weight under their names in a checkpoint."""
     values = {}
     for kind, known in (("first", moments.first), ("second", moments.second)):
@@ -161,7 +161,7 @@ def _place(state: TrainState, trained: int) -> None:
     stage = stages[index]
     length = 2 * stage.fade if stage.images is None else stage.images
     state.progress = Progress(step=_steps(state), stage=index, stage_images=length + 1 if length else 0)
-    state.moment = Moment(index, stage, 1.0)
+    state.position = StagePosition(index, stage, 1.0)
 
 
 def _steps(state: TrainState) -> int:
@@ -174,7 +174,7 @@ def _steps(state: TrainState) -> int:
     return max((round(count / per_step[name]) for name, count in updates.items() if per_step[name]), default=0)
 
 
-def _found(converted: Converted, state: TrainState) -> Iterator[str]:
+def _found(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
     further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
     colours = "grey" if converted.channels == 1 else "RGB"
     yield f"{colours} images of {converted.trained} px{further}"

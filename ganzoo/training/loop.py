@@ -11,7 +11,7 @@ from ganzoo import backend
 from ganzoo.distributed import collectives
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
@@ -31,7 +31,7 @@ class LoopReporter(Protocol):
     def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
         """Numbers that are no part of the loss."""
 
-    def moment(self, state: TrainState, moment: Moment) -> None:
+    def stage_begins(self, state: TrainState, position: StagePosition) -> None:
         """A stage begins, or the time after its fade."""
 
     def stepped(self, state: TrainState) -> None:
@@ -73,12 +73,12 @@ def train(
     last, fresh = None, 0
     try:
         while state.progress.images < goal and not collectives.broadcast_object(stop()):
-            moment = state.upcoming()
-            if not moment.alike(last):
-                reporter.moment(state, moment)
+            position = state.upcoming()
+            if not position.alike(last):
+                reporter.stage_begins(state, position)
                 fresh = WARM_UP
-            count = moment.stage.batch
-            images = feed.batch(moment.stage.size, count, state.progress.images)
+            count = position.stage.batch
+            images = feed.batch(position.stage.size, count, state.progress.images)
             # A first step, right after a checkpoint or the beginning, can be given up: its kernels may take minutes.
             whole = contextlib.nullcontext() if fresh == WARM_UP else backend.uninterrupted()
             if fresh:
@@ -92,7 +92,7 @@ def train(
                     preparation.start(state)
                 with whole:
                     step(images)
-            last, fresh = moment, max(fresh - 1, 0)
+            last, fresh = position, max(fresh - 1, 0)
             first = state.progress.images == 0
             state.progress = state.progress.after(count)
             reporter.stepped(state)

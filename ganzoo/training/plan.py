@@ -78,7 +78,7 @@ def make_plan(
     isn't there yet it takes the description."""
     path = path_of(at or train_options.data, registry)
     dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
-    options = model.settled(options, dataset.info)
+    options = model.resolve_options(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))

@@ -35,16 +35,16 @@ _PDEATHSIG = 1  # of prctl
 
 
 def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
-    """A progress in each later moment that trains other weights: while a stage fades in, and after it."""
-    last = schedule.moment(progress)
+    """A progress in each later position that trains other weights: while a stage fades in, and after it."""
+    last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
         for images in (0, schedule.stages[index].fade):
             there = Progress(stage=index, stage_images=images)
-            moment = schedule.moment(there)
+            position = schedule.position(there)
             later = index > progress.stage or images > progress.stage_images
-            if later and not moment.alike(last):
+            if later and not position.alike(last):
                 yield there
-                last = moment
+                last = position
 
 
 class Preparation:

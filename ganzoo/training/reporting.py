@@ -16,7 +16,7 @@ from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionErr
 from ganzoo.interfaces.dataset import Draw
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment
+from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.plots import save_curves
 from ganzoo.registry.plugins import Registry, describe_failure
@@ -129,14 +129,14 @@ class Reporter:
         """Whether there is something to report after the step just done, of `batch` images."""
         return due.to_report(self.options, progress, batch)
 
-    def moment(self, state: TrainState, moment: Moment) -> None:
+    def stage_begins(self, state: TrainState, position: StagePosition) -> None:
         """Tell which stage begins, and save what the former one led to."""
         stages = state.schedule.stages
         if len(stages) == 1:
             return
-        stage = moment.stage
-        what = f"stage {moment.index + 1} of {len(stages)}: {stage.size} px, batches of {stage.batch}"
-        if moment.fading:
+        stage = position.stage
+        what = f"stage {position.index + 1} of {len(stages)}: {stage.size} px, batches of {stage.batch}"
+        if position.fading:
             what += f", faded in over {stage.fade / 1000:g} kimg"
         self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {what}")
         if self._in_stages:
@@ -156,7 +156,7 @@ class Reporter:
             reals = next(feed.loader(size, count, Draw()).batches()).images
             with self._beside("reals.png"):
                 images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
-        elif state.moment is not None and due.to_evaluate(self.options, state.progress, state.moment.stage.batch):
+        elif state.position is not None and due.to_evaluate(self.options, state.progress, state.position.stage.batch):
             rows = self.run.stats()  # the session may have ended before it had measured
             if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
                 self._measure(state, rows[-1])
@@ -236,7 +236,7 @@ class Reporter:
         )
 
     def _row(self, state: TrainState, report: Report, seconds: float) -> dict[str, Any]:
-        progress, moment = state.progress, state.moment or state.upcoming()
+        progress, position = state.progress, state.position or state.upcoming()
         self._ticks, self._seconds = self._ticks + 1, self._seconds + seconds
         images_done = progress.images - self._images_before - self._idle_images
         training = max(seconds - self._idle, 1e-9)
@@ -247,8 +247,8 @@ class Reporter:
             "step": progress.step,
             "images": progress.images,
             "kimg": progress.kimg,
-            "size": moment.stage.size,
-            "alpha": round(moment.alpha, 6),
+            "size": position.stage.size,
+            "alpha": round(position.alpha, 6),
             "seconds": round(self._seconds, 3),
             "images_per_second": round(images_done / training, 2),
             "seconds_per_kimg": round(training / max(images_done, 1) * 1000, 4),

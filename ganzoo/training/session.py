@@ -146,7 +146,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
 
 def _begin(plan: Plan) -> TrainState:
     state = TrainState(plan.model, plan.options, plan.data, plan.train)
-    plan.model.begin(plan.options, state.setup.networks)
+    plan.model.load_pretrained(plan.options, state.setup.networks)
     return state
 
 

@@ -15,7 +15,7 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment, Schedule
+from ganzoo.interfaces.stages import StagePosition, Schedule
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.setup_validation import check_setup
 from ganzoo.training.averaging import Averages
@@ -29,7 +29,7 @@ class TrainState:
         self.model, self.options, self.data = model, options, data
         self.schedule = Schedule(model.stages(options, train, data))
         self.progress = Progress()
-        self.moment: Moment | None = None  # of the last step
+        self.position: StagePosition | None = None  # of the last step
         self._focused = False
         with backend.on_host():  # the same weights from the same seed, whatever device trains them
             backend.seed(train.seed, 0)
@@ -42,26 +42,26 @@ class TrainState:
         kept = {*self.setup.sampled(), *self.setup.averages}
         twins = {name: network for name, network in other.networks.items() if name in kept}
         self.averages = Averages(self.setup.networks, twins, self.setup.averages, other.translator)
-        self._grow(self.schedule.moment(self.progress))
+        self._grow(self.schedule.position(self.progress))
         backend.run_pending()
 
-    def upcoming(self) -> Moment:
-        """The moment of the next step."""
-        self.progress = self.schedule.settled(self.progress)
-        return self.schedule.moment(self.progress)
+    def upcoming(self) -> StagePosition:
+        """The position of the next step."""
+        self.progress = self.schedule.advance(self.progress)
+        return self.schedule.position(self.progress)
 
     def advance(self) -> bool:
-        """Take networks, optimizers and averages to the moment of the next step. Call before each step.
+        """Take networks, optimizers and averages to the position of the next step. Call before each step.
 
         True if other weights are trained than in the last step of this process: a stage or the time after its fade
         begins, or training does.
         """
-        former, self.moment = self.moment, self.upcoming()
-        self._grow(self.moment)
-        same = self.moment.alike(former)
+        former, self.position = self.position, self.upcoming()
+        self._grow(self.position)
+        same = self.position.alike(former)
         if same and self._focused:
             return False
-        stage = self.moment.stage
+        stage = self.position.stage
         for name, optimizer in self.optimizers.items():
             optimizer.focus(self.setup.networks[name].used())
             optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
@@ -71,8 +71,8 @@ class TrainState:
         self._focused = True
         return True
 
-    def _moment(self, index: int, size: int, alpha: float) -> Moment:
-        """A moment as a checkpoint describes it. OptionError if the stages are no longer those it was trained in."""
+    def _position(self, index: int, size: int, alpha: float) -> StagePosition:
+        """A position as a checkpoint describes it. OptionError if the stages are no longer those it was trained in."""
         sizes = [stage.size for stage in self.schedule.stages]
         if sizes[index : index + 1] != [size]:
             if len(sizes) == 1 and not index:
@@ -81,11 +81,11 @@ class TrainState:
                 f"the checkpoint was trained at {size} px in stage {index + 1}, but the options now ask for the stages "
                 f"{', '.join(map(str, sizes))} px. Resume with the first and last resolution it was begun with."
             )
-        return Moment(index, self.schedule.stages[index], alpha)
+        return StagePosition(index, self.schedule.stages[index], alpha)
 
-    def _grow(self, moment: Moment) -> None:
+    def _grow(self, position: StagePosition) -> None:
         for network in (*self.setup.networks.values(), *self.averages.twins.values()):
-            network.grow(moment.stage.size, moment.alpha)
+            network.grow(position.stage.size, position.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Every array of the state: 'net/...', 'ema/...' and 'adam/...'."""
@@ -100,10 +100,10 @@ class TrainState:
 
     def metadata(self) -> dict[str, Any]:
         """The part of the state that is not an array."""
-        moment = self.moment or self.schedule.moment(self.progress)
+        position = self.position or self.schedule.position(self.progress)
         return {
             "progress": dataclasses.asdict(self.progress),
-            "moment": {"index": moment.index, "size": moment.stage.size, "alpha": moment.alpha},
+            "moment": {"index": position.index, "size": position.stage.size, "alpha": position.alpha},
             "optimizer_steps": {name: optimizer.steps for name, optimizer in self.optimizers.items()},
             "averaged": sorted(self.setup.averages),
         }
@@ -116,9 +116,9 @@ class TrainState:
         """
         try:
             progress = Progress.of(metadata["progress"])
-            moment = self._moment(**metadata["moment"]) if "moment" in metadata else None
-            if moment is not None:
-                self._grow(moment)
+            position = self._position(**metadata["moment"]) if "moment" in metadata else None
+            if position is not None:
+                self._grow(position)
             new = {}
             for name, network in self.setup.networks.items():
                 values = part(tensors, f"net/{name}/")
@@ -136,8 +136,8 @@ class TrainState:
                 optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
-        self.progress, self.moment = progress, moment if progress.step else None
-        self._grow(self.moment or self.upcoming())
+        self.progress, self.position = progress, position if progress.step else None
+        self._grow(self.position or self.upcoming())
         backend.run_pending()
 
 

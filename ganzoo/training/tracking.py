@@ -89,7 +89,7 @@ class Tracker:
                 self._told.add(line)
                 say(line)
 
-        data = replace(self.data, size=(state.moment or state.upcoming()).stage.size)
+        data = replace(self.data, size=(state.position or state.upcoming()).stage.size)
         results = compare(self._comparisons(state, data, once), self.networks, self.options.seed, once)
         about = {
             "subject": subject(self.model, state.progress.images, data),

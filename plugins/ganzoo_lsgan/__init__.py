@@ -54,7 +54,7 @@ class LSGAN(Model):
     options = LSGANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
 
-    def settled(self, options: LSGANOptions, data: DataInfo) -> LSGANOptions:
+    def resolve_options(self, options: LSGANOptions, data: DataInfo) -> LSGANOptions:
         usual = USUAL[options.variant]
         return dataclasses.replace(
             options,

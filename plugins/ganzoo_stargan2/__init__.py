@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ganzoo import (
     Adam,
-    Converted,
+    ImportedWeights,
     DataInfo,
     Draw,
     Model,
@@ -93,7 +93,7 @@ class StarGAN2(Model):
         "lm_path": "`ganzoo data align` has --landmarks.",
     }
 
-    def settled(self, options: StarGAN2Options, data: DataInfo) -> StarGAN2Options:
+    def resolve_options(self, options: StarGAN2Options, data: DataInfo) -> StarGAN2Options:
         preset = _preset(data)
         return dataclasses.replace(
             options,
@@ -176,18 +176,18 @@ class StarGAN2(Model):
         rate = options.mapping_rate if name == "mapping" else options.learning_rate
         return Adam(rate, options.beta1, options.beta2, weight_decay=options.weight_decay)
 
-    def begin(self, options: StarGAN2Options, networks: Mapping[str, Network]) -> None:
+    def load_pretrained(self, options: StarGAN2Options, networks: Mapping[str, Network]) -> None:
         if "landmarks" in networks:
             from ganzoo_stargan2.landmarks import read_wing
 
             networks["landmarks"].load_state(read_wing(self._wing(options)))
 
-    def parts(self, path: Path) -> Mapping[str, Path]:
-        from ganzoo_stargan2.importing import parts
+    def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
+        from ganzoo_stargan2.importing import checkpoint_files
 
-        return parts(path)
+        return checkpoint_files(path)
 
-    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+    def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2) and of its
         translations to Jittor, and with it what else there is of the same number in the same folder (averages,
         weights, PyTorch's optimizers).
@@ -195,9 +195,9 @@ class StarGAN2(Model):
         Sizes, widths and the settings of the optimizers are read off the files. Name the domains with --domains, in
         the order in which they were trained: that of the sorted names of their folders. They are 0, 1, 2 otherwise.
         """
-        from ganzoo_stargan2.importing import convert
+        from ganzoo_stargan2.importing import import_weights
 
-        return convert(content, given)
+        return import_weights(content, given)
 
     def _wing(self, options: StarGAN2Options, remark: str = "") -> Path:
         """The file with the landmark weights. OptionError with all ways out if it is not there."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import CheckpointError, Converted, Moments, OptionError, data_dir
+from ganzoo import CheckpointError, ImportedWeights, AdamMoments, OptionError, data_dir
 from ganzoo_stargan2 import LARGEST, SMALLEST, WING_SOURCE
 
 NETWORKS = {
@@ -33,7 +33,7 @@ HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 Arrays = dict[str, np.ndarray]
 
 
-def parts(path: Path) -> dict[str, Path]:
+def checkpoint_files(path: Path) -> dict[str, Path]:
     """The files of the checkpoint that `path` is one of, as far as they are there."""
     match = FILE.fullmatch(path.name)
     if match is None:
@@ -42,7 +42,7 @@ def parts(path: Path) -> dict[str, Path]:
     return {kind: each for kind, each in found.items() if each.exists() or each == path}
 
 
-def convert(content: Any, given: Mapping[str, Any]) -> Converted:
+def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     """See `ganzoo.Model.convert`."""
     files = _files(content)
     weights, averages = _states(files.get("nets")), _states(files.get("nets_ema"))
@@ -57,7 +57,7 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
     of_jittor = optimizers is not None and any(map(_of_jittor, optimizers.values()))
     if of_jittor:
         optimizers = None
-    return Converted(
+    return ImportedWeights(
         options={**_settings(optimizers), **given, **options},
         size=facts["size"],
         channels=facts["channels"],
@@ -255,13 +255,13 @@ def _settings(file: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
 
 
-def _moments(file: Mapping[str, Any] | None, weights: Mapping[str, Arrays]) -> dict[str, Moments]:
+def _moments(file: Mapping[str, Any] | None, weights: Mapping[str, Arrays]) -> dict[str, AdamMoments]:
     """The states of the optimizers, for networks whose weights are there as well."""
     found = {}
     for theirs, ours in NETWORKS.items():
         if file and theirs in file and ours in weights:
             try:
-                found[ours] = Moments.of_torch(file[theirs], list(weights[ours]))
+                found[ours] = AdamMoments.of_torch(file[theirs], list(weights[ours]))
             except CheckpointError as error:
                 raise CheckpointError(f"{theirs}: {error}") from error
     return found

@@ -78,7 +78,7 @@ class StarGAN2Loss(Loss):
 
     def diversity_weight(self, progress: Progress) -> float:
         """Lambda of the diversity term: falls in a line from its option to 0 over --ds-iter steps."""
-        assert self.options.lambda_ds is not None, "settled when the run began"
+        assert self.options.lambda_ds is not None, "resolved when the run began"
         return self.options.lambda_ds * max(0.0, 1.0 - progress.step / self.options.ds_iter)
 
     def _by_latents(self, batch: Batch) -> tuple[Features, Any, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from ganzoo import Adam, Converted, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
+from ganzoo import Adam, ImportedWeights, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
 
 SMALLEST, LARGEST = 4, 1024  # px
 FUSED_FROM = 128  # px at which resampling is fused with its convolution
@@ -100,7 +100,7 @@ class StyleGAN(Model):
         "gen_sample": "--tick, in thousands of images",
     }
 
-    def settled(self, options: StyleGANOptions, data: DataInfo) -> StyleGANOptions:
+    def resolve_options(self, options: StyleGANOptions, data: DataInfo) -> StyleGANOptions:
         return dataclasses.replace(options, max_size=self.image_size(options, data))
 
     def image_size(self, options: StyleGANOptions, data: DataInfo) -> int:
@@ -156,12 +156,12 @@ class StyleGAN(Model):
             averages={"generator": options.ema},
         )
 
-    def parts(self, path: Path) -> Mapping[str, Path]:
-        from ganzoo_stylegan.importing import parts
+    def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
+        from ganzoo_stylegan.importing import checkpoint_files
 
-        return parts(path)
+        return checkpoint_files(path)
 
-    def convert(self, content: Any, given: Mapping[str, Any]) -> Converted:
+    def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         """Takes files of the public PyTorch port (style-based-gan-pytorch), and of its translations to Jittor: a
         generator or its average (NUMBER.model, with NUMBER.discrim-model if that lies beside it), or all networks with
         their optimizers (train_step-N.model). What Jittor's optimizers keep is left out.
@@ -169,9 +169,9 @@ class StyleGAN(Model):
         They usually have weights up to 1024 px, of which those are used that were trained. With a larger --max-size
         the next resolutions come along, and training goes on with them. Widths and the like are read off the file.
         """
-        from ganzoo_stylegan.importing import convert
+        from ganzoo_stylegan.importing import import_weights
 
-        return convert(content, given)
+        return import_weights(content, given)
 
 
 @hookimpl

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import CheckpointError, Converted, Moments, OptionError
+from ganzoo import CheckpointError, ImportedWeights, AdamMoments, OptionError
 from ganzoo_stylegan import FUSED_FROM
 
 STATES = ("generator", "discriminator", "g_running")
@@ -59,7 +59,7 @@ UNFUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.1|2\.1)\.co
 Arrays = dict[str, np.ndarray]
 
 
-def parts(path: Path) -> dict[str, Path]:
+def checkpoint_files(path: Path) -> dict[str, Path]:
     """Both files of a generator and its discriminator, of which `path` is one; none if there is but a generator."""
     match = FILE.fullmatch(path.name)
     found = {"generator": path.with_suffix(".model"), "discriminator": path.with_suffix(".discrim-model")}
@@ -68,7 +68,7 @@ def parts(path: Path) -> dict[str, Path]:
     return {name: each for name, each in found.items() if each.exists()}
 
 
-def convert(content: Any, given: Mapping[str, Any]) -> Converted:
+def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     """See `ganzoo.Model.convert`."""
     parts = _parts(content)
     folded = [name for name in ("generator", "g_running") if name in parts and _fold_norms(parts[name])]
@@ -95,7 +95,7 @@ def convert(content: Any, given: Mapping[str, Any]) -> Converted:
         for name, theirs in OPTIMIZERS.items()
         if name in weights and _has_moments(parts.get(theirs)) and name not in folded
     }
-    return Converted(
+    return ImportedWeights(
         options=options,
         size=size,
         channels=_channels(generator),
@@ -284,8 +284,8 @@ def _has_moments(optimizer: Any) -> bool:
     return isinstance(optimizer, dict) and {"param_groups", "state"} <= optimizer.keys()
 
 
-def _moments(optimizer: Any, names: list[str], weights: Arrays) -> Moments:
+def _moments(optimizer: Any, names: list[str], weights: Arrays) -> AdamMoments:
     """The state of PyTorch's Adam, which goes by the order of parameters: the synthesis network's come first."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
-    return Moments.of_torch(optimizer, ordered).of(weights)
+    return AdamMoments.of_torch(optimizer, ordered).of(weights)

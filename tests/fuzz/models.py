@@ -20,7 +20,7 @@ DATA = DataInfo("pictures", 1000, 64, 3, ("cat", "dog"))
 
 def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """What a run of this model says about itself."""
-    options = model.settled(resolve(model.options, given), DATA)
+    options = model.resolve_options(resolve(model.options, given), DATA)
     data = dataclasses.replace(DATA, size=model.image_size(options, DATA))
     own = {"options": options.to_dict(), "data": dataclasses.asdict(data)}
     return {"ganzoo": "0", "model": model.name, "train": TrainOptions(**model.defaults).to_dict(), **own}
@@ -28,7 +28,7 @@ def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> 
 
 def consider(model: Any, train: TrainOptions, options: Any, data: DataInfo) -> None:
     """What is done with options before data are opened and networks built; GanzooErrors may come out."""
-    options = model.settled(options, data)
+    options = model.resolve_options(options, data)
     sized = dataclasses.replace(data, size=model.image_size(options, data))
     model.check(options, train, sized, False)
     model.draw(options)

@@ -115,13 +115,13 @@ def check(data: bytes) -> None:
             for name, found in (("stylegan", content), ("stargan2", content), ("stargan2", {"nets": content})):
                 with own_errors():
                     _convert(MODELS[name], path, found, given)
-        assert [*MODELS["stargan2"].parts(path).values()] == [path]
+        assert [*MODELS["stargan2"].checkpoint_files(path).values()] == [path]
         assert [each.name for each in Path(folder).iterdir()] == [NAME]
 
 
 def _convert(model: Any, path: Path, content: Any, given: dict[str, Any]) -> None:
     """As `ganzoo.training.importing` does before it builds networks."""
-    converted = _with_domains(model.convert(content, given), ())
+    converted = _with_domains(model.import_weights(content, given), ())
     _check_numbers(converted)
     options, train = resolve(model.options, converted.options), resolve(TrainOptions, {}, model.defaults)
     data = DataInfo(path.stem, 0, converted.size, converted.channels, converted.domains)

@@ -8,51 +8,51 @@ from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Moment, Schedule, Stage, unreached
+from ganzoo.interfaces.stages import StagePosition, Schedule, Stage, unreached
 
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
 
-def walk(schedule: Schedule, steps: int) -> list[Moment]:
-    """The moments of the first steps of a training."""
-    progress, moments = Progress(), []
+def walk(schedule: Schedule, steps: int) -> list[StagePosition]:
+    """The positions of the first steps of a training."""
+    progress, positions = Progress(), []
     for _ in range(steps):
-        progress = schedule.settled(progress)
-        moments.append(schedule.moment(progress))
-        progress = progress.after(moments[-1].stage.batch)
-    return moments
+        progress = schedule.advance(progress)
+        positions.append(schedule.position(progress))
+        progress = progress.after(positions[-1].stage.batch)
+    return positions
 
 
 def test_a_stage_ends_after_more_than_its_images_and_the_last_one_never():
-    sizes = [moment.stage.size for moment in walk(THREE, 40)]
+    sizes = [position.stage.size for position in walk(THREE, 40)]
     assert sizes == [8] * 6 + [16] * 6 + [32] * 28
 
 
 def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
     """(images of the stage + 1) / fade, but 0 in the first batch of a stage."""
-    moments = walk(THREE, 20)
-    assert [moment.alpha for moment in moments[:6]] == [1] * 6
-    assert [moment.alpha for moment in moments[6:12]] == [0, 0.5, 0.9, 1, 1, 1]
-    assert [moment.alpha for moment in moments[12:18]] == pytest.approx([0, 0.3, 0.5, 0.7, 0.9, 1])
-    assert [moment.fading for moment in moments[12:18]] == [True] * 5 + [False]
+    positions = walk(THREE, 20)
+    assert [position.alpha for position in positions[:6]] == [1] * 6
+    assert [position.alpha for position in positions[6:12]] == [0, 0.5, 0.9, 1, 1, 1]
+    assert [position.alpha for position in positions[12:18]] == pytest.approx([0, 0.3, 0.5, 0.7, 0.9, 1])
+    assert [position.fading for position in positions[12:18]] == [True] * 5 + [False]
 
 
 def test_other_weights_are_trained_where_a_stage_begins_and_where_its_fade_ends():
-    moments = walk(THREE, 20)
-    changes = [n for n, (before, after) in enumerate(zip(moments, moments[1:]), 1) if not after.alike(before)]
+    positions = walk(THREE, 20)
+    changes = [n for n, (before, after) in enumerate(zip(positions, positions[1:]), 1) if not after.alike(before)]
     assert changes == [6, 9, 12, 17]
-    assert not moments[0].alike(None)
+    assert not positions[0].alike(None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50), st.integers(0, 30)), min_size=1, max_size=5))
 def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
     stages = [Stage(2**n, batch, images, min(fade, images)) for n, (batch, images, fade) in enumerate(measures, 2)]
-    moments = walk(Schedule(stages), sum(images // batch + 1 for batch, images, _ in measures))
-    assert [moment.index for moment in moments] == sorted(moment.index for moment in moments)
+    positions = walk(Schedule(stages), sum(images // batch + 1 for batch, images, _ in measures))
+    assert [position.index for position in positions] == sorted(position.index for position in positions)
     for index, stage in enumerate(stages):
-        here = [moment for moment in moments if moment.index == index]
+        here = [position for position in positions if position.index == index]
         assert (len(here) - 1) * stage.batch <= stage.images < len(here) * stage.batch or index == len(stages) - 1
-        alphas = [moment.alpha for moment in here]
+        alphas = [position.alpha for position in here]
         assert alphas == sorted(alphas)
         assert all(0 <= alpha <= 1 for alpha in alphas)
 
@@ -62,17 +62,17 @@ def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
     """From any checkpoint on the way."""
     progress, reached = Progress(), Progress()
     while progress.images < goal:
-        progress = THREE.settled(progress)
+        progress = THREE.advance(progress)
         if progress.images < done:
             reached = progress
-        progress = progress.after(THREE.moment(progress).stage.batch)
+        progress = progress.after(THREE.position(progress).stage.batch)
     assert unreached(THREE.stages, goal) == 2 - progress.stage
     assert unreached(THREE.stages, goal, reached) == 2 - progress.stage
 
 
 def test_a_progress_beyond_the_stages_is_refused_in_words():
     with pytest.raises(OptionError, match="at stage 4 already, but the options ask for 3"):
-        THREE.settled(dataclasses.replace(Progress(), stage=3))
+        THREE.advance(dataclasses.replace(Progress(), stage=3))
 
 
 def test_a_schedule_needs_stages_with_an_end():

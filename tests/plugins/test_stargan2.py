@@ -23,7 +23,7 @@ NARROW = {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8, "lat
 
 
 def options(**values: Any) -> StarGAN2Options:
-    return MODEL.settled(StarGAN2Options(**values), DATA)
+    return MODEL.resolve_options(StarGAN2Options(**values), DATA)
 
 
 def batch(count: int, seed: int = 0) -> ImageBatch:
@@ -63,20 +63,20 @@ def test_networks_are_as_large_as_published(size, domains, w_hpf, counts):
 
 
 def test_settings_follow_the_data_unless_given():
-    def settled(name: str, **values: Any) -> tuple[Any, Any]:
-        found = MODEL.settled(StarGAN2Options(**values), dataclasses.replace(DATA, name=name))
+    def weights(name: str, **values: Any) -> tuple[Any, Any]:
+        found = MODEL.resolve_options(StarGAN2Options(**values), dataclasses.replace(DATA, name=name))
         return found.w_hpf, found.lambda_ds
 
-    assert settled("afhq") == (0, 2)
-    assert settled("celeba-hq") == (1, 1)
-    assert settled("other") == (0, 1)
-    assert settled("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
+    assert weights("afhq") == (0, 2)
+    assert weights("celeba-hq") == (1, 1)
+    assert weights("other") == (0, 1)
+    assert weights("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
 
 
 def test_a_size_is_settled_by_the_first_data():
-    found = MODEL.settled(StarGAN2Options(), dataclasses.replace(DATA, size=100))
+    found = MODEL.resolve_options(StarGAN2Options(), dataclasses.replace(DATA, size=100))
     assert found.size == 128
-    assert MODEL.settled(found, dataclasses.replace(DATA, size=512)) == found
+    assert MODEL.resolve_options(found, dataclasses.replace(DATA, size=512)) == found
 
 
 def test_channels_max_holds_at_full_size():

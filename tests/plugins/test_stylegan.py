@@ -253,8 +253,8 @@ def test_weights_of_other_resolutions_rest():
                 if key in before:
                     assert np.array_equal(before[key], after[key]) == resting, key
     training.run(1)  # the first with 8 px, faded in by alpha 0
-    assert training.state.moment.stage.size == 8
-    assert training.state.moment.fading
+    assert training.state.position.stage.size == 8
+    assert training.state.position.fading
     assert training.state.optimizers["generator"].steps["synthesis.to_rgb.0.weight"] == 4
     assert training.state.optimizers["generator"].steps["synthesis.to_rgb.1.weight"] == 1
     training.run(3)  # the fade ends
@@ -314,9 +314,9 @@ def test_a_lazy_r1_runs_every_nth_step_and_n_times_as_strongly():
 def test_training_begins_at_4_px_and_ends_at_the_last(architecture):
     training = Training(architecture=architecture, mixing=True, loss="r1", w_average=0.9)
     training.run(3)
-    assert training.state.moment.stage.size == 4
+    assert training.state.position.stage.size == 4
     training.run(5)
-    assert (training.state.moment.stage.size, training.state.moment.alpha) == (8, 1.0)
+    assert (training.state.position.stage.size, training.state.position.alpha) == (8, 1.0)
     sample = training.state.averages.sampled("generator")(ganzoo.jt.zeros((2, 8)))
     assert sample.shape == [2, 3, 8, 8]
     assert np.isfinite(sample.numpy()).all()

@@ -92,7 +92,7 @@ def test_what_the_file_decides_is_read_off_it(files, tmp_path):
     assert {name: options[name] for name in expected} == expected
     state = state_of(run)
     assert (state.progress.images, state.progress.step, state.progress.stage) == (0, UPDATES, 1)
-    assert state.moment.stage.size == 16
+    assert state.position.stage.size == 16
 
 
 def test_the_missing_half_begins_afresh(files, tmp_path):
@@ -109,7 +109,7 @@ def test_the_missing_half_begins_afresh(files, tmp_path):
 def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
     state = state_of(imported(files.path("step"), tmp_path, max_size=64, phase=1.0).run)
     assert [stage.size for stage in state.schedule.stages] == [8, 16, 32, 64]
-    assert (state.moment.stage.size, state.moment.alpha) == (16, 1.0)
+    assert (state.position.stage.size, state.position.alpha) == (16, 1.0)
     upcoming = state.upcoming()
     assert (upcoming.stage.size, upcoming.alpha) == (32, 0.0)
     original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.4.conv1.0.conv.weight_orig"]
@@ -119,7 +119,7 @@ def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
 
 def test_coarser_resolutions_only_if_asked_for(files, tmp_path):
     state = state_of(imported(files.path("step"), tmp_path, max_size=8).run)
-    assert (state.moment.stage.size, len(state.schedule.stages)) == (8, 1)
+    assert (state.position.stage.size, len(state.schedule.stages)) == (8, 1)
     assert "synthesis.to_rgb.2.weight" not in state.setup.networks["generator"].state()
     assert state.optimizers["generator"].steps["synthesis.blocks.1.conv2.weight"] == UPDATES
 
@@ -153,7 +153,7 @@ def without(*names: str) -> Any:
 
 def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
-    converted = StyleGAN().convert(unpickling.safe_load(path), {})
+    converted = StyleGAN().import_weights(unpickling.safe_load(path), {})
     assert converted.moments.keys() == {"generator"}
 
 
@@ -217,7 +217,7 @@ def without_offsets(*words: str) -> Any:
 )
 def test_the_resolution_that_was_trained_is_told_by_all_that_begins_at_zero(files, tmp_path, words, size):
     path = changed(files, tmp_path, without_offsets(*words))
-    assert StyleGAN().convert(unpickling.safe_load(path), {}).trained == size
+    assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained == size
 
 
 def test_a_generator_whose_biases_to_rgb_are_zero_makes_its_images(files, tmp_path):
@@ -353,5 +353,5 @@ def test_a_model_says_whether_it_can_import():
     for model in others:
         assert not model.converts()
         with pytest.raises(OptionError, match="can't import"):
-            model.convert({}, {})
+            model.import_weights({}, {})
     assert not dataclasses.is_dataclass(Model)

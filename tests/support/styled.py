@@ -31,6 +31,6 @@ def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
         for name, value in state.tensors().items()
     }
     description = {"model": "stylegan", "options": options.to_dict(), "data": dataclasses.asdict(data)}
-    moment = {"index": SIZES.index(size), "size": size, "alpha": alpha}
-    checkpoint.write(path, tensors, {**description, **state.metadata(), "moment": moment})
+    position = {"index": SIZES.index(size), "size": size, "alpha": alpha}
+    checkpoint.write(path, tensors, {**description, **state.metadata(), "moment": position})
     return checkpoint.read(path), registry

@@ -46,7 +46,7 @@ def stargan2() -> tuple[Any, Any, Any]:
 
     data = ganzoo.DataInfo("made-up", 100, 64, 3, ("cat", "dog"))
     widths = {"channels_base": 512, "channels_max": 8, "hidden": 8, "style": 8, "latent": 4}
-    return StarGAN2(), StarGAN2().settled(StarGAN2Options(**widths), data), data
+    return StarGAN2(), StarGAN2().resolve_options(StarGAN2Options(**widths), data), data
 
 
 MODELS = {build.__name__: build for build in (gan, lsgan, stylegan, stargan2)}

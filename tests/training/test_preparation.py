@@ -22,8 +22,8 @@ THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stag
 
 
 def test_every_later_moment_is_prepared_once_and_in_order():
-    moments = [THREE.moment(progress) for progress in coming(THREE, Progress())]
-    assert [(moment.stage.size, moment.fading) for moment in moments] == [
+    positions = [THREE.position(progress) for progress in coming(THREE, Progress())]
+    assert [(position.stage.size, position.fading) for position in positions] == [
         (16, True),
         (16, False),
         (32, True),

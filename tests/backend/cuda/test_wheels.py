@@ -100,7 +100,7 @@ backend.start(sys.argv[1])
 model = plugins.load().model("stylegan")
 options = resolve(model.options, {"max_size": 8, "init_size": 8, "channels_base": 64, "channels_max": 8})
 data = DataInfo("drawn", 10, 8, 3)
-options = model.settled(options, data)
+options = model.resolve_options(options, data)
 networks = TrainState(model, options, data, resolve(TrainOptions, {"seed": 3}, model.defaults)).setup.networks
 weights = [var.numpy() for each in networks.values() for var in each.state().values()]
 print(sum(np.abs(array).sum(dtype=np.float64) for array in weights), weights[3].ravel()[:3].tolist())
