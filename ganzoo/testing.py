@@ -258,7 +258,7 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
 
     from ganzoo.sampling.latents import from_seeds
 
-    generator = state.averages.sampled(state.setup.generator)
+    generator = state.ema.network(state.setup.generator)
     z = from_seeds(range(3), generator.latent)
     three, one = _images(generator, z), _images(generator, z[:1])
     for images, count in ((three, 3), (one, 1)):
@@ -280,7 +280,7 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
     """What translates: float images (N, C, H, W), each a function of its own image and style alone."""
     import numpy as np
 
-    translator = state.averages.translator()
+    translator = state.ema.translator()
     assert translator is not None
     three = _translated(translator, data)
     wanted = (6, data.channels, data.size, data.size)
@@ -341,14 +341,14 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         _require(np.array_equal(value, restored[name]), f"{name} is not the same after saving and loading.")
     _require(other.progress == state.progress, "the progress is not the same after saving and loading.")
     registry = Registry(pluggy.PluginManager("ganzoo"), models={model.name: model})
-    translator = state.averages.translator()
+    translator = state.ema.translator()
     what = "the generator" if translator is None else "the translator"
     hint = "a weight is an attribute that holds a Var or a Module, not a list of them"
     if translator is not None:
         hint += "; a ganzoo.Discriminator is no part of what translates, unless it has an average"
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
     else:
-        sampled, loaded = state.averages.sampled(state.setup.generator), load_generator(saved, registry)
+        sampled, loaded = state.ema.network(state.setup.generator), load_generator(saved, registry)
         z = from_seeds(range(3), sampled.latent)
         before, after = _images(sampled, z), _images(loaded, z)
     _require(

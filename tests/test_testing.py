@@ -112,7 +112,7 @@ class Tiny(Model):
             "networks": {"generator": generator, "discriminator": discriminator},
             "optimizers": {"generator": adam, "discriminator": adam},
             "loss": TinyLoss(generator, discriminator, self.fault),
-            "averages": {"generator": 0.9},
+            "ema": {"generator": 0.9},
         }
         if "phases" in self.changes:
             setup["loss"].phases = self.changes["phases"]
@@ -130,7 +130,7 @@ def test_a_sound_model_passes() -> None:
 
 
 def test_a_model_without_an_average_passes() -> None:
-    check_model(Tiny(averages={}), size=4, channels=(3,), domains=())
+    check_model(Tiny(ema={}), size=4, channels=(3,), domains=())
 
 
 @pytest.mark.parametrize(
@@ -167,9 +167,9 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"generator": "painter"}, "network 'painter', to be sampled, is no ganzoo.Generator"),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
         ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
-        ({"averages": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
-        ({"averages": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
-        ({"averages": {"generator": 1.0}}, "the average of 'generator' has the decay 1.0"),
+        ({"ema": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
+        ({"ema": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
+        ({"ema": {"generator": 1.0}}, "the average of 'generator' has the decay 1.0"),
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),

@@ -53,11 +53,11 @@ def adam(
             yield _plain_adam(*three, gradient, known[rate], known[eps], good, settings)
 
 
-def averages(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
+def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
     """old + share * (new - old) of each two float32 Vars."""
     if operations.available():
         for part in _parts(old):
-            yield from operations.averages(old[part], new[part], share)
+            yield from operations.ema_update(old[part], new[part], share)
     else:
         yield from (average + share * (value - average) for average, value in zip(old, new))
 

@@ -45,7 +45,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
     setup = _built(checkpoint, model)
     if setup.translator is None:
         raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
-    for name in setup.sampled():
+    for name in setup.sampling_networks():
         _load(checkpoint, setup, name)
     translator: Translator = setup.translator
     return translator

@@ -43,7 +43,7 @@ class Adam:
 class Setup:
     """Everything that is trained: networks, the optimizer of each, and the loss.
 
-    `generator` names the network that is sampled. `averages` gives, per network, the decay per step of its
+    `generator` names the network that is sampled. `ema` gives, per network, the decay per step of its
     exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
     A model that turns images into images has a `translator` over these very networks, which is sampled in place of
     `generator`; it may use all of them but those that are a `ganzoo.Discriminator` and have no average.
@@ -53,10 +53,10 @@ class Setup:
     optimizers: Mapping[str, Adam]
     loss: Loss
     generator: str = "generator"
-    averages: Mapping[str, float] = field(default_factory=dict)
+    ema: Mapping[str, float] = field(default_factory=dict)
     translator: Translator | None = None
 
-    def sampled(self) -> list[str]:
+    def sampling_networks(self) -> list[str]:
         """The networks that images are made with."""
         from ganzoo.interfaces.networks import Discriminator
 
@@ -65,7 +65,7 @@ class Setup:
         return [
             name
             for name, network in self.networks.items()
-            if name in self.averages or not isinstance(network, Discriminator)
+            if name in self.ema or not isinstance(network, Discriminator)
         ]
 
 
@@ -122,7 +122,7 @@ class ImportedWeights:
     channels: int
     trained: int
     weights: Mapping[str, Mapping[str, np.ndarray]]
-    averages: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    ema: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     moments: Mapping[str, AdamMoments] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

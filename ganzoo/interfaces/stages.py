@@ -17,7 +17,7 @@ class Stage:
     """Training on images of `size` px in batches of `batch`.
 
     It ends after more than `images` real images (None: with the training); over the first `fade` of them the new
-    resolution is faded in. `learning_rate` and `average` (decay per step of the moving averages) replace those of
+    resolution is faded in. `learning_rate` and `ema_decay` (per step) replace those of
     the Setup; `reset` forgets Adam's moments when the stage begins and when its fade ends. `micro_batch` images at
     most go through the networks at once, if fewer than the user allows (None: as the user says).
     """
@@ -27,7 +27,7 @@ class Stage:
     images: int | None = None
     fade: int = 0
     learning_rate: float | None = None
-    average: float | None = None
+    ema_decay: float | None = None
     reset: bool = False
     micro_batch: int | None = None
 

@@ -27,7 +27,7 @@ def check_setup(setup: Setup) -> None:
     for name, adam in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
-    for name, decay in setup.averages.items():
+    for name, decay in setup.ema.items():
         _require(name in networks, f"there is an average of {name!r}, but no such network.")
         _require(0 <= decay < 1, f"the average of {name!r} has the decay {decay}, and must be from 0 to below 1.")
     _check_phases(setup)

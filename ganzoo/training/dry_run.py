@@ -63,7 +63,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     for name, network in setup.networks.items():
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
-    averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampled(), *setup.averages})
+    averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
     fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
     activations = FLOAT * _activations(plan, setup)
     images = counted(_at_once(plan), "image")

@@ -104,7 +104,7 @@ def _check_numbers(converted: ImportedWeights) -> None:
     """CheckpointError, by name, for a weight or a moment that is NaN or infinite."""
     groups: dict[str, Mapping[str, np.ndarray]] = {
         **converted.weights,
-        **{f"average of the {name}": average for name, average in converted.averages.items()},
+        **{f"average of the {name}": average for name, average in converted.ema.items()},
     }
     for name, moments in converted.moments.items():
         groups.update(
@@ -119,7 +119,7 @@ def _check_numbers(converted: ImportedWeights) -> None:
 def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
     """Whether weights fit networks that are just built, which take no memory until they are computed with."""
     for name, network in networks.items():
-        for what, known in ((name, converted.weights), (f"average of the {name}", converted.averages)):
+        for what, known in ((name, converted.weights), (f"average of the {name}", converted.ema)):
             if name in known:
                 _named(what, network.check_state, known[name])
 
@@ -128,10 +128,10 @@ def _fill(state: TrainState, converted: ImportedWeights) -> None:
     """Weights, averages and moments from the file; what it lacks stays as it begins."""
     for name, weights in converted.weights.items():
         _named(name, state.setup.networks[name].load_state, weights)
-    for name in state.setup.averages:
-        if name in converted.weights or name in converted.averages:
-            values = converted.averages.get(name) or converted.weights[name]
-            _named(f"average of the {name}", state.averages.twins[name].load_state, values)
+    for name in state.setup.ema:
+        if name in converted.weights or name in converted.ema:
+            values = converted.ema.get(name) or converted.weights[name]
+            _named(f"average of the {name}", state.ema.copies[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
         optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
@@ -185,7 +185,7 @@ def _found(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
             yield f"{name}: not in the file, begins afresh"
             continue
         parts = [f"{network.parameter_count():,} weights"]
-        if name in converted.averages:
+        if name in converted.ema:
             parts.append("their average")
         if name in converted.moments:
             parts.append(f"Adam's moments after {max(converted.moments[name].steps.values(), default=0):,} updates")

@@ -135,7 +135,7 @@ def prepare(description: dict[str, Any]) -> None:
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
         with backend.watch_kernels(what):
             Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, good: None)(images)
-            generator = state.averages.sampled(state.setup.generator)
+            generator = state.ema.network(state.setup.generator)
             sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))
             backend.wait()
 

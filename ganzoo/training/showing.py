@@ -35,12 +35,12 @@ class Shown:
 def sheets(state: TrainState, shown: Shown | None, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
     """The pictures of a tick, uint8 (H, W, C), and what to add to their file's name. `shown` is for models that
     translate."""
-    translator = state.averages.translator()
+    translator = state.ema.translator()
     if translator is not None and shown is not None:
         yield from _translations(translator, shown, domains)
         return
     rows, columns = sheet_shape(state.upcoming().stage.size)
-    generator = state.averages.sampled(state.setup.generator)
+    generator = state.ema.network(state.setup.generator)
     z = latents.from_seeds(range(rows * columns), generator.latent)
     yield "", images.grid(sampler.generate(generator, z), rows, columns)
 

@@ -18,7 +18,7 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import StagePosition, Schedule
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.setup_validation import check_setup
-from ganzoo.training.averaging import Averages
+from ganzoo.training.ema import EMA
 from ganzoo.training.optim import Optimizer
 
 
@@ -39,9 +39,9 @@ class TrainState:
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
-        kept = {*self.setup.sampled(), *self.setup.averages}
-        twins = {name: network for name, network in other.networks.items() if name in kept}
-        self.averages = Averages(self.setup.networks, twins, self.setup.averages, other.translator)
+        kept = {*self.setup.sampling_networks(), *self.setup.ema}
+        copies = {name: network for name, network in other.networks.items() if name in kept}
+        self.ema = EMA(self.setup.networks, copies, self.setup.ema, other.translator)
         self._grow(self.schedule.position(self.progress))
         backend.run_pending()
 
@@ -67,7 +67,7 @@ class TrainState:
             optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
             if stage.reset and former is not None and not same:
                 optimizer.reset()
-        self.averages.decay = stage.average
+        self.ema.decay = stage.ema_decay
         self._focused = True
         return True
 
@@ -84,7 +84,7 @@ class TrainState:
         return StagePosition(index, self.schedule.stages[index], alpha)
 
     def _grow(self, position: StagePosition) -> None:
-        for network in (*self.setup.networks.values(), *self.averages.twins.values()):
+        for network in (*self.setup.networks.values(), *self.ema.copies.values()):
             network.grow(position.stage.size, position.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ class TrainState:
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """The same one by one, by name. The one place that copies weights to host."""
         groups = [(f"net/{name}", network.state()) for name, network in self.setup.networks.items()]
-        groups += [(f"ema/{name}", self.averages.twins[name].state()) for name in self.setup.averages]
+        groups += [(f"ema/{name}", self.ema.copies[name].state()) for name in self.setup.ema]
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
@@ -105,7 +105,7 @@ class TrainState:
             "progress": dataclasses.asdict(self.progress),
             "moment": {"index": position.index, "size": position.stage.size, "alpha": position.alpha},
             "optimizer_steps": {name: optimizer.steps for name, optimizer in self.optimizers.items()},
-            "averaged": sorted(self.setup.averages),
+            "averaged": sorted(self.setup.ema),
         }
 
     def load(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
@@ -124,9 +124,9 @@ class TrainState:
                 values = part(tensors, f"net/{name}/")
                 new[name] = network.trainable().keys() - network.used().keys() - values.keys()
                 network.load_state(_with(network.state(), new[name], values))
-            for name in self.setup.averages:
-                twin = self.averages.twins[name]
-                twin.load_state(_with(twin.state(), new[name], part(tensors, f"ema/{name}/")))
+            for name in self.setup.ema:
+                copy = self.ema.copies[name]
+                copy.load_state(_with(copy.state(), new[name], part(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
                 steps = metadata["optimizer_steps"][name]
                 if isinstance(steps, int):  # as before weights could join late

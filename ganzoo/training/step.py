@@ -114,7 +114,7 @@ class Step:
                 if step % phase.every == 0:
                     self._run(phase, batches)
                     backend.run_pending()  # frees this phase's activations before the next one allocates its own
-        self.state.averages.update()
+        self.state.ema.update()
         backend.run_pending()
 
     def _batches(self, images: ImageBatch) -> list[Batch]:

@@ -108,8 +108,8 @@ class Tracker:
 
     def _comparisons(self, state: TrainState, data: DataInfo, say: Callable[[str], None]) -> list[Comparison]:
         options, samples = self.options, self.options.evaluate_samples
-        translator = state.averages.translator() if self.networks.translating else None
+        translator = state.ema.translator() if self.networks.translating else None
         if translator is not None:
             return of_translator(translator, self.dataset, data, samples, seed=options.seed, most=self.real, say=say)
-        generator: Any = state.averages.sampled(state.setup.generator)
+        generator: Any = state.ema.network(state.setup.generator)
         return of_generator(generator, self.dataset, data, samples, options.seed, self.real, say)

@@ -44,7 +44,7 @@ class GAN(Model):
             networks={"generator": generator, "discriminator": discriminator},
             optimizers={"generator": adam, "discriminator": adam},
             loss=GANLoss(generator, discriminator),
-            averages={"generator": options.ema} if options.ema else {},
+            ema={"generator": options.ema} if options.ema else {},
         )
 
 

@@ -86,7 +86,7 @@ class LSGAN(Model):
             networks={"generator": generator, "discriminator": discriminator},
             optimizers={"generator": adam, "discriminator": adam},
             loss=LSGANLoss(generator, discriminator, tutorial=options.variant == "tutorial"),
-            averages={"generator": options.ema} if options.ema else {},
+            ema={"generator": options.ema} if options.ema else {},
         )
 
 

@@ -168,7 +168,7 @@ class StarGAN2(Model):
             networks=networks,
             optimizers={name: self._adam(options, name) for name in trained},
             loss=StarGAN2Loss(generator, mapping, encoder, discriminator, options, landmarks),
-            averages=dict.fromkeys(("generator", "mapping", "encoder"), options.ema),
+            ema=dict.fromkeys(("generator", "mapping", "encoder"), options.ema),
             translator=StarGAN2Translator(generator, mapping, encoder, options.latent, landmarks),
         )
 

@@ -63,7 +63,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         channels=facts["channels"],
         trained=facts["size"],
         weights=whole,
-        averages={name: averages[name] for name in AVERAGED if name in averages},
+        ema={name: averages[name] for name in AVERAGED if name in averages},
         moments=_moments(optimizers, weights),
         domains=tuple(map(str, range(facts["domains"]))),
         notes=("optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh",)

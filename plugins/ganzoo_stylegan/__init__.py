@@ -128,7 +128,7 @@ class StyleGAN(Model):
             images=None if last else round(kimg * 1000),
             fade=0 if first else round(options.phase * 1000),
             learning_rate=rate,
-            average=None if options.ema_kimg is None else 0.5 ** (batch / (options.ema_kimg * 1000)),
+            ema_decay=None if options.ema_kimg is None else 0.5 ** (batch / (options.ema_kimg * 1000)),
             reset=options.reset_optimizers,
         )
 
@@ -153,7 +153,7 @@ class StyleGAN(Model):
             networks={"generator": generator, "discriminator": discriminator},
             optimizers={"generator": slow, "discriminator": adam},
             loss=StyleGANLoss(generator, discriminator, options),
-            averages={"generator": options.ema},
+            ema={"generator": options.ema},
         )
 
     def checkpoint_files(self, path: Path) -> Mapping[str, Path]:

@@ -101,7 +101,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         channels=_channels(generator),
         trained=min(inside, size),
         weights={"generator": kept.get("g_running", {}), **weights},
-        averages={"generator": kept["g_running"]} if "g_running" in kept else {},
+        ema={"generator": kept["g_running"]} if "g_running" in kept else {},
         moments={
             name: _moments(optimizer, list(states[name]), weights[name]) for name, optimizer in optimizers.items()
         },

@@ -58,7 +58,7 @@ def test_infinities_of_both_signs_are_not_finite(updates):
 
 def test_averages_are_those_of_each_two(updates):
     old, new = drawn(1), drawn(2)
-    found = list(updates.averages(on_device(old), on_device(new), 0.25))
+    found = list(updates.ema_update(on_device(old), on_device(new), 0.25))
     assert len(found) == len(SHAPES)
     for average, a, b in zip(found, old, new):
         np.testing.assert_allclose(average.numpy(), a + 0.25 * (b - a), rtol=1e-5, atol=1e-6)

@@ -59,7 +59,7 @@ def test_what_training_shows_are_the_trained_weights(jittor):
 
     state = TrainState(tinter.UnaveragedTinter(), Options(), tinter.INFO, TrainOptions())
     state.setup.networks["colours"].load_state({"colours": tinter.COLOURS})
-    translator = state.averages.translator()
+    translator = state.ema.translator()
     styles = translator.style_of_latents(ganzoo.jt.zeros((3, 5)), np.arange(3)).numpy()
     np.testing.assert_allclose(styles[:, 1:], tinter.COLOURS, atol=1e-6)
 
@@ -81,7 +81,7 @@ def test_a_discriminator_is_not_kept_twice(jittor):
             return setup
 
     state = TrainState(Model(), Options(), tinter.INFO, TrainOptions())
-    assert set(state.averages.twins) == {"colours"}
+    assert set(state.ema.copies) == {"colours"}
 
 
 def test_generate_asks_for_images_where_no_network_is_called_generator(zoo, ganzoo):

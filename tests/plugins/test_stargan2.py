@@ -138,10 +138,10 @@ def test_the_mapping_network_moves_a_hundred_times_slower():
 def test_averages_begin_at_the_networks():
     fresh = state()
     for name in ("generator", "mapping", "encoder"):
-        average = fresh.averages.twins[name].state()
+        average = fresh.ema.copies[name].state()
         for key, var in fresh.setup.networks[name].state().items():
             assert np.array_equal(average[key].numpy(), var.numpy()), (name, key)
-    assert "discriminator" not in fresh.averages.twins
+    assert "discriminator" not in fresh.ema.copies
 
 
 class Judge:

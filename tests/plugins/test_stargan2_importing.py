@@ -60,7 +60,7 @@ def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
     check_translations(files, result.run)
     state = state_of(result.run)
     assert state.progress.step == 0
-    for network, twin in state.averages.twins.items():
+    for network, twin in state.ema.copies.items():
         for key, var in twin.state().items():
             assert np.array_equal(var.numpy(), state.setup.networks[network].state()[key].numpy()), key
 

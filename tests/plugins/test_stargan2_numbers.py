@@ -230,7 +230,7 @@ class Trained:
         self.state = TrainState(StarGAN2(), given, data(), TrainOptions(seed=3, batch=micro_batch))
         for name, theirs in NAMES.items():
             values = under(weights, f"{theirs}/")
-            for network in (self.state.setup.networks[name], self.state.averages.twins.get(name)):
+            for network in (self.state.setup.networks[name], self.state.ema.copies.get(name)):
                 if network is not None:
                     network.load_state(values)
         self.terms: dict[str, Any] = {}
@@ -255,7 +255,7 @@ class Trained:
         return keep
 
     def weights(self, averages: bool = False) -> dict[str, np.ndarray]:
-        networks = self.state.averages.twins if averages else self.state.setup.networks
+        networks = self.state.ema.copies if averages else self.state.setup.networks
         return {f"{NAMES[name]}/{key}": var.numpy() for name in networks for key, var in networks[name].state().items()}
 
 

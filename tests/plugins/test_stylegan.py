@@ -142,7 +142,7 @@ def test_stages_double_the_side_and_fade_all_but_the_first():
     assert [stage.size for stage in found] == [8, 16, 32, 64]
     assert [stage.images for stage in found] == [1_200_000, 1_200_000, 1_200_000, None]
     assert [stage.fade for stage in found] == [0, 600_000, 600_000, 600_000]
-    assert {(stage.batch, stage.learning_rate, stage.average, stage.reset) for stage in found} == {
+    assert {(stage.batch, stage.learning_rate, stage.ema_decay, stage.reset) for stage in found} == {
         (20, 0.001, None, False)
     }
 
@@ -165,7 +165,7 @@ def test_the_paper_preset_follows_the_papers_schedule():
     ]
     assert all(stage.reset for stage in found)
     # After 10,000 images, half of what the average was is left.
-    assert [stage.average ** (10_000 / stage.batch) for stage in found] == pytest.approx([0.5] * 5)
+    assert [stage.ema_decay ** (10_000 / stage.batch) for stage in found] == pytest.approx([0.5] * 5)
 
 
 def crossovers(architecture: str, size: int, largest: int = 32, prob: float = 0.9) -> list[int]:
@@ -317,7 +317,7 @@ def test_training_begins_at_4_px_and_ends_at_the_last(architecture):
     assert training.state.position.stage.size == 4
     training.run(5)
     assert (training.state.position.stage.size, training.state.position.alpha) == (8, 1.0)
-    sample = training.state.averages.sampled("generator")(ganzoo.jt.zeros((2, 8)))
+    sample = training.state.ema.network("generator")(ganzoo.jt.zeros((2, 8)))
     assert sample.shape == [2, 3, 8, 8]
     assert np.isfinite(sample.numpy()).all()
     assert all(np.isfinite(value) for value in training.terms.values())

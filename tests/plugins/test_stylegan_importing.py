@@ -100,7 +100,7 @@ def test_the_missing_half_begins_afresh(files, tmp_path):
     assert "discriminator: not in the file, begins afresh" in result.found
     state = state_of(result.run)
     generator = state.setup.networks["generator"].state()
-    for name, var in state.averages.twins["generator"].state().items():
+    for name, var in state.ema.copies["generator"].state().items():
         assert np.array_equal(var.numpy(), generator[name].numpy())
     assert not any(any(optimizer.steps.values()) for optimizer in state.optimizers.values())
     assert state.setup.networks["discriminator"].state()["blocks.1.conv1.weight"].numpy().std() > 0.9
@@ -162,7 +162,7 @@ def test_a_generator_without_its_average_is_averaged_from_where_it_is(files, tmp
     generator = state.setup.networks["generator"].state()
     assert all(
         np.array_equal(var.numpy(), generator[name].numpy())
-        for name, var in state.averages.twins["generator"].state().items()
+        for name, var in state.ema.copies["generator"].state().items()
     )
 
 

@@ -62,7 +62,7 @@ class TinterModel(Model):
             optimizers={"colours": Adam(0.1), "critic": Adam(0.1)},
             loss=loss,
             generator=self.sampled,
-            averages={"colours": 0.9},
+            ema={"colours": 0.9},
             translator=translator if self.translates else None,
         )
 
@@ -87,7 +87,7 @@ class UnaveragedTinter(TinterModel):
 
     def build(self, options: Any, data: DataInfo) -> Setup:
         setup = super().build(options, data)
-        return dataclasses.replace(setup, loss=PullLoss(setup.networks), averages={})
+        return dataclasses.replace(setup, loss=PullLoss(setup.networks), ema={})
 
 
 def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = COLOURS) -> None:

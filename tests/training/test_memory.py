@@ -35,7 +35,7 @@ for count in range(1, 601):
         tally.fetch()
         seen["reported"] = before - jt.number_of_lived_vars()
     if count % 100 == 0:
-        state.averages.sampled("generator")(jt.zeros((2, 100))).numpy()
+        state.ema.network("generator")(jt.zeros((2, 100))).numpy()
         tally.fetch()
     if count in (200, 600):
         seen[count] = (backend.memory(), jt.number_of_lived_vars())

@@ -278,7 +278,7 @@ def adam(
     return zip(updated[:count], updated[count : 2 * count], updated[2 * count :])
 
 
-def averages(old: Sequence[Any], new: Sequence[Any], share: float) -> Sequence[Any]:
-    """See updates.averages; only where operations are available."""
+def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Sequence[Any]:
+    """See updates.ema_update; only where operations are available."""
     found: Sequence[Any] = _operations.average([*old, *new], share)
     return found

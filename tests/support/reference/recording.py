@@ -102,7 +102,7 @@ def compare(
     given["sampled"] = rng.standard_normal((3, LATENT), dtype=np.float32)
 
     actual, latents = _record(state, images, micro_batch)
-    actual["samples"] = state.averages.sampled("generator")(_array(given["sampled"])).numpy()
+    actual["samples"] = state.ema.network("generator")(_array(given["sampled"])).numpy()
     given.update({f"latents/{index}": z for index, z in enumerate(_joined(latents, batch))})
     adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
     shape = {"size": size, "channels": channels, "latent": LATENT}

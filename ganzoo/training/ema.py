@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
 
 
-class Averages:
-    """Keeps a twin of each network: its EMA where `decays` has an entry, otherwise a plain copy made on demand.
+class EMA:
+    """Keeps a copy of each network: its EMA where `decays` has an entry, otherwise a plain copy made on demand.
 
     After each step an averaged weight e becomes e + (1 - decay) * (w - e), where `decay`, if set, stands for all of
     `decays`. Weights that rest are left alone; running statistics are copied, not averaged. Twins stay in inference
@@ -25,22 +25,22 @@ class Averages:
     def __init__(
         self,
         networks: Mapping[str, Network],
-        twins: Mapping[str, Network],
+        copies: Mapping[str, Network],
         decays: Mapping[str, float],
         translator: Translator | None = None,
     ) -> None:
-        """`translator` is one over the twins."""
-        self.networks, self.twins, self.decays, self._translator = networks, twins, decays, translator
-        for name, twin in twins.items():
-            twin.eval()
-            for var in twin.state().values():
+        """`translator` is one over the copies."""
+        self.networks, self.copies, self.decays, self._translator = networks, copies, decays, translator
+        for name, copy in copies.items():
+            copy.eval()
+            for var in copy.state().values():
                 var.stop_grad()
             self._copy(name)
 
     def _copy(self, name: str) -> None:
         source = self.networks[name].state()
-        for key, var in self.twins[name].state().items():
-            # Detached: a twin that held a trained Var itself would keep alive every later graph that began there.
+        for key, var in self.copies[name].state().items():
+            # Detached: a copy that held a trained Var itself would keep alive every later graph that began there.
             var.update(source[key].detach())
 
     def update(self) -> None:
@@ -51,22 +51,22 @@ class Averages:
             source = self.networks[name].state()
             trained = self.networks[name].trainable().keys()
             resting = trained - self.networks[name].used().keys()
-            twin = {key: var for key, var in self.twins[name].state().items() if key not in resting}
-            averaged = [key for key in twin if key in trained]
-            new = updates.averages([twin[k] for k in averaged], [source[k].detach() for k in averaged], 1 - decay)
+            copy = {key: var for key, var in self.copies[name].state().items() if key not in resting}
+            averaged = [key for key in copy if key in trained]
+            new = updates.ema_update([copy[k] for k in averaged], [source[k].detach() for k in averaged], 1 - decay)
             for key, value in zip(averaged, new):
-                twin[key].update(value)
-            for key in twin.keys() - trained:
-                twin[key].update(source[key].detach())
+                copy[key].update(value)
+            for key in copy.keys() - trained:
+                copy[key].update(source[key].detach())
 
-    def sampled(self, name: str) -> Any:
+    def network(self, name: str) -> Any:
         """The network to sample: the average, or a fresh copy of the present weights. In inference mode."""
         if name not in self.decays:
             self._copy(name)
-        return self.twins[name]
+        return self.copies[name]
 
     def translator(self) -> Translator | None:
         """What translates with the averages, if the model turns images into images."""
-        for name in self.twins.keys() - self.decays.keys():
+        for name in self.copies.keys() - self.decays.keys():
             self._copy(name)
         return self._translator

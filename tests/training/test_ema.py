@@ -46,11 +46,11 @@ def numbers(network) -> dict[str, np.ndarray]:
 
 def averages(decay: float | None):
     """A filled network, its averages, and what it was filled with."""
-    from ganzoo.training.averaging import Averages
+    from ganzoo.training.ema import EMA
 
     source, twin = network(), network()
     filled = fill(source, 0)
-    return source, Averages({"g": source}, {"g": twin}, {} if decay is None else {"g": decay}), filled
+    return source, EMA({"g": source}, {"g": twin}, {} if decay is None else {"g": decay}), filled
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])
@@ -63,7 +63,7 @@ def test_weights_follow_the_recursion_and_statistics_are_copied(decay):
         ganzoo.jt.sync_all()
         for name, value in filled.items():
             expected[name] = value if "running" in name else decay * expected[name] + (1 - decay) * value
-    found = numbers(kept.sampled("g"))
+    found = numbers(kept.network("g"))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6)
@@ -71,7 +71,7 @@ def test_weights_follow_the_recursion_and_statistics_are_copied(decay):
 
 def test_an_average_starts_from_the_weights_themselves():
     _, kept, filled = averages(0.999)
-    found = numbers(kept.sampled("g"))
+    found = numbers(kept.network("g"))
     for name, value in filled.items():
         np.testing.assert_array_equal(found[name], value)
 
@@ -92,14 +92,14 @@ def test_without_a_decay_the_sampled_network_is_a_copy_of_the_present_one():
     for seed in RNG_SEEDS:
         filled = fill(source, seed)
         kept.update()
-        found = numbers(kept.sampled("g"))
+        found = numbers(kept.network("g"))
         for name, value in filled.items():
             np.testing.assert_array_equal(found[name], value)
 
 
 def test_a_copy_does_not_follow_the_network():
     source, kept, filled = averages(None)
-    copy = kept.sampled("g")
+    copy = kept.network("g")
     fill(source, 1)
     found = numbers(copy)
     for name, value in filled.items():
@@ -109,7 +109,7 @@ def test_a_copy_does_not_follow_the_network():
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_the_sampled_network_uses_its_running_statistics(decay):
     source, kept, filled = averages(decay)
-    sampled = kept.sampled("g")
+    sampled = kept.network("g")
     x = np.random.default_rng(5).standard_normal((4, 3), dtype=np.float32)
     linear = x @ filled["linear.weight"].T + filled["linear.bias"]
     expected = (linear - filled["norm.running_mean"]) / np.sqrt(filled["norm.running_var"] + 1e-5)
@@ -124,7 +124,7 @@ def test_a_stage_can_set_the_decay():
     kept.decay = 0.25
     new = fill(source, 1)
     kept.update()
-    found = numbers(kept.sampled("g"))["linear.weight"]
+    found = numbers(kept.network("g"))["linear.weight"]
     expected = 0.25 * filled["linear.weight"] + 0.75 * new["linear.weight"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -134,7 +134,7 @@ def test_weights_that_rest_are_not_averaged():
     source.used = lambda: {name: var for name, var in source.trainable().items() if name != "linear.bias"}
     new = fill(source, 1)
     kept.update()
-    found = numbers(kept.sampled("g"))
+    found = numbers(kept.network("g"))
     np.testing.assert_array_equal(found["linear.bias"], filled["linear.bias"])
     assert not np.array_equal(found["linear.weight"], filled["linear.weight"])
     np.testing.assert_array_equal(found["norm.running_mean"], new["norm.running_mean"])
