@@ -21,7 +21,7 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
 from ganzoo.training.plan import make_plan
-from ganzoo.training.preparation import Preparation, coming
+from ganzoo.training.precompile import Precompiler, coming
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
@@ -49,7 +49,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     state = TrainState(planned.model, planned.options, planned.data, planned.train)
     feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
     step = Step(state, 0, None, lambda *_: None)
-    preparation = Preparation(planned, print)
+    preparation = Precompiler(planned, print)
     for there in [Progress(), *coming(state.schedule, Progress())]:
         state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
         position = state.upcoming()

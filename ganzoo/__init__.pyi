@@ -59,15 +59,15 @@ from .interfaces.loss import least_squares as least_squares
 from .interfaces.loss import r1_penalty as r1_penalty
 from .interfaces.metric import Metric as Metric
 from .interfaces.model import Adam as Adam
+from .interfaces.model import AdamMoments as AdamMoments
 from .interfaces.model import ImportedWeights as ImportedWeights
 from .interfaces.model import Model as Model
-from .interfaces.model import AdamMoments as AdamMoments
 from .interfaces.model import Setup as Setup
 from .interfaces.networks import Discriminator as Discriminator
 from .interfaces.networks import Generator as Generator
 from .interfaces.networks import Network as Network
 from .interfaces.networks import StyleGenerator as StyleGenerator
-from .interfaces.networks import initialise_normal as initialise_normal
+from .interfaces.networks import init_dcgan as init_dcgan
 from .interfaces.options import Options as Options
 from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress

@@ -188,14 +188,14 @@ class _Watch:
         networks = self.networks.items()
         return {name: {key: var.numpy() for key, var in network.trainable().items()} for name, network in networks}
 
-    def __call__(self, phase: Phase, terms: Mapping[str, Any], good: Any) -> None:
+    def __call__(self, phase: Phase, terms: Mapping[str, Any], finite: Any) -> None:
         import numpy as np
 
         after, which = self._weights(), f"phase {phase.name!r}"
         for name, term in terms.items():
             value = float(term.item())
             _require(math.isfinite(value), f"term {name!r} of {which} is {value} on noise images.")
-        _require(bool(good.item()), f"the gradients of {which} are not finite on noise images.")
+        _require(bool(finite.item()), f"the gradients of {which} are not finite on noise images.")
         for network, weights in after.items():
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
             own = network in phase.networks

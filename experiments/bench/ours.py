@@ -23,9 +23,9 @@ class Side:
         from ganzoo import DataInfo, TrainOptions, backend
         from ganzoo.interfaces.options import resolve
         from ganzoo.registry import plugins
+        from ganzoo.training.loss_stats import Tally
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
-        from ganzoo.training.tally import Tally
 
         backend.start(device, precision)
         self.backend, self.row = backend, row

@@ -19,14 +19,14 @@ from ganzoo.backend.compiling import (
     announced_if_slow,
     build_core,
     call_python_early,
-    mend,
-    quicken,
+    patch_jittor,
+    speed_up_compiler,
     uninterrupted,
     unrecognised_convolutions,
     watch_kernels,
 )
 from ganzoo.backend.handle import device, jittor, run_pending, started, wait
-from ganzoo.backend.process import undone
+from ganzoo.backend.process import preserve_process
 from ganzoo.errors import BackendError
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "compile_considerately",
     "describe",
     "device",
-    "finite",
+    "all_finite",
     "gradients",
     "gradients_and_missing",
     "gpu_memory",
@@ -81,12 +81,12 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     if not environment.core_is_built(chosen.device):
         build_core(chosen.device)
     try:
-        with undone():
+        with preserve_process():
             import jittor as imported
 
             if chosen.device == "cuda":
                 _use_cuda(imported)
-                _computes_with, operations.in_halves = precision, precision == "amp"
+                _computes_with, operations.autocast_enabled = precision, precision == "amp"
             with announced_if_slow("compiling ganzoo's own operations, once for this machine"):
                 adapt(imported, chosen.device)
     except BackendError:
@@ -104,10 +104,10 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
 def adapt(imported: Any, device: str) -> None:
     """Mend what is wrong in a Jittor that was just imported, and give it our operations. What that takes is compiled
     once for each cache."""
-    mend(imported)
+    patch_jittor(imported)
     call_python_early(imported)
     if device == "cpu":
-        quicken(imported)
+        speed_up_compiler(imported)
         operations.load(imported)
 
 
@@ -207,17 +207,17 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
     return found, [int(match[1]) for match in warned if match]
 
 
-def finite(numbers: Iterable[Any]) -> Any:
+def all_finite(numbers: Iterable[Any]) -> Any:
     """Whether one-element Vars are all finite: a float32 Var (1,) that is 1 or 0. The host does not wait for it.
 
     Jittor compiles kernels with -Ofast, where `x != x`, `x * 0` and comparisons with infinity say what they like; only
     its `isfinite`, and operations of our own, are compiled without.
     """
     if operations.available():
-        good = operations.finite([number.detach() for number in numbers])
+        all_finite = operations.all_finite([number.detach() for number in numbers])
     else:  # added up, so two infinities can't hide each other
-        good = jittor().isfinite(sum(numbers).reshape((1,))).float32()
-    return good.stop_grad()  # or Jittor keeps whatever was computed with it
+        all_finite = jittor().isfinite(sum(numbers).reshape((1,))).float32()
+    return all_finite.stop_grad()  # or Jittor keeps whatever was computed with it
 
 
 def gpu_memory() -> int | None:

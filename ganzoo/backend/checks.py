@@ -25,12 +25,12 @@ NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked. `problem` and `mend` are sentences; `fatal` means that training would fail."""
+    """One thing that was checked. `problem` and `remedy` are sentences; `fatal` means that training would fail."""
 
     what: str
     detail: str = ""
     problem: str = ""
-    mend: str = ""
+    remedy: str = ""
     fatal: bool = True
 
 
@@ -76,10 +76,10 @@ def onednn() -> Finding:
 def compiler() -> Finding:
     """A C++ compiler that builds a shared library with OpenMP and the Python headers."""
     path = os.environ.get("cc_path") or "g++"
-    mend = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
+    remedy = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
     if shutil.which(path) is None:
         return Finding(
-            "C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", mend
+            "C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", remedy
         )
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
     return Finding("C++ compiler", version)
@@ -107,8 +107,8 @@ def compiler_works() -> Finding:
 
 
 def cache_path() -> Finding:
-    mend = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
-    return _path_for_shell("cache path", environment.home(), mend)
+    remedy = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
+    return _path_for_shell("cache path", environment.home(), remedy)
 
 
 def jittor_path() -> Finding:
@@ -117,19 +117,19 @@ def jittor_path() -> Finding:
     return _path_for_shell("Jittor's path", folder, "Install ganzoo into an environment in another folder.")
 
 
-def _path_for_shell(what: str, path: Path, mend: str) -> Finding:
+def _path_for_shell(what: str, path: Path, remedy: str) -> Finding:
     """Jittor writes paths into commands of the shell without quotes."""
     if (odd := _OF_SHELL.search(str(path))) is None:
         return Finding(what, str(path))
     named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
-    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", mend)
+    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", remedy)
 
 
 def cache_writable() -> Finding:
     folder = environment.cache_dir()
-    mend = "Set JITTOR_HOME to a folder that can be written."
+    remedy = "Set JITTOR_HOME to a folder that can be written."
     if problem := _unwritable(folder):
-        return Finding("cache", str(folder), f"{problem}; Jittor compiles into it.", mend)
+        return Finding("cache", str(folder), f"{problem}; Jittor compiles into it.", remedy)
     free = shutil.disk_usage(_existing(folder)).free
     if free < NEEDED_SPACE:
         problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
@@ -141,9 +141,9 @@ def data_writable() -> Finding:
     """Not needed for images of the user's own."""
     folder = data_dir()
     problem = _unwritable(folder)
-    mend = "Set GANZOO_DATA to a folder that can be written."
+    remedy = "Set GANZOO_DATA to a folder that can be written."
     told = f"{problem}; ganzoo's own data sets are made there." if problem else ""
-    return Finding("data", str(folder), told, mend, fatal=False)
+    return Finding("data", str(folder), told, remedy, fatal=False)
 
 
 def _unwritable(folder: Path) -> str:
@@ -207,7 +207,7 @@ def require_usable(device: str) -> None:
             continue  # only the CPU computes with it
         finding = check()
         if finding.problem and finding.fatal:
-            raise BackendError(f"{finding.problem} {finding.mend}")
+            raise BackendError(f"{finding.problem} {finding.remedy}")
 
 
 def _version(distribution: str) -> str:

@@ -172,7 +172,7 @@ def _reason(output: bytes) -> str:
     return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
 
 
-def quicken(jittor: Any) -> None:
+def speed_up_compiler(jittor: Any) -> None:
     """Let kernels be compiled four times as fast, where that can be: by a shell script and not by Jittor's Python
     script, which takes longer to start than the compiler to run, and with headers that are compiled already (three
     seconds, once for each cache)."""
@@ -209,7 +209,7 @@ def _kernel_compiler(jittor: Any) -> Path:
     return script
 
 
-def mend(jittor: Any) -> None:
+def patch_jittor(jittor: Any) -> None:
     """Mend faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
     kernels are compiled one at a time, slower, but as safe."""
     global _mended

@@ -51,6 +51,6 @@ def check_convolution() -> Finding:
     ):
         if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
             worst = float(np.abs(numbers - right).max())
-            mend = f"Delete {environment.cache_dir()} and try again."
-            return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", mend)
+            remedy = f"Delete {environment.cache_dir()} and try again."
+            return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", remedy)
     return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")

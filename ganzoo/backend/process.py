@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None)
 
 
 @contextlib.contextmanager
-def undone() -> Iterator[None]:
+def preserve_process() -> Iterator[None]:
     """Around `import jittor` and what compiles with it: signal handlers, sys.exit and sys.excepthook, certificate
     checks, the recursion limit and PIL.Image.open are afterwards what they were before. Signals wait until then, unless
     another process compiles Jittor."""

@@ -28,7 +28,7 @@ def _square(array: Any) -> Any:
     if not operations.on_gpu():
         return array.sqr().sum()
     row = array.reshape((1, -1))  # on a GPU the threads of Jittor's sums wait for one another
-    with operations.in_full():
+    with operations.full_precision():
         return operations.linear(row, row).reshape((1,))
 
 
@@ -36,21 +36,21 @@ def adam(
     state: Sequence[tuple[Any, Any, Any]],
     gradients: Sequence[Any],
     scalars: np.ndarray,
-    good: Any,
+    finite: Any,
     settings: operations.AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Weights and their moments, a tuple for each, after an update; the very same numbers where `good` is 0, whatever
+    """Weights and their moments, a tuple for each, after an update; the very same numbers where `finite` is 0, whatever
     the gradients are.
 
-    `scalars` (N, 2) are the learning rate and eps of each, with bias correction; `good` is a Var (1,).
+    `scalars` (N, 2) are the learning rate and eps of each, with bias correction; `finite` is a Var (1,).
     """
     if operations.available():
         for part in _parts([weight for weight, _, _ in state]):
-            yield from operations.adam(state[part], gradients[part], scalars[part], good, settings)
+            yield from operations.adam(state[part], gradients[part], scalars[part], finite, settings)
     else:
         known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share theirs
         for (rate, eps), three, gradient in zip(scalars, state, gradients):
-            yield _plain_adam(*three, gradient, known[rate], known[eps], good, settings)
+            yield _plain_adam(*three, gradient, known[rate], known[eps], finite, settings)
 
 
 def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
@@ -85,7 +85,7 @@ def _plain_adam(
     gradient: Any,
     rate: Any,
     eps: Any,
-    good: Any,
+    finite: Any,
     settings: operations.AdamSettings,
 ) -> tuple[Any, Any, Any]:
     jt = backend.jittor()
@@ -95,4 +95,4 @@ def _plain_adam(
     two = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
     new = weight - rate * one / (jt.sqrt(two) + eps)
     # Chosen and not multiplied by 0 or 1: NaN * 0 is NaN.
-    return jt.ternary(good, new, weight), jt.ternary(good, one, first), jt.ternary(good, two, second)
+    return jt.ternary(finite, new, weight), jt.ternary(finite, one, first), jt.ternary(finite, two, second)

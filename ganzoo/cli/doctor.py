@@ -25,7 +25,7 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
         click.echo(f"{mark:<8} {finding.what:<13} {finding.detail}")
         if finding.problem:
             fatal = fatal or finding.fatal
-            click.echo(f"{'':<8} {finding.problem} {finding.mend}".rstrip())
+            click.echo(f"{'':<8} {finding.problem} {finding.remedy}".rstrip())
     click.echo("Training would fail; mend the problems above." if fatal else "Ready to train.")
     ctx.exit(1 if fatal else 0)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganzoo.data.drawing import Drawn, View, order
 from ganzoo.data.images import fit
+from ganzoo.data.order import Drawn, View, order
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
 

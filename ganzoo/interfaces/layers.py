@@ -189,7 +189,7 @@ def pixel_mean(x: Any) -> Any:
     if not operations.on_gpu():
         return x.mean([3], keepdims=True).mean([2], keepdims=True)
     n, c, h, w = x.shape
-    with operations.in_full():
+    with operations.full_precision():
         shares = constant(np.full((1, h * w), 1 / (h * w), np.float32))
         return linear(x.reshape((n * c, h * w)), shares).reshape((n, c, 1, 1))
 

@@ -33,13 +33,13 @@ class Batch:
     """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
     model draws references, two Vars of other images, and the `targets` (N,): the label of both.
 
-    All phases of a step share one Batch, so one may leave in `memo` what a later one can use again (e.g. the fakes,
-    detached), and in `watched` scalar Vars that are not part of the loss and worth a look, by name. A step may be made
-    of several such `pieces`; then what one keeps of its graph adds up.
+    All phases of a step share one Batch. A phase may put into `cache` what a later one uses again (e.g. the fakes,
+    detached), and into `logged` scalar Vars, by name, that are worth logging and not part of the loss.
 
-    These may be but some of the images of a step, from the one numbered `first` on out of `whole`: a piece, or the
-    share of one of several processes. `rng` is the same for all of them: what is drawn from it directly is drawn for
-    the step, and `normal` and `uniform` give each image numbers of its own.
+    With gradient accumulation a step has several `micro_batches`, a Batch each, and what each keeps of its graph adds
+    up. With accumulation or several ranks a Batch holds only some of the step's `global_size` images, those from
+    `offset` on. `rng` has the same state for all parts of a step: numbers drawn from it directly are the step's,
+    while `normal` and `uniform` draw for each image.
     """
 
     images: Any
@@ -47,11 +47,11 @@ class Batch:
     rng: np.random.Generator
     references: tuple[Any, ...] = ()
     targets: Any = None
-    pieces: int = 1
-    first: int = 0
-    whole: int | None = None
-    memo: dict[str, Any] = field(default_factory=dict)
-    watched: dict[str, Any] = field(default_factory=dict)
+    micro_batches: int = 1
+    offset: int = 0
+    global_size: int | None = None
+    cache: dict[str, Any] = field(default_factory=dict)
+    logged: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -62,20 +62,20 @@ class Batch:
 
     def normal(self, *shape: int) -> Any:
         """Standard normal numbers, a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.standard_normal((self._whole(), *shape), dtype="float32"))
+        return self._own(self.rng.standard_normal((self._drawn(), *shape), dtype="float32"))
 
     def uniform(self, *shape: int) -> Any:
         """Uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.random((self._whole(), *shape), dtype="float32"))
+        return self._own(self.rng.random((self._drawn(), *shape), dtype="float32"))
 
-    def _whole(self) -> int:
-        return len(self) if self.whole is None else self.whole
+    def _drawn(self) -> int:
+        return len(self) if self.global_size is None else self.global_size
 
     def _own(self, drawn: np.ndarray) -> Any:
         """Of numbers for all images those for these."""
         from ganzoo.backend import jittor
 
-        return jittor().array(drawn[self.first : self.first + len(self)])
+        return jittor().array(drawn[self.offset : self.offset + len(self)])
 
 
 class Loss(ABC):

@@ -160,7 +160,7 @@ class Discriminator(Network):
     def execute(self, images: Any) -> Any: ...
 
 
-def initialise_normal(network: Network, std: float) -> None:
+def init_dcgan(network: Network, std: float) -> None:
     """DCGAN's initialisation (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
     layers from N(1, std^2), their offsets 0. Biases and linear layers keep Jittor's default."""
     from ganzoo.interfaces.layers import BatchNorm

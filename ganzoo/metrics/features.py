@@ -55,7 +55,7 @@ class FeatureExtractor:
         from ganzoo.metrics.networks import resized
 
         jt = jittor()
-        with jt.no_grad(), operations.in_full():
+        with jt.no_grad(), operations.full_precision():
             images = jt.array(np.stack([each.result() for each in prepared]))
             run_pending()
             if images.shape[2] != self.network.side:

@@ -63,7 +63,7 @@ class Perceptual:
         side = -(-max(x.shape[2], SMALLEST) // multiple) * multiple
         if side != x.shape[2]:
             x = resized(x, side)
-        with operations.in_full():
+        with operations.full_precision():
             return [units(each) for each in self.network(x)]
 
 

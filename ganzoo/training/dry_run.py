@@ -15,7 +15,7 @@ from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.options import describe as declared
 from ganzoo.interfaces.progress import Progress
 from ganzoo.training.plan import Plan
-from ganzoo.training.step import at_once, check_pieces, sizes
+from ganzoo.training.step import check_micro_batches, micro_batch_limit, micro_batch_sizes
 
 FLOAT = 4  # bytes
 NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and what normalisation and convolutions keep aside; measured on lsgan
@@ -58,7 +58,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
     setup = plan.model.build(plan.options, plan.data)
-    check_pieces(setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(setup.networks, plan.stages, plan.train.micro_batch)
     weights = 0
     for name, network in setup.networks.items():
         weights += network.parameter_count()
@@ -74,7 +74,7 @@ def _networks(plan: Plan) -> Iterator[str]:
 def _at_once(plan: Plan) -> int:
     """Images of one forward pass in the last stage, whose images are the largest."""
     stage = plan.stages[-1]
-    return sizes(stage.batch, at_once(stage, plan.train.micro_batch))[0]
+    return micro_batch_sizes(stage.batch, micro_batch_limit(stage, plan.train.micro_batch))[0]
 
 
 def _activations(plan: Plan, setup: Any) -> float:

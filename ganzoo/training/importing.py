@@ -16,7 +16,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.model import ImportedWeights, Model, AdamMoments
+from ganzoo.interfaces.model import AdamMoments, ImportedWeights, Model
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import StagePosition

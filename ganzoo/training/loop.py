@@ -15,7 +15,7 @@ from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
-from ganzoo.training.preparation import Preparation
+from ganzoo.training.precompile import Precompiler
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
@@ -25,10 +25,10 @@ WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in
 class LoopReporter(Protocol):
     """What the loop tells, and when."""
 
-    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
-        """The loss terms of a phase, Vars; `good` is 0 if its update was skipped."""
+    def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
+        """The loss terms of a phase, Vars; `finite` is 0 if its update was skipped."""
 
-    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+    def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """Numbers that are no part of the loss."""
 
     def stage_begins(self, state: TrainState, position: StagePosition) -> None:
@@ -61,14 +61,14 @@ def train(
     feed: Feed,
     options: TrainOptions,
     reporter: LoopReporter,
-    preparation: Preparation | None,
+    precompiler: Precompiler | None,
     stop: Callable[[], bool],
 ) -> None:
     """Train until `options.kimg`, or until `stop` says so; on several ranks, until that of rank 0 does.
 
     The host waits for the device only in `reporter.tick`.
     """
-    step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.watched)
+    step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.logged)
     goal = due.goal(options)
     last, fresh = None, 0
     try:
@@ -88,8 +88,8 @@ def train(
                 reporter.not_training(time.perf_counter() - started, count)
                 reporter.compiled()
             else:
-                if preparation:
-                    preparation.start(state)
+                if precompiler:
+                    precompiler.start(state)
                 with whole:
                     step(images)
             last, fresh = position, max(fresh - 1, 0)
@@ -102,6 +102,6 @@ def train(
                 reporter.tick(state, count)
     finally:
         feed.close()
-        if preparation:
-            preparation.close()
+        if precompiler:
+            precompiler.close()
     reporter.finish(state)

@@ -43,20 +43,20 @@ class Optimizer:
             var.update(jittor().zeros(var.shape))
             self.steps[name.partition("/")[2]] = 0
 
-    def step(self, gradients: Sequence[Any], good: Any = None) -> None:
+    def step(self, gradients: Sequence[Any], finite: Any = None) -> None:
         """One update from a gradient per weight, in the order of `weights`.
 
-        Where `good`, a Var (1,), is 0, weights and moments keep the very values they have, whatever the gradients are.
-        Such an update is counted too, as the host does not know of it: bias correction counts attempts.
+        If `finite`, a Var (1,), is 0, weights and moments keep their values, whatever the gradients are. Such an update
+        counts for the bias correction all the same, because the host does not learn of it.
         """
-        good = jittor().ones(1) if good is None else good
+        finite = jittor().ones(1) if finite is None else finite
         for name in self.weights:
             self.steps[name] += 1
         scalars = np.array([self._scalars(self.steps[name], self._multiplier(name)) for name in self.weights])
         state = [(weight, self.first[name], self.second[name]) for name, weight in self.weights.items()]
         # Detached: Jittor keeps what was computed from a weight that could still have a gradient.
         given = [(weight.detach(), first, second) for weight, first, second in state]
-        for old, new in zip(state, updates.adam(given, gradients, scalars, good, self.settings)):
+        for old, new in zip(state, updates.adam(given, gradients, scalars, finite, self.settings)):
             for var, value in zip(old, new):
                 var.update(value)
 

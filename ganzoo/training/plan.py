@@ -10,7 +10,7 @@ from typing import Any
 
 from ganzoo import distributed
 from ganzoo.data.catalog import describe_data, open_data, path_of
-from ganzoo.data.drawing import order
+from ganzoo.data.order import order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model

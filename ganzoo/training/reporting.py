@@ -26,9 +26,9 @@ from ganzoo.signals import Stop
 from ganzoo.training import due
 from ganzoo.training.bar import Bar, in_kimg
 from ganzoo.training.feed import Feed
-from ganzoo.training.showing import Shown, sheet_shape, sheets
+from ganzoo.training.loss_stats import LossStats, Report
+from ganzoo.training.snapshots import TranslationInputs, sheet_shape, sheets
 from ganzoo.training.state import TrainState
-from ganzoo.training.tally import Report, Tally
 from ganzoo.training.tracking import Tracker
 
 PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
@@ -44,14 +44,14 @@ class Reporter:
         registry: Registry,
         description: Mapping[str, Any],
         progress: Progress,
-        shown: Shown | None = None,
+        shown: TranslationInputs | None = None,
         stop: Stop | None = None,
         tracker: Tracker | None = None,
     ) -> None:
         """`shown` are the images that a translating model is watched by. Once `stop` says so, no samples are made, and
         the `tracker` measures nothing."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
-        self._tally = Tally()
+        self._loss_stats = LossStats()
         former = run.stats()
         self._ticks, self._seconds = len(former), seconds_of(former[-1]) if former else 0.0
         self._tick_began, self._images_before = time.perf_counter(), progress.images
@@ -96,13 +96,13 @@ class Reporter:
                     self.run.log(traceback.format_exc().rstrip())
                 self.say(f"warning: {what}: {reason.rstrip('.')}. Training continues.")
 
-    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
+    def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
         """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
-        self._tally.add(phase, means, good)
+        self._loss_stats.add(phase, means, finite)
 
-    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+    def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """The same with numbers that are no part of the loss."""
-        self._tally.watch(phase, values, good)
+        self._loss_stats.log(phase, values, finite)
 
     def compiled(self) -> None:
         """Tell, once, of kernels that are far slower than they should be."""
@@ -121,7 +121,7 @@ class Reporter:
     def stepped(self, state: TrainState) -> None:
         """Move the bar after a step. OptionError if --keep-best names no number that this training has."""
         self._bar.move(state.progress.images)
-        if not self._known_best and not {phase.name for phase in state.setup.loss.phases} - self._tally.phases:
+        if not self._known_best and not {phase.name for phase in state.setup.loss.phases} - self._loss_stats.phases:
             self._check_best(self.options.keep_best or "")
             self._known_best = True
 
@@ -140,7 +140,7 @@ class Reporter:
             what += f", faded in over {stage.fade / 1000:g} kimg"
         self.say(f"{in_kimg(state.progress.images, self._goal)} kimg: {what}")
         if self._in_stages:
-            if not self._tally.empty:
+            if not self._loss_stats.empty:
                 self.tick(state)
             self.save(state)
         self._in_stages = True
@@ -173,7 +173,7 @@ class Reporter:
         """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins. The
         checkpoint comes first: nothing that follows can then cost more than itself."""
         backend.wait()
-        report = self._tally.fetch()
+        report = self._loss_stats.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
         with self._beside("stats.jsonl", interruptible=False):
             self.run.append_stats(row)
@@ -217,7 +217,7 @@ class Reporter:
 
     def _check_best(self, wanted: str) -> None:
         """OptionError if the statistics will have no number of this name."""
-        known = sorted(self._tally.names | (self._tracker.names if self._tracker else set()))
+        known = sorted(self._loss_stats.names | (self._tracker.names if self._tracker else set()))
         if wanted not in known:
             raise OptionError(
                 f"--keep-best {wanted}: there is no such number in the statistics, only {', '.join(known)}."
@@ -305,7 +305,7 @@ class Reporter:
 
     def finish(self, state: TrainState) -> None:
         """A last report for a tick that was begun, a checkpoint, and the curves."""
-        if not self._tally.empty:
+        if not self._loss_stats.empty:
             self.tick(state)
         self.save(state)
         self._writer.wait()

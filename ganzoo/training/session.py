@@ -15,15 +15,15 @@ from ganzoo.runs import BEGINNING, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
-from ganzoo.training.following import follow, share
+from ganzoo.training.follower import follow, share_state
 from ganzoo.training.loop import train
 from ganzoo.training.plan import Plan, early_end
-from ganzoo.training.preparation import Preparation
+from ganzoo.training.precompile import Precompiler
 from ganzoo.training.reporting import Reporter
 from ganzoo.training.resuming import load_newest, restore, surroundings
-from ganzoo.training.showing import Shown, choose
+from ganzoo.training.snapshots import TranslationInputs, choose
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import check_pieces
+from ganzoo.training.step import check_micro_batches
 
 ENDINGS = {
     "killed": "ended without a word: it was killed, perhaps for want of memory",
@@ -72,10 +72,10 @@ def run_training(
         return run, stop
 
 
-def check(plan: Plan, state: TrainState) -> Shown | None:
+def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """OptionError or DataError if it can be known before the first step that training can't work. Returns the images
     that a model which translates is watched by."""
-    check_pieces(state.setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(state.setup.networks, plan.stages, plan.train.micro_batch)
     if plan.tracker is not None:
         plan.tracker.check(state)
     return choose(plan.dataset, plan.data) if state.setup.translator else None
@@ -112,12 +112,12 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
             f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
             "that; there is nothing to train"
         )
-        share(state)
+        share_state(state)
         collectives.barrier()
         return False
     shown = check(plan, state)
     run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
-    share(state)
+    share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.tell(f"{BEGINNING}{backend.choice()}{among}")
     reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
@@ -125,7 +125,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     outcome, together = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
-        train(state, feed, plan.train, reporter, Preparation(plan, run.log), stop)
+        train(state, feed, plan.train, reporter, Precompiler(plan, run.log), stop)
         outcome, together = "interrupted" if stop() else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")

@@ -15,7 +15,7 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import StagePosition, Schedule
+from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.setup_validation import check_setup
 from ganzoo.training.ema import EMA

@@ -25,11 +25,13 @@ OnNumbers = Callable[[Phase, dict[str, Any], Any], None]
 
 
 def to_device(
-    batch: ImageBatch, rng: np.random.Generator, pieces: int = 1, first: int = 0, whole: int | None = None
+    batch: ImageBatch, rng: np.random.Generator, micro_batches: int = 1, offset: int = 0, global_size: int | None = None
 ) -> Batch:
     """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
     references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
-    return Batch(_to_var(batch.images), batch.labels, rng, references, batch.targets, pieces, first, whole)
+    return Batch(
+        _to_var(batch.images), batch.labels, rng, references, batch.targets, micro_batches, offset, global_size
+    )
 
 
 def _to_var(images: np.ndarray) -> Any:
@@ -42,22 +44,22 @@ def _to_var(images: np.ndarray) -> Any:
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
     """The batch in as few pieces of at most `micro_batch` images as there can be, as equal as they can be."""
-    ends = list(accumulate(sizes(len(batch.labels), micro_batch), initial=0))
+    ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
     return [batch.part(start, end) for start, end in zip(ends, ends[1:])]
 
 
-def sizes(images: int, micro_batch: int | None) -> list[int]:
+def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
     """The sizes of those pieces, the largest first."""
     count = -(-images // (micro_batch or images))
     return [images // count + (number < images % count) for number in range(count)]
 
 
-def at_once(stage: Stage, micro_batch: int | None) -> int | None:
+def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
     """The most images in a piece in a stage, of the stage's and the user's limits; None if there is none."""
     return min((size for size in (micro_batch, stage.micro_batch) if size), default=None)
 
 
-def check_pieces(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
+def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
     """OptionError if a network would take batch statistics over a single image: it could not tell one image from
     another. The statistics are over all ranks' images, so a rank may have one."""
     norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
@@ -67,8 +69,11 @@ def check_pieces(networks: Mapping[str, Network], stages: Sequence[Stage], micro
         if any(isinstance(each, norms) and each.is_train for each in network.modules())
     ]
     for stage in stages:
-        limit = at_once(stage, micro_batch)
-        if found and distributed.world_size() * min(sizes(stage.batch // distributed.world_size(), limit)) == 1:
+        limit = micro_batch_limit(stage, micro_batch)
+        if (
+            found
+            and distributed.world_size() * min(micro_batch_sizes(stage.batch // distributed.world_size(), limit)) == 1
+        ):
             pieces = f" in pieces of at most --micro-batch {limit}" if limit and stage.batch > 1 else ""
             raise OptionError(
                 f"--batch {stage.batch}{pieces}: batch normalisation in the {' and the '.join(found)} needs at least "
@@ -93,10 +98,10 @@ class Step:
         seed: int,
         micro_batch: int | None,
         on_terms: OnNumbers,
-        on_watched: OnNumbers = lambda phase, values, good: None,
+        on_logged: OnNumbers = lambda phase, values, finite: None,
     ) -> None:
         self.state, self.seed, self.micro_batch = state, seed, micro_batch
-        self.on_terms, self.on_watched = on_terms, on_watched
+        self.on_terms, self.on_logged = on_terms, on_logged
         self.phases = state.setup.loss.phases
         for network in state.setup.networks.values():
             network.train()
@@ -104,8 +109,8 @@ class Step:
     def __call__(self, images: ImageBatch) -> None:
         """One step on `images`."""
         if self.state.advance():
-            self.untouched = Untouched(self.state)
-            self.statistics = Statistics(self.state)
+            self.unused_weights = UnusedWeights(self.state)
+            self.buffers = Buffers(self.state)
         step = self.state.progress.step
         backend.seed(self.seed, 1, step)
         batches = self._batches(images)
@@ -120,13 +125,13 @@ class Step:
     def _batches(self, images: ImageBatch) -> list[Batch]:
         """The step's micro-batches. Each has a generator of its own of the same numbers, so that what is drawn depends
         neither on how many they are nor on how many processes share the step."""
-        pieces = split(images, at_once(self.state.upcoming().stage, self.micro_batch))
+        pieces = split(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
         mine, batches = len(images.labels), []
-        first = distributed.rank() * mine
+        offset = distributed.rank() * mine
         for piece in pieces:
             rng = np.random.default_rng([self.seed, 2, self.state.progress.step])
-            batches.append(to_device(piece, rng, len(pieces), first, distributed.world_size() * mine))
-            first += len(piece.labels)
+            batches.append(to_device(piece, rng, len(pieces), offset, distributed.world_size() * mine))
+            offset += len(piece.labels)
         return batches
 
     def _run(self, phase: Phase, batches: list[Batch]) -> None:
@@ -135,8 +140,8 @@ class Step:
         total = sum(len(batch) for batch in batches)
         gradients: list[Any] = []
         means: dict[str, Any] = {}
-        watched: dict[str, Any] = {}
-        self.statistics.remember()
+        logged: dict[str, Any] = {}
+        self.buffers.remember()
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
@@ -146,40 +151,38 @@ class Step:
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
             for name, term in terms.items():
                 _accumulate(means, name, term, share)
-            for name, value in batch.watched.items():
-                _accumulate(watched, name, value, share)
-            batch.watched.clear()
+            for name, value in batch.logged.items():
+                _accumulate(logged, name, value, share)
+            batch.logged.clear()
             if len(batches) > 1:
                 backend.run_pending()  # one micro-batch's activations at a time
         gradients = collectives.all_reduce_mean(gradients)
-        means, watched = (
-            dict(zip(each, collectives.all_reduce_mean(list(each.values())))) for each in (means, watched)
-        )
-        good = self._update(phase, gradients, means, watched)
-        self.statistics.restore(good)
-        self.on_terms(phase, means, good)
-        self.on_watched(phase, watched, good)
+        means, logged = (dict(zip(each, collectives.all_reduce_mean(list(each.values())))) for each in (means, logged))
+        finite = self._update(phase, gradients, means, logged)
+        self.buffers.restore(finite)
+        self.on_terms(phase, means, finite)
+        self.on_logged(phase, logged, finite)
 
-    def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], watched: dict[str, Any]) -> Any:
+    def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], logged: dict[str, Any]) -> Any:
         """Update the phase's networks where its terms and gradients are finite, and return whether they are, as a Var.
-        Adds the norms of the gradients to `watched`."""
+        Adds the norms of the gradients to `logged`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
         gradients = [gradient.detach() for gradient in gradients]  # else Jittor keeps the graph that they came from
         parts: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
             parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
         norms = {f"gradient_norm/{name}": updates.norm(part) for name, part in parts.items()}
-        watched.update(norms)
-        good = backend.finite([*means.values(), *norms.values()])
+        logged.update(norms)
+        finite = backend.all_finite([*means.values(), *norms.values()])
         for name, optimizer in optimizers.items():
-            optimizer.step(parts[name], good)
-        return good
+            optimizer.step(parts[name], finite)
+        return finite
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:
-        if not self.untouched.wants(phase):
+        if not self.unused_weights.wants(phase):
             return backend.gradients(loss, weights)
         gradients, missing = backend.gradients_and_missing(loss, weights)
-        self.untouched.note(phase, missing)
+        self.unused_weights.note(phase, missing)
         return gradients
 
 
@@ -189,7 +192,7 @@ def _accumulate(means: dict[str, Any], name: str, value: Any, share: float) -> N
     means[name] = means[name] + part if name in means else part
 
 
-class Statistics:
+class Buffers:
     """What networks keep besides weights (the statistics of batch norm, an average of w) and change as they run."""
 
     def __init__(self, state: TrainState) -> None:
@@ -200,15 +203,15 @@ class Statistics:
         """Keep the present values, without copying any."""
         self.kept = [(var, var.id, var.detach()) for var in self.vars]
 
-    def restore(self, good: Any) -> None:
-        """Put back what has been written since, unless `good` is 1."""
+    def restore(self, finite: Any) -> None:
+        """Put back what has been written since, unless `finite` is 1."""
         written = [(var, value) for var, identity, value in self.kept if var.id != identity]
         for (var, value), new in zip(written, collectives.all_reduce_mean([var for var, _ in written])):
-            var.update(backend.jittor().ternary(good, new, value))
+            var.update(backend.jittor().ternary(finite, new, value))
         self.kept = []
 
 
-class Untouched:
+class UnusedWeights:
     """Finds weights that no phase gives a gradient to. Jittor would leave them as they are, and go on.
 
     Looks at the first run of each phase, and judges when every phase has run once.

@@ -22,9 +22,9 @@ class GANLoss(Loss):
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         if phase.name == "generator":
             fakes = self.generator(batch.latents(self.generator.latent))
-            batch.memo["fakes"] = fakes.detach()
+            batch.cache["fakes"] = fakes.detach()
             return {"adversarial": binary_cross_entropy(self.discriminator(fakes), real=True)}
         return {
             "real": 0.5 * binary_cross_entropy(self.discriminator(batch.images), real=True),
-            "fake": 0.5 * binary_cross_entropy(self.discriminator(batch.memo["fakes"]), real=False),
+            "fake": 0.5 * binary_cross_entropy(self.discriminator(batch.cache["fakes"]), real=False),
         }

@@ -25,9 +25,9 @@ class LSGANLoss(Loss):
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         if phase is GENERATOR:
             fakes = self.generator(batch.latents(self.generator.latent))
-            batch.memo["fakes"] = fakes.detach()
+            batch.cache["fakes"] = fakes.detach()
             return {"adversarial": least_squares(self.discriminator(fakes), real=True)}
-        fakes = batch.memo.get("fakes")
+        fakes = batch.cache.get("fakes")
         if fakes is None:
             fakes = self.generator(batch.latents(self.generator.latent)).detach()
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, initialise_normal, jt, tanh
+from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, init_dcgan, jt, tanh
 from ganzoo_lsgan import USUAL
 
 nn = jt.nn
@@ -29,7 +29,7 @@ class Generator(ganzoo.Generator):
         self.conv2 = UpsampledConv(128, 64)
         self.norm2 = BatchNorm(64, eps=norm_eps)
         self.to_image = Conv(64, channels, 3, padding=1)
-        initialise_normal(self, INIT_STD)
+        init_dcgan(self, INIT_STD)
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
@@ -53,7 +53,7 @@ class Discriminator(ganzoo.Discriminator):
             width = wider
         self.layers = nn.Sequential(*layers)
         self.score = Linear(width * (size // 16) ** 2, 1)
-        initialise_normal(self, INIT_STD)
+        init_dcgan(self, INIT_STD)
 
     def execute(self, images: Any) -> Any:
         return self.score(self.layers(images).reshape((images.shape[0], -1)))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ganzoo import (
     Adam,
-    ImportedWeights,
     DataInfo,
     Draw,
+    ImportedWeights,
     Model,
     OptionError,
     Options,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import CheckpointError, ImportedWeights, AdamMoments, OptionError, data_dir
+from ganzoo import AdamMoments, CheckpointError, ImportedWeights, OptionError, data_dir
 from ganzoo_stargan2 import LARGEST, SMALLEST, WING_SOURCE
 
 NETWORKS = {

@@ -58,17 +58,17 @@ class StarGAN2Loss(Loss):
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         if phase.name == "D-latent":
-            batch.memo["z"] = [batch.latents(self.options.latent) for _ in range(2)]
+            batch.cache["z"] = [batch.latents(self.options.latent) for _ in range(2)]
             return self._judge(batch, self._by_latents(batch)[2].detach())
         if phase.name == "D-reference":
-            kept = batch.memo.get("latent")
+            kept = batch.cache.get("latent")
             features = _detached(kept[0] if kept else self.generator.features(batch.images))
             style = self.encoder(batch.references[0], batch.targets).detach()
             return self._judge(batch, self.generator.redraw(features, style, self._masks(batch)).detach())
         if phase.name == "G-latent":
             features, style, fake = self._by_latents(batch)
-            batch.memo.pop("latent", None)
-            other = self.mapping(batch.memo["z"][1], batch.targets)
+            batch.cache.pop("latent", None)
+            other = self.mapping(batch.cache["z"][1], batch.targets)
         else:
             features = self.generator.features(batch.images)
             style, other = (self.encoder(images, batch.targets).detach() for images in batch.references)
@@ -84,12 +84,12 @@ class StarGAN2Loss(Loss):
     def _by_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
         """Features, styles of latents, and the images translated by these, kept with their graph from the first update
         to the third; but not if a step has several pieces, whose graphs would be in memory at the same time."""
-        if "latent" in batch.memo:
-            return batch.memo["latent"]
-        features, style = self.generator.features(batch.images), self.mapping(batch.memo["z"][0], batch.targets)
+        if "latent" in batch.cache:
+            return batch.cache["latent"]
+        features, style = self.generator.features(batch.images), self.mapping(batch.cache["z"][0], batch.targets)
         made = features, style, self.generator.redraw(features, style, self._masks(batch))
-        if batch.pieces == 1:
-            batch.memo["latent"] = made
+        if batch.micro_batches == 1:
+            batch.cache["latent"] = made
         return made
 
     def _judge(self, batch: Batch, fake: Any) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class StarGAN2Loss(Loss):
         }
         if self.options.lambda_reg:
             terms["reg"] = self.options.lambda_reg / 2 * r1_penalty(scores, real)
-        batch.watched["total"] = sum(terms.values())
+        batch.logged["total"] = sum(terms.values())
         return terms
 
     def _improve(self, batch: Batch, fake: Any, style: Any, second: Any, diversity: float) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class StarGAN2Loss(Loss):
             "ds": -(weight * spread).mean(),
             "cyc": options.lambda_cyc * (back - batch.images).abs().mean(),
         }
-        batch.watched.update(
+        batch.logged.update(
             total=sum(terms.values()),
             lambda_ds=weight.mean(),
             diversity=spread,
@@ -128,9 +128,9 @@ class StarGAN2Loss(Loss):
 
     def _masks(self, batch: Batch) -> Masks | None:
         """The masks of the source images."""
-        if self.landmarks is not None and "masks" not in batch.memo:
-            batch.memo["masks"] = self.landmarks.masks(batch.images)
-        return batch.memo.get("masks")
+        if self.landmarks is not None and "masks" not in batch.cache:
+            batch.cache["masks"] = self.landmarks.masks(batch.images)
+        return batch.cache.get("masks")
 
     def _masks_of(self, images: Any) -> Masks | None:
         return None if self.landmarks is None else self.landmarks.masks(images)

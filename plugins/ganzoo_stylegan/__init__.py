@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from ganzoo import Adam, ImportedWeights, DataInfo, Model, OptionError, Options, Setup, Stage, TrainOptions, hookimpl, option
+from ganzoo import (
+    Adam,
+    DataInfo,
+    ImportedWeights,
+    Model,
+    OptionError,
+    Options,
+    Setup,
+    Stage,
+    TrainOptions,
+    hookimpl,
+    option,
+)
 
 SMALLEST, LARGEST = 4, 1024  # px
 FUSED_FROM = 128  # px at which resampling is fused with its convolution

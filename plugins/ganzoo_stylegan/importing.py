@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import CheckpointError, ImportedWeights, AdamMoments, OptionError
+from ganzoo import AdamMoments, CheckpointError, ImportedWeights, OptionError
 from ganzoo_stylegan import FUSED_FROM
 
 STATES = ("generator", "discriminator", "g_running")

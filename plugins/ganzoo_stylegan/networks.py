@@ -34,10 +34,10 @@ CUTOFF = 8  # layers that the paper truncates
 
 @dataclass(frozen=True)
 class Shape:
-    """The measures of both networks: side and colours of the images, widths, and which of the two designs."""
+    """The measures of both networks: side and channels of the images, widths, and which of the two designs."""
 
     size: int
-    colours: int
+    img_channels: int
     latent: int = 512
     mapping_layers: int = 8
     channels_base: int = 16384
@@ -162,7 +162,7 @@ class Synthesis(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.blocks = nn.Sequential(*[SynthesisBlock(size, shape) for size in shape.sizes])
         self.to_rgb = nn.Sequential(
-            *[EqualConv(shape.channels(size), shape.colours, 1, shape.gain) for size in shape.sizes]
+            *[EqualConv(shape.channels(size), shape.img_channels, 1, shape.gain) for size in shape.sizes]
         )
 
 
@@ -247,7 +247,7 @@ class StyleDiscriminator(Growing, Discriminator):
     def __init__(self, shape: Shape, from_rgb_activation: bool = True) -> None:
         super().__init__()
         self.shape, self.from_rgb_activation = shape, from_rgb_activation
-        self.from_rgb = nn.Sequential(*[EqualConv(shape.colours, shape.channels(size), 1) for size in shape.sizes])
+        self.from_rgb = nn.Sequential(*[EqualConv(shape.img_channels, shape.channels(size), 1) for size in shape.sizes])
         self.blocks = nn.Sequential(LastBlock(shape), *[DiscriminatorBlock(size, shape) for size in shape.sizes[1:]])
         self.linear = EqualLinear(shape.channels(4), 1, shape.gain)
         self.grow(shape.size, 1.0)

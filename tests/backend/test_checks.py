@@ -115,7 +115,7 @@ def test_a_data_directory_that_cannot_be_written_is_a_note(monkeypatch, tmp_path
     monkeypatch.setenv("GANZOO_DATA", "/proc/x")
     finding = checks.data_writable()
     assert finding.problem.startswith("/proc/x can't be written (No such file or directory)")
-    assert "GANZOO_DATA" in finding.mend
+    assert "GANZOO_DATA" in finding.remedy
     assert not finding.fatal
 
 

@@ -122,7 +122,7 @@ def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path
         flags=SimpleNamespace(use_parallel_op_compiler=16, cc_path="false", cc_flags="", cache_path=str(tmp_path)),
         compiler=jittor.compiler,
     )
-    compiling.mend(broken)
+    compiling.patch_jittor(broken)
     assert broken.flags.use_parallel_op_compiler == 1
     assert (
         "warning: faults of Jittor's can't be mended, so kernels are compiled one at a time" in capsys.readouterr().err
@@ -139,7 +139,7 @@ def test_kernels_are_compiled_by_a_script_of_ours(jittor):
 
 def test_without_compiled_headers_kernels_are_compiled_as_jittor_does(tmp_path):
     flags = SimpleNamespace(cc_path="false", cc_flags="", cache_path=str(tmp_path), python_path="python")
-    compiling.quicken(SimpleNamespace(flags=flags))
+    compiling.speed_up_compiler(SimpleNamespace(flags=flags))
     assert flags.python_path == "python"
     assert not list(tmp_path.iterdir())
 

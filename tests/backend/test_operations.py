@@ -237,19 +237,19 @@ def test_arrays_begin_where_onednns_instructions_do_not_fault(jittor):
 def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(jittor, monkeypatch):
     """As on CUDA; and what metrics compute stays exact."""
     monkeypatch.setattr(operations, "_operations", None)
-    monkeypatch.setattr(operations, "in_halves", True)
+    monkeypatch.setattr(operations, "autocast_enabled", True)
     fine, upstream = 1 + 2**-10, 1 + 2**-20  # of 11 and 21 bits, and bfloat16 has 8
     x = jittor.array(np.full((3, 4), fine, np.float32))
     weight = jittor.array(np.eye(4, dtype=np.float32))
     y = operations.linear(x, weight)
     gradient = jittor.grad((upstream * y).sum() + x.sum() * 2**-20, x)
-    with operations.in_full():
+    with operations.full_precision():
         exact = operations.linear(x, weight)
     assert [each.dtype for each in (y, gradient, exact)] == ["float32"] * 3
     np.testing.assert_array_equal(y.numpy(), 1.0)
     np.testing.assert_array_equal(exact.numpy(), np.float32(fine))
     np.testing.assert_array_equal(gradient.numpy(), np.float32(1 + 2**-20))  # the product's part was rounded
-    assert operations.in_halves
+    assert operations.autocast_enabled
 
 
 def pooled(x: np.ndarray) -> np.ndarray:

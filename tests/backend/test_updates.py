@@ -48,12 +48,12 @@ def test_one_number_that_is_not_finite_shows_in_the_norm(updates, number):
     arrays = drawn(1)
     arrays[3][1099, 999] = number
     norm = updates.norm(on_device(arrays))
-    assert backend.finite([norm]).item() == 0
-    assert backend.finite(on_device([np.ones(1, np.float32)])).item() == 1
+    assert backend.all_finite([norm]).item() == 0
+    assert backend.all_finite(on_device([np.ones(1, np.float32)])).item() == 1
 
 
 def test_infinities_of_both_signs_are_not_finite(updates):
-    assert backend.finite(on_device([np.full(1, value, np.float32) for value in (np.inf, -np.inf)])).item() == 0
+    assert backend.all_finite(on_device([np.full(1, value, np.float32) for value in (np.inf, -np.inf)])).item() == 0
 
 
 def test_averages_are_those_of_each_two(updates):

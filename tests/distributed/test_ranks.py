@@ -108,7 +108,7 @@ from ganzoo.registry import plugins
 from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.options import resolve
 backend.start("cpu")
-from ganzoo.training.following import share
+from ganzoo.training.follower import share
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 model = plugins.load().model("stylegan")

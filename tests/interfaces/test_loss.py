@@ -154,4 +154,4 @@ def test_shares_of_a_batch_draw_what_the_whole_would(whole, cuts, draw, seed):
 
 def _batch(count: int, first: int, whole: int, seed: int) -> Batch:
     images = np.zeros((count, 1, 1, 1), np.float32)
-    return Batch(images, np.zeros(count), np.random.default_rng(seed), first=first, whole=whole)
+    return Batch(images, np.zeros(count), np.random.default_rng(seed), offset=first, global_size=whole)

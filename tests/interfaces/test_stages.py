@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import StagePosition, Schedule, Stage, unreached
+from ganzoo.interfaces.stages import Schedule, Stage, StagePosition, unreached
 
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 

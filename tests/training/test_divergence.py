@@ -11,9 +11,9 @@ import pytest
 import ganzoo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.training.loss_stats import LossStats, Report
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
-from ganzoo.training.tally import Report, Tally
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -98,7 +98,7 @@ class Spoiled(ganzoo.Loss):
         self._calls = 0
 
     def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:
-        chosen = phase.name in self.bad and self._calls % batch.pieces == self.piece
+        chosen = phase.name in self.bad and self._calls % batch.micro_batches == self.piece
         self._calls += 1
         images = batch.images
         if chosen and self.pixel is not None:
@@ -122,7 +122,7 @@ class Training:
         self.state = TrainState(model, options, self.data, TrainOptions(seed=0, batch=BATCH))
         self.loss = Spoiled(self.state.setup.loss, self.state.setup.networks)
         object.__setattr__(self.state.setup, "loss", self.loss)
-        self.tally = Tally()
+        self.tally = LossStats()
         self.step = Step(self.state, 0, micro_batch, self.tally.add, self.tally.watch)
         self.phases = [phase.name for phase in self.loss.phases]
 

@@ -17,13 +17,13 @@ from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
-from ganzoo.training.tally import Tally
+from ganzoo.training.loss_stats import LossStats
 from ganzoo_gan import GAN, GANOptions
 
 backend.start("cpu")
 jt = backend.jittor()
 state = TrainState(GAN(), GANOptions(size=8, ema=float(sys.argv[1])), DataInfo("x", 9, 8, 1), TrainOptions(seed=0))
-tally = Tally()
+tally = LossStats()
 step = Step(state, 0, None, tally.add, tally.watch)
 batch = ImageBatch(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int64))
 seen = {}
@@ -63,7 +63,7 @@ from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
-from ganzoo.training.tally import Tally
+from ganzoo.training.loss_stats import LossStats
 from ganzoo_stylegan import StyleGAN
 
 backend.start("cpu")
@@ -71,7 +71,7 @@ model = StyleGAN()
 widths = {"channels_base": 256, "channels_max": 8, "latent": 8, "mapping_layers": 2, "init_size": 4, "max_size": 8}
 options = resolve(model.options, {**widths, "phase": 0.04, "first_stage": 0.02})
 state = TrainState(model, options, DataInfo("x", 9, 8, 3), resolve(TrainOptions, {"batch": 4}, model.defaults))
-tally = Tally()
+tally = LossStats()
 step = Step(state, 0, None, tally.add, tally.watch)
 for _ in range(24):
     size = state.upcoming().stage.size

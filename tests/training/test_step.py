@@ -17,7 +17,7 @@ from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.stages import Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step, check_pieces, sizes, split, to_device
+from ganzoo.training.step import Step, check_micro_batches, sizes, split, to_device
 from tests.support.agreement import RUNS
 
 DATA = DataInfo("made-up", 100, 8, 1)
@@ -65,20 +65,20 @@ def test_pieces_are_as_few_and_as_even_as_can_be(images, most):
 def test_batch_statistics_are_never_taken_over_one_image(state, batch, micro_batch, refused):
     networks = state.setup.networks
     with pytest.raises(OptionError, match="batch normalisation in the generator") if refused else nullcontext():
-        check_pieces(networks, [Stage(8, 16), Stage(8, batch)], micro_batch)
-    check_pieces({"discriminator": networks["discriminator"]}, [Stage(8, batch)], micro_batch)  # which has none
+        check_micro_batches(networks, [Stage(8, 16), Stage(8, batch)], micro_batch)
+    check_micro_batches({"discriminator": networks["discriminator"]}, [Stage(8, batch)], micro_batch)  # which has none
 
 
 def test_networks_that_keep_to_their_statistics_take_one_image(state):
     """As a landmark network does, which is never trained."""
     network = state.setup.networks["generator"]
     network.eval()
-    check_pieces({"generator": network}, [Stage(8, 1)], None)
+    check_micro_batches({"generator": network}, [Stage(8, 1)], None)
 
 
 def test_what_all_ranks_share_is_counted_together(state, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
-    check_pieces(state.setup.networks, [Stage(8, 2)], None)
+    check_micro_batches(state.setup.networks, [Stage(8, 2)], None)
 
 
 def test_two_states_with_one_seed_train_identically(state):

@@ -59,7 +59,7 @@ _library: Any = None
 _operations: Any = None
 # Whether Jittor's own convolutions and matrix products take bfloat16 (8 bits of precision, the range of float32), which
 # are summed up in float32. All else stays float32: norms, losses, penalties, weights.
-in_halves = False
+autocast_enabled = False
 
 
 class Counts(NamedTuple):
@@ -163,20 +163,20 @@ def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
 
 
 def _halved(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
-    if not in_halves:
+    if not autocast_enabled:
         return function(x, weight, *rest)
     return function(x.bfloat16(), weight.bfloat16(), *rest).float32()
 
 
 @contextlib.contextmanager
-def in_full() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """Within the body nothing is computed in bfloat16: metrics compare with numbers that others found in float32."""
-    global in_halves
-    former, in_halves = in_halves, False
+    global autocast_enabled
+    former, autocast_enabled = autocast_enabled, False
     try:
         yield
     finally:
-        in_halves = former
+        autocast_enabled = former
 
 
 def on_gpu() -> bool:
@@ -256,16 +256,16 @@ def norm(arrays: Sequence[Any]) -> Any:
     return _operations.norm(list(arrays))
 
 
-def finite(numbers: Sequence[Any]) -> Any:
-    """See backend.finite; only where operations are available."""
-    return _operations.finite(list(numbers))
+def all_finite(numbers: Sequence[Any]) -> Any:
+    """See backend.all_finite; only where operations are available."""
+    return _operations.all_finite(list(numbers))
 
 
 def adam(
     state: Sequence[tuple[Any, Any, Any]],
     gradients: Sequence[Any],
     scalars: np.ndarray,
-    good: Any,
+    finite: Any,
     settings: AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
     """See updates.adam; only where operations are available."""
@@ -273,7 +273,7 @@ def adam(
 
     given = [*(array for kind in zip(*state) for array in kind), *gradients]
     numbers = jittor().array(np.ascontiguousarray(scalars, np.float32)).stop_grad()
-    updated = _operations.adam(numbers, good, given, settings.beta1, settings.beta2, settings.weight_decay)
+    updated = _operations.adam(numbers, finite, given, settings.beta1, settings.beta2, settings.weight_decay)
     count = len(state)
     return zip(updated[:count], updated[count : 2 * count], updated[2 * count :])
 

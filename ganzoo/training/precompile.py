@@ -47,7 +47,7 @@ def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
                 last = position
 
 
-class Preparation:
+class Precompiler:
     """The child process that prepares the stages after `progress`. It can fail without harm: what it has not
     compiled is compiled when it is needed."""
 
@@ -134,7 +134,7 @@ def prepare(description: dict[str, Any]) -> None:
         images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
         with backend.watch_kernels(what):
-            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, good: None)(images)
+            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
             sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))
             backend.wait()

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo.data.drawing import Balanced, Shuffled, members_of, order, random_box
 from ganzoo.data.loader import Loader
+from ganzoo.data.order import Balanced, Shuffled, members_of, order, random_box
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
 

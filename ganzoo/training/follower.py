@@ -18,8 +18,8 @@ from ganzoo.signals import Stop
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.loop import train
+from ganzoo.training.loss_stats import LossStats
 from ganzoo.training.state import TrainState
-from ganzoo.training.tally import Tally
 
 if TYPE_CHECKING:
     from ganzoo.training.plan import Plan
@@ -29,7 +29,7 @@ def follow(plan: Plan, stop: Stop) -> None:
     """Train beside rank 0, which leads: it has the run, begins or resumes it, and says when to stop."""
     for left in range(plan.train.retry, -1, -1):
         state = TrainState(plan.model, plan.options, plan.data, plan.train)
-        share(state)
+        share_state(state)
         feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, draw=plan.model.draw(plan.options))
         try:
             train(state, feed, plan.train, Follower(plan.train), None, stop)
@@ -41,7 +41,7 @@ def follow(plan: Plan, stop: Stop) -> None:
     collectives.barrier()
 
 
-def share(state: TrainState) -> None:
+def share_state(state: TrainState) -> None:
     """Give every rank the state of rank 0, whatever that comes from."""
     if distributed.world_size() == 1:
         return
@@ -55,13 +55,13 @@ class Follower:
     """Stands in for the Reporter. Sees, as that does, when training diverges."""
 
     def __init__(self, options: TrainOptions) -> None:
-        self.options, self._tally = options, Tally()
+        self.options, self._loss_stats = options, LossStats()
 
-    def terms(self, phase: Phase, means: Mapping[str, Any], good: Any) -> None:
+    def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
         """Count one run of a phase."""
-        self._tally.add(phase, {}, good)
+        self._loss_stats.add(phase, {}, finite)
 
-    def watched(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+    def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """Nothing to do."""
 
     def due(self, progress: Progress, batch: int) -> bool:
@@ -71,18 +71,18 @@ class Follower:
     def tick(self, state: TrainState, batch: int = 0) -> None:
         """DivergedError if rank 0 sees too many updates in a row skipped."""
         backend.wait()
-        report = self._tally.fetch()
+        report = self._loss_stats.fetch()
         if report.in_a_row > self.options.max_skips:
             raise DivergedError(f"training diverged: {report.in_a_row} updates in a row were skipped.")
 
     def stage_begins(self, state: TrainState, position: StagePosition) -> None:
         """A stage begins."""
-        if not self._tally.empty:
+        if not self._loss_stats.empty:
             self.tick(state)
 
     def finish(self, state: TrainState) -> None:
         """The end."""
-        if not self._tally.empty:
+        if not self._loss_stats.empty:
             self.tick(state)
 
     def compiled(self) -> None:

@@ -14,7 +14,7 @@ from ganzoo.interfaces.stages import Schedule, Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.plan import make_plan
-from ganzoo.training.preparation import Preparation, coming
+from ganzoo.training.precompile import Precompiler, coming
 from ganzoo.training.state import TrainState
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
@@ -50,20 +50,20 @@ def planned(jittor, pictures):
 
 def test_the_child_takes_a_step_in_every_coming_stage(planned):
     said: list[str] = []
-    preparation = Preparation(planned, said.append)
+    precompiler = Precompiler(planned, said.append)
     state = TrainState(planned.model, planned.options, planned.data, planned.train)
-    preparation.start(state)
-    preparation.wait(600)
-    assert preparation._child.returncode == 0, said
-    preparation.start(state)  # a second call does nothing
-    preparation.close()
+    precompiler.start(state)
+    precompiler.wait(600)
+    assert precompiler._child.returncode == 0, said
+    precompiler.start(state)  # a second call does nothing
+    precompiler.close()
 
 
 def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
     """Jittor compiles in one call that holds Python's lock, as this call of sleep does."""
     child = (
-        "import ctypes, os, sys; from ganzoo.training import preparation;"
-        "preparation._end_with(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
+        "import ctypes, os, sys; from ganzoo.training import precompile;"
+        "precompile._end_with(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as started:
@@ -76,18 +76,18 @@ def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
 
 
 def test_closing_ends_a_child_at_work(planned):
-    preparation = Preparation(planned, lambda line: None)
-    preparation.start(TrainState(planned.model, planned.options, planned.data, planned.train))
-    preparation.close()
-    assert preparation._child.returncode not in (None, 0)
+    precompiler = Precompiler(planned, lambda line: None)
+    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    precompiler.close()
+    assert precompiler._child.returncode not in (None, 0)
 
 
 def test_a_failing_child_is_told_and_does_no_harm(planned, monkeypatch):
     said: list[str] = []
-    preparation = Preparation(planned, said.append)
+    precompiler = Precompiler(planned, said.append)
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # the child does not find the model
-    preparation.start(TrainState(planned.model, planned.options, planned.data, planned.train))
-    preparation.wait(600)
-    assert preparation._child.returncode == 1
+    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    precompiler.wait(600)
+    assert precompiler._child.returncode == 1
     assert len(said) == 1
     assert said[0].startswith("kernels can't be prepared ahead of time:")

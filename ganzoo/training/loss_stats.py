@@ -24,12 +24,14 @@ class Report:
     in_a_row: int
 
 
-class Tally:
+class LossStats:
     """Collects what phases report without waiting for the numbers, which stay where they are until they are fetched or
     too many. Skipped updates are counted, and left out of the means."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, bool, dict[str, Any], Any]] = []  # phase, whether these are terms, numbers, good
+        self._waiting: list[
+            tuple[str, bool, dict[str, Any], Any]
+        ] = []  # phase, whether these are terms, numbers, finite
         self._skipped_now: dict[str, int] = defaultdict(int)  # in a row, by phase
         self._in_a_row = 0
         self.phases: set[str] = set()  # that have reported, ever
@@ -46,25 +48,25 @@ class Tally:
         """Whether no phase has reported since the last fetch."""
         return not self._runs
 
-    def add(self, phase: Phase, terms: Mapping[str, Any], good: Any) -> None:
+    def add(self, phase: Phase, terms: Mapping[str, Any], finite: Any) -> None:
         """Count one run of a phase: its terms, and a Var (1,) that is 1 if it updated its networks, 0 if not."""
         self._runs += 1
-        self._wait(phase, True, terms, good)
+        self._wait(phase, True, terms, finite)
 
-    def watch(self, phase: Phase, values: Mapping[str, Any], good: Any) -> None:
+    def log(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """The same for numbers that are no part of the loss. One that is not finite is left out of the report."""
-        self._wait(phase, False, values, good)
+        self._wait(phase, False, values, finite)
 
-    def _wait(self, phase: Phase, terms: bool, values: Mapping[str, Any], good: Any) -> None:
-        self._waiting.append((phase.name, terms, dict(values), good))
+    def _wait(self, phase: Phase, terms: bool, values: Mapping[str, Any], finite: Any) -> None:
+        self._waiting.append((phase.name, terms, dict(values), finite))
         self.phases.add(phase.name)
         self.names |= {f"{'losses' if terms else 'watched'}/{phase.name}/{name}" for name in values}
         if len(self._waiting) >= MOST_WAITING:
             self._read()
 
     def _read(self) -> None:
-        for phase, terms, values, good in self._waiting:
-            made = bool(good.item())
+        for phase, terms, values, finite in self._waiting:
+            made = bool(finite.item())
             if terms:
                 self._skipped_now[phase] = 0 if made else self._skipped_now[phase] + 1
                 self._skipped += not made

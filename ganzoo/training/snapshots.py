@@ -23,7 +23,7 @@ SEEDS = range(4)
 
 
 @dataclass(frozen=True)
-class Shown:
+class TranslationInputs:
     """Images that are translated again and again, so that ticks can be compared: uint8 (N, H, W, C) and labels (N,)."""
 
     sources: np.ndarray
@@ -32,7 +32,9 @@ class Shown:
     reference_domains: np.ndarray
 
 
-def sheets(state: TrainState, shown: Shown | None, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def sheets(
+    state: TrainState, shown: TranslationInputs | None, domains: tuple[str, ...]
+) -> Iterator[tuple[str, np.ndarray]]:
     """The pictures of a tick, uint8 (H, W, C), and what to add to their file's name. `shown` is for models that
     translate."""
     translator = state.ema.translator()
@@ -45,7 +47,9 @@ def sheets(state: TrainState, shown: Shown | None, domains: tuple[str, ...]) -> 
     yield "", images.grid(sampler.generate(generator, z), rows, columns)
 
 
-def _translations(translator: Translator, shown: Shown, domains: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
+def _translations(
+    translator: Translator, shown: TranslationInputs, domains: tuple[str, ...]
+) -> Iterator[tuple[str, np.ndarray]]:
     from ganzoo.sampling.translation import TranslationSampler, cycle_sheet, latent_sheet, reference_sheet
 
     sampler = TranslationSampler(translator)
@@ -56,7 +60,7 @@ def _translations(translator: Translator, shown: Shown, domains: tuple[str, ...]
         yield f"-latent-psi{psi}", latent_sheet(sampler, sources, domains, psi, SEEDS)
 
 
-def choose(dataset: Dataset, data: DataInfo) -> Shown:
+def choose(dataset: Dataset, data: DataInfo) -> TranslationInputs:
     """Sources and references from the images kept for validation, filled up from the others: the domains in turn, the
     same in every run. Each reference is of another domain than its source, as far as there are some. `data` says how
     large they are to be."""
@@ -72,7 +76,7 @@ def choose(dataset: Dataset, data: DataInfo) -> Shown:
     sources, references = np.arange(half), np.arange(half, 2 * half)
     rolled = [np.roll(references, -by) for by in range(half)]
     references = max(rolled, key=lambda order: int((kinds[order] != kinds[sources]).sum()))
-    return Shown(pictures[sources], kinds[sources], pictures[references], kinds[references])
+    return TranslationInputs(pictures[sources], kinds[sources], pictures[references], kinds[references])
 
 
 def _in_turn(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int]]:

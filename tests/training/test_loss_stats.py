@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ganzoo
-from ganzoo.training.tally import Report, Tally
+from ganzoo.training.loss_stats import LossStats, Report
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -21,16 +21,16 @@ def var(number: float):
 
 
 def test_the_means_are_those_of_the_updates_that_were_made():
-    tally = Tally()
+    tally = LossStats()
     for number, good in ((1.0, 1), (math.nan, 0), (4.0, 1), (math.inf, 0), (7.0, 0)):
         tally.add(D, {"real": var(number), "fake": var(-number)}, var(good))
-        tally.watch(D, {"norm": var(2 * number)}, var(good))
+        tally.log(D, {"norm": var(2 * number)}, var(good))
     tally.add(G, {"real": var(10.0)}, var(1))
     assert tally.fetch() == Report({"d/fake": -2.5, "d/real": 2.5, "g/real": 10.0}, {"d/norm": 5.0}, 3, 2)
 
 
 def test_sums_begin_anew_and_rows_go_on():
-    tally = Tally()
+    tally = LossStats()
     assert tally.empty
     tally.add(D, {"real": var(5.0)}, var(1))
     tally.add(D, {"real": var(5.0)}, var(0))
@@ -44,11 +44,11 @@ def test_sums_begin_anew_and_rows_go_on():
 
 
 def test_nothing_reported_is_nothing():
-    assert Tally().fetch() == NOTHING
+    assert LossStats().fetch() == NOTHING
 
 
 def test_a_number_may_be_reported_now_and_then():
-    tally = Tally()
+    tally = LossStats()
     tally.add(D, {"real": var(1.0)}, var(1))
     tally.add(D, {"real": var(2.0), "penalty": var(8.0)}, var(1))
     tally.add(D, {"real": var(6.0), "penalty": var(9.0)}, var(0))
@@ -56,16 +56,16 @@ def test_a_number_may_be_reported_now_and_then():
 
 
 def test_a_watched_number_that_is_not_finite_is_left_out_and_skips_nothing():
-    tally = Tally()
+    tally = LossStats()
     tally.add(D, {"real": var(1.0)}, var(1))
-    tally.watch(D, {"norm": var(3.0), "odd": var(math.inf)}, var(1))
+    tally.log(D, {"norm": var(3.0), "odd": var(math.inf)}, var(1))
     assert tally.fetch() == Report({"d/real": 1.0}, {"d/norm": 3.0}, 0, 0)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=4))
 def test_any_course_of_updates_is_counted(ticks):
-    tally, longest, now = Tally(), 0, {"d": 0, "g": 0}
+    tally, longest, now = LossStats(), 0, {"d": 0, "g": 0}
     for tick in ticks:
         skipped = 0
         for outcomes in tick:

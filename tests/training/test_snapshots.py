@@ -5,7 +5,7 @@ import pytest
 
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.training.showing import choose, sheet_shape
+from ganzoo.training.snapshots import choose, sheet_shape
 
 
 class Coloured(Dataset):
