@@ -10,26 +10,28 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from ganzoo import backend
 from ganzoo.cli import main
 
 # The smallest training there is: fully connected networks on 8 px images, a tick of two steps.
 TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
+def pytest_sessionstart() -> None:
+    """Start Jittor on the CPU: modules of tests import networks, which subclass Jittor's. And it must start before any
+    test replaces sys.stdout by something without a file number."""
+    backend.start("cpu")
+
+
 @pytest.fixture(scope="session")
 def jittor():
-    """Jittor, started on the CPU before any test replaces sys.stdout by something without a file number."""
-    from ganzoo import backend
-
-    backend.start("cpu")
+    """The jittor module."""
     return backend.jittor()
 
 
 @pytest.fixture(autouse=True)
 def no_convolution_is_computed_by_plain_loops():
     """The bundled models are to use what oneDNN computes, and nothing else."""
-    from ganzoo import backend
-
     before = backend.unrecognised_convolutions()
     yield
     assert backend.unrecognised_convolutions() == before

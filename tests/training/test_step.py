@@ -17,7 +17,7 @@ from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.stages import Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step, check_micro_batches, sizes, split, to_device
+from ganzoo.training.step import Step, check_micro_batches, micro_batch_sizes, split, to_device
 from tests.support.agreement import RUNS
 
 DATA = DataInfo("made-up", 100, 8, 1)
@@ -48,8 +48,8 @@ def test_a_batch_is_split_without_loss_or_overlap():
 
 
 @given(st.integers(1, 600), st.integers(1, 600))
-def test_pieces_are_as_few_and_as_even_as_can_be(images, most):
-    found = sizes(images, most)
+def test_micro_batches_are_as_few_and_as_even_as_can_be(images, most):
+    found = micro_batch_sizes(images, most)
     assert sum(found) == images
     assert len(found) == math.ceil(images / most)
     assert max(found) <= most
