@@ -1,6 +1,6 @@
 # make demo   set up, train LSGAN on MNIST, and show what it made (about five minutes the first time)
 # make test   set up and run the tests
-# make check  format, lint and types
+# make check  format, lint, types, and which module may import which
 # make bench  measure one iteration of each model beside PyTorch, for 20 minutes; nothing else should run
 # make test-cuda    run the tests that need a GPU
 # make test-wheels  compile everything for CUDA 13 from pip's wheels, without a GPU (half an hour the first time)
@@ -34,6 +34,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python experiments/bench/run.py

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ganzoo.interfaces.hookspecs import hookimpl
+from ganzoo import hookimpl
 
 _writers: dict[Path, Any] = {}  # None until there is something to write
 
