@@ -18,11 +18,11 @@ class ImportGroup(click.Group):
     """Lists the models that can import, and makes the command of one when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for name, model in plugin_registry(ctx).models.items() if model.converts())
+        return sorted(name for name, model in plugin_registry(ctx).models.items() if model.imports_weights())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         model = plugin_registry(ctx).model(name)
-        if not model.converts():
+        if not model.imports_weights():
             able = ", ".join(self.list_commands(ctx)) or "none"
             raise OptionError(f"{name} can't import checkpoints of other programs; models that can: {able}.")
         return _command(model)
@@ -46,7 +46,7 @@ def _command(model: Any) -> click.Command:
     def run(ctx: click.Context, /, **values: Any) -> None:
         _import(model, values)
 
-    text = f"Import {model.summary}.\n\n{inspect.getdoc(model.convert) or ''}"
+    text = f"Import {model.summary}.\n\n{inspect.getdoc(model.import_weights) or ''}"
     domains = click.Option(
         ["--domains"], metavar="LIST", help="Names of the file's domains in their order there, e.g. cat,dog,wild."
     )

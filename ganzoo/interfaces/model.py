@@ -197,6 +197,6 @@ class Model(ABC):
         """
         raise OptionError(f"{self.name} can't import checkpoints of other programs.")
 
-    def converts(self) -> bool:
-        """Whether the model has a `import_weights` of its own."""
+    def imports_weights(self) -> bool:
+        """Whether the model implements `import_weights`."""
         return type(self).import_weights is not Model.import_weights

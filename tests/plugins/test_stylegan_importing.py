@@ -347,11 +347,11 @@ def test_an_import_keeps_options_that_the_file_says_nothing_about(files, tmp_pat
 def test_a_model_says_whether_it_can_import():
     from ganzoo.interfaces.model import Model
 
-    assert StyleGAN().converts()
+    assert StyleGAN().imports_weights()
     others = [model for name, model in plugins.load().models.items() if name in ("gan", "lsgan")]
     assert len(others) == 2
     for model in others:
-        assert not model.converts()
+        assert not model.imports_weights()
         with pytest.raises(OptionError, match="can't import"):
             model.import_weights({}, {})
     assert not dataclasses.is_dataclass(Model)

@@ -258,7 +258,7 @@ def norm(arrays: Sequence[Any]) -> Any:
 
 def all_finite(numbers: Sequence[Any]) -> Any:
     """See backend.all_finite; only where operations are available."""
-    return _operations.all_finite(list(numbers))
+    return _operations.finite(list(numbers))
 
 
 def adam(

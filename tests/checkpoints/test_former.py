@@ -1,0 +1,53 @@
+"""A run of the version before the packages were rearranged, in `former`: it opens, goes on and generates as it did.
+
+It was made by `ganzoo train stylegan --data mnist --loss r1 --mixing --init-size 8 --max-size 16 --channels-base 64
+--channels-max 6 --latent 8 --mapping-layers 2 --w-average 0.99 --phase 0.008 --batch 4 --kimg 0.036 --tick 0.012` and
+grid.png by `ganzoo generate --seeds 0-7 --psi 0.7 --grid 2x4`. On its own processor the numbers are identical; on
+others they differ by rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganzoo.checkpoints import checkpoint
+from tests.support.agreement import differences
+
+FORMER = Path(__file__).with_name("former")
+LAST = "checkpoint-000000036.safetensors"
+
+
+@pytest.fixture
+def former(workdir: Path) -> Path:
+    run = workdir / "experiments" / "00000-stylegan-mnist"
+    shutil.copytree(FORMER, run)
+    (run / "grid.png").unlink()
+    return run
+
+
+def test_it_goes_on_from_a_checkpoint_to_the_next(ganzoo, former):
+    expected = checkpoint.read(former / LAST)
+    (former / LAST).unlink()
+    result = ganzoo("train", "stylegan", "--resume", str(former), "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "from checkpoint-000000028.safetensors" in result.output
+    found = checkpoint.read(former / LAST)
+    assert found.tensors.keys() == expected.tensors.keys()
+    assert max(differences(found, expected).values()) < 1e-4
+    assert found.metadata["progress"] == expected.metadata["progress"]
+    assert found.metadata["optimizer_steps"] == expected.metadata["optimizer_steps"]
+    assert [row["images"] for row in map(json.loads, (former / "stats.jsonl").open())][-1] == 36
+
+
+def test_it_generates_the_same_images(ganzoo, former):
+    result = ganzoo("generate", str(former), "--seeds", "0-7", "--psi", "0.7", "--grid", "2x4", "--out", "out")
+    assert result.exit_code == 0, result.output
+    found, expected = (np.asarray(Image.open(path)).astype(int) for path in ("out/grid.png", FORMER / "grid.png"))
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1
