@@ -56,7 +56,7 @@ class Finder:
         if name.partition(".")[0] == "jittor":
             found()
 sys.meta_path.insert(0, Finder())
-ganzoo.backend.start = found
+ganzoo.backend.start = ganzoo.backend.jittor = found
 importlib.import_module(sys.argv[1])
 """
 
@@ -75,12 +75,13 @@ def check_model(
     The made-up images are `size` px (unless the model asks for another size), have each of the numbers of `channels`
     in turn, and labels from `domains`.
     """
-    from ganzoo.backend import jittor
+    from ganzoo import backend
 
     check_declaration(model)
     chosen = check_options(model, options or {})
     check_light(model)
-    jittor()  # started as it should be, before the model can import it
+    if not backend.started():
+        backend.start()
     for count in channels:
         data = DataInfo("made-up", IMAGES, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))

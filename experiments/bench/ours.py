@@ -23,7 +23,7 @@ class Side:
         from ganzoo import DataInfo, TrainOptions, backend
         from ganzoo.interfaces.options import resolve
         from ganzoo.registry import plugins
-        from ganzoo.training.loss_stats import Tally
+        from ganzoo.training.loss_stats import LossStats
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
 
@@ -36,7 +36,7 @@ class Side:
         options = model.resolve_options(resolve(model.options, {**OPTIONS[row.model], **sizes}), data)
         self.state = TrainState(model, options, data, resolve(TrainOptions, {"batch": row.batch}, model.defaults))
         model.load_pretrained(options, self.state.setup.networks)
-        self.tally = Tally()
+        self.tally = LossStats()
         self.step = Step(self.state, SEED, None, self.tally.add, self.tally.watch)
         self.images = self._batch()
 

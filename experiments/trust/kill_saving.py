@@ -76,7 +76,7 @@ def save_for_ever(folder: Path, start: int, megabytes: float) -> None:
 
 
 @dataclass
-class Tally:
+class LossStats:
     """What was seen over all kills."""
 
     saved: int = 0
@@ -104,7 +104,7 @@ def kill_once(folder: Path, megabytes: float, rng: random.Random, start: int, wr
     return child.pid
 
 
-def judge(folder: Path, pid: int, megabytes: float, tally: Tally) -> int:
+def judge(folder: Path, pid: int, megabytes: float, tally: LossStats) -> int:
     """Check the folder after a kill; the number of the newest whole checkpoint, 0 if there is none."""
     good: list[int] = []
     for path in checkpoints(folder):
@@ -144,7 +144,7 @@ def main(kills: int, megabytes: float, seed: int, out: Path | None, child: Path 
     folder.mkdir(parents=True, exist_ok=True)
     if checkpoints(folder):
         raise click.UsageError(f"--out {folder}: there are checkpoints in it already.")
-    rng, tally, began = random.Random(seed), Tally(), time.monotonic()
+    rng, tally, began = random.Random(seed), LossStats(), time.monotonic()
     for done in range(1, kills + 1):
         pid = kill_once(folder, megabytes, rng, start, writing=done % 2 == 0)
         start = judge(folder, pid, megabytes, tally) + 1

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.backend import environment, operations
-from ganzoo.backend.checks import QUICK, Finding, compiler_works, data_writable, gpu, toolkits
+from ganzoo.backend import checks, environment, operations
+from ganzoo.backend.checks import Finding
 from ganzoo.errors import BackendError
 
 
 def examine() -> Iterator[Finding]:
     """Every finding, the cheap ones first, and at last a real convolution."""
     broken = False
-    for check in (*QUICK, compiler_works, data_writable, gpu):
+    for check in (*checks.QUICK, checks.compiler_works, checks.data_writable, checks.gpu):
         finding = check()
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding
-    yield from toolkits()
+    yield from checks.toolkits()
     if not broken:
         yield check_convolution()
 

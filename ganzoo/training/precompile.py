@@ -114,11 +114,12 @@ def prepare(description: dict[str, Any]) -> None:
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
     from ganzoo.sampling import latents, sampler
-    from ganzoo.training.state import TrainState
-    from ganzoo.training.step import Step
 
     train = resolve(TrainOptions, description["train"])
     backend.start(train.device, train.precision)
+    from ganzoo.training.state import TrainState  # needs a started Jittor
+    from ganzoo.training.step import Step
+
     backend.compile_considerately()
     model = plugins.load().model(description["model"])
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})

@@ -149,6 +149,7 @@ import resource, sys
 import numpy as np
 from ganzoo import backend
 from ganzoo.cli import main
+backend.start("cpu")
 from ganzoo.training import session
 
 def run_training(*arguments):
@@ -178,6 +179,7 @@ def test_too_little_memory_is_one_line(pictures, whose):
 COMPILES = """
 import sys, time
 from ganzoo import backend
+backend.start("cpu")
 jt = backend.jittor()
 count, first = map(int, sys.argv[1:3])
 if sys.argv[3:] == ["considerately"]:

@@ -54,8 +54,9 @@ import json
 import numpy as np
 from ganzoo import distributed
 from ganzoo.distributed import collectives
-from ganzoo import backend, batch_mean, jt
+from ganzoo import backend, batch_mean
 backend.start("cpu")
+from ganzoo import jt
 x = jt.array(np.random.default_rng(distributed.rank()).standard_normal(5).astype("float32"))
 with distributed.data_parallel():
     slope = jt.grad((batch_mean(x.sqr()) * x).sum(), x)
@@ -108,7 +109,7 @@ from ganzoo.registry import plugins
 from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.options import resolve
 backend.start("cpu")
-from ganzoo.training.follower import share
+from ganzoo.training.follower import share_state
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 model = plugins.load().model("stylegan")
@@ -117,7 +118,7 @@ data = DataInfo("made-up", 100, 8, 3)
 # Each begins with weights of its own, and must take those of rank 0.
 train = resolve(TrainOptions, {"batch": 6, "seed": distributed.rank()}, model.defaults)
 state = TrainState(model, options, data, train)
-share(state)
+share_state(state)
 step = Step(state, 0, None, lambda *heard: None)
 for number in range(3):
     drawn = np.random.default_rng(number).integers(0, 256, (6, 8, 8, 3), np.uint8)

@@ -83,7 +83,7 @@ def test_one_bit_makes_two_checkpoints_different(script, tmp_path):
 
 def test_a_lost_checkpoint_is_noticed(script, tmp_path):
     script = script("kill_saving")
-    run, tally = Run(tmp_path), script.Tally()
+    run, tally = Run(tmp_path), script.LossStats()
     for images in (1, 2, 3):
         arrays, description = script.content(images, 0.1)
         checkpoint.write(tmp_path / checkpoint.name_at(images), arrays, description)

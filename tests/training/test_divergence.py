@@ -123,7 +123,7 @@ class Training:
         self.loss = Spoiled(self.state.setup.loss, self.state.setup.networks)
         object.__setattr__(self.state.setup, "loss", self.loss)
         self.tally = LossStats()
-        self.step = Step(self.state, 0, micro_batch, self.tally.add, self.tally.watch)
+        self.step = Step(self.state, 0, micro_batch, self.tally.add, self.tally.log)
         self.phases = [phase.name for phase in self.loss.phases]
 
     def run(self, bad: Collection[str] = (), spoil: Callable[..., None] | None = None, **where: Any) -> Report:

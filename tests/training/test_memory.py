@@ -12,6 +12,7 @@ PROBE = """
 import json, sys
 import numpy as np
 from ganzoo import backend
+backend.start("cpu")
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.train_options import TrainOptions
@@ -24,7 +25,7 @@ backend.start("cpu")
 jt = backend.jittor()
 state = TrainState(GAN(), GANOptions(size=8, ema=float(sys.argv[1])), DataInfo("x", 9, 8, 1), TrainOptions(seed=0))
 tally = LossStats()
-step = Step(state, 0, None, tally.add, tally.watch)
+step = Step(state, 0, None, tally.add, tally.log)
 batch = ImageBatch(np.zeros((4, 8, 8, 1), np.uint8), np.zeros(4, np.int64))
 seen = {}
 for count in range(1, 601):
@@ -57,6 +58,7 @@ def test_200_and_600_steps_hold_the_same_memory(jittor, ema):
 GROWING = """
 import numpy as np
 from ganzoo import backend
+backend.start("cpu")
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.interfaces.options import resolve
@@ -72,7 +74,7 @@ widths = {"channels_base": 256, "channels_max": 8, "latent": 8, "mapping_layers"
 options = resolve(model.options, {**widths, "phase": 0.04, "first_stage": 0.02})
 state = TrainState(model, options, DataInfo("x", 9, 8, 3), resolve(TrainOptions, {"batch": 4}, model.defaults))
 tally = LossStats()
-step = Step(state, 0, None, tally.add, tally.watch)
+step = Step(state, 0, None, tally.add, tally.log)
 for _ in range(24):
     size = state.upcoming().stage.size
     step(ImageBatch(np.zeros((4, size, size, 3), np.uint8), np.zeros(4, np.int64)))
