@@ -22,8 +22,6 @@ from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
 from ganzoo.training.plan import make_plan
 from ganzoo.training.precompile import Precompiler, coming
-from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step
 
 
 def kernels() -> int:
@@ -45,11 +43,14 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
     planned = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
     backend.start("cpu")
+    from ganzoo.training.state import TrainState  # needs a started Jittor
+    from ganzoo.training.step import Step
+
     before = kernels()
     state = TrainState(planned.model, planned.options, planned.data, planned.train)
     feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
     step = Step(state, 0, None, lambda *_: None)
-    preparation = Precompiler(planned, print)
+    precompiler = Precompiler(planned, print)
     for there in [Progress(), *coming(state.schedule, Progress())]:
         state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
         position = state.upcoming()
@@ -63,8 +64,8 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
             times.append(time.perf_counter() - started)
             state.progress = state.progress.after(batch)
         if there == Progress():
-            preparation.start(state)
-            preparation.wait(3600)
+            precompiler.start(state)
+            precompiler.wait(3600)
         median = statistics.median(times[1:])
         what = f"{position.stage.size:>4} px{', fading in' if position.fading else ''}"
         print(f"{what:<20} first {times[0]:7.3f} s   median {median:7.3f} s   ratio {times[0] / median:5.2f}")

@@ -24,10 +24,11 @@ class Side:
         from ganzoo.interfaces.options import resolve
         from ganzoo.registry import plugins
         from ganzoo.training.loss_stats import LossStats
-        from ganzoo.training.state import TrainState
-        from ganzoo.training.step import Step
 
         backend.start(device, precision)
+        from ganzoo.training.state import TrainState  # needs a started Jittor
+        from ganzoo.training.step import Step
+
         self.backend, self.row = backend, row
         model = plugins.load().model(row.model)
         domains = DOMAINS if row.model == "stargan2" else ()
@@ -36,8 +37,8 @@ class Side:
         options = model.resolve_options(resolve(model.options, {**OPTIONS[row.model], **sizes}), data)
         self.state = TrainState(model, options, data, resolve(TrainOptions, {"batch": row.batch}, model.defaults))
         model.load_pretrained(options, self.state.setup.networks)
-        self.tally = LossStats()
-        self.step = Step(self.state, SEED, None, self.tally.add, self.tally.watch)
+        self.loss_stats = LossStats()
+        self.step = Step(self.state, SEED, None, self.loss_stats.add, self.loss_stats.log)
         self.images = self._batch()
 
     def _batch(self) -> Any:
@@ -76,7 +77,7 @@ class Side:
                 if type(module).__name__ == "Dropout":
                     module.p = 0
         self.iterate()
-        return self.tally.fetch().losses
+        return self.loss_stats.fetch().losses
 
     def product(self, side: int) -> None:
         """The product of two square matrices."""

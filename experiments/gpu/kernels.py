@@ -35,7 +35,7 @@ def kernels(precision: str, *names: str) -> None:
                 second_s=time.perf_counter() - again,
                 slow_convolutions=backend.unrecognised_convolutions(),
                 gpu_memory=side.gpu_memory(),
-                losses=side.tally.fetch().losses,
+                losses=side.loss_stats.fetch().losses,
             )
             del side
         except Exception as error:

@@ -57,7 +57,8 @@ def test_ctrl_c_during_the_import_waits_until_it_is_over():
     program = (
         "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from ganzoo.backend import process\n"
-        "try:\n    with process.preserve_process():\n        os.kill(os.getpid(), signal.SIGINT)\n        print('went on')\n"
+        "try:\n    with process.preserve_process():\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n        print('went on')\n"
         "except KeyboardInterrupt:\n    print('then caught')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
