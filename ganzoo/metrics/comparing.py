@@ -131,8 +131,8 @@ def compare(
 
 
 class Kept:
-    """Saves images as they are generated: as 000000.png, or as MODE/cat2dog/0000_00.png (source, output) for
-    translations."""
+    """Saves images as they are generated: as 000000.png or, for translations, as MODE/cat2dog/0000_00.png with the
+    numbers of the source and of the output."""
 
     def __init__(self, folder: Path, comparison: Comparison) -> None:
         self.outputs = OUTPUTS if comparison.target else 1

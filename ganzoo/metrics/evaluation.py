@@ -23,8 +23,8 @@ WATCHED, LONG = 2.0, 10.0  # seconds: delay before an estimate, and shortest est
 
 
 class Evaluation:
-    """Generated images (`subject`) and real ones (`real`), with results shared by several metrics: images are generated
-    once, and features computed once, for all metrics.
+    """Generated images (`subject`) and real ones (`real`). Features and spread are computed once for all metrics, in a
+    single pass over the generated images.
 
     `features` and `perceptual` are None if no metric needs them. `seed` is for the metrics' random numbers.
     """
@@ -122,8 +122,8 @@ class Evaluation:
         return self.extractor
 
     def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
-        """Yield the batches under a bar that counts images and appears after two seconds. Report an estimate if they will
-        take long."""
+        """Yield the batches under a bar that counts images and appears after two seconds. Report an estimate if they
+        will take long."""
         estimate, done = Estimate(total), 0
         with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
             for batch in batches:
@@ -139,8 +139,8 @@ class Evaluation:
 
 
 class Estimate:
-    """A single estimate of the remaining time, made after WATCHED seconds. The time before the first call is excluded,
-    because kernels are compiled then."""
+    """A single estimate of the remaining time, made WATCHED seconds after the first call of `after`. Earlier time is
+    excluded, because kernels are compiled then."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.clock = total, clock

@@ -1,4 +1,4 @@
-"""Extraction of features from images. Threads resize the next images while the network runs, so both stay busy."""
+"""Feature extraction. Threads resize the next images while the network runs, to keep all cores or the GPU busy."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def key(images: Images, extractor: FeatureExtractor) -> str:
         "chosen": hashlib.sha256(images.indices.astype("<i8").tobytes()).hexdigest(),
         "size": data.size,
         "channels": data.channels,
-        "decoding": 2,  # version; raised when the same files decode to different pixels
+        "decoding": 2,  # version; increase it when the same files decode to different pixels
         "network": extractor.weights.recipe(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
 
 MOST = 50_000  # default limit for the images of a data set, as is usual for FID
-FEWEST_REAL = 1000  # real images to use at least, unless the user asks for fewer or the data set has fewer
+FEWEST_REAL = 1000  # minimum of real images, unless the user asks for fewer or the data set has fewer
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
 LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
 OUTPUTS = 10  # translations of each source (Choi et al. 2020, appendix C)

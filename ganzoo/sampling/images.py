@@ -20,7 +20,7 @@ FPS = 20
 GIF_FPS = 50  # browsers slow down GIFs with a higher frame rate
 QUALITY = 90  # of lossy WebP, 0 to 100
 CRF = "18"  # of H.264: visually lossless
-LABEL_SIZES = 10, 24  # px; limits of the font size of labels, which is a fifth of the cell height
+LABEL_SIZES = 10, 24  # px; limits for the font size of labels, which is a fifth of the cell height
 LABEL_LENGTH = 40  # characters
 
 

@@ -25,8 +25,8 @@ class StyleSampler(Sampler):
 
     The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', or all its styles (layers, width).
     z and w are truncated (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get
-    mean + psi * (w - mean), with the mean of w over all latents. psi 1 means no truncation. `noise` is 'const' (the same
-    maps for every image), 'random' (drawn for each image from its key) or 'none'.
+    mean + psi * (w - mean), with the mean of w over all latents. psi 1 means no truncation. `noise` is 'const' (the
+    same maps for every image), 'random' (drawn for each image from its key) or 'none'.
     """
 
     def __init__(
@@ -65,7 +65,8 @@ class StyleSampler(Sampler):
         return np.mean([self.map(z).mean(0, dtype=np.float64) for z in batches], 0)
 
     def styles(self, codes: np.ndarray) -> np.ndarray:
-        """Return the truncated styles (N, layers, width) of z or w (N, length). Styles are returned unchanged."""
+        """Return the truncated styles (N, layers, width) of codes z or w (N, length). Codes that are styles already are
+        returned unchanged."""
         if codes.ndim == 3:
             return codes
         w = codes if self.space == "w" else self.map(codes)

@@ -93,7 +93,7 @@ class TranslationSampler:
         self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Translate each image to its new style, and the result back to its own style, which should restore the image.
-        Return both."""
+        Return both as uint8."""
         jt = jittor()
         there, back = [], []
         for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
@@ -108,7 +108,7 @@ class TranslationSampler:
 
 
 def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
-    """Yield chunks of rows, with each column stacked, that fit in memory. The first column contains images."""
+    """Yield chunks of rows that fit in memory, with each column stacked. The first column holds images."""
     waiting = iter(rows)
     for first in waiting:
         count = min(CHUNK, max(1, PIXELS // (first[0].shape[0] * first[0].shape[1])))
@@ -184,8 +184,8 @@ def latent_walk(
     space: str = "z",
     path: str = "spherical",
 ) -> Iterator[np.ndarray]:
-    """Yield the pictures of a closed walk through the styles of the seeds, `steps` from each seed to the next. A picture
-    shows the sources on top and, below them, one row per domain, all at the same position of the walk.
+    """Yield the pictures of a closed walk through the styles of the seeds, `steps` from each seed to the next. A
+    picture shows the sources on top and, below them, one row per domain, all at the same position of the walk.
 
     `domains` maps numbers to names. In space 'w', the walk interpolates between truncated styles; the centre of its
     spherical paths is the domain's mean style.

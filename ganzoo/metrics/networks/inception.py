@@ -204,8 +204,8 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
 
 class InceptionFID(_Inception):
-    """TensorFlow's network, on which most published FIDs are based, as ported by pytorch-fid. Average pooling does not
-    count the border, and the last block uses max pooling instead."""
+    """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the border, and
+    the last block uses max pooling instead."""
 
     mean_pool = staticmethod(_mean_within)
     last_pool = staticmethod(_largest)
