@@ -1,13 +1,13 @@
-"""`python -m ganzoo` is the same as `ganzoo`."""
+"""Run `ganzoo` as `python -m ganzoo`."""
 
-# Built in: `signal` takes milliseconds to import, and a Ctrl-C in these would be a traceback.
+# `_signal` is built in. Importing `signal` takes milliseconds, in which a Ctrl-C would print a traceback.
 import _signal as signal  # type: ignore[import-not-found]
 
 
 def run() -> None:
-    """The `ganzoo` command."""
+    """Run the `ganzoo` command."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Before the command line has a handler of its own, and after it, a Ctrl-C ends the process without a traceback.
+        # Until the command line installs its own handler, and after it, Ctrl-C ends the process without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from ganzoo.cli import main
 

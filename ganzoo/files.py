@@ -1,5 +1,5 @@
-"""The data directory, opening files that users name, and files that are whole or absent, whatever happens to the
-process or the machine while they are written."""
+"""The data directory, safe opening of files that users name, and atomic writes: a file is complete or absent, even if
+the process or the machine fails while it is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Bytes = Union[bytes, bytearray]
 
 
 def data_dir() -> Path:
-    """The user's data directory: $GANZOO_DATA, else ganzoo under $XDG_DATA_HOME, else ~/.local/share/ganzoo."""
+    """Return the user's data directory: $GANZOO_DATA, else ganzoo under $XDG_DATA_HOME, else ~/.local/share/ganzoo."""
     chosen = os.environ.get("GANZOO_DATA")
     if chosen:
         return Path(chosen).expanduser()
@@ -29,7 +29,7 @@ def data_dir() -> Path:
 
 
 def open_regular(path: Union[str, Path]) -> BinaryIO:
-    """Open a file for reading. OSError if it is not a regular file: reading a pipe may wait forever, and /dev/zero has
+    """Open a file for reading. OSError if it is not a regular file: reading a pipe may block forever, and /dev/zero has
     no end."""
     file = open(path, "rb", opener=_without_waiting)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -39,13 +39,14 @@ def open_regular(path: Union[str, Path]) -> BinaryIO:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # for the other end of a pipe
+    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for its other end
 
 
 def atomic_write(path: Path, *parts: Bytes) -> None:
-    """Make `parts`, one after the other, the content of the file at `path`, on the disk when this returns.
+    """Replace the file at `path` with the concatenated `parts`, which are on the disk when this returns.
 
-    Written beside it, flushed and renamed. On OSError whatever stood at `path` is untouched.
+    Writes a temporary file in the same folder, flushes it to the disk and renames it. If writing fails with OSError,
+    whatever was at `path` is unchanged.
     """
     temporary = temporary_path(path)
     try:
@@ -53,7 +54,7 @@ def atomic_write(path: Path, *parts: Bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # nobody knows the other name
+        error.filename, error.filename2 = str(path), None  # users don't know the temporary name
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -69,7 +70,7 @@ def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """The name beside `path` under which its next content is written."""
+    """Return the path, in the same folder, to which the next content of `path` is written before it is renamed."""
     return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
 
 
@@ -83,8 +84,8 @@ def _sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def output_folder(path: Path, option: str) -> Iterator[Path]:
-    """A folder to write into, made if need be. If there is an error, those made that are empty go again. OptionError,
-    naming the `option`, if it can't be made."""
+    """Yield a folder to write into, creating it if necessary. If the body fails, created folders that are empty are
+    removed again. OptionError, naming the `option`, if the folder can't be created."""
     made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -95,18 +96,18 @@ def output_folder(path: Path, option: str) -> Iterator[Path]:
     except BaseException:
         below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in made else []
         for each in (*below, *made):
-            with contextlib.suppress(OSError):  # there is something in it
+            with contextlib.suppress(OSError):  # not empty
                 each.rmdir()
         raise
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
-    """What was left `unfinished` in a folder when its process was killed."""
+    """Yield the temporary files that killed processes left in a folder."""
     yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Add lines to a text file, below a line that was cut off by a full disk or a kill."""
+    """Append lines to a text file, on a new line even if the last one was cut off by a full disk or a kill."""
     with open(path, "ab+") as file:
         file.write((b"" if _at_line_start(file) else b"\n") + lines.encode("utf-8", "backslashreplace"))
 
@@ -120,6 +121,6 @@ def _at_line_start(file: IO[bytes]) -> bool:
 
 
 def write_error(error: OSError) -> str:
-    """Why a file can't be written, in the system's words, and what to do about a disk that is full."""
+    """Return why a file can't be written, in the system's words, with advice if the disk is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return f"{reason(error)}: make room" if full else reason(error)

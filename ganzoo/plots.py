@@ -1,4 +1,4 @@
-"""Curves of losses and metrics as a picture."""
+"""Plots of losses and metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from ganzoo.sampling.images import grid_shape
 
 @contextlib.contextmanager
 def _usual_backend() -> Iterator[None]:
-    """matplotlib can't be imported where a notebook has exported the name of a backend that it doesn't know."""
+    """Unset MPLBACKEND within the body: if a notebook has exported a backend that this matplotlib doesn't know,
+    importing matplotlib fails."""
     named = os.environ.pop("MPLBACKEND", None)
     try:
         yield
@@ -28,19 +29,19 @@ def _usual_backend() -> Iterator[None]:
 
 
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str, str] | None = None) -> None:
-    """Loss terms and metrics over kimg, from the rows of stats.jsonl; dotted lines where the resolution grew.
+    """Plot loss terms and metrics over kimg from the rows of stats.jsonl. Dotted lines show where the resolution grew.
 
-    `panels` says by title which terms and watched numbers are drawn together, as a pattern of their names; by default
-    each term has a panel of its own. So has each metric.
+    `panels` maps a title to a name pattern, which selects the terms and logged values drawn together; by default each
+    term has its own panel. Each metric always has its own panel.
     """
     drawn = _drawn(rows, panels or {})
-    gc.collect()  # figures are full of cycles: a training, which draws again and again, would hold 20 MB of them
+    gc.collect()  # figures have reference cycles: training, which plots repeatedly, would hold 20 MB of them
     if drawn:
         atomic_write(path, drawn)
 
 
 def _drawn(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
-    """The picture as PNG; nothing if there is no number to draw."""
+    """Return the plot as PNG; empty bytes if there is nothing to plot."""
     with _usual_backend():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -68,7 +69,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _arranged(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:
-    """The names in each panel, without panels that have none."""
+    """Return the names in each panel, without empty panels."""
     matching = {title: sorted(name for name in names if fnmatchcase(name, like)) for title, like in panels.items()}
     return {title: terms for title, terms in matching.items() if terms}
 
@@ -79,7 +80,7 @@ def _square(count: int) -> tuple[int, int]:
 
 
 def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """One panel: a curve for each term, named by its phase where there are several."""
+    """Draw one panel: a curve for each term, labelled by its phase if there are several."""
     for term in terms:
         points = [(row["kimg"], _numbers(row)[term]) for row in rows if term in _numbers(row)]
         panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1, label=term.partition("/")[0])

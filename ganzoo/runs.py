@@ -1,4 +1,4 @@
-"""Run folders: numbered, with the resolved options, statistics, a log and a lock."""
+"""Run folders: each has a number, the resolved options, statistics, a log and a lock."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ganzoo.checkpoints.description import fault
 from ganzoo.errors import RunError, near_match, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
-BEGINNING = "on "  # what log.txt says first of a session
-LARGEST = 1e300  # number in statistics
-LONGEST = 100  # characters of a run folder's name behind its number; file systems take 255 bytes
+BEGINNING = "on "  # start of the first message of a session in log.txt
+LARGEST = 1e300  # limit on absolute values in statistics
+LONGEST = 100  # maximum length of a run folder's name after its number; file systems allow 255 bytes
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _NUMBERED = re.compile(r"([0-9]{5,})-[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. Writing to it needs `locked`."""
+    """One run folder. Writing to it requires `locked`."""
 
     path: Path
 
@@ -49,7 +49,7 @@ class Run:
         return self.path / "lock"
 
     def options(self) -> dict[str, Any]:
-        """What options.json holds. RunError if it is missing or damaged."""
+        """Return the content of options.json. RunError if it is missing or damaged."""
         try:
             with open_regular(self.options_file) as file:
                 options = json.load(file)
@@ -61,11 +61,11 @@ class Run:
         return dict(options)
 
     def save_options(self, options: dict[str, Any]) -> None:
-        """Write options.json, whole or not at all."""
+        """Write options.json atomically."""
         atomic_write(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
 
     def stats(self) -> list[dict[str, Any]]:
-        """The lines of stats.jsonl; one that is damaged, as a last one that was cut off, is left out."""
+        """Return the lines of stats.jsonl, without damaged ones, such as a last line that was cut off."""
         rows = []
         with contextlib.suppress(OSError):
             for line in self.stats_file.read_text(errors="replace").splitlines():
@@ -74,7 +74,7 @@ class Run:
         return [row for row in rows if _is_row(row)]
 
     def values(self, name: str) -> dict[int, float]:
-        """A number of the statistics, such as 'losses/generator/adversarial', by the images seen."""
+        """Return one number of the statistics, such as 'losses/generator/adversarial', by images seen."""
         rows = ((row["images"], numbers(row)) for row in self.stats())
         return {images: known[name] for images, known in rows if name in known}
 
@@ -82,51 +82,52 @@ class Run:
         append_lines(self.stats_file, json.dumps(row) + "\n")
 
     def replace_last_stats(self, row: dict[str, Any]) -> None:
-        """Write the last line of the statistics anew, if it is of the same tick; else add one."""
+        """Replace the last line of the statistics if it is of the same tick; otherwise append a line."""
         self._write_stats([*(each for each in self.stats() if each["images"] < row["images"]), row])
 
     def cut_stats(self, images: int) -> None:
-        """Forget statistics from after `images` images: a resumed run writes them again."""
+        """Remove the statistics after `images` images, which a resumed run writes again."""
         self._write_stats(row for row in self.stats() if row["images"] <= images)
 
     def _write_stats(self, rows: Iterable[dict[str, Any]]) -> None:
         atomic_write(self.stats_file, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def log(self, message: str) -> None:
-        """Add a line with the time to log.txt, if it can be written: training doesn't end for want of it."""
+        """Append a line with the time to log.txt. Errors are ignored: a log that can't be written must not end
+        training."""
         with contextlib.suppress(OSError):
             append_lines(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
     def tell(self, message: str) -> None:
-        """Print a line and keep it in log.txt. A terminal that has gone stops nothing."""
+        """Print a line and append it to log.txt. A closed terminal is ignored."""
         with contextlib.suppress(OSError):
             print(message, flush=True)
         self.log(message)
 
     def remove(self) -> None:
-        """Delete the folder of a run that came to nothing."""
+        """Delete the folder of a run that produced nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def outcome(self) -> str | None:
-        """How the last session ended, by log.txt: 'finished', 'interrupted', 'failed', 'crashed' in compiled code, or
-        'killed' if it did not get to say so. None if there was none, or it can't be known."""
+        """Return how the last session ended, according to log.txt: 'finished', 'interrupted', 'failed', 'crashed' (in
+        compiled code), or 'killed' if no ending was logged. None if there was no session or the log can't be read."""
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             return None
         for line in reversed(lines):
             message = _TIME.sub("", line)
-            if line.startswith("Fatal Python error: "):  # so Python begins what `_crashes_told` has it write
+            if line.startswith("Fatal Python error: "):  # start of the report that `_crashes_told` enables
                 return "crashed"
             if message in ("finished", "interrupted", "failed"):
                 return message
-            if message != line and message.startswith(BEGINNING):  # with this a session begins
+            if message != line and message.startswith(BEGINNING):  # start of a session
                 return "killed"
         return None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process. RunError if another process holds it."""
+        """Hold the run's lock within the body. RunError if another process holds it."""
         file = open(self.lock_file, "a+")
         try:
             try:
@@ -145,7 +146,8 @@ class Run:
 
     @contextlib.contextmanager
     def _crashes_told(self) -> Iterator[None]:
-        """If the process dies of a fault in compiled code, log.txt says where it was, unless somebody else is told."""
+        """Write to log.txt where the process was if a fault in compiled code ends it, unless faulthandler is already in
+        use."""
         if faulthandler.is_enabled():
             yield
             return
@@ -158,7 +160,7 @@ class Run:
                 faulthandler.disable()
 
     def in_use(self) -> bool:
-        """Whether a process holds the lock."""
+        """Return whether a process holds the lock."""
         try:
             with open(self.lock_file) as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -170,13 +172,13 @@ class Run:
 
 
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """What was measured in a tick, by 'group/name'."""
+    """Return the values measured in a tick, by 'group/name'."""
     groups = {group: row.get(group, {}) for group in ("losses", "watched", "metrics")}
     return {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
 def _is_row(row: Any) -> bool:
-    """Whether this is a report of a tick, as far as others build on it."""
+    """Return whether this is the report of a tick, as far as other code relies on it."""
     if not isinstance(row, dict) or not isinstance(row.get("losses"), dict):
         return False
     groups = [row["losses"], row.get("watched", {}), row.get("metrics", {})]
@@ -187,12 +189,12 @@ def _is_row(row: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value from a file is a number that can be reckoned with."""
+    """Return whether a value from a file is a number that is safe to compute with."""
     return isinstance(value, (int, float)) and abs(value) < LARGEST
 
 
 def create(experiments: Path, name: str) -> Run:
-    """A new folder NUMBER-NAME, numbered after the highest there is. RunError if it can't be made."""
+    """Create a folder NUMBER-NAME, numbered after the highest existing one. RunError if it can't be created."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:LONGEST]
     try:
         experiments.mkdir(parents=True, exist_ok=True)
@@ -207,8 +209,8 @@ def create(experiments: Path, name: str) -> Run:
 
 
 def every(experiments: Path) -> list[Run]:
-    """The runs in a folder, oldest first: what has the name of a run and options. Of two with one number the one with
-    the longer name counts as older: it is somebody's copy."""
+    """Return the runs in a folder, oldest first: the subfolders that are named like a run and have options. Of two runs
+    with the same number, the one with the longer name counts as older, because it is somebody's copy."""
     if not experiments.is_dir():
         return []
     found = [path for path in experiments.iterdir() if _NUMBERED.fullmatch(path.name) and _has_options(path)]
@@ -220,13 +222,13 @@ def _number(path: Path) -> int:
 
 
 def _has_options(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # somebody else's folder, a name too long
+    with contextlib.suppress(OSError):  # no permission, or the name is too long
         return (folder / "options.json").exists()
     return False
 
 
 def find(wanted: str, experiments: Path) -> Run:
-    """A run by path, by name, by number, or 'latest'. RunError if there is none."""
+    """Find a run by path, name, number, or 'latest'. RunError if there is none."""
     runs = every(experiments)
     if wanted == "latest":
         if not runs:

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end. A command ends at once; training ends after the current step."""
+"""Handling of signals that ask a process to end. A command ends immediately; training ends after the current step."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-# Ctrl-C, the end of a job on a cluster, a terminal that was closed, and what mpirun passes on without ending the job.
+# Ctrl-C, the end of a cluster job, a closed terminal, and a signal that mpirun forwards without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-ECHO = 0.1  # a repeat within so many seconds is the same signal: `timeout` sends to its child, then to its group
-IMPORTING = 0.05  # seconds after which to look again whether an import, or a body of `blocked`, is over
-SWALLOWED = 10.0  # seconds after which the exception must have arrived: destructors and callbacks swallow exceptions
+ECHO = 0.1  # seconds in which a repeat counts as the same signal: `timeout` signals its child, then its group
+IMPORTING = 0.05  # seconds until the next check whether an import, or a body of `blocked`, is over
+SWALLOWED = 10.0  # seconds until the exception is raised again: destructors and callbacks may swallow it
 
 
-_blocked = 0  # how many bodies of `blocked` are being run
+_blocked = 0  # number of `blocked` bodies being run
 
 
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
-    """Within the body this thread takes none of the SIGNALS; they arrive afterwards. A Python that is started here
-    inherits that; some shells don't."""
+    """Block the SIGNALS in this thread within the body; they are delivered afterwards. A Python process started in the
+    body inherits the mask; some shells reset it."""
     global _blocked
     former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    _blocked += 1  # another thread may take a signal all the same, and Python answers it in this one
+    _blocked += 1  # another thread may still receive a signal, and Python handles it in the main thread
     try:
         yield
     finally:
@@ -38,16 +38,16 @@ def blocked() -> Iterator[None]:
 
 
 def survived() -> list[str]:
-    """The SIGNALS that don't end this process at once, as a shell calls them: INT, TERM and so on."""
+    """Return the SIGNALS that don't end this process immediately, by their shell names: INT, TERM and so on."""
     return [number.name[3:] for number in SIGNALS if signal.getsignal(number) != signal.SIG_DFL]
 
 
 class Interrupts:
-    """The handler of a command: raises KeyboardInterrupt at the first signal, and keeps its number. The second signal
-    ends the process at once.
+    """The signal handler of a command. At the first signal it stores the number and raises KeyboardInterrupt; the
+    second signal ends the process immediately.
 
-    What is raised within an import may be swallowed, as by modules in Cython, so it is raised after the import; and
-    again, if the command has not ended by then. Once the command is `over`, nothing is raised.
+    An exception raised during an import may be swallowed, e.g. by Cython modules, so it is raised after the import, and
+    again if the command has not ended SWALLOWED seconds later. Once the command is `over`, nothing is raised.
     """
 
     number: int | None = None
@@ -69,12 +69,13 @@ class Interrupts:
 
     @property
     def status(self) -> int:
-        """See `exit_status`."""
+        """The exit status, see `exit_status`."""
         return exit_status(self.number)
 
 
 def exit_status(number: int | None) -> int:
-    """The exit status by which a shell knows the signal: 130 after Ctrl-C, also where no signal is known."""
+    """Return the exit status by which a shell recognises the signal: 130 after Ctrl-C, and also if no signal is
+    known."""
     return 128 + (number or signal.SIGINT)
 
 
@@ -86,28 +87,30 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
-_command: Interrupts | None = None  # the handler of the command that runs
+_command: Interrupts | None = None  # handler of the running command
 
 
 def _unanswered() -> bool:
-    """Whether the command that runs got a signal, and goes on because an import or a destructor swallowed it."""
+    """Return whether the running command got a signal but goes on, because an import or a destructor swallowed the
+    exception."""
     return _command is not None and _command.number is not None
 
 
-# Python sends the number of each signal here as soon as it comes, even within a long call of C++, and Jittor's
-# compilation looks at the other end. Made once for the process.
+# A socket pair, created once per process. Python writes the number of each signal to the second socket immediately,
+# even during a long C++ call, and Jittor's compilation watches the first.
 _arrivals: list[socket.socket] = []
 
 
 def arrivals() -> int:
-    """The descriptor of a socket at which the numbers of signals arrive that a command answers; -1 if none does."""
+    """Return the descriptor of a socket that receives the number of each signal that a command handles; -1 if none
+    does."""
     return _arrivals[0].fileno() if _arrivals else -1
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Within the body the SIGNALS raise KeyboardInterrupt: see `Interrupts`. Handlers of somebody else's, and signals
-    that are ignored, as SIGHUP under nohup, stay so."""
+    """Within the body, the SIGNALS raise KeyboardInterrupt (see `Interrupts`). Signals that are ignored, such as SIGHUP
+    under nohup, or that somebody else handles, are left alone."""
     global _command
     usual = (signal.SIG_DFL, signal.default_int_handler)
     former: dict[int, Any] = {
@@ -136,34 +139,35 @@ def interruptible() -> Iterator[Interrupts]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(descriptor)
         with contextlib.suppress(BlockingIOError):
-            _arrivals[0].recv(1 << 16)  # what came is answered
+            _arrivals[0].recv(1 << 16)  # these signals have been handled
 
 
 def let_signals_arrive() -> None:
-    """Python forgets, until the main thread takes its global lock again, a signal that a thread of C++ took."""
+    """Let Python notice signals that C++ threads received: it does so only when the main thread next acquires the
+    GIL."""
     time.sleep(0)
 
 
 class Stop:
-    """Whether to stop, and the number of the signal that said so."""
+    """Whether to stop, and the number of the signal that asked for it."""
 
     number: int | None = None
     _at_once = False
 
     def __call__(self) -> bool:
-        """Whether a signal came."""
+        """Return whether a signal has arrived."""
         let_signals_arrive()
         return self.number is not None
 
     @property
     def status(self) -> int:
-        """See `exit_status`."""
+        """The exit status, see `exit_status`."""
         return exit_status(self.number)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Within the body a signal raises KeyboardInterrupt too: for what may take long and changes nothing. Within an
-        import it does so afterwards: a module that is half there may end the process later."""
+        """Within the body, a signal also raises KeyboardInterrupt: for work that may take long and changes nothing.
+        During an import it is raised afterwards, because a half-imported module may end the process later."""
         self._at_once = True
         try:
             yield
@@ -171,7 +175,7 @@ class Stop:
             self._at_once = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """A signal came, or the time after it to look again."""
+        """Handle a signal, or the timer that checks again whether an import is over."""
         if number != signal.SIGALRM:
             self.number = number
         if not self._at_once:
@@ -184,9 +188,9 @@ class Stop:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Stop]:
-    """Within the body the first of the SIGNALS only makes the yielded Stop true, so that training ends after the step
-    with a checkpoint (see `Stop.at_once` for what is not training); the second one ends the process at once. Signals
-    that are ignored stay so. KeyboardInterrupt if one came before that was not answered yet."""
+    """Within the body, the first of the SIGNALS only makes the yielded Stop true, so that training ends after the
+    current step with a checkpoint (for other work see `Stop.at_once`); the second ends the process immediately. Ignored
+    signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet."""
     stop = Stop()
     former: dict[int, Any] = {}
 
@@ -210,8 +214,8 @@ def watch_signals() -> Iterator[Stop]:
 
 
 def _second_one_kills(numbers: Any, first: int) -> None:
-    """Leave the next of these signals, but for an echo of the `first`, to the system, which needs no step of Python's
-    to end the process."""
+    """Restore the default action of these signals, so that the next one ends the process even if Python is busy. For
+    ECHO seconds before, they are ignored, because the `first` may be repeated."""
     handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, signal.SIG_IGN)
@@ -223,7 +227,7 @@ def _second_one_kills(numbers: Any, first: int) -> None:
 
 
 def _leave_terminal() -> None:
-    """Let output go nowhere if the terminal is closed: writing to it would be an error."""
+    """Redirect the standard streams to /dev/null if the terminal is closed, because writing to it would fail."""
     for descriptor in (0, 1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):

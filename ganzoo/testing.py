@@ -1,4 +1,4 @@
-"""The contract test: what ganzoo expects of a model, checked on the model itself with tiny made-up data.
+"""The contract test: checks everything that ganzoo expects of a model, on the model itself, with tiny made-up data.
 
     from ganzoo.testing import check_model
     from my_package import MyGAN
@@ -6,7 +6,7 @@
     def test_contract():
         check_model(MyGAN(), {"size": 16})
 
-It needs no test framework: a breach raises AssertionError with a sentence that says what is wrong.
+It needs no test framework: a violation raises AssertionError with a sentence that says what is wrong.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 BATCH = 4
 IMAGES = 8
 STEPS = 2
-TOLERANCE = 1e-4  # of pixels in [-1, 1], between two ways that compute the same image
+TOLERANCE = 1e-4  # for pixels in [-1, 1], between two ways of computing the same image
 
-# Run in a child: import a module, and stop with the guilty line at the first attempt to import Jittor.
+# Run in a child process: import a module, and at the first attempt to import Jittor, print the line to blame and exit.
 _IMPORT = """
 import importlib, os, sys, traceback
 import ganzoo.backend
@@ -69,11 +69,11 @@ def check_model(
     channels: tuple[int, ...] = (1, 3),
     domains: tuple[str, ...] = ("a", "b"),
 ) -> None:
-    """Check everything that ganzoo expects of `model`. AssertionError if it does something else.
+    """Check everything that ganzoo expects of `model`. AssertionError if a check fails.
 
-    `options` are the model's own, by name: choose the smallest networks and images, so that the test takes seconds.
-    The made-up images are `size` px (unless the model asks for another size), have each of the numbers of `channels`
-    in turn, and labels from `domains`.
+    `options` are the model's own, by name: choose the smallest networks and images, so that the test takes seconds. The
+    made-up images have `size` px (unless the model asks for another size), each number of channels in `channels` in
+    turn, and labels from `domains`.
     """
     from ganzoo import backend
 
@@ -98,7 +98,7 @@ def check_model(
 
 
 def check_declaration(model: Model) -> None:
-    """Name, summary, options class and defaults are such that the command line can show and parse them."""
+    """Check that the command line can show and parse the model's name, summary, options class and defaults."""
     try:
         checked_name("models", model)
     except PluginError as error:
@@ -106,7 +106,8 @@ def check_declaration(model: Model) -> None:
 
 
 def check_options(model: Model, values: Mapping[str, Any]) -> Options:
-    """The options as resolved, after a round trip through JSON: it is from there that a run is resumed."""
+    """Return the resolved options, after checking that they survive a round trip through JSON, from which a run is
+    resumed."""
     try:
         chosen = resolve(model.options, values)
         both: list[Options] = [chosen, resolve(model.options, {}), resolve(TrainOptions, {}, model.defaults)]
@@ -119,7 +120,8 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
 
 
 def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
-    """Defaults that depend on the data are filled in once: what a run's options say is not changed later."""
+    """Return the options with data-dependent defaults filled in, after checking that they are filled in only once:
+    later calls must not change a run's options."""
     chosen: Options = model.resolve_options(options, data)
     again = model.resolve_options(chosen, dataclasses.replace(data, name="other"))
     _require(again == chosen, f"`resolve_options` changes options that it has resolved: {chosen} to {again}.")
@@ -127,7 +129,7 @@ def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
 
 
 def check_light(model: Model) -> None:
-    """The module that defines the model is imported for every `--help`, so it does not import Jittor."""
+    """Check that the model's module does not import Jittor, because every `--help` imports that module."""
     module = type(model).__module__
     if module == "__main__":
         return
@@ -138,7 +140,7 @@ def check_light(model: Model) -> None:
 
 @functools.cache
 def _import_alone(module: str) -> tuple[str, str]:
-    """Where a module imports Jittor, and why its import fails; empty if it doesn't."""
+    """Return where a module imports Jittor, and why its import fails; each is empty if it doesn't."""
     child = subprocess.run(
         [sys.executable, "-c", _IMPORT, module],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -151,7 +153,7 @@ def _import_alone(module: str) -> tuple[str, str]:
 
 
 class MadeUp(Dataset):
-    """Noise as images, with labels in turn."""
+    """Noise images, whose labels take each value in turn."""
 
     def __init__(self, info: DataInfo) -> None:
         import numpy as np
@@ -165,7 +167,7 @@ class MadeUp(Dataset):
 
 
 def check_setup(setup: Setup) -> None:
-    """What `build` returns: networks, optimizers, phases and averages fit together."""
+    """Check that the networks, optimizers, phases and EMA decays that `build` returns are consistent."""
     from ganzoo.registry import setup_validation
 
     try:
@@ -175,7 +177,7 @@ def check_setup(setup: Setup) -> None:
 
 
 class _Watch:
-    """Sees after each phase whether the losses are finite, and which networks have changed."""
+    """Callback that checks, after each phase, that the losses are finite and that only the phase's networks changed."""
 
     def __init__(self, state: TrainState) -> None:
         self.networks = state.setup.networks
@@ -208,8 +210,9 @@ class _Watch:
 
 
 def check_training(model: Model, options: Options, data: DataInfo, dataset: Dataset) -> TrainState:
-    """Steps of every phase, in the first and the last stage: losses are finite, each phase changes the networks it
-    names and no others, and no weight is without a gradient. Returns the state they lead to."""
+    """Train for a few steps in the first and the last stage, until every phase has run. Losses must be finite, each
+    phase must change the networks it names and no others, and every weight must get a gradient. Return the final
+    state."""
     from ganzoo.training.state import TrainState
 
     state = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH}, model.defaults))
@@ -254,7 +257,7 @@ def _differ(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def check_generator(state: TrainState, data: DataInfo) -> None:
-    """What is sampled: float images (N, C, H, W) in [-1, 1], a function of each latent alone."""
+    """Check the generated images: float (N, C, H, W) in [-1, 1], each depending on its own latent only."""
     import numpy as np
 
     from ganzoo.sampling.latents import from_seeds
@@ -278,7 +281,7 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:
-    """What translates: float images (N, C, H, W), each a function of its own image and style alone."""
+    """Check the translated images: float (N, C, H, W), each depending on its own image and style only."""
     import numpy as np
 
     translator = state.ema.translator()
@@ -295,7 +298,8 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
 
 
 def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.ndarray:
-    """`count` images in styles of latents, and the same in styles of other images, in one array."""
+    """Return, in one array, `count` images translated to styles of latents, and the same ones to styles of other
+    images."""
     import numpy as np
 
     from ganzoo.backend import jittor
@@ -319,7 +323,7 @@ def _noise(data: DataInfo, seed: int) -> np.ndarray:
 
 
 def check_checkpoint(model: Model, options: Options, data: DataInfo, state: TrainState) -> None:
-    """A state restored from its checkpoint is the same, to the bit, and so are its images."""
+    """Check that a state restored from its checkpoint is identical, to the bit, and generates the same images."""
     import numpy as np
     import pluggy
 

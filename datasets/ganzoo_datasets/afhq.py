@@ -6,7 +6,7 @@ from ganzoo_datasets.local import LocalSource
 
 
 class AFHQ(LocalSource):
-    """Its licence, CC BY-NC 4.0, allows no commercial use; we point to the authors' copy."""
+    """Not bundled: the licence, CC BY-NC 4.0, forbids commercial use. `archive` is the authors' copy."""
 
     name = "afhq"
     summary = "15,000 faces of cats, dogs and wild animals; fetched by `ganzoo data download afhq`"

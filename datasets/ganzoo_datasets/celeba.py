@@ -1,4 +1,4 @@
-"""CelebFaces Attributes (Liu et al. 2015): 202,599 faces of celebrities, aligned."""
+"""CelebFaces Attributes (Liu et al. 2015): 202,599 aligned faces of celebrities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ganzoo_datasets.local import LocalSource
 
 
 class CelebA(LocalSource):
-    """Its terms allow research that is not commercial, and no passing on."""
+    """Not bundled: the terms allow only non-commercial research and forbid redistribution."""
 
     name = "celeba"
     summary = "202,599 faces, RGB; to be fetched from the CUHK (`--data celeba` tells how)"

@@ -1,4 +1,4 @@
-"""CelebA-HQ (Karras et al. 2018): 30,000 faces of CelebA in better quality; here parted as StarGAN v2 was trained."""
+"""CelebA-HQ (Karras et al. 2018): 30,000 faces of CelebA in better quality, in the split of StarGAN v2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ganzoo_datasets.local import LocalSource
 
 
 class CelebAHQ(LocalSource):
-    """CelebA's terms, research that is not commercial, hold for it too; we point to StarGAN v2's copy."""
+    """Not bundled: CelebA's terms apply (non-commercial research). `archive` is the copy of StarGAN v2's authors."""
 
     name = "celeba-hq"
     summary = "30,000 faces, female and male; fetched by `ganzoo data download celeba-hq`"

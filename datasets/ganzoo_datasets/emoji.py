@@ -1,4 +1,4 @@
-"""Emoji as several vendors draw them: the same signs in several hands, from pictures that the user has."""
+"""Emoji of several vendors: the same characters in several styles, from images that the user has fetched."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIDE = 64  # px
-KEPT = 10  # every so many signs is kept for validation
+KEPT = 10  # every tenth sign is kept for validation
 
-# Signs that mostly differ by a person's sex are one sign to the split: of a man, a woman and a person at work, the
-# model must not have seen two when it is shown the third.
+# Signs that differ mainly in a person's sex count as one in the split: a model trained on the man and the woman at some
+# work must not be validated on the person at the same work.
 SAME = {0x1F468: 0x1F9D1, 0x1F469: 0x1F9D1, 0x1F466: 0x1F9D2, 0x1F467: 0x1F9D2, 0x1F474: 0x1F9D3, 0x1F475: 0x1F9D3}
 
-Code = tuple[int, ...]  # the code points of an emoji: the sign first, then skin tone, sex, what is joined to it
+Code = tuple[int, ...]  # code points of an emoji: the sign first, then skin tone, sex and joined characters
 
 
 class Emoji(DataSource):
-    """Pictures from the npm packages emoji-datasource-VENDOR, which may not be passed on with ganzoo."""
+    """Images from the npm packages emoji-datasource-VENDOR, which may not be distributed with ganzoo."""
 
     name = "emoji"
     summary = "emoji of several vendors as domains, 8 to 64 px, RGB; to be fetched (`--data emoji` tells how)"
 
     @property
     def path(self) -> Path:
-        """Where `ganzoo data prepare` puts it."""
+        """The LMDB that `ganzoo data prepare` writes."""
         return data_dir() / f"{self.name}.lmdb"
 
     def ready(self) -> bool:
@@ -69,7 +69,7 @@ class Emoji(DataSource):
 
 
 def split(codes: set[Code]) -> tuple[list[Code], list[Code]]:
-    """Emoji for training and for validation; the variants of a sign (they share the first code point) stay together."""
+    """Split emoji into training and validation; the variants of a sign, which share its code point, stay together."""
     signs = sorted({_sign(code) for code in codes})
     kept = {*signs[KEPT - 1 :: KEPT]}
     ordered = sorted(codes)
@@ -81,7 +81,7 @@ def _sign(code: Code) -> int:
 
 
 class Picture(NamedTuple):
-    """A vendor's picture of an emoji: where it is from, its label, and its file."""
+    """A vendor's image of an emoji: its origin, its label, and the content of its file."""
 
     origin: str
     label: int
@@ -89,7 +89,7 @@ class Picture(NamedTuple):
 
 
 class Pictures(Dataset):
-    """The pictures of `codes` by all vendors, which are the domains; held in memory as the files that they are."""
+    """All vendors' images of the emoji `codes`, with the vendors as domains; the encoded files are kept in memory."""
 
     def __init__(
         self, pictures: Mapping[str, Mapping[Code, bytes]], codes: Sequence[Code], kept: Pictures | None = None

@@ -1,4 +1,4 @@
-"""Finds the pictures of emoji in what a user has fetched: archives of npm, or folders in which they are unpacked."""
+"""Finding the images of emoji in what the user has fetched: npm archives, or folders with their unpacked content."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from ganzoo import DataError
 from ganzoo_datasets.emoji import Code
 
 PICTURE = re.compile(r"(?:.*/)?img/([a-z0-9-]+)/64/([0-9a-f]{2,6}(?:-[0-9a-f]{2,6}){0,15})\.png", re.ASCII)
-LARGEST = 1 << 20  # bytes of a picture; those that we know of take 10 kB
-WHOLE = 1 << 29  # bytes of an unpacked archive; those that we know of take less than 100 MB
+LARGEST = 1 << 20  # bytes of an image; known ones have about 10 kB
+WHOLE = 1 << 29  # bytes of an unpacked archive; known ones have less than 100 MB
 LAYOUT = "img/VENDOR/64/1f600.png"
 
 
 def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
-    """The files of all pictures of 64 px, by vendor and code points; DataError if a file has none or is damaged.
+    """Return the content of all 64 px images, by vendor and code points; DataError if one of `files` has none or is
+    damaged.
 
-    Archives are read from the first member to the last, and nothing is unpacked. What is no plain file, or too large
-    for a picture, is passed over.
+    Archives are read as streams; nothing is unpacked to disk. Members that are not regular files or are too large for
+    an image are ignored.
     """
     found: dict[str, dict[Code, bytes]] = {}
     for file in files:
@@ -42,7 +43,7 @@ def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
 def _pictures(file: Path) -> Iterator[tuple[str, Code, bytes]]:
     if not file.exists():
         raise DataError(f"{file}: there is no such file or folder.")
-    if not (file.is_dir() or file.is_file()):  # a pipe, say, which would never end
+    if not (file.is_dir() or file.is_file()):  # such as a pipe, which may never end
         raise DataError(f"{file}: neither a file nor a folder.")
     for name, data in _folder(file) if file.is_dir() else _archive(file):
         matched = PICTURE.fullmatch(name)
@@ -68,7 +69,7 @@ def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
             limited = Limited(unpacked)
             with tarfile.open(fileobj=limited, mode="r|") as archive:  # type: ignore[call-overload]
                 yield from _members(archive)
-            while limited.read(1 << 16):  # to the end, where the checksum is
+            while limited.read(1 << 16):  # read to the end, so that gzip verifies the checksum
                 pass
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
@@ -82,11 +83,11 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
             content = archive.extractfile(member)
             if content:
                 yield member.name, content.read()
-        archive.members.clear()  # type: ignore[attr-defined]  # it would hold those of the whole archive
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
 
 
 class Limited:
-    """A file that ends in a DataError after WHOLE bytes, so that a small archive can't unpack without end."""
+    """A file that raises DataError after WHOLE bytes, so that a small archive can't expand without limit."""
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         self._file, self._left = file, WHOLE

@@ -1,6 +1,6 @@
-"""What the data set `styles` shows: the same characters in three families of type, each with its kind of colours.
+"""The images of the data set `styles`: the same characters in three type families, each with its own range of colours.
 
-Everything here is a function of its arguments, so that any process draws any character the same.
+All functions depend only on their arguments, so that every process draws a character in the same way.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import numpy as np
 
 from ganzoo_datasets.glyphs import CONTRAST, Colour, Glyph, candidates, contrast, distinct, printed, rgb, signatures
 
-# An index into glyphs.FONTS for each domain: three that nobody confuses.
+# An index into glyphs.FONTS for each domain; these three fonts are easy to tell apart.
 FAMILIES = {"bold": 2, "italic": 3, "sans": 0}
-DIFFERENT = 1000  # squared distance of signatures; what is nearer in two families shows no family (found by looking)
+DIFFERENT = 1000  # squared distance of signatures up to which two families look too similar (by inspection)
 
 
 class Shade(NamedTuple):
-    """The range of a colour's lightness, and that of its saturation; its hue may be any."""
+    """A range of colours, by lightness and saturation; any hue."""
 
     lightness: tuple[float, float]
     saturation: tuple[float, float]
 
     def draw(self, random: Random) -> tuple[float, float, float]:
-        """Hue, lightness, saturation."""
+        """Return a random hue, lightness and saturation."""
         return random.random(), random.uniform(*self.lightness), random.uniform(*self.saturation)
 
 
-# Paper and ink. A translation has to change both with the family, and may choose the hues.
+# Paper and ink. A translation to another family has to change both, but is free to choose the hues.
 SHADES = {
     "bold": (Shade((0.10, 0.22), (0.5, 1.0)), Shade((0.70, 0.85), (0.6, 1.0))),
     "italic": (Shade((0.60, 0.75), (0.6, 1.0)), Shade((0.05, 0.20), (0.4, 1.0))),
@@ -37,9 +37,9 @@ SHADES = {
 
 
 def characters() -> list[int]:
-    """The code points, ascending, that all families have and that look different in each.
+    """Return the code points, ascending, that all families contain and that look different in each family.
 
-    Of several that look the same in one of the families (Latin A, Greek Alpha) the first is taken.
+    Of several characters that look the same in one of the families (Latin A, Greek Alpha), only the first is used.
     """
     glyphs, coarse = signatures(candidates(sorted(FAMILIES.values())))
     of = dict(zip(glyphs, coarse.astype(int)))
@@ -56,16 +56,16 @@ def _unlike(rows: list[np.ndarray]) -> bool:
 
 
 def colours(family: str, code: int, copy: int, seed: int) -> tuple[Colour, Colour]:
-    """Paper and ink of one copy of a character, as usual in the family, of a contrast of at least CONTRAST."""
+    """Return paper and ink for a copy of a character: colours of the family, with a contrast of at least CONTRAST."""
     random = Random(f"{seed} {family} {code} {copy}")
     paper, ink = (shade.draw(random) for shade in SHADES[family])
     light, dark = sorted((paper, ink), key=lambda colour: -colour[1])
-    while contrast(rgb(*light), rgb(*dark)) < CONTRAST:  # some hues are dark however light they are, so both move
+    while contrast(rgb(*light), rgb(*dark)) < CONTRAST:  # some hues are dark at any lightness, so change both colours
         light = (light[0], 1 - (1 - light[1]) * 0.97, light[2])
         dark = (dark[0], dark[1] * 0.97, dark[2])
     return (rgb(*light), rgb(*dark)) if paper[1] > ink[1] else (rgb(*dark), rgb(*light))
 
 
 def paint(family: str, code: int, copy: int, seed: int) -> np.ndarray:
-    """A character in its colours: uint8 (SIDE, SIDE, 3)."""
+    """Draw a character in its colours: uint8 (SIDE, SIDE, 3)."""
     return printed(Glyph(FAMILIES[family], code), *colours(family, code, copy, seed))

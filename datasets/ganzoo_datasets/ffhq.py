@@ -1,4 +1,4 @@
-"""Flickr-Faces-HQ (Karras et al. 2019): 70,000 faces, here as its thumbnails of 128 px."""
+"""Flickr-Faces-HQ (Karras et al. 2019): 70,000 faces, here the 128 px thumbnails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ganzoo_datasets.local import LocalSource
 
 
 class FFHQ(LocalSource):
-    """The licences of the single photos, and CC BY-NC-SA 4.0 for the set, don't let us bundle it."""
+    """Not bundled: the licences of the individual photos and of the set (CC BY-NC-SA 4.0) don't allow it."""
 
     name = "ffhq"
     summary = "70,000 faces, RGB; to be fetched from NVIDIA (`--data ffhq` tells how)"

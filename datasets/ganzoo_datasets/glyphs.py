@@ -1,6 +1,6 @@
-"""What the data sets `symbols` and `styles` show: which characters of which fonts, how large, and in which colours.
+"""The glyphs of the data sets `symbols` and `styles`: selecting, comparing, colouring and drawing them.
 
-Everything here is a function of its arguments, so that any process draws any glyph the same.
+All functions depend only on their arguments, so that every process draws a glyph in the same way.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganzoo import DataError
 
-# Four faces that differ to the eye, the richest first; matplotlib's other fonts mostly repeat their shapes.
-# (LastResort shows a picture of the Unicode block in place of the character, the cm* fonts have TeX's encoding.)
+# Four visually distinct fonts, the one with the most characters first; matplotlib's other fonts mostly repeat their
+# shapes. (LastResort shows a symbol of the Unicode block instead of the character; the cm* fonts use TeX's encoding.)
 FONTS = ("DejaVuSans.ttf", "STIXGeneral.ttf", "DejaVuSerif-Bold.ttf", "STIXGeneralItalic.ttf")
-KINDS = "LNPS"  # first letters of Unicode's categories: letters, numbers, punctuation, symbols
+KINDS = "LNPS"  # first letters of Unicode categories: letters, numbers, punctuation, symbols
 
 SIDE = 128  # px of an image
 LARGEST = 100  # px of a glyph's longer side; the rest is margin
-SMALLEST = 40  # px; what is smaller even at FONT_SIZE (a dot, a prime) leaves the image all but blank
-FONT_SIZE = 160  # px of the em; wider glyphs are drawn in a smaller size
-BORDER = 2  # px around the box that a font promises to stay in
+SMALLEST = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a prime) leaves the image almost blank
+FONT_SIZE = 160  # px per em; glyphs larger than LARGEST are drawn at a smaller size
+BORDER = 2  # px around the font's bounding box of the text
 
-CELL = 8  # px; glyphs are compared by their mean coverage in cells of this side
-LEVELS = 16  # in so many steps, which keeps the comparison exact in float32
-NEAR = 100  # squared distance of two glyphs that an eye can't tell apart (found by looking at pairs)
+CELL = 8  # px; glyphs are compared by their mean coverage in square cells of this size
+LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
+NEAR = 100  # squared distance up to which two glyphs look the same (by inspection of pairs)
 
-CONTRAST = 4.5  # least ratio between ink and paper, as WCAG 2 defines it and demands for text
+CONTRAST = 4.5  # minimum contrast ratio of ink and paper, as WCAG 2 defines it and requires for text
 
 Colour = tuple[int, int, int]  # sRGB, 0 to 255 each
 
 
 class Glyph(NamedTuple):
-    """A character in a font: an index into FONTS and a code point."""
+    """A character in a font, given as an index into FONTS and a code point."""
 
     font: int
     code: int
 
 
 def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
-    """Every visible character that the fonts have, by font and code point; DataError if a font is missing.
+    """Yield every visible character of the fonts, by font and code point; DataError if a font is missing.
 
-    Private, unassigned, control and combining characters and spaces are left out.
+    Skips private, unassigned, control and combining characters and spaces.
     """
     for index in fonts:
         name = FONTS[index]
@@ -65,7 +65,7 @@ def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
 
 
 def _folder() -> Path:
-    # Not by importing matplotlib: it refuses to be where MPLBACKEND names a backend that it doesn't know.
+    # Without importing matplotlib, since the import fails if MPLBACKEND names an unknown backend.
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise DataError("matplotlib, whose fonts are drawn, is not installed. Run: pip install matplotlib")
@@ -74,13 +74,13 @@ def _folder() -> Path:
 
 @cache
 def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
-    # The basic layout: the other one depends on whether this Pillow has Raqm.
+    # The basic layout, because the other one depends on whether Pillow was built with Raqm.
     return ImageFont.truetype(str(_folder() / FONTS[index]), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def mask(glyph: Glyph) -> Image.Image | None:
-    """The glyph as coverage, 0 to 255, in a grey image of SIDE px: centred, its longer side at most LARGEST px
-    (a hinted outline can be 2 px more). None if it is blank or smaller than SMALLEST px."""
+    """Draw the glyph's coverage, 0 to 255, as a grey image of SIDE px: centred, its longer side at most LARGEST px
+    (hinting can add 2 px). None if it is blank or smaller than SMALLEST px."""
     box = _draw(glyph, FONT_SIZE).getbbox()
     extent = max(box[2] - box[0], box[3] - box[1]) if box else 0
     if extent < SMALLEST:
@@ -93,7 +93,7 @@ def mask(glyph: Glyph) -> Image.Image | None:
 
 
 def _draw(glyph: Glyph, size: int) -> Image.Image:
-    """The character somewhere on a canvas that is large enough for all of it."""
+    """Draw the character, not centred, on a canvas that is large enough for all of it."""
     font, text = _font(glyph.font, size), chr(glyph.code)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
     canvas = Image.new("L", (right - left + 2 * BORDER, bottom - top + 2 * BORDER))
@@ -102,7 +102,7 @@ def _draw(glyph: Glyph, size: int) -> Image.Image:
 
 
 def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
-    """Those glyphs that can be drawn, and the coarse picture by which each is compared: uint8 (N, cells)."""
+    """Return the glyphs that can be drawn, and the coarse images by which they are compared: uint8 (N, cells)."""
     drawable, coarse = [], []
     for glyph in glyphs:
         drawn = mask(glyph)
@@ -113,9 +113,9 @@ def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
 
 
 def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
-    """From the results of `signatures`, the glyphs that look like none before them.
+    """Return the glyphs in results of `signatures` that look different from all earlier ones.
 
-    That drops equal bitmaps (Latin A and Greek Alpha) and those that differ by a pixel (a hyphen and a minus).
+    This drops equal bitmaps (Latin A and Greek Alpha) and those that differ by a pixel (a hyphen and a minus).
     """
     glyphs: list[Glyph] = []
     arrays = []
@@ -125,7 +125,7 @@ def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
     points = np.concatenate(arrays).astype(np.float32)
     squares = (points * points).sum(1)
     kept = []
-    for start in range(0, len(points), 512):  # in blocks: the whole table of distances would take a gigabyte
+    for start in range(0, len(points), 512):  # in blocks: a full distance matrix would take a gigabyte
         stop = min(start + 512, len(points))
         distances = squares[start:stop, None] + squares[:stop] - 2 * points[start:stop] @ points[:stop].T
         later = np.arange(stop) >= np.arange(start, stop)[:, None]
@@ -135,7 +135,7 @@ def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
 
 
 def colours(glyph: Glyph, seed: int) -> tuple[Colour, Colour]:
-    """Paper (white to a light tint) and ink (any hue) of a glyph, with a contrast of at least CONTRAST."""
+    """Return paper (white to a light tint) and ink (any hue) for a glyph, with a contrast of at least CONTRAST."""
     random = Random(f"{seed} {glyph.font} {glyph.code}")
     paper = rgb(random.random(), random.uniform(0.92, 1.0), random.uniform(0.3, 1.0))
     hue, lightness, saturation = random.random(), random.uniform(0.3, 0.5), random.uniform(0.65, 1.0)
@@ -147,13 +147,13 @@ def colours(glyph: Glyph, seed: int) -> tuple[Colour, Colour]:
 
 
 def rgb(hue: float, lightness: float, saturation: float) -> Colour:
-    """A colour from its hue, lightness and saturation, 0 to 1 each."""
+    """Convert hue, lightness and saturation, 0 to 1 each, to sRGB."""
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 def contrast(light: Colour, dark: Colour) -> float:
-    """The contrast ratio of two sRGB colours by WCAG 2: 1 (none) to 21 (black on white)."""
+    """Return the contrast ratio of two sRGB colours according to WCAG 2: 1 (none) to 21 (black on white)."""
     return (_luminance(light) + 0.05) / (_luminance(dark) + 0.05)
 
 
@@ -164,18 +164,18 @@ def _luminance(colour: Colour) -> float:
 
 
 def paint(glyph: Glyph, seed: int) -> np.ndarray:
-    """The glyph in its colours: uint8 (SIDE, SIDE, 3)."""
+    """Draw the glyph in its colours: uint8 (SIDE, SIDE, 3)."""
     return printed(glyph, *colours(glyph, seed))
 
 
 def printed(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
-    """The glyph in these colours: uint8 (SIDE, SIDE, 3)."""
+    """Draw the glyph in these colours: uint8 (SIDE, SIDE, 3)."""
     drawn = mask(glyph)
     assert drawn is not None, glyph
-    palette = np.linspace(paper, ink, 256).round().astype(np.uint8)  # by the coverage
+    palette = np.linspace(paper, ink, 256).round().astype(np.uint8)  # indexed by coverage
     return palette[np.asarray(drawn)]
 
 
 def portions(glyphs: Sequence[Glyph], size: int = 200) -> list[Sequence[Glyph]]:
-    """The glyphs in lists of `size`, a process's work at a time."""
+    """Divide the glyphs into lists of `size`, the work items of a process pool."""
     return [glyphs[start : start + size] for start in range(0, len(glyphs), size)]

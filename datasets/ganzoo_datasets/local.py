@@ -1,4 +1,4 @@
-"""Data sets that can't come with ganzoo: found in the data directory, else explained."""
+"""Data sets that can't be bundled: opened from the data directory, or explained if they are not there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 class LocalSource(DataSource):
     """A set of faces that the user has fetched: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
 
-    `official` says where from, `layout` how it looks, and `domains` whether its folders are kinds of faces.
+    `official` is where to get it, `layout` the paths of its files, and `domains` whether its folders are domains.
     """
 
     official: ClassVar[str]

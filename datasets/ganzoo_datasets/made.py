@@ -1,4 +1,4 @@
-"""Data sets that are made here, when they are first asked for."""
+"""Data sets that are generated locally when they are first used."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 
 
 def tell(line: str) -> None:
-    """Say how the making of a set goes, beside the output of the command that needs it."""
+    """Report progress on stderr, apart from the output of the command that needs the set."""
     print(line, file=sys.stderr, flush=True)
 
 
 class MadeSource(DataSource):
-    """A set that a program draws into NAME.lmdb in the data directory, and, if it is `split`, validation images into
-    NAME-val.lmdb beside it."""
+    """A set that is generated as NAME.lmdb in the data directory, with validation images in NAME-val.lmdb if it is
+    `split`."""
 
     split: ClassVar[bool] = False
 
@@ -28,7 +28,7 @@ class MadeSource(DataSource):
 
     @abstractmethod
     def make(self) -> None:
-        """Write `path`, whole or not at all. DataError if that is impossible."""
+        """Write `path` atomically. DataError if that fails."""
 
     def ready(self) -> bool:
         return self.path.exists()
@@ -40,7 +40,7 @@ class MadeSource(DataSource):
             if not self.ready():
                 self.make()
         except DataError:
-            if not self.ready():  # else another process has made it meanwhile
+            if not self.ready():  # otherwise another process has made it in the meantime
                 raise
         try:
             return open_path(self.path, self.name)

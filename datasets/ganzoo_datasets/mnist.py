@@ -1,4 +1,4 @@
-"""MNIST's 60,000 training digits, from the files inside the package jittor-offline."""
+"""The 60,000 training digits of MNIST, from files in the package jittor-offline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _folder() -> Path | None:
 
 
 class Digits(Dataset):
-    """All digits in memory (47 MB); the domains are the ten digits."""
+    """All images, in memory (47 MB), with the ten digits as domains."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self._images, self._labels = images, labels
@@ -38,7 +38,7 @@ class Digits(Dataset):
 
 
 class MNIST(DataSource):
-    """LeCun et al., handwritten digits, 28 px, grey."""
+    """Handwritten digits (LeCun et al.), 28 px, grey."""
 
     name = "mnist"
     summary = "60,000 handwritten digits, 28 px, grey"

@@ -1,4 +1,4 @@
-"""The same characters in three families of type: domains for translation, made here from matplotlib's fonts."""
+"""The same characters in three type families, as domains for image translation; drawn with matplotlib's fonts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 SEED = 0
 SIZES = (8, 16, 32, 64)  # px
-COPIES = 4  # of each character in each family, which differ in their colours
-KEPT = 10  # every so many characters is kept for validation, in all families
+COPIES = 4  # of each character in each family, in different colours
+KEPT = 10  # every tenth character is kept for validation, in all families
 DOMAINS = ("bold", "italic", "sans")
 
 
 class Styles(MadeSource):
-    """What image-to-image models are tried on where there is nothing else: aligned domains, 8 to 64 px."""
+    """A test set for image-to-image models that needs no download: aligned domains, 8 to 64 px."""
 
     name = "styles"
     summary = "coloured letters in three families of type as domains, 8 to 64 px, RGB; made in some seconds"
@@ -32,7 +32,7 @@ class Styles(MadeSource):
 
 
 class Character(NamedTuple):
-    """A code point in one family of DOMAINS, by its index, and in one of COPIES colourings."""
+    """A code point in a family (an index into DOMAINS) and in one of COPIES colourings."""
 
     family: int
     code: int
@@ -40,7 +40,7 @@ class Character(NamedTuple):
 
 
 class Writing(Dataset):
-    """Characters that are painted when they are asked for; `kept` are others for validation."""
+    """Characters that are drawn when they are loaded; `kept` are the code points for validation."""
 
     def __init__(self, codes: Sequence[int], seed: int, kept: Sequence[int] = ()) -> None:
         from ganzoo_datasets.glyphs import SIDE
@@ -70,10 +70,11 @@ class Writing(Dataset):
 
 
 def build(path: Path, seed: int = SEED, codes: Sequence[int] | None = None, processes: int | None = None) -> None:
-    """Draw the characters `codes` (all that do if None) into an LMDB at `path`, every tenth into that beside it.
+    """Draw the characters `codes` (None: all suitable ones) into an LMDB at `path`, every tenth into the validation
+    LMDB beside it.
 
-    The same seed gives the same bytes whatever the number of processes. DataError if a font is missing, a process
-    dies or an LMDB can't be written.
+    A seed gives the same bytes for any number of processes. DataError if a font is missing, a process dies or an LMDB
+    can't be written.
     """
     from ganzoo import prepare
 

@@ -1,4 +1,4 @@
-"""Coloured Unicode glyphs from the fonts inside matplotlib: made here, so no download and no licence to accept."""
+"""Coloured Unicode glyphs, drawn locally with matplotlib's fonts: no download and no licence to accept."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Symbols(MadeSource):
 
 
 class Drawing(Dataset):
-    """Glyphs that are painted when they are asked for."""
+    """Glyphs that are drawn when they are loaded."""
 
     def __init__(self, glyphs: Sequence[Glyph], seed: int) -> None:
         from ganzoo_datasets.glyphs import SIDE
@@ -50,10 +50,11 @@ class Drawing(Dataset):
 
 
 def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, processes: int | None = None) -> None:
-    """Draw `glyphs` (all distinct ones if None) into an LMDB at `path`, in `processes` (None: one per core).
+    """Draw `glyphs` (None: all distinct ones) into an LMDB at `path`, with this number of `processes` (None: one per
+    core).
 
-    The same seed gives the same bytes whatever the number of processes. DataError if a font is missing, a process
-    dies or the LMDB can't be written.
+    A seed gives the same bytes for any number of processes. DataError if a font is missing, a process dies or the LMDB
+    can't be written.
     """
     from ganzoo import prepare
 

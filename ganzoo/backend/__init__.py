@@ -1,7 +1,7 @@
-"""Everything that is odd about Jittor, in one place. Nobody else reads its environment, its flags or its caches.
+"""Everything odd about Jittor, in one place. No other package reads its environment variables, flags or caches.
 
-`start` prepares the environment, imports Jittor once, and undoes what the import does to the process. The rest
-of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
+`start` prepares the environment, imports Jittor once, and undoes the side effects of the import on the process. The
+rest of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ __all__ = [
     "watch_kernels",
 ]
 
-CONVOLUTIONS = 10_000  # shapes of them whose fastest algorithm cuDNN remembers
-WORKSPACE = 1 << 30  # bytes that an algorithm may take beside its arrays
+CONVOLUTIONS = 10_000  # convolution shapes for which Jittor benchmarks cuDNN's algorithms
+WORKSPACE = 1 << 30  # bytes of workspace that an algorithm may use
 
 _names = itertools.count()
 _choice: environment.Choice | None = None
@@ -60,12 +60,12 @@ _computes_with = "fp32"
 
 
 def start(wanted: str = "auto", precision: str = "tf32") -> str:
-    """Import Jittor for `wanted` ('auto', 'cpu' or 'cuda') and return the device in use; later calls are free.
+    """Import Jittor for `wanted` ('auto', 'cpu' or 'cuda') and return the device in use; later calls cost nothing.
 
-    On CUDA convolutions compute with `precision`: 'tf32', 'fp32', or 'amp' (bfloat16, summed up in float32); the CPU
-    always computes in float32. The first call on a machine compiles Jittor for minutes, under a progress bar.
-    BackendError says in one sentence what stands in the way. A process keeps the device and the precision it started
-    with.
+    On CUDA, convolutions and matrix products use `precision`: 'tf32', 'fp32', or 'amp' (bfloat16 with float32
+    accumulation); the CPU always computes in float32. The first call on a machine compiles Jittor for minutes, under a
+    progress bar. A process keeps the device and precision that it started with. Raises BackendError with the reason, in
+    one sentence, if Jittor can't start.
     """
     global _choice, _computes_with
     if _choice is not None:
@@ -94,7 +94,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())[:300]
         raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
-    # Jittor's libraries flush the smallest numbers to zero, and NumPy tells everybody who asks for their limits.
+    # Jittor's libraries flush subnormal numbers to zero, about which np.finfo would warn.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     handle.set_jittor(imported, chosen.device)
     _choice = chosen
@@ -102,8 +102,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
 
 
 def adapt(imported: Any, device: str) -> None:
-    """Mend what is wrong in a Jittor that was just imported, and give it our operations. What that takes is compiled
-    once for each cache."""
+    """Patch a newly imported Jittor and register our operations; the code for both is compiled once per cache."""
     patch_jittor(imported)
     call_python_early(imported)
     if device == "cpu":
@@ -115,22 +114,22 @@ def _use_cuda(imported: Any) -> None:
     if not imported.has_cuda:
         raise BackendError("--device cuda: Jittor was built without a usable GPU. Run `ganzoo doctor`.")
     imported.flags.use_cuda = 1
-    # Jittor forgets to try algorithms after so many shapes of convolutions, and progressive training has more.
+    # By default Jittor stops benchmarking algorithms after fewer convolution shapes than progressive training has.
     imported.cudnn.set_algorithm_cache_size(CONVOLUTIONS)
-    # By default an algorithm may take a quarter of the GPU, which Jittor keeps for ever.
+    # By default the workspace may take a quarter of the GPU's memory, which Jittor never frees.
     imported.cudnn.set_max_workspace_ratio(WORKSPACE / imported.core.get_mem_info().total_cuda_ram)
-    # Otherwise every array that is made from NumPy's waits until the GPU has computed all that came before it.
+    # Otherwise each conversion of a NumPy array waits until the GPU has finished all earlier work.
     imported.flags.use_cuda_host_allocator = 0
 
 
 def compile_considerately() -> None:
-    """See `compiling.compile_considerately`; for a process that works ahead for another."""
+    """See `compiling.compile_considerately`; for a process that compiles ahead for another."""
     compiling.compile_considerately(jittor())
 
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Within the body the CPU computes, and draws random numbers: a GPU draws others."""
+    """Within the body, compute and draw random numbers on the CPU; a GPU draws different numbers from the same seed."""
     jt = jittor()
     if device() == "cpu":
         yield
@@ -142,13 +141,13 @@ def on_host() -> Iterator[None]:
 
 
 def choice() -> str:
-    """The device, why it is that one, and what it computes with, in a few words for the user."""
+    """Describe the device, its precision and the reason for choosing it, in a few words for the user."""
     chosen = _chosen()
     return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.because})"
 
 
 def _chosen() -> environment.Choice:
-    device()  # BackendError if there is none yet
+    device()  # BackendError if Jittor is not started
     assert _choice is not None
     return _choice
 
@@ -158,8 +157,8 @@ def _precision() -> str:
 
 
 def describe() -> dict[str, Any]:
-    """What the last digits of every number depend on. On the CPU the same seed gives the same bits where all of it is
-    the same; on a GPU it does not, as cuDNN chooses algorithms by their time and threads add up in any order."""
+    """Return everything that the last digits of results depend on. If all of it is equal, the same seed gives the same
+    bits on the CPU, but not on a GPU: cuDNN chooses algorithms by timing, and threads add up in any order."""
     import numpy as np
 
     chosen = _chosen()
@@ -177,26 +176,26 @@ def describe() -> dict[str, Any]:
 
 
 def seed(*words: int) -> None:
-    """Seed Jittor's generator from any number of integers, well mixed. Pending random operations run first,
-    because Jittor draws when an operation runs and not when it is written."""
+    """Seed Jittor's generator with a hash of any number of integers. Pending random operations run first, because
+    Jittor draws when an operation runs, not when it is created."""
     import numpy as np
 
     run_pending()
     mixed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
-    # set_seed and not set_global_seed: Python's and NumPy's global generators belong to the user.
+    # set_seed rather than set_global_seed: Python's and NumPy's global generators belong to the user.
     jittor().set_seed(mixed)
 
 
 def gradients(loss: Any, weights: list[Any]) -> list[Any]:
-    """The gradient of a scalar `loss` with respect to each weight; zeros where it does not depend on one."""
+    """Return the gradient of a scalar `loss` with respect to each weight, zeros if it does not depend on the weight."""
     return list(jittor().grad(loss, weights))
 
 
 def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], list[int]]:
-    """As `gradients`, with the positions of the weights that the loss does not depend on.
+    """Return the `gradients`, and the indices of the weights that the loss does not depend on.
 
-    Jittor only writes a warning for those, once per name; so each weight gets a name never used before, and the
-    warnings are read. Slower than `gradients`, but the graph is the same, so no other kernels are compiled.
+    Jittor only logs a warning for such a weight, once per name. So each weight gets an unused name, and the log is
+    parsed. This is slower than `gradients`, but the graph is the same, so no other kernels are compiled.
     """
     jt = jittor()
     for weight in weights:
@@ -208,25 +207,25 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
 
 
 def all_finite(numbers: Iterable[Any]) -> Any:
-    """Whether one-element Vars are all finite: a float32 Var (1,) that is 1 or 0. The host does not wait for it.
+    """Return whether all one-element Vars are finite, as a float32 Var (1,) that is 1 or 0. The host does not wait.
 
-    Jittor compiles kernels with -Ofast, where `x != x`, `x * 0` and comparisons with infinity say what they like; only
-    its `isfinite`, and operations of our own, are compiled without.
+    Jittor compiles kernels with -Ofast, under which `x != x`, `x * 0` and comparisons with infinity are unreliable;
+    only its `isfinite` and our own operations are compiled without it.
     """
     if operations.available():
         all_finite = operations.all_finite([number.detach() for number in numbers])
-    else:  # added up, so two infinities can't hide each other
+    else:  # infinities can't cancel out in the sum: inf - inf is NaN
         all_finite = jittor().isfinite(sum(numbers).reshape((1,))).float32()
-    return all_finite.stop_grad()  # or Jittor keeps whatever was computed with it
+    return all_finite.stop_grad()  # otherwise Jittor would keep everything computed with it
 
 
 def gpu_memory() -> int | None:
-    """Memory of the GPU that Jittor has taken, in bytes; None on the CPU."""
+    """Return the GPU memory that Jittor has allocated, in bytes, or None on the CPU."""
     return int(jittor().core.get_mem_info().total_cuda_used) if device() == "cuda" else None
 
 
 def memory() -> int:
-    """Resident memory of this process in bytes (0 where the system doesn't tell)."""
+    """Return the resident memory of this process in bytes, or 0 if the system doesn't report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * environment.PAGE_SIZE

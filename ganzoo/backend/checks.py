@@ -1,4 +1,4 @@
-"""What Jittor needs, checked one by one; `ganzoo doctor` prints them all, `start` stops at the first that fails."""
+"""Checks of what Jittor needs. `ganzoo doctor` prints them all; `start` stops at the first fatal problem."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was checked. `problem` and `remedy` are sentences; `fatal` means that training would fail."""
+    """The result of a check. `problem` and `remedy` are sentences; `fatal` means that the problem prevents training."""
 
     what: str
     detail: str = ""
@@ -74,7 +74,7 @@ def onednn() -> Finding:
 
 
 def compiler() -> Finding:
-    """A C++ compiler that builds a shared library with OpenMP and the Python headers."""
+    """Check that there is a C++ compiler."""
     path = os.environ.get("cc_path") or "g++"
     remedy = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
     if shutil.which(path) is None:
@@ -86,6 +86,7 @@ def compiler() -> Finding:
 
 
 def compiler_works() -> Finding:
+    """Check that the C++ compiler builds a shared library with OpenMP and the Python headers."""
     import sysconfig
 
     found = compiler()
@@ -118,7 +119,7 @@ def jittor_path() -> Finding:
 
 
 def _path_for_shell(what: str, path: Path, remedy: str) -> Finding:
-    """Jittor writes paths into commands of the shell without quotes."""
+    """Check that a path needs no quotes in a shell: Jittor writes paths into shell commands unquoted."""
     if (odd := _OF_SHELL.search(str(path))) is None:
         return Finding(what, str(path))
     named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
@@ -138,7 +139,7 @@ def cache_writable() -> Finding:
 
 
 def data_writable() -> Finding:
-    """Not needed for images of the user's own."""
+    """Check the data directory, which training on the user's own images does not need."""
     folder = data_dir()
     problem = _unwritable(folder)
     remedy = "Set GANZOO_DATA to a folder that can be written."
@@ -147,7 +148,7 @@ def data_writable() -> Finding:
 
 
 def _unwritable(folder: Path) -> str:
-    """What is wrong if files can't be made in a folder, which may not be there yet; nothing if they can."""
+    """Return why files can't be created in a folder, which may not exist yet, or "" if they can."""
     try:
         with tempfile.NamedTemporaryFile(dir=_existing(folder)):
             return ""
@@ -156,12 +157,12 @@ def _unwritable(folder: Path) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the next one around it that exists."""
+    """Return the folder, or its nearest parent that exists."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def gpu() -> Finding:
-    """A GPU is not needed; a half-installed one is worth telling."""
+    """Report the GPU. None is needed, but an incomplete installation is worth reporting."""
     found = driver()
     if found is None or not found.gpus:
         return Finding("GPU", "none; training runs on the CPU", fatal=False)
@@ -173,7 +174,7 @@ def gpu() -> Finding:
 
 
 def toolkits() -> Iterator[Finding]:
-    """Each CUDA compiler, with what is beside it, where there is a GPU to use it."""
+    """Yield a finding for each CUDA compiler and its libraries, if there is a GPU."""
     found = driver()
     for kit in candidates() if found and found.gpus else ():
         problem = fault(kit)
@@ -183,7 +184,7 @@ def toolkits() -> Iterator[Finding]:
 
 
 def _number(kit: Toolkit, name: str) -> str:
-    """What the name of a library's file says of its version."""
+    """Return the version in the file name of a library, or "" if there is no such library."""
     path = kit.library(name)
     return path.resolve().name.partition(".so.")[2] if path else ""
 
@@ -201,10 +202,10 @@ QUICK: tuple[Callable[[], Finding], ...] = (
 
 
 def require_usable(device: str) -> None:
-    """BackendError with the first fatal problem of 'cpu' or 'cuda'; costs milliseconds."""
+    """Raise BackendError with the first fatal problem for 'cpu' or 'cuda'. Takes milliseconds."""
     for check in QUICK:
         if check is onednn and device == "cuda":
-            continue  # only the CPU computes with it
+            continue  # used on the CPU only
         finding = check()
         if finding.problem and finding.fatal:
             raise BackendError(f"{finding.problem} {finding.remedy}")

@@ -1,7 +1,7 @@
-"""Progress while Jittor compiles: its core (minutes, once per machine) and its kernels (seconds each, once).
+"""Compilation of Jittor's core (minutes, once per machine) and kernels (seconds each, once), with progress.
 
-Jittor compiles inside one long call that holds Python still, and reports on stderr. So the core is compiled in a
-child process whose output is read here, and kernels are watched by a small child that reads our stderr.
+Jittor compiles inside one long call that blocks Python, and reports progress on stderr. So a child process compiles the
+core while this one reads its output, and a small child process that reads our stderr shows the progress of kernels.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from ganzoo import distributed, signals
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError, reason
 
-_mended: Any = None  # the library of mends.cc, once it is loaded
+_mended: Any = None  # the library compiled from mends.cc, once loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
-_CORE_FILES = 150  # as counted in Jittor 1.3.11; a little off does no harm
+_CORE_FILES = 150  # in Jittor 1.3.11; need not be exact
 _OF_LINKING = ("-l", "-L", "-Wl,", "-shared")
-# What most kernels include, after the lines that they begin with.
+# The definitions that kernels begin with, and the headers that most of them include.
 _HEADERS = """
 #define JIT 1
 #define JIT_cpu 1
@@ -57,18 +57,18 @@ _HEADERS = """
 #include "ops/ternary_op.h"
 #include "ops/unary_op.h"
 """
-# A Ctrl-C reaches every process of a terminal, and a kernel that is not compiled is an error in a step: the compiler
-# takes no signal that this process survives.
+# A Ctrl-C reaches every process of a terminal, and a kernel that fails to compile is an error in the training step. So
+# the compiler ignores the signals that this process survives.
 #
-# Called as Jittor's script is, with SCRIPT --cc_path=COMPILER SOURCE FLAG... What that script does to assembler code is
-# for kernels with marks in their sources, and those are taken away (see loops.h).
+# Called like Jittor's script: SCRIPT --cc_path=COMPILER SOURCE FLAG... Jittor's script also edits assembly code, but
+# only for kernels with marks in their sources, and those are removed (see loops.h).
 _SCRIPT = """#!/bin/sh
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 compiler=${{2#--cc_path=}}
 shift 2
 exec "$compiler" -include {header} {linker} "$@"
 """
-# The child that compiles the core ends with this process, however that ends (prctl's PR_SET_PDEATHSIG is 1).
+# The child that compiles the core is killed when this process ends, for whatever reason (1 is PR_SET_PDEATHSIG).
 _IMPORT = """
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
@@ -82,24 +82,24 @@ try:  # what our process would compile next, without a bar; it tells what is wro
 except Exception:
     pass
 """
-PATIENCE = 2.0  # seconds of silence
+PATIENCE = 2.0  # seconds before a message appears
 
 
 def build_core(device: str) -> None:
-    """Compile Jittor's core in a child process, under a progress bar. BackendError with the reason if it fails. Of the
-    processes that mpirun started on a machine one compiles, and the others wait."""
+    """Compile Jittor's core in a child process, under a progress bar. Of the processes that mpirun started on a
+    machine, one compiles and the others wait. Raises BackendError with the reason if compilation fails."""
     from tqdm import tqdm
 
     if not distributed.is_local_rank_zero():
         while not environment.core_is_built(device):
             time.sleep(0.5)
         return
-    # Jittor ends with status 0 and "please rerun" when a helper library changed: hence the second attempt.
+    # Jittor exits with status 0 and "please rerun" when a helper library changed, hence the second attempt.
     for _ in range(2):
         with tempfile.TemporaryFile() as log:
             what = "compiling Jittor, once for this machine"
             bar = tqdm(total=_CORE_FILES, desc=what, unit="file", leave=False, disable=None)
-            if bar.disable:  # no terminal
+            if bar.disable:  # stderr is not a terminal
                 print(f"{what}: this takes some minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT, str(os.getpid()), device],
@@ -107,7 +107,7 @@ def build_core(device: str) -> None:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C goes to us alone
+                start_new_session=True,  # Ctrl-C reaches only this process
             )
             try:
                 _follow(child, bar, log)
@@ -138,7 +138,7 @@ def announced_if_slow(what: str) -> Iterator[None]:
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a child that leads a session, with the compilers that it runs."""
+    """End a child process that leads a session, and the compilers that it runs."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     try:
@@ -166,33 +166,33 @@ def _follow(child: Any, bar: Any, log: Any) -> None:
 
 
 def _reason(output: bytes) -> str:
-    """The line of a long compiler log that says most."""
+    """Return the most informative line of a long compiler log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
     telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
     return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
 
 
 def speed_up_compiler(jittor: Any) -> None:
-    """Let kernels be compiled four times as fast, where that can be: by a shell script and not by Jittor's Python
-    script, which takes longer to start than the compiler to run, and with headers that are compiled already (three
-    seconds, once for each cache)."""
+    """Make the compilation of kernels four times as fast, if possible: replace Jittor's Python script, which takes
+    longer to start than the compiler takes to run, with a shell script, and precompile headers (three seconds, once per
+    cache)."""
     try:
         script = _kernel_compiler(jittor)
     except (OSError, subprocess.CalledProcessError):
         return
-    jittor.flags.python_path = f"exec {script}"  # or the shell that Jittor starts it by would take signals
+    jittor.flags.python_path = f"exec {script}"  # without exec, signals would end Jittor's shell
 
 
 def _kernel_compiler(jittor: Any) -> Path:
     includes = [word for word in shlex.split(jittor.flags.cc_flags) if not word.startswith(_OF_LINKING)]
     compiler = jittor.flags.cc_path
-    # The linker that reads Jittor's large libraries in half the time, where there is one.
+    # gold, if installed, reads Jittor's large libraries in half the time.
     linker = "-fuse-ld=gold -fno-use-linker-plugin" if shutil.which("ld.gold") else ""
     digest = hashlib.sha256(repr([_HEADERS, _SCRIPT, includes, compiler, linker]).encode()).hexdigest()[:16]
     script = Path(jittor.flags.cache_path) / f"ganzoo-cc-{digest}.sh"
     header = script.with_suffix(".h")
     if not script.exists():
-        # Others may start at the same time: the script appears last, and each file whole or not at all.
+        # Other processes may do the same at this moment: move each complete file into place, the script last.
         with tempfile.TemporaryDirectory(dir=script.parent) as folder:
             copies = [Path(folder) / path.name for path in (header, Path(f"{header}.gch"), script)]
             copies[0].write_text(_HEADERS)
@@ -210,8 +210,8 @@ def _kernel_compiler(jittor: Any) -> Path:
 
 
 def patch_jittor(jittor: Any) -> None:
-    """Mend faults of Jittor's (see mends.cc); once for each cache this takes a second. Where that can't be compiled,
-    kernels are compiled one at a time, slower, but as safe."""
+    """Patch faults of Jittor (see mends.cc); this takes a second, once per cache. If the patches can't be compiled,
+    kernels are compiled one at a time: slower, but just as safe."""
     global _mended
     os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
     try:
@@ -229,8 +229,8 @@ def patch_jittor(jittor: Any) -> None:
 
 
 def call_python_early(jittor: Any) -> None:
-    """Let what Python writes of an operation's source, as of jt.isfinite's, be written when the operation is made.
-    Jittor calls Python in the threads that compile, which dies from Python 3.12 on."""
+    """Make Python functions that generate the source of an operation, such as jt.isfinite's, run when the operation is
+    created. Jittor itself would call them in the threads that compile, and crash from Python 3.12 on."""
     code = jittor.code
 
     @functools.wraps(code)
@@ -246,8 +246,9 @@ def call_python_early(jittor: Any) -> None:
 
 
 def _written_by_python(jittor: Any, source: str) -> str:
-    """A source with each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it replaced by what FUNCTION makes of
-    the two: several functions, of which Jittor takes those for functions that begin with an underscore."""
+    """Return a source with each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it replaced by what FUNCTION
+    returns for them, which may be several functions. These are put into a block that starts with an underscore, by
+    which Jittor recognises definitions."""
     while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
         end = _end_of_block(source, call.end())
         arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())
@@ -258,7 +259,7 @@ def _written_by_python(jittor: Any, source: str) -> str:
 
 
 def _end_of_block(source: str, start: int) -> int:
-    """Where the braces that open after `start` are closed."""
+    """Return the end of the first block of braces after `start`."""
     depth = 0
     for brace in re.finditer(r"[{}]", source[start:]):
         depth += 1 if brace[0] == "{" else -1
@@ -269,8 +270,8 @@ def _end_of_block(source: str, start: int) -> int:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Within the body a signal stops neither the compilation of kernels nor the wait for another process that compiles;
-    elsewhere both end in a RuntimeError, and whatever was being computed is lost."""
+    """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
+    compiles. Elsewhere both end in a RuntimeError, and the computation in progress is lost."""
     with signals.blocked():
         former = _mended.ganzoo_compile_to_the_end(1) if _mended else 0
         try:
@@ -281,15 +282,15 @@ def uninterrupted() -> Iterator[None]:
 
 
 def compile_considerately(jittor: Any) -> None:
-    """Compile kernels one by one from now on, and let another process that waits for Jittor's lock go first: training
-    would stand still until all kernels of this process are compiled."""
+    """From now on, compile kernels one by one, and let other processes that wait for Jittor's lock go first. Otherwise
+    training would wait until this process has compiled all its kernels."""
     jittor.flags.use_parallel_op_compiler = 0
     if _mended:
         _mended.ganzoo_let_others_go_first()
 
 
 def unrecognised_convolutions() -> int:
-    """How many kernels of this process compute a convolution by plain loops, because Jittor did not recognise it."""
+    """Return how many kernels of this process compute, by plain loops, a convolution that Jittor did not recognise."""
     return int(_mended.ganzoo_unrecognised_convolutions()) if _mended else 0
 
 
@@ -301,7 +302,7 @@ def _mends(jittor: Any) -> Path:
     digest = hashlib.sha256(os.fsencode(command) + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
-        # Others may start at the same time: the library appears whole or not at all.
+        # Other processes may do the same at this moment: move the complete library into place.
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             built = Path(folder) / library.name
             subprocess.run(f'{command} -o "{built}"', shell=True, check=True, capture_output=True)
@@ -323,7 +324,8 @@ def _silent() -> Iterator[None]:
 
 @contextlib.contextmanager
 def watch_kernels(what: str) -> Iterator[None]:
-    """While the body runs, show kernel compilation as one line of progress that starts with `what`; on rank 0 only."""
+    """Within the body, show kernel compilation as one progress line that starts with `what`. On ranks other than 0,
+    discard stderr."""
     if not distributed.is_rank_zero():
         with _silent():
             yield
@@ -333,7 +335,7 @@ def watch_kernels(what: str) -> Iterator[None]:
     watcher = subprocess.Popen(
         [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "kernel_watcher.py"), what],
         stdin=watcher_input,
-        start_new_session=True,  # Ctrl-C goes to us alone
+        start_new_session=True,  # Ctrl-C reaches only this process
     )
     os.close(watcher_input)
     sys.stderr.flush()
@@ -345,5 +347,5 @@ def watch_kernels(what: str) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # a child of ours may still hold the pipe
+        with contextlib.suppress(subprocess.TimeoutExpired):  # another child process may still hold the pipe open
             watcher.wait(timeout=5)

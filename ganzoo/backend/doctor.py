@@ -1,4 +1,4 @@
-"""What `ganzoo doctor` examines: every check, and a convolution and its gradients, compared with NumPy."""
+"""The checks of `ganzoo doctor`, including a convolution and its gradients, which are compared with NumPy's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganzoo.errors import BackendError
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, the cheap ones first, and at last a real convolution."""
+    """Yield all findings, the cheap ones first, and finally a real convolution, unless a fatal problem was found."""
     broken = False
     for check in (*checks.QUICK, checks.compiler_works, checks.data_writable, checks.gpu):
         finding = check()
@@ -38,7 +38,7 @@ def check_convolution() -> Finding:
             found = [made.numpy(), *(each.numpy() for each in jt.grad(made.sqr().sum(), [x, weight]))]
     except (BackendError, RuntimeError) as error:
         return Finding("training", "", " ".join(str(error).split())[:300], "")
-    places: Any = (2, 3)  # NumPy's types know of one axis only
+    places: Any = (2, 3)  # Any: NumPy's annotations allow only one axis
     windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (3, 3), places)  # (N, C, Y, X, 3, 3)
     expected = np.einsum("ncyxhw,kchw->nkyx", windows, kernel)
     of_weight = 2 * np.einsum("ncyxhw,nkyx->kchw", windows, expected)

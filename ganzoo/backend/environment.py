@@ -1,4 +1,4 @@
-"""What Jittor must find in its environment before it is imported, and which device to use."""
+"""The environment variables that Jittor needs before its import, and the choice of the device."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions on CUDA
 
-# Settings Jittor reads at import. A user's own value wins, except where training would break.
+# Settings that Jittor reads at import. They override the user's own values.
 _COMMON = {
-    "gdb_path": "",  # its crash handler would fork gdb and wait for ever
+    "gdb_path": "",  # otherwise the crash handler forks gdb and waits for ever
     "log_silent": "1",
-    "FIX_TORCH_ERROR": "0",  # otherwise it imports torch where torch is installed
-    "use_cutt": "0",  # downloaded at import, and nothing here transposes through it
-    "use_cutlass": "0",  # downloaded at import, and unused by Jittor itself
+    "FIX_TORCH_ERROR": "0",  # otherwise Jittor imports torch if it is installed
+    "use_cutt": "0",  # would be downloaded at import, and nothing here uses its transpose
+    "use_cutlass": "0",  # would be downloaded at import, and Jittor itself does not use it
 }
 
 
 def home() -> Path:
-    """The folder whose .cache/jittor holds everything that Jittor compiles."""
+    """Return the folder whose .cache/jittor holds everything that Jittor compiles."""
     default = Path.home()
     try:
         remembered = json.loads((default / ".cache" / "jittor" / "config.json").read_text())["JITTOR_HOME"]
@@ -43,32 +43,32 @@ def home() -> Path:
 
 
 def cache_dir() -> Path:
-    """The root of Jittor's caches."""
+    """Return the root folder of Jittor's caches."""
     return home() / ".cache" / "jittor"
 
 
 def cache_name(device: str) -> str:
-    """A cache of its own per device: a core compiled for the CPU shadows one compiled for CUDA."""
+    """Return the name of the cache, one per device: a core compiled for the CPU would shadow one compiled for CUDA."""
     return f"ganzoo-{device}"
 
 
 def interpreter() -> str:
-    """This Python by one name, whichever of python, python3 and python3.11 it was started as. Jittor writes the name
-    into every kernel's key, so another name would compile all kernels again."""
+    """Return the path of this Python, always by the same name, whether it was started as python, python3 or python3.11.
+    The name is part of every kernel's cache key in Jittor, so another name would recompile all kernels."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     path = Path(sys.executable).with_name(name)
     return str(path) if path.exists() else sys.executable
 
 
 def outside_mpi() -> dict[str, str]:
-    """The environment for a child process that is no part of the job that mpirun started."""
+    """Return the environment for a child process that is not part of the mpirun job."""
     of_mpi = ("OMPI_", "PMIX_", "PMI_", "PRTE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(of_mpi)}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The device that training runs on, 'cpu' or 'cuda', why, in a few words, and the GPU and the toolkit of CUDA."""
+    """The device for training ('cpu' or 'cuda'), the reason in a few words, and for CUDA the GPU and the toolkit."""
 
     device: str
     because: str
@@ -77,8 +77,8 @@ class Choice:
 
 
 def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
-    """The device for 'auto', 'cpu' or 'cuda', on CUDA with a toolkit that can do the precision, if there is one;
-    BackendError if 'cuda' is wanted and can't be had."""
+    """Choose the device for 'auto', 'cpu' or 'cuda', preferring a CUDA toolkit that supports the precision. Raises
+    BackendError if 'cuda' is wanted but unavailable, or if this machine has more processes than GPUs."""
     if wanted == "cpu":
         return Choice("cpu", "as --device says")
     found = driver()
@@ -99,7 +99,7 @@ def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
 
 
 def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolkit | None, str | None]:
-    """A toolkit that is whole and that the driver can run; else what is wrong with the first one that there is."""
+    """Return a complete toolkit that the driver can run, or None and the problem of the first toolkit tried."""
     problems = []
     for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.shimmed):
         problem = fault(kit) or _mismatch(kit, found)
@@ -110,7 +110,7 @@ def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolk
 
 
 def _mismatch(kit: Toolkit, found: Driver) -> str | None:
-    """Why a whole toolkit can't be used with this driver and these GPUs; None if it can."""
+    """Return why a complete toolkit can't be used with this driver and its GPUs, or None if it can."""
     if kit.version[0] > found.cuda[0]:
         need = f"update it{' to 580 or newer' if kit.version[0] == 13 else ''}"
         return f"the NVIDIA driver runs CUDA {found.cuda[0]}.{found.cuda[1]} at most, not {kit}; {need}"
@@ -123,38 +123,39 @@ def _mismatch(kit: Toolkit, found: Driver) -> str | None:
 
 
 def require_precision(choice: Choice, precision: str) -> None:
-    """BackendError if the device can't compute so. The CPU computes in float32 whatever is asked for."""
+    """Raise BackendError if the device does not support the precision. The CPU ignores it and computes in float32."""
     if precision != "amp" or choice.gpu is None or choice.toolkit is None:
         return
     if not choice.toolkit.shimmed:
-        # Without the shim's cudnn.h Jittor has convolutions of 16 bits summed up in 16 bits.
+        # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
         raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, and this is {choice.toolkit}; run: {WHEELS}")
     if choice.gpu.capability < (8, 0):
         raise BackendError(f"--precision amp: {choice.gpu.name} has no bfloat16; use --precision fp32.")
 
 
 def prepare(choice: Choice, precision: str = PRECISIONS[0]) -> None:
-    """Set what Jittor and NVIDIA's libraries read when they are loaded, for this process and its children."""
+    """Set the environment variables that Jittor and NVIDIA's libraries read when loaded, for this process and its
+    children."""
     settings = dict(_COMMON)
     settings["cache_name"] = cache_name(choice.device)
     settings["use_mpi"] = settings["use_nccl"] = "1" if distributed.world_size() > 1 else "0"
     if choice.toolkit is None:
-        settings["nvcc_path"] = ""  # any nvcc without GPU libraries beside it kills the import
+        settings["nvcc_path"] = ""  # an nvcc without GPU libraries beside it breaks the import
     else:
         settings.update(_for_cuda(choice.toolkit, precision))
     if config := _python_config():
         settings["python_config_path"] = config
     os.environ.update(settings)
-    # Threads that wait spin by default, and take the cores from whoever they wait for: on two busy cores a training
-    # fell from 163 to 4 images a second.
+    # By default, waiting threads spin and take the cores from the threads that they wait for: on two busy cores,
+    # training slowed down from 163 to 4 images per second.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
-    # cuDNN multiplies float32 as TF32 wherever the GPU can, unless it is told so from outside.
+    # cuDNN multiplies float32 as TF32 wherever the GPU can, unless this variable forbids it.
     settings = {"NVIDIA_TF32_OVERRIDE": "0"} if precision == "fp32" else {}
     settings["nvcc_path"] = str(kit.nvcc)
-    settings["use_mkl"] = "0"  # oneDNN computes on the CPU only, and Jittor tries it out for half a minute
+    settings["use_mkl"] = "0"  # oneDNN is for the CPU only, and Jittor tests it for half a minute
     headers, libraries = kit.header("nccl.h"), kit.library("nccl")
     if kit.shimmed:
         home = shim.home(kit, cache_dir() / "ganzoo-cuda")
@@ -163,19 +164,19 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
         libraries = libraries and home / "lib64/libnccl.so"
     if distributed.world_size() > 1 and (headers is None or libraries is None):
         raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, and {kit} comes without it; run: {WHEELS}")
-    if headers and libraries:  # otherwise Jittor would download its source
+    if headers and libraries:  # otherwise Jittor would download NCCL's source
         settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))
     return settings
 
 
 def threads() -> int:
-    """How many threads convolutions and matrix products run on."""
+    """Return the number of threads for convolutions and matrix products."""
     chosen = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(chosen) if chosen.isdigit() else len(os.sched_getaffinity(0))
 
 
 def processor() -> str:
-    """The name of the processor."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -185,8 +186,8 @@ def processor() -> str:
 
 
 def _python_config() -> str | None:
-    """The python3.x-config of the Python that a virtual environment was made from, where Jittor doesn't look, or a
-    script in its place where there is none. None where Jittor finds one by itself."""
+    """Return the path of python3.x-config where Jittor doesn't look: beside the Python that this virtual environment
+    was created from, or, if that has none, a script in its place. None if Jittor finds one by itself."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-config"
     if any(Path(folder, name).exists() for folder in (Path(sys.executable).parent, "/usr/bin", "/usr/local/bin")):
         return None
@@ -195,7 +196,7 @@ def _python_config() -> str | None:
 
 
 def _written_config(name: str) -> Path:
-    """A script that answers what Jittor asks of python3.x-config, which some Pythons come without."""
+    """Write a script that answers Jittor's queries to python3.x-config, for Pythons that come without one."""
     folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("include", "platinclude"))
     includes = " ".join(f"-I{folder}" for folder in folders)
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
@@ -212,7 +213,7 @@ def _built_marker(device: str) -> Path:
 
 
 def _fingerprint() -> dict[str, str]:
-    """What Jittor's cache path depends on, as far as it can be told without importing it."""
+    """Return what Jittor's cache path depends on, as far as is known without importing Jittor."""
     spec = util.find_spec("jittor")
     compiler = os.environ.get("cc_path") or "g++"
     try:
@@ -226,12 +227,12 @@ def _fingerprint() -> dict[str, str]:
         "compiler": f"{compiler} {version.strip()}",
         "host": f"{platform.node()} {platform.machine()}",
         "flags": os.environ.get("cc_flags", ""),
-        "nvcc": os.environ.get("nvcc_path", ""),  # the shim's path names its content
+        "nvcc": os.environ.get("nvcc_path", ""),  # the shim's path contains a hash of its content
     }
 
 
 def core_is_built(device: str) -> bool:
-    """Whether a former `mark_built` holds for this very Python, compiler and Jittor."""
+    """Whether `mark_built` has recorded this Python, compiler and Jittor."""
     try:
         marker = json.loads(_built_marker(device).read_text())
         return bool(_fingerprint() in marker["built"])
@@ -240,7 +241,7 @@ def core_is_built(device: str) -> bool:
 
 
 def mark_built(device: str) -> None:
-    """Remember that Jittor's core is compiled, so that the next start imports it at once."""
+    """Record that Jittor's core is compiled, so that the next start imports it directly."""
     path = _built_marker(device)
     try:
         built = json.loads(path.read_text())["built"][-20:]

@@ -1,4 +1,4 @@
-"""The started Jittor, for whoever needs it. `ganzoo.backend.start` sets it."""
+"""Access to the jittor module, once `ganzoo.backend.start` has imported it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ _device = ""
 
 
 def set_jittor(module: Any, device: str) -> None:
-    """Keep the module, and the device that it was started on."""
+    """Store the module and the device that it was started on."""
     global _jittor, _device
     _jittor, _device = module, device
 
 
 def started() -> bool:
-    """Whether Jittor is started in this process."""
+    """Whether Jittor has been started in this process."""
     return _jittor is not None
 
 
 def jittor() -> Any:
-    """The jittor module. BackendError before `start` has chosen its device."""
+    """Return the jittor module. Raises BackendError before `start` has chosen a device."""
     if _jittor is None:
         raise BackendError("Jittor is not started yet: call ganzoo.start() first, which chooses the device.")
     return _jittor
 
 
 def device() -> str:
-    """'cpu' or 'cuda'. BackendError before `start` has chosen it."""
+    """Return 'cpu' or 'cuda'. Raises BackendError before `start` has chosen one."""
     jittor()
     return _device
 
 
 def run_pending() -> None:
-    """Run every operation that has been written but not run. Does not wait for a GPU to finish."""
+    """Run every operation that has been created but not run, without waiting for a GPU to finish."""
     jittor().sync_all()
 
 

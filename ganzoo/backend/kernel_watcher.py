@@ -1,5 +1,5 @@
-"""A child of `compiling.watch_kernels`: reads what the parent writes to stderr and shows Jittor's compilation in
-one line. Everything else passes through. A script of its own, so that it starts in milliseconds."""
+"""The child process of `compiling.watch_kernels`: reads the stderr of its parent and shows Jittor's compilation as one
+line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _LINE = re.compile(rb"[^\r\n]*[\r\n]")
 
 
 class Watcher:
-    """Counts kernels over all batches that Jittor compiles, and keeps one line of the terminal up to date."""
+    """Counts the kernels of all batches that Jittor compiles, and updates one line of the terminal."""
 
     def __init__(self, what: str) -> None:
         self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
@@ -19,7 +19,7 @@ class Watcher:
         self.shown = False
 
     def take(self, line: bytes) -> None:
-        """One line, with its end: progress is counted, anything else passed through."""
+        """Process one line, with its line ending: count progress, and pass anything else through."""
         match = _PROGRESS.search(line)
         if match is None:
             if line.strip():
@@ -42,7 +42,7 @@ class Watcher:
         sys.stderr.flush()
 
     def close(self) -> None:
-        """Take the line down; where there is no terminal, say how many kernels there were."""
+        """Clear the progress line; without a terminal, print the number of kernels instead."""
         if self.shown and self.live:
             self._write("")
         elif self.shown:

@@ -14,7 +14,7 @@ using std::set;
 using std::string;
 using std::vector;
 
-// Iterations below which waking the other threads takes longer than they save.
+// Number of iterations up to which waking the other threads takes longer than they save.
 static const char* const FEWEST = "131072";
 
 static const std::regex FOR(R"(^\s*for \(\w+ (id\d+|_) ?= ?0; ?\w+ ?< ?(\w+); ?\w+\+\+\) \{$)");
@@ -25,13 +25,13 @@ static const std::regex WRITE(R"(^\s*(\w+p)\[(\w+)\] = (.*);$)");
 static const std::regex ACCESS(R"((\w+p)\[(\w+)\])");
 static const std::regex TERM(R"(^(id\d+|0)( \* \w+)+$)");
 
-// Reads a number; one that says yes or no as a byte, of which the compiler fills vectors.
+// Reads an element; a bool is read as a byte, so that the compiler can vectorise.
 static const char* const READ = R"(
 template <class T> static inline T ganzoo_read(const T* from) { return *from; }
 static inline unsigned char ganzoo_read(const bool* from) { return *(const unsigned char*)from; }
 )";
 
-// A line of the kernel, or a loop with the lines in it.
+// A line of the kernel, or a loop and the lines in it.
 struct Line {
     string text;
     bool loop = false;
@@ -39,7 +39,7 @@ struct Line {
     vector<Line> inside;
 };
 
-// The lines from `at` up to the brace that closes the block. False if there is none.
+// Parses the lines from `at` to the closing brace of the block. Returns false if there is none, or an unknown block.
 static bool parse(const vector<string>& lines, size_t& at, vector<Line>& found) {
     for (; at < lines.size(); at++) {
         std::smatch match;
@@ -55,14 +55,14 @@ static bool parse(const vector<string>& lines, size_t& at, vector<Line>& found) 
             line.bound = match[2];
             if (!parse(lines, ++at, line.inside)) return false;
         } else if (text.back() == '{') {
-            return false;  // a block that is no such loop
+            return false;  // a block that is not a loop of the form FOR
         }
         found.push_back(line);
     }
     return false;
 }
 
-// The loops' indices of which an offset into an array is made, each times a stride; false if it is made otherwise.
+// Finds the loop indices in an array offset that is a sum of indices times strides. Returns false for other offsets.
 static bool indices_of(const string& offset, set<string>& found) {
     std::istringstream terms(offset);
     for (string term; std::getline(terms, term, '+');) {
@@ -77,7 +77,7 @@ static bool indices_of(const string& offset, set<string>& found) {
     return true;
 }
 
-typedef map<string, string> Names;  // what stands for a name
+typedef map<string, string> Names;  // a name and its replacement
 
 static string replaced(const string& text, const Names& names) {
     string found;
@@ -91,8 +91,8 @@ static string replaced(const string& text, const Names& names) {
     return found.append(at, text.cend());
 }
 
-// The strides that are defined before the loops, as products of what they come from: arrays of one shape have strides
-// of other names, but of the same products.
+// Returns the strides that are defined before the loops, expanded into products: arrays of the same shape have strides
+// of different names but equal products.
 static Names strides_in(const vector<Line>& lines) {
     Names found;
     std::smatch match;
@@ -106,7 +106,7 @@ static Names strides_in(const vector<Line>& lines) {
     return found;
 }
 
-// What the loop nest does to arrays in memory.
+// The array accesses of a loop nest.
 struct Accesses {
     map<string, string> written;       // array, offset
     set<string> pointers;              // of all arrays
@@ -132,7 +132,7 @@ struct Accesses {
             if (std::regex_match(line.text, match, WRITE)) {
                 auto offset = names.find(match[2]);
                 if (offset == names.end() || !written.emplace(match[1], offset->second).second) {
-                    // Written twice, as sums are: at the same place each time.
+                    // An array may be written twice, as in sums, but only at the same offset.
                     if (offset == names.end() || written[match[1]] != offset->second) understood = false;
                 }
             } else if (std::regex_match(line.text, match, DEFINITION)) {
@@ -143,7 +143,7 @@ struct Accesses {
         }
     }
 
-    // Whether what is written is read nowhere else.
+    // Checks that an array that is written is accessed only at the offset of the write.
     void check(const Line& loop, Names names) {
         for (const Line& line : loop.inside) {
             if (line.loop) {
@@ -164,7 +164,7 @@ struct Accesses {
     }
 };
 
-// Whether iterations of the loop write to different places.
+// Whether the iterations of a loop write to different elements.
 static bool is_free(const Accesses& accesses, const string& index) {
     for (auto& array : accesses.written) {
         set<string> indices;
@@ -182,9 +182,9 @@ static void bounds_of(const Line& loop, string& product) {
         }
 }
 
-// A sum over the outer of two loops is made for each iteration of the inner one. The other way round the threads are
-// woken once, and each number is added to the same sum in the same order. Not if the inner one is the innermost, which
-// goes along memory.
+// Exchanges two loops of which the outer one sums up, once for each iteration of the inner one. Then the threads are
+// woken only once, and the same numbers are added to each sum in the same order. The innermost loop stays in its place,
+// because it runs along contiguous memory.
 static bool exchange(Line& loop, const Accesses& accesses) {
     if (loop.inside.size() != 1 || !loop.inside[0].loop) return false;
     Line& inner = loop.inside[0];
@@ -195,9 +195,9 @@ static bool exchange(Line& loop, const Accesses& accesses) {
     return true;
 }
 
-// The text with values that are kept, by array and offset, in the place of reads. Other reads are made before, and
-// kept, where they are certain to be made: what stands behind a condition may be outside of the array where that does
-// not hold.
+// Returns the text with reads replaced by the variables in `kept`, by array and offset. A read that is not kept yet
+// moves into a variable before the line if it always happens; a read after a condition may be out of bounds where the
+// condition is false.
 static string reading_once(const string& text, const Names& offsets, Names& kept, vector<Line>& before) {
     const auto certain = text.find_first_of("?&|");
     string found;
@@ -217,8 +217,8 @@ static string reading_once(const string& text, const Names& offsets, Names& kept
     return found.append(at, text.cend());
 }
 
-// What was just written or read is not read again but kept: the compiler does not see that it is the same place, and
-// then fills no vectors. (That others don't write there is known from `Accesses`.)
+// Keeps values that were written or read in variables, instead of reading them again: the compiler does not see that
+// the address is the same, and then does not vectorise. (`Accesses` has checked that nothing else writes there.)
 static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
     Names kept;  // by array and offset
     vector<Line> lines;
@@ -255,11 +255,11 @@ static int mentions(const Line& loop, const string& array) {
     return found;
 }
 
-// Sums are made in a register, or in several that the compiler adds up at the end, and not in memory. All that must be
-// known of them is known from `Accesses`. Adds the loop and what is then around it to `found`.
+// Sums up in a register, or in several that the compiler adds up at the end, instead of in memory. `Accesses` has
+// checked what this requires. Appends the loop, with the lines now needed around it, to `found`.
 static void sum_in_registers(Line loop, vector<Line>& found) {
     vector<Line> before, inside, after;
-    Names definitions;  // the whole line, by the name of an offset
+    Names definitions;  // the whole line, by the offset that it defines
     for (Line& line : loop.inside) {
         if (line.loop) {
             sum_in_registers(line, inside);
@@ -309,10 +309,10 @@ static void divide(Line& loop, const Names& strides) {
     string work, pointers;
     bounds_of(loop, work);
     for (auto& pointer : accesses.pointers) pointers += (pointers.empty() ? "" : ", ") + pointer;
-    // Two loops as one, if there is a third for the processor's vectors.
+    // Collapse two loops into one if there is a third to vectorise.
     bool both = loop.inside.size() == 1 && loop.inside[0].loop && is_free(accesses, loop.inside[0].index) &&
                 loop.inside[0].inside.size() == 1 && loop.inside[0].inside[0].loop;
-    // Pointers of its own, or each thread would forget that they are __restrict__.
+    // Pointers are private to each thread, or it would forget that they are __restrict__.
     loop.text = "#pragma omp parallel for if(" + work + " > " + FEWEST + ") firstprivate(" + pointers + ")" +
                 (both ? " collapse(2)" : "") + "\n" + loop.text;
 }

@@ -1,27 +1,27 @@
-// Faults of Jittor, mended from outside.
+// Patches for faults of Jittor, without changing its files.
 //
-// It compiles kernels in several threads, and before it calls the compiler each thread optimises. For matrix products
-// and convolutions that adds nodes to the graph, with lists and a work queue that all threads share and nothing
-// guards: now and then the process dies. Here one thread at a time optimises (milliseconds), and all call the
-// compiler (seconds).
+// Jittor compiles kernels in several threads, and each thread optimises before it calls the compiler. For matrix
+// products and convolutions, optimising adds nodes to the graph, using lists and a work queue that all threads share
+// without a lock: now and then the process crashes. Here one thread at a time optimises (milliseconds), and all threads
+// call the compiler (seconds).
 //
 // Its fused kernels run on one thread: see loops.h.
 //
-// Now and then it does not recognise a convolution, and computes it by plain loops, a hundred times slower. Here those
-// are counted.
+// Now and then it does not recognise a convolution and computes it by plain loops, a hundred times slower. Here such
+// kernels are counted.
 //
-// It compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started once a
-// signal came, unless that is told otherwise.
+// It compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started after
+// a signal has arrived, unless the caller requests compilation to the end.
 //
-// A process that works ahead for another holds the lock on kernels until all that it needs are compiled. Here it lets
-// others have it before each.
+// A process that compiles ahead for another holds the lock on kernels until all that it needs are compiled. Here it can
+// let other processes go first before each kernel.
 //
-// It takes no notice when the system has no memory for an array, and dies when it writes there. Here that is an error.
-// And arrays begin at multiples of 64 bytes, as oneDNN's kernels may rely on, not of 32.
+// It ignores that the system has no memory for an array, and crashes when it writes there. Here this is an error.
+// Arrays are also aligned to 64 bytes, on which oneDNN's kernels may rely, rather than to 32.
 //
-// It puts arrays side by side. A kernel asks whether the arrays that it reads and writes overlap, takes neighbours for
-// such, and then computes number by number what it computes in vectors elsewhere, with other roundings: the same
-// computation gave other bits from one time to the next. Here there is room between arrays.
+// It places arrays side by side. A kernel checks whether the arrays that it reads and writes overlap, mistakes adjacent
+// arrays for overlapping ones, and then computes one element at a time instead of vectors, with different rounding: the
+// same computation gave different bits from run to run. Here there is a gap between arrays.
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,8 +52,8 @@ static std::mutex optimising;
 
 static std::atomic<int> unrecognised_convolutions;
 
-// A product of seven or more dimensions, as of images and weights in every position of a kernel, for which no tuner has
-// found a better way.
+// Whether an operation contains a product of seven or more dimensions, such as that of images and weights at every
+// position of a kernel, which no tuner has replaced.
 static bool is_unrecognised_convolution(FusedOp* fused) {
     for (auto& choice : *fused->loop_options)
         if (choice.first.compare(0, 5, "relay") == 0 && choice.second) return false;
@@ -62,8 +62,8 @@ static bool is_unrecognised_convolution(FusedOp* fused) {
     return false;
 }
 
-// The socket at which the numbers of signals arrive (-1: nowhere), and whether kernels are compiled to the end all the
-// same.
+// The socket at which the numbers of signals arrive (-1: none), and whether kernels are compiled to the end in spite of
+// them.
 static std::atomic<int> arrivals{-1};
 static std::atomic<bool> to_the_end;
 
@@ -75,7 +75,7 @@ static void stop_if_a_signal_came() {
             if (numbers[at] == each) throw std::runtime_error("ganzoo: interrupted");
 }
 
-// Whether other processes that wait for the lock on kernels compile theirs first.
+// Whether other processes that wait for the lock on kernels go first.
 static bool others_go_first;
 
 static void let_others_go() {
@@ -93,7 +93,7 @@ static jit_op_entry_t compile_in_turn(Op* op) {
     string source = compiler.op ? TunerManager(&compiler).tune() : compiler.src;
     if (compiler.op && is_unrecognised_convolution(compiler.op)) unrecognised_convolutions++;
     op->compile_optimize(source);
-    string key = op->get_jit_key(get_jk());  // only now: optimising changes it
+    string key = op->get_jit_key(get_jk());  // only now, because optimising changes it
     turn.unlock();
     if (!op->flags.get(NodeFlags::_cuda)) source = ganzoo::divided_among_threads(source);
     return compiler.compile(key, source);
@@ -112,8 +112,8 @@ struct SpacedAllocator : SFRLAllocator {
     void* alloc(size_t size, size_t& allocation) override { return SFRLAllocator::alloc(size + 64, allocation); }
 };
 
-// Everybody holds the allocator's address, and it may have lent memory already: it keeps its members, and takes the
-// functions of its new kind.
+// Other code holds the allocator's address, and some of its memory may be in use already: keep the object and its
+// members, and replace only its vtable pointer.
 static void space_arrays() {
     if (typeid(*cpu_allocator) != typeid(SFRLAllocator)) return;
     SpacedAllocator spaced;
@@ -124,7 +124,7 @@ static void space_arrays() {
 
 extern "C" void ganzoo_mend() {
     jittor::do_compile_hook = jittor::compile_in_turn;
-    // The allocator has no members, and everybody holds its address: another of its kind takes its place.
+    // The allocator has no members, and other code holds its address: construct the new allocator in its place.
     new (&jittor::aligned_allocator) jittor::CheckedAllocator;
     jittor::space_arrays();
 }

@@ -1,4 +1,4 @@
-"""Undoes what importing Jittor does to the process."""
+"""Undo the side effects of importing Jittor on the process."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from typing import Any
 from ganzoo import signals
 from ganzoo.backend import environment
 
-# Jittor installs C handlers for these. Its SIGINT and SIGCHLD handlers end the process on the spot, without a
+# Jittor installs C handlers for these. Its SIGINT and SIGCHLD handlers end the process immediately, without a
 # checkpoint; the others print a misleading "Caught segfault" and exit with status 1.
 _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQUIT")
 
 
-PATIENCE = 2.0  # seconds of waiting that nobody needs to be told of
+PATIENCE = 2.0  # seconds of waiting before a message appears
 
 _libc = ctypes.CDLL(None)
 
 
 @contextlib.contextmanager
 def preserve_process() -> Iterator[None]:
-    """Around `import jittor` and what compiles with it: signal handlers, sys.exit and sys.excepthook, certificate
-    checks, the recursion limit and PIL.Image.open are afterwards what they were before. Signals wait until then, unless
-    another process compiles Jittor."""
+    """Preserve signal handlers, sys.exit, sys.excepthook, certificate checks, the recursion limit and PIL.Image.open
+    across `import jittor` and the compilation that it starts. Signals are blocked meanwhile, except during the wait for
+    another process that compiles Jittor."""
     from PIL import Image
 
     numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
@@ -50,7 +50,7 @@ def preserve_process() -> Iterator[None]:
     sys.executable = environment.interpreter()
     subprocess.Popen = _Detached  # type: ignore[misc]
     notebook = os.environ.get("JPY_PARENT_PID")
-    os.environ["JPY_PARENT_PID"] = notebook or ""  # leaves Ctrl-C to Python: a thread that exists already may take it
+    os.environ["JPY_PARENT_PID"] = notebook or ""  # Jittor then leaves Ctrl-C to Python: another thread may receive it
 
     def put_back() -> None:
         for number, handler in handlers.items():
@@ -72,7 +72,7 @@ def preserve_process() -> Iterator[None]:
 
 
 class _Detached(subprocess.Popen[Any]):
-    """A child process that no Ctrl-C reaches: Jittor ends this process when one of its children is ended."""
+    """A child process that Ctrl-C does not reach: Jittor ends this process when one of its children is killed."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{"start_new_session": True, **named})
@@ -80,8 +80,8 @@ class _Detached(subprocess.Popen[Any]):
 
 @contextlib.contextmanager
 def _alone(put_back: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock under which Jittor is imported. Waiting for it, for minutes if another process compiles Jittor, can
-    be interrupted: Python's handlers are `put_back` for that."""
+    """Hold the lock under which Jittor is imported. Signals can interrupt the wait for it, which takes minutes if
+    another process compiles Jittor; `put_back` restores Python's handlers for this."""
     from jittor_utils import lock
 
     put_back()
@@ -117,27 +117,28 @@ def _wait_for(file: Any) -> None:
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
-    """The C library's record of a handler. Python knows neither those of faulthandler nor where they report to."""
-    record = ctypes.create_string_buffer(512)  # a struct sigaction, of at most 152 bytes
+    """Return the C library's record of a signal handler. Python knows neither faulthandler's handlers nor where they
+    report to."""
+    record = ctypes.create_string_buffer(512)  # a struct sigaction has at most 152 bytes
     _libc.sigaction(number, None, record)
     return record
 
 
 def _close_pool() -> None:
-    """End the worker processes of a compilation. Jittor's own clean-up at exit waits for ever for one that a signal has
-    ended."""
+    """End the worker processes of a compilation. Jittor's own clean-up at exit waits for ever if a signal has killed
+    one."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is not None and getattr(utils, "pool_size", None):
         atexit.unregister(utils.pool_cleanup)
         for worker in utils.p._pool:
-            worker.terminate = worker.kill  # it may have inherited that SIGTERM is blocked
+            worker.terminate = worker.kill  # it may have inherited a blocked SIGTERM
         utils.p.terminate()
         utils.p.join()
-        utils.pool_size = 0  # a later compilation makes a new pool
+        utils.pool_size = 0  # a later compilation creates a new pool
 
 
 def _detach_pool() -> None:
-    """Let no Ctrl-C reach the worker processes of a compilation, nor the compilers that they run."""
+    """Shield the worker processes of a compilation, and the compilers that they run, from Ctrl-C."""
     import jittor_utils
 
     initialise = jittor_utils.pool_initializer
@@ -151,8 +152,8 @@ def _detach_pool() -> None:
 
 
 def _shield_pool() -> None:
-    """Let every later compilation by worker processes, as of a plugin's own operations, go through to its end whatever
-    signal comes, and leave no process behind."""
+    """Make every later compilation by worker processes, such as that of a plugin's own operations, run to its end in
+    spite of signals and leave no process behind."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is None or hasattr(utils.run_cmds, "__wrapped__"):
         return

@@ -1,5 +1,5 @@
-"""What every update does with every weight: the norm of its gradients, Adam, and averages. On the CPU by operations of
-our own, each for many weights at once; on a GPU made of Jittor's. Imported by what has started Jittor already.
+"""Updates of weights: the norm of the gradients, Adam, and EMA. On the CPU they use our own operations, each for many
+weights at once; on a GPU they are composed of Jittor's. All functions need a started Jittor.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import numpy as np
 from ganzoo import backend
 from ganzoo.backend import operations
 
-_AT_ONCE = 2**20  # numbers: what is updated at once is in memory twice
+_AT_ONCE = 2**20  # elements; weights that are updated at once are in memory twice
 
 
 def norm(arrays: Sequence[Any]) -> Any:
-    """The Euclidean norm of all numbers of several float32 Vars, as a Var (1,). Not finite where one of them is not,
-    or where its square is not."""
+    """Return the Euclidean norm of all elements of several float32 Vars, as a Var (1,). It is not finite if an element
+    or its square is not finite."""
     if operations.available():
         return operations.norm(arrays)
     return backend.jittor().sqrt(sum(map(_square, arrays)))
 
 
 def _square(array: Any) -> Any:
-    """The sum of the squares of all numbers, (1,)."""
+    """Return the sum of the squares of all elements, as a Var (1,)."""
     if not operations.on_gpu():
         return array.sqr().sum()
-    row = array.reshape((1, -1))  # on a GPU the threads of Jittor's sums wait for one another
+    row = array.reshape((1, -1))  # a matrix product: the threads of Jittor's sums wait for one another on a GPU
     with operations.full_precision():
         return operations.linear(row, row).reshape((1,))
 
@@ -39,22 +39,22 @@ def adam(
     finite: Any,
     settings: operations.AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Weights and their moments, a tuple for each, after an update; the very same numbers where `finite` is 0, whatever
+    """Yield a tuple of each weight and its two moments after an update. If `finite` is 0 they are unchanged, whatever
     the gradients are.
 
-    `scalars` (N, 2) are the learning rate and eps of each, with bias correction; `finite` is a Var (1,).
+    `scalars` (N, 2) holds the learning rate and eps of each weight, with bias correction; `finite` is a Var (1,).
     """
     if operations.available():
         for part in _parts([weight for weight, _, _ in state]):
             yield from operations.adam(state[part], gradients[part], scalars[part], finite, settings)
     else:
-        known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share theirs
+        known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share the same values
         for (rate, eps), three, gradient in zip(scalars, state, gradients):
             yield _plain_adam(*three, gradient, known[rate], known[eps], finite, settings)
 
 
 def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
-    """old + share * (new - old) of each two float32 Vars."""
+    """Yield old + share * (new - old) for each pair of float32 Vars."""
     if operations.available():
         for part in _parts(old):
             yield from operations.ema_update(old[part], new[part], share)
@@ -63,7 +63,7 @@ def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator
 
 
 def _parts(arrays: Sequence[Any]) -> Iterator[slice]:
-    """Neighbours that together are small enough to be updated at once."""
+    """Yield slices of consecutive arrays that are together small enough to be updated at once."""
     start = total = 0
     for index, array in enumerate(arrays):
         if index > start and total + array.numel() > _AT_ONCE:
@@ -94,5 +94,5 @@ def _plain_adam(
     one = settings.beta1 * first + (1 - settings.beta1) * gradient
     two = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
     new = weight - rate * one / (jt.sqrt(two) + eps)
-    # Chosen and not multiplied by 0 or 1: NaN * 0 is NaN.
+    # Selected rather than multiplied by 0 or 1: NaN * 0 is NaN.
     return jt.ternary(finite, new, weight), jt.ternary(finite, one, first), jt.ternary(finite, two, second)

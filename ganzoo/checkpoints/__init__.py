@@ -1,1 +1,1 @@
-"""Checkpoints: the file format, what it says of a run, loading, and the import of other programs' files."""
+"""Checkpoints: file format, run description, loading, and reading other programs' files."""

@@ -1,6 +1,6 @@
 """Checkpoint files: safetensors, with everything that is not an array as JSON in the header. No pickle.
 
-A file holds its own SHA-256, and appears under its name only when it is on the disk as a whole.
+A file contains its own SHA-256 checksum, and appears under its name only when it is completely on disk.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ SUFFIX = ".safetensors"
 FORMAT = 2  # 1 had no checksum
 _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
-_NO_CHECKSUM = b"0" * 64  # stands in its place while it is computed
+_NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
 _BLOCK = 1 << 24
-_LONGEST_HEADER = 100_000_000  # bytes, as the library has it
-_KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's letters and those of safetensors
+_LONGEST_HEADER = 100_000_000  # bytes; the limit in the safetensors library
+_KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safetensors
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: arrays by name, and the run's description (see `run_metadata`)."""
+    """Content of a checkpoint file: arrays by name, and the run's description as `metadata` (see `description`)."""
 
     path: Path
     tensors: dict[str, np.ndarray]
     metadata: dict[str, Any]
 
     def model(self, registry: Registry) -> Model:
-        """The model it was trained with; PluginError or OptionError if that is not installed."""
+        """Return the model that was trained. PluginError or OptionError if it is not available."""
         return registry.model(self.metadata["model"])
 
     def options(self, model: Model) -> Options:
-        """The model's options, as resolved when the run began."""
+        """Return the model's options, as resolved at the start of the run."""
         from ganzoo.interfaces.options import resolve
 
         return resolve(model.options, self.metadata["options"], stored=True)
@@ -62,18 +62,18 @@ class Checkpoint:
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-    """Write a checkpoint. On CheckpointError (a full disk, say) whatever stood at `path` is untouched.
+    """Write a checkpoint. On CheckpointError (a full disk, say) an existing file at `path` is left unchanged.
 
-    The same content always gives the same bytes.
+    Equal content always gives identical bytes.
     """
     _write(path, *_encode(tensors.items(), metadata))
 
 
 def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> tuple[bytes, bytearray]:
-    """The header, still without its checksum, and the content of the file.
+    """Return the header, with a placeholder for the checksum, and the content of the file.
 
-    All arrays are in one piece, so that a thread can hash and write them without asking for Python's lock in between:
-    Jittor holds that lock for as long as a step takes.
+    All arrays are in one buffer, so that a thread can hash and write them without acquiring the GIL in between: Jittor
+    holds the GIL for a whole training step.
     """
     import numpy as np
 
@@ -83,7 +83,7 @@ def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, An
         start = len(content)
         content += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
         layout[name] = {"dtype": _kind(value), "shape": value.shape, "data_offsets": (start, len(content))}
-    # The checksum comes first, so that nothing that looks like it stands before it.
+    # The checksum comes first, so that replacing the first match replaces the checksum.
     description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps({"format": FORMAT, **metadata})}
     header = json.dumps({"__metadata__": description, **layout}).encode()
     header += b" " * (-len(header) % 8)
@@ -104,10 +104,10 @@ def _write(path: Path, header: bytes, content: bytearray) -> None:
 
 
 class Writer:
-    """Writes checkpoints in a thread, one at a time, while training goes on.
+    """Writer of checkpoints in a background thread, one at a time, while training continues.
 
-    `on_saved` is called there with the path of each that is on the disk. What went wrong is raised, as CheckpointError,
-    by the next `save` or `wait`.
+    `on_saved` is called in that thread with the path of each checkpoint, once it is on disk. The next `save` or `wait`
+    raises the error of a failed write (CheckpointError) or of `on_saved`.
     """
 
     def __init__(self, on_saved: Callable[[Path], None]) -> None:
@@ -116,8 +116,8 @@ class Writer:
         self._failure: BaseException | None = None
 
     def save(self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> None:
-        """Copy the arrays, and return while they are written. Waits for the former checkpoint, as there may not be
-        the memory for two."""
+        """Copy the arrays, and return while they are being written. Waits for the previous checkpoint first, since
+        there may not be memory for two."""
         self.wait()
         header, content = _encode(tensors, metadata)
         self._thread = threading.Thread(target=self._run, args=(path, header, content), name="ganzoo-checkpoint")
@@ -127,11 +127,11 @@ class Writer:
         try:
             _write(path, header, content)
             self.on_saved(path)
-        except BaseException as error:  # it belongs to the thread that trains
+        except BaseException as error:  # raised in the training thread by `wait`
             self._failure = error
 
     def wait(self) -> None:
-        """Wait until everything is written."""
+        """Wait until the checkpoint is written, and raise the error if it failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -143,8 +143,8 @@ class Writer:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint. DamagedError if the file is cut, changed or foreign, CheckpointError if it is missing, can't
-    be read or is of a newer format."""
+    """Read a checkpoint. DamagedError if the file is truncated, altered or not a ganzoo checkpoint; CheckpointError if
+    it is missing, unreadable or of a newer format."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -161,7 +161,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """What the header says of the run, after the whole file is seen to be as it was written."""
+    """Return the run's description from the header, after verifying the checksum of the file (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _LONGEST_HEADER:
@@ -190,21 +190,21 @@ def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:
 
 
 def names(folder: Path) -> list[Path]:
-    """The checkpoints in a run's folder, whole or not, the newest last. Files with other names, a copy that somebody
-    keeps beside them say, are none."""
+    """List the checkpoints in a run's folder, intact or damaged, newest last. Files with other names, such as a user's
+    copy of a checkpoint, are ignored."""
     found = (path for path in folder.glob(f"checkpoint-*{SUFFIX}") if _NAME.fullmatch(path.name))
     return sorted(found, key=lambda path: (images_of(path), path.name))
 
 
 def newest(folder: Path) -> Path | None:
-    """The checkpoint with the highest number in a run's folder."""
+    """Return the checkpoint with the highest number in a run's folder; None if there is none."""
     return next(reversed(names(folder)), None)
 
 
 def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None]) -> Checkpoint | None:
-    """The newest checkpoint of a run that is as it was written; None if the run has none at all.
+    """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
-    `on_damaged` gets each newer one and its error; DamagedError if no checkpoint is whole.
+    `on_damaged` is called with each newer, damaged one and its error. DamagedError if all checkpoints are damaged.
     """
     failure: DamagedError | None = None
     for path in reversed(names(folder)):
@@ -219,17 +219,17 @@ def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None])
 
 
 def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin with `prefix`, without it."""
+    """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def name_at(images: int) -> str:
-    """The file name of the checkpoint after `images` images."""
+    """Return the file name of a checkpoint made after `images` training images."""
     return f"checkpoint-{images:09d}{SUFFIX}"
 
 
 def images_of(path: Path) -> int:
-    """After how many images a checkpoint was made, by its name."""
+    """Return the number of training images after which a checkpoint was made, from its file name."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path.name} is not the name of a checkpoint")
@@ -237,7 +237,7 @@ def images_of(path: Path) -> int:
 
 
 def prune(folder: Path, keep: int, best: Path | None = None) -> None:
-    """Delete all checkpoints but the newest `keep` and the `best`."""
+    """Delete all checkpoints except the newest `keep` and `best`."""
     for path in names(folder)[:-keep]:
         if path != best:
             with contextlib.suppress(OSError):

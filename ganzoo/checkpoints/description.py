@@ -1,4 +1,4 @@
-"""How a run describes itself, in options.json and in every checkpoint: is it fit to be built on?"""
+"""Validation of a run's description, which is stored in options.json and in every checkpoint."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 from ganzoo.errors import printable
 from ganzoo.interfaces.dataset import DataInfo
 
-MOST_DOMAINS = 1000  # a model may build networks for each
-LARGEST = 2**16  # side of an image in px
+MOST_DOMAINS = 1000  # a limit, since a model may build networks for each domain
+LARGEST = 2**16  # px; side of an image
 
 
 def fault(described: Any) -> str | None:
-    """The name of the first entry that is missing or not of its kind; None if all is well.
+    """Return the name of the first entry that is missing or invalid; None if the description is valid.
 
-    Options and progress are only seen to be dicts here; those who read them judge their values. Of the entries, only
-    model and options must be there.
+    Only 'model' and 'options' are required. Options, train options, progress and optimizer steps need only be dicts
+    here; their values are validated where they are used.
     """
     if not isinstance(described, dict) or not isinstance(described.get("model"), str):
         return "model"
@@ -27,7 +27,7 @@ def fault(described: Any) -> str | None:
 
 
 def data_info(data: Any) -> DataInfo:
-    """The description of data as such. ValueError if it is not sound."""
+    """Convert a description of data to a DataInfo. ValueError if it is invalid."""
     if not _is_data(data):
         raise ValueError("its description of the data is damaged")
     names = tuple(map(printable, data.get("domains", ())))

@@ -1,4 +1,4 @@
-"""Networks to sample, from nothing but a checkpoint."""
+"""Loading networks for inference from a checkpoint alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
-    """The resolutions in px that the networks were trained at so far, up to the present one."""
+    """Return the resolutions (px) that the networks have been trained at, up to the current one."""
     model = checkpoint.model(registry)
     train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults, stored=True)
     stages = model.stages(checkpoint.options(model), train, checkpoint.data)
@@ -25,10 +25,10 @@ def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
 
 
 def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = None) -> Any:
-    """The generator to sample, in inference mode, from nothing but a checkpoint: its average where there is one.
+    """Load the generator from a checkpoint, in inference mode, with its EMA weights if there are any.
 
-    It makes images of the resolution that training had come to, or of `size` px, one of the `trained_sizes`.
-    UnsuitableError if the model redraws images.
+    It generates images at the resolution that training had reached, or at `size` px, one of the `trained_sizes`.
+    UnsuitableError if the model translates images.
     """
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
@@ -39,8 +39,8 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
 
 
 def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
-    """What translates images, in inference mode, from nothing but a checkpoint. UnsuitableError if the model only makes
-    images of latents."""
+    """Load the image translator from a checkpoint, in inference mode. UnsuitableError if the model only generates
+    images from latents."""
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
     if setup.translator is None:
@@ -52,8 +52,8 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
 
 
 def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None) -> None:
-    """Bring a network to what the checkpoint has of it: its average if there is one, grown to what training had come
-    to, or to `size` px, in inference mode."""
+    """Load a network's weights (EMA weights if there are any), grow it to the resolution that training had reached, or
+    to `size` px, and put it in inference mode."""
     network = setup.networks[name]
     kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
     network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
@@ -70,8 +70,8 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
 
 
 def translates(checkpoint: Checkpoint, registry: Any) -> bool:
-    """Whether the model of a checkpoint turns images into images. Its networks may be built to find out, so Jittor must
-    have been started."""
+    """Return whether a checkpoint's model translates images. May build its networks to find out, so Jittor must have
+    been started."""
     model = checkpoint.model(registry)
     if not model.conditional or not checkpoint.data.domains:
         return False
@@ -79,7 +79,7 @@ def translates(checkpoint: Checkpoint, registry: Any) -> bool:
 
 
 def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
-    """The arrays of a network. CheckpointError if a number in them is not finite: its images would show nothing."""
+    """Return a network's weights. CheckpointError if any of them is not finite: the images would be meaningless."""
     weights = part(checkpoint.tensors, prefix)
     for name, value in weights.items():
         if not np.isfinite(value).all():
@@ -92,7 +92,7 @@ def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
 
 
 def _built(checkpoint: Checkpoint, model: Any) -> Any:
-    """The networks that a checkpoint describes, still without weights. CheckpointError if there can't be such."""
+    """Build the networks that a checkpoint describes, without loading weights. CheckpointError if that fails."""
     try:
         return model.build(checkpoint.options(model), checkpoint.data)
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The command line. Nothing here imports Jittor, NumPy or Pillow until a command really needs it."""
+"""The command line. Nothing here imports Jittor, NumPy or Pillow until a command needs it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ganzoo.errors import GanzooError, is_out_of_memory, near_match, printable
 from ganzoo.files import write_error
 from ganzoo.signals import interruptible, let_signals_arrive
 
-OF_RANK_0 = 2.0  # seconds in which rank 0 most likely says the same, and mpirun then ends the other processes
+OF_RANK_0 = 2.0  # grace period (s): rank 0 usually reports the same error first, and mpirun then ends the other ranks
 
 
 class Main(click.Group):
-    """Loads each command's module when it is asked for, and turns every error into one line and an exit status."""
+    """The top-level group. Loads command modules on demand, and turns every error into one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *sorted(plugin_commands(ctx))]
@@ -45,12 +45,12 @@ class Main(click.Group):
         return super().resolve_command(ctx, args)
 
     def main(self, args: Any = None, prog_name: Any = None, **extra: Any) -> Any:  # type: ignore[override]
-        # Pictures go to files. A backend for windows may need a display, and one that a notebook exports may be unknown
-        # to this matplotlib, which then can't be imported.
+        # Plots only go to files. A GUI backend may need a display, and if a notebook has set a backend that this
+        # matplotlib does not know, importing matplotlib fails.
         os.environ["MPLBACKEND"] = "agg"
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # of images that are read all the same
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # about images that can be read nevertheless
         if not distributed.is_rank_zero():
             sys.stdout = open(os.devnull, "w")
         with distributed.exit_on_error():
@@ -59,7 +59,7 @@ class Main(click.Group):
 
 
 def _status(run: Callable[[], Any]) -> Any:
-    """What a command ends with. An error is told in one line."""
+    """Run a command, and return its result or exit status. Errors are printed in one line."""
     with interruptible() as interrupts:
         try:
             result = _finished(run)
@@ -78,26 +78,26 @@ def _status(run: Callable[[], Any]) -> Any:
 def _finished(run: Callable[[], Any]) -> Any:
     try:
         return run()
-    except Exception:  # because a signal came, perhaps: Jittor's, or that of a terminal which is closed
+    except Exception:  # perhaps caused by a signal: one of Jittor's, or that of a closed terminal
         let_signals_arrive()
         raise
 
 
 def _told(error: BaseException) -> int | None:
-    """Print what went wrong in one line and return the exit status; None if nobody can make sense of it."""
+    """Print a known error in one line and return its exit status; return None for any other error."""
     if isinstance(error, click.ClickException):
-        if type(error).__name__ == "NoArgsIsHelpError":  # came with click 8.2
+        if type(error).__name__ == "NoArgsIsHelpError":  # new in click 8.2
             error.show()
             return error.exit_code
         return _fail(error.format_message(), error.exit_code)
     if isinstance(error, GanzooError):
         return _fail(str(error), error.exit_status)
-    if isinstance(error, BrokenPipeError):  # the reader of our output, `head` say, has gone
+    if isinstance(error, BrokenPipeError):  # the program that reads our output, e.g. `head`, has exited
         sys.stderr.close()
         return 1
     if is_out_of_memory(error):
         return _fail("out of memory. End other programs, or ask for less at once.", 1)
-    if isinstance(error, OSError):  # a full disk, a missing permission: the machine's trouble, told in its words
+    if isinstance(error, OSError):  # a full disk, say, or a missing permission: show the system's own message
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{write_error(error)}.", 1)
     return None
@@ -107,7 +107,7 @@ def _fail(message: str, status: int) -> int:
     message = "\n".join(map(printable, message.split("\n")))
     if not distributed.is_rank_zero():
         time.sleep(OF_RANK_0)
-    with contextlib.suppress(OSError):  # there may be nobody to tell
+    with contextlib.suppress(OSError):  # stderr may be closed
         click.echo(
             f"Error{'' if distributed.is_rank_zero() else f' on rank {distributed.rank()}'}: {message}", err=True
         )
@@ -118,7 +118,7 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-# Other programs write '_' in names of options; it is taken for '-' in all of ours.
+# Other programs use '_' in option names. We accept it for '-' in all of ours.
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashed})
 @click.version_option(package_name="ganzoo", message="ganzoo %(version)s")
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The names of the commands, those of plugins included, and the plugin registry of an invocation."""
+"""The names of all commands, including those of plugins, and the plugin registry of an invocation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA_COMMANDS = ("check", "download", "list", "prepare")  # of `ganzoo data`
 
 
 def plugin_registry(ctx: click.Context) -> Any:
-    """The plugin registry of this invocation, loaded at the first call."""
+    """Return the plugin registry of this invocation, loaded on first use."""
     root = ctx.find_root()
     if root.obj is None:
         from ganzoo.registry import plugins

@@ -1,4 +1,4 @@
-"""`ganzoo data list`, `check`, `prepare` and `download`."""
+"""The commands `ganzoo data list`, `check`, `prepare` and `download`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ganzoo.data.catalog import destination, open_data, prepared, ready
 from ganzoo.errors import DataError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
 
-SHOWN = 20  # unreadable files; of more, a list is written
+SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
 
 
 class Data(click.Group):
-    """Has its own commands, and those that plugins add."""
+    """The group `ganzoo data`: its own commands, and those that plugins add."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *plugin_registry(ctx).data_commands})
@@ -39,7 +39,7 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     sources = plugin_registry(ctx).datasets
     found = {name: (source.summary, ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
-    # Validation images come along with the set that they belong to.
+    # A validation set belongs to its data set, and is not listed on its own.
     found = {name: each for name, each in found.items() if name.removesuffix("-val") not in found.keys() - {name}}
     if as_json:
         rows = [{"name": name, "summary": summary, "ready": there} for name, (summary, there) in sorted(found.items())]
@@ -160,7 +160,8 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
 
 
 def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
-    """Print the messages about images that can't be `done`; of many the first, and all go to a file."""
+    """Print the messages about images that can't be `done` (a past participle). If there are more than SHOWN, print the
+    first ones and write all of them to `file`."""
     if not bad:
         return
     for message in bad[:SHOWN]:

@@ -1,4 +1,4 @@
-"""`ganzoo doctor`: can this machine train?"""
+"""`ganzoo doctor`: check whether this machine can train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ganzoo doctor --gpu`: a training step of each model on the GPU, beside the same step on the CPU."""
+"""`ganzoo doctor --gpu`: compare a training step of each model on the GPU with the same step on the CPU."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 DEVICE = "cuda"
-MOST_APART = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # of gradients, as shares of their length, by precision
+MOST_APART = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # maximum relative error of gradients, by precision
 BATCH, SIDE = 8, 64
-NOTHING = 1e-10  # of the largest mean square: a gradient that is 0 but for rounding
+NOTHING = 1e-10  # relative to the largest mean square: a smaller gradient is 0 apart from rounding errors
 
 Arrays = Mapping[str, np.ndarray]
 
 
 def compare_devices(registry: Registry) -> Iterator[Finding]:
-    """For each model and precision how far the gradients of one step on the GPU are from the CPU's."""
+    """Yield a finding per model and precision: how far the gradients of one step on the GPU are from the CPU's."""
     choice = environment.choose_device("auto")
     if choice.device != DEVICE:
         yield Finding("GPU", "", f"There is nothing to compare: {choice.because}.")
@@ -59,7 +59,7 @@ def _compared(model: Model, folder: Path) -> Iterator[Finding]:
 
 
 def draw_pictures(folder: Path) -> None:
-    """Two folders of small pictures, which any model can train on."""
+    """Write two folders of small images that any model can train on."""
     rng = np.random.default_rng(0)
     for name in ("one", "two"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -69,17 +69,17 @@ def draw_pictures(folder: Path) -> None:
 
 
 def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | str:
-    """The checkpoint after the first step of a run, or why there is none. Each device needs a process of its own."""
+    """Return the checkpoint after one training step, or why there is none. Each device needs its own process."""
     experiments = f"{model.name}-{device}-{precision}"
     kimg = str(BATCH / 1000)
     words = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
-    if "dropout" in describe(model.options):  # each device draws another one
+    if "dropout" in describe(model.options):  # dropout masks differ between devices
         words += ["--dropout", "0"]
     command = [sys.executable, "-m", "ganzoo", "train", model.name, "--data", "pictures", *words]
     command += ["--device", device, "--precision", precision]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     made = list((folder / experiments).glob(f"*/*{checkpoint.SUFFIX}"))
-    if made:  # the status says little: libraries of CUDA may abort when a process ends
+    if made:  # ignore the exit status: CUDA libraries may abort when a process exits
         return checkpoint.read(made[0]).tensors
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error")]
@@ -87,8 +87,8 @@ def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | s
 
 
 def differences(made: Arrays, expected: Arrays) -> dict[str, float]:
-    """How far the gradients of each network are apart, as a share of their length: Adam's first moments, which after
-    one step are the gradients times a number."""
+    """Return the relative error of each network's gradients. They are read from Adam's first moments, which after one
+    step are the gradients times a constant."""
     found = {}
     for network in {name.split("/")[1] for name in expected if "/first/" in name}:
         names = [name for name in expected if name.startswith(f"adam/{network}/first/")]

@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: metrics of a checkpoint, or of a folder of images."""
+"""`ganzoo evaluate`: compute metrics of a checkpoint or of a folder of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.metrics.tasks import Task
 
-LARGEST = 2048  # px of images that --size scales to: several batches are in memory
+LARGEST = 2048  # maximum of --size in px: several batches are in memory at once
 
 
 def _named(backbones: dict[str, Any], usual: str) -> str:
@@ -121,14 +121,14 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         raise OptionError(f"--save-images {printable(keep)}: there is something in it already; name a new folder.")
     plugins = plugin_registry(ctx)
     named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
-    backend.start(values["device"])  # to build the networks of a checkpoint: they say what it can do
+    backend.start(values["device"])  # needed to build a checkpoint's networks, which determine what it can do
     task = _task(run, plugins, values)
     with contextlib.nullcontext() if keep is None else output_folder(keep, "--save-images"):
         _evaluate(task, named or plugins.metrics_named(STANDARD_TRANSLATING if task.translating else STANDARD), values)
 
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
-    """What is to be compared with what."""
+    """Return the task: which images to compare with which."""
     from ganzoo.metrics.comparing import MODES
     from ganzoo.metrics.tasks import of_checkpoint, of_folders
 
@@ -152,7 +152,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
 
 
 def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:
-    """Measure; print and keep the numbers."""
+    """Compute the metrics, print them, and save them."""
     from ganzoo import backend
     from ganzoo.metrics.comparing import Networks, compare
     from ganzoo.metrics.report import lines, record, save

@@ -1,4 +1,4 @@
-"""`ganzoo generate`: pictures and animations from a checkpoint."""
+"""`ganzoo generate`: make images and animations from a checkpoint."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
                 click.echo(line)
 
 
-Writer = Callable[[Path], Iterable[str]]  # writes into a folder, and gives lines that say what
+Writer = Callable[[Path], Iterable[str]]  # writes to a folder, and yields lines that describe the files
 
 
 def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Writer:
@@ -124,7 +124,7 @@ def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Wr
     from ganzoo.checkpoints import loading
     from ganzoo.cli import generate_output
 
-    sizes = loading.trained_sizes(saved, plugins)  # an unknown model is told before Jittor is started
+    sizes = loading.trained_sizes(saved, plugins)  # reports an unknown model before Jittor is started
     if request.size not in (None, *sizes):
         raise OptionError(
             f"--size {request.size}: training went through {', '.join(map(str, sizes))} px; choose of these."
@@ -142,7 +142,7 @@ def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, d
     from ganzoo.cli.generate_translation import Job
 
     model = saved.model(plugins)
-    if not model.conditional or not saved.data.domains:  # known without building it
+    if not model.conditional or not saved.data.domains:  # known without building the model
         raise UnsuitableError(f"--source: {model.name} makes images of latents; it can't redraw any.")
     job = Job(request, saved.data)
     backend.start(device)

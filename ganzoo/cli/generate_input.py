@@ -1,4 +1,4 @@
-"""What `ganzoo generate` is asked for: texts turned into values, and options that don't go together refused."""
+"""The options of `ganzoo generate`: parse their texts, and refuse combinations that don't work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ganzoo.errors import OptionError, counted, near_match
 
-# Which options each kind of output takes, beside those of all kinds.
+# The options that each kind of output takes, in addition to those common to all kinds.
 KINDS = {
     "stills": ("seeds", "grid"),
     "interpolate": ("seeds", "grid", "steps", "space", "path", "fps"),
@@ -17,24 +17,24 @@ KINDS = {
 }
 STYLED = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
 NO_TRANSLATION = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
-LOOKS = ("seeds", "psi", "space", "path")  # options for looks that come from latents
+LOOKS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 WALKS = ("steps", "space", "path", "fps")
-PSI = 0.7  # as in the paper's pictures (appendix B)
-SHEET = 1024  # images on one sheet, at most
-SEEDS = 1_000_000  # at most
-KEYS, FRAMES = 10_000, 100_000  # at most so many seeds of a walk, whose latents are all in memory, and frames of it
-MANY = 9999  # more layers than there are
+PSI = 0.7  # as in the paper's figures (appendix B)
+SHEET = 1024  # maximum number of images on a sheet
+SEEDS = 1_000_000  # maximum number of seeds
+KEYS, FRAMES = 10_000, 100_000  # maximum numbers of seeds in a walk, whose latents are all in memory, and of its frames
+MANY = 9999  # more layers than any generator has
 NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras et al. 2019, figure 3
 
 
 def flag(name: str) -> str:
-    """'psi_layers' -> '--psi-layers'; of an option with two names, both."""
+    """'psi_layers' -> '--psi-layers'; both names if an option has two."""
     return "--psi / --truncation" if name == "psi" else "--" + name.replace("_", "-")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `ganzoo generate` is asked for. None: not given, or for another kind of output."""
+    """A parsed call of `ganzoo generate`. None: not given, or not used by this kind of output."""
 
     kind: str  # a key of KINDS
     seeds: list[int]
@@ -51,12 +51,12 @@ class Request:
     sources: list[int]
     destinations: list[int]
     mix_layers: str
-    styled: tuple[str, ...]  # the options given that only a style-based generator has
+    styled: tuple[str, ...]  # the given options that require a style-based generator
 
 
 @dataclass(frozen=True)
 class TranslationRequest:
-    """What `ganzoo generate --source` is asked for. No references: looks are those of the seeds' latents."""
+    """A parsed call of `ganzoo generate --source`. Without references, styles come from the seeds' latents."""
 
     sources: tuple[str, ...]
     references: tuple[str, ...]
@@ -72,7 +72,7 @@ class TranslationRequest:
 
 
 def read(values: Mapping[str, Any]) -> Request:
-    """The request in the command's values. OptionError if one is wrong or they don't go together."""
+    """Parse the values of the command. OptionError if one is invalid or some conflict."""
     for name in ("domain", "reference"):
         if _given(values[name]):
             raise OptionError(f"{flag(name)}: goes with --source, the images to redraw.")
@@ -81,7 +81,7 @@ def read(values: Mapping[str, Any]) -> Request:
     styled = [flag(name) for name in STYLED if _given(values[name])]
     styled += ["--space w"] if values["space"] == "w" else []
     mix_layers = _either(values["mix_layers"], "coarse")
-    parse_mix_layers(mix_layers)  # refused now if it is nonsense, and later if the image has no such layers
+    parse_mix_layers(mix_layers)  # rejects nonsense now; layers that the image lacks are rejected later
     return Request(
         kind=kind,
         seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
@@ -103,7 +103,7 @@ def read(values: Mapping[str, Any]) -> Request:
 
 
 def read_translation(values: Mapping[str, Any]) -> TranslationRequest:
-    """The request in the values of a command with --source. OptionError if one is wrong or they don't go together."""
+    """Parse the values of the command with --source. OptionError if one is invalid or some conflict."""
     refused = dict.fromkeys(NO_TRANSLATION, "not with --source")
     if values["reference"]:
         refused.update(dict.fromkeys(LOOKS, "not with --reference, whose look is taken as it is"))
@@ -130,7 +130,7 @@ def read_translation(values: Mapping[str, Any]) -> TranslationRequest:
 
 
 def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
-    """'dog,cat' -> the numbers of these domains, each once. OptionError for one that there is not."""
+    """'dog,cat' -> the indices of these domains, without duplicates. OptionError if there is no such domain."""
     names = [text] if text in domains else [name.strip() for name in text.split(",")]
     for name in names:
         if name not in domains:
@@ -141,7 +141,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
 
 
 def _given(value: Any) -> bool:
-    """Whether the user gave an option. The number 0 is given; a flag that is off and an empty list are not."""
+    """Whether the user gave an option. The number 0 counts as given; a flag that is off and an empty tuple do not."""
     return value is not None and value is not False and value != ()
 
 
@@ -209,7 +209,7 @@ def parse_grid(text: str) -> tuple[int, int]:
 
 
 def check_walk(keys: int, steps: int, cells: int = 1) -> None:
-    """OptionError if a walk through so many seeds or references, shared among cells, is too long."""
+    """Raise OptionError if a walk through `keys` seeds or references, shared among `cells`, is too long."""
     if keys > KEYS:
         raise OptionError(f"--interpolate: {keys:,} seeds or references are more than the {KEYS:,} of a walk.")
     if keys // cells * steps > FRAMES:
@@ -220,23 +220,23 @@ def check_walk(keys: int, steps: int, cells: int = 1) -> None:
 
 
 def check_psi(psi: float) -> float:
-    """The truncation psi, if it is a number within reason. OptionError if not."""
+    """Return the truncation psi. OptionError unless it is a number from -100 to 100."""
     if not abs(psi) <= 100:  # so that NaN is refused too
         raise OptionError(f"{flag('psi')}: {psi:g} is not a number from -100 to 100; 1 is no truncation.")
     return psi
 
 
 def parse_psi_layers(text: str) -> int:
-    """'8' -> 8, 'all' -> more than there can be. OptionError for anything else."""
+    """'8' -> 8, 'all' -> more layers than there can be. OptionError for anything else."""
     if text != "all" and not re.fullmatch(r"\d{1,4}", text):
         raise OptionError(f"--psi-layers: {text!r} is not 'all' or a number of layers.")
     return MANY if text == "all" else int(text)
 
 
 def parse_mix_layers(text: str) -> Callable[[int], range]:
-    """'coarse', 'middle', 'fine', '0-3' or '5' -> what gives the layers, once it is known how many an image has.
+    """'coarse', 'middle', 'fine', '0-3' or '5' -> a function from the number of an image's style layers to their range.
 
-    OptionError for anything else, and from the result where there are no such layers.
+    OptionError for anything else; the function raises it if the image has no such layers.
     """
     match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
     if text not in NAMED_LAYERS and (match is None or int(match[2] or match[1]) < int(match[1])):

@@ -1,4 +1,4 @@
-"""The pictures that `ganzoo generate` makes. Each function writes into a folder and yields lines that say what."""
+"""Output of `ganzoo generate`. Each function in OUTPUTS writes to a folder, and yields lines describing its files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, latents, sampler
 from ganzoo.sampling.styles import StyleSampler, mix
 
-SHEET_BYTES = 2**28  # of the images on one sheet
+SHEET_BYTES = 2**28  # maximum total size of the images on a sheet
 
 
 def sheet_room(data: DataInfo) -> int:
-    """How many images of this size a sheet may hold."""
+    """Return how many images of this size a sheet may hold."""
     return max(1, min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)))
 
 
 def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler:
-    """What draws the images. OptionError if the model lacks what is asked for."""
+    """Return the sampler for a request. UnsuitableError if the model lacks what the request needs."""
     from ganzoo.interfaces.networks import (
-        StyleGenerator,  # not above: it would start Jittor before the device is chosen
+        StyleGenerator,  # not at the top: this import requires that Jittor has been started
     )
 
     if isinstance(generator, StyleGenerator):
@@ -39,7 +39,7 @@ def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler
 
 
 def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
-    """A picture per seed, and a sheet of all or of the first."""
+    """Write an image per seed, and a sheet of all images or of the first ones."""
     seeds, shape = request.seeds, request.grid
     if shape and shape[0] * shape[1] < len(seeds):
         raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
@@ -50,14 +50,14 @@ def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterato
         if len(kept) < sheet_room(data):
             kept.append(image)
     columns = min(len(kept), (shape or images.grid_shape(len(kept)))[1])
-    rows = -(-len(kept) // columns)  # no more than there are images for, however large --grid is
+    rows = -(-len(kept) // columns)  # no empty rows, however large --grid is
     images.save(out / "grid.png", images.grid(np.stack(kept), rows, columns))
     yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
     yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
 
 
 def interpolation(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
-    """A video, or its frames, of a grid in which each cell walks through its share of the seeds and back."""
+    """Write a video, or its frames, of a grid in which each cell walks through its share of the seeds in a loop."""
     seeds = request.seeds
     shape = request.grid or _cells(len(seeds))
     cells = shape[0] * shape[1]
@@ -83,7 +83,7 @@ def _check_room(option: str, rows: int, columns: int, data: DataInfo) -> None:
 
 
 def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: int, out: Path) -> Iterator[str]:
-    """Write `count` pictures as an animation, or as files of their own if the format is 'png'."""
+    """Write `count` pictures as an animation, or as separate files if the format is 'png'."""
     frames = progress(pictures, count, "frame")
     if format_ != "png":
         path = out / f"interpolation.{format_}"
@@ -109,8 +109,8 @@ def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[
 
 
 def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
-    """A sheet whose top row is the sources and whose left column the destinations. In each cell the destination, with
-    the source's style in some layers (Karras et al. 2019, figure 3)."""
+    """Write a style-mixing sheet, with the sources in the top row and the destinations in the left column. Each cell
+    shows its destination with the source's style in some layers (Karras et al. 2019, figure 3)."""
     layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
     shape = len(request.destinations) + 1, len(request.sources) + 1
     _check_room("--mix", *shape, data)
@@ -139,5 +139,5 @@ def _cells(count: int) -> tuple[int, int]:
 
 
 def progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
-    """The same pictures, under a progress bar if it takes long."""
+    """Iterate over the pictures, with a progress bar if it takes longer than 2 s."""
     return iter(tqdm(pictures, total=count, unit=unit, leave=False, disable=None, delay=2))

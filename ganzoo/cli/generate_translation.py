@@ -1,4 +1,4 @@
-"""The pictures that `ganzoo generate --source` makes: redrawn images, sheets of them, walks from look to look."""
+"""Output of `ganzoo generate --source`: translated images, sheets of them, and animated walks between styles."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, translation
 from ganzoo.sampling.translation import TranslationSampler
 
-COLUMNS = 32  # sources on a sheet
-CELLS = 64  # redrawn images in a frame of a video
-LOOKS = 100_000  # at most; their styles are all in memory
+COLUMNS = 32  # maximum number of sources on a sheet
+CELLS = 64  # maximum number of translated images in a video frame
+LOOKS = 100_000  # maximum number of looks, whose styles are all in memory
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A style (width,) that every source gets; `name` is for files, `label` for sheets, and so is the `reference`,
-    uint8 (H, W, C)."""
+    """A style (width,) to apply to every source. `name` is used in file names; sheets show `label` and, if given,
+    `reference`, uint8 (H, W, C)."""
 
     name: str
     label: str
@@ -35,7 +35,7 @@ class Look:
 
 
 class Job:
-    """What is to be redrawn, and how. Made before Jittor is started, it finds everything that is wrong with that."""
+    """A translation request, checked as a whole before Jittor is started."""
 
     def __init__(self, request: TranslationRequest, data: DataInfo) -> None:
         self.request, self.data = request, data
@@ -45,7 +45,7 @@ class Job:
         self.references: Reread | None = None
         self.reference_domains: list[int] = []
         if request.references:
-            # Of a folder of several domains, --domain chooses.
+            # --domain selects from a folder that has several domains.
             others = [name for name in data.domains if given is not None and data.domains.index(name) not in given]
             self.references = Reread(Pictures(request.references, "--reference", data, others))
             self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
@@ -56,7 +56,7 @@ class Job:
             self._check_walk()
 
     def _domain_of(self, path: Path, given: list[int] | None) -> int:
-        """The domain that was given, or that of the innermost folder named as one."""
+        """Return the domain given by --domain, or else by the innermost folder named after a domain."""
         if given is not None and len(given) == 1:
             return given[0]
         known = ", ".join(self.data.domains)
@@ -84,7 +84,7 @@ class Job:
             )
 
     def write(self, translator: Any, out: Path) -> Iterator[str]:
-        """Write the pictures into a folder; yield lines that say what."""
+        """Write the pictures to a folder, and yield lines that describe them."""
         sampler = TranslationSampler(translator)
         if self.request.interpolate:
             return self._walk(sampler, out)
@@ -100,14 +100,14 @@ class Job:
             ]
         styles = sampler.styles_of_images(self.references, np.array(self.reference_domains))
         described = zip(self.references.names, self.reference_domains, styles)
-        shown = chain(islice(self.references, sheet_rows(self.data)), repeat(None))  # the others are on no sheet
+        shown = chain(islice(self.references, sheet_rows(self.data)), repeat(None))  # the sheet shows only these
         return [
             Look(f"{part(names[domain])}-{name}", names[domain], style, reference)
             for (name, domain, style), reference in zip(described, shown)
         ]
 
     def _stills(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
-        """A picture of each source in each look, and a sheet."""
+        """Write an image of each source in each look, and a sheet of them."""
         looks = self._looks(sampler)
         names, sheet, count = Names(), Sheet(looks, self.data), 0
         jobs, same = tee((source, look) for source in self.sources for look in looks)
@@ -143,12 +143,12 @@ class Job:
 
 
 def sheet_rows(data: DataInfo) -> int:
-    """How many looks a sheet has room for, where there is one source and each look's reference beside it."""
+    """Return how many looks fit on a sheet with a single source and the reference of each look."""
     return max(1, sheet_room(data) // 2 - 1)
 
 
 class Sheet:
-    """A row of sources, below it a row for each look: as many of both as a picture has room for."""
+    """A sheet with the sources in the top row and a row for each look below, as many of both as fit."""
 
     def __init__(self, looks: Sequence[Look], data: DataInfo) -> None:
         self._looks = len(looks)
@@ -159,7 +159,7 @@ class Sheet:
         self._top: list[Picture] = []
 
     def add(self, source: Picture, look: Look, image: np.ndarray) -> None:
-        """Take a redrawn image, if there is room for it. Those of one source come one after the other."""
+        """Add a translated image if there is room for it. All images of a source must be added in succession."""
         if source not in self._top[-1:]:
             if len(self._top) == self._columns:
                 return
@@ -181,7 +181,7 @@ class Sheet:
         return images.labelled(sheet, ["", *(look.label for look in self._rows)])
 
     def extent(self, sources: int) -> str:
-        """Which of so many sources and of the looks are on it, if not all."""
+        """Return which of the sources and looks are on the sheet, in words; '' if all of them are."""
         shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
         shown += [counted(len(self._rows), "look")] if len(self._rows) < self._looks else []
         return f" of the first {' and '.join(shown)}" if shown else ""

@@ -1,4 +1,4 @@
-"""`ganzoo import MODEL FILE`: a sub-command per model that can translate checkpoints of other programs."""
+"""`ganzoo import MODEL FILE`: a sub-command for each model that can import checkpoints of other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganzoo.errors import OptionError
 
 
 class ImportGroup(click.Group):
-    """Lists the models that can import, and makes the command of one when it is asked for."""
+    """Lists the models that can import checkpoints, and creates the command of a model on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(name for name, model in plugin_registry(ctx).models.items() if model.imports_weights())

@@ -1,4 +1,4 @@
-"""`ganzoo models`, `metrics`, `plugins` and `runs`."""
+"""The commands `ganzoo models`, `metrics`, `plugins` and `runs`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _describe(run: Any) -> dict[str, Any]:
     kimg = stats[-1]["kimg"] if stats else 0.0
     outcome = run.outcome()
     ended = outcome if outcome in ("failed", "killed", "crashed") else "stopped"
-    # Where the last step diverged, or nothing of it was saved, the goal is not reached, whatever was counted.
+    # Judge by the newest checkpoint, not by the statistics: the last step may have diverged or not been saved.
     newest = checkpoint.newest(run.path)
     reached = newest is not None and checkpoint.images_of(newest) >= due.whole_images(goal)
     state = "running" if run.in_use() else "finished" if reached else ended

@@ -1,4 +1,4 @@
-"""`ganzoo new-plugin`: a model in a distribution of its own, to begin with."""
+"""`ganzoo new-plugin`: write a starter plugin, a small model in a distribution of its own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError, reason
 
-# Template -> where it goes, with {package} for the package's name. The package is in src/: a folder NAME that holds the
-# package NAME itself would hide it from a Python that is started beside the folder.
+# Template -> path in the new plugin, with {package} for the package's name. The package goes into src/: in a layout
+# NAME/NAME, the outer folder would hide the package from a Python started beside it.
 FILES = {
     "pyproject.toml.tmpl": "pyproject.toml",
     "README.md.tmpl": "README.md",
@@ -28,7 +28,7 @@ FILES = {
     "loss.py.tmpl": "src/{package}/loss.py",
     "test_contract.py.tmpl": "tests/test_contract.py",
 }
-# As a distribution's name (PyPI's rule) and, with '_' for '-', as a Python identifier.
+# Valid as a distribution's name (PyPI's rule) and, with '_' for '-', as a Python identifier.
 _NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 
@@ -57,7 +57,7 @@ def new_plugin(ctx: click.Context, name: str, out: str) -> None:
 
 
 def check_name(name: str, known: Any) -> str:
-    """The package's name for a plugin called `name`. OptionError if the name can't be used or is taken.
+    """Return the package's name for a plugin called `name`. OptionError if the name is invalid or taken.
 
     `known` is the plugin registry.
     """
@@ -85,7 +85,7 @@ def _importable(package: str) -> bool:
 
 
 def _installed(name: str) -> bool:
-    """Whether pip would take an installed distribution away to make room for this one."""
+    """Whether a distribution of this name is installed, which pip would replace with the plugin."""
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -94,7 +94,7 @@ def _installed(name: str) -> bool:
 
 
 def write(folder: Path, name: str, package: str) -> None:
-    """Write the plugin. On OSError nothing is left behind."""
+    """Write the plugin's files. On OSError, nothing is left behind."""
     prefix = "".join(part[:1].upper() + part[1:] for part in package.split("_"))
     words = {"name": name, "package": package, "prefix": prefix}
     templates = resources.files("ganzoo.cli.template")

@@ -1,4 +1,4 @@
-"""Options classes as click options. A value that was not given stays None, so defaults and presets can fill it."""
+"""Click options made from options classes. Omitted options stay None, so that defaults and presets can fill them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OTHER = "Other options"
 
 
 class OptionType(click.ParamType):
-    """Checks a value exactly as presets are checked."""
+    """A click parameter type that validates values the same way as presets."""
 
     def __init__(self, option: Option) -> None:
         self.option = option
@@ -28,7 +28,7 @@ class OptionType(click.ParamType):
 
 
 class Folder(click.Path):
-    """A folder, there or not. Nothing, as an empty variable of the shell leaves, would be the current one."""
+    """A folder, which need not exist. Rejects an empty path (an empty shell variable, say): it would mean '.'."""
 
     def __init__(self, path_type: type | None = None) -> None:
         super().__init__(file_okay=False, path_type=path_type)
@@ -40,7 +40,7 @@ class Folder(click.Path):
 
 
 def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Option]:
-    """A click option for each field of an options class; `defaults` overrides the declared ones in the help."""
+    """Return a click option per field of an options class. `defaults` overrides the declared defaults in the help."""
     return [_click_option(option, defaults.get(option.name, option.default)) for option in describe(cls).values()]
 
 
@@ -64,7 +64,7 @@ def _click_option(option: Option, default: Any) -> click.Option:
 
 
 class HeadedOption(click.Option):
-    """An option that the help lists under a heading."""
+    """An option that the help lists under the heading `group`."""
 
     def __init__(self, *arguments: Any, group: str = "", **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -72,9 +72,9 @@ class HeadedOption(click.Option):
 
 
 class HeadedCommand(click.Command):
-    """A command whose help has headings, and which says what options of other programs are called here.
+    """A command whose help has headings, and which suggests replacements for options of other programs.
 
-    `other_names` maps such a name, with underscores, to the option here with a few words, or to a sentence.
+    `other_names` maps such an option, with underscores, to our option with an optional remark, or to a whole sentence.
     """
 
     def __init__(self, *arguments: Any, other_names: Mapping[str, str], heading: str, **settings: Any) -> None:
@@ -104,7 +104,7 @@ class HeadedCommand(click.Command):
             raise click.UsageError("\n       ".join(unknown), ctx) from None
 
     def _unknown(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
-        """A line for each option that there isn't, of all that were written: what to write in its place."""
+        """Return a line for each unknown option in `args`, saying what to write instead."""
         flags = {flag for param in self.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)}
         written = dict.fromkeys(arg.split("=", 1)[0] for arg in args if arg.startswith("-") and not _is_number(arg))
         unknown = [flag for flag in written if flag.replace("_", "-") not in flags]
@@ -126,5 +126,5 @@ def _is_number(text: str) -> bool:
 
 
 def given(cls: type[Options], values: dict[str, Any]) -> dict[str, Any]:
-    """Those of the command's values that belong to `cls` and were really given."""
+    """Return the command's values that belong to `cls` and were given by the user."""
     return {name: values[name] for name in describe(cls) if values.get(name) is not None}

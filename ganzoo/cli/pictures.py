@@ -1,4 +1,4 @@
-"""Images that a user names one by one or by folder, fitted to a model, each with a name for what is made of it."""
+"""Images that a user names by file or folder, fitted to a model, each with a unique name for its output files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ganzoo.data.images import decode, fit, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
-NAME_BYTES = 60  # of a part of a file name: three parts and more must fit the 255 bytes of a file system
+NAME_BYTES = 60  # limit for a part of a file name: three or more parts must fit the 255 bytes of a file system
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image as the model wants it, uint8 (size, size, C); `name` is its own among those it was named with."""
+    """An image as the model expects it, uint8 (size, size, C). `name` is unique among the images of a `Pictures`."""
 
     name: str
     path: Path
@@ -32,11 +32,11 @@ class Picture:
 
 
 class Pictures:
-    """The images in files and folders, in the order named, those of a folder sorted; read anew each time through.
+    """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them anew.
 
-    Scaled and cropped to the size and channels of `data`. An image in a folder that can't be read is told once and
-    left out. Sub-folders named as in `passed_over` are not looked into. OptionError, naming the `option`, if there is
-    no such path or no image; DataError if an image that was named itself can't be read, or none in a folder.
+    Images are scaled and cropped to the size and channels of `data`. An unreadable image in a folder is reported once
+    and left out. Sub-folders with a name in `passed_over` are skipped. OptionError, naming the `option`, if a path does
+    not exist or a folder has no images; DataError if a file that the user named, or every image, can't be read.
     """
 
     def __init__(self, named: Sequence[str], option: str, data: DataInfo, passed_over: Collection[str] = ()) -> None:
@@ -52,7 +52,7 @@ class Pictures:
             raise DataError(f"{option} {shown}: none of its {counted(len(self.paths), 'image')} can be read.")
 
     def __len__(self) -> int:
-        """How many there are, but for those found unreadable so far."""
+        """The number of images, without those found unreadable so far."""
         return len(self.paths) - len(self._bad)
 
     def __iter__(self) -> Iterator[Picture]:
@@ -68,7 +68,7 @@ class Pictures:
             yield Picture(name, path, pixels)
 
     def read(self, path: Path) -> np.ndarray:
-        """The pixels of one of `paths`. DataError if it can't be read."""
+        """Return the pixels of one of `paths`. DataError if it can't be read."""
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -82,8 +82,8 @@ class Pictures:
 
 
 class Reread(Sequence[np.ndarray]):
-    """The pixels of those pictures that can be read, by number. They are read anew when they are asked for, so that
-    there may be more than fit memory; the last two are kept. `names` and `paths` are those of each.
+    """The pixels of all readable pictures, by index. They are read on access, so they need not fit into memory; the
+    last two are cached. `names` and `paths` have the same indices.
     """
 
     def __init__(self, pictures: Pictures) -> None:
@@ -103,7 +103,7 @@ def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
     if not named or not _exists(path):
         raise OptionError(f"{option}: there is no file or folder {printable(named)!r}.")
     if not path.is_dir():
-        if not path.is_file():  # a pipe, say, which would never end
+        if not path.is_file():  # a pipe, say: reading it might never end
             raise OptionError(f"{option} {printable(path)}: neither a file nor a folder.")
         return [path]
     found = images_below(path)
@@ -119,12 +119,12 @@ def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+    except (OSError, ValueError):  # a name that is too long or contains a zero byte
         return False
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file: its stem, or, where two have the same, its path below the folder of all of them."""
+    """Return a unique name for each file: its stem or, if any stem occurs twice, its path below the common folder."""
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         folders = [path.parent.absolute() for path in paths]
@@ -135,13 +135,13 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 class Names:
-    """Names for files, no two alike: one that is taken gets a number."""
+    """Unique file names: a name that is taken gets a number."""
 
     def __init__(self) -> None:
         self._taken: dict[str, int] = {}
 
     def new(self, name: str) -> str:
-        """The name itself or, where it is taken, with -2, -3, ... behind it."""
+        """Return the name or, if it is taken, the name with -2, -3, ... appended."""
         count = self._taken.get(name, 0) + 1
         free = name if count == 1 else f"{name}-{count}"
         while count > 1 and free in self._taken:
@@ -153,6 +153,6 @@ class Names:
 
 
 def part(text: str) -> str:
-    """A text as a part of a file name: nothing that a file system refuses, and not too long."""
+    """Turn a text into a part of a file name: no characters that file systems refuse, at most NAME_BYTES bytes."""
     short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-NAME_BYTES:]
     return short.decode("utf-8", "ignore") or "image"

@@ -1,4 +1,4 @@
-"""The checkpoint that a user means, by a run or a file."""
+"""Find the checkpoint that a user names by run or by file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ T = TypeVar("T")
 
 
 def open_saved(named: str | None, experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
-    """What `opened` makes of a checkpoint and of the folder that its results go to. Of a run it is the newest that is
-    whole; without a name, that of the newest run that has one, passing over those of which `opened` raises
-    UnsuitableError."""
+    """Return `opened(checkpoint, folder)`, where `folder` is for results.
+
+    `named` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the newest run
+    that has one, skipping runs for which `opened` raises UnsuitableError.
+    """
     from ganzoo import runs
 
     if named in (None, "latest"):
@@ -35,7 +37,8 @@ def open_saved(named: str | None, experiments: Path, opened: Callable[[Checkpoin
 
 
 def _file(named: str, experiments: Path) -> Path | None:
-    """The checkpoint file of that name, which may begin with a run as `runs.find` knows it: 3/checkpoint-000004000."""
+    """Return the checkpoint file called `named`, or None. Its folder may be any name of a run that `runs.find` accepts:
+    3/checkpoint-000004000."""
     from ganzoo import runs
     from ganzoo.checkpoints.checkpoint import SUFFIX
 
@@ -43,7 +46,7 @@ def _file(named: str, experiments: Path) -> Path | None:
     try:
         if path.is_file():
             return path
-    except (OSError, ValueError):  # too long a name, a zero byte
+    except (OSError, ValueError):  # a name that is too long or contains a zero byte
         return None
     folder, _, name = named.rpartition("/")
     if folder and name.startswith("checkpoint-"):
@@ -58,9 +61,9 @@ def _file(named: str, experiments: Path) -> Path | None:
 def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
     from ganzoo import runs
 
-    runs.find("latest", experiments)  # says what to do if there is no run at all
+    runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
     failures: list[tuple[Run, GanzooError]] = []
-    unsuitable: set[str] = set()  # models, of which one run is as good as another
+    unsuitable: set[str] = set()  # models; their other runs are unsuitable too
     for run in reversed(runs.every(experiments)):
         if _model(run) in unsuitable:
             continue
@@ -79,7 +82,7 @@ def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
 
 
 def _model(run: Run) -> str:
-    """The model of a run, or the run's path if that is not known."""
+    """Return the name of a run's model, or the run's path if the model is unknown."""
     try:
         return str(run.options()["model"])
     except RunError:
@@ -87,7 +90,7 @@ def _model(run: Run) -> str:
 
 
 def _whole(run: Run) -> Checkpoint:
-    """The newest whole checkpoint. RunError if there is none at all."""
+    """Return the newest intact checkpoint. RunError if the run has none at all, DamagedError if all are damaged."""
     from ganzoo.checkpoints.checkpoint import newest_whole
 
     saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))

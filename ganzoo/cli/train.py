@@ -23,7 +23,7 @@ EXPERIMENTS = "experiments"
 
 
 class TrainGroup(click.Group):
-    """Lists the models that plugins offer, and makes the command of one when it is asked for."""
+    """Lists the models that plugins provide, and creates the command of a model on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(plugin_registry(ctx).models)
@@ -99,7 +99,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     _refuse_without_effect(model, train_options, options, chosen)
     backend.start(train_options.device, train_options.precision)
     from ganzoo.training.plan import make_plan
-    from ganzoo.training.session import run_training  # not above: it starts Jittor on whatever device there is
+    from ganzoo.training.session import run_training  # not at the top: it requires that Jittor has been started
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = make_plan(
@@ -128,7 +128,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs. A run that has a "
             "checkpoint goes on from it with --resume."
         ) from error
-    with contextlib.suppress(OSError):  # after SIGHUP there may be nobody to tell
+    with contextlib.suppress(OSError):  # after SIGHUP, stdout may be closed
         if stop() or run:
             click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
         if stop() and run:
@@ -139,7 +139,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
 
 def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any]) -> None:
-    # An option of the model that is None may still be chosen by the data: whether it is set is not known yet.
+    # Skip model options that are None: they may yet be resolved from the data, so it is unknown whether they are set.
     known = {name: value for name, value in options.to_dict().items() if value is not None}
     refuse_without_effect({**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen)
     best = train.keep_best or ""
@@ -148,7 +148,7 @@ def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen
 
 
 def _check_batch(planned: Any, chosen: bool) -> None:
-    """OptionError if --micro-batch is too large, or if the model takes no notice of a --batch that was given."""
+    """Raise OptionError if --micro-batch is too large, or if the model ignores a --batch that the user chose."""
     model, train = planned.model, planned.train
     stages = model.stages(planned.options, train, planned.data)
     largest = max(stage.batch for stage in stages)
@@ -163,7 +163,7 @@ def _check_batch(planned: Any, chosen: bool) -> None:
 
 
 def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
-    """What the data decided, and what the user should be warned of."""
+    """Print the options that were resolved from the data, and warnings."""
     decided = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if decided:
         click.echo(f"chosen for {planned.data.name}: {', '.join(decided)}")
@@ -175,7 +175,7 @@ def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> No
 
 
 def _resumed(wanted: str, model: str, experiments: Path) -> Any:
-    """The run that is meant by --resume. RunError if there is none, or if it wouldn't go on from the named file."""
+    """Return the run named by --resume. RunError if there is none, or if a named checkpoint is not the run's newest."""
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
@@ -200,7 +200,7 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
 
 
 def _latest(model: str, experiments: Path) -> Any:
-    """The newest run of a model that has a checkpoint, else the newest; None if the model has no run."""
+    """Return a model's newest run with a checkpoint, else its newest run; None if the model has no run."""
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
@@ -212,13 +212,13 @@ def _latest(model: str, experiments: Path) -> Any:
 
 
 def _model_of(run: Any) -> str | None:
-    with contextlib.suppress(RunError):  # a damaged one is nobody's
+    with contextlib.suppress(RunError):  # a damaged run has no known model
         return str(run.options()["model"])
     return None
 
 
 def _former_data(run: Any, plugins: Any) -> str:
-    """Where the data of a run are. DataError if they are gone, OptionError if the run doesn't say."""
+    """Return where a run's data are. DataError if they are gone, OptionError if the run has no record of them."""
     from ganzoo.data.catalog import former_data
 
     try:
@@ -234,11 +234,11 @@ def _about_presets(model: Any) -> str:
 def _read_preset(model: Any, path: str) -> dict[str, Any]:
     if path in model.presets:
         return {name.replace("-", "_"): value for name, value in model.presets[path].items()}
-    # tomllib came with Python 3.11; tomli is the same code as a package.
+    # tomllib is new in Python 3.11; tomli is its backport.
     tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         with open_regular(path) as file:
-            preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors put a byte order mark first
+            preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors write a byte order mark
     except OSError as error:
         has = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
         if isinstance(error, FileNotFoundError):
@@ -248,7 +248,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         raise OptionError(f"--preset {path}: {wrong}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"--preset {path}: not TOML (it is no text in UTF-8; save it as that).") from error
-    except (ValueError, RecursionError) as error:  # no TOML, a number too long, or lists in lists in lists
+    except (ValueError, RecursionError) as error:  # invalid TOML, too long a number, or lists nested too deeply
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]
     for name in preset:

@@ -1,1 +1,1 @@
-"""Data sets: where images are stored, how they are drawn and loaded, and how sets are prepared and downloaded."""
+"""Data sets: storage, sampling and loading of images, and preparing and downloading of sets."""

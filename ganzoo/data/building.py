@@ -1,4 +1,4 @@
-"""An LMDB under construction: continued after a kill, one process at a time, in its place only when it is whole."""
+"""Resumable construction of an LMDB: by one process at a time, and moved into place only when complete."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir
 
 DATA = "data.mdb"  # as LMDB calls it
-LOCK = "lock"  # a file in the folder, gone when that is in its place
-ATTEMPTS = 100  # at a folder that other processes are at work in
-COMMIT_SECONDS = 5.0  # what a kill or a power cut can lose
-COMMIT_BYTES = 256 << 20  # a transaction is held in memory
+LOCK = "lock"  # lock file in the folder; deleted after the folder has been moved into place
+ATTEMPTS = 100  # at locking a folder that other processes move or delete
+COMMIT_SECONDS = 5.0  # how much work a crash or a power failure can cost
+COMMIT_BYTES = 256 << 20  # LMDB keeps a transaction in memory
 
-# Keys that are there only while the LMDB is built: what is built, and for each run of source images that was added
-# (by the index of its first) the index after its last, the labels of the good ones and the messages of the bad.
+# Temporary keys, deleted when the LMDB is complete: the plan, and one part for each group of source images added. A
+# part's key holds the index of its first image; its value the index after its last image ('stop'), the labels of the
+# readable images and the messages for the unreadable ones ('bad').
 PLAN = b"ganzoo-plan"
 PART = b"ganzoo-part-"
 
-Prepared = tuple[list[bytes], int]  # the files of an image, one for each size, and its label
+Prepared = tuple[list[bytes], int]  # an image's files, one per size, and its label
 
 
 class Building:
-    """`done` images of the source are dealt with; `labels` holds one label per good, `bad` a message per bad one."""
+    """An LMDB being built. `done` source images have been processed: `labels` has a label for each readable one, `bad`
+    a message for each unreadable one."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder, self.sizes = folder, plan["sizes"]
         self.done, self.labels, self.bad = 0, list[int](), list[str]()
-        self.worthless = False  # what was done is not to be kept if it isn't finished
-        self._writer = Writer(folder, lock=False)  # `_held` keeps others out
+        self.worthless = False  # if set, the LMDB is deleted unless it is finished
+        self._writer = Writer(folder, lock=False)  # `_held` locks out other processes
         self._committed, self._bytes = time.monotonic(), 0
         try:
             self._continue(plan)
@@ -74,7 +76,7 @@ class Building:
                     yield key, value
 
     def add(self, results: Sequence[Prepared | str]) -> None:
-        """The next images of the source: each prepared, or a message that says why it is bad."""
+        """Add the next source images, each as a prepared image or as a message that says why it is unreadable."""
         labels, entries = list[int](), list[tuple[bytes, bytes]]()
         for result in results:
             if isinstance(result, str):
@@ -88,7 +90,7 @@ class Building:
         part = {"stop": stop, "labels": labels, "bad": bad}
         entries.append((PART + b"%012d" % self.done, json.dumps(part).encode()))
         self._bytes += sum(len(value) for _, value in entries)
-        self._writer.reserve(sum(space(value) for _, value in entries))  # what is kept begins or ends with these
+        self._writer.reserve(sum(space(value) for _, value in entries))  # no commit may split these entries
         for key, value in entries:
             self._writer.put(key, value)
         self.done = stop
@@ -98,20 +100,20 @@ class Building:
             self.commit()
 
     def commit(self) -> None:
-        """Keep what was added, whatever comes."""
+        """Commit what was added, so that a crash can't lose it."""
         self._writer.commit()
         self._committed, self._bytes = time.monotonic(), 0
 
     def finish(self, metadata: dict[str, Any]) -> None:
-        """Write the description; nothing of the building's own remains inside."""
+        """Write the length and the metadata, and delete the temporary keys."""
         parts = {key: len(value) for key, value in self._parts()}
-        self._writer.reserve(sum(parts.values()))  # pages of theirs are copied before they are free
+        self._writer.reserve(sum(parts.values()))  # LMDB copies their pages before it frees them
         for key in [PLAN, *parts]:
             self._writer.transaction.delete(key)
         self._writer.put(b"length", str(len(self.labels)).encode())
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
         self.commit()
-        # LMDB doesn't write the last pages if they are free again, and the file would look as if it were cut short.
+        # LMDB doesn't write free pages at the end of the file, which would then look truncated.
         file = self.folder / DATA
         env = self._writer.env
         whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
@@ -123,11 +125,11 @@ class Building:
 
 @contextmanager
 def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> Iterator[Building]:
-    """An LMDB to be filled, begun anew or continued, that is moved to `path` if the block ends without an exception.
+    """Start or resume an LMDB, and move it to `path` if the block ends without an exception.
 
-    What was done stays beside `path` otherwise, for the next call with an equal `plan` (JSON types; its 'sizes' are
-    those of the images). Waits while another process builds it. DataError if `path` exists, if something else was
-    begun there, or if it can't be written.
+    Otherwise the unfinished LMDB stays beside `path`, and the next call with an equal `plan` (JSON types; its 'sizes'
+    are the image sizes) resumes it. Waits while another process builds the same LMDB. DataError if `path` exists, if an
+    LMDB with another plan is unfinished there, or if it can't be written.
     """
     folder = path.with_name(f"{path.name}.preparing")
     try:
@@ -143,7 +145,7 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
                 yield begun
                 begun.close()
             except BaseException:
-                with suppress(lmdb.Error):  # what failed is told already
+                with suppress(lmdb.Error):  # the first error is the one to report
                     begun.close()
                 if not begun.labels or begun.worthless:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -157,14 +159,14 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
 
 
 def refuse_taken(path: Path) -> None:
-    """DataError if there is something at `path`."""
+    """Raise DataError if `path` exists."""
     if path.exists():
         raise DataError(f"{path}: is there already. Delete it first, or choose another name.")
 
 
 @contextmanager
 def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold `folder`, in which `path` is built, for this process alone."""
+    """Lock `folder`, in which `path` is built, for this process."""
     for _ in range(ATTEMPTS):
         refuse_taken(path)
         try:
@@ -175,12 +177,12 @@ def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None
             remedy = " Set GANZOO_DATA to another folder." if ours else ""
             raise DataError(f"{path}: can't be written ({reason(error)}).{remedy}") from error
         if file is None:
-            continue  # another process has just finished, and moved the folder
+            continue  # another process has just finished and moved the folder
         with file:
             _lock(file, lambda: say(f"{path}: another process prepares it; waiting for that one"))
             if not _is_at(file, folder / LOCK):
                 continue
-            if path.exists():  # finished between our look and our lock
+            if path.exists():  # another process finished it before we had the lock
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             yield
@@ -189,7 +191,7 @@ def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None
 
 
 def _opened(lock: Path) -> IO[str] | None:
-    """The file that is to be locked; None if its folder has gone."""
+    """Open the lock file; return None if its folder is gone."""
     try:
         return open(lock, "a")
     except FileNotFoundError:
@@ -201,14 +203,14 @@ def _lock(file: IO[str], busy: Callable[[], None]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if getattr(current_process(), "_inheriting", False):
-            # A process that the holder of the lock has started, and which imports its script: both would wait for ever.
+            # A child started by the holder of the lock, importing its script: waiting would be a deadlock.
             raise DataError('this must stand under `if __name__ == "__main__":` in a script of your own.') from None
         busy()
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether the open file is still the one at `path`."""
+    """Return whether `path` still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

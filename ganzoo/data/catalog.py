@@ -1,4 +1,4 @@
-"""From what a user wrote after --data to an open data set."""
+"""Finding and opening the data set that the user names with --data."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def open_data(wanted: str, registry: Registry, option: str = "--data") -> Dataset:
-    """The data set of that name, registered or prepared, or the folder, zip or LMDB at that path.
+    """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path.
 
-    DataError, naming the `option`, if there is neither; PluginError if the name belongs to a plugin that is broken.
+    DataError, naming the `option`, if there is neither; PluginError if the name belongs to a broken plugin.
     """
     try:
         source = registry.dataset(wanted)
@@ -30,8 +30,8 @@ def open_data(wanted: str, registry: Registry, option: str = "--data") -> Datase
 
 
 def describe_data(wanted: str, registry: Registry) -> Dataset:
-    """The same for a look ahead: a set that would have to be prepared first is only described, if its source can do
-    that."""
+    """Like `open_data`, but for a dry run: a set that would have to be prepared first is only described, if its source
+    declares what is `expected`."""
     source = registry.datasets.get(wanted)
     if source is None or source.expected is None or ready(source):
         return open_data(wanted, registry)
@@ -39,7 +39,7 @@ def describe_data(wanted: str, registry: Registry) -> Dataset:
 
 
 class Described(Dataset):
-    """A data set of which nothing is there but its description."""
+    """A data set that isn't prepared yet: it has a description, but no images."""
 
     def __init__(self, info: DataInfo) -> None:
         self.info = info
@@ -54,7 +54,7 @@ class Described(Dataset):
 
 
 def path_of(wanted: str, registry: Registry) -> Path | None:
-    """The absolute path of what `open_data` opens, if that is no set of a name."""
+    """Return the absolute path of what `open_data` opens; None if `wanted` is a name."""
     if wanted in registry.datasets or wanted in prepared():
         return None
     path = _path(wanted)
@@ -62,9 +62,11 @@ def path_of(wanted: str, registry: Registry) -> Path | None:
 
 
 def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
-    """What a run was trained on, by its description, for `open_data`: a name, or the path where the data lay, wherever
-    this process was started; if nothing is there, the path that the user wrote. DataError if nothing is there either,
-    OptionError if the description has no data, both with the option that helps."""
+    """Return the name or path with which `open_data` opens the data that a run was trained on, by its description.
+
+    This is the absolute path of the data if it still exists, otherwise the name or path that the user gave. DataError
+    if the data are gone, OptionError if the description doesn't name any; both suggest `option`.
+    """
     named, lay = described.get("train", {}).get("data"), described.get("data_path")
     if not isinstance(named, str):
         raise OptionError(f"it doesn't tell what it was trained on. Name real images with {option}.")
@@ -78,18 +80,18 @@ def former_data(described: Mapping[str, Any], registry: Registry, option: str = 
 
 
 def prepared() -> dict[str, Path]:
-    """The LMDBs in the data directory, by the names under which they can be asked for."""
+    """Return the LMDBs in the data directory, by the names that --data accepts for them."""
     return {path.stem: path for path in sorted(data_dir().glob("*.lmdb"))}
 
 
 def destination(wanted: str, registry: Registry) -> Path:
-    """Where a prepared data set goes: a path as it is, a name into the data directory. OptionError for a name that
-    could not be asked for later."""
+    """Return the path at which to store a prepared data set: a path as it is, for a name an LMDB in the data directory.
+    OptionError for a name by which the set could not be opened later."""
     if "/" in wanted or wanted.endswith(".lmdb"):
         return Path(wanted).expanduser()
     if not re.fullmatch(r"\w[\w.-]*", wanted):
         raise OptionError(f"--out {wanted!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
-    # A set like `ffhq` is looked for in the data directory; `mnist` is not, and would go on being the other one.
+    # A source like `ffhq` opens what is in the data directory; `mnist` does not, and would still open its own set.
     ours = any((data_dir() / f"{wanted}{ending}").exists() for ending in (".lmdb", ".zip", ""))
     if wanted in registry.datasets and not ours and ready(registry.datasets[wanted]):
         raise OptionError(f"--out {wanted}: a data set of that name is there already. Choose another name, or a path.")
@@ -97,7 +99,7 @@ def destination(wanted: str, registry: Registry) -> Path:
 
 
 def ready(source: DataSource) -> bool:
-    """Whether a set is ready; a stranger's faulty answer must stop nobody."""
+    """Return whether a set is ready; False if its plugin raises an exception."""
     try:
         return bool(source.ready())
     except Exception:
@@ -117,9 +119,9 @@ def _open_path(wanted: str, registry: Registry, option: str) -> Dataset:
 
 
 def _path(wanted: str) -> Path | None:
-    """What was written as a path, if it can be meant as one: there is such a file, or it looks like a path."""
+    """Return `wanted` as a path if it looks like a path or exists, otherwise None."""
     try:
         path = Path(wanted).expanduser()
         return path if wanted and ("/" in wanted or path.suffix or path.exists()) else None
-    except (OSError, ValueError, RuntimeError):  # too long a name, a zero byte, ~somebody unknown
+    except (OSError, ValueError, RuntimeError):  # name too long, null byte, or ~USER of an unknown user
         return None

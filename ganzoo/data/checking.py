@@ -1,4 +1,4 @@
-"""Reads a whole data set and tells what is in it."""
+"""Checking a data set: read every image and report what was found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 @dataclass
 class Report:
-    """Counts of sizes (width, height) and domains, and a message for every image that can't be read."""
+    """Counts of images by size (width, height) and by domain, and a message for every unreadable image."""
 
     info: DataInfo
     count: int
@@ -42,7 +42,7 @@ class Report:
 
 
 def examine(dataset: Dataset, workers: int = 4) -> Report:
-    """Read every image, in threads, under a progress bar."""
+    """Read every image, in `workers` threads, and show a progress bar."""
     report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.passed_over])])
 
     def read(index: int) -> tuple[tuple[int, int], int] | str:
@@ -64,5 +64,5 @@ def examine(dataset: Dataset, workers: int = 4) -> Report:
             if dataset.info.domains:
                 report.domains[dataset.info.domains[label]] += 1
     finally:
-        pool.shutdown(cancel_futures=True)  # so that Ctrl-C need not wait for the rest of the images
+        pool.shutdown(cancel_futures=True)  # Ctrl-C must not wait for the remaining images
     return report

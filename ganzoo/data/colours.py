@@ -1,4 +1,4 @@
-"""The colours of a picture as they are meant: transparency, and the profile that a file brings."""
+"""Colour conversion of images: transparency, 16-bit grey and embedded ICC profiles."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from PIL import Image, ImageCms
 
 TRANSPARENT_MODES = ("RGBA", "RGBa", "LA", "La", "PA")
-DEPTH = 24  # where in a PNG the bits of its numbers stand
-LEVELS = {2: 85, 4: 17}  # of 8 bits, for one of 2 or 4
-PROFILE = 4 << 20  # bytes; those of printers take 2 MB
-NO_CACHE = 0x40  # of the library lcms: so that threads can share a transform
-SAME = 2  # of 255; profiles that are written as sRGB differ in rounding
+DEPTH = 24  # offset of the bit depth in a PNG
+LEVELS = {2: 85, 4: 17}  # factors from 2-bit and 4-bit values to 8-bit values
+PROFILE = 4 << 20  # bytes; profiles of printers have about 2 MB
+NO_CACHE = 0x40  # flag of the lcms library that allows threads to share a transform
+SAME = 2  # of 255; sRGB profiles from different sources differ by rounding
 
 
 def transparent_level(image: Image.Image, data: bytes) -> None:
-    """Make the colour that a PNG calls transparent, which it tells in bits of its own, one of the pixels' as Pillow
-    reads them."""
+    """Convert the colour that a PNG declares transparent from the file's bit depth to the pixel values that Pillow
+    decodes. Modifies `image.info`."""
     level, depth = image.info.get("transparency"), data[DEPTH] if len(data) > DEPTH else 0
     if image.format != "PNG":
         return
@@ -31,7 +31,7 @@ def transparent_level(image: Image.Image, data: bytes) -> None:
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """The image with its transparent parts laid over white, if it has any."""
+    """Composite the transparent parts of an image, if any, over white."""
     if image.mode not in TRANSPARENT_MODES and "transparency" not in image.info:
         return image
     image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
@@ -39,8 +39,8 @@ def over_white(image: Image.Image) -> Image.Image:
 
 
 def wide_to_bytes(image: Image.Image, wide: bool) -> Image.Image:
-    """Grey of 16 bits as grey of 8, what is transparent white. Pillow before 12 opens a 16-bit PNG in the 32-bit mode
-    "I", which can hold 8-bit values as well; `wide` says that it does not."""
+    """Convert 16-bit grey to 8-bit grey, with transparent pixels in white. Pillow before 12 opens a 16-bit PNG in the
+    32-bit mode "I", which may also hold 8-bit values; `wide` says that it holds 16-bit values."""
     scale = 255 / 65535 if wide or image.mode.startswith("I;16") else 1
     numbers = np.asarray(image, dtype=np.float64)
     levels = np.clip(numbers * scale, 0, 255).round().astype(np.uint8)
@@ -51,8 +51,8 @@ def wide_to_bytes(image: Image.Image, wide: bool) -> Image.Image:
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """The image with the colours that its embedded profile means, if that is of RGB or CMYK and not sRGB itself. A
-    profile that is damaged says nothing."""
+    """Convert an image from its embedded ICC profile to sRGB, if that is an RGB or CMYK profile and not sRGB. A damaged
+    profile is ignored."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
         return image
@@ -66,19 +66,19 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> Any:
-    """From a profile to sRGB; None if it is sRGB, or can't be used."""
+    """Return the transform from a profile to sRGB; None if the profile is sRGB or unusable."""
     out = "RGBA" if mode == "RGBA" else "RGB"
     try:
         described = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         transform = ImageCms.buildTransform(described, ImageCms.createProfile("sRGB"), mode, out, flags=NO_CACHE)  # type: ignore[arg-type]
         changed = mode == "CMYK" or _changes(transform, mode)
-    except Exception:  # ImageCms.PyCMSError, OSError, and ImportError of a Pillow that was built without it
+    except Exception:  # ImageCms.PyCMSError, OSError, or ImportError if Pillow was built without lcms
         return None
     return transform if changed else None
 
 
 def _changes(transform: Any, mode: str) -> bool:
-    """Whether colours look another way after it."""
+    """Return whether a transform changes colours by more than SAME."""
     levels = range(0, 256, 51)
     cube = Image.fromarray(np.array([list(product(levels, repeat=3))], np.uint8)).convert(mode)
     meant = ImageCms.applyTransform(cube, transform)

@@ -1,6 +1,6 @@
-"""Fetches the zip of a data set: continued after an interruption, checked, in its place only when it is whole.
+"""Resumable download of a data set's zip archive: verified, and moved into place only when complete.
 
-While it grows it is NAME.zip.part; NAME.zip.part.json tells which version of which file that is a part of.
+The unfinished archive is NAME.zip.part; NAME.zip.part.json records the URL and version that it is a part of.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PATIENCE = Patience()
 
 
 def fetch(name: str, registry: Registry, url: str | None = None, say: Say = lambda line: None) -> None:
-    """Download the data set `name` into the data directory, from `url` (None: from its official address).
+    """Download the data set `name` to the data directory, from `url` (None: its official address).
 
-    If it is there already, nothing happens but that `say` tells so. OptionError for a name or an address that can't
-    be; DataError as for `download`.
+    If the data set is already there, only reports that through `say`. OptionError for an unknown name, a data set
+    without an archive or an invalid URL; DataError as for `download`.
     """
     source = registry.dataset(name)
     if not source.archive:
@@ -52,11 +52,11 @@ def fetch(name: str, registry: Registry, url: str | None = None, say: Say = lamb
 def download(
     url: str, path: Path, folders: Sequence[str] = (), *, patience: Patience | None = None, say: Say = lambda line: None
 ) -> None:
-    """Fetch the zip archive at `url` to `path`; it must have images in each of `folders` ('train/cat').
+    """Download the zip archive at `url` to `path`. It must have images in each of `folders` ('train/cat').
 
-    What has come stays as a part beside `path`, whatever happens, and an equal call continues it. DataError, with the
-    reason and what to do, if the server doesn't answer or has no such file, if what comes is no whole archive or has
-    another layout, if the disk is full, or another process is at it. OptionError if `url` is none of http or https.
+    After an interruption the downloaded part stays beside `path`, and the same call resumes it. DataError, with the
+    reason and a remedy, if the server doesn't respond or doesn't have the file, if the file is not an intact archive or
+    has another layout, if the disk is full, or if another process downloads it. OptionError unless `url` is HTTP(S).
     """
     url = checked(url)
     advice = f"Give another address with --url, or fetch the file by hand and put it at {path}."
@@ -73,8 +73,8 @@ def download(
 
 
 class Part:
-    """A file that grows to become `target`: `size` bytes, held open and locked, of the file `version` (None: nothing is
-    here that could be continued)."""
+    """The unfinished download of `target`, open and locked: the first `size` bytes of the file `version` (None: there
+    is nothing to resume)."""
 
     def __init__(self, target: Path, file: IO[bytes]) -> None:
         self.target, self.path = target, Path(file.name)
@@ -87,19 +87,19 @@ class Part:
         try:
             version = Version(**json.loads(self.note.read_text()))
             return version if version.mark and 0 < self.size <= (version.length or 0) else None
-        except (OSError, ValueError, TypeError):  # not there, or not written by us
+        except (OSError, ValueError, TypeError):  # missing, or not written by ganzoo
             return None
 
     def kept(self, url: str) -> str:
-        """A sentence and a blank about what is kept of the file at `url`, or nothing."""
+        """Return a sentence, with a trailing space, saying how much of the file at `url` is kept; '' if nothing is."""
         if self.version is None or self.version.url != url:
             return ""
         return f"{amount(self.size)} of {amount(self.version.length or 0)} are kept: the same command continues it. "
 
     def restart(self, version: Version, head: bytes) -> None:
-        """Begin anew, with the first bytes of `version`."""
+        """Start over with `head`, the first bytes of `version`."""
         with self._writing():
-            self._file.truncate(0)  # before the note, which must never speak of other bytes than those here
+            self._file.truncate(0)  # before the note, which must never describe the old bytes
             self.size, self.version = 0, None
             self.note.write_text(json.dumps(asdict(version)))
         self.append(head)
@@ -114,7 +114,7 @@ class Part:
                 left = left[written:]
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Rename the file to `target`."""
         with self._writing():
             os.fsync(self._file.fileno())
             self.path.replace(self.target)
@@ -135,13 +135,14 @@ class Part:
 
 @contextmanager
 def _held(target: Path) -> Iterator[Part]:
-    """The part of the file `target`, for this process alone; gone afterwards if it is empty."""
+    """Lock the part of `target` for this process; delete it afterwards if it is empty."""
     path = target.with_name(f"{target.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b", buffering=0) as file:  # unbuffered: a write that fails is told at once, and only once
+    with open(path, "a+b", buffering=0) as file:  # unbuffered: a failed write raises at once, and once only
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())  # not finished meanwhile
+            # False if another process has finished it in the meantime.
+            mine = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
         except BlockingIOError:
             mine = False
         if not mine:
@@ -155,7 +156,8 @@ def _held(target: Path) -> Iterator[Part]:
 
 
 def _check(part: Part, url: str, folders: Sequence[str], advice: str) -> None:
-    """DataError, and the file out of the way, unless it is a whole zip archive with images in each of `folders`."""
+    """Check that the part is an intact zip archive with images in each of `folders`. If it isn't, delete it or move it
+    aside, and raise DataError."""
     try:
         names = _names_of_whole(part.path)
     except Exception as error:  # zipfile raises BadZipFile, zlib.error, EOFError and more
@@ -177,7 +179,8 @@ def _check(part: Part, url: str, folders: Sequence[str], advice: str) -> None:
 
 
 def _names_of_whole(path: Path) -> list[str]:
-    """The names in a zip archive whose every file agrees with its checksum. Raises nearly anything if one doesn't."""
+    """Return the names in a zip archive, after verifying the checksum of every file. A damaged archive may raise almost
+    any exception."""
     with open_archive(path) as archive:
         members = archive.infolist()
         total = sum(member.compress_size for member in members)
@@ -185,6 +188,6 @@ def _names_of_whole(path: Path) -> list[str]:
             for member in members:
                 with open_member(archive, member) as file:
                     while file.read(CHUNK):
-                        pass  # the checksum is compared at the end
+                        pass  # zipfile compares the checksum at the end of the file
                 bar.update(member.compress_size)
     return [member.filename for member in members]

@@ -1,6 +1,6 @@
-"""Images in the files of a folder or a zip archive, and what every storage of images is.
+"""The interface of image storages, and its implementations for folders and zip archives.
 
-Everything here can be pickled, so that other processes can read the same images.
+All storages can be pickled, so that other processes can read the same images.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ganzoo.data.pyramid import levels, nearest, wrapper
 from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.files import open_regular
 
-LARGEST = 256 << 20  # bytes of a file: a picture without compression, of as many pixels as Pillow takes for safe
-PATHS = 1 << 30  # characters of the paths of all folders around all files of an archive
-METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # Python unpacks others without a bound
+LARGEST = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
+PATHS = 1 << 30  # limit on the total length of the paths of all parent folders of all files in an archive
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # for others, Python can't limit the unpacked size
 OTHER_METHODS = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
-ENCRYPTED, IN_UTF8 = 1, 1 << 11  # flags of a file in a zip archive; the second is about its name
-OF_DOS = "cp437"  # in which names are otherwise, says the format
-FROM_WINDOWS = {0, 10, 11, 14}  # the file systems that a file may come from: FAT, NTFS by either number, VFAT
-END = struct.Struct("<4sH")  # how the end of a zip archive begins: a mark, and the number of its disk
-LAST = 22 + (1 << 16)  # bytes in which that end lies, with the comment that may follow
-UNTOLD = 0xFFFF  # a number that stands elsewhere, in an archive of more than 4 GB
+ENCRYPTED, IN_UTF8 = 1, 1 << 11  # flags of a file in a zip archive; the second applies to its name
+OF_DOS = "cp437"  # encoding of all other names, according to the zip specification
+FROM_WINDOWS = {0, 10, 11, 14}  # file systems of origin: FAT, NTFS (10 or 11), VFAT
+END = struct.Struct("<4sH")  # start of the end-of-central-directory record: signature, number of this disk
+LAST = 22 + (1 << 16)  # bytes at the end of the file that contain this record, with the longest comment
+UNTOLD = 0xFFFF  # placeholder for a number that a ZIP64 archive stores elsewhere
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 PART = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
 
@@ -44,10 +44,10 @@ Same = TypeVar("Same", bound="Storage")
 
 
 class Storage(ABC):
-    """Keys in a fixed order, the bytes behind each, the names of the domains, and the label of each key (None: the
-    set has no domains).
+    """Images as encoded files, identified by keys in a fixed order, with the names of their domains and the label of
+    each key (None: no domains).
 
-    Where every image is stored at several `sizes`, the keys are those of one `size`.
+    If every image is stored at several `sizes`, the keys are those of one `size`.
     """
 
     path: Path
@@ -57,20 +57,20 @@ class Storage(ABC):
     metadata: dict[str, Any] = {}
     sizes: Sequence[int] = ()
     size: int | None = None
-    notes: Sequence[str] = ()  # how its folders are read, where that may surprise
-    passed_over: str | None = None  # how many files are no images
-    archives: Sequence[str] = ()  # that lie among the images
+    notes: Sequence[str] = ()  # how the folders were interpreted, where that may surprise the user
+    passed_over: str | None = None  # how many other files were ignored
+    archives: Sequence[str] = ()  # archives found among the images
 
     def files(self) -> Iterable[Path]:
-        """The files on the disk that the images lie in."""
+        """Return the files on disk that contain the images."""
         return [self.path]
 
     @abstractmethod
     def read(self, key: str) -> bytes:
-        """The bytes of one image file. Called from several threads at once; may raise anything."""
+        """Return the bytes of one image file. Must be thread-safe; may raise any exception."""
 
     def at_size(self, size: int) -> Storage:
-        """The same images at the nearest of several sizes, or this storage itself."""
+        """Return the same images at the stored size nearest to `size`; this storage itself if nothing would change."""
         if not self.sizes or nearest(size, self.sizes) == self.size:
             return self
         other = self._twin()
@@ -78,29 +78,29 @@ class Storage(ABC):
         return other
 
     def unlabelled(self: Same) -> Same:
-        """The same images without domains."""
+        """Return the same images without domains."""
         other = self._twin()
         other.domains, other.labels = (), None
         return other
 
     def _twin(self: Same) -> Same:
-        """Another of the same; not a copy, which would open the files anew."""
+        """Return a shallow copy. (`copy.copy` would call `__setstate__`, which reopens the file.)"""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
     @abstractmethod
     def validation(self) -> Storage | None:
-        """The images kept for validation, with the same domains; DataError if they don't fit these."""
+        """Return the validation images, with the same domains; DataError if they don't fit the training images."""
 
     @abstractmethod
     def _use(self, size: int | None) -> None:
-        """Set `size` and `keys` to the nearest of several sizes, or to the largest."""
+        """Switch `size` and `keys` to the stored size nearest to `size` (None: the largest)."""
 
 
 class FileStorage(Storage):
-    """Image files under paths. What the folders mean is told by `pyramid.levels` and `layout`: each image at a size,
-    training and validation, domains, or nothing."""
+    """Image files identified by paths. The folders can separate training and validation images (`parts`), sizes
+    (`pyramid`) or domains (`layout`)."""
 
     def _arrange(self, listing: Listing, size: int | None) -> None:
         parts = split(listing.images)
@@ -121,13 +121,13 @@ class FileStorage(Storage):
             self.labels = labels_of(self.keys, self._found)
 
     def _take_domains(self, keys: Mapping[str, list[str]]) -> None:
-        """Hold these images, which lie in a folder for each domain."""
+        """Use these images, given by domain."""
         self.keys = [key for each in keys.values() for key in each]
         labels = [label for label, each in enumerate(keys.values()) for _ in each]
         self.labels = np.array(labels, np.int64) if self.domains else None
 
     def _take(self, keys: list[str], folder: str, size: int | None) -> str:
-        """Hold these images; the folder in which all lie, that of a size within `folder` if there are several."""
+        """Use these images and return the folder that contains them: `folder`, or the folder of one size inside it."""
         self.keys, self.size = keys, None
         self._levels = levels(keys, self.read)
         self.sizes = tuple(self._levels)
@@ -159,7 +159,7 @@ class FileStorage(Storage):
 
 
 class FolderStorage(FileStorage):
-    """Images anywhere below a folder, links followed."""
+    """Images at any depth below a folder; symbolic links are followed."""
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
@@ -176,9 +176,9 @@ class FolderStorage(FileStorage):
 
 
 class ZipStorage(FileStorage):
-    """The same, inside a zip archive."""
+    """Images at any depth in a zip archive."""
 
-    _names: Mapping[str, str] = {}  # of its files, by the paths that stand for them, where these differ
+    _names: Mapping[str, str] = {}  # from paths to names in the archive, where the two differ
 
     def __init__(self, path: Path, size: int | None = None) -> None:
         self.path = path
@@ -196,7 +196,7 @@ class ZipStorage(FileStorage):
             self.notes = [*self.notes, "its names are in an encoding that the archive does not tell, so they look odd"]
 
     def _refuse_unread(self, keys: Sequence[str]) -> None:
-        """DataError if the directory says that some of these images can't be unpacked here."""
+        """Raise DataError if, according to the archive's directory, some of these images can't be unpacked."""
         remedy = "Unpack it into a folder, and give that."
         if _disk(self.archive) or any(member.volume for member in self.archive.infolist()):
             raise DataError(f"{self.path}: one part of a zip archive that is split over several files. {remedy}")
@@ -220,13 +220,13 @@ class ZipStorage(FileStorage):
             raise DataError(
                 f"{self.path}: not a whole zip archive ({reason(error)}). Copy or download it again."
             ) from error
-        self._lock = threading.Lock()  # ZipFile counts its readers, but not in a thread-safe way
+        self._lock = threading.Lock()  # ZipFile's count of its open readers is not thread-safe
 
     def read(self, key: str) -> bytes:
         member = self._member(key)
         refuse_larger(member.file_size)
         with self._lock, open_member(self.archive, member) as file:
-            return file.read(member.file_size + 1)  # without a number, it would unpack more than that before it stops
+            return file.read(member.file_size + 1)  # a plain read() would unpack an entry of any size
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("archive", "_lock")}
@@ -237,7 +237,7 @@ class ZipStorage(FileStorage):
 
 
 class _File(io.FileIO):
-    """The file of an archive, whose directory `zipfile` reads in one go, however large that says it is."""
+    """An archive's file that refuses huge reads: `zipfile` reads the directory at once, whatever its claimed size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size and size > LARGEST + 1:
@@ -249,7 +249,7 @@ class _File(io.FileIO):
 
 
 class _Archive(zipfile.ZipFile):
-    """One that closes a file that was opened for it."""
+    """A zip archive that closes its file, although it did not open it."""
 
     def close(self) -> None:
         file = self.fp
@@ -259,8 +259,8 @@ class _Archive(zipfile.ZipFile):
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """A zip archive to read from. Raises nearly anything if it is none; DataError if its directory has more than
-    LARGEST bytes, as some ten times as much memory is filled from it."""
+    """Open a zip archive for reading. DataError if its directory has more than LARGEST bytes, since parsing takes about
+    ten times as much memory; nearly any other exception if the file is not a zip archive."""
     if not path.is_file():
         raise OSError("not a regular file")
     file = _File(path)
@@ -272,15 +272,15 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-    """A file in an archive, of which no more is unpacked than is asked for."""
+    """Open a file in an archive. Reading n bytes unpacks only n; ValueError for compression methods that can't."""
     if member.compress_type not in METHODS:
         raise ValueError("neither stored nor deflated, but packed in a way that isn't read here")
     return archive.open(member)
 
 
 def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str]]:
-    """The paths of the files in an archive, and the names by which it knows those of them that it writes otherwise:
-    with the backslashes of some programs of Windows, or in UTF-8 without saying so."""
+    """Return the paths of the files in an archive, and a dict from paths to names in the archive where the two differ:
+    names with backslashes, as some Windows programs write them, and UTF-8 names that are not marked as such."""
     windows = not any("/" in member.filename for member in members)
     paths, names = [], {}
     taken = {member.filename for member in members}
@@ -298,8 +298,8 @@ def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str
 
 
 def _legible(member: zipfile.ZipInfo) -> str:
-    """The name of a file in an archive. What isn't marked as UTF-8 is read as the characters of DOS; most of it is
-    UTF-8 all the same."""
+    """Return the name of a file in an archive. `zipfile` decodes names that aren't marked as UTF-8 as cp437, but most
+    are UTF-8 nevertheless, so they are decoded as UTF-8 if possible."""
     name = member.filename
     if member.flag_bits & IN_UTF8 or name.isascii():
         return name
@@ -314,7 +314,7 @@ def _in_unknown_encoding(member: zipfile.ZipInfo) -> bool:
 
 
 def _way_unread(member: zipfile.ZipInfo) -> str | None:
-    """How a file in an archive is packed, if that isn't read."""
+    """Return how a file in an archive is packed if ganzoo can't unpack it, otherwise None."""
     if member.flag_bits & ENCRYPTED:
         return "encrypted"
     method = member.compress_type
@@ -322,7 +322,7 @@ def _way_unread(member: zipfile.ZipInfo) -> str | None:
 
 
 def _disk(archive: zipfile.ZipFile) -> int:
-    """The number of the disk that an archive ends on, when it is split."""
+    """Return the number of the disk on which an archive ends; 0 if it is not split."""
     file = archive.fp
     assert file is not None
     file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
@@ -333,18 +333,18 @@ def _disk(archive: zipfile.ZipFile) -> int:
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file is named as an archive, or as one part of a split one: x.z01, x.7z.001, x.part1.rar."""
+    """Return whether a file is named like an archive or a part of a split archive: x.z01, x.7z.001, x.part1.rar."""
     return path.lower().endswith(ARCHIVES) or bool(PART.search(path.lower()))
 
 
 def refuse_larger(size: int, most: int = LARGEST) -> None:
-    """ValueError for a file of more bytes than are ever read at once."""
+    """Raise ValueError if a file has more than `most` bytes."""
     if size > most:
         raise ValueError(f"{size:,} bytes, where {most:,} are the most that is read")
 
 
 def _listing(root: Path) -> Listing:
-    """What lies below a folder."""
+    """List the files and folders below a folder."""
     folders, files = [], []
     for folder, own in _walk(root):
         below = folder.relative_to(root)
@@ -354,15 +354,15 @@ def _listing(root: Path) -> Listing:
 
 
 def images_below(root: Path) -> list[Path]:
-    """The image files in a folder at any depth, sorted, links followed. What is no regular file, a pipe, say, is left
-    out, but not a link that leads nowhere. DataError if a folder can't be listed."""
+    """Return the image files at any depth in a folder, sorted; symbolic links are followed. Skips pipes and other
+    special files, but not broken links. DataError if a folder can't be listed."""
     found = (folder / name for folder, names in _walk(root) for name in names if is_image(name))
     return sorted(path for path in found if path.is_file() or not path.exists())
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Every visible folder below one, that one too, and the names of its files. Links are followed; a folder that is
-    reached by two, or holds itself, is taken once. DataError if one can't be listed."""
+    """Yield `root` and every visible folder below it, each with the names of its files. Follows symbolic links, but
+    visits a folder only once, even if links form a cycle. DataError if a folder can't be listed."""
     seen = set()
     for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
         status = Path(folder).stat()

@@ -1,5 +1,5 @@
-"""What a file says of its picture before any pixel is read, and which pictures are refused for it: those that would
-take time or memory without bound, and those whose numbers Pillow reads as other colours than they are."""
+"""Checks of an image file's header before any pixel is decoded. They refuse images that would take unbounded time or
+memory, and those whose values Pillow would decode to wrong colours."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from PIL import Image
 
 from ganzoo.errors import reason
 
-# Tags of TIFF: where its strips or tiles lie, the sides of a tile, and what its numbers are.
+# TIFF tags: offsets of strips and tiles, size of a tile; bits per sample, planar configuration, sample format.
 STRIPS, TILES, TILE_WIDTH, TILE_LENGTH = 0x0111, 0x0144, 0x0142, 0x0143
 BITS, PLANES, NUMBERS = 0x0102, 0x011C, 0x0153
 NUMBER = re.compile(r"decoder error -?\d+")
-MOST_PARTS = 1 << 19  # strips or tiles; of 16 x 16 px, more than Pillow's largest picture has
-SEPARATE = 2  # planes: a colour after the other
-KINDS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # numbers that aren't those of pixels
+MOST_PARTS = 1 << 19  # strips or tiles; as tiles of 16 x 16 px, more than Pillow's largest image has
+SEPARATE = 2  # planar configuration: one plane per channel
+KINDS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # sample formats other than unsigned integers
 
 SOI, EOI, SOS = b"\xff\xd8", 0xD9, 0xDA
 BARE = {
     0x01,
     *range(0xD0, 0xD9),
-}  # markers of JPEG without a length; among pixels stand only restarts and stuffed zeros
+}  # JPEG markers without a length field
+# Any marker except restarts and stuffed zeros, the only ones that occur in compressed data.
 MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-# Each scan of a progressive JPEG goes through all of the picture, at about a thousand million pixels a second.
-MOST_SCANNED, LEAST_SCANNED = 1 << 32, 1 << 24  # pixels of all scans; and so many count for the scan of a small picture
+# Decoding each scan of a progressive JPEG takes a pass over the whole image, at about 10^9 pixels per second. All scans
+# together may have MOST_SCANNED pixels; a scan counts as at least LEAST_SCANNED.
+MOST_SCANNED, LEAST_SCANNED = 1 << 32, 1 << 24
 
 STARTS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -44,7 +46,7 @@ READ = ("PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF", "AVIF")
 
 
 def kind_of(data: bytes) -> str | None:
-    """The format that a file begins as, if it is known here; not all of them are read."""
+    """Return the format of a file by its first bytes; None if it is unknown. Not all of these formats are supported."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     if data[4:8] == b"ftyp":
@@ -53,7 +55,7 @@ def kind_of(data: bytes) -> str | None:
 
 
 def unidentified(data: bytes) -> str:
-    """Why Pillow knows no picture in a file."""
+    """Explain why Pillow can't identify a file as an image."""
     kind = kind_of(data)
     if kind == "AVIF":
         return "an AVIF, which is damaged, or this Pillow reads none: `pip install --upgrade Pillow`"
@@ -65,9 +67,9 @@ def unidentified(data: bytes) -> str:
 
 
 def refusal(image: Image.Image, data: bytes) -> str | None:
-    """Why a picture isn't read; None if it is."""
+    """Return why an image is refused; None if it is accepted."""
     for width, height in (image.size, _tile(image)):
-        # Pillow only warns of a picture that is up to twice as large, and the threads that load can't catch a warning.
+        # Pillow only warns of images up to twice this size, and warnings can't be caught per thread.
         if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
             most = f"{Image.MAX_IMAGE_PIXELS:,} pixels that Pillow takes for safe"
             return f"{width} x {height} px is more than the {most}"
@@ -79,7 +81,7 @@ def refusal(image: Image.Image, data: bytes) -> str | None:
 
 
 def _scans(data: bytes) -> int:
-    """How many scans a JPEG has."""
+    """Return the number of scans in a JPEG."""
     count, place = 0, len(SOI)
     while found := MARKER.search(data, place):
         marker, place = found[1][0], found.end()
@@ -92,7 +94,7 @@ def _scans(data: bytes) -> int:
 
 
 def _unfit_numbers(image: Image.Image) -> str | None:
-    """Why the numbers of a TIFF can't be taken for brightness from 0 to the largest of 8 or 16 bits."""
+    """Return why a TIFF's values can't be read as 8-bit or 16-bit intensities; None if they can."""
     tags = getattr(image, "tag_v2", {})
     bits = max(_numbers(tags.get(BITS)), default=1)
     kind = next((KINDS[number] for number in _numbers(tags.get(NUMBERS)) if number in KINDS), None)
@@ -110,22 +112,22 @@ def _numbers(value: object) -> tuple[int, ...]:
 
 
 def _tile(image: Image.Image) -> tuple[int, int]:
-    """The sides of the tiles of a TIFF, each of which is unpacked as a whole, however small the picture; or zeros."""
+    """Return a TIFF's tile size; (0, 0) if it has no tiles. A tile is decoded whole, however small the image."""
     tags = getattr(image, "tag_v2", {})
     width, height = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)
     return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
 
 
 def said(error: Exception) -> str:
-    """What an error of Pillow says, in words also where it gives libtiff's number alone."""
+    """Return the message of a Pillow error, with an explanation in place of a mere libtiff error number."""
     return "its pixels are damaged or cut off" if NUMBER.fullmatch(str(error)) else reason(error)
 
 
 def parts(data: bytes) -> int:
-    """How many strips or tiles a TIFF says that it has, for each of which Pillow makes objects; 0 for other files."""
+    """Return the number of strips or tiles that a TIFF declares, since Pillow creates objects for each; else 0."""
     if data[:2] not in (b"II", b"MM"):
         return 0
-    kinds = (False, True) if 43 in data[2:4] else (False,)  # Pillow's releases differ in what they take for a BigTIFF
+    kinds = (False, True) if 43 in data[2:4] else (False,)  # Pillow releases differ in how they recognise a BigTIFF
     return max(_parts_of("<" if data[:2] == b"II" else ">", big, data) for big in kinds)
 
 
@@ -135,9 +137,9 @@ def _parts_of(order: str, big: bool, data: bytes) -> int:
         start = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
         count = struct.unpack_from(order + ("Q" if big else "H"), data, start)[0]
         start += 8 if big else 2
-        if count > 1 << 16:  # more than there are tags
+        if count > 1 << 16:  # more entries than there can be tags
             return int(count)
         found = (entry.unpack_from(data, start + index * entry.size) for index in range(count))
         return max((number for tag, _, number, _ in found if tag in (STRIPS, TILES)), default=0)
-    except (struct.error, OverflowError):  # it is cut short, as Pillow will say
+    except (struct.error, OverflowError):  # truncated; Pillow will report it
         return 0

@@ -1,4 +1,4 @@
-"""Bytes to pixels: decoding, grey / RGB / RGBA, and fitting an image to a size."""
+"""Decoding image files to pixels, converting them to grey or RGB, and cropping and resizing them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ganzoo.data.colours import over_white, to_srgb, transparent_level, wide_to_
 from ganzoo.errors import DataError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
-# Of the forty formats that Pillow reads, one with the help of a program.
+# An allow-list: Pillow reads some forty formats, one of them by running an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-STRIP = 1 << 20  # pixels that are converted at once, as that takes several copies
-GREY_MODES = ("1", "L", "LA", "La", "F")  # and those of 16 and 32 bits, which begin with I
-ORIENTATION = 0x0112  # the tag of EXIF by which a camera says how it was held
+STRIP = 1 << 20  # pixels per conversion step, since each takes several copies
+GREY_MODES = ("1", "L", "LA", "La", "F")  # and the 16-bit and 32-bit modes, which begin with I
+ORIENTATION = 0x0112  # EXIF tag for how the camera was held
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name looks like an image; hidden files and the resource forks of macOS do not."""
+    """Return whether a path has an image's extension and is neither hidden nor a resource fork of macOS."""
     return not any(is_hidden(part) for part in name.split("/")) and name.lower().endswith(EXTENSIONS)
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a file or folder of this name is not meant to be seen."""
+    """Return whether a file or folder of this name is hidden."""
     return part.startswith((".", "__MACOSX")) and part != "."
 
 
 def peek(data: bytes, name: str) -> Image.Image:
-    """An image whose header is read but whose pixels are not. DataError names the file if it can't be one."""
+    """Open an image and read its header, not its pixels. DataError names the file if it is refused or not an image."""
     if not data:
         raise DataError(f"{name}: not a readable image (the file is empty).")
     if headers.parts(data) > headers.MOST_PARTS:
@@ -43,7 +43,7 @@ def peek(data: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
         raise DataError(f"{name}: not a readable image ({headers.unidentified(data)}).") from error
-    except Exception as error:  # Pillow raises a dozen kinds, SyntaxError and struct.error among them
+    except Exception as error:  # Pillow raises a dozen types, among them SyntaxError and struct.error
         raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
     if refused := headers.refusal(image, data):
         raise DataError(f"{name}: not a readable image ({refused}).")
@@ -52,19 +52,19 @@ def peek(data: bytes, name: str) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _formats() -> list[str]:
-    """Those of FORMATS that this Pillow knows: AVIF came with release 11.3."""
+    """Return the FORMATS that the installed Pillow supports: AVIF was added in 11.3."""
     Image.init()
     return [each for each in FORMATS if each in Image.OPEN]
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """An image from the bytes of its file, fully read and upright; the first of an animation. DataError names the
-    file if it is damaged."""
+    """Decode an image file, upright; of an animation, the first frame. DataError names the file if it is refused or
+    damaged."""
     return unpack(peek(data, name), data, name)
 
 
 def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
-    """The same, of an image whose header is read already."""
+    """Decode an image that `peek` has opened, upright. DataError names the file if it is damaged."""
     if image.format == "TIFF":
         _silence_libtiff()
     try:
@@ -77,7 +77,7 @@ def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _silence_libtiff() -> None:
-    """Have the library that unpacks TIFFs not write to the terminal, beside the errors that Pillow raises."""
+    """Keep libtiff from writing to the terminal; Pillow raises its errors as exceptions anyway."""
     with suppress(OSError, AttributeError):
         maps = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
         for path in {line.split(maxsplit=5)[-1] for line in maps if "/libtiff" in line}:
@@ -87,21 +87,21 @@ def _silence_libtiff() -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its camera was held."""
+    """Rotate the image upright, according to its EXIF orientation."""
     try:
         return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
-    except Exception:  # damaged EXIF data raise nearly anything, and say nothing about the pixels
+    except Exception:  # damaged EXIF data raise nearly any exception, but the pixels may be intact
         return image
 
 
 def channels_of(image: Image.Image) -> int:
-    """1 for a grey image, 3 for any other."""
+    """Return 1 for a grey image, 3 for any other."""
     return 1 if image.mode in GREY_MODES or image.mode.startswith("I") else 3
 
 
 def to_array(image: Image.Image, channels: int) -> np.ndarray:
-    """Pixels as uint8 (H, W, channels). Colours are those of sRGB, transparency is laid over white, and
-    16-bit grey is scaled to 8 bits.
+    """Return the pixels as uint8 (H, W, channels), with colours in sRGB, transparent parts over white, and 16-bit grey
+    scaled to 8 bits.
 
     ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
@@ -116,7 +116,7 @@ def to_array(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def _pixels(image: Image.Image, channels: int, wide: bool) -> np.ndarray:
-    """uint8 (H, W) or (H, W, 3)."""
+    """Return the pixels as uint8 (H, W) or (H, W, 3)."""
     image = wide_to_bytes(image, wide) if image.mode.startswith("I") else to_srgb(image)
     return np.asarray(over_white(image).convert("L" if channels == 1 else "RGB"))
 
@@ -124,8 +124,8 @@ def _pixels(image: Image.Image, channels: int, wide: bool) -> np.ndarray:
 def fit(
     array: np.ndarray, size: int, channels: int, box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    """Crop the centre square, or the part `box` of it (left, top, right, bottom as shares of its side), scale that to
-    `size` (Lanczos), and turn grey to RGB or back if need be.
+    """Crop the centre square, or the part `box` of it (left, top, right, bottom as fractions of its side), resize that
+    to `size` px (Lanczos), and convert grey to RGB or RGB to grey if necessary.
 
     uint8 (H, W, C) to uint8 (size, size, channels).
     """
@@ -136,18 +136,18 @@ def fit(
 
 
 def to_image(array: np.ndarray, channels: int) -> Image.Image:
-    """uint8 (H, W, 1 or 3) as an image of Pillow, turned to grey or RGB if need be."""
+    """Convert uint8 (H, W, 1 or 3) to a Pillow image, in grey if `channels` is 1, otherwise in RGB."""
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     return image if array.shape[2] == channels else image.convert("L" if channels == 1 else "RGB")
 
 
 def scaled(image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
-    """The centre square of an image, or a part of that square as in `fit`, `size` px wide (Lanczos)."""
+    """Crop the centre square of an image, or a part of it as in `fit`, and resize that to `size` px (Lanczos)."""
     if box is None and image.size == (size, size):
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     shares = (0.0, 0.0, 1.0, 1.0) if box is None else box
     area = tuple(start + share * side for start, share in zip((left, top, left, top), shares))
-    # Only the centre is scaled: the whole of a strip of 1 x 60,000 px would take gigabytes.
+    # Resize only the crop: resizing all of an image of 1 x 60,000 px would take gigabytes.
     return image.resize((size, size), Image.Resampling.LANCZOS, box=area)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the paths in a folder or an archive say of each image's domain."""
+"""Domains and labels of images, derived from their paths or from an LMDB's metadata."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ganzoo.data.parts import VALIDATION, part_of
 from ganzoo.data.pyramid import below_wrapper, inside, wrapper
 from ganzoo.errors import DataError, counted, printable
 
-KINDS = 5  # of other files that are named
+KINDS = 5  # file extensions that a message about ignored files names
 
 
 class Listing:
     """The visible files and folders below a root, as paths with '/'.
 
-    `images` are the image files, sorted (by what `order` makes of their paths); `others` are the other files, `folders`
-    all folders, and `used` those with any file at any depth.
+    `images` are the image files, sorted (with the key function `order`), `others` the other files, `folders` all
+    folders, and `used` the folders with a file at any depth.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Listing:
         self.folders = self.used | _with_parents(path for path in folders if not _is_hidden(path))
 
     def below(self, folder: str) -> list[str]:
-        """The images in `folder` at any depth."""
+        """Return the images in `folder` at any depth."""
         return [path for path in self.images if path.startswith(inside(folder))]
 
     def passed_over(self) -> str | None:
-        """How many files are no images that are read, and of which kinds, the most frequent first."""
+        """Describe the ignored files: their number and extensions, the most frequent first; None if there are none."""
         kinds = Counter(posixpath.splitext(path)[1].lower() or "without a suffix" for path in self.others)
         if not kinds:
             return None
@@ -48,24 +48,24 @@ class Listing:
         return f"{counted(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
 
     def children(self, folder: str) -> dict[str, str]:
-        """The folders in `folder`, by their names."""
+        """Return the folders directly in `folder`, by name."""
         return {path.rpartition("/")[2]: path for path in self.folders if _parent(path) == folder}
 
 
 class Domains(NamedTuple):
-    """The names of the domains, sorted, and the folder in which theirs lie."""
+    """The names of the domains, sorted, and the folder that contains a sub-folder for each of them."""
 
     names: tuple[str, ...]
     folder: str
 
 
 def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
-    """The domains of the images `keys`, all of which lie in the folder `root`; None if there are none.
+    """Return the domains of the images `keys`, all of which are in the folder `root`; None if they have no domains.
 
-    The sub-folders that part the images are domains, unless an image lies beside them, and so is every folder beside
-    them that holds no image. Images that lie in one folder have domains only if a folder beside it, or beside one
-    around it, is empty: that is a domain without images then. (Had it other files, it would not be: of `images/` and
-    `notes/`, neither is a domain.)
+    If the innermost folder around all images has none of them directly in it, each of its sub-folders is a domain, even
+    one without images. Otherwise this folder, or else one around it, is a domain if it has an empty sibling, which is
+    then a domain without images. (A sibling with other files doesn't count: of `images/` and `notes/`, neither is a
+    domain.)
     """
     folder = wrapper(keys)
     paths = below_wrapper(keys)
@@ -82,7 +82,7 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
 
 
 def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
-    """The label of each image, int (N,), by the folder in which it lies; DataError names one that is no domain's."""
+    """Return the label of each image, int (N,), by its folder; DataError names one that is in no domain's folder."""
     label = {name: index for index, name in enumerate(domains.names)}
     start, known = inside(domains.folder), ", ".join(domains.names)
     found = []
@@ -97,8 +97,12 @@ def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
 
 
 def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
-    """The same domains for the images `keys` in another folder: as deep in it as they lie in the old, if all do, else
-    in the first folder that wraps all and where they are named so, else directly in it."""
+    """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
+
+    Tries the same relative path as in the folder `old`, then `new` itself, then the folders inside it that contain all
+    images, from the outermost, and takes the first that has all images in sub-folders named like the domains. If none
+    does, takes the same relative path if all images are there, otherwise `new`; `labels_of` then raises DataError.
+    """
     alike = posixpath.join(new, domains.folder[len(inside(old)) :]).rstrip("/")
     deeper = [folder for folder in _parents(wrapper(keys)) if folder.startswith(inside(new))]
     for folder in (alike, new, *reversed(deeper)):
@@ -109,7 +113,7 @@ def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
 
 
 def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """The domains and the label of each image by an LMDB's own description; raises nearly anything if it is damaged."""
+    """Return the domains and the labels in an LMDB's metadata; raises nearly any exception if that is damaged."""
     names = tuple(str(name) for name in metadata.get("domains") or [])
     if not names:
         return (), None
@@ -125,7 +129,7 @@ def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.nd
 
 
 def validation_path(path: Path) -> Path:
-    """Where the validation images of the LMDB at `path` lie: NAME-val.lmdb beside NAME.lmdb."""
+    """Return the path of the validation images for the LMDB at `path`: NAME-val.lmdb beside NAME.lmdb."""
     whole = path.absolute()
     suffix = whole.suffix if whole.suffix.lower() in (".lmdb", ".mdb") else ""
     return path.parent / f"{whole.name.removesuffix(suffix)}-val{suffix}"
@@ -140,7 +144,7 @@ def _with_parents(folders: Iterable[str]) -> set[str]:
 
 
 def _parents(folder: str) -> Iterator[str]:
-    """The folder and all those around it, but for the root."""
+    """Yield the folder and all its parents, except the root."""
     while folder.strip("/"):
         yield folder
         folder = _parent(folder)

@@ -1,14 +1,15 @@
-"""Checks the pages of an LMDB before LMDB opens it.
+"""Validate the pages of an LMDB before LMDB opens it.
 
-LMDB follows the numbers in a file without looking where they lead: with one of them damaged the process dies of a
-segmentation fault, with a page missing of a bus error. What this check lets pass can be read without either.
+LMDB follows page numbers and offsets in a file without checking them: a damaged one kills the process with a
+segmentation fault, a missing page with a bus error. A file that passes this check can be read without either.
 
-The file is pages of one size, numbered from 0, all numbers little-endian. Pages 0 and 1 are metas, of which the newer
-(by its transaction) tells the root of a B-tree. A page of the tree is a header of 16 bytes (its own number, 8 bytes;
-nothing, 2; flags, 2; the ends of the pointers, 2; the start of the nodes, 2), pointers of 2 bytes, and from the other
-end the nodes: in a branch a page's number (6 bytes), a key's size (2) and the key, of which the first says nothing; in
-a leaf the value's size (4), flags (2), the key's size (2), the key and the value. A large value lies in pages of its
-own instead, after a header, and their first number (8) is here. Pages that no tree holds are free and never read.
+The file consists of pages of one size, numbered from 0; all numbers are little-endian. Pages 0 and 1 are meta pages;
+the newer one (with the higher transaction number) points to the root of a B-tree. A page of the tree has a header of 16
+bytes (its own number, 8 bytes; unused, 2; flags, 2; the end of the pointers, 2; the start of the nodes, 2), then
+pointers of 2 bytes, and at its end the nodes. A node of a branch page has a page number (6 bytes), a key size (2) and a
+key; the first key of a page is ignored. A node of a leaf page has a value size (4), flags (2), a key size (2), the key
+and the value. A large value is stored in pages of its own, after a header, and the node has the number of the first (8)
+instead. Pages outside the tree are free and never read.
 """
 
 from __future__ import annotations
@@ -26,23 +27,24 @@ from ganzoo.errors import DataError, reason
 from ganzoo.files import open_regular
 
 MAGIC, VERSION = 0xBEEFC0DE, 1
-# After the header of a meta's page: magic, version, address, size of the map; of the free pages' database the page
-# size, flags, depth, 5 counts; of the main one nothing, flags, depth, 3 counts, entries, root; last page, transaction.
+# After the header of a meta page: magic, version, address and size of the map; for the database of free pages: page
+# size, flags, depth, 3 page counts, entries, root; for the main database: unused, flags, depth, 3 page counts, entries,
+# root; last page, transaction.
 META = struct.Struct("<IIQQ IHHQQQQQ IHHQQQQQ QQ")
-PAGE_SIZES = [1 << power for power in range(9, 16)]  # a node's place in larger ones would not fit in 2 bytes
+PAGE_SIZES = [1 << power for power in range(9, 16)]  # node offsets in larger pages would not fit in 2 bytes
 HEADER, NODE, POINTER, NUMBER = 16, 8, 2, 8  # bytes
 BRANCH, LEAF, IS_META = 0x01, 0x02, 0x08
-KIND = 0x6F  # those flags of a page that say what it is; the others are of use in memory only
-LARGE_VALUE = 0x01  # the one flag of a node in a database without names and without several values to a key
+KIND = 0x6F  # mask of the page flags that give the type of a page; the other flags are used only in memory
+LARGE_VALUE = 0x01  # the only node flag in a database without named databases and without duplicate keys
 NO_PAGE = (1 << 64) - 1  # the root of an empty tree
-DEEPEST = 32  # levels, as LMDB's cursors can go
-LONGEST_KEY = 511  # bytes; LMDB's own limit
-ADDRESSES = 1 << 47  # bytes that a process can map
-BLOCK = 1 << 20  # bytes of pages that are looked at at once
+DEEPEST = 32  # levels; the limit of LMDB's cursors
+LONGEST_KEY = 511  # bytes; LMDB's limit
+ADDRESSES = 1 << 47  # bytes of address space that a process can map
+BLOCK = 1 << 20  # bytes of pages that are checked at once
 
 
 class Meta(NamedTuple):
-    """What the newer meta says."""
+    """The relevant fields of a meta page."""
 
     page_size: int
     flags: int
@@ -54,10 +56,10 @@ class Meta(NamedTuple):
 
 
 def check(path: Path) -> None:
-    """DataError unless LMDB can read the LMDB at `path`, a folder or a file, without harm.
+    """Raise DataError unless LMDB can safely read the LMDB at `path`, a folder or a file.
 
-    Every page of the tree is read, about one per hundred entries, but none that a large value has of its own: of these
-    it is only known that they are there.
+    Reads every page of the tree, about one per hundred entries, but not the separate pages of large values; these are
+    only checked to be within the file.
     """
     file = path / "data.mdb" if path.is_dir() else path
     try:
@@ -68,15 +70,15 @@ def check(path: Path) -> None:
 
 
 class _Nodes(NamedTuple):
-    """The nodes of some pages, in order. All int64 but for `data`, the pages' bytes and some more."""
+    """The nodes of a block of pages, in order. All arrays are int64 except `data`, the pages' bytes plus padding."""
 
     data: np.ndarray
-    pages: np.ndarray  # (pages,) their numbers
+    pages: np.ndarray  # (pages,) page numbers
     ends: np.ndarray  # (pages,) the index after each page's last node
-    page: np.ndarray  # (nodes,) the number of each one's page
-    place: np.ndarray  # (nodes,) where in its page it begins
-    at: np.ndarray  # (nodes,) where in `data` it begins
-    words: np.ndarray  # (nodes, 4) its first 8 bytes, two by two
+    page: np.ndarray  # (nodes,) the number of the node's page
+    place: np.ndarray  # (nodes,) the node's offset in its page
+    at: np.ndarray  # (nodes,) the node's offset in `data`
+    words: np.ndarray  # (nodes, 4) the node's first 8 bytes as four 16-bit numbers
 
     def key(self, index: int) -> bytes:
         start = int(self.at[index]) + NODE
@@ -84,14 +86,14 @@ class _Nodes(NamedTuple):
 
 
 class _Tree:
-    """The main database of an LMDB and the file it is in."""
+    """The B-tree of an LMDB's main database."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self._file = path, file
         self._bytes = os.fstat(file.fileno()).st_size
         self.meta = self._newer_meta()
         self._present = self._bytes // self.meta.page_size  # pages
-        self._taken: list[tuple[np.ndarray, np.ndarray]] = []  # first pages, and how many
+        self._taken: list[tuple[np.ndarray, np.ndarray]] = []  # ranges of used pages: first page, length
 
     def _newer_meta(self) -> Meta:
         if not self._bytes:
@@ -133,7 +135,7 @@ class _Tree:
         self._check_leaves(pages, lowest)
 
     def _below(self, pages: np.ndarray, lowest: Sequence[bytes]) -> tuple[np.ndarray, list[bytes]]:
-        """The pages that these branches lead to, and the lowest key that each may hold."""
+        """Return the child pages of these branch pages, and the lowest key that each child may contain."""
         found, keys, parents = list[np.ndarray](), list[bytes](), iter(lowest)
         for nodes in self._blocks(pages, BRANCH):
             numbers = nodes.words[:, 0] | nodes.words[:, 1] << 16 | nodes.words[:, 2] << 32
@@ -159,7 +161,7 @@ class _Tree:
         self._refuse_shared()
 
     def _check_values(self, nodes: _Nodes) -> None:
-        """Values lie within their pages, beside each other, or in pages of their own."""
+        """Check that values are within their page and don't overlap, or are in pages of their own."""
         if (nodes.words[:, 2] & ~LARGE_VALUE).any():
             raise self._other_kind()
         size = nodes.words[:, 0] | nodes.words[:, 1] << 16
@@ -173,12 +175,12 @@ class _Tree:
         self._take(numbers, (HEADER + size[large] - 1) // self.meta.page_size + 1, nodes.page[large])
 
     def _check_order(self, nodes: _Nodes) -> None:
-        """Each key is above the one before it."""
+        """Check that the keys are in ascending order."""
         sizes = nodes.words[:, 3]
         self._refuse((sizes < 1) | (sizes > LONGEST_KEY), nodes.page, "a key of no length or too long")
         width = int(sizes.max())
         keys = np.lib.stride_tricks.sliding_window_view(nodes.data, width)[nodes.at + NODE]
-        keys[np.arange(width) >= sizes[:, None]] = 0  # then a key goes before those that it is the beginning of
+        keys[np.arange(width) >= sizes[:, None]] = 0  # zero padding; if rows are then equal, the sizes decide
         differs = keys[1:] != keys[:-1]
         place = np.arange(len(differs)), differs.argmax(axis=1)
         now, then = keys[1:][place], keys[:-1][place]
@@ -186,7 +188,7 @@ class _Tree:
         self._refuse(~above, nodes.page[1:], "keys out of order")
 
     def _blocks(self, pages: np.ndarray, kind: int) -> Iterator[_Nodes]:
-        """The nodes of these pages, which must be of a kind, some pages at a time."""
+        """Yield the nodes of these pages in blocks; DataError if a page is not of type `kind`."""
         step = BLOCK // self.meta.page_size
         for start in range(0, len(pages), step):
             yield self._nodes(pages[start : start + step], kind)
@@ -210,9 +212,9 @@ class _Tree:
         return _Nodes(data, pages, ends, pages[row], place, row * size + place, heads)
 
     def _read(self, pages: np.ndarray) -> np.ndarray:
-        """The bytes of these pages, and zeros after them. (Not through a map, where a disk that fails is a signal.)"""
+        """Return the bytes of these pages, zero-padded. (In a memory map, a disk error would raise SIGBUS.)"""
         size, parts, start = self.meta.page_size, list[bytes](), 0
-        for end in [*(np.flatnonzero(np.diff(pages) != 1) + 1).tolist(), len(pages)]:  # neighbours are read at once
+        for end in [*(np.flatnonzero(np.diff(pages) != 1) + 1).tolist(), len(pages)]:  # adjacent pages in one read
             parts.append(os.pread(self._file.fileno(), (end - start) * size, int(pages[start]) * size))
             start = end
         data = b"".join(parts)
@@ -223,13 +225,14 @@ class _Tree:
     def _take(
         self, pages: np.ndarray, lengths: np.ndarray | None = None, owners: np.ndarray | None = None
     ) -> np.ndarray:
-        """These page numbers, uint64, as int64. DataError unless they and so many pages from them on are in the file.
+        """Mark ranges of pages as used and return their first pages as int64. DataError if a range is not in the file.
 
-        `lengths` None: one of each; `owners` are the pages where the numbers stand.
+        `pages`: first pages, uint64; `lengths`: pages per range (None: 1 each); `owners`: the pages that contain these
+        page numbers, for error messages.
         """
         meta = self.meta
         owners = np.zeros(len(pages), np.int64) if owners is None else owners
-        # Numbers above the last page may be anything up to 2^64; no other is so large that a sum could overflow.
+        # Checked first, as uint64: damaged numbers can be up to 2^64; the sums of valid ones do not overflow.
         self._refuse((pages < 2) | (pages > meta.last_page), owners, "the number of a page that can't be")
         first = pages.astype(np.int64)
         lengths = np.ones(len(first), np.int64) if lengths is None else lengths
@@ -241,7 +244,7 @@ class _Tree:
         return first
 
     def _refuse_shared(self) -> None:
-        """DataError if a page was taken twice. (So there's no way in circles, and no page is read more than once.)"""
+        """Raise DataError if a page is used twice. This rules out cycles, and so no page is read more than once."""
         first, lengths = (np.concatenate(parts) for parts in zip(*self._taken))
         order = first.argsort()
         first, lengths = first[order], lengths[order]

@@ -1,4 +1,4 @@
-"""Batches in a seeded order that can continue at any position, decoded ahead by threads.
+"""Batches in a seeded order that can resume at any position, decoded ahead by threads.
 
 The order is a function of the seed and the number of images already seen, so exact resume needs no state.
 """
@@ -18,34 +18,34 @@ from ganzoo.data.order import Drawn, View, order
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
 
-PREFETCH = 3  # batches decoded ahead of the one in use
-MANY = 100  # images that can't be read, and tell something of the others in a large set
-KEPT = 256 * 2**20  # bytes of decoded images that are kept for later epochs: small ones train faster than they decode
+PREFETCH = 3  # batches decoded in advance
+MANY = 100  # unreadable images after which those drawn count as a sample of the whole data set
+KEPT = 256 * 2**20  # bytes of decoded images cached for later epochs: decoding small images is slower than training
 
 
 class Readings:
-    """Which images can't be read, by their indices, and of how many that were drawn: shared by the loaders of a
-    training."""
+    """Record of unreadable images: their indices in `bad`, and how many of the `drawn` images were unreadable. Shared
+    by all loaders of a training run."""
 
     def __init__(self) -> None:
         self.bad, self.drawn, self.drawn_bad, self.lock = set[int](), 0, 0, threading.Lock()
 
     def count(self, bad: bool) -> None:
-        """Another image was drawn. (Those in its place don't count: bad ones often lie beside each other.)"""
+        """Count a drawn image. (Don't count its replacements: unreadable images are often neighbours.)"""
         with self.lock:
             self.drawn += 1
             self.drawn_bad += bad
 
     def mostly_bad(self, images: int) -> bool:
-        """Whether most of so many can't be read, for certain or by what was drawn."""
+        """Return whether most of a data set's `images` are unreadable, by count or by estimate from those drawn."""
         by_sample = self.drawn_bad >= MANY and 3 * self.drawn_bad > 2 * self.drawn
         return 2 * len(self.bad) > images or by_sample
 
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """uint8 images (N, H, W, C) and their labels (N,); beside them, if the model wants references, two for each image,
-    (2, N, H, W, C), and the label of both, (N,)."""
+    """uint8 images (N, H, W, C) and their labels (N,). If the model uses references, also two per image
+    (2, N, H, W, C), and their labels `targets` (N,)."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -53,7 +53,7 @@ class ImageBatch:
     targets: np.ndarray | None = None
 
     def part(self, start: int, stop: int) -> ImageBatch:
-        """The images from `start` to `stop`."""
+        """Return the images from `start` to `stop`."""
         references, targets = self.references, self.targets
         return ImageBatch(
             self.images[start:stop],
@@ -64,12 +64,12 @@ class ImageBatch:
 
 
 class Loader:
-    """An endless stream of batches of `batch` images, `size` px and `channels` channels.
+    """An endless stream of batches of `batch` images, `size` px with `channels` channels.
 
-    They are drawn as `draw` says; batches run over the end of an epoch. `flip` mirrors half of the images. An image
-    that can't be read is reported once and replaced by the next good one (of its domain, if domains are balanced);
-    If most can't be read, that is a DataError. `readings` can be shared with other loaders. Decoded images are kept, up
-    to `kept` bytes.
+    `draw` defines the order; a batch may span two epochs. `flip` mirrors half of the images at random. An unreadable
+    image is reported once and replaced by the next readable one (of its domain, if domains are balanced). DataError if
+    most images are unreadable. `readings` can be shared with other loaders. Up to `kept` bytes of decoded images are
+    cached.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class Loader:
         self._room = kept
 
     def order(self, position: int, count: int) -> list[int]:
-        """Indices of the `count` images that come after `position` images have been seen."""
+        """Return the indices of the `count` images that come after the first `position`."""
         return [self._order.at(at).image.index for at in range(position, position + count)]
 
     def batches(self, position: int = 0) -> Iterator[ImageBatch]:
-        """Batches from the point where `position` images have been seen, for ever."""
+        """Yield batches without end, starting after the first `position` images."""
         ahead: deque[Future[ImageBatch]] = deque()
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="ganzoo-loader")
         try:
@@ -153,16 +153,17 @@ class Loader:
         found = self._kept.get(index) if view.box is None else None
         if found is None:
             image, label = self.dataset.load(index)
-            if view.box is not None:  # another part of it each time
+            if view.box is not None:  # a different crop each time, so caching is useless
                 return fit(image, self.size, self.channels, view.box), label
             found = fit(image, self.size, self.channels), label
-            if self._room >= found[0].nbytes:  # two threads may count one image twice, or take a little too much
+            # Not locked: two threads may count an image twice, or exceed the limit slightly.
+            if self._room >= found[0].nbytes:
                 self._room -= found[0].nbytes
                 self._kept[index] = found
         return found
 
     def _from(self, view: View) -> Iterator[int]:
-        """The index of a view, then of those that can take its place."""
+        """Yield the index of a view, then those of its possible replacements."""
         yield view.index
         if len(view.instead):
             start = int(np.searchsorted(view.instead, view.index))
@@ -172,7 +173,7 @@ class Loader:
 
     def _report(self, index: int, error: DataError) -> None:
         readings = self._readings
-        with readings.lock:  # two threads can meet the same bad image at once
+        with readings.lock:  # two threads can find the same unreadable image at once
             if index in readings.bad:
                 return
             self.on_bad_image(f"{error} Left out of training.")

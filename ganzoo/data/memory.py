@@ -1,4 +1,4 @@
-"""A bound on the pixels that all threads of the process unpack at once."""
+"""A limit on the number of pixels that all threads of the process decode at once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from contextlib import contextmanager, suppress
 
 from PIL import Image
 
-BLOCK = 1 << 26  # bytes; the system gets blocks so large back when a thread frees them, smaller ones stay the thread's
-PIXELS = 1 << 27  # at 4 to 12 bytes; two large photos, or one of the largest that are read
+BLOCK = 1 << 26  # bytes; freed blocks of this size go back to the system, smaller ones stay with the thread
+PIXELS = 1 << 27  # at 4 to 12 bytes each; two large photos, or one of the largest accepted images
 
 
 class Room:
-    """`most` pixels. A picture of more gets in when it is alone."""
+    """A limit of `most` pixels in use at once. A larger image is admitted when no other is in use."""
 
     def __init__(self, most: int = PIXELS) -> None:
         self.most, self._held, self._change = most, 0, threading.Condition()
 
     @contextmanager
     def of(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for so many, and hold it."""
+        """Wait until `pixels` more fit within the limit, and occupy them for the duration of the block."""
         with self._change:
             self._change.wait_for(lambda: not self._held or self._held + pixels <= self.most)
             self._held += pixels
@@ -32,7 +32,7 @@ class Room:
                 self._change.notify_all()
 
 
-with suppress(AttributeError):  # as Pillow's environment variable PILLOW_BLOCK_SIZE does
+with suppress(AttributeError):  # same effect as the environment variable PILLOW_BLOCK_SIZE
     Image.core.set_block_size(BLOCK)  # type: ignore[attr-defined]
 
 room = Room()

@@ -1,6 +1,6 @@
-"""Which images make up a batch, and how each is varied: functions of a seed and of the number of images already seen.
+"""Order and augmentation of the training images, as functions of the seed and the number of images already seen.
 
-So a run continues exactly where it was, with nothing else kept.
+A run therefore resumes exactly where it stopped, without any other state.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom as shares of the centre square's side
+Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the centre square's side
 
-AREA, RATIO = (0.8, 1.0), (0.9, 1.1)  # of a random crop: share of the square, and width by height
-ATTEMPTS = 10  # at a crop that fits; then the whole square is taken
+AREA, RATIO = (0.8, 1.0), (0.9, 1.1)  # of a random crop: fraction of the square, and width / height
+ATTEMPTS = 10  # at finding a crop that fits, before the whole square is used
 
 
 @dataclass(frozen=True)
 class View:
-    """One image of a batch: its index, whether it is mirrored, and the part of it that is taken. If it can't be read,
-    the next of `instead`, images of the same `domain`, takes its place."""
+    """An image in a batch: its index, whether it is mirrored, and its crop (None: the whole centre square). If it can't
+    be read, the next readable image of `instead` (indices of its `domain`'s images; empty: all images) replaces it."""
 
     index: int
     mirrored: bool = False
@@ -36,7 +36,7 @@ class View:
 
 @dataclass(frozen=True)
 class Drawn:
-    """An image and, if the model wants them, two references and the domain of both."""
+    """An image and, if the model uses them, two reference images and their domain."""
 
     image: View
     references: tuple[View, View] | None = None
@@ -48,15 +48,15 @@ class Order(ABC):
 
     @abstractmethod
     def at(self, position: int) -> Drawn:
-        """The image that comes when `position` images have been seen."""
+        """Return the image that comes after the first `position` images."""
 
 
 class Shuffled(Order):
-    """Every image once per epoch, in a new order each time."""
+    """Every image once per epoch, in a new random order each epoch."""
 
     def __init__(self, dataset: Dataset, seed: int, flip: bool) -> None:
         self.count, self.seed, self.flip = len(dataset), seed, flip
-        self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, as a batch can run over the end of an epoch
+        self._epoch = lru_cache(maxsize=2)(self._shuffled)  # two, since a batch can span two epochs
 
     def _shuffled(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
@@ -71,8 +71,9 @@ class Shuffled(Order):
 
 
 class Balanced(Order):
-    """Every domain equally often, its images at random with replacement; beside each image two references of one
-    domain (Choi et al. 2020, section 2.2), the second being the fixed partner of the first."""
+    """Random images of random domains, with replacement; all domains are equally likely. Each image comes with two
+    references from a second random domain (Choi et al. 2020, section 2.2), the second being the first one's fixed
+    partner."""
 
     def __init__(self, dataset: Dataset, seed: int, flip: bool, crop: float) -> None:
         self.seed, self.flip, self.crop = seed, flip, crop
@@ -97,7 +98,7 @@ class Balanced(Order):
 
 
 def members_of(dataset: Dataset) -> list[np.ndarray]:
-    """The indices of each domain's images. DataError if a domain has none."""
+    """Return the indices of each domain's images. DataError if a domain has none."""
     labels = dataset.labels()
     members = [np.flatnonzero(labels == label) for label in range(len(dataset.info.domains))]
     for name, indices in zip(dataset.info.domains, members):
@@ -107,7 +108,7 @@ def members_of(dataset: Dataset) -> list[np.ndarray]:
 
 
 def random_box(rng: np.random.Generator) -> Box:
-    """A random part of a square, of AREA and RATIO (the ratio is drawn on a logarithmic scale)."""
+    """Return a random crop of a square: the area is uniform in AREA, the aspect ratio log-uniform in RATIO."""
     for _ in range(ATTEMPTS):
         area, ratio = rng.uniform(*AREA), math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
@@ -118,7 +119,7 @@ def random_box(rng: np.random.Generator) -> Box:
 
 
 def order(dataset: Dataset, draw: Draw, seed: int, flip: bool) -> Order:
-    """The order that a model wants. ValueError if it asks for crops of images without references."""
+    """Return the order that a model asks for. ValueError if it asks for crops without references."""
     if draw.crop and not draw.references:
         raise ValueError("Draw: only images that come with references are cropped")
     return Balanced(dataset, seed, flip, draw.crop) if draw.references else Shuffled(dataset, seed, flip)

@@ -1,4 +1,4 @@
-"""The parts of a data set that its folders name: what is trained on, what is kept for validation, what is neither."""
+"""The training and validation parts of a data set, recognised by the names of its folders."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ganzoo.data.pyramid import below_wrapper, inside, wrapper
 from ganzoo.errors import counted, printable
 
 TRAINING = "train"
-VALIDATION = ("val", "validation", "valid", "dev", "test")  # of several, the first
+VALIDATION = ("val", "validation", "valid", "dev", "test")  # in order of preference
 USUAL = {TRAINING, *VALIDATION}
-# train, training_set, Testing, seg_pred, val2017, test1 and the like
+# train, training_set, Testing, seg_pred, val2017, test1, ...
 _PART = re.compile(
     r"(?:seg_|images_)?(train|val|validation|valid|dev|test|pred)(?:ing)?(?:[_-]?(?:set|images))?(?:[_-]?\d{1,4})?"
 )
-# trainA and testB, as the sets of CycleGAN are laid out
+# trainA and testB, as in CycleGAN's data sets
 _PART_OF_DOMAIN = re.compile(r"(train|val|validation|valid|test)[_-]?([A-Z])")
 
 
 class Parts(NamedTuple):
-    """The folders of the images for training ('' is the root) and of those for validation, by the domain that each
-    holds; under '' if a folder holds all domains. `notes` say how folders were read, where that may surprise."""
+    """The folders with the training images and with the validation images ('' is the root), by domain, or with the key
+    '' if one folder has all domains. `notes` say how folders were interpreted, where that may surprise the user."""
 
     training: Mapping[str, str]
     validation: Mapping[str, str]
@@ -31,16 +31,17 @@ class Parts(NamedTuple):
 
 
 def part_of(name: str) -> str | None:
-    """The part that a folder of this name holds: 'train', one of VALIDATION, 'pred', or none."""
+    """Return the part that a folder's name stands for: 'train', one of VALIDATION, 'pred', or None."""
     found = _PART.fullmatch(name.lower())
     return found[1] if found else None
 
 
 def split(images: Sequence[str]) -> Parts:
-    """A folder for training and one for validation with nothing but others of such names beside them, below what wraps
-    them; or such pairs, one for each domain or in each domain; else the root.
+    """Find the folders with the training images and with the validation images, by their names.
 
-    (A folder for training alone is but another wrapping folder.)
+    Recognises three layouts, if no image is outside of them: a folder per part (train/, val/), a folder per part and
+    domain (trainA/, testB/), and a folder per part in each domain's folder (cat/train/). Otherwise all images are for
+    training. Folders around the whole layout don't matter; a training folder alone is just another one of these.
     """
     paths = below_wrapper(images) if images else []
     tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
@@ -56,11 +57,11 @@ def split(images: Sequence[str]) -> Parts:
     return Parts(training, validation, notes)
 
 
-Places = tuple[dict[str, str], dict[str, str]]  # names of folders by domain: for training, for validation
+Places = tuple[dict[str, str], dict[str, str]]  # folders by domain: training, validation
 
 
 def _whole(tops: Iterable[str]) -> Places | None:
-    """A folder for each part."""
+    """Match the layout train/, val/."""
     found: dict[str | None, list[str]] = {}
     for name in sorted(tops):
         found.setdefault(part_of(name), []).append(name)
@@ -73,7 +74,7 @@ def _whole(tops: Iterable[str]) -> Places | None:
 
 
 def _by_domain(tops: Iterable[str]) -> Places | None:
-    """A folder for each part of each domain."""
+    """Match the layout trainA/, trainB/, testA/, testB/."""
     found: dict[str, dict[str, str]] = {}
     for name in sorted(tops):
         matched = _PART_OF_DOMAIN.fullmatch(name)
@@ -88,7 +89,7 @@ def _by_domain(tops: Iterable[str]) -> Places | None:
 
 
 def _in_domains(paths: Iterable[str]) -> Places | None:
-    """A folder for each part in the folder of each domain."""
+    """Match the layout cat/train/, cat/val/, dog/train/, dog/val/."""
     found: dict[str, dict[str, str]] = {}
     for path in paths:
         domain, name, *rest = [*path.split("/", 2), "", ""]
@@ -106,7 +107,7 @@ def _told(places: Places, left: Iterable[str], below: str, images: Sequence[str]
     training, validation = places
 
     def listed(names: Iterable[str]) -> str:
-        """'val/ (3 images)' of each."""
+        """Format each name as in 'val/ (3 images)'."""
         starts = [(name, inside(posixpath.join(below, name))) for name in names]
         counts = [(name, sum(path.startswith(start) for path in images)) for name, start in starts]
         return ", ".join(f"{printable(name)}/ ({counted(count, 'image')})" for name, count in counts)
@@ -119,7 +120,7 @@ def _told(places: Places, left: Iterable[str], below: str, images: Sequence[str]
 
 
 def _doubts(tops: Iterable[str]) -> list[str]:
-    """What to say of folders that look like parts, beside others that do not."""
+    """Return a note about folders that are named like parts, but are beside others that are not."""
     odd = sorted(name for name in tops if part_of(name) or _PART_OF_DOMAIN.fullmatch(name))
     if len(odd) < 2 or "" in tops:
         return []

@@ -1,4 +1,4 @@
-"""Images of any size into one LMDB that holds each at several sizes, as progressive training reads them."""
+"""Conversion of images of any size to an LMDB that holds each image at several sizes, for progressive training."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
 
-QUALITY = 100  # of JPEG, as in the reference
-SMALLEST = 8  # px, by default
-SIDES = 2000  # images whose headers tell which sizes are right
-SAMPLE = 32  # images that are prepared once more to estimate the disk use
-CHUNK = 2048  # px; a process takes so many images at a time that their sides sum up to this, but at most 16
+QUALITY = 100  # of JPEG, as in the reference implementation
+SMALLEST = 8  # px; the smallest default size
+SIDES = 2000  # images whose headers are read to choose the default sizes
+SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
+CHUNK = 2048  # px; a worker gets CHUNK // (largest size) images at a time, but between 1 and 16
 
 Say = Callable[[str], None]
-Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]  # the results for lists of indices
+Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]  # maps lists of indices to results
 
 
 @dataclass
 class Summary:
-    """What `prepare` has made: `count` good images at `sizes` px in an LMDB of `bytes` at `path`, and a message for
-    each image that can't be read. `images_per_second` is the speed of this call, which may have continued another.
-    `validation` tells of the validation images, if this call has made them."""
+    """Result of `prepare`: an LMDB of `bytes` bytes at `path` with `count` images at `sizes` px, and in `bad` a message
+    for each unreadable image. `images_per_second` is the speed of this call only, which may have resumed another one.
+    `validation` is the summary of the validation images, if this call wrote them."""
 
     path: Path
     count: int
@@ -55,7 +55,7 @@ class Summary:
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
-    """'8-128', '64' or '8,32,128' as ascending powers of two from 4 to 1024; OptionError for anything else."""
+    """Parse '8-128', '64' or '8,32,128' into ascending powers of two from 4 to 1024; OptionError for anything else."""
     ranged = re.fullmatch(r"\s*(\d{1,4})\s*-\s*(\d{1,4})\s*", text, re.ASCII)
     if ranged:
         ends = [int(ranged[1]), int(ranged[2])]
@@ -70,7 +70,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
-    """The default sizes for the images of a data set, and why these."""
+    """Return the default sizes for a data set, and a text that explains them."""
     sides = sorted(dataset.sides(SIDES))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
@@ -82,7 +82,7 @@ def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
 
 
 def default_sizes(side: int) -> tuple[int, ...]:
-    """8 to the largest power of two that is not above `side` px, and not above 1024; just 4 below 8."""
+    """Return the powers of two from 8 to `side` px, up to 1024; only 4 if `side` is less than 8."""
     return tuple(size for size in SIZES if SMALLEST <= size <= side) or SIZES[:1]
 
 
@@ -99,19 +99,19 @@ def prepare(
 ) -> Summary:
     """Write every image of `dataset` at each of `sizes` (px, powers of two) into an LMDB at `path`.
 
-    Each size is scaled from the original, or taken as it is from a source that has it. JPEG of quality 100, or PNG if
-    `lossless`. The shorter side is scaled (Lanczos) and the centre cut out. `flip` says that images may be mirrored
-    (None: as the data set says), `domains` False leaves the labels out. Images that can't be read are left out, and
-    listed in the result.
+    Each size is scaled from the original, unless the source stores the image at that size. Images are scaled by their
+    shorter side (Lanczos), cropped to the centre square, and saved as JPEG of quality 100, or as PNG if `lossless`.
+    `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
+    Unreadable images are skipped and listed in the result.
 
-    If the data set keeps images for validation, these are made first, in NAME-val.lmdb beside NAME.lmdb: where the
-    latter is, both are whole.
+    If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb: if NAME.lmdb
+    exists, both are complete.
 
-    A call that was interrupted or killed is continued by an equal call. DataError if `path` exists, the disk is too
-    small, no image can be read, or the LMDB can't be written.
+    After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
+    most images are unreadable, or the LMDB can't be written.
     """
     if not domains and isinstance(dataset, StoredImages):
-        dataset = dataset.unlabelled()  # so that the folders of validation images may have any names
+        dataset = dataset.unlabelled()  # so that the validation folders may have any names
     kept = dataset.validation()
     beside = validation_path(path)
     refuse_taken(path)
@@ -139,7 +139,7 @@ def prepare(
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
-    """One LMDB of the one or two."""
+    """Write one LMDB: the training or the validation images."""
     sizes, plan = description.sizes, description.plan
     recipe = Recipe(dataset, sizes, description.lossless)
     chunk = max(1, min(16, CHUNK // max(sizes)))
@@ -182,8 +182,8 @@ def _mostly_bad(dataset: Dataset, begun: Building) -> DataError:
 
 
 class _Description:
-    """What is made of which images: the plan by which an unfinished LMDB is known, and ganzoo's own entry in a
-    finished one, beside those of the reference layout."""
+    """Description of an LMDB's content: the plan that identifies it while unfinished, and ganzoo's metadata entry when
+    finished, in addition to the entries of the reference layout."""
 
     def __init__(
         self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None, domains: bool
@@ -199,12 +199,12 @@ class _Description:
             self._fixed["domains"] = list(info.domains)
 
     def of(self, labels: Sequence[int]) -> dict[str, Any]:
-        """The entry of an LMDB that holds images of these labels."""
+        """Return the metadata entry of an LMDB whose images have these labels."""
         described = {**self._fixed, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
 
     def is_of(self, path: Path) -> bool:
-        """Whether there is a finished LMDB with this description."""
+        """Return whether `path` is a finished LMDB with this description."""
         try:
             found = LmdbStorage(path).metadata if path.exists() else {}
         except DataError:
@@ -213,7 +213,7 @@ class _Description:
 
 
 class Recipe:
-    """Prepares images by their indices; travels to other processes."""
+    """A function that prepares images, given their indices; picklable, so that worker processes can run it."""
 
     def __init__(self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool) -> None:
         self.dataset, self.sizes, self.lossless = dataset, sizes, lossless
@@ -234,7 +234,7 @@ class Recipe:
         return [self._file(scaled(stored.get(size, original), size)) for size in self.sizes], label
 
     def _file(self, image: Image.Image) -> bytes:
-        """As a PNG, or as a JPEG of quality 100 with colours as fine as brightness (4:4:4)."""
+        """Encode as PNG if `lossless`, else as JPEG of quality 100 without chroma subsampling (4:4:4)."""
         buffer = io.BytesIO()
         if self.lossless:
             image.save(buffer, "png", compress_level=PNG_LEVEL)
@@ -249,14 +249,14 @@ def sizes_in_words(sizes: Sequence[int]) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings of images that it reads all the same."""
+    """Suppress Pillow's warnings about images that it can read anyway."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """Tells one list of images from another, however the way to it is written."""
+    """Return a hash that identifies a list of images, however the path to them is written."""
     path = getattr(dataset, "path", None)
     typed = printable(path) if path else ""
     digest = hashlib.sha256(os.fsencode(path.resolve()) if path else b"")
@@ -271,7 +271,7 @@ def _chunks(indices: range, length: int) -> list[range]:
 
 
 def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: Say) -> None:
-    """Tell what the images will take, by a sample of them; DataError if there is less."""
+    """Estimate the disk space needed from a sample of the images, and report it; DataError if too little is free."""
     count = plan["images"]
     sample = range(0, count, max(1, count // SAMPLE))
     prepared = [results[0] for results in each([[index] for index in sample])]
@@ -288,6 +288,6 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: S
 
 
 def amount(count: float) -> str:
-    """Bytes in words."""
+    """Format a number of bytes with a decimal unit: '12.3 MB'."""
     power = min(3, (len(str(int(count))) - 1) // 3)
     return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"

@@ -1,4 +1,4 @@
-"""Data sets that hold every image at several sizes: which one to take, and folders named by their size."""
+"""Data sets with every image at several sizes: choosing a size, and recognising folders named by their size."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from ganzoo.data.images import peek
 from ganzoo.errors import DataError, printable
 
-SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, as progressive training goes through them
-SAMPLE = 16  # images of a folder whose headers tell whether they have the size that it is named by
+SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, the resolutions of progressive training
+SAMPLE = 16  # images per folder whose headers are compared with the size in its name
 
 
 def nearest(size: int | None, sizes: Collection[int]) -> int:
-    """The smallest of `sizes` that is not below `size`, else the largest; the largest if `size` is None."""
+    """Return the smallest of `sizes` that is at least `size`; the largest if there is none or `size` is None."""
     enough = [side for side in sizes if size is not None and side >= size]
     return min(enough) if enough else max(sizes)
 
 
 def wrapper(keys: Iterable[str]) -> str:
-    """The innermost folder in which all of the keys lie; '' is the root."""
+    """Return the innermost folder that contains all keys; '' is the root."""
     folders = [key.split("/")[:-1] for key in keys]
-    first, last = min(folders), max(folders)  # what these share, all between them share
+    first, last = min(folders), max(folders)  # a common prefix of these is common to all
     shared = next((at for at, (one, other) in enumerate(zip(first, last)) if one != other), len(first))
-    return "/".join(first[:shared]) or "/" * shared  # '/' for names that begin with it, as there are in some archives
+    return "/".join(first[:shared]) or "/" * shared  # '/' if keys begin with a slash, as in some archives
 
 
 def below_wrapper(keys: Sequence[str]) -> list[str]:
-    """The keys without the folders that wrap everything."""
+    """Return the keys without the folders that contain all of them."""
     start = len(inside(wrapper(keys)))
     return [key[start:] for key in keys]
 
 
 def inside(folder: str) -> str:
-    """What the paths of all that lies in a folder begin with."""
+    """Return the prefix of all paths in a folder."""
     return f"{folder}/" if folder.strip("/") else folder
 
 
 def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]]:
-    """The keys of each size, in one order, if they are laid out as '128/cat.png', '64/cat.png', ...; else nothing.
+    """Return the keys of each size, in the same order, if they are laid out as '128/cat.png', '64/cat.png', ...;
+    otherwise an empty dict.
 
-    It is so if there are at least two folders, all named by sizes of SIZES with nothing beside them, and a sample of
-    the images in each has that size by its header. DataError if they don't hold the same files then: these can't be
-    classes, whose images don't have such sizes by chance, but an image is missing somewhere.
+    This layout has at least two folders, all named by a size in SIZES, with nothing beside them, and the headers of a
+    sample of each folder's images agree with that size. DataError if such folders don't contain the same files: they
+    can't be classes, whose images wouldn't have these sizes by chance, so an image must be missing.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for key, path in zip(keys, below_wrapper(keys) if keys else []):
@@ -71,7 +72,7 @@ def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]
 
 
 def _has_size(keys: list[str], size: int, read: Callable[[str], bytes]) -> bool:
-    """Whether the images in a sample that can be read are `size` px on their shorter side; there must be one."""
+    """Return whether all readable images in a sample are `size` px on their shorter side; False if none is readable."""
     sides = set(_sides(keys[:: max(1, len(keys) // SAMPLE)], read))
     return sides == {size}
 
@@ -80,5 +81,5 @@ def _sides(keys: Iterable[str], read: Callable[[str], bytes]) -> Iterable[int]:
     for key in keys:
         try:
             yield min(peek(read(key), key).size)
-        except Exception:  # DataError, or anything that a file system or a zip archive raises
-            continue  # whoever loads the image reports it
+        except Exception:  # DataError, or any error of a file system or a zip archive
+            continue  # reported when the image is loaded

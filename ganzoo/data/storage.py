@@ -1,6 +1,6 @@
-"""Where images lie: a folder, a zip archive or an LMDB, each a list of keys with bytes behind them, made a data set.
+"""Data sets from a folder, a zip archive or an LMDB, and the LMDB storage.
 
-Everything here can be pickled, so that other processes can read the same images.
+Storages and data sets can be pickled, so that other processes can read the same images.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
-LMDB_METADATA = b"ganzoo"  # our own key beside those of the reference layout
-LENGTH_BYTES = 20  # of the number of images, in digits
-METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # of the description, and more of it for each image
+LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
+LENGTH_BYTES = 20  # limit: digits of the number of images
+METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # limit on the metadata: a fixed part, plus a part per image
 SPLIT = ("train", "val")
-SAMPLE = 32  # images whose headers tell how large a data set is, and whether it is grey
+SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
 
 
 class LmdbStorage(Storage):
-    """An LMDB of the reference StyleGAN layout: keys '{size}-{index:05d}' holding image files, and 'length'.
+    """An LMDB in the layout of the reference StyleGAN: keys '{size}-{index:05d}' with image files, and 'length'.
 
-    One LMDB can hold several sizes; `size` chooses one (the smallest that is large enough, else the largest).
+    An LMDB can contain several sizes; `size` selects one (the smallest that is large enough, otherwise the largest).
     """
 
     def __init__(self, path: Path, size: int | None = None) -> None:
@@ -62,7 +62,7 @@ class LmdbStorage(Storage):
             self.metadata = self._described()
             names, self.labels = described_domains(self.metadata, self.count)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            said = printable(str(error))[:200]  # it may quote what is there
+            said = printable(str(error))[:200]  # it may quote the damaged metadata
             raise DataError(f"{path}: an LMDB whose description is damaged ({said}).") from error
         self.domains = tuple(map(printable, names))
 
@@ -78,7 +78,7 @@ class LmdbStorage(Storage):
             return transaction.get(key) is not None
 
     def _get(self, key: bytes, most: int) -> bytes | None:
-        """The value of a key; ValueError if it has more than `most` bytes."""
+        """Return the value of a key, None if the key is missing; ValueError if the value has more than `most` bytes."""
         with self.env.begin(buffers=True) as transaction:
             value = transaction.get(key)
             if value is None:
@@ -128,8 +128,8 @@ _environments_lock = threading.Lock()
 
 
 def _environment(path: Path) -> Any:
-    """The LMDB at `path`, opened once per process: LMDB refuses to open one that is open already. DataError if it isn't
-    whole."""
+    """Return the LMDB at `path`, opened only once per process, since LMDB refuses to open a file that is already open.
+    DataError if it is damaged."""
     key = path.resolve()
     with _environments_lock:
         opened = _environments.get(key)
@@ -146,10 +146,10 @@ def _environment(path: Path) -> Any:
 
 
 class StoredImages(Dataset):
-    """The one data set over any storage."""
+    """A data set that reads its images from a storage."""
 
     def __init__(self, name: str, path: Path, storage: Storage, flip: bool | None = None) -> None:
-        """`flip` None: as the storage's description says, if it has one."""
+        """`flip`: whether images may be mirrored (None: as the storage's metadata says, otherwise no)."""
         self.path, self.storage = path, storage
         first = self._first_readable()
         channels, sides = self._looked_at(first)
@@ -181,14 +181,14 @@ class StoredImages(Dataset):
         raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
 
     def _looked_at(self, first: Any) -> tuple[int, list[int]]:
-        """The channels of a set with this image, 1 if all of a sample are grey, and the sample's shorter sides. The
-        first image may be the only grey one among photos, or the only small one."""
+        """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter
+        sides. The first image alone is not enough: it may be the only grey or the only small one."""
         channels, sides = channels_of(first), []
         for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // SAMPLE)):
             try:
                 image = peek(self._read(index), self.describe(index))
             except DataError:
-                continue  # the loader reports it
+                continue  # reported when the image is loaded
             channels = max(channels, channels_of(image))
             sides.append(min(image.size))
         return channels, sides or [min(first.size)]
@@ -211,7 +211,7 @@ class StoredImages(Dataset):
                 pixels = to_array(image, self.info.channels)
             except Exception as error:
                 raise DataError(f"{name}: its colours can't be read ({error}).") from error
-            image.close()  # frees at once what the next one waits for
+            image.close()  # frees its memory now, since another thread may be waiting for it
         return pixels, 0 if self.storage.labels is None else int(self.storage.labels[index])
 
     def labels(self) -> np.ndarray:
@@ -219,7 +219,7 @@ class StoredImages(Dataset):
         return np.zeros(len(self), np.int64) if labels is None else labels.copy()
 
     def unlabelled(self) -> StoredImages:
-        """The same images without domains."""
+        """Return the same images without domains."""
         other = copy.copy(self)
         other.storage, other.info = self.storage.unlabelled(), replace(self.info, domains=())
         return other
@@ -249,11 +249,11 @@ class StoredImages(Dataset):
             try:
                 found.append(min(peek(self._read(index), self.describe(index)).size))
             except DataError:
-                continue  # whoever loads the image reports it
+                continue  # reported when the image is loaded
         return found or [self.info.size]
 
     def fingerprint(self) -> str:
-        """By the names, sizes and times of change of the files: reading all of a large set would take minutes."""
+        """Hash the names, sizes and modification times of the files: hashing every image could take minutes."""
         found = hashlib.sha256(repr((self.info, self.storage.keys)).encode())
         for path in self.storage.files():
             try:
@@ -270,21 +270,21 @@ class StoredImages(Dataset):
 def open_path(
     path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, domains: bool = True
 ) -> StoredImages:
-    """A data set from a folder, a zip archive or an LMDB. DataError says what is wrong with it.
+    """Open a folder, a zip archive or an LMDB as a data set. DataError says what is wrong with it.
 
-    `size` chooses among several that are stored. `flip` says whether images may be mirrored (None: as an LMDB says,
-    else no); `domains` False means that folders are no labels.
+    `size` selects one of several stored sizes. `flip` says whether images may be mirrored (None: as an LMDB's metadata
+    says, otherwise no). With `domains` False, folders are not taken as labels.
     """
     try:
         storage = _storage(path, size)
         data = StoredImages(name or _name(path), path, storage, flip)
         return data if domains else data.unlabelled()
-    except (OSError, ValueError) as error:  # a name that is too long or holds a zero byte, no permission
+    except (OSError, ValueError) as error:  # name too long or with a null byte, or no permission
         raise DataError(f"{printable(str(path))!r}: can't be opened ({reason(error)}).") from error
 
 
 def _name(path: Path) -> str:
-    """What a data set is called by its path; that of one half of a split by the folder that holds both."""
+    """Return the name of the data set at `path`. A folder `train` or `val` gets the name of its parent folder."""
     path = path.resolve()
     return printable((path.parent if path.name.lower() in SPLIT else path).stem)
 

@@ -1,4 +1,4 @@
-"""The bytes of a zip archive over HTTP: asked for again where a connection broke, and never those of two files."""
+"""Resumable HTTP download of a zip archive, which never mixes the bytes of two versions of a file."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ganzoo.errors import DataError, OptionError, printable
 if TYPE_CHECKING:
     from ganzoo.data.downloading import Part
 
-CHUNK = 1 << 18  # bytes; what is read at once
-MAGIC = b"PK"  # how every zip begins
-BUSY = (408, 429, 500, 502, 503, 504)  # answers of a server that may give another one soon
+CHUNK = 1 << 18  # bytes read at a time
+MAGIC = b"PK"  # first bytes of every zip archive
+BUSY = (408, 429, 500, 502, 503, 504)  # statuses of a temporary failure, worth a retry
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 ANOTHER = "the file there may be another one now; starting over"
 
@@ -37,15 +37,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Patience:
-    """`timeout`: seconds without a byte after which a connection counts as dead; `pauses`: seconds before each further
-    attempt. When an attempt gets further than those before it, the pauses begin anew."""
+    """Retry policy. `timeout`: seconds without a byte after which a connection counts as dead; `pauses`: seconds before
+    each retry. An attempt that gets further than all before it resets the pauses."""
 
     timeout: float = 30.0
     pauses: tuple[float, ...] = (1.0, 5.0, 20.0, 60.0)
 
 
 class Failure(Exception):
-    """Why nothing (more) comes from an address, in words; `again` says that another attempt may end otherwise."""
+    """Reason for a failed download, in words; `again` says whether a retry may succeed."""
 
     def __init__(self, reason: str, again: bool = False) -> None:
         super().__init__(reason)
@@ -54,11 +54,11 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Version:
-    """What a server tells of a file: its length in bytes (None: not told), and marks that change when it does."""
+    """A server's description of a file: its length in bytes (None: unknown), and validators that change with it."""
 
     url: str
     length: int | None
-    etag: str = ""  # a strong one; a weak one doesn't promise the same bytes
+    etag: str = ""  # strong ETags only: weak ones don't guarantee identical bytes
     modified: str = ""
 
     @classmethod
@@ -71,18 +71,18 @@ class Version:
         return self.etag or self.modified
 
     def equals(self, other: Version) -> bool:
-        """Whether bytes of both are bytes of one file; False as well if the server tells too little to be sure."""
+        """Return whether both describe the same bytes; False if the server says too little to be certain."""
         pairs = ((self.etag, other.etag), (self.modified, other.modified))
         told = [ours == theirs for ours, theirs in pairs if ours and theirs]
         return self.url == other.url and self.length == other.length and bool(told) and all(told)
 
 
 def checked(url: str) -> str:
-    """The address, fit to be sent. OptionError if it is none of http or https."""
+    """Return the URL, quoted for a request. OptionError if it is not a valid HTTP or HTTPS address."""
     try:
         parts = urllib.parse.urlsplit(url.strip())
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # a port that is not a number, an unclosed bracket
         sound = False
     if not sound:
         raise OptionError(
@@ -92,9 +92,9 @@ def checked(url: str) -> str:
 
 
 def transfer(url: str, part: Part, patience: Patience, say: Say) -> None:
-    """Make the part as long as the whole, in as many attempts as that takes while it gets further.
+    """Complete the part, retrying as `patience` allows.
 
-    Raises Failure, and DataError if the disk is full.
+    Raises Failure if the download fails, DataError if the disk is full.
     """
     before = furthest = part.size
     pauses = iter(patience.pauses)
@@ -105,7 +105,7 @@ def transfer(url: str, part: Part, patience: Patience, say: Say) -> None:
             if part.size > furthest:
                 furthest, pauses = part.size, iter(patience.pauses)
             pause = next(pauses, None)
-            # A host that was never there is told at once; one that was may come back.
+            # Give up at once on an unreachable host, unless it has sent data before: then it may come back.
             unknown = isinstance(failure.__cause__, (socket.gaierror, ConnectionRefusedError))
             if pause is None or not failure.again or (unknown and part.size == before):
                 raise
@@ -114,7 +114,7 @@ def transfer(url: str, part: Part, patience: Patience, say: Say) -> None:
 
 
 def _attempt(url: str, part: Part, timeout: float, say: Say) -> None:
-    """Ask for what is missing, or for all, and receive it."""
+    """Request and receive the missing bytes, or the whole file."""
     known = part.version if part.version and part.version.url == url else None
     if known and part.size == known.length:
         return
@@ -133,8 +133,8 @@ def _attempt(url: str, part: Part, timeout: float, say: Say) -> None:
 
 
 def _ask_rest(known: Version, start: int, timeout: float, say: Say) -> Any:
-    """The answer to a request for the bytes from `start` on: of status 206 with those of the same file, 200 with a
-    whole file, or None if the server gives neither."""
+    """Request the bytes from `start` on. Return a response with status 206 (the rest of the same file) or 200 (a whole
+    file), or None if the server sends neither."""
     response = _ask(known.url, {"Range": f"bytes={start}-", "If-Range": known.mark}, timeout)
     if response.status == 200:
         same = known.equals(Version.of(known.url, response, response.length))
@@ -149,7 +149,7 @@ def _ask_rest(known: Version, start: int, timeout: float, say: Say) -> Any:
 
 
 def _ask(url: str, headers: dict[str, str], timeout: float) -> Any:
-    """The server's answer: of status 200 or, if a range is wanted, perhaps 206 or 416."""
+    """Return the response: status 200 or, for a range request, also 206 or 416. Raises Failure for any other."""
     allowed = (200, 206, 416) if "Range" in headers else (200,)
     with _failures(timeout):
         try:
@@ -163,7 +163,7 @@ def _ask(url: str, headers: dict[str, str], timeout: float) -> Any:
 
 
 def _opener() -> request.OpenerDirector:
-    """Follows redirections, but to nothing else than HTTP; proxies are those of the environment."""
+    """Return an opener that follows redirects, but only to HTTP(S), and uses the proxies of the environment."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,
@@ -190,7 +190,7 @@ def _refusal(status: int, reason: str) -> Failure:
 
 @contextmanager
 def _failures(timeout: float) -> Iterator[None]:
-    """Turns what goes wrong between here and the server into a Failure."""
+    """Convert network and protocol errors to Failure."""
     try:
         yield
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -204,17 +204,18 @@ def _failure(cause: BaseException | str, timeout: float) -> Failure:
         return Failure("the host's name is not known, or there is no network", again=True)
     if isinstance(cause, ConnectionRefusedError):
         return Failure("the host refuses the connection", again=True)
-    if isinstance(cause, (TimeoutError, socket.timeout)):  # two classes until Python 3.10
+    if isinstance(cause, (TimeoutError, socket.timeout)):  # distinct classes before Python 3.10
         return Failure(f"the server sent nothing for {timeout:g} s", again=True)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return Failure(f"the host's certificate can't be trusted ({cause.verify_message})")
-    if isinstance(cause, (ValueError, str)):  # a host that no name can have, a redirection to ftp
+    if isinstance(cause, (ValueError, str)):  # an invalid host name, a redirect to FTP
         return Failure(f"such an address can't be asked ({cause})")
     return Failure(f"the connection broke ({cause or type(cause).__name__})", again=True)
 
 
 def _check_space(part: Part, length: int | None) -> None:
-    """DataError if the disk has no room for a file of `length` bytes; those that are here stay or are overwritten."""
+    """Raise DataError if the disk has no room for a file of `length` bytes. The part's own bytes need no room: they are
+    kept or overwritten."""
     need, free = (length or 0) - part.size, shutil.disk_usage(part.path.parent).free
     if need > free:
         raise DataError(
@@ -223,7 +224,7 @@ def _check_space(part: Part, length: int | None) -> None:
 
 
 def _begin(url: str, part: Part, response: Any, timeout: float) -> None:
-    """Begin the part anew, but only if an archive comes: a page that says sorry must not take the place of a part."""
+    """Restart the part, but only if the response is a zip archive: an error page must not replace a part."""
     version = Version.of(url, response, response.length)
     with _failures(timeout):
         head = response.read(len(MAGIC))
@@ -236,7 +237,7 @@ def _begin(url: str, part: Part, response: Any, timeout: float) -> None:
 
 
 def _receive(part: Part, response: Any, length: int | None, timeout: float) -> None:
-    """Add what comes to the part, up to `length` bytes in all."""
+    """Append the response to the part, up to a total of `length` bytes (None: until the response ends)."""
     with tqdm(
         total=length,
         initial=part.size,

@@ -1,4 +1,4 @@
-"""A `map` over processes that keeps the order, holds few results at a time and leaves no process behind."""
+"""A `map` over processes that keeps the order, buffers few results and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from typing import Any, TypeVar
 from ganzoo import signals
 from ganzoo.errors import DataError
 
-AHEAD = 8  # results per worker that are held, so that no worker idles while the taker writes to a disk
+AHEAD = 8  # results buffered per worker, so that no worker idles while the consumer writes to disk
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -36,8 +36,8 @@ def parallel_map(
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[Result]]]:
     """A `map` of `function` over `workers` processes (None: one per core), in order.
 
-    `function` travels to each process once, so it may carry data; if it can't be pickled, threads take the place of
-    processes. With one worker all is done in this thread. DataError if a process dies.
+    `function` is sent to each process once, so it may hold large data; if it can't be pickled, threads are used instead
+    of processes. With one worker everything runs in this thread. DataError if a process dies.
     """
     workers = workers or cores()
     if workers == 1:
@@ -47,7 +47,7 @@ def parallel_map(
     try:
         yield lambda items: _ordered(pool, call, items, ahead=AHEAD * workers)
     except BrokenProcessPool as error:
-        time.sleep(signals.ECHO)  # a signal that ended the process, if it was sent to the group, is ours to answer
+        time.sleep(signals.ECHO)  # if a signal to the process group killed the worker, let our own handler run first
         raise DataError(
             "a process that did part of the work died: too little memory, perhaps, for so many. (In a script of your "
             'own, this must stand under `if __name__ == "__main__":`.)'
@@ -59,18 +59,18 @@ def parallel_map(
 def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Callable[[Any], Any]]:
     try:
         pickled = pickle.dumps(function)
-    except Exception:  # pickle.PicklingError, TypeError, AttributeError, and whatever a __getstate__ raises
+    except Exception:  # PicklingError, TypeError, AttributeError, or anything that a __getstate__ raises
         return ThreadPoolExecutor(workers), function
     with signals.blocked():
-        resource_tracker.ensure_running()  # starting it later, with the first process, would unblock SIGINT again
-    # Not by fork: this process may hold Jittor with its threads.
+        resource_tracker.ensure_running()  # if the first worker started it, that would unblock SIGINT
+    # Not forked: this process may have Jittor and its threads running.
     return ProcessPoolExecutor(workers, get_context("spawn"), _start, (pickled,)), _call
 
 
 def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
     waiting: deque[Any] = deque()
     for item in items:
-        with signals.blocked():  # until a process that is started here has its own answer
+        with signals.blocked():  # also in a worker started here, until it has its own handlers
             waiting.append(pool.submit(call, item))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
@@ -78,18 +78,18 @@ def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], a
         yield waiting.popleft().result()
 
 
-# In the processes
+# Code that runs in the workers
 
 _function: Callable[[Any], Any]
 
 
 def _start(pickled: bytes) -> None:
-    # A Ctrl-C or the end of a terminal reaches every process, and the parent answers for all. SIGTERM is what the
-    # executor itself ends its processes with.
+    # Ctrl-C or closing the terminal signals every process; the parent handles it for all. SIGTERM must keep its effect:
+    # the executor uses it to end its workers.
     for number in {*signals.SIGNALS} - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
-    warnings.simplefilter("ignore")  # Pillow's, of images that are read all the same
+    warnings.simplefilter("ignore")  # Pillow's, about images that it can read anyway
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _function
     _function = pickle.loads(pickled)
@@ -99,7 +99,7 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # the parent was killed, and nobody else would end this process
+        os._exit(1)  # the parent was killed, so nothing else would end this process
 
 
 def _call(item: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Writes prepared images into an LMDB that appears under its name only when it is whole."""
+"""Writing of prepared images to an LMDB, which appears under its name only when complete."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from PIL import Image
 from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.errors import DataError
 
-FIRST_MAP = 1 << 28  # bytes of addresses that are reserved at first
-SPARE = 1 << 24  # bytes of these that are left for pages which LMDB copies to change them
-PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB gives a value of more than about half a page pages of its own
-PNG_LEVEL = 3  # of zlib: twice as fast as its default of 6 for a few bytes more
+FIRST_MAP = 1 << 28  # bytes; the smallest memory map
+SPARE = 1 << 24  # bytes of the map kept free for the pages that LMDB copies when it changes them
+PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB stores values larger than about half a page on pages of their own
+PNG_LEVEL = 3  # of zlib: twice as fast as the default of 6, for slightly larger files
 COMMIT_EVERY = 500  # images per transaction
 
 
 def png(image: np.ndarray) -> bytes:
-    """A uint8 image (H, W, 1 or 3) as the bytes of a PNG file: lossless."""
+    """Encode a uint8 image (H, W, 1 or 3) as a PNG file, lossless."""
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, "png", compress_level=PNG_LEVEL)
     return buffer.getvalue()
 
 
 class Writer:
-    """Puts entries into an LMDB, for which it reserves more addresses as they become needed.
+    """An LMDB open for writing, whose memory map is enlarged as needed.
 
-    (To reserve them all at first fails wherever they are limited, as by `ulimit -v`.)
+    (Reserving the whole address space at once would fail where it is limited, for instance by `ulimit -v`.)
     """
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Writer:
         self._open(FIRST_MAP)
 
     def _open(self, size: int) -> None:
-        """Reserve four times as many addresses, or fewer where these can't be had."""
+        """Open the LMDB with a memory map of four times `size` bytes; twice or once if that can't be reserved."""
         for wanted in (4 * size, 2 * size, size):
             try:
                 self.env = lmdb.open(os.fsencode(self._folder), map_size=wanted, **self._options)
@@ -60,7 +60,7 @@ class Writer:
         self._put = 0
 
     def reserve(self, size: int) -> None:
-        """Make room for so many bytes more; those that were put count twice, as their pages may be copied."""
+        """Make room for `size` more bytes. Uncommitted bytes count twice, since LMDB may copy their pages."""
         if 2 * (self._put + size) > self._room:
             self.commit()
         if 2 * size > self._room:
@@ -77,7 +77,7 @@ class Writer:
         self.transaction.put(key, value)
 
     def commit(self) -> None:
-        """Keep what was put, whatever comes."""
+        """Commit all entries written so far."""
         self.transaction.commit()
         self._begin()
 
@@ -91,12 +91,12 @@ class Writer:
 
 
 def space(data: bytes) -> int:
-    """Bytes that a value takes in an LMDB; pages of small values are two thirds full."""
+    """Estimate the bytes that a value takes in an LMDB; pages with small values are two-thirds full."""
     return -(-(len(data) + 16) // PAGE) * PAGE if len(data) > HALF_PAGE else (len(data) + 32) * 3 // 2
 
 
 def unwritable(error: Exception) -> str:
-    """What is wrong, in brackets, where an LMDB can't be written."""
+    """Return the end of the message for an LMDB that can't be written, with the reason in brackets."""
     if isinstance(error, lmdb.MemoryError):
         return "can't be written (there are no more addresses for it; raise the limit that `ulimit -v` shows)."
     return f"can't be written ({error})."
@@ -105,8 +105,8 @@ def unwritable(error: Exception) -> str:
 def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[str, Any]) -> None:
     """Write image files of one size in the reference layout, with `metadata` (JSON types) under ganzoo's own key.
 
-    `metadata` may hold 'domains' (names) with 'labels' (one index per image), and 'flip'. What is at `path` already
-    stays. DataError if it can't be written; an exception of `images` leaves nothing behind.
+    `metadata` may contain 'domains' (names) with 'labels' (one index per image), and 'flip'. An existing `path` is left
+    unchanged. DataError if the LMDB can't be written. If `images` raises an exception, nothing is left behind.
     """
     building = path.with_name(f"{path.name}.building-{uuid4().hex[:8]}")
     try:
@@ -120,7 +120,7 @@ def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[st
             writer.env.sync(True)
         finally:
             writer.close()
-        if path.exists():  # another process was faster; both built the same
+        if path.exists():  # another process was faster, and built the same
             return
         building.rename(path)
     except (lmdb.Error, OSError) as error:

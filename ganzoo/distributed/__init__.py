@@ -1,7 +1,7 @@
-"""The ranks of a job that `mpirun` started: who they are, and which share of a batch is whose.
+"""Ranks started by `mpirun`: this process's rank, the world size, and each rank's share of a batch.
 
-All of it comes from environment variables, so it is known before Jittor is imported; what ranks send each other is in
-`ganzoo.distributed.collectives`. Without mpirun there is one rank.
+All of this comes from environment variables, so it is known before Jittor is imported. Communication between ranks is
+in `ganzoo.distributed.collectives`. Without mpirun there is one rank.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ _data_parallel = False
 
 
 def world_size() -> int:
-    """Number of ranks."""
+    """Return the number of ranks."""
     return int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """This process's rank, from 0."""
+    """Return this process's rank, from 0."""
     return int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
 
 
 def is_rank_zero() -> bool:
-    """Whether this is rank 0, which alone writes and prints."""
+    """Return whether this is rank 0, the only one that writes files and prints."""
     return rank() == 0
 
 
 def local_world_size() -> int:
-    """Number of ranks on this machine."""
+    """Return the number of ranks on this machine."""
     return int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
 
 
 def is_local_rank_zero() -> bool:
-    """Whether this is the first rank of its machine."""
+    """Return whether this is the first rank on its machine."""
     return os.environ.get("OMPI_COMM_WORLD_LOCAL_RANK", "0") == "0"
 
 
 @contextlib.contextmanager
 def data_parallel() -> Iterator[None]:
-    """Within the body every rank computes its share of each batch. Elsewhere a rank works alone: `batch_mean` and
-    `shard` then leave everything to the caller."""
+    """Within the body, each rank computes its share of each batch. Elsewhere a rank works alone, and `batch_mean` and
+    `shard` involve no other rank."""
     global _data_parallel
     former, _data_parallel = _data_parallel, True
     try:
@@ -55,8 +55,8 @@ def data_parallel() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exit_on_error() -> Iterator[None]:
-    """End the process at once if the body fails on one of several ranks. An orderly exit would wait in MPI for the
-    other ranks, which may be waiting for this one, and mpirun would not learn that they have to end."""
+    """End the process immediately if the body fails on one of several ranks. A normal exit would wait in MPI for the
+    other ranks, which may be waiting for this one, and mpirun would not learn that it must end them."""
     try:
         yield
     except BaseException as error:
@@ -71,18 +71,18 @@ def exit_on_error() -> Iterator[None]:
 
 
 def num_replicas() -> int:
-    """Number of ranks that share a batch: `world_size()` within `data_parallel()`, else 1."""
+    """Return the number of ranks that share a batch: `world_size()` within `data_parallel()`, else 1."""
     return world_size() if _data_parallel else 1
 
 
 def shard(draw: Callable[[int], Any], images: int) -> Any:
-    """This rank's rows of what `draw(count)` draws for the whole batch, `images` per rank. Ranks that draw from the
-    same seed together get what one process would."""
+    """Return this rank's rows of what `draw(count)` draws for the whole batch, with `images` rows per rank. Together,
+    ranks that draw from the same seed get what a single process would."""
     if num_replicas() == 1:
         return draw(images)
     return draw(images * world_size())[rank() * images : (rank() + 1) * images]
 
 
 def first_indivisible(batches: Iterable[int]) -> int | None:
-    """The first batch size that can't be split evenly among the ranks; None if all can."""
+    """Return the first batch size that can't be split evenly among the ranks; None if all can."""
     return next((batch for batch in batches if batch % world_size()), None)

@@ -1,4 +1,4 @@
-"""What ranks send each other, by Jittor's MPI: OpenMPI on the CPU, NCCL among GPUs. With one rank nothing is sent.
+"""Communication between ranks by Jittor's MPI: OpenMPI on the CPU, NCCL between GPUs. A single rank sends nothing.
 
 All ranks must make these calls in the same order, or they wait for each other forever. Jittor runs operations when
 their results are needed, in an order that depends on what else is pending, so everything pending is run before each
@@ -20,8 +20,8 @@ from ganzoo.distributed import is_rank_zero, num_replicas, world_size
 
 
 def batch_mean(x: Any) -> Any:
-    """The mean of a Var over the ranks, the same on each: a mean over a rank's images becomes one over the batch. Its
-    gradient, of any order, is that of the sum of all ranks' losses."""
+    """Return the mean of a Var over the ranks, the same on each: a mean over one rank's images becomes the mean over
+    the batch. Its gradient, of any order, is that of the sum of all ranks' losses."""
     return x if num_replicas() == 1 else _batch_mean()()(x)
 
 
@@ -30,7 +30,7 @@ def _batch_mean() -> Any:
     jt: Any = jittor()
 
     class BatchMean(jt.Function):  # type: ignore[misc]
-        # A Function, because only so does an exchange within a gradient wait for its turn.
+        # A jt.Function, because otherwise an exchange in a backward pass would not wait for its turn.
         def execute(self, x: Any) -> Any:
             run_pending()
             return x.mpi_all_reduce("mean")
@@ -42,18 +42,18 @@ def _batch_mean() -> Any:
 
 
 def all_reduce_mean(values: Sequence[Any]) -> list[Any]:
-    """The means of several Vars over the ranks, the same on each. No gradient goes through."""
+    """Return the means of several Vars over the ranks, the same on each. Gradients don't flow through."""
     if num_replicas() == 1:
         return list(values)
     given = [value.detach() for value in values]
     run_pending()
     means = [value.mpi_all_reduce("mean") for value in given]
-    run_pending()  # nothing else is pending here, so Jittor keeps the order in which they were made
+    run_pending()  # nothing else is pending, so Jittor runs them in the order of their creation
     return means
 
 
 def broadcast_object(value: Any) -> Any:
-    """Rank 0's `value`, on every rank. It must be JSON-serialisable."""
+    """Return rank 0's `value` on every rank. It must be JSON-serialisable."""
     if world_size() == 1:
         return value
     text = np.frombuffer(json.dumps(value).encode(), np.uint8).copy()
@@ -62,22 +62,22 @@ def broadcast_object(value: Any) -> Any:
 
 
 def broadcast(array: np.ndarray) -> np.ndarray:
-    """Rank 0's array, on every rank; the others pass one of the same shape and type. Does not wait for the GPU."""
+    """Copy rank 0's array to all ranks; the others pass one of the same shape and dtype. Does not wait for the GPU."""
     if world_size() > 1:
         jittor().mpi.broadcast(array, 0)
     return array
 
 
 def barrier() -> None:
-    """Wait until every rank has come here."""
+    """Wait until every rank has reached this call."""
     if world_size() > 1:
         jittor().mpi.mpi_barrier()
 
 
 @contextlib.contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Run the body on rank 0, then on the others, which find there what it left on the disk. If it fails on rank 0,
-    the others never run it."""
+    """Run the body on rank 0, then on the others, which find the files that rank 0 wrote. If it fails on rank 0, the
+    others never run it."""
     if not is_rank_zero():
         barrier()
     yield

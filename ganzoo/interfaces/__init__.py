@@ -1,1 +1,1 @@
-"""What a plugin author subclasses or calls. The public names are those of `ganzoo` itself."""
+"""Classes and functions that plugin authors subclass or call. `ganzoo` itself exports the public ones."""

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Facts about a data set: `count` of its images (0: not known, as for an imported checkpoint), `size` is the side
-    in px (the shorter one; the median of a sample, where they differ), `channels` is 1 (all grey) or 3 (RGB), `domains`
-    names the labels (empty: no labels), `flip` says that a mirror image is a valid picture (not so for
-    letters and digits)."""
+    """Facts about a data set.
+
+    `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is their side in px: the shorter
+    one, or its median over a sample if the images differ. `channels` is 1 (all images are grey) or 3 (RGB). `domains`
+    names the labels (empty: no labels). `flip` says whether a mirrored image is still valid (not so for letters and
+    digits).
+    """
 
     name: str
     count: int
@@ -36,11 +39,11 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Draw:
-    """How a model wants images drawn. By default each once per epoch.
+    """How training draws images for a model. By default, each image is drawn once per epoch.
 
-    `references`: each image of a domain at random, whatever the domains' sizes, so that a batch may lack some; and
-    beside it two others of one random domain. `crop` is how often such images are cropped at random, to 0.8 to 1 of
-    their area, before they are scaled.
+    With `references`, all domains are equally likely whatever their sizes, so a batch may lack some of them; each image
+    comes with two other images from a second random domain. `crop` is the probability that such an image is cropped at
+    random, to 80-100% of its area, before it is scaled.
     """
 
     references: bool = False
@@ -48,12 +51,12 @@ class Draw:
 
 
 class Dataset(ABC):
-    """Images by index. `load` is called from several threads at once; in `ganzoo data prepare` from several processes,
-    if the data set can be pickled."""
+    """Images by index. `load` is called from several threads at once, and by `ganzoo data prepare` from several
+    processes if the data set can be pickled."""
 
     info: DataInfo
-    notes: Sequence[str] = ()  # what a user should know of how its folders are read, a line each
-    passed_over: str | None = None  # how many files beside its images are none, and of which kinds
+    notes: Sequence[str] = ()  # remarks for the user on how its folders are read, one line each
+    passed_over: str | None = None  # number and kinds of other files, which are ignored
     _labels_read: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -61,16 +64,16 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, index: int) -> tuple[np.ndarray, int]:
-        """The image as uint8 (H, W, C) with C = 1 or 3, and its label (0 where there are no domains).
+        """Return the image as uint8 (H, W, C) with C = 1 or 3, and its label (0 if there are no domains).
 
         Raises DataError, naming the file, if the image can't be read.
         """
 
     def labels(self) -> np.ndarray:
-        """The label of every image, int (N,); zeros where there are no domains.
+        """Return the label of every image, int (N,); zeros if there are no domains.
 
-        Override it where labels are known without loading. This one loads every image, once, and says -1 for
-        those that can't be read.
+        The default loads every image once, and returns -1 for those that can't be read. Override it if the labels are
+        known without loading.
         """
         import numpy as np
 
@@ -86,23 +89,23 @@ class Dataset(ABC):
         return self._labels_read
 
     def validation(self) -> Dataset | None:
-        """The images that are kept aside from training, if there are any: of the same size, channels and domains (in
-        the same order; a domain may be without images there). DataError if they don't fit those for training."""
+        """Return the images reserved for validation, if any. Their size, channels and domains (in the same order) are
+        those of the training images, but a domain may be empty. DataError if they don't match."""
         return None
 
     def at_size(self, size: int) -> Dataset:
-        """The same images, in the same order, as they are stored at the size nearest to `size` (not smaller, if there
-        is one), where there are several; else this data set itself."""
+        """Return the same images, in the same order, at the smallest stored size of at least `size`, or else the
+        largest. Return this data set itself if only one size is stored."""
         return self
 
     def sides(self, most: int) -> list[int]:
-        """The shorter sides (px) of the images as they are stored, or of so many, spread over the set."""
+        """Return the shorter side (px) of each stored image, or of at most `most` images spread evenly over the set."""
         return [self.info.size]
 
     def fingerprint(self) -> str:
-        """A text that changes when the images do, by which features of theirs are kept.
+        """Return a string that changes when the images do. Features of the images are cached under it.
 
-        Override it where that is known without loading. This one looks at every pixel.
+        The default reads every pixel. Override it if changes can be detected without loading.
         """
         found = hashlib.sha256(repr((type(self).__name__, self.info)).encode())
         for index in range(len(self)):
@@ -114,18 +117,18 @@ class Dataset(ABC):
         return found.hexdigest()
 
     def describe(self, index: int) -> str:
-        """Where image `index` comes from, for messages: a path or a key."""
+        """Return where image `index` comes from, for messages: a path or a key."""
         return f"image {index} of {self.info.name}"
 
 
 class DataSource(ABC):
-    """A data set that can be asked for by name. Register an instance through the hook `ganzoo_datasets`.
+    """A data set that can be opened by name. Register an instance through the hook `ganzoo_datasets`.
 
-    `expected` describes what `open` prepares where nothing is ready: `ganzoo train --dry-run` takes it and prepares
-    nothing. Its count may be approximate.
+    `expected` describes what `open` would prepare if nothing is ready yet. `ganzoo train --dry-run` uses it and
+    prepares nothing; its count may be approximate.
 
-    With `archive`, the address of a zip, `ganzoo data download` puts that at NAME.zip in the data directory, if there
-    are images in each of its `archive_folders` ('train/cat', whatever folder wraps all).
+    `archive` is the URL of a zip, which `ganzoo data download` saves as NAME.zip in the data directory if each of
+    `archive_folders` contains images (e.g. 'train/cat', inside whatever folder encloses everything).
     """
 
     name: ClassVar[str]
@@ -136,13 +139,13 @@ class DataSource(ABC):
 
     @abstractmethod
     def open(self) -> Dataset:
-        """The data set, prepared first if need be. DataError says what is missing and how to get it."""
+        """Open the data set, preparing it first if necessary. DataError says what is missing and how to get it."""
 
     def ready(self) -> bool:
-        """Whether `open` would find everything in place, without preparing anything."""
+        """Return whether `open` would find everything in place, without preparing anything."""
         return True
 
     def from_files(self, files: Sequence[Path]) -> Dataset:
-        """The data set, as it can be made from files that the user has; `ganzoo data prepare NAME --from FILE` stores
-        it. For a set that may not be passed on, and that no folder of images is. DataError says what is wrong."""
+        """Build the data set from files that the user has; `ganzoo data prepare NAME --from FILE` stores it. For data
+        sets that may not be redistributed and are not a folder of images. DataError says what is wrong."""
         raise OptionError(f"--from: {self.name} is not made from files that you have. Leave --from out.")

@@ -1,10 +1,10 @@
-"""What a plugin can add, as pluggy hook specifications. Implement with `@ganzoo.hookimpl` in the module that
-your package names in the entry-point group `ganzoo`.
+"""Hooks that a plugin can implement, as pluggy hook specifications. Implement them with `@ganzoo.hookimpl` in the
+module that your package lists in the entry-point group `ganzoo`.
 
-Keep that module light: it is imported for every `--help`. Jittor comes in inside `Model.build`.
+Keep that module light, because every `--help` imports it. Import Jittor only inside `Model.build`.
 
-A hook may take fewer arguments than are listed here. One that raises is reported (by `ganzoo plugins`, or in the
-run's log) and stops neither the other plugins nor the training. Hook wrappers are not supported.
+An implementation may take fewer arguments than are listed here. If it raises, the error is reported (by `ganzoo
+plugins`, or in the run's log), and the other plugins and the training continue. Hook wrappers are not supported.
 """
 
 from __future__ import annotations
@@ -28,39 +28,40 @@ hookimpl = pluggy.HookimplMarker("ganzoo")
 
 @hookspec
 def ganzoo_models() -> Iterable[Model]:
-    """Models to offer: instances of `ganzoo.Model`. A name that is taken is left out; bundled models come first."""
+    """Return models to register: instances of `ganzoo.Model`. A model whose name is taken is skipped; bundled ones come
+    first."""
 
 
 @hookspec
 def ganzoo_datasets() -> Iterable[DataSource]:
-    """Named data sets to offer: instances of `ganzoo.DataSource`."""
+    """Return named data sets to register: instances of `ganzoo.DataSource`."""
 
 
 @hookspec
 def ganzoo_metrics() -> Iterable[Metric]:
-    """Metrics of generated images to offer: instances of `ganzoo.Metric`."""
+    """Return metrics of generated images to register: instances of `ganzoo.Metric`."""
 
 
 @hookspec
 def ganzoo_commands() -> Iterable[click.Command]:
-    """Commands to add to `ganzoo`, under names that it does not use itself."""
+    """Return commands to add to `ganzoo`. Their names must differ from its own commands."""
 
 
 @hookspec
 def ganzoo_data_commands() -> Iterable[click.Command]:
-    """Commands to add to `ganzoo data`, under names that it does not use itself."""
+    """Return commands to add to `ganzoo data`. Their names must differ from its own commands."""
 
 
 @hookspec
 def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
-    """A run begins or is resumed in folder `run`; `options` is what its options.json holds."""
+    """Called when a run starts or resumes in folder `run`; `options` is the content of its options.json."""
 
 
 @hookspec
 def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
-    """A tick has ended; `stats` is the line just added to stats.jsonl (losses are means over the tick)."""
+    """Called after each tick; `stats` is the line just added to stats.jsonl (losses are means over the tick)."""
 
 
 @hookspec
 def ganzoo_run_end(run: Path, outcome: str) -> None:
-    """A run has ended; `outcome` is 'finished', 'interrupted' or 'failed'."""
+    """Called when a run has ended; `outcome` is 'finished', 'interrupted' or 'failed'."""

@@ -20,18 +20,20 @@ from ganzoo.errors import ShapeError
 
 jt: Any = jittor()
 
-# A 3x3 kernel, padded with zeros and summed over its four shifts by one pixel, as a matrix from 9 to 16 numbers.
+# The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of its four copies, each shifted by 0 or 1 pixel
+# along each axis.
 _SHIFTS = np.zeros((9, 16), np.float32)
 for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
     _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
-# Channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of every other, with its 16 products for
-# each result and not 36: Winograd's algorithm needs fewer still.
+# Number of channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of stride 2. The latter takes
+# 16 products per result instead of 36, but Winograd's algorithm for the 3x3 one needs fewer still.
 _WIDE = 256
-CONSTANTS = 128  # small arrays that are kept
+CONSTANTS = 128  # size of the cache of `constant`
 
 
 class Conv(jt.nn.Conv):  # type: ignore[misc]
-    """jt.nn.Conv, computed by `conv2d`: faster, and sure to be found."""
+    """jt.nn.Conv, computed by `conv2d`. On the CPU this is faster, and does not rely on Jittor recognising the
+    convolution."""
 
     def execute(self, x: Any) -> Any:
         y = conv2d(x, self.weight, self.stride, self.padding, self.dilation, self.groups)
@@ -39,8 +41,8 @@ class Conv(jt.nn.Conv):  # type: ignore[misc]
 
 
 class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
-    """jt.nn.ConvTranspose, computed by `conv_transpose2d`. As Jittor has it in groups, dilated, or where a stride or
-    padding differs between the axes."""
+    """jt.nn.ConvTranspose, computed by `conv_transpose2d`. Falls back to Jittor's own for groups, dilation, or a stride
+    or padding that differs between the axes."""
 
     def execute(self, x: Any) -> Any:
         pairs = (self.stride, self.padding, self.output_padding)
@@ -51,7 +53,7 @@ class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
 
 
 class UpsampledConv(Conv):
-    """A 3x3 convolution of an image that is doubled by `upsample_nearest` before."""
+    """`upsample_nearest`, which doubles the image, followed by a 3x3 convolution."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
@@ -86,9 +88,9 @@ def _offset(x: Any, bias: Any) -> Any:
 class BatchNorm(jt.nn.Module):  # type: ignore[misc]
     """Batch normalisation of (N, C) or (N, C, H, W) over all axes but C (Ioffe & Szegedy 2015).
 
-    The variance is computed in two passes: Jittor's own takes E[x^2] - E[x]^2, which cancels in float32. The running
-    variance is the unbiased one, as in PyTorch; `momentum` is the weight of the newest batch. Where several processes
-    share a batch, mean and variance are those of all of it.
+    The variance is computed in two passes, because Jittor's own formula, E[x^2] - E[x]^2, loses its digits to
+    cancellation in float32. The running variance is unbiased, as in PyTorch; `momentum` is the weight of the newest
+    batch. If several ranks share a batch, mean and variance are those of the whole batch.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -123,8 +125,8 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
 
 
 class Dropout(jt.nn.Module):  # type: ignore[misc]
-    """jt.nn.Dropout, with numbers that don't depend on how many processes share a batch: each number of (N, ...) is 0
-    with probability `p`, and the others grow by 1 / (1 - p)."""
+    """jt.nn.Dropout, with random numbers that don't depend on how many ranks share a batch: each element of (N, ...) is
+    set to 0 with probability `p`, and the others are scaled by 1 / (1 - p)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -146,45 +148,48 @@ class Tanh(jt.nn.Module):  # type: ignore[misc]
 
 
 def tanh(x: Any) -> Any:
-    """jt.tanh, whose own gradient is NaN from 45 on, where it divides infinity by infinity: a generator that makes an
-    image very black or white would be lost. Beyond 20 the true gradient is less than float32 can tell from 0. For x up
-    to 1e30; NaN stays NaN, which `clamp` alone would hide."""
+    """jt.tanh with a finite gradient for |x| up to 1e30. Jittor's own is NaN from |x| = 45 on, where it divides
+    infinity by infinity, so a generator that makes an image very black or white could not recover. Beyond |x| = 20 the
+    true gradient is negligible in float32. NaN stays NaN, which `clamp` alone would hide."""
     return jt.tanh(x.clamp(-20.0, 20.0)) + 2e-38 * x
 
 
 def average_pool(x: Any) -> Any:
-    """The mean of each 2x2 pixels of (N, C, H, W)."""
+    """Return the mean of each 2x2 block of pixels of (N, C, H, W). ShapeError if a side is odd."""
     if x.shape[2] % 2 or x.shape[3] % 2:
         raise ShapeError(f"pooling takes images of even sides, and was given {tuple(x.shape)}.")
     return operations.average_pool(x)
 
 
 def upsampled_conv2d(x: Any, weight: Any) -> Any:
-    """conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without the larger image where that is
-    less work."""
+    """Compute conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without creating the upsampled
+    image if that is faster."""
     if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return conv2d(upsample_nearest(x), weight, padding=1)
     return operations.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
 
 
 def pooled_conv2d(x: Any, weight: Any) -> Any:
-    """average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), at once where that is less work."""
+    """Compute average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), as a single convolution if that is
+    faster."""
     if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return average_pool(conv2d(x, weight, padding=1))
     return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
 
 
 def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
-    """A kernel (A, B, 3, 3) as the sum of its four shifts by a pixel, (A, B, 4, 4)."""
+    """Return the sum, (A, B, 4, 4), of the four copies of a kernel (A, B, 3, 3) that `shifts` moves by 0 or 1 pixel
+    along each axis."""
     a, b, _, _ = weight.shape
     return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))
 
 
 def pixel_mean(x: Any) -> Any:
-    """The mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
+    """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
 
-    Row by row, because Jittor adds one number after the other: over a whole map of 512 px float32 would keep but four
-    digits. On a GPU by a matrix product, because there the threads of Jittor's sums wait for one another.
+    On the CPU, rows are averaged first: Jittor adds numbers one by one, so over a whole map of 512 px only four digits
+    would be right in float32. On a GPU the mean is a matrix product, because the threads of Jittor's sums wait for one
+    another.
     """
     if not operations.on_gpu():
         return x.mean([3], keepdims=True).mean([2], keepdims=True)
@@ -195,14 +200,14 @@ def pixel_mean(x: Any) -> Any:
 
 
 def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
-    """Instance normalisation (Ulyanov et al. 2016) without its product: each feature map of (N, C, H, W) less its mean,
-    and its standard deviation, sqrt(variance + eps), as (N, C, 1, 1)."""
+    """Instance normalisation (Ulyanov et al. 2016) without the division: return each feature map of (N, C, H, W) minus
+    its mean, and its standard deviation, sqrt(variance + eps), as (N, C, 1, 1)."""
     centred = x - pixel_mean(x)
     return centred, jt.sqrt(pixel_mean(centred.sqr()) + eps)
 
 
 def pick(values: Any, labels: np.ndarray) -> Any:
-    """Of values (N, K, ...) the one of each row's label in 0...K-1, (N, ...)."""
+    """Select, in each row of `values` (N, K, ...), the entry of the row's label in 0...K-1. Returns (N, ...)."""
     count, kinds = values.shape[:2]
     chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
     chosen[np.arange(count), labels] = 1.0
@@ -210,8 +215,8 @@ def pick(values: Any, labels: np.ndarray) -> Any:
 
 
 def constant(values: np.ndarray) -> Any:
-    """A Var of numbers that nothing changes, float32, made once for all who ask for the same: each array that is made
-    has to be sent to the GPU. The last CONSTANTS are kept."""
+    """Return a constant float32 Var. Equal arrays share a Var, because each new one has to be sent to the GPU; the last
+    CONSTANTS Vars are cached."""
     values = np.ascontiguousarray(values, np.float32)
     return _constant(values.shape, values.tobytes())
 

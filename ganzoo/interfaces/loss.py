@@ -1,7 +1,7 @@
 """The interface of a loss, and the common GAN losses and penalties as plain functions.
 
-A loss is a list of phases that every step runs in order. A phase computes named terms, and their sum updates the
-networks that the phase names, and no others.
+A loss consists of phases, which every step runs in order. A phase computes named terms, whose sum updates the networks
+that the phase names, and no others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
+    """One kind of update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
 
     name: str
     networks: tuple[str, ...]
@@ -30,16 +30,17 @@ class Phase:
 
 @dataclass
 class Batch:
-    """What a phase sees: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
-    model draws references, two Vars of other images, and the `targets` (N,): the label of both.
+    """Input of a phase: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
+    model draws references, also two Vars of other images, `references`, and the label that each pair shares, `targets`
+    (N,).
 
-    All phases of a step share one Batch. A phase may put into `cache` what a later one uses again (e.g. the fakes,
-    detached), and into `logged` scalar Vars, by name, that are worth logging and not part of the loss.
+    All phases of a step share one Batch. A phase may store in `cache` what a later phase reuses (e.g. the detached
+    fakes), and in `logged` scalar Vars, by name, that are worth logging but not part of the loss.
 
-    With gradient accumulation a step has several `micro_batches`, a Batch each, and what each keeps of its graph adds
-    up. With accumulation or several ranks a Batch holds only some of the step's `global_size` images, those from
-    `offset` on. `rng` has the same state for all parts of a step: numbers drawn from it directly are the step's,
-    while `normal` and `uniform` draw for each image.
+    With gradient accumulation, a step has several `micro_batches`, one Batch each, and the graphs that their caches
+    retain add up in memory. With accumulation or several ranks, a Batch holds only part of the step's `global_size`
+    images, starting at `offset`. `rng` has the same state in all parts of a step, so numbers drawn from it directly are
+    common to the step, while `normal` and `uniform` draw separately for each image.
     """
 
     images: Any
@@ -57,32 +58,32 @@ class Batch:
         return int(self.images.shape[0])
 
     def latents(self, length: int) -> Any:
-        """Standard normal latents (N, length) as a Var, from the run's seed."""
+        """Draw standard normal latents, a Var (N, length), from the run's seed."""
         return self.normal(length)
 
     def normal(self, *shape: int) -> Any:
-        """Standard normal numbers, a Var (N, *shape), from the run's seed."""
+        """Draw standard normal numbers, a Var (N, *shape), from the run's seed."""
         return self._own(self.rng.standard_normal((self._drawn(), *shape), dtype="float32"))
 
     def uniform(self, *shape: int) -> Any:
-        """Uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
+        """Draw uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
         return self._own(self.rng.random((self._drawn(), *shape), dtype="float32"))
 
     def _drawn(self) -> int:
         return len(self) if self.global_size is None else self.global_size
 
     def _own(self, drawn: np.ndarray) -> Any:
-        """Of numbers for all images those for these."""
+        """Select this Batch's rows of numbers that were drawn for the whole step."""
         from ganzoo.backend import jittor
 
         return jittor().array(drawn[self.offset : self.offset + len(self)])
 
 
 class Loss(ABC):
-    """Subclass it, list the phases, and compute the terms of each.
+    """Base class of losses. Subclasses list the phases and compute the terms of each.
 
-    `panels` may say which curves losses.png shows together: by title a pattern of 'phase/name', with terms and watched
-    numbers, e.g. {"G adversarial": "G-*/adv"}. By default each term has a panel of its own.
+    `panels` groups the curves in losses.png: it maps a title to a pattern of 'phase/name', which selects terms and
+    logged values, e.g. {"G adversarial": "G-*/adv"}. By default each term has its own panel.
     """
 
     phases: tuple[Phase, ...]
@@ -90,26 +91,27 @@ class Loss(ABC):
 
     @abstractmethod
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
-        """Named terms, each a scalar Var that is already weighted and is the mean over the batch."""
+        """Return named terms, each a scalar Var that is already weighted and averaged over the batch."""
 
 
 def binary_cross_entropy(logits: Any, real: bool) -> Any:
     """Mean of -log D for real, -log(1 - D) for fake, with D = sigmoid(logits) (Goodfellow et al. 2014, section 3).
 
-    Sigmoid and logarithm are taken together, so that a sure discriminator gives neither infinity nor zero gradient.
+    Sigmoid and logarithm are computed together, so that a confident discriminator yields neither infinity nor a zero
+    gradient.
     """
     jt = _jt()
     _refuse_empty(logits)
     margin = -logits if real else logits
-    # max(margin, 0) and |margin| by one condition: Jittor's own disagree about their slope at 0, where the gradient
-    # would be three times too large.
+    # max(margin, 0) and |margin| use the same condition. Jittor's own versions assume different slopes at 0, so the
+    # gradient there would be three times too large.
     positive = margin > 0.0
     size = jt.ternary(positive, margin, -margin)
     return (jt.ternary(positive, margin, jt.zeros_like(margin)) + jt.log(1.0 + jt.exp(-size))).mean()
 
 
 def least_squares(scores: Any, real: bool) -> Any:
-    """Mean squared distance of the scores to 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
+    """Mean squared distance of the scores from 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
     _refuse_empty(scores)
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
@@ -121,7 +123,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     """
     jt = _jt()
     _refuse_empty(real)
-    # start_grad: real images come without a gradient, and the penalty needs one.
+    # start_grad: real images are marked stop_grad, but the penalty needs a gradient.
     points = (fake + mix * (real - fake)).detach()
     points.start_grad()
     gradients = jt.grad(discriminator(points).sum(), points)
@@ -132,14 +134,14 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
 def r1_penalty(scores: Any, real: Any) -> Any:
     """Mean of |dD/dx|^2 over real images x (Mescheder et al. 2018, equation 9), unweighted.
 
-    `scores` are the discriminator's for `real`, a Var (N, C, H, W) with `start_grad()` called on it before.
+    `scores` are the discriminator's for `real`, a Var (N, C, H, W) on which `start_grad()` was called first.
     """
     _refuse_empty(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
 
 
 def _refuse_empty(x: Any) -> None:
-    """ShapeError for an empty batch. Jittor takes its mean for 0, and the gradient of that ends the process."""
+    """Raise ShapeError for an empty batch. Jittor would return a mean of 0, whose gradient ends the process."""
     if 0 in x.shape:
         raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")
 

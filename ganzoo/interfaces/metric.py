@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_IMAGES = 100_000  # of either kind that can be asked for: their features take up to 0.8 GB
+MOST_IMAGES = 100_000  # limit for generated and for real images; features of that many take up to 0.8 GB
 
 
 class Features(Protocol):
-    """Features of a set of images: float32 (N, D), and their mean (D,) and covariance (D, D), float64."""
+    """Features of a set of images: `rows`, float32 (N, D), and `moments`, their mean (D,) and covariance (D, D),
+    float64."""
 
     @property
     def rows(self) -> np.ndarray: ...
@@ -27,47 +28,48 @@ class Features(Protocol):
 
 
 class Evaluation(Protocol):
-    """What a metric is given: generated images (`subject`) and real ones (`real`), each with `name` and `count`,
-    and a `seed` for what the metric draws."""
+    """Input of a metric: generated images (`subject`) and real ones (`real`), each with `name` and `count`, and a
+    `seed` for the metric's random numbers."""
 
     subject: Any
     real: Any
     seed: int
 
     def generated_images(self) -> Iterator[np.ndarray]:
-        """Batches uint8 (N, H, W, C), made anew."""
+        """Yield batches of generated images, uint8 (N, H, W, C), generated anew on each call."""
 
     def real_images(self) -> Iterator[np.ndarray]:
-        """Batches uint8 (N, H, W, C)."""
+        """Yield batches of real images, uint8 (N, H, W, C)."""
 
     @property
     def generated(self) -> Features:
-        """Features of the generated images. Needs 'features'."""
+        """Features of the generated images. Requires 'features' in `Metric.needs`."""
 
     @property
     def real_features(self) -> Features:
-        """Features of the real images. Needs 'features'."""
+        """Features of the real images. Requires 'features' in `Metric.needs`."""
 
     @property
     def spread(self) -> np.ndarray:
-        """The mean perceptual distance among the translations of each source, (N,). Needs 'spread'."""
+        """The mean perceptual distance between the translations of each source, (N,). Requires 'spread' in
+        `Metric.needs`."""
 
     @property
     def perceptual(self) -> Any:
-        """The network for perceptual distances. Needs 'perceptual'."""
+        """The network for perceptual distances. Requires 'perceptual' in `Metric.needs`."""
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
-        """The same items, under a progress bar."""
+        """Iterate over the items with a progress bar."""
 
 
 class Metric(ABC):
-    """A number, or several, that says how good generated images are.
+    """One or more numbers that measure the quality of generated images.
 
-    `needs` names what the evaluation is to prepare, so that images are generated once for all metrics: 'features' (of
-    generated and of real images), 'spread' (the perceptual distances among translations of one image), 'perceptual'
-    (the network for such distances). `numbers` are the names of what `compute` gives, by default the metric's own; the
-    first of them is what `ganzoo train --evaluate-every` keeps the best checkpoint by. `higher` are those that are
-    better when they are higher.
+    `needs` names what the evaluation has to prepare, so that images are generated once for all metrics: 'features' (of
+    generated and real images), 'spread' (the perceptual distances between translations of one image), 'perceptual' (the
+    network for such distances). `numbers` names the values that `compute` returns, by default a single one with the
+    metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first. `higher` names those
+    for which higher is better.
     """
 
     name: str
@@ -77,12 +79,12 @@ class Metric(ABC):
     higher: ClassVar[tuple[str, ...]] = ()
 
     def names(self) -> tuple[str, ...]:
-        """The names of its numbers."""
+        """Return the names of the metric's numbers."""
         return self.numbers or (self.name,)
 
     def check(self, evaluation: Evaluation) -> None:  # noqa: B027 (most metrics suit everything)
-        """OptionError if this metric makes no sense for what is evaluated. Asked before anything is computed."""
+        """Raise OptionError if this metric makes no sense for what is evaluated. Called before anything is computed."""
 
     @abstractmethod
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
-        """Numbers by name. The same for the same evaluation, seed included."""
+        """Return the numbers by name. The same evaluation, including its seed, must give the same numbers."""

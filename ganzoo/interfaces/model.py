@@ -1,4 +1,4 @@
-"""What a plugin registers: a model's name, its options, and how to build its networks and loss."""
+"""The interface of a model, which plugins register: its name, its options, and how to build its networks and loss."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Adam:
     """Settings of the Adam optimizer (Kingma & Ba 2015, algorithm 1) for one network.
 
-    `learning_rate` per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`. `multipliers`
-    scale the learning rate of weights by the beginning of their name, e.g. {"mapping.": 0.01}.
+    `learning_rate` is per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`. `multipliers`
+    scale the learning rate of weights whose names start with a given prefix, e.g. {"mapping.": 0.01}.
     """
 
     learning_rate: float
@@ -41,12 +41,12 @@ class Adam:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that is trained: networks, the optimizer of each, and the loss.
+    """Everything that is trained: the networks, the optimizer of each, and the loss.
 
-    `generator` names the network that is sampled. `ema` gives, per network, the decay per step of its
-    exponential moving average (EMA); the average is then what is sampled. A network without one is sampled as it is.
-    A model that turns images into images has a `translator` over these very networks, which is sampled in place of
-    `generator`; it may use all of them but those that are a `ganzoo.Discriminator` and have no average.
+    `generator` names the network to sample. `ema` gives, per network, the decay per step of its exponential moving
+    average (EMA), which is then sampled in place of the network. A network without EMA is sampled as it is. An
+    image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`. It
+    may use all of them except a `ganzoo.Discriminator` without EMA.
     """
 
     networks: Mapping[str, Network]
@@ -57,7 +57,7 @@ class Setup:
     translator: Translator | None = None
 
     def sampling_networks(self) -> list[str]:
-        """The networks that images are made with."""
+        """Return the names of the networks that sampling uses."""
         from ganzoo.interfaces.networks import Discriminator
 
         if self.translator is None:
@@ -71,7 +71,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class AdamMoments:
-    """Adam's memory of one network: the moments of each weight, and how many updates it has had."""
+    """Adam's state for one network: both moments of each weight, and how many updates it has had."""
 
     first: Mapping[str, np.ndarray]
     second: Mapping[str, np.ndarray]
@@ -79,8 +79,8 @@ class AdamMoments:
 
     @classmethod
     def of_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
-        """From the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
-        of something else."""
+        """Convert the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
+        something else."""
         import numpy as np
 
         try:
@@ -100,7 +100,7 @@ class AdamMoments:
             raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
 
     def of(self, names: Iterable[str]) -> AdamMoments:
-        """Those of some weights only."""
+        """Return the moments of only these weights."""
         kept = [name for name in names if name in self.steps]
         first, second = ({name: each[name] for name in kept} for each in (self.first, self.second))
         return AdamMoments(first, second, {name: self.steps[name] for name in kept})
@@ -108,13 +108,13 @@ class AdamMoments:
 
 @dataclass(frozen=True)
 class ImportedWeights:
-    """What a checkpoint of another program holds, in the terms of a model of ours.
+    """The content of another program's checkpoint, converted to the terms of one of our models.
 
-    `options` are those of the model's options that differ from their defaults; `size` (px), `channels` and `domains`
-    describe the data that the networks are built for, `trained` is the resolution in px that training had come to.
-    Weights go by network and by our dotted name. A network without weights is initialised afresh, and without an
-    average is averaged from where it is; a weight without `moments` begins with none. `notes` tell the user what else
-    there is to know, e.g. what of the file was left out, a line each.
+    `options` are the model's options that differ from their defaults. `size` (px), `channels` and `domains` describe
+    the data that the networks are built for; `trained` is the resolution in px that training had reached. Weights are
+    keyed by network and by our dotted name. A network without weights is newly initialised, one without EMA starts its
+    EMA at its weights, and a weight without `moments` starts with none. `notes` are further remarks for the user, one
+    line each, e.g. what was left out of the import.
     """
 
     options: Mapping[str, Any]
@@ -132,11 +132,11 @@ class Model(ABC):
     """A GAN that `ganzoo train NAME` can train. Register an instance through the hook `ganzoo_models`.
 
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
-    `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` says where the model comes from; `presets`
-    are named sets of options of both kinds, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`.
-    `conditional` says that the networks are built for the domains of the data, so that a run goes on with no others; a
-    model with `Setup.translator` is. `other_names` says what options are called here that other programs have, for a
-    user who writes those: {"n_feat": "--width", "gpu_ids": "Leave it out: ..."}.
+    `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
+    sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
+    says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it is
+    required for a model with `Setup.translator`. `other_names` maps option names of other programs to ours, or to a
+    hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Leave it out: ..."}.
     """
 
     name: ClassVar[str]
@@ -149,54 +149,57 @@ class Model(ABC):
     other_names: ClassVar[Mapping[str, str]] = {}
 
     def resolve_options(self, options: Any, data: DataInfo) -> Any:
-        """The options with every default filled in that depends on the data. What is filled in stays as it is, whatever
-        data a run is resumed with."""
+        """Return the options with every data-dependent default filled in. These values then stay fixed, whatever data a
+        run is resumed with."""
         return options
 
     def check(self, options: Any, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
-        """What the user should be warned of before training. OptionError or DataError if it can't work. A run that is
-        not `new` is resumed from a checkpoint, so that `load_pretrained` won't be called."""
+        """Return warnings to show before training. OptionError or DataError if training can't work. If not `new`, the
+        run is resumed from a checkpoint, so `load_pretrained` won't be called."""
         return ()
 
     def draw(self, options: Any) -> Draw:
-        """How images are drawn."""
+        """Return how training draws images."""
         return Draw()
 
     def load_pretrained(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
-        """Give networks the weights that training starts from, where these aren't random. Called once, when a run is
-        new; not when it is resumed or sampled."""
+        """Load the weights that training starts from into the networks, unless these start from random weights. Called
+        once, for a new run; not when a run is resumed or sampled."""
 
     def image_size(self, options: Any, data: DataInfo) -> int:
-        """Side in pixels of the images to train on: the option `size` where the model has one, else the data's own."""
+        """Return the side in px of the training images: the option `size` if the model has one and it is set, else the
+        data's own."""
         size = getattr(options, "size", None)
         return data.size if size is None else int(size)
 
     def stages(self, options: Any, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
-        """The stages of training, for data of `data.size` px. One, unless the model grows (see `Network.grow`)."""
+        """Return the stages of training for data of `data.size` px: a single one, unless the model grows (see
+        `Network.grow`)."""
         return (Stage(data.size, train.batch),)
 
     @abstractmethod
     def build(self, options: Any, data: DataInfo) -> Setup:
-        """Make the networks and the loss for data of `data.size` px and `data.channels` channels.
+        """Build the networks and the loss for data of `data.size` px and `data.channels` channels.
 
-        The first moment at which Jittor may be imported. Called for training, and again to sample a checkpoint.
+        Jittor may be imported here, but not earlier. Called for training, and again to sample a checkpoint.
         """
 
     def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
-        """The files that make up a checkpoint of another program, by a name for each, if there are several: then
-        `import_weights` gets a dict of their contents. `path` is the one that the user named."""
+        """Return the files that make up another program's checkpoint, keyed by a name for each, if there are several;
+        `import_weights` then gets a dict of their contents. `path` is the one that the user named."""
         return {}
 
     def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-        """Translate a checkpoint of another program, for `ganzoo import`. A model that can't leaves this as it is; one
-        that can says in its docstring, for the help, which files it takes.
+        """Convert another program's checkpoint, for `ganzoo import`. A model without this feature doesn't override it;
+        one that does says in the docstring, which the help shows, which files it accepts.
 
-        `content` is what was in the file: nested dicts, lists and tuples of NumPy arrays, numbers and texts, checked
-        by nobody. `given` are the model's options that the user named. CheckpointError, as the rest of a sentence that
-        begins with the file's name, if the content is of something else; OptionError if an option contradicts it.
+        `content` is the file's content: nested dicts, lists and tuples of NumPy arrays, numbers and strings, not
+        validated. `given` holds the model's options that the user named. Raises CheckpointError if the content is
+        something else, with a message that continues a sentence beginning with the file's name, or OptionError if an
+        option contradicts it.
         """
         raise OptionError(f"{self.name} can't import checkpoints of other programs.")
 
     def imports_weights(self) -> bool:
-        """Whether the model implements `import_weights`."""
+        """Return whether the model overrides `import_weights`."""
         return type(self).import_weights is not Model.import_weights

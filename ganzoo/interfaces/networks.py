@@ -1,5 +1,5 @@
-"""The base classes of networks. They subclass Jittor's, so Jittor must be started: import
-this module inside `Model.build`."""
+"""Base classes of networks. They subclass Jittor's, so Jittor must have been started: import this module inside
+`Model.build`."""
 
 from __future__ import annotations
 
@@ -20,59 +20,60 @@ jt: Any = jittor()
 class Network(jt.nn.Module):  # type: ignore[misc]
     """A Jittor module whose weights can be listed, saved and restored strictly.
 
-    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'; those with stop_grad
-    (running statistics) are saved but not trained; change them by `Var.update`, so that they can be put back where an
-    update is skipped.
+    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'. Those with stop_grad are
+    buffers (running statistics), saved but not trained. Change them with `Var.update`, so that they can be restored if
+    an update is skipped.
     """
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """What `execute` gives. ShapeError, with the layer's name, if an array is empty or fits no layer."""
+        """Call `execute`. ShapeError, naming the layer, if an array is empty or does not fit a layer."""
         for value in (*arguments, *named.values()):
             if isinstance(value, jt.Var) and 0 in value.shape:
                 raise ShapeError(f"{type(self).__name__} was given an empty array, of shape {tuple(value.shape)}.")
         try:
             return super().__call__(*arguments, **named)
         except ShapeError as error:
-            if error.__cause__ is not None:  # a network inside this one has named it
+            if error.__cause__ is not None:  # already named by a network inside this one
                 raise
             raise ShapeError(f"{type(self).__name__}{self._guilty(error)}: {error}") from error
 
     def _guilty(self, error: ShapeError) -> str:
-        """'.' and the dotted name of the innermost layer that an error went through; '' for the network itself."""
+        """Return '.' and the dotted name of the innermost layer that the error passed through; '' for the network
+        itself."""
         names = {id(module): f".{name}" for name, module in self.named_modules() if name}
         frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
         found = [names[id(module)] for module in frames if id(module) in names]
         return found[-1] if found else ""
 
     def state(self) -> dict[str, Any]:
-        """All weights and running statistics by dotted name, as live Vars."""
+        """Return all weights and buffers by dotted name, as live Vars."""
         return dict(self.state_dict())
 
     def trainable(self) -> dict[str, Any]:
-        """The weights that an optimizer updates, by dotted name."""
+        """Return the weights that an optimizer updates, by dotted name."""
         return {name: var for name, var in self.state().items() if not var.is_stop_grad()}
 
     def parameter_count(self) -> int:
-        """How many numbers are trained."""
+        """Return the number of trainable parameters."""
         return sum(int(np.prod(var.shape)) for var in self.trainable().values())
 
     def grow(self, size: int, alpha: float) -> None:
-        """Work on images of `size` px from now on, the newest resolution faded in by `alpha` in [0, 1].
+        """Work on images of `size` px from now on, with the newest resolution faded in by `alpha` in [0, 1].
 
         Called before each step and before sampling. A network that does not grow ignores it.
         """
 
     def used(self) -> dict[str, Any]:
-        """The trainable weights that the present resolution depends on, by dotted name. The others rest: they are
-        neither updated nor averaged."""
+        """Return the trainable weights that the current resolution uses, by dotted name. The others are neither updated
+        nor averaged."""
         return self.trainable()
 
     def train(self) -> None:
-        """Switch to training behaviour (batch statistics, dropout)."""
+        """Switch to training mode (batch statistics, dropout)."""
         self._switch(True)
 
     def eval(self) -> None:
-        """Switch to inference behaviour. Unlike Jittor's own `eval`, it doesn't freeze the weights."""
+        """Switch to inference mode. Unlike Jittor's own `eval`, this does not freeze the weights."""
         self._switch(False)
 
     def _switch(self, training: bool) -> None:
@@ -80,8 +81,8 @@ class Network(jt.nn.Module):  # type: ignore[misc]
             module.is_train = training
 
     def check_state(self, values: Mapping[str, np.ndarray]) -> None:
-        """CheckpointError if a name is missing or left over, or a shape or a type of numbers differs. Nothing is
-        computed for it, so that a network that was only just built need not have memory yet."""
+        """Raise CheckpointError if a name is missing or unknown, or if a shape or dtype differs. Computes nothing, so a
+        newly built network need not allocate memory yet."""
         state = self.state()
         missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
         if missing or unknown:
@@ -99,7 +100,7 @@ class Network(jt.nn.Module):  # type: ignore[misc]
                 )
 
     def load_state(self, values: Mapping[str, np.ndarray]) -> None:
-        """Replace every weight. CheckpointError as from `check_state`; no weight is replaced then."""
+        """Replace every weight and buffer. CheckpointError as from `check_state`, before anything is replaced."""
         self.check_state(values)
         for name, var in self.state().items():
             var.update(jt.array(values[name]))
@@ -117,11 +118,11 @@ class Generator(Network):
 
 class StyleGenerator(Generator):
     """A generator of two parts (Karras et al. 2019, section 2): a mapping network from z to an intermediate latent w,
-    and a synthesis network that takes one w per style layer, from the coarsest on.
+    and a synthesis network that takes one w per style layer, coarsest first.
 
-    Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean
-    of w where the network keeps one; it is estimated from random z otherwise. `truncation_layers` says how many of
-    the first layers truncation is for (None: all).
+    Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean of
+    w if the network tracks it; otherwise it is estimated from random z. Truncation applies to the first
+    `truncation_layers` layers (None: all).
     """
 
     w_average: Any = None
@@ -129,40 +130,40 @@ class StyleGenerator(Generator):
 
     @abstractmethod
     def map(self, z: Any) -> Any:
-        """z (N, latent) to w (N, width)."""
+        """Map z (N, latent) to w (N, width)."""
 
     @abstractmethod
     def noise_sizes(self) -> list[int]:
-        """The sides in px of the noise maps that an image takes at the present resolution."""
+        """Return the sides in px of an image's noise maps at the current resolution."""
 
     @abstractmethod
     def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
-        """Images (N, C, H, W) of the present resolution, not limited to [-1, 1].
+        """Return images (N, C, H, W) of the current resolution, not limited to [-1, 1].
 
-        `styles` holds a w (N, width) for each of the `style_layers()`, `noise` a Var (N, 1, side, side) for each of
+        `styles` holds one w (N, width) for each of the `style_layers()`, `noise` one Var (N, 1, side, side) for each of
         `noise_sizes()`.
         """
 
     @abstractmethod
     def style_layers(self) -> int:
-        """How many style layers the present resolution has."""
+        """Return the number of style layers at the current resolution."""
 
     def execute(self, z: Any) -> Any:
-        """Images in [-1, 1], one style in all layers, the same noise every time."""
+        """Return images in [-1, 1], with one style in all layers and the same noise every time."""
         noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
         return self.synthesise([self.map(z)] * self.style_layers(), noise).clamp(-1.0, 1.0)
 
 
 class Discriminator(Network):
-    """Maps images (N, C, H, W) in [-1, 1] to scores (N, 1): unbounded, larger is more real."""
+    """Maps images (N, C, H, W) in [-1, 1] to unbounded scores (N, 1); higher is more real."""
 
     @abstractmethod
     def execute(self, images: Any) -> Any: ...
 
 
 def init_dcgan(network: Network, std: float) -> None:
-    """DCGAN's initialisation (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
-    layers from N(1, std^2), their offsets 0. Biases and linear layers keep Jittor's default."""
+    """Initialise as in DCGAN (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
+    layers from N(1, std^2), their offsets to 0. Biases and linear layers keep Jittor's defaults."""
     from ganzoo.interfaces.layers import BatchNorm
 
     for module in network.modules():

@@ -1,13 +1,13 @@
-"""Options declared once, as fields of a frozen dataclass, and used four times: on the command line, in TOML
-presets, in a run's options.json, and on resume.
+"""Options, declared once as fields of a frozen dataclass and used four times: on the command line, in TOML presets, in
+a run's options.json, and on resume.
 
     @dataclass(frozen=True)
     class MyOptions(ganzoo.Options):
         latent: int = ganzoo.option(100, "length of the latent vector", min=1)
         loss: str = ganzoo.option("r1", "penalty on the discriminator", choices=("r1", "wgan-gp"))
 
-A field's type is bool, int, float or str, or Optional of one of these. A wrong value raises OptionError, which
-names the option, the value and what was expected.
+A field's type is bool, int, float or str, or Optional of one of these. An invalid value raises OptionError, which names
+the option, the value and what was expected.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any, TypeVar
 
 from ganzoo.errors import OptionError, near_match
 
-SET = ...  # of a condition: whatever value, if it is true, given, or not zero
-_LARGEST = 1e30  # number, either sign; a thousand times that is still finite
-_LONGEST = 1000  # characters of a wrong value that a message shows
+SET = ...  # in a condition: any value that is true, given, or not zero
+_LARGEST = 1e30  # largest absolute value of a number; a thousand times that is still finite in float32
+_LONGEST = 1000  # maximum number of characters of a wrong value in a message
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of every options class. Fields are declared with `option`."""
+    """Base class of options classes. Declare their fields with `option`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as plain JSON types, by field name."""
+        """Return the values by field name, as plain JSON types."""
         return dataclasses.asdict(self)
 
 
@@ -42,7 +42,7 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 @dataclass(frozen=True)
 class Option:
-    """What is known about one field: its name (with underscores), type, default, help and range."""
+    """Description of one field: its name (with underscores), type, default, help and range."""
 
     name: str
     type: type
@@ -64,12 +64,13 @@ class Option:
         return flag(self.name)
 
     def conditions(self) -> list[str]:
-        """When this option has an effect, in words: 'with --loss r1'."""
+        """Return the conditions under which this option has an effect, in words: 'with --loss r1'."""
         needed = (flag(name) if wanted is SET else setting(name, wanted) for name, wanted in self.when.items())
         return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
 
     def without_effect(self, values: Mapping[str, Any]) -> str:
-        """Why this option does nothing beside these values of the others, e.g. 'without --mixing'; '' if it does."""
+        """Return why this option has no effect with these `values` of the others, e.g. 'without --mixing'; '' if it has
+        one."""
         for name, wanted in self.when.items():
             if name in values and not _holds(values[name], wanted):
                 return _lacking(name, values[name], wanted)
@@ -78,7 +79,7 @@ class Option:
         return ""
 
     def expected(self) -> str:
-        """What a valid value looks like, in words: 'a whole number of at least 1'."""
+        """Describe a valid value in words: 'a whole number of at least 1'."""
         if self.choices is not None:
             return "one of " + ", ".join(str(choice) for choice in self.choices)
         words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[self.type]
@@ -94,10 +95,10 @@ class Option:
         return " ".join([words, " and ".join(limits)]) if limits else words
 
     def parse(self, value: Any, stored: bool = False) -> Any:
-        """Turn text or a plain value into this option's type and check its range; OptionError if it can't be.
+        """Convert text or a plain value to this option's type and check its range. OptionError if it is invalid.
 
-        A value that is `stored` in a checkpoint was in range when training began. Of numbers with a fraction, which
-        shape no network, the range is then not checked again, so that a narrower one makes no checkpoint unreadable.
+        A value `stored` in a checkpoint was in range when training began. If it is a float, which no network's shape
+        depends on, its range is not checked again, so narrowing a range does not make old checkpoints unreadable.
         """
         if value is None:
             if self.optional:
@@ -120,7 +121,7 @@ class Option:
                 return word in _TRUE
             raise ValueError
         if isinstance(value, bool):
-            raise ValueError  # True is an int to Python, not to a user who wrote a preset
+            raise ValueError  # True is an int to Python, but not to the author of a preset
         if self.type is str:
             if not isinstance(value, str):
                 raise ValueError
@@ -152,12 +153,12 @@ class Option:
 
 
 def flag(name: str) -> str:
-    """The name of an option on the command line, e.g. '--micro-batch' for 'micro_batch'."""
+    """Return the name of an option on the command line, e.g. '--micro-batch' for 'micro_batch'."""
     return "--" + name.replace("_", "-")
 
 
 def plain(value: Any) -> str:
-    """A value as a user would write it."""
+    """Format a value as a user would write it."""
     if isinstance(value, bool):
         return str(value).lower()
     short = f"{value:g}" if isinstance(value, float) else str(value)
@@ -165,7 +166,7 @@ def plain(value: Any) -> str:
 
 
 def setting(name: str, value: Any) -> str:
-    """An option with its value, as on the command line."""
+    """Format an option with its value, as on the command line."""
     return flag(name) if value is True else f"{flag(name)} {plain(value)}"
 
 
@@ -184,10 +185,10 @@ def _lacking(name: str, value: Any, wanted: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A wrong value for a message; files can hold very long ones."""
+    """Format a wrong value for a message, cut short because files can hold very long ones."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+    except (ValueError, RecursionError):  # a number with thousands of digits, or deeply nested lists
         return f"this {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
@@ -205,13 +206,13 @@ def option(
     unless: str = "",
     group: str = "",
 ) -> Any:
-    """A field of an options class: its default, its help text and what values are allowed.
+    """Declare a field of an options class: its default, help text and allowed values.
 
-    `min` and `max` are inclusive, `above` and `below` exclusive. Of a text, `choices` lists the values.
+    `min` and `max` are inclusive, `above` and `below` exclusive. `choices` lists all allowed values.
 
     `when` and `unless` say when the option has an effect: when="mixing" if the option `mixing` is set (true, given, or
-    not zero), when={"loss": "r1"} if `loss` is 'r1', unless="ema_kimg" if `ema_kimg` is not set. `ganzoo train` refuses
-    an option that the user gives in vain. `group` is the heading under which the help lists it.
+    not zero), when={"loss": "r1"} if `loss` is 'r1', unless="ema_kimg" if `ema_kimg` is not set. `ganzoo train` rejects
+    an option that has no effect if the user gives it. `group` is the heading under which the help lists it.
     """
     conditions = dict.fromkeys([when] if when else [], SET) if isinstance(when, str) else dict(when)
     limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}
@@ -220,7 +221,7 @@ def option(
 
 
 def describe(cls: type[Options]) -> dict[str, Option]:
-    """The options of a class by name, in the order of declaration."""
+    """Return the options of a class by name, in order of declaration."""
     hints = typing.get_type_hints(cls)
     described = {}
     for each in dataclasses.fields(cls):
@@ -237,10 +238,10 @@ def describe(cls: type[Options]) -> dict[str, Option]:
 def resolve(
     cls: type[OptionsT], values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, stored: bool = False
 ) -> OptionsT:
-    """An instance of `cls` from `values` over `defaults` over the declared defaults, everything checked.
+    """Create an instance of `cls`. Validated `values` override `defaults`, which override the declared defaults.
 
-    Names may be written with '-' or '_'. Raises OptionError for an unknown name (with the near match) or a
-    value of the wrong type or out of range. `stored` values come from a checkpoint (see `Option.parse`).
+    Names may be written with '-' or '_'. Raises OptionError for an unknown name (suggesting a near match), or a value
+    of the wrong type or out of range. `stored` values come from a checkpoint (see `Option.parse`).
     """
     known = describe(cls)
     chosen: dict[str, Any] = {}
@@ -254,14 +255,14 @@ def resolve(
 
 
 def refuse_without_effect(options: Mapping[str, Option], values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """OptionError if one of the options that the user has `given`, whatever its value, does nothing beside the `values`
-    of all."""
+    """Raise OptionError if an option that the user has `given`, with whatever value, has no effect with these `values`
+    of all options."""
     for name in given:
         if reason := options[name].without_effect(values):
             raise OptionError(f"{options[name].flag} has no effect {reason}.")
 
 
 def changes(old: Options, new: Options) -> dict[str, tuple[Any, Any]]:
-    """What differs between two instances: name -> (old value, new value)."""
+    """Return the differences between two instances: name -> (old value, new value)."""
     before, after = old.to_dict(), new.to_dict()
     return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}

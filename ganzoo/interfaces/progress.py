@@ -1,4 +1,4 @@
-"""How far training is: an immutable value that flows forward and is kept in the checkpoint."""
+"""Training progress: an immutable value that each step replaces, and that checkpoints store."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` updates done, `images` real images seen, and where training is within its stages: the number of the
-    `stage` and `stage_images`, the real images seen in it."""
+    """Progress of training: `step` steps done, `images` real images seen, the number of the current `stage`, and
+    `stage_images`, the real images seen in that stage."""
 
     step: int = 0
     images: int = 0
@@ -20,7 +20,8 @@ class Progress:
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> Progress:
-        """From a checkpoint's description, whose other entries are left out. TypeError or ValueError if it is none."""
+        """Read the progress from a checkpoint's description, ignoring its other entries. TypeError or ValueError if it
+        is invalid."""
         known = {field.name: described[field.name] for field in dataclasses.fields(cls) if field.name in described}
         if any(type(value) is not int or value < 0 for value in known.values()):
             raise ValueError("progress is counted in whole numbers")
@@ -32,11 +33,11 @@ class Progress:
         return self.images / 1000
 
     def after(self, images: int) -> Progress:
-        """The progress one step of `images` images later."""
+        """Return the progress after one more step, of `images` images."""
         return dataclasses.replace(
             self, step=self.step + 1, images=self.images + images, stage_images=self.stage_images + images
         )
 
     def grown(self) -> Progress:
-        """The progress at the beginning of the next stage."""
+        """Return the progress at the start of the next stage."""
         return dataclasses.replace(self, stage=self.stage + 1, stage_images=0)

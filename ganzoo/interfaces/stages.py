@@ -1,6 +1,6 @@
-"""Stages of progressive training (Karras et al. 2018, section 2): images and batches change while the networks grow.
+"""Stages of progressive training (Karras et al. 2018, section 2): image and batch size change as the networks grow.
 
-Where training is within its stages is a function of Progress alone, so a resumed run needs nothing else.
+The position within the stages is a function of Progress alone, so a resumed run needs no other state.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ganzoo.interfaces.progress import Progress
 class Stage:
     """Training on images of `size` px in batches of `batch`.
 
-    It ends after more than `images` real images (None: with the training); over the first `fade` of them the new
-    resolution is faded in. `learning_rate` and `ema_decay` (per step) replace those of
-    the Setup; `reset` forgets Adam's moments when the stage begins and when its fade ends. `micro_batch` images at
-    most go through the networks at once, if fewer than the user allows (None: as the user says).
+    The stage ends after more than `images` real images (None: when training ends). Over the first `fade` of them, the
+    new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup. `reset` clears
+    Adam's moments when the stage begins and when its fade ends. At most `micro_batch` images go through the networks at
+    once, or fewer if the user's limit is lower (None: only the user's limit).
     """
 
     size: int
@@ -34,7 +34,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StagePosition:
-    """A stage by its `index`, and how far the new resolution is faded in: `alpha` in [0, 1]."""
+    """A stage, its `index`, and how far its resolution is faded in: `alpha` in [0, 1]."""
 
     index: int
     stage: Stage
@@ -42,16 +42,16 @@ class StagePosition:
 
     @property
     def fading(self) -> bool:
-        """Whether the former resolution still counts."""
+        """Whether the previous resolution is still blended in."""
         return self.alpha < 1
 
     def alike(self, other: StagePosition | None) -> bool:
-        """Whether the same networks are trained, so that no other kernel is needed."""
+        """Return whether both positions train the same networks, so that no new kernel is needed."""
         return other is not None and (self.index, self.fading) == (other.index, other.fading)
 
 
 def unreached(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (it is frozen)
-    """How many of the last stages training won't come to, if it goes on from `progress` up to `goal` images."""
+    """Return how many of the last stages training won't reach if it goes on from `progress` up to `goal` images."""
     schedule, left = Schedule(stages), goal - progress.images
     while progress.stage < len(stages) - 1:
         stage = stages[progress.stage]
@@ -64,7 +64,7 @@ def unreached(stages: Sequence[Stage], goal: int, progress: Progress = Progress(
 
 
 class Schedule:
-    """The stages of a run, one after the other."""
+    """The stages of a run, in order."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         if not stages or any(stage.images is None for stage in stages[:-1]):
@@ -72,7 +72,7 @@ class Schedule:
         self.stages = tuple(stages)
 
     def advance(self, progress: Progress) -> Progress:
-        """The progress, in the next stage if its own is over. OptionError if there is no such stage."""
+        """Return the progress, moved to the next stage if its own is over. OptionError if its stage does not exist."""
         if progress.stage >= len(self.stages):
             raise OptionError(
                 f"this run is at stage {progress.stage + 1} already, but the options ask for {len(self.stages)} only."
@@ -82,7 +82,8 @@ class Schedule:
         return progress if last or length is None or progress.stage_images <= length else progress.grown()
 
     def position(self, progress: Progress) -> StagePosition:
-        """The stage and alpha of the next step: (images + 1) / fade, and 0 at the very first."""
+        """Return the stage and alpha of the next step. Alpha is (images of the stage + 1) / fade, at most 1, and 0 in
+        the first step of a stage with a fade."""
         stage = self.stages[min(progress.stage, len(self.stages) - 1)]
         done = progress.stage_images
         alpha = 1.0 if stage.fade == 0 else 0.0 if done == 0 else min(1.0, (done + 1) / stage.fade)

@@ -1,4 +1,4 @@
-"""The options of every training run, whatever the model."""
+"""The training options that all models share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo.interfaces.options import Options, option
 
 @dataclass(frozen=True)
 class TrainOptions(Options):
-    """What `ganzoo train` offers beside the model's own options. A model can set other defaults."""
+    """Options of `ganzoo train` besides the model's own. A model can override the defaults."""
 
     data: str = option(
         "mnist", "data set: a name (see `ganzoo data list`), a folder, a .zip or an .lmdb", group="Training"
@@ -85,7 +85,7 @@ class TrainOptions(Options):
     workers: int = option(2, "threads that decode images", min=1, max=64, group="Machine")
 
 
-# What other programs call things, for those who come from there (see `Model.other_names`).
+# Option names of other programs, for users who are used to them (see `Model.other_names`).
 _KIMG = "--kimg, the length in thousands of images: iterations times images per update / 1000"
 OTHER_NAMES = {
     "lr": "--learning-rate",

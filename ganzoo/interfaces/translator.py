@@ -12,9 +12,9 @@ import numpy as np
 
 
 class Translator(ABC):
-    """Redraws images in the look of another domain (Choi et al. 2020, section 2.1).
+    """Translates images into the look of another domain (Choi et al. 2020, section 2.1).
 
-    A style, a Var (N, width), says which domain and which look of it. It comes from a random latent or from a
+    A style, a Var (N, width), determines the domain and one of its looks. It is computed from a random latent or from a
     reference image. Domains are numbers: positions in `DataInfo.domains`.
     """
 
@@ -22,12 +22,12 @@ class Translator(ABC):
 
     @abstractmethod
     def style_of_latents(self, z: Any, domains: np.ndarray) -> Any:
-        """The style (N, width) of each latent z (N, latent), standard normal, in its domain (N,)."""
+        """Return the style (N, width) of each latent z (N, latent), standard normal, in its domain (N,)."""
 
     @abstractmethod
     def style_of_images(self, images: Any, domains: np.ndarray) -> Any:
-        """The style (N, width) of each image (N, C, H, W) in [-1, 1], seen as one of its domain (N,)."""
+        """Return the style (N, width) of each image (N, C, H, W) in [-1, 1], taken as a member of its domain (N,)."""
 
     @abstractmethod
     def translate(self, images: Any, styles: Any) -> Any:
-        """Images (N, C, H, W) in [-1, 1] redrawn in the styles (N, width); not limited to [-1, 1]."""
+        """Translate images (N, C, H, W) in [-1, 1] into the styles (N, width). The result is not limited to [-1, 1]."""

@@ -1,1 +1,1 @@
-"""Metrics of generated images: features of networks, distances between them, and what is made of both."""
+"""Metrics of generated images, and the network features and distances from which they are computed."""

@@ -1,6 +1,6 @@
-"""The networks that look at images: which there are, where their weights are found, and how they are read.
+"""The backbones available for metrics, and the search for their weight files.
 
-Light: the networks themselves are imported when one is opened.
+Importing this module is cheap: the code of a network is imported only when the network is opened.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ _TORCHVISION = "https://download.pytorch.org/models"
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file of weights: its name, how its SHA-256 begins, where it comes from, and which package may bring it."""
+    """A weight file: its name, its SHA-256 (or a prefix), its source, and the package that may contain it."""
 
     name: str
     digest: str
     source: str
-    package: str = ""  # that it is found in, if it is installed
-    folder: str = ""  # in that package
+    package: str = ""  # contains the file, if installed
+    folder: str = ""  # inside the package
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network: `make` names its class in ganzoo.metrics.networks, `recipe` says how images come to it."""
+    """A network. `make` names its module and class in ganzoo.metrics.networks; `recipe` describes how images are
+    preprocessed."""
 
     name: str
     summary: str
@@ -51,7 +52,7 @@ _EFFICIENTNET = WeightFile(
 
 
 def _heads(name: str, digest: str) -> WeightFile:
-    """The linear heads of LPIPS 0.1, which lie in the package `lpips`."""
+    """Return the file of linear heads of LPIPS 0.1, which the package `lpips` contains."""
     return WeightFile(name, digest, "pip install --no-deps lpips", "lpips", "weights/v0.1")
 
 
@@ -61,7 +62,7 @@ def _torchvision(name: str, digest: str) -> WeightFile:
 
 DEFAULT = "efficientnet-lite0"
 
-# What FID, KID, precision and recall compare: features (N, D) of images.
+# Backbones for FID, KID, precision and recall: images to features (N, D).
 FEATURES = {
     each.name: each
     for each in (
@@ -96,7 +97,7 @@ FEATURES = {
     )
 }
 
-# What LPIPS and PPL compare: feature maps of several layers.
+# Backbones for LPIPS and PPL: images to feature maps of several layers.
 PERCEPTUAL = {
     each.name: each
     for each in (
@@ -142,20 +143,20 @@ PERCEPTUAL = {
 
 
 def folder() -> Path:
-    """Where a user puts files of weights."""
+    """Return the folder in which ganzoo looks for weight files."""
     return data_dir() / "weights"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The files of a backbone, found and checked, with their whole SHA-256."""
+    """The weight files of a backbone, found and verified, with their full SHA-256 digests."""
 
     backbone: Backbone
     paths: tuple[Path, ...]
     digests: tuple[str, ...]
 
     def open(self) -> Any:
-        """The network, a Jittor module in inference mode. CheckpointError if a file is not of it."""
+        """Return the network, a Jittor module for inference. CheckpointError if a file belongs to another network."""
         from ganzoo.metrics.networks import Parameters
 
         module, name = self.backbone.make.split(":")
@@ -163,7 +164,7 @@ class Weights:
         return network(*(Parameters(path) for path in self.paths))
 
     def recipe(self) -> dict[str, Any]:
-        """What was used, to be kept with a number."""
+        """Return the backbone, the preprocessing and the digests, to be recorded with a result."""
         files = {path.name: digest for path, digest in zip(self.paths, self.digests)}
         return {"backbone": self.backbone.name, "images": self.backbone.recipe, "weights": files}
 
@@ -171,10 +172,11 @@ class Weights:
 def choose(
     kind: dict[str, Backbone], wanted: str | None, given: Sequence[Path], preferred: Sequence[str] = ()
 ) -> Weights:
-    """The weights of the backbone `wanted`; or of the first of `preferred` whose files are there, or the embedded one.
+    """Return the weights of the backbone `wanted`. If it is None, choose the first of `preferred` whose files exist, or
+    else the default backbone.
 
-    `given` are files that the user names; they are recognised by their SHA-256. CheckpointError if files of a wanted
-    backbone are missing or others than they should be.
+    `given` are the user's weight files, identified by their SHA-256. Raises OptionError if `wanted` is unknown, and
+    CheckpointError if a given file is unknown or a file of the chosen backbone is missing or has the wrong SHA-256.
     """
     named = {path: _digest(path) for path in given}
     known = [file for each in (*FEATURES.values(), *PERCEPTUAL.values()) for file in each.files]
@@ -226,14 +228,14 @@ def _is_other(digest: str) -> str:
 
 
 def _find(file: WeightFile, named: dict[Path, str]) -> Path | None:
-    """Where a file lies: among those that were named, in the user's folder, or in the package that brings it."""
+    """Return the path of a weight file among the named files, in the weights folder or in its package, or None."""
     for path, digest in named.items():
         if digest.startswith(file.digest):
             return path
     path = folder() / file.name
     if path.exists():
         return path
-    spec = find_spec(file.package) if file.package else None  # which imports nothing
+    spec = find_spec(file.package) if file.package else None  # does not import the package
     for place in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(place) / file.folder / file.name
         if path.exists():

@@ -1,4 +1,4 @@
-"""An evaluation as a whole: which images are compared with which, by which metrics, and what comes out."""
+"""Comparisons of generated with real images: building them, and computing metrics for them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
 
 MODES = ("latent", "reference")
-STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # metrics, where none are named
+STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # default metrics
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Images that were made, beside real ones. A translation has a mode, and the names of two domains."""
+    """Generated images and the real ones to compare them with. For translations, `mode`, `source` and `target` name the
+    mode and the two domains."""
 
     subject: Source
     real: Images
@@ -40,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of a comparison, and how many images were really looked at for them."""
+    """The numbers of a comparison, and how many generated and real images were actually used."""
 
     numbers: dict[str, float]
     samples: int
@@ -52,7 +53,7 @@ class Result:
 
 @dataclass
 class Networks:
-    """The backbones that some metrics need, opened once. `given` are files of weights that the user names."""
+    """The backbones that the metrics need, each opened once. `given` are the user's weight files."""
 
     metrics: Sequence[Metric]
     translating: bool = False
@@ -64,7 +65,7 @@ class Networks:
     _weights: dict[str, Weights] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Find and check the weights. CheckpointError or OptionError if that fails; nothing is computed for it."""
+        """Find and verify the weights, without computing anything. CheckpointError or OptionError if that fails."""
         usual = ("inception-torchvision", "inception") if self.translating else ("inception",)
         if self._needed("features"):
             self._weights["features"] = choose(FEATURES, self.backbone, self.given, usual)
@@ -76,18 +77,18 @@ class Networks:
         return any(what in metric.needs for metric in self.metrics)
 
     def open(self) -> None:
-        """Build the networks. CheckpointError if a file is of another network."""
+        """Build the networks. CheckpointError if a weight file belongs to another network."""
         if "features" in self._weights and self.features is None:
             self.features = FeatureExtractor(self._weights["features"])
         if "perceptual" in self._weights and self.perceptual is None:
             self.perceptual = Perceptual(self._weights["perceptual"])
 
     def recipe(self) -> dict[str, Any]:
-        """The backbones, by what they are for."""
+        """Return the recipes of the backbones by purpose: 'features' or 'perceptual'."""
         return {kind: weights.recipe() for kind, weights in self._weights.items()}
 
     def backbone_of(self, metric: Metric) -> str:
-        """The backbone that makes a metric's numbers; none, if it looks at pixels."""
+        """Return the name of the backbone that a metric uses, or "" if it uses pixels only."""
         kinds = [kind for kind in ("perceptual", "features") if kind in metric.needs]
         return self._weights[kinds[0]].backbone.name if kinds else ""
 
@@ -99,9 +100,9 @@ def compare(
     say: Say = lambda line: None,
     keep: Path | None = None,
 ) -> list[Result]:
-    """The numbers of each comparison. OptionError, before anything is computed, if a metric makes no sense for one.
+    """Compute the metrics for each comparison. Save generated images as PNG in the folder `keep`, unless it is None.
 
-    Generated images are kept as PNG in the folder `keep`, if there is one.
+    Raises OptionError, before anything is computed, if a metric makes no sense for one of the comparisons.
     """
     spread = any("spread" in metric.needs for metric in networks.metrics)
     waiting = list(comparisons)
@@ -112,7 +113,7 @@ def compare(
     results = []
     for number, each in enumerate(waiting):
         kept = Kept(keep, each) if keep else lambda batch: None
-        estimates = say if number == 0 else lambda line: None  # the others take as long
+        estimates = say if number == 0 else lambda line: None  # the others take about as long
         evaluation = Evaluation(
             each.subject, each.real, networks.features, networks.perceptual, seed, spread, kept, estimates
         )
@@ -120,7 +121,7 @@ def compare(
             evaluation.generate()
         if networks.features is not None:
             _ = evaluation.real_features
-        check([each], networks.metrics)  # again: fewer images may have been readable than there are
+        check([each], networks.metrics)  # again, because unreadable images reduce the counts
         numbers: dict[str, float] = {}
         for metric in networks.metrics:
             numbers.update(metric.compute(evaluation))
@@ -130,7 +131,8 @@ def compare(
 
 
 class Kept:
-    """Writes images as they are generated: 000000.png, or the translations of a pair as MODE/cat2dog/0000_00.png."""
+    """Saves images as they are generated: as 000000.png or, for translations, as MODE/cat2dog/0000_00.png with the
+    numbers of the source and of the output."""
 
     def __init__(self, folder: Path, comparison: Comparison) -> None:
         self.outputs = OUTPUTS if comparison.target else 1
@@ -142,7 +144,7 @@ class Kept:
             raise OptionError(f"--save-images {folder}: can't be made ({reason(error)}).") from error
 
     def __call__(self, batch: np.ndarray) -> None:
-        """Images uint8 (N, H, W, C); of translations, one of each source and then the next of each."""
+        """Save images uint8 (N, H, W, C). Translations are ordered by output, then by source."""
         sources = len(batch) // self.outputs
         for at, image in enumerate(batch):
             output, source = divmod(at, sources)
@@ -152,7 +154,7 @@ class Kept:
 
 
 def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable[str]:
-    """A line for generated and one for real images of which there are too few, however many comparisons there are."""
+    """Yield at most one warning for generated and one for real images if FID has too few, over all comparisons."""
     if networks.features is None or not any(metric.name == "fid" for metric in networks.metrics):
         return
     width = networks.features.width
@@ -169,14 +171,14 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
 
 
 def check(comparisons: Iterable[Comparison], metrics: Sequence[Metric]) -> None:
-    """OptionError if a metric makes no sense for a comparison."""
+    """Raise OptionError if a metric makes no sense for a comparison."""
     for each in comparisons:
         for metric in metrics:
             metric.check(Evaluation(each.subject, each.real))
 
 
 def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """The mean of each number over the pairs of domains, by mode."""
+    """Return, by mode, the mean over pairs of domains of each number that all pairs have."""
     found: dict[str, dict[str, float]] = {}
     for mode in dict.fromkeys(result.mode for result in results):
         those = [result.numbers for result in results if result.mode == mode]
@@ -194,8 +196,8 @@ def of_generator(
     most: int | None = None,
     say: Say = lambda line: None,
 ) -> list[Comparison]:
-    """Samples of a generator beside images of a data set, at most as many as `real_for` says, or `most`. `data` says
-    how large they are."""
+    """Return the comparison of samples from a generator with at most `most` images of a data set (None: as many as
+    `real_for` says), fitted to the size and channels of `data`."""
     most = real_for(samples) if most is None else most
     return [Comparison(Latents(generator, samples, seed), Images(dataset, data, most=most, seed=seed, say=say))]
 
@@ -210,10 +212,12 @@ def of_translator(
     most: int | None = None,
     say: Say = lambda line: None,
 ) -> list[Comparison]:
-    """All ordered pairs of domains (Choi et al. 2020, appendix C): the images of the first that are kept for
-    validation, each redrawn ten times in the second, beside the second's training images. `samples` bounds the images
-    made of a pair, and so, unless `most` does, the real ones. OptionError if not one image can be redrawn, DataError if
-    a domain has no images."""
+    """Return a comparison for each mode and ordered pair of domains (Choi et al. 2020, appendix C): the validation
+    images of the first domain, each translated ten times to the second, against the second's training images.
+
+    `samples` limits the translations per pair and, unless `most` is given, the real images. Raises OptionError if
+    `samples` is below ten, DataError if there are fewer than two domains or a domain has no images.
+    """
     if samples is not None and samples < OUTPUTS:
         raise OptionError(f"--samples {samples}: each image is redrawn {OUTPUTS} times; give {OUTPUTS} at least.")
     if most is None:

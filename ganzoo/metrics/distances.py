@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-SUBSET = 1000  # rows whose kernel distance is taken at once
-BLOCK = 1000  # rows at once: their distances to 50,000 others take 400 MB
+SUBSET = 1000  # rows in each subset of KID
+BLOCK = 1000  # rows processed at once: their distances to 50,000 others take 400 MB
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (D,) and unbiased covariance (D, D) of features (N, D); zeros for the latter if N is 1."""
+    """Return the mean (D,) and unbiased covariance (D, D) of features (N, D). The covariance is zero if N is 1."""
     mean = np.zeros(rows.shape[1])
     for block in _blocks(rows):
         mean += block.sum(0)
@@ -27,26 +27,26 @@ def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def frechet_distance(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """The squared 2-Wasserstein distance of two Gaussians, |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)).
+    """Return the squared 2-Wasserstein distance between two Gaussians, |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2)).
 
-    Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, section 3 (FID). The trace of the root is that
-    of the symmetric (S^(1/2) S' S^(1/2))^(1/2), whose eigenvalues are real also where covariances are singular.
+    Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, section 3 (FID). The trace of the root equals
+    that of the symmetric (S^(1/2) S' S^(1/2))^(1/2), whose eigenvalues are real even if the covariances are singular.
     """
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     squares = np.linalg.eigvalsh(root @ other_covariance @ root)
     trace = np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(squares, 0)).sum()
     apart = mean - other_mean
-    return max(0.0, float(apart @ apart + trace))  # rounding takes that of equal sets below 0
+    return max(0.0, float(apart @ apart + trace))  # rounding can make the distance of equal sets negative
 
 
 def kernel_distance(
     rows: np.ndarray, others: np.ndarray, subsets: int = 100, size: int = SUBSET, seed: int = 0
 ) -> tuple[float, float]:
-    """KID: the unbiased squared maximum mean discrepancy under the kernel (x.y / D + 1)^3, as mean and standard
-    deviation over random subsets of at most `size` rows of each. Around 0 for sets of one distribution, also below.
+    """Return the mean and standard deviation of KID over random subsets of at most `size` rows of each set.
 
-    Binkowski et al., Demystifying MMD GANs, 2018, section 4.
+    KID is the unbiased squared maximum mean discrepancy with the kernel (x.y / D + 1)^3 (Binkowski et al., Demystifying
+    MMD GANs, 2018, section 4). It is near 0, and may be negative, if both sets come from the same distribution.
     """
     rng = np.random.default_rng(seed)
     size = min(size, len(rows), len(others))
@@ -68,8 +68,8 @@ def _discrepancy(x: np.ndarray, y: np.ndarray) -> float:
 def precision_recall(
     generated: np.ndarray, real: np.ndarray, neighbours: int = 3, progress: Progress = iter
 ) -> tuple[float, float]:
-    """Improved precision, the share of generated rows that lie in the manifold of the real ones, and recall, the other
-    way round. The manifold is a ball about each row that reaches to its third nearest neighbour.
+    """Return improved precision, the fraction of generated rows in the manifold of the real ones, and recall, the
+    reverse. A manifold is the union of balls around the rows, each reaching to the row's k-th nearest neighbour.
 
     Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, 2019, section 2.
     """
@@ -84,7 +84,7 @@ def precision_recall(
 
 
 def _reaches(rows: np.ndarray, neighbours: int, progress: Progress) -> np.ndarray:
-    """The squared distance of each row to its k-th nearest neighbour, itself not counted."""
+    """Return the squared distance from each row to its k-th nearest neighbour, not counting the row itself."""
     found = [
         np.partition(_distances(rows[start : start + BLOCK], rows), neighbours, axis=1)[:, neighbours]
         for start in progress(range(0, len(rows), BLOCK))
@@ -93,7 +93,7 @@ def _reaches(rows: np.ndarray, neighbours: int, progress: Progress) -> np.ndarra
 
 
 def _distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Squared distances (N, M). What rounding alone can explain is 0, so that equal rows are equally far."""
+    """Return squared distances (N, M). Those within rounding error are set to 0, so that equal rows have distance 0."""
     rows, others = rows.astype(np.float64), others.astype(np.float64)
     sizes = (rows**2).sum(1)[:, None] + (others**2).sum(1)
     distances: np.ndarray = sizes - 2 * rows @ others.T

@@ -1,4 +1,4 @@
-"""What a metric is given: images that were generated and real ones, as pixels and as features."""
+"""The input of a metric: generated and real images, as pixels and as features."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ganzoo.metrics.sources import Images, Source, Translations
 from ganzoo.sampling import sampler
 
 T = TypeVar("T")
-WATCHED, LONG = 2.0, 10.0  # seconds from which an estimate is made, and from which it is told
+WATCHED, LONG = 2.0, 10.0  # seconds: delay before an estimate, and shortest estimate that is reported
 
 
 class Evaluation:
-    """Generated images (`subject`) beside real ones (`real`). What several metrics need is computed once, and the
-    images are generated once for all of them.
+    """Generated images (`subject`) and real ones (`real`). Features and spread are computed once for all metrics, in a
+    single pass over the generated images.
 
-    `features` and `perceptual` are None where no metric needs them. `seed` is for whatever a metric draws.
+    `features` and `perceptual` are None if no metric needs them. `seed` is for the metrics' random numbers.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Evaluation:
         on_images: Callable[[np.ndarray], None] = lambda batch: None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`spread`: measure it while images are generated. `on_images` gets every batch of them. `say` is told how long
-        it will take, if it takes long."""
+        """With `spread`, measure the property `spread` while images are generated. `on_images` is called with every
+        generated batch, `say` with an estimate if something takes long."""
         self.subject, self.real, self.seed = subject, real, seed
         self.extractor, self._perceptual, self._spread_wanted = features, perceptual, spread
         self._on_images, self._say = on_images, say
@@ -49,21 +49,21 @@ class Evaluation:
 
     @property
     def real_count(self) -> int:
-        """How many real images were looked at."""
+        """Number of real images used so far; 0 if no metric used them."""
         return self.real.count if self._looked_at_real else 0
 
     @property
     def perceptual(self) -> Perceptual:
-        """The network for perceptual distances; a metric that uses it says so in `needs`."""
+        """The network for perceptual distances. Requires 'perceptual' in `Metric.needs`."""
         assert self._perceptual is not None, "the metric doesn't list 'perceptual' among its needs"
         return self._perceptual
 
     def generated_images(self) -> Iterator[np.ndarray]:
-        """Batches uint8 (N, H, W, C), made anew."""
+        """Yield batches of generated images, uint8 (N, H, W, C), generated anew on each call."""
         yield from self.counted(self.subject.batches(), "generating", self.subject.count)
 
     def real_images(self) -> Iterator[np.ndarray]:
-        """Batches uint8 (N, H, W, C)."""
+        """Yield batches of real images, uint8 (N, H, W, C)."""
         self._looked_at_real = True
         yield from self.counted(self.real.batches(), "real images", self.real.count)
 
@@ -74,7 +74,7 @@ class Evaluation:
 
     @cached_property
     def real_features(self) -> Features:
-        """Features of the real images, kept between evaluations."""
+        """Features of the real images, cached on disk across evaluations."""
 
         def compute() -> np.ndarray:
             return _rows(self._extractor.stream(self.real_images()), self.real.name)
@@ -85,11 +85,11 @@ class Evaluation:
 
     @property
     def spread(self) -> np.ndarray:
-        """The mean perceptual distance among the translations of each source, (N,)."""
+        """The mean perceptual distance between the translations of each source, (N,)."""
         return self._pass[1]
 
     def generate(self) -> None:
-        """Generate all images now, whoever needs them."""
+        """Generate all images now, whether or not a metric needs them."""
         _ = self._pass
 
     @cached_property
@@ -122,7 +122,8 @@ class Evaluation:
         return self.extractor
 
     def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
-        """The same batches, under a bar that counts images after two seconds. What will take long is told first."""
+        """Yield the batches under a bar that counts images and appears after two seconds. Report an estimate if they
+        will take long."""
         estimate, done = Estimate(total), 0
         with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
             for batch in batches:
@@ -133,13 +134,13 @@ class Evaluation:
                     self._say(f"{what}: {total:,} take about {in_words(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
-        """The same items, under a bar."""
+        """Iterate over the items with a progress bar."""
         yield from tqdm(items, desc=what, leave=False, disable=None, delay=2)
 
 
 class Estimate:
-    """How long something takes, found once, when it has gone on for a while; the start is left out, in which kernels
-    are compiled."""
+    """A single estimate of the remaining time, made WATCHED seconds after the first call of `after`. Earlier time is
+    excluded, because kernels are compiled then."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.clock = total, clock
@@ -147,7 +148,7 @@ class Estimate:
         self._done = False
 
     def after(self, count: int) -> float:
-        """The seconds that are left after `count`, the one time that they are known; 0 at all others."""
+        """Return the seconds left after `count` items on the first call that can estimate them, and 0 on all others."""
         if self._begun is None:
             self._begun = count, self.clock()
         first, began = self._begun
@@ -159,7 +160,7 @@ class Estimate:
 
 
 def in_words(seconds: float) -> str:
-    """'40 s', '6 min' or '1.5 h'."""
+    """Format a duration: '40 s', '6 min' or '1.5 h'."""
     if seconds < 90:
         return f"{round(seconds, -1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

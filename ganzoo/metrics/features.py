@@ -1,4 +1,4 @@
-"""From images to features, with both cores or the GPU busy: threads scale the next images while the network works."""
+"""Feature extraction. Threads resize the next images while the network runs, to keep all cores or the GPU busy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from PIL import Image
 from ganzoo.backend import jittor, operations, run_pending
 from ganzoo.metrics.backbones import Weights
 
-BATCH = 32  # images at once
+BATCH = 32  # images per batch of the network
 THREADS = min(8, os.cpu_count() or 1)
 
 
 class FeatureExtractor:
-    """A backbone for square images uint8 (N, H, W, 1 or 3). Features of an image don't depend on the others."""
+    """Computes features of square images uint8 (N, H, W, 1 or 3), independently of the other images in the batch."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -27,11 +27,11 @@ class FeatureExtractor:
 
     @property
     def width(self) -> int:
-        """Numbers for each image."""
+        """Number of features per image."""
         return int(self.network.width)
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Features float32 (n, width), in the order of the images, as many at once as suits the network."""
+        """Yield features float32 (n, width) in the order of the images, for at most BATCH images at a time."""
         ahead: deque[list[Future[np.ndarray]]] = deque()
         with ThreadPoolExecutor(THREADS, thread_name_prefix="ganzoo-features") as pool:
             for batch in _regrouped(batches):
@@ -42,7 +42,7 @@ class FeatureExtractor:
                 yield self._features(ahead.popleft())
 
     def _prepared(self, image: np.ndarray) -> np.ndarray:
-        """(3, side, side) in [0, 255], at its own size if the device is to scale it."""
+        """Return an image as float32 (3, side, side) in [0, 255], at its original size if the device resizes it."""
         filter_name, side = self.network.resample, self.network.side
         if filter_name and image.shape[:2] != (side, side):
             pixels = image[:, :, 0] if image.shape[2] == 1 else image
@@ -66,7 +66,7 @@ class FeatureExtractor:
 
 
 def _regrouped(batches: Iterable[Any]) -> Iterator[np.ndarray]:
-    """The same images, BATCH at once."""
+    """Yield the same images in batches of BATCH; the last one may be smaller."""
     waiting: list[np.ndarray] = []
     for batch in batches:
         waiting.extend(batch)

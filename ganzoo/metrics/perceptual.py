@@ -1,4 +1,5 @@
-"""Perceptual distances between images (LPIPS): those of unit-length features at each place of several feature maps.
+"""Perceptual distances between images (LPIPS): distances between unit-length features at each position of several
+feature maps.
 
 Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, section 3.
 """
@@ -12,19 +13,19 @@ import numpy as np
 from ganzoo.backend import jittor, operations, run_pending
 from ganzoo.metrics.backbones import Weights
 
-SMALLEST = 64  # px: smaller images are enlarged, or nothing would be left of the last maps
+SMALLEST = 64  # px: smaller images are enlarged, otherwise the last feature maps would be empty
 EPS = 1e-10
 
 
 class Perceptual:
-    """A backbone for images float32 (N, 1 or 3, H, H) in [-1, 1], NumPy arrays or Vars."""
+    """Computes perceptual distances between images float32 (N, 1 or 3, H, H) in [-1, 1], NumPy arrays or Vars."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
         self.network = weights.open()
 
     def distances(self, images: Any, others: Any) -> np.ndarray:
-        """The distance of each image to the one at its place among the others, float32 (N,)."""
+        """Return the distance between each image and the one at the same index in `others`, float32 (N,)."""
         jt = jittor()
         with jt.no_grad():
             pairs = zip(self._units(images), self._units(others), self.network.heads)
@@ -33,9 +34,9 @@ class Perceptual:
         return found
 
     def spread(self, groups: Any) -> np.ndarray:
-        """The mean distance over all pairs of a group, float32 (N,), for images (K, N, C, H, H): N groups of K.
+        """Return the mean distance over all pairs of a group, float32 (N,), for N groups of K images, (K, N, C, H, H).
 
-        Squares of differences over all pairs add up to K times those to the mean.
+        The sum of squared differences over all pairs is K times the sum of squared differences from the mean.
         """
         jt = jittor()
         count, size = groups.shape[:2]
@@ -51,7 +52,7 @@ class Perceptual:
         return spread
 
     def _units(self, images: Any) -> list[Any]:
-        """Feature maps, of length 1 at each place."""
+        """Return the feature maps of images, normalised to length 1 at each position."""
         from ganzoo.metrics.networks import resized
 
         jt = jittor()
@@ -68,11 +69,12 @@ class Perceptual:
 
 
 def units(maps: Any) -> Any:
-    """Feature maps (N, C, H, W), of length 1 at each place."""
+    """Normalise the features (N, C, H, W) to length 1 at each position."""
     return maps / (jittor().sqrt(maps.sqr().sum([1], keepdims=True)) + EPS)
 
 
 def _weighted(squares: Any, head: Any) -> Any:
-    """The sum over channels, weighted if there is a head, and the mean over places, of (N, C, H, W): (N,)."""
+    """Reduce (N, C, H, W) to (N,): sum over channels, weighted by the head if there is one, and average over
+    positions."""
     weighted = squares if head is None else squares * head
     return weighted.sum([1]).mean([1, 2])

@@ -1,4 +1,4 @@
-"""Features of real images, kept on the disk: they are the same in every evaluation."""
+"""Features of real images, cached on disk because they are the same in every evaluation."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ class Features:
 
     @cached_property
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Their mean and covariance, float64."""
+        """Mean (D,) and covariance (D, D) of the features, float64."""
         return moments(self.rows)
 
 
 def folder() -> Path:
-    """Where features are kept."""
+    """Return the folder of cached features."""
     return data_dir() / "features"
 
 
 def key(images: Images, extractor: FeatureExtractor) -> str:
-    """Changes with the images, with how they are chosen, scaled and looked at."""
+    """Return a cache key that changes with the images, their selection and scaling, and the network."""
     data = images.data
     described = {
         "images": images.dataset.fingerprint(),
         "chosen": hashlib.sha256(images.indices.astype("<i8").tobytes()).hexdigest(),
         "size": data.size,
         "channels": data.channels,
-        "decoding": 2,  # counts the changes in how the pixels of the same files are read
+        "decoding": 2,  # version; increase it when the same files decode to different pixels
         "network": extractor.weights.recipe(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def features(images: Images, extractor: FeatureExtractor, compute: Callable[[], np.ndarray]) -> Features:
-    """The features of real images, as they are kept, or by `compute`. A damaged file is made anew; what can't be kept
-    is computed again the next time."""
+    """Return the features of real images from the cache, or `compute` and cache them. A damaged file is replaced;
+    features that can't be written are computed again next time."""
     path = folder() / f"{key(images, extractor)}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile), np.load(path) as stored:
         found = Features(stored["rows"])

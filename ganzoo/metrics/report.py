@@ -1,4 +1,4 @@
-"""What is kept and shown of an evaluation: a record with its whole recipe, and tables."""
+"""Reports of an evaluation: a record with its full recipe, and tables for files and the terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Row = tuple[str, ...]
 
 
 def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
-    """Everything that the numbers depend on, and the numbers, as JSON has it. `about` says what was evaluated, and
-    beside what."""
+    """Return the numbers and everything that they depend on, ready for JSON. `about` says what was compared with
+    what."""
     from ganzoo import __version__, backend
 
     return {
@@ -35,7 +35,7 @@ def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Resul
 
 
 def save(folder: Path, made: Mapping[str, Any]) -> Path:
-    """Add a record to those in a folder, and draw the table of all anew; its path."""
+    """Append a record to those in a folder, rewrite the table of all records, and return the path of the table."""
     append_lines(folder / RECORDS, json.dumps(made) + "\n")
     lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
     lines += _markdown([_HEADINGS, *(row for each in _records(folder / RECORDS) for row in _rows(each))])
@@ -44,7 +44,7 @@ def save(folder: Path, made: Mapping[str, Any]) -> Path:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Those in a file, of the same evaluation the last: a resumed run measures some again."""
+    """Yield the records in a file, only the last of each evaluation: a resumed run repeats some."""
     found = {}
     for made in _all(path):
         recipe = {name: made[name] for name in made.keys() - {"mean", "results"}}
@@ -59,7 +59,7 @@ def _all(path: Path) -> Iterator[dict[str, Any]]:
             found = json.loads(line)
             list(_rows(found))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            continue  # cut off by a kill
+            continue  # incomplete: the process was killed while it wrote
         yield found
 
 
@@ -86,8 +86,8 @@ def _markdown(rows: Sequence[Row]) -> list[str]:
 
 
 def lines(made: Mapping[str, Any]) -> Iterator[str]:
-    """The record for a terminal: what was compared and how, and a row for each pair of domains, or for the one set of
-    samples."""
+    """Yield the lines of a record for the terminal: what was compared and how, then a table with a row for each pair of
+    domains, or a single row if there are none."""
     recipe, results = made["recipe"], made["results"]
     yield f"{made['subject']}, beside {made['against']}; seed {recipe['seed']}"
     for kind in ("features", "perceptual"):
@@ -112,7 +112,7 @@ def lines(made: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _cells(numbers: Mapping[str, float], names: Sequence[str]) -> list[str]:
-    """The numbers of these names; nothing for those that there are not."""
+    """Format the numbers with the given names; a missing number becomes an empty cell."""
     return [f"{numbers[name]:.4g}" if name in numbers else "" for name in names]
 
 
@@ -121,5 +121,5 @@ def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def short(count: int) -> str:
-    """A count as the field writes it: 50k."""
+    """Format a count as papers do: multiples of 1000 as 50k."""
     return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)

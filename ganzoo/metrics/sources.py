@@ -1,4 +1,4 @@
-"""Where the images come from that metrics look at: a data set, a generator, a translator."""
+"""Sources of images for metrics: a data set, a generator, a translator."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
-MOST = 50_000  # images of a data set that are looked at, as usual with FID
-FEWEST_REAL = 1000  # real images, unless the user asks for fewer or there aren't as many
-BATCH, BATCH_BYTES = 64, 2**28  # images that are decoded at once
+MOST = 50_000  # default limit for the images of a data set, as is usual for FID
+FEWEST_REAL = 1000  # minimum of real images, unless the user asks for fewer or the data set has fewer
+BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
 LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
-OUTPUTS = 10  # of each source (Choi et al. 2020, appendix C)
-GROUPS = 4  # sources at once
+OUTPUTS = 10  # translations of each source (Choi et al. 2020, appendix C)
+GROUPS = 4  # sources translated at once
 
 
 class Source(ABC):
-    """Images uint8 (H, W, C), the same and in the same order each time."""
+    """Images uint8 (H, W, C), the same and in the same order on each iteration."""
 
     name: str
-    count: int  # how many there are, and once all were made or read, how many those were
-    bounded = True  # whether there could be more, if more were asked for
+    count: int  # number of images; after an iteration, without those that could not be read
+    bounded = True  # whether a higher limit would give more images
 
     @abstractmethod
     def batches(self) -> Iterator[np.ndarray]:
-        """Batches (N, H, W, C)."""
+        """Yield batches uint8 (N, H, W, C)."""
 
 
 def real_for(samples: int) -> int:
-    """How many real images are set beside so many generated ones, if the user doesn't say: as many, but not so few that
-    the number says more of their choice than of the generator."""
+    """Return the default limit for real images to compare with `samples` generated ones: the same number, but at least
+    FEWEST_REAL, because with fewer the result would depend more on their selection than on the generator."""
     return max(samples, FEWEST_REAL)
 
 
 class Images(Source):
-    """Images of a data set, fitted to the size and channels of `data`; those of a domain, if one is given by number.
+    """Images of a data set, or only of its domain number `domain`, fitted to the size and channels of `data`.
 
-    Of more than `most` a random choice is taken, for a seed always the same. An image that can't be read is told once
-    and left out. With `strict` images that have another shape are refused: DataError.
+    If there are more than `most`, a random subset is used that depends only on the seed. An image that can't be read is
+    reported once and skipped. Raises DataError if there are no images or, with `strict`, if an image has another size.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:
 
 
 class Latents(Source):
-    """Images that a generator makes of random latents, without truncation; a style-based one with noise of each image's
-    own."""
+    """Images generated from random latents, without truncation. A style-based generator gets different noise for each
+    image."""
 
     def __init__(self, generator: Any, count: int, seed: int) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
@@ -136,8 +136,8 @@ class Latents(Source):
 
 
 class Translations(Source):
-    """Each image of `sources` redrawn `OUTPUTS` times in another domain: in looks of random latents, or in those of
-    `references`, images of that domain, in a random order."""
+    """Each image of `sources` translated `OUTPUTS` times to another domain, with the styles of random latents or, if
+    given, of `references`: images of that domain, in random order."""
 
     def __init__(
         self, translator: Translator, sources: Images, domain: int, references: Images | None = None, seed: int = 0
@@ -156,7 +156,7 @@ class Translations(Source):
             yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
 
     def groups(self) -> Iterator[np.ndarray]:
-        """Float images (OUTPUTS, N, C, H, W), not limited to [-1, 1]: those of N sources at once."""
+        """Yield the translations of N sources at a time: floats (OUTPUTS, N, C, H, W), not limited to [-1, 1]."""
         styles = self._styles()
         for batch in self.sources.batches():
             for start in range(0, len(batch), GROUPS):
@@ -165,7 +165,7 @@ class Translations(Source):
                 yield np.stack([self.sampler.translate(part, each) for each in wanted])
 
     def _styles(self) -> Iterator[np.ndarray]:
-        """The styles (OUTPUTS, width) of each source."""
+        """Yield the styles (OUTPUTS, width) for each source, without end."""
         if self.references is None:
             rng, latent = np.random.default_rng([self.seed, LATENTS, self.domain]), self.sampler.translator.latent
             while True:

@@ -1,6 +1,6 @@
-"""The metrics of ganzoo itself: FID, KID, precision and recall, LPIPS diversity, perceptual path length.
+"""The bundled metrics: FID, KID, precision and recall, LPIPS diversity, perceptual path length.
 
-Imported for every `--help`, so what needs NumPy is imported when a metric is computed.
+This module is imported for every `--help`, so it imports NumPy only when a metric is computed.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.metric import Evaluation
 
 NEIGHBOURS = 3
-LPIPS_BATCH = 32  # sources whose mean is one number: StarGAN v2 takes the mean of batches' means
+LPIPS_BATCH = 32  # sources per batch: like StarGAN v2, LPIPS averages the means of batches
 EPS = 1e-4
-TRIMMED = (1, 99)  # percentiles beyond which path lengths are left out
-LARGEST = 256  # px: larger images are averaged down for the path length
+TRIMMED = (1, 99)  # path lengths outside these percentiles are discarded
+LARGEST = 256  # px: larger images are average-pooled for the path length
 PATH_STREAM = 31
 
 
@@ -63,7 +63,7 @@ class KID(Metric):
 
         generated, real = evaluation.generated.rows, evaluation.real_features.rows
         mean, deviation = kernel_distance(generated, real, seed=evaluation.seed)
-        if len(generated) == len(real) <= SUBSET:  # each subset is all of them
+        if len(generated) == len(real) <= SUBSET:  # each subset would contain all rows
             return {"kid": mean}
         return {"kid": mean, "kid_std": deviation}
 
@@ -82,7 +82,7 @@ class PrecisionRecall(Metric):
 
         from ganzoo.metrics.distances import precision_recall
 
-        # As many of each: the radii shrink with the number of neighbours that there are to be.
+        # Equally many of each, because the radii of the balls shrink as the number of rows grows.
         sets = [evaluation.generated.rows, evaluation.real_features.rows]
         rng, count = np.random.default_rng(evaluation.seed), min(map(len, sets))
         generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in sets)
@@ -118,9 +118,9 @@ class LPIPS(Metric):
 
 
 class PathLength(Metric):
-    """Perceptual path length (Karras et al. 2019, section 4.1): how far an image moves, in perceptual distance over
-    eps^2, where its latent moves by a share eps of the way to another one. In z along a sphere, in w straight; at a
-    random place of the way ('full') or at its beginning ('end'). The pair of images has the same noise."""
+    """Perceptual path length (Karras et al. 2019, section 4.1): the mean perceptual distance, divided by eps^2, between
+    images whose latents are a fraction eps apart on the path between two random latents. Paths are spherical in z and
+    linear in w; positions are random ('full') or at the start of paths ('end'). Both images have the same noise."""
 
     needs = ("perceptual",)
 
@@ -161,7 +161,7 @@ class PathLength(Metric):
 
 
 def trimmed_mean(lengths: np.ndarray) -> float:
-    """The mean without what lies beyond the 1st and the 99th percentile."""
+    """Return the mean of the lengths from the 1st to the 99th percentile."""
     import numpy as np
 
     low, high = np.percentile(lengths, TRIMMED[0], method="lower"), np.percentile(lengths, TRIMMED[1], method="higher")
@@ -169,7 +169,7 @@ def trimmed_mean(lengths: np.ndarray) -> float:
 
 
 class _Path:
-    """Images on the ways between pairs of latents."""
+    """Images on the paths between pairs of latents."""
 
     def __init__(self, generator: Any, space: str) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
@@ -178,7 +178,7 @@ class _Path:
         self.styled = isinstance(generator, StyleGenerator)
 
     def codes(self, z: np.ndarray) -> Any:
-        """The ends (2, N, length) of the ways between latents (2, N, latent)."""
+        """Return the endpoints (2, N, length), in z or w, of the paths between latents z (2, N, latent)."""
         import numpy as np
 
         if self.space == "z":
@@ -188,7 +188,7 @@ class _Path:
         return np.stack([StyleSampler(self.generator).map(each) for each in z])
 
     def images(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
-        """Vars (N, C, H, W): the images at t (N, 1) and a little further."""
+        """Return two Vars (N, C, H, W): the images at the positions t (N, 1) of the paths, and at t + EPS."""
         from ganzoo.sampling.latents import lerp, slerp
 
         between: Any = slerp if self.space == "z" else lerp

@@ -1,4 +1,4 @@
-"""What `ganzoo evaluate` is asked for: a checkpoint beside a data set, or a folder of images beside another."""
+"""The tasks of `ganzoo evaluate`: compare a checkpoint with a data set, or a folder of images with another."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 SAMPLES = 10_000
-QUICK, QUICK_PER_PAIR = 500, 100  # images of a first look, generated and real; of translations, generated per pair
+QUICK, QUICK_PER_PAIR = 500, 100  # for --quick: generated and real images; translations per pair of domains
 
 
 @dataclass(frozen=True)
 class Task:
-    """`about` is what the record says of it; `comparisons` builds networks, so it is called when Jittor is started.
-    Records go to `folder`, if there is one."""
+    """An evaluation to run. `about` describes it in the record. `comparisons` builds networks, so call it only after
+    Jittor has started. Records are saved in `folder`, unless it is None."""
 
     about: dict[str, Any]
     translating: bool
@@ -45,12 +45,12 @@ def of_checkpoint(
     quick: bool = False,
     say: Say = lambda line: None,
 ) -> Task:
-    """A checkpoint beside the data set it was trained on, or another, with fewer images if it is to be `quick`.
-    DataError or OptionError if they don't fit."""
+    """Return the task of comparing a checkpoint with the data set `against` (None: the one it was trained on). With
+    `quick`, the default numbers of images are smaller. DataError or OptionError if the two don't match."""
     from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data
-    # The options of an import, which has no data, name but the model's default.
+    # An imported checkpoint has no data: its options name only the default of the model.
     about = {} if data.count == 0 else saved.metadata
     try:
         wanted = former_data(about, registry, "--against") if against is None else against
@@ -76,7 +76,7 @@ def of_checkpoint(
         return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
 
     images = saved.metadata.get("progress", {}).get("images", 0)
-    if type(images) is not int:  # nobody has judged it before
+    if type(images) is not int:  # not validated before
         raise CheckpointError(f"{saved.path}: its description is damaged (images: {str(images)[:40]!r}).")
     about = {
         "subject": subject(model.name, images, data),
@@ -101,8 +101,8 @@ def of_folders(
     quick: bool = False,
     say: Say = lambda line: None,
 ) -> Task:
-    """Images in a folder, zip or LMDB beside those in another. Without a `size` all must have the same one, or it is a
-    DataError."""
+    """Return the task of comparing the images in one folder, zip or LMDB with those in another. DataError if `size` is
+    None and the images differ in size."""
     if samples is None:
         samples = QUICK if quick else MOST
     if most is None:
@@ -132,5 +132,5 @@ def of_folders(
 
 
 def subject(model: str, images: int, data: DataInfo) -> str:
-    """What is evaluated, in words."""
+    """Describe for the user what is evaluated."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"

@@ -1,1 +1,1 @@
-"""Plugins: found, validated, and kept from harming one another."""
+"""Discovery, validation and isolation of plugins."""

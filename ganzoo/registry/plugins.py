@@ -1,9 +1,10 @@
-"""Finds plugins through the entry-point group `ganzoo`, one by one, so that a broken or clashing one stops nobody.
+"""Discovery of plugins through the entry-point group `ganzoo`.
 
-Bundled plugins are loaded first and by the same road as a stranger's, so nobody can take a bundled name.
+Plugins are loaded one by one, so a broken or clashing one does not stop the others. Bundled plugins are loaded first,
+by the same code as third-party ones, so nobody can take a bundled name.
 
-GANZOO_PLUGINS=a,b   loads only the plugins with these entry-point names (an empty value loads none).
-GANZOO_TRACE_PLUGINS=1   tells on stderr what is loaded, from where, in what time, and each hook call.
+GANZOO_PLUGINS=a,b   load only the plugins with these entry-point names (an empty value loads none).
+GANZOO_TRACE_PLUGINS=1   print on stderr what is loaded, from where, how long it takes, and each hook call.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
 
 GROUP = "ganzoo"
-BUNDLED = "ganzoo"  # the distribution whose plugins come first
-WANTED = "GANZOO_PLUGINS"  # stands for the distribution of a plugin that this variable names and nobody installed
-UNKNOWN = "unknown"  # a distribution whose name can't be told
+BUNDLED = "ganzoo"  # the distribution whose plugins are loaded first
+WANTED = "GANZOO_PLUGINS"  # also the `distribution` of plugins that this variable names but are not installed
+UNKNOWN = "unknown"  # a distribution whose name can't be determined
 KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
-EVENTS = "events"  # what a plugin hears of
-# A stranger's code may well end in sys.exit(); Ctrl-C is the user's own and goes through.
+EVENTS = "events"  # key of a plugin's event hooks in `Plugin.provides`
+# Plugin code may call sys.exit(). KeyboardInterrupt comes from the user, and is not caught.
 ANY_FAILURE = (Exception, SystemExit)
 
 
 @dataclass
 class Plugin:
-    """One entry point: where it comes from, what it provides, and what is wrong with it, if anything."""
+    """One entry point: its origin, what it provides, and its problems, if any."""
 
     name: str
     module: str
@@ -72,16 +73,17 @@ class Registry:
     data_commands: dict[str, click.Command] = field(default_factory=dict)
 
     def model(self, name: str) -> Model:
-        """The model called `name`; OptionError with the near match, or PluginError if its plugin is broken."""
+        """Return the model called `name`. OptionError, suggesting a near match, if there is none; PluginError if its
+        plugin is broken."""
         return self._find("model", name, self.models)
 
     def dataset(self, name: str) -> DataSource:
-        """The data source called `name`; errors as for `model`."""
+        """Return the data source called `name`; errors as for `model`."""
         return self._find("data set", name, self.datasets)
 
     def metrics_named(self, names: str) -> list[Metric]:
-        """The metrics of a list such as 'fid,ppl': 'ppl' stands for all whose names begin with 'ppl-'. Errors as for
-        `model`."""
+        """Return the metrics in a list such as 'fid,ppl', where 'ppl' stands for all metrics whose names begin with
+        'ppl-'. Errors as for `model`."""
         found: dict[str, Metric] = {}
         for name in filter(None, (each.strip() for each in names.split(","))):
             family = {each: metric for each, metric in self.metrics.items() if each.startswith(f"{name}-")}
@@ -108,10 +110,10 @@ class Registry:
         raise OptionError(f"no {what} is called {name!r}.{hint}")
 
     def notify(self, event: str, **arguments: Any) -> list[str]:
-        """Call an event hook in every plugin; return what went wrong, a line for each plugin that raised."""
+        """Call an event hook in every plugin. Return a line about the error for each plugin that raised one."""
         failures = []
         implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, event).get_hookimpls()
-        for implementation in reversed(implementations):  # pluggy's order: the last one registered goes first
+        for implementation in reversed(implementations):  # pluggy's order: last registered, first called
             accepted = {name: arguments[name] for name in implementation.argnames}
             try:
                 _call(event, implementation, accepted)
@@ -121,9 +123,9 @@ class Registry:
 
 
 def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Collection[str] = ()) -> Registry:
-    """Load every plugin that is installed (or just the given entry points) into a fresh registry. Never raises.
+    """Load all installed plugins (or only the given entry points) into a new registry. Never raises.
 
-    `reserved` names the commands that no plugin can take, as in 'train' and 'data list'.
+    `reserved` lists the commands that plugins can't replace, e.g. 'train' and 'data list'.
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -148,8 +150,8 @@ Found = tuple[Plugin, "metadata.EntryPoint | None"]
 
 
 def _installed() -> Iterator[Found]:
-    """Every entry point of the group. Not by metadata.entry_points(): Python 3.9's doesn't tell the distribution, and
-    one distribution with a damaged entry_points.txt would stop them all."""
+    """Yield every entry point of the group. metadata.entry_points() is unsuitable: Python 3.9's doesn't give the
+    distribution, and one distribution with a damaged entry_points.txt would make it fail for all."""
     seen = set()
     for distribution in metadata.distributions():
         damage, entry_points = "", []
@@ -162,7 +164,7 @@ def _installed() -> Iterator[Found]:
             continue
         name, version = _origin(distribution)
         if name.lower().replace("_", "-") in seen:
-            continue  # the first on sys.path hides the others, as for importlib
+            continue  # the first on sys.path hides the others, as in importlib
         if name != UNKNOWN:
             seen.add(name.lower().replace("_", "-"))
         if damage:
@@ -196,7 +198,7 @@ def _origin(distribution: metadata.Distribution | None) -> tuple[str, str]:
 
 
 def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
-    """Import and register one plugin; whatever goes wrong becomes one of its problems."""
+    """Import and register one plugin. Whatever goes wrong is added to its problems."""
     light = "jittor" not in sys.modules
     try:
         module = entry_point.load()
@@ -223,14 +225,14 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
 
 
 def _in_jittor(error: BaseException) -> bool:
-    """Whether an error was raised while Jittor was imported; it fails where ganzoo.backend has not prepared it."""
+    """Return whether an error was raised by an import of Jittor, which fails if ganzoo.backend has not prepared it."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(name.partition(".")[0] in ("jittor", "jittor_utils") for name in modules)
 
 
 def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> list[tuple[str, pluggy.HookImpl]]:
-    """Register a plugin's module; return its hooks' names and implementations. Leaves the manager as it was if it
-    raises."""
+    """Register a plugin's module, and return the names and implementations of its hooks. If it raises, the manager is
+    unchanged."""
     if manager.is_registered(module):
         raise PluginError(f"{plugin.module} is registered already, as {manager.get_name(module)}")
     try:
@@ -263,7 +265,7 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
 
 
 def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: pluggy.HookImpl) -> None:
-    """Ask one plugin for its models, data sets, metrics or commands, and enter those that are sound and new."""
+    """Collect one plugin's models, data sets, metrics or commands, and register those that are valid and not taken."""
     try:
         answer: Any = _call(f"ganzoo_{kind}", implementation, {})
         if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
@@ -296,7 +298,7 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
 
 
 def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
-    """One plugin's answer to a hook, with a line for GANZOO_TRACE_PLUGINS."""
+    """Call one plugin's implementation of a hook, with a trace line for GANZOO_TRACE_PLUGINS."""
     started = time.perf_counter()
     outcome = "ok"
     try:
@@ -315,10 +317,10 @@ def _trace(line: str) -> None:
 
 
 def _plain(name: str) -> str:
-    """A name without what people write differently: 'Ganzoo-WGAN-GP' and 'wgan_gp' are both 'wgan_gp'."""
+    """Normalise a name, so that spellings compare equal: 'Ganzoo-WGAN-GP' and 'wgan_gp' both become 'wgan_gp'."""
     return name.lower().replace("-", "_").removeprefix("ganzoo_")
 
 
 def describe_failure(error: BaseException) -> str:
-    """An exception in one line: its type and what it says."""
+    """Describe an exception in one line: its type and its message."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,4 +1,4 @@
-"""Checks what a model hands to training: what `build` returns, and what its loss returns in each phase."""
+"""Validation of what a model gives to training: the Setup that `build` returns, and the terms that its loss returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ganzoo.interfaces.networks import Generator, Network
 
 
 def check_setup(setup: Setup) -> None:
-    """PluginError unless networks, optimizers, phases and averages fit together."""
+    """Raise PluginError unless the networks, optimizers, phases and EMA decays are consistent."""
     networks = setup.networks
     for name, network in networks.items():
         _require(isinstance(network, Network), f"network {name!r} is not a subclass of ganzoo.Network.")
@@ -34,7 +34,8 @@ def check_setup(setup: Setup) -> None:
 
 
 def _check_attributes(name: str, network: Network) -> None:
-    """No layer or weight is in a plain list or dict: there Jittor finds them neither to train nor to switch them."""
+    """Raise PluginError if layers or weights are in a plain list or dict, where Jittor doesn't find them: it would
+    neither train them nor switch them to inference mode."""
     jt = jittor()
     modules = network.modules()
     known = {id(module) for module in modules} | {var.id for var in network.state().values()}
@@ -66,7 +67,7 @@ def _check_phases(setup: Setup) -> None:
 
 
 def check_terms(phase: Phase, terms: Any) -> None:
-    """PluginError unless these are scalars by name, as a loss gives them."""
+    """Raise PluginError unless `terms` is a dict of scalar Vars by name, as a loss must return."""
     _require(isinstance(terms, dict) and bool(terms), f"phase {phase.name!r} gives {terms!r}, not a dict of terms.")
     for name, term in terms.items():
         what = f"term {name!r} of phase {phase.name!r}"

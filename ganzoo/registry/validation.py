@@ -1,5 +1,6 @@
-"""Is what a plugin registers sound? The loader asks, so that one plugin's mistake can't break a listing or a help
-text of all; `ganzoo.testing` asks again. Every `--help` runs these checks, so they are light.
+"""Validation of what plugins register, so that one plugin's mistake can't break a listing or help text for all.
+
+`ganzoo.testing` runs the same checks. Every `--help` runs them, so they must be fast.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def checked_name(kind: str, item: Any) -> str:
-    """The item's name, after checking that it is what the hook `ganzoo_<kind>` promises. PluginError if not."""
+    """Return the item's name, after checking that the item is what the hook `ganzoo_<kind>` must return. PluginError if
+    not."""
     import click
 
     from ganzoo.interfaces.dataset import DataSource
@@ -49,7 +51,7 @@ def checked_name(kind: str, item: Any) -> str:
 
 
 def check_model(model: Model) -> None:
-    """PluginError with a sentence if the options or the defaults of a model can't work."""
+    """Raise PluginError, with a sentence, if the model's paper, options, defaults or presets are invalid."""
     if not isinstance(model.paper, str):
         raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, and must be text")
     check_options(model)
@@ -58,7 +60,8 @@ def check_model(model: Model) -> None:
 
 
 def check_options(model: Model) -> None:
-    """The options class: a dataclass of fields made by `ganzoo.option`, their names free, their defaults valid."""
+    """Check that the options class is a dataclass of fields made by `ganzoo.option`, with free names and valid
+    defaults."""
     from ganzoo.interfaces.train_options import TrainOptions
 
     cls: Any = model.options
@@ -84,7 +87,7 @@ def check_options(model: Model) -> None:
             option.parse(option.default)
     except GanzooError as error:
         raise PluginError(f"{where}: the default of {error}".rstrip(".")) from error
-    except Exception as error:  # the class is a stranger's: names that are unknown, types that are none
+    except Exception as error:  # third-party code: annotations may be undefined, or not be types
         raise PluginError(f"{where} can't be read ({type(error).__name__}: {error})") from error
     _check_conditions(where, options, {**describe(TrainOptions), **options})
     taken = {*describe(TrainOptions), *OF_THE_TRAIN_COMMAND}
@@ -96,7 +99,7 @@ def check_options(model: Model) -> None:
 
 
 def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[str, Option]) -> None:
-    """The options that `when` and `unless` name are there, and can have the values that are asked for."""
+    """Check that the options that `when` and `unless` name exist, and can have the required values."""
     for option in options.values():
         for name, wanted in [*option.when.items(), *([(option.unless, SET)] if option.unless else [])]:
             if name not in known:
@@ -112,7 +115,7 @@ def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[
 
 
 def check_defaults(model: Model) -> None:
-    """`Model.defaults`: names and values of `ganzoo.TrainOptions`."""
+    """Check that `Model.defaults` has valid names and values of `ganzoo.TrainOptions`."""
     from ganzoo.interfaces.train_options import TrainOptions
 
     if not isinstance(model.defaults, Mapping):
@@ -124,7 +127,7 @@ def check_defaults(model: Model) -> None:
 
 
 def check_presets(model: Model) -> None:
-    """`Model.presets`: names and values of `ganzoo.TrainOptions` or of the model's own options."""
+    """Check that `Model.presets` have valid names and values of `ganzoo.TrainOptions` or of the model's own options."""
     from ganzoo.interfaces.train_options import TrainOptions
 
     if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):

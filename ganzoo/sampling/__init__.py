@@ -1,1 +1,1 @@
-"""Images from trained networks: latents, styles, translations, sheets and animations."""
+"""Sampling from trained networks: latents, styles, translations, sheets and animations."""

@@ -1,4 +1,4 @@
-"""Pictures for people: grids, PNG files, animations."""
+"""Pictures to look at: grids, image files and animations."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 from ganzoo.errors import GanzooError, OptionError, reason
 from ganzoo.files import temporary_path
 
-SMALL = 64  # px; smaller images are enlarged in a grid, so that a person can see them
+SMALL = 64  # px; smaller images are enlarged in a grid, to be recognisable
 MARGIN = 2  # px between the cells of a grid
 FPS = 20
-GIF_FPS = 50  # browsers show faster GIFs slowly
-QUALITY = 90  # of lossy WebP
-CRF = "18"  # of H.264: no loss that one sees
-LABEL_SIZES = 10, 24  # px; between these, the letters beside a grid are a fifth as high as its cells
-LABEL_LENGTH = 40  # letters
+GIF_FPS = 50  # browsers slow down GIFs with a higher frame rate
+QUALITY = 90  # of lossy WebP, 0 to 100
+CRF = "18"  # of H.264: visually lossless
+LABEL_SIZES = 10, 24  # px; limits for the font size of labels, which is a fifth of the cell height
+LABEL_LENGTH = 40  # characters
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """Rows and columns of a sheet of `count` images, about twice as wide as high."""
+    """Return the rows and columns of a grid of `count` images that is about twice as wide as high."""
     rows = max(1, int((count / 2) ** 0.5))
     return rows, -(-count // rows)
 
 
 def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Images uint8 (N, H, W, C), row by row, as one uint8 picture; cells without an image stay white."""
+    """Arrange images uint8 (N, H, W, C) row by row in one uint8 picture. Cells without an image are white."""
     count, height, width, channels = images.shape
     factor = max(1, SMALL // max(height, width))
     cell_h, cell_w = height * factor + MARGIN, width * factor + MARGIN
@@ -44,9 +44,9 @@ def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def labelled(sheet: np.ndarray, labels: Sequence[str], others: Sequence[str] = ()) -> np.ndarray:
-    """A grid of len(labels) rows with a text to the left of each. Letters that are not Latin become '?'.
+    """Add a label to the left of each of the len(labels) rows of a grid. Characters outside Latin-1 become '?'.
 
-    There is room for the labels of `others` too, so that sheets that take turns are of one size.
+    The margin is wide enough for the labels `others` too, so that sheets with changing labels have the same size.
     """
     if not any([*labels, *others]):
         return sheet
@@ -63,10 +63,10 @@ def labelled(sheet: np.ndarray, labels: Sequence[str], others: Sequence[str] = (
 
 
 def _text(text: str, size: int) -> np.ndarray:
-    """Black letters on white, uint8 (H, W), no larger than their ink."""
+    """Render text in black on white, uint8 (H, W), cropped to its ink."""
     try:
         font = ImageFont.load_default(size)
-    except TypeError:  # before Pillow 10.1 it has one size
+    except TypeError:  # before Pillow 10.1, the font has a fixed size
         font = ImageFont.load_default()
     known = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
     canvas = Image.new("L", (2 * size * (len(known) + 1), 3 * size))
@@ -76,23 +76,23 @@ def _text(text: str, size: int) -> np.ndarray:
 
 
 def to_pil(image: np.ndarray) -> Image.Image:
-    """A uint8 picture (H, W, 1 or 3) as a Pillow image."""
+    """Convert a uint8 picture (H, W, 1 or 3) to a Pillow image."""
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
 def save(path: Path, image: np.ndarray) -> None:
-    """Write a picture, whole or not at all. GanzooError if the disk won't have it."""
+    """Write a picture atomically. GanzooError if it can't be written."""
     with _whole(path) as temporary:
         to_pil(image).save(temporary, path.suffix[1:].replace("jpg", "jpeg"))
 
 
 def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
-    """Write uint8 pictures (H, W, 1 or 3) as GIF, WebP or MP4, by the path's suffix, whole or not at all; GIF and WebP
-    loop for ever.
+    """Write uint8 pictures (H, W, 1 or 3) atomically as GIF, WebP or MP4, by the path's suffix. GIF and WebP loop for
+    ever.
 
-    No more than one frame is in memory. A GIF's frames last hundredths of a second, and have 256 colours each. WebP is
-    lossless as long as that does not make it twice as large. GanzooError if the disk won't have it, OptionError if
-    MP4 is not installed.
+    Only one frame is in memory at a time. In a GIF, durations are multiples of 10 ms, and each frame has 256 colours.
+    WebP is lossless, unless that makes the first frame at least twice as large. Raises GanzooError if the file can't be
+    written, OptionError if PyAV, which writes MP4, is not installed.
     """
     writers = {".gif": _save_gif, ".webp": _save_webp, ".mp4": _save_mp4}
     with _whole(path) as temporary:
@@ -101,7 +101,7 @@ def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> 
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` at the end, and nothing if there is an error."""
+    """Yield a temporary path to write to. It replaces `path` at the end, or is deleted if there is an error."""
     temporary = temporary_path(path)
     try:
         yield temporary
@@ -114,7 +114,7 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 def _save_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    # Pillow's own save keeps every frame until the last.
+    # Pillow's own save would keep all frames in memory.
     duration = 10 * round(100 / min(fps, GIF_FPS))
     with open(path, "wb") as file:
         for index, frame in enumerate(frames):
@@ -126,9 +126,9 @@ def _save_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def _with_palette(frame: np.ndarray) -> Image.Image:
-    """A frame in 256 colours of its own, found by k-means in a ninth of its pixels.
+    """Quantise a frame to its own palette of 256 colours, found by median cut and k-means in a ninth of its pixels.
 
-    Not dithered, as dots that change from frame to frame flicker.
+    There is no dithering, because dots that change from frame to frame flicker.
     """
     if frame.shape[2] == 1:
         return to_pil(frame)
@@ -137,9 +137,9 @@ def _with_palette(frame: np.ndarray) -> Image.Image:
 
 
 def _save_webp(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Frames encoded by Pillow, in the container of developers.google.com/speed/webp/docs/riff_container.
+    """Write frames, each encoded by Pillow, to the container of developers.google.com/speed/webp/docs/riff_container.
 
-    Pillow's own save keeps every frame until the last.
+    Pillow's own save would keep all frames in memory.
     """
     settings: dict[str, Any] | None = None
     with open(path, "wb") as file:
@@ -148,10 +148,10 @@ def _save_webp(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
             size = _number(frame.shape[1] - 1) + _number(frame.shape[0] - 1)
             if index == 0:
                 file.write(b"RIFF\0\0\0\0WEBP")
-                file.write(_chunk(b"VP8X", b"\x02\0\0\0" + size))  # an animation
-                file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + b"\0\0"))  # on white, for ever
+                file.write(_chunk(b"VP8X", b"\x02\0\0\0" + size))  # flag: animation
+                file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + b"\0\0"))  # white background, endless loop
             duration = round(1000 * (index + 1) / fps) - round(1000 * index / fps)
-            place = _number(0) * 2 + size + _number(duration) + b"\x02"  # replaces what was there
+            place = _number(0) * 2 + size + _number(duration) + b"\x02"  # overwrite, don't blend
             file.write(_chunk(b"ANMF", place + _webp(frame, settings)[12:]))
         length = file.tell() - 8
         file.seek(4)
@@ -194,7 +194,7 @@ def _save_mp4(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def _even(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """RGB frames whose sides are even, as the codec wants them."""
+    """Yield RGB frames, padded to even sides as the codec requires."""
     for frame in frames:
         rgb = frame.repeat(3, 2) if frame.shape[2] == 1 else frame
         pad = [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)]

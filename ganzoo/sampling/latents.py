@@ -1,4 +1,4 @@
-"""From seeds to latents and noise, and walks between latents."""
+"""Latents from seeds, and walks between latents."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 
 
 def from_seeds(seeds: Sequence[int], length: int) -> np.ndarray:
-    """A standard normal latent per seed, (len(seeds), length), the same on every machine and in every company."""
+    """Return a standard normal latent for each seed, (len(seeds), length), independent of the machine and of the other
+    seeds."""
     drawn = [np.random.default_rng(seed).standard_normal(length, dtype=np.float32) for seed in seeds]
     return np.stack(drawn)
 
 
 def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
-    """Linear interpolation, at a constant speed, between latents (..., length)."""
+    """Interpolate linearly, at constant speed, between latents (..., length)."""
     return (1 - t) * start + t * end
 
 
 def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
-    """Spherical interpolation (Shoemake 1985) between latents (..., length): a Gaussian latent keeps its typical
-    length. Straight where the two have no angle between them, or half a turn."""
+    """Interpolate spherically (Shoemake 1985) between latents (..., length), preserving the typical norm of Gaussian
+    latents. Linear if the angle between the two is 0 or 180 degrees, or if one of them is zero."""
     norms = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
     cosine = (start * end).sum(-1, keepdims=True) / np.where(norms, norms, 1.0)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
@@ -38,12 +39,12 @@ PATHS: dict[str, Interpolation] = {"linear": lerp, "spherical": slerp}
 
 
 def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any = 0.0) -> Iterator[np.ndarray]:
-    """A closed walk through keys (K, ..., length): `steps` points from each to the next and back to the first.
+    """Yield a closed walk through keys (K, ..., length): `steps` points from each to the next and back to the first.
 
-    Yields K * steps points (..., length) of keys' dtype; point i * steps is key i, exactly. `centre` is the origin
-    for a spherical path.
+    The K * steps points (..., length) have the dtype of the keys. Point i * steps is exactly key i. `centre` is the
+    origin of spherical paths.
     """
-    around = keys.astype(np.float64) - centre  # so exact that adding the centre again gives float32 keys back
+    around = keys.astype(np.float64) - centre  # float64, so that adding the centre restores float32 keys exactly
     for start, end in zip(around, np.roll(around, -1, axis=0)):
         for step in range(steps):
             yield (path(start, end, step / steps) + centre).astype(keys.dtype)

@@ -1,4 +1,4 @@
-"""Images from latents. `ganzoo.sampling.styles` adds what a style-based generator can do."""
+"""Sampling of images from latents. `ganzoo.sampling.styles` extends it for style-based generators."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     pass
 
 CHUNK = 64  # images generated at once
-PIXELS = 2**18  # and at most so many pixels, if it is known that images are large: 16 images of 128 px
-Key = tuple[int, ...]  # names an image by its seed and, in a video, its frame
+PIXELS = 2**18  # maximum pixels at once, where the image size is known: 16 images of 128 px
+Key = tuple[int, ...]  # identifies an image, for its noise: the seed and, in a video, the frame
 
 
 class Sampler:
-    """Draws images from codes, one at a time or many: here the code of an image is its latent z (latent,).
+    """Generates images from codes. In this class, the code of an image is its latent z (latent,).
 
-    An image depends on its code and key alone, not on the others that are drawn with it.
+    An image depends only on its code and key, not on the other images in its chunk.
     """
 
     space = "z"
@@ -30,22 +30,22 @@ class Sampler:
         self.generator = generator
 
     def code(self, z: np.ndarray) -> np.ndarray:
-        """The codes between which a walk goes, for latents z (N, latent)."""
+        """Return the codes of latents z (N, latent), between which walks interpolate."""
         return z
 
     @property
     def centre(self) -> Any:
-        """The point about which a spherical walk turns."""
+        """The centre of spherical walks."""
         return 0.0
 
     def draw(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
-        """Images uint8 (N, H, W, C) for N codes and their keys, all at once."""
+        """Generate images uint8 (N, H, W, C) from N codes and their keys in one batch."""
         jt = jittor()
         with jt.no_grad():
             return to_uint8(self.generator(jt.array(codes)).numpy())
 
     def images(self, codes: Iterable[tuple[np.ndarray, Key]]) -> Iterator[np.ndarray]:
-        """Images uint8 (H, W, C) for codes and their keys, however many: drawn in chunks that fit memory."""
+        """Yield an image uint8 (H, W, C) for each code and its key, generated in chunks that fit in memory."""
         waiting, count = iter(codes), at_once(self.generator)
         while chunk := list(islice(waiting, count)):
             yield from self.draw(np.stack([code for code, _ in chunk]), [key for _, key in chunk])
@@ -53,7 +53,7 @@ class Sampler:
 
 
 def at_once(generator: Any) -> int:
-    """How many images of this generator to make at once."""
+    """Return how many images to generate at once with this generator."""
     from ganzoo.interfaces.networks import StyleGenerator
 
     if not isinstance(generator, StyleGenerator):
@@ -62,12 +62,12 @@ def at_once(generator: Any) -> int:
 
 
 def generate(generator: Any, z: np.ndarray) -> np.ndarray:
-    """Images uint8 (N, H, W, C) for latents (N, length), in chunks that fit memory."""
+    """Generate images uint8 (N, H, W, C) from latents (N, length), in chunks that fit in memory."""
     return np.concatenate(list(stream(generator, z)))
 
 
 def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
-    """As `generate`, chunk by chunk."""
+    """Yield the images of `generate`, chunk by chunk."""
     sampler, count = Sampler(generator), at_once(generator)
     for at in range(0, len(z), count):
         yield sampler.draw(z[at : at + count], ())
@@ -75,7 +75,7 @@ def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C)."""
+    """Convert floats (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), clipping and rounding."""
     scaled = np.rint((images + 1.0) * 127.5)
-    bounded = np.nan_to_num(np.clip(scaled, 0, 255))  # a network that diverged may give numbers that are none
+    bounded = np.nan_to_num(np.clip(scaled, 0, 255))  # a diverged network may output NaN
     return bounded.astype(np.uint8).transpose(0, 2, 3, 1)

@@ -1,7 +1,7 @@
-"""What a style-based generator can do beside making an image of a latent: truncation, noise, style mixing.
+"""Sampling from style-based generators: truncation, noise inputs and style mixing.
 
-Karras et al., A Style-Based Generator Architecture for Generative Adversarial Networks, 2019, arXiv:1812.04948. In
-all of this a style is a w (width,), and the styles of an image are an array (layers, width), coarsest layer first.
+Karras et al., A Style-Based Generator Architecture for Generative Adversarial Networks, 2019, arXiv:1812.04948. In this
+module, a style is a w (width,), and the styles of an image are an array (layers, width), coarsest layer first.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ganzoo.backend import jittor
 from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling.sampler import Key, Sampler, to_uint8
 
-MEAN_SEED, MEAN_BATCHES, MEAN_BATCH = 11, 10, 1024  # latents whose mean w is taken
+MEAN_SEED, MEAN_BATCHES, MEAN_BATCH = 11, 10, 1024  # batches of latents for estimating the mean w
 NOISE_SEED = 13
 
 
 class StyleSampler(Sampler):
-    """Draws images of a StyleGenerator at its present resolution.
+    """Generates images with a StyleGenerator at its current resolution.
 
     The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', or all its styles (layers, width).
-    z and w are truncated: the first `cutoff` layers get mean + psi * (w - mean), with the mean of w over all latents
-    (appendix B); `cutoff` None: as many layers as the generator says; psi 1: none. `noise`: 'const', the same maps for
-    every image; 'random', drawn for each image from its key; 'none'.
+    z and w are truncated (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get
+    mean + psi * (w - mean), with the mean of w over all latents. psi 1 means no truncation. `noise` is 'const' (the
+    same maps for every image), 'random' (drawn for each image from its key) or 'none'.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class StyleSampler(Sampler):
         self._constant: dict[int, list[Any]] = {}
 
     def code(self, z: np.ndarray) -> np.ndarray:
-        """The w (N, width) of latents z (N, latent), not truncated, if that is the space; else z."""
+        """Return w (N, width), without truncation, of latents z (N, latent) if `space` is 'w', otherwise z itself."""
         return self.map(z) if self.space == "w" else z
 
     @property
     def centre(self) -> Any:
-        """In w, the mean: a spherical walk keeps its distance from the average image."""
+        """The centre of spherical walks: in w the mean, so that they keep their distance from the average image."""
         return self.mean if self.space == "w" else 0.0
 
     def map(self, z: np.ndarray) -> np.ndarray:
-        """The w (N, width) of latents z (N, latent)."""
+        """Map latents z (N, latent) to w (N, width)."""
         jt = jittor()
         with jt.no_grad():
             w: np.ndarray = self.generator.map(jt.array(z)).numpy()
@@ -57,7 +57,7 @@ class StyleSampler(Sampler):
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """The mean of w, float64 (width,): the generator's running average, or that of 10,240 fixed latents."""
+        """The mean of w, float64 (width,): the generator's running average, or the mean over 10,240 fixed latents."""
         if self.generator.w_average is not None:
             return self.generator.w_average.numpy().astype(np.float64)
         rng = np.random.default_rng(MEAN_SEED)
@@ -65,7 +65,8 @@ class StyleSampler(Sampler):
         return np.mean([self.map(z).mean(0, dtype=np.float64) for z in batches], 0)
 
     def styles(self, codes: np.ndarray) -> np.ndarray:
-        """The styles (N, layers, width) of z or w (N, length), truncated; those of (N, layers, width) are given."""
+        """Return the truncated styles (N, layers, width) of codes z or w (N, length). Codes that are styles already are
+        returned unchanged."""
         if codes.ndim == 3:
             return codes
         w = codes if self.space == "w" else self.map(codes)
@@ -76,9 +77,9 @@ class StyleSampler(Sampler):
         return styles
 
     def draw(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
-        """Images uint8 (N, H, W, C) for N codes and their keys, all at once."""
+        """Generate images uint8 (N, H, W, C) from N codes and their keys in one batch."""
         jt = jittor()
-        # An array of its own for each layer: a slice of a Var would be a kernel of its own for each layer.
+        # A separate array for each layer: slicing a Var would compile a separate kernel for each layer.
         styles = [jt.array(np.ascontiguousarray(each)) for each in self.styles(codes).transpose(1, 0, 2)]
         with jt.no_grad():
             return to_uint8(self.generator.synthesise(styles, self._noise(keys)).numpy())
@@ -89,7 +90,7 @@ class StyleSampler(Sampler):
         if self.noise == "random":
             rngs = [np.random.default_rng([NOISE_SEED, *key]) for key in keys]
             return [jt.array(np.stack([rng.standard_normal((1, side, side), "f4") for rng in rngs])) for side in sides]
-        if count not in self._constant:  # of the whole chunks and the last one; drawing them again would take a while
+        if count not in self._constant:  # cached for full chunks and the last one, because drawing is slow
             maps = constant_noise(sides, count)
             factor = np.float32(self.noise == "const")
             self._constant[count] = [jt.array(factor * each).stop_grad() for each in maps]
@@ -97,7 +98,7 @@ class StyleSampler(Sampler):
 
 
 def mix(destination: np.ndarray, source: np.ndarray, layers: range) -> np.ndarray:
-    """Styles (layers, width) of `destination`, in the given layers those of `source` (section 3.1)."""
+    """Return the styles (layers, width) of `destination`, with those of `source` in the given layers (section 3.1)."""
     mixed = destination.copy()
     mixed[layers.start : layers.stop] = source[layers.start : layers.stop]
     return mixed

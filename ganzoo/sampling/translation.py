@@ -1,4 +1,4 @@
-"""Image-to-image translation: sampling a translator, and sheets and walks made with it.
+"""Image-to-image translation: sampling from a translator, and sheets and walks of its images.
 
 Choi et al., StarGAN v2: Diverse Image Synthesis for Multiple Domains, 2020, arXiv:1912.01865.
 """
@@ -17,19 +17,19 @@ from ganzoo.sampling import images
 from ganzoo.sampling.latents import PATHS, from_seeds, lerp, loop
 from ganzoo.sampling.sampler import CHUNK, PIXELS, to_uint8
 
-MEAN_SEED, MEAN_LATENTS = 17, 10_000  # of the latents whose mean style a domain's is
-LATENTS = 1000  # mapped at once
-SHEET_DOMAINS = 5  # at most so many on a sheet of latents
+MEAN_SEED, MEAN_LATENTS = 17, 10_000  # seed and number of the latents that estimate a domain's mean style
+LATENTS = 1000  # mapped to styles at once
+SHEET_DOMAINS = 5  # maximum on a latent sheet
 
-Domains = Any  # the domain of each of several images, (N,), or one number for all
-Images = Union[np.ndarray, Sequence[np.ndarray]]  # uint8 (N, H, W, C), or N of (H, W, C), which needn't be in memory
+Domains = Any  # the domain of each image, (N,), or one number for all
+Images = Union[np.ndarray, Sequence[np.ndarray]]  # uint8 (N, H, W, C), or N times (H, W, C), possibly lazy
 
 
 class TranslationSampler:
-    """A translator for NumPy arrays, however many: images are uint8 (N, H, W, C), styles float32 (N, width).
+    """Applies a translator to any number of NumPy images, uint8 (N, H, W, C), and styles, float32 (N, width).
 
-    It works in chunks that fit memory; an output depends on its own image and style alone, not on the others of its
-    chunk. A domain's mean style is kept, so make another sampler once the weights have changed.
+    Images are processed in chunks that fit in memory. An output depends only on its own image and style, not on the
+    others in its chunk. Mean styles are cached, so create a new sampler when the weights have changed.
     """
 
     def __init__(self, translator: Translator) -> None:
@@ -37,7 +37,7 @@ class TranslationSampler:
         self._means: dict[int, np.ndarray] = {}
 
     def mean(self, domain: int) -> np.ndarray:
-        """The mean style of a domain, float64 (width,): that of 10,000 fixed latents."""
+        """Return the mean style of a domain, float64 (width,), over 10,000 fixed latents."""
         if domain not in self._means:
             shape = MEAN_LATENTS, self.translator.latent
             z = np.random.default_rng(MEAN_SEED).standard_normal(shape, "f4")
@@ -54,8 +54,8 @@ class TranslationSampler:
         return np.concatenate(styles)
 
     def styles_of_latents(self, z: np.ndarray, domain: int, psi: float = 1.0) -> np.ndarray:
-        """The styles of latents z (N, latent) in a domain, truncated: mean + psi * (style - mean). So psi 1 leaves
-        them as they are, and psi 0 is the domain's mean look."""
+        """Return the styles of latents z (N, latent) in a domain, truncated: mean + psi * (style - mean). psi 1 leaves
+        them unchanged; psi 0 gives the mean style of the domain."""
         styles = self._styles(z, domain)
         if psi == 1:
             return styles
@@ -63,11 +63,11 @@ class TranslationSampler:
         return (mean + psi * (styles - mean)).astype(np.float32)
 
     def styles_of_seeds(self, seeds: Sequence[int], domain: int, psi: float = 1.0) -> np.ndarray:
-        """The styles of the seeds' latents in a domain, truncated."""
+        """Return the truncated styles of the seeds' latents in a domain."""
         return self.styles_of_latents(from_seeds(seeds, self.translator.latent), domain, psi)
 
     def styles_of_images(self, references: Images, domains: Domains) -> np.ndarray:
-        """The styles of reference images, each seen as one of its domain. No more than a chunk is held at once."""
+        """Return the styles of reference images, each taken as a member of its domain, loading one chunk at a time."""
         jt = jittor()
         styles = []
         with jt.no_grad():
@@ -77,12 +77,12 @@ class TranslationSampler:
         return np.concatenate(styles)
 
     def stream(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        """An image uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
+        """Yield a translation uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
         for sources, styles in _chunks(pairs):
             yield from to_uint8(self.translate(sources, styles))
 
     def translate(self, sources: np.ndarray, styles: np.ndarray) -> np.ndarray:
-        """Images float32 (N, C, H, W), not limited to [-1, 1], all at once."""
+        """Return the translations float32 (N, C, H, W), not limited to [-1, 1], of N sources in one batch."""
         jt = jittor()
         with jt.no_grad():
             drawn: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
@@ -92,12 +92,13 @@ class TranslationSampler:
     def there_and_back(
         self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Each image in its style, and that redrawn in the image's own style: ideally the image again."""
+        """Translate each image to its new style, and the result back to its own style, which should restore the image.
+        Return both as uint8."""
         jt = jittor()
         there, back = [], []
         for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
             with jt.no_grad():
-                # Not by way of uint8, which would cut off what is beyond [-1, 1].
+                # Translate back before the conversion to uint8, which clips to [-1, 1].
                 drawn = self.translator.translate(jt.array(_floats(chunk)), jt.array(new))
                 again = self.translator.translate(drawn, jt.array(own))
                 there.append(to_uint8(drawn.numpy()))
@@ -107,7 +108,7 @@ class TranslationSampler:
 
 
 def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
-    """Rows that begin with an image, stacked column by column, as many at once as fit memory."""
+    """Yield chunks of rows that fit in memory, with each column stacked. The first column holds images."""
     waiting = iter(rows)
     for first in waiting:
         count = min(CHUNK, max(1, PIXELS // (first[0].shape[0] * first[0].shape[1])))
@@ -115,7 +116,7 @@ def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]
 
 
 def _floats(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
+    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
 
 
@@ -126,7 +127,8 @@ def cycle_sheet(
     references: np.ndarray,
     reference_domains: Domains,
 ) -> np.ndarray:
-    """A picture of four rows: N sources, N references, each source in its reference's style, and that back again."""
+    """Return a picture of four rows: N sources, N references, each source in the style of its reference, and the result
+    translated back."""
     own = sampler.styles_of_images(sources, source_domains)
     there, back = sampler.there_and_back(sources, sampler.styles_of_images(references, reference_domains), own)
     rows = [sources, references, there, back]
@@ -137,8 +139,8 @@ def cycle_sheet(
 def latent_sheet(
     sampler: TranslationSampler, sources: np.ndarray, domains: Sequence[str], psi: float, seeds: Sequence[int]
 ) -> np.ndarray:
-    """A picture of N columns: the sources on top, below them, for each of the first five domains, a row per seed. The
-    seeds are the same in all of them."""
+    """Return a picture of N columns: the sources on top and, below them, one row per seed for each of the first five
+    domains. All domains have the same seeds."""
     shown = list(domains)[:SHEET_DOMAINS]
     styles = np.concatenate([sampler.styles_of_seeds(seeds, number, psi) for number in range(len(shown))])
     labels = [f"{domain} {seed}" for domain in shown for seed in seeds]
@@ -152,8 +154,8 @@ def reference_sheet(
     reference_domains: Domains,
     domains: Sequence[str] = (),
 ) -> np.ndarray:
-    """A picture of N + 1 columns: a white corner and the sources on top; each row below begins with a reference, in
-    whose style the sources follow. `domains` are names, to be written beside."""
+    """Return a picture of N + 1 columns: the top row has a white corner and the sources, each row below has a reference
+    and the sources in its style. `domains` are names for the row labels."""
     numbers = np.broadcast_to(reference_domains, len(references))
     styles = sampler.styles_of_images(references, numbers)
     drawn = sampler.stream((source, style) for style in styles for source in sources)
@@ -166,7 +168,7 @@ def reference_sheet(
 def _below(
     top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], others: Sequence[str] = ()
 ) -> np.ndarray:
-    """A sheet of a top row and of one row for each label."""
+    """Return a sheet with a top row and one row for each label."""
     sheet = images.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
     return images.labelled(sheet, ["", *labels], others)
 
@@ -182,10 +184,11 @@ def latent_walk(
     space: str = "z",
     path: str = "spherical",
 ) -> Iterator[np.ndarray]:
-    """Pictures of a walk through the seeds' looks that closes to a loop, `steps` from each to the next: the sources on
-    top, below them a row per domain, all at the same place of the walk.
+    """Yield the pictures of a closed walk through the styles of the seeds, `steps` from each seed to the next. A
+    picture shows the sources on top and, below them, one row per domain, all at the same position of the walk.
 
-    `domains` are names by number. In space 'w' the walk goes between truncated styles, about the domain's mean.
+    `domains` maps numbers to names. In space 'w', the walk interpolates between truncated styles; the centre of its
+    spherical paths is the domain's mean style.
     """
     walks = []
     for domain in domains:
@@ -208,11 +211,11 @@ def reference_walk(
     domains: Sequence[str] = (),
     steps: int = 31,
 ) -> Iterator[np.ndarray]:
-    """Pictures of the sources on top, below them the sources in the look of one reference, which turns into that of
-    the next and at last into the first one's again; to the left the references pass by.
+    """Yield the pictures of a closed walk through the styles of the references. A picture shows the sources on top and,
+    below them, the sources in the current style. On the left, the references scroll past.
 
-    From a reference to one of another domain there is a cut, and from one to the next of its domain a time of `steps`
-    pictures (see `schedule`). `domains` are names, to be written beside.
+    The walk takes `steps` pictures to the next reference of the same domain, and cuts to a reference of another domain
+    (see `schedule`). `domains` are names for the row labels.
     """
     numbers = [int(number) for number in np.broadcast_to(reference_domains, len(references))]
     styles = sampler.styles_of_images(references, np.array(numbers))
@@ -229,10 +232,11 @@ def reference_walk(
 
 
 def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]:
-    """For each picture of a walk through references of these domains and back to the first: from which to which it
-    goes, and how far it has come, in [0, 1).
+    """Return (start, end, share) for each picture of a closed walk through references of these domains: the indices of
+    the references between which the walk is, and the fraction of the way covered, in [0, 1).
 
-    On the way, a sigmoid; a third of the time the walk rests at where it came to, and after that where it is cut.
+    The fraction follows a sigmoid. The walk rests for a third of the `steps` after each move between references and
+    before each cut (see `reference_walk`).
     """
     rest = steps // 3
     moving = steps - rest - 1

@@ -1,4 +1,4 @@
-"""How far training is: a line that moves on a terminal, a line at each tick elsewhere."""
+"""Progress bar of training: updated in place on a terminal, one line per tick elsewhere."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FORMAT = "{desc} {percentage:3.0f}%|{bar:5}| {kimg} kimg, {remaining} left{postf
 
 
 def in_kimg(images: int, goal: int) -> str:
-    """Images as kimg, with the decimals that a training up to `goal` images needs."""
+    """Format a number of images as kimg, with as many decimals as a run of `goal` images needs."""
     return f"{images / 1000:.{1 if goal >= 10_000 else 3}f}"
 
 
 class Bar:
-    """Shows `images` of `goal` for the run `name`. A terminal that has gone stops nothing."""
+    """Progress bar of the run `name`: `images` of `goal`. Training continues if the terminal is closed."""
 
     def __init__(self, name: str, images: int, goal: int) -> None:
         self.name, self.images, self.goal = name, images, goal
@@ -34,13 +34,13 @@ class Bar:
         )
 
     def move(self, images: int) -> None:
-        """Show that so many images are seen. Where the last batch goes beyond the goal, the bar doesn't."""
+        """Set the number of images seen. The bar ends at the goal, even if the last batch exceeds it."""
         self.images = images
         with contextlib.suppress(OSError):
             self._line.update(min(images, self.goal) - self._line.n)
 
     def tick(self, speed: float, losses: Mapping[str, float]) -> str:
-        """Show the numbers of a tick, and return all of them as a line."""
+        """Show the speed and losses of a tick, and return them with the progress as a line of text."""
         digits = 0 if speed >= 10 else 1
         said = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
         line = f"{in_kimg(self.images, self.goal)} kimg: {', '.join(said)}"
@@ -59,13 +59,13 @@ class Bar:
             sys.stdout.flush()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar, leaving it on the screen."""
         with contextlib.suppress(OSError):
             self._line.close()
 
 
 class _Line(tqdm):  # type: ignore[misc]
-    """Shows the longest of `numbers` that there is room for."""
+    """A tqdm bar that shows the first of `numbers`, ordered from long to short, that fits the terminal."""
 
     numbers: Sequence[str] = ()
 
@@ -82,7 +82,7 @@ class _Line(tqdm):  # type: ignore[misc]
 
 
 def _summed(losses: Mapping[str, float]) -> str:
-    """The losses by the first letter of their phase: 'D 1.38 G 0.69'."""
+    """Sum the losses by the first letter of their phase: 'D 1.38 G 0.69'."""
     sums: dict[str, float] = defaultdict(float)
     for name, value in losses.items():
         sums[name[:1].upper()] += value

@@ -1,4 +1,4 @@
-"""What a run would be, without running a kernel: options, data, parameters, memory."""
+"""Summary of a planned run, without running a kernel: options, data, parameters, memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ganzoo.training.plan import Plan
 from ganzoo.training.step import check_micro_batches, micro_batch_limit, micro_batch_sizes
 
 FLOAT = 4  # bytes
-NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and what normalisation and convolutions keep aside; measured on lsgan
+NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and buffers of normalisation and convolutions; measured on lsgan
 
 
 def describe(plan: Plan) -> Iterator[str]:
-    """Lines for `ganzoo train MODEL --dry-run`."""
+    """Yield the lines that `ganzoo train MODEL --dry-run` prints."""
     yield f"model    {plan.model.name}: {plan.model.summary}"
     train = dataclasses.replace(plan.train, flip=plan.flip)
     values = {**train.to_dict(), **plan.options.to_dict()}
@@ -64,7 +64,7 @@ def _networks(plan: Plan) -> Iterator[str]:
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
-    fixed = FLOAT * (4 * weights + averaged)  # weights, two moments, gradients; and the sampled twin
+    fixed = FLOAT * (4 * weights + averaged)  # weights, gradients and two moments; plus the sampled copy
     activations = FLOAT * _activations(plan, setup)
     images = counted(_at_once(plan), "image")
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
@@ -72,15 +72,16 @@ def _networks(plan: Plan) -> Iterator[str]:
 
 
 def _at_once(plan: Plan) -> int:
-    """Images of one forward pass in the last stage, whose images are the largest."""
+    """Return the number of images per forward pass in the last stage, which has the largest images."""
     stage = plan.stages[-1]
     return micro_batch_sizes(stage.batch, micro_batch_limit(stage, plan.train.micro_batch))[0]
 
 
 def _activations(plan: Plan, setup: Any) -> float:
-    """Numbers held while the largest phase runs, from what its layers put out. The graph is written, never run."""
+    """Estimate how many numbers the largest phase keeps in memory, from its layers' outputs. The graph is built, but
+    never run."""
     jt = backend.jittor()
-    from ganzoo.interfaces.networks import Network  # not above: it would start Jittor before the device is chosen
+    from ganzoo.interfaces.networks import Network  # not at the top: it would start Jittor before the device is chosen
 
     count = _at_once(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
@@ -92,7 +93,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     for network in setup.networks.values():
         network.train()
         for module in network.modules():
-            if not isinstance(module, (jt.nn.Sequential, Network)):  # these put out what their last part does
+            if not isinstance(module, (jt.nn.Sequential, Network)):  # containers: their last part is counted already
                 module.register_forward_hook(lambda module, inputs, output: outputs.append(output.numel()))
     counts = []
     for phase in setup.loss.phases:

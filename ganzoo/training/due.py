@@ -1,7 +1,7 @@
-"""When something is due: reports, measurements, checkpoints and the end, by the images seen.
+"""When reports, metrics, checkpoints and the end of training are due, by the number of images seen.
 
-Lengths in kimg become whole images here, so that no rounding of a float decides. What is due is a function of the
-images seen alone: a resumed run reports, measures and saves where it would have.
+Lengths in kimg are converted to whole images here, so results never depend on float rounding. Nothing but the images
+seen decides what is due, so a resumed run reports, evaluates and saves at the same points as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from ganzoo.interfaces.train_options import TrainOptions
 
 
 def whole_images(kimg: float) -> int:
-    """A length in whole images."""
+    """Convert kimg to a whole number of images."""
     return round(kimg * 1000)
 
 
 def goal(options: TrainOptions) -> int:
-    """After how many images training ends."""
+    """Return the number of images after which training ends."""
     return whole_images(options.kimg)
 
 
 def tick_length(options: TrainOptions) -> int:
-    """The images of a tick: at least one."""
+    """Return the number of images in a tick, at least 1."""
     return max(1, whole_images(options.tick))
 
 
 def ends_tick(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether the step just done, of `batch` images, ended a tick."""
+    """Return whether the last step, of `batch` images, ended a tick."""
     return _crossed(tick_length(options), progress, batch)
 
 
 def ends_snapshot(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether it ended a tick with a checkpoint."""
+    """Return whether the last step ended a tick that saves a checkpoint."""
     return _crossed(tick_length(options) * options.snapshot, progress, batch)
 
 
 def to_evaluate(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether it came to a measurement."""
+    """Return whether metrics are due after the last step."""
     every = options.evaluate_every or 0.0
     return every > 0 and _crossed(max(1, whole_images(every)), progress, batch)
 
 
 def to_report(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Whether it ended a tick or came to a measurement."""
+    """Return whether the last step ended a tick or metrics are due after it."""
     return ends_tick(options, progress, batch) or to_evaluate(options, progress, batch)
 
 
 def _crossed(length: int, progress: Progress, batch: int) -> bool:
-    """Whether a step of `batch` images came to a multiple of `length` images, or passed one."""
+    """Return whether the last step, of `batch` images, reached or passed a multiple of `length` images."""
     return progress.images // length > (progress.images - batch) // length

@@ -1,4 +1,4 @@
-"""Exponential moving averages (EMA) of networks, and the network that is sampled."""
+"""Exponential moving averages (EMA) of networks, and the networks to sample."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class EMA:
-    """Keeps a copy of each network: its EMA where `decays` has an entry, otherwise a plain copy made on demand.
+    """Copies of networks: the EMA of each network in `decays`, and plain copies of the others, refreshed on demand.
 
-    After each step an averaged weight e becomes e + (1 - decay) * (w - e), where `decay`, if set, stands for all of
-    `decays`. Weights that rest are left alone; running statistics are copied, not averaged. Twins stay in inference
-    mode.
+    After each step, an averaged weight e becomes e + (1 - decay) * (w - e). `decay`, if set, overrides all `decays`.
+    Weights that the network does not use yet are left unchanged; buffers (running statistics) are copied, not averaged.
+    The copies stay in inference mode.
     """
 
     decay: float | None = None
@@ -29,7 +29,7 @@ class EMA:
         decays: Mapping[str, float],
         translator: Translator | None = None,
     ) -> None:
-        """`translator` is one over the copies."""
+        """`translator` is the translator that runs the copies."""
         self.networks, self.copies, self.decays, self._translator = networks, copies, decays, translator
         for name, copy in copies.items():
             copy.eval()
@@ -40,12 +40,12 @@ class EMA:
     def _copy(self, name: str) -> None:
         source = self.networks[name].state()
         for key, var in self.copies[name].state().items():
-            # Detached: a copy that held a trained Var itself would keep alive every later graph that began there.
+            # Detached: a copy that shared the trained Var would keep every later graph that uses it in memory.
             var.update(source[key].detach())
 
     def update(self) -> None:
-        """Fold the present weights into the averages. The caller must run pending operations soon after, or every
-        old weight stays in memory."""
+        """Update the averages with the current weights. The caller must run pending operations soon afterwards;
+        otherwise all previous weights stay in memory."""
         for name, declared in self.decays.items():
             decay = declared if self.decay is None else self.decay
             source = self.networks[name].state()
@@ -60,13 +60,13 @@ class EMA:
                 copy[key].update(source[key].detach())
 
     def network(self, name: str) -> Any:
-        """The network to sample: the average, or a fresh copy of the present weights. In inference mode."""
+        """Return the network to sample, in inference mode: the EMA, or a fresh copy of the current weights."""
         if name not in self.decays:
             self._copy(name)
         return self.copies[name]
 
     def translator(self) -> Translator | None:
-        """What translates with the averages, if the model turns images into images."""
+        """Return the translator that runs the copies; None if the model doesn't translate images."""
         for name in self.copies.keys() - self.decays.keys():
             self._copy(name)
         return self._translator

@@ -1,4 +1,4 @@
-"""Batches for the stage that training is in."""
+"""Training batches for the current stage."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Feed:
-    """Loads from `dataset`, at whatever size and in whatever number a stage asks for: of each batch its share."""
+    """Batches from `dataset`, in the image size and batch size of each stage. Each rank loads its share of a batch."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class Feed:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
         self.draw = draw
         self.on_bad_image = on_bad_image
-        self._readings = Readings()  # so that an image that can't be read is named once
+        self._readings = Readings()  # shared, so that an unreadable image is reported once
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
     def loader(self, size: int, batch: int, draw: Draw | None = None, stride: int | None = None) -> Loader:
-        """A loader of batches of `batch` images of `size` px, from what is stored nearest to that size. `draw` in
-        place of the feed's own; with a `stride` that many images lie between the beginnings of two batches."""
+        """Return a loader of batches of `batch` images of `size` px, read from the stored size nearest to `size`.
+        `draw` overrides the feed's own; `stride` is the distance in images between the starts of two batches."""
         return Loader(
             self.dataset.at_size(size),
             batch,
@@ -50,8 +50,8 @@ class Feed:
         )
 
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:
-        """This rank's share of the next batch. `position`, the images seen so far, counts when another size or batch
-        than before is asked for: the order goes on from there."""
+        """Return this rank's share of the next batch. `position`, the number of images seen so far, is used when
+        `size` or `batch` has changed: the new batches continue from there."""
         if self._open != (size, batch) or self._batches is None:
             self.close()
             mine = batch // distributed.world_size()
@@ -60,7 +60,7 @@ class Feed:
         return next(self._batches)
 
     def close(self) -> None:
-        """Stop the threads that load ahead."""
+        """Stop the prefetching threads."""
         if self._batches is not None:
             self._batches.close()  # type: ignore[attr-defined]
             self._batches = None

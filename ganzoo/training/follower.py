@@ -1,4 +1,4 @@
-"""What the ranks other than 0 do: the same training, of which they tell nothing and keep nothing."""
+"""Training on ranks other than 0: same steps, no output, no files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def follow(plan: Plan, stop: Stop) -> None:
-    """Train beside rank 0, which leads: it has the run, begins or resumes it, and says when to stop."""
+    """Train alongside rank 0, which owns the run, starts or resumes it, and decides when to stop."""
     for left in range(plan.train.retry, -1, -1):
         state = TrainState(plan.model, plan.options, plan.data, plan.train)
         share_state(state)
@@ -42,7 +42,7 @@ def follow(plan: Plan, stop: Stop) -> None:
 
 
 def share_state(state: TrainState) -> None:
-    """Give every rank the state of rank 0, whatever that comes from."""
+    """Copy the state of rank 0 to all other ranks."""
     if distributed.world_size() == 1:
         return
     metadata = collectives.broadcast_object(state.metadata())
@@ -52,7 +52,7 @@ def share_state(state: TrainState) -> None:
 
 
 class Follower:
-    """Stands in for the Reporter. Sees, as that does, when training diverges."""
+    """Silent replacement for the Reporter. Detects diverged training, as the Reporter does."""
 
     def __init__(self, options: TrainOptions) -> None:
         self.options, self._loss_stats = options, LossStats()
@@ -62,37 +62,37 @@ class Follower:
         self._loss_stats.add(phase, {}, finite)
 
     def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether rank 0 reports after the step just done."""
+        """Return whether rank 0 reports after the last step, of `batch` images."""
         return due.to_report(self.options, progress, batch)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
-        """DivergedError if rank 0 sees too many updates in a row skipped."""
+        """Raise DivergedError, as rank 0 does, if too many updates in a row were skipped."""
         backend.wait()
         report = self._loss_stats.fetch()
         if report.in_a_row > self.options.max_skips:
             raise DivergedError(f"training diverged: {report.in_a_row} updates in a row were skipped.")
 
     def stage_begins(self, state: TrainState, position: StagePosition) -> None:
-        """A stage begins."""
+        """Check the updates of the previous stage."""
         if not self._loss_stats.empty:
             self.tick(state)
 
     def finish(self, state: TrainState) -> None:
-        """The end."""
+        """Check the remaining updates."""
         if not self._loss_stats.empty:
             self.tick(state)
 
     def compiled(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def not_training(self, seconds: float, images: int) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def stepped(self, state: TrainState) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def begun(self, state: TrainState) -> None:
-        """Nothing to do."""
+        """Do nothing."""

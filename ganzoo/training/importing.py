@@ -1,4 +1,4 @@
-"""`ganzoo import`: a checkpoint of another program becomes a run that can be sampled and trained on."""
+"""`ganzoo import`: convert another program's checkpoint to a run that can be sampled and trained further."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Imported:
-    """The new run, what was found in the file, a line each, and whether it turns images into images."""
+    """Result of an import: the new run, what was found in the file (a line each), and whether it translates images."""
 
     run: Run
     found: tuple[str, ...]
@@ -40,11 +40,11 @@ class Imported:
 def import_checkpoint(
     model: Model, path: Path, given: Mapping[str, Any], experiments: Path, domains: Sequence[str] = ()
 ) -> Imported:
-    """Make a run of the weights at `path`, with the model's options and the names of `domains` given by the user.
+    """Create a run from the weights at `path`, with the `given` model options and the names of `domains`.
 
-    Its only checkpoint stands at the end of the stage of the resolution that was trained last, so training goes on
-    with the next one, or stays in the last. CheckpointError if the file is not one that `model` can use, OptionError
-    if an option does not fit it; nothing is left behind then.
+    The progress in its only checkpoint is the end of the stage of the resolution trained last, so training continues
+    with the next stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does
+    not match it; no run is created then.
     """
     from ganzoo import __version__
 
@@ -52,7 +52,7 @@ def import_checkpoint(
     parts = model.checkpoint_files(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
     try:
-        with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, and is refused below
+        with np.errstate(all="ignore"):  # numbers too large for float32 become infinite, and are rejected below
             converted = _with_domains(model.import_weights(content, given), domains)
         del content
         _check_numbers(converted)
@@ -62,7 +62,7 @@ def import_checkpoint(
         backend.start()
         from ganzoo.training.state import TrainState
 
-        model.stages(options, train, data)  # which refuses sizes that can't be built
+        model.stages(options, train, data)  # raises if the model can't be built at this size
         _check(model.build(options, data).networks, converted)
         state = TrainState(model, options, data, train)
         _fill(state, converted)
@@ -101,7 +101,7 @@ def _with_domains(converted: ImportedWeights, domains: Sequence[str]) -> Importe
 
 
 def _check_numbers(converted: ImportedWeights) -> None:
-    """CheckpointError, by name, for a weight or a moment that is NaN or infinite."""
+    """Raise CheckpointError, naming the array, if a weight or a moment is NaN or infinite."""
     groups: dict[str, Mapping[str, np.ndarray]] = {
         **converted.weights,
         **{f"average of the {name}": average for name, average in converted.ema.items()},
@@ -117,7 +117,7 @@ def _check_numbers(converted: ImportedWeights) -> None:
 
 
 def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
-    """Whether weights fit networks that are just built, which take no memory until they are computed with."""
+    """Raise CheckpointError if the weights don't fit the networks. Networks take no memory until their first use."""
     for name, network in networks.items():
         for what, known in ((name, converted.weights), (f"average of the {name}", converted.ema)):
             if name in known:
@@ -125,7 +125,7 @@ def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
 
 
 def _fill(state: TrainState, converted: ImportedWeights) -> None:
-    """Weights, averages and moments from the file; what it lacks stays as it begins."""
+    """Load weights, EMA and Adam moments into the state. Whatever the file lacks keeps its initial values."""
     for name, weights in converted.weights.items():
         _named(name, state.setup.networks[name].load_state, weights)
     for name in state.setup.ema:
@@ -146,7 +146,7 @@ def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: M
 
 
 def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
-    """The moments of every weight under their names in a checkpoint."""
+    """Return the moments of every weight by their names in a checkpoint; zeros where there are none."""
     values = {}
     for kind, known in (("first", moments.first), ("second", moments.second)):
         for name, var in network.trainable().items():
@@ -155,7 +155,7 @@ def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
 
 
 def _place(state: TrainState, trained: int) -> None:
-    """Set the progress to the end of the stage of `trained` px, with no image of ours seen."""
+    """Set the progress to the end of the stage of `trained` px, with no images seen."""
     stages = state.schedule.stages
     index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
     stage = stages[index]
@@ -165,7 +165,7 @@ def _place(state: TrainState, trained: int) -> None:
 
 
 def _steps(state: TrainState) -> int:
-    """After how many steps the optimizers have made their updates; a step may update a network several times."""
+    """Compute the number of steps from the optimizers' updates; a step may update a network several times."""
     per_step = {
         name: sum(1 / phase.every for phase in state.setup.loss.phases if name in phase.networks)
         for name in state.optimizers

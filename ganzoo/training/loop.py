@@ -19,41 +19,41 @@ from ganzoo.training.precompile import Precompiler
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
-WARM_UP = 2  # steps in which kernels are compiled; their time is not counted in img/s
+WARM_UP = 2  # steps at the start of a stage that compile kernels; excluded from img/s
 
 
 class LoopReporter(Protocol):
-    """What the loop tells, and when."""
+    """Callbacks of the training loop."""
 
     def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
-        """The loss terms of a phase, Vars; `finite` is 0 if its update was skipped."""
+        """Record the loss terms of a phase, as Vars. `finite` is a Var, 0 if the update was skipped."""
 
     def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
-        """Numbers that are no part of the loss."""
+        """Record the values that a phase logs in addition to the loss."""
 
     def stage_begins(self, state: TrainState, position: StagePosition) -> None:
-        """A stage begins, or the time after its fade."""
+        """Called before the first step, when a stage begins, and when its fade-in ends."""
 
     def stepped(self, state: TrainState) -> None:
-        """A step is done."""
+        """Called after each step."""
 
     def compiled(self) -> None:
-        """A step is done in which kernels were compiled."""
+        """Called after a step that may have compiled kernels."""
 
     def not_training(self, seconds: float, images: int) -> None:
-        """So long was not training, but compiling."""
+        """Exclude `seconds` and `images` from the training speed, because kernels were compiled."""
 
     def begun(self, state: TrainState) -> None:
-        """The first step of a run is done."""
+        """Called after the first step of a run."""
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether `tick` is due after a step of `batch` images."""
+        """Return whether `tick` is due after a step of `batch` images."""
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
-        """A tick is over."""
+        """Called when `due` returned True, with the `batch` size of the last step."""
 
     def finish(self, state: TrainState) -> None:
-        """Training is over."""
+        """Called after the last step."""
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
     precompiler: Precompiler | None,
     stop: Callable[[], bool],
 ) -> None:
-    """Train until `options.kimg`, or until `stop` says so; on several ranks, until that of rank 0 does.
+    """Train until `options.kimg` is reached or `stop()` is true (on several ranks: `stop()` on rank 0).
 
     The host waits for the device only in `reporter.tick`.
     """
@@ -79,7 +79,7 @@ def train(
                 fresh = WARM_UP
             count = position.stage.batch
             images = feed.batch(position.stage.size, count, state.progress.images)
-            # A first step, right after a checkpoint or the beginning, can be given up: its kernels may take minutes.
+            # The first step, right after a checkpoint or at the start, may be interrupted: compiling can take minutes.
             whole = contextlib.nullcontext() if fresh == WARM_UP else backend.uninterrupted()
             if fresh:
                 started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the phases of a tick report: how often they updated, and means of their numbers."""
+"""Statistics of the phases in a tick: how many updates were skipped, and means of the reported values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 from ganzoo.interfaces.loss import Phase
 
-MOST_WAITING = 1000  # runs of phases whose numbers are kept on the device
+MOST_WAITING = 1000  # phase runs whose values may stay on the device until they are read
 
 
 @dataclass(frozen=True)
 class Report:
-    """A tick in numbers: means by 'phase/name' over the updates that were made, of the terms of the loss and of other
-    numbers; how many updates were `skipped`; and how many of one phase at most `in_a_row`, since training began."""
+    """Statistics of a tick: means by 'phase/name' over the updates made, of loss terms (`losses`) and other values
+    (`watched`); the number of `skipped` updates; and the most skipped `in_a_row` by one phase since training began or
+    resumed."""
 
     losses: dict[str, float]
     watched: dict[str, float]
@@ -25,17 +26,15 @@ class Report:
 
 
 class LossStats:
-    """Collects what phases report without waiting for the numbers, which stay where they are until they are fetched or
-    too many. Skipped updates are counted, and left out of the means."""
+    """Accumulator for the values of phases, which stay on the device until they are fetched or become too many. Skipped
+    updates are counted, and excluded from the means."""
 
     def __init__(self) -> None:
-        self._waiting: list[
-            tuple[str, bool, dict[str, Any], Any]
-        ] = []  # phase, whether these are terms, numbers, finite
-        self._skipped_now: dict[str, int] = defaultdict(int)  # in a row, by phase
+        self._waiting: list[tuple[str, bool, dict[str, Any], Any]] = []  # phase, whether loss terms, values, finite
+        self._skipped_now: dict[str, int] = defaultdict(int)  # current streak of skipped updates, by phase
         self._in_a_row = 0
-        self.phases: set[str] = set()  # that have reported, ever
-        self.names: set[str] = set()  # of what they reported, as in the statistics: 'losses/PHASE/NAME'
+        self.phases: set[str] = set()  # all that have reported so far
+        self.names: set[str] = set()  # all reported values, named as in the statistics: 'losses/PHASE/NAME'
         self._begin()
 
     def _begin(self) -> None:
@@ -49,12 +48,12 @@ class LossStats:
         return not self._runs
 
     def add(self, phase: Phase, terms: Mapping[str, Any], finite: Any) -> None:
-        """Count one run of a phase: its terms, and a Var (1,) that is 1 if it updated its networks, 0 if not."""
+        """Add one run of a phase: its loss terms, and a Var (1,) that is 1 if its networks were updated, 0 if not."""
         self._runs += 1
         self._wait(phase, True, terms, finite)
 
     def log(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
-        """The same for numbers that are no part of the loss. One that is not finite is left out of the report."""
+        """Add values that are not part of the loss. A mean that is not finite is omitted from the report."""
         self._wait(phase, False, values, finite)
 
     def _wait(self, phase: Phase, terms: bool, values: Mapping[str, Any], finite: Any) -> None:
@@ -78,7 +77,7 @@ class LossStats:
         self._waiting = []
 
     def fetch(self) -> Report:
-        """Wait for the numbers. The means begin anew; rows of skipped updates go on."""
+        """Wait for the values and report them. Resets everything except the streaks of skipped updates."""
         self._read()
         report = Report(_means(self._losses), _means(self._watched), self._skipped, self._in_a_row)
         self._begin()
@@ -86,6 +85,6 @@ class LossStats:
 
 
 def _means(numbers: Mapping[str, list[float]]) -> dict[str, float]:
-    """Those that are finite, by key."""
+    """Return the mean of each list, omitting means that are not finite."""
     means = {key: sum(values) / len(values) for key, values in sorted(numbers.items())}
     return {key: mean for key, mean in means.items() if math.isfinite(mean)}

@@ -1,4 +1,4 @@
-"""The plan of a run: model, options and opened data, known before any kernel runs."""
+"""The plan of a run, made before any kernel runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ganzoo.training.tracking import Tracker
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is known before a kernel runs: model, options, and the opened data."""
+    """Everything known before a kernel runs: model, options, and the opened data."""
 
     model: Model
     train: TrainOptions
@@ -33,20 +33,20 @@ class Plan:
     data: DataInfo  # as the networks see it: size and channels after fitting
     warnings: tuple[str, ...] = ()
     tracker: Tracker | None = None
-    data_path: Path | None = None  # where the data lie, if the user named a path
+    data_path: Path | None = None  # location of the data, if given by path
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """The stages of training."""
+        """Stages of training."""
         return self.model.stages(self.options, self.train, self.data)
 
     @property
     def flip(self) -> bool:
-        """Whether half of the images are mirrored: as the user says, else as the data set allows."""
+        """Whether half of the images are mirrored: the user's choice, by default whether the data set allows it."""
         return self.dataset.info.flip if self.train.flip is None else self.train.flip
 
     def description(self) -> dict[str, Any]:
-        """What options.json and every checkpoint say about the run."""
+        """Return the run's description, as stored in options.json and every checkpoint."""
         from ganzoo import __version__
 
         return {
@@ -59,7 +59,7 @@ class Plan:
         }
 
     def reseeded(self) -> Plan:
-        """The same with another seed."""
+        """Return a copy of the plan with another seed."""
         return dataclasses.replace(self, train=dataclasses.replace(self.train, seed=(self.train.seed + 1) % 2**31))
 
 
@@ -73,17 +73,17 @@ def make_plan(
     at: str = "",
     dry: bool = False,
 ) -> Plan:
-    """Open the data for a new or a resumed run, and settle what the networks will see. DataError or OptionError if it
-    can't work. `at` is where the data lie, if that is known. A plan that is `dry` prepares no data set: of one that
-    isn't there yet it takes the description."""
+    """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
+    the run can't work. `at` overrides the name or path in `train_options.data`. A `dry` plan prepares no data set; it
+    uses the description of one that would have to be prepared."""
     path = path_of(at or train_options.data, registry)
     dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
     options = model.resolve_options(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
-    order(dataset, model.draw(options), 0, False)  # refuses what can't be drawn so
-    dataset.validation()  # the same for what is kept
+    order(dataset, model.draw(options), 0, False)  # raises if the images can't be drawn this way
+    dataset.validation()  # raises if the validation images don't fit
     tracker = None
     stages = model.stages(options, train_options, data)
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
@@ -91,7 +91,7 @@ def make_plan(
     if new and (missed := unreached(stages, due.goal(train_options))):
         warnings += (early_end(train_options, stages, missed),)
     if train_options.evaluate_every:
-        # Only a conditional model can translate; whether it does, its setup says.
+        # Only a conditional model can translate; its setup tells whether it does.
         possible = model.conditional and bool(data.domains)
         translating = possible and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)

@@ -1,7 +1,7 @@
-"""Compiles the kernels of later stages in the background, so that growth does not stop training.
+"""Background compilation of the kernels of later stages, so that training doesn't stall when the networks grow.
 
-Jittor keeps compiled kernels on the disk, and their keys say nothing of sizes; so another process takes a step of two
-images in each coming stage, at low priority and on one thread.
+Jittor caches compiled kernels on disk, under keys that don't depend on sizes. A child process, with low priority and
+one thread, therefore runs a step of two images in each later stage.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
 
-IMAGES = 2  # of a step that is taken for its kernels; batches of 1 are broadcast in another way
+IMAGES = 2  # batch size of a step that only compiles kernels; a batch of 1 is broadcast differently
 NICENESS = 15
-_PDEATHSIG = 1  # of prctl
+_PDEATHSIG = 1  # option of prctl(2)
 
 
 def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
-    """A progress in each later position that trains other weights: while a stage fades in, and after it."""
+    """Yield a Progress for each later position with other kernels: during the fade-in of a stage, and after it."""
     last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
         for images in (0, schedule.stages[index].fade):
@@ -48,8 +48,8 @@ def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
 
 
 class Precompiler:
-    """The child process that prepares the stages after `progress`. It can fail without harm: what it has not
-    compiled is compiled when it is needed."""
+    """The child process that compiles the kernels of later stages. It may fail without harm: training compiles missing
+    kernels when it needs them."""
 
     def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
         self.plan, self.say = plan, say
@@ -57,7 +57,7 @@ class Precompiler:
         self._started = False
 
     def start(self, state: TrainState) -> None:
-        """Begin, at the first call; nothing to do where no other stage will come."""
+        """Start the child process at the first call, if there are later stages."""
         if self._started:
             return
         self._started = True
@@ -74,7 +74,7 @@ class Precompiler:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
-                    start_new_session=True,  # Ctrl-C goes to us alone
+                    start_new_session=True,  # Ctrl-C doesn't reach it
                     env={**environment.outside_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
@@ -90,22 +90,22 @@ class Precompiler:
         child.wait()
 
     def wait(self, seconds: float) -> None:
-        """Wait until everything is prepared, or so long. subprocess.TimeoutExpired if it takes longer."""
+        """Wait until all kernels are compiled. Raises subprocess.TimeoutExpired after `seconds`."""
         if self._child is not None:
             self._child.wait(seconds)
             self._listener.join()
 
     def close(self) -> None:
-        """End the child process, done or not."""
+        """End the child process, whether it has finished or not."""
         if self._child is not None and self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGTERM)  # with the compilers it runs
+                os.killpg(self._child.pid, signal.SIGTERM)  # including its compilers
             self._child.wait()
             self._listener.join(timeout=5)
 
 
 def prepare(description: dict[str, Any]) -> None:
-    """Take a step and make a sample in each stage that comes after the described progress. The child's work."""
+    """Run a step and generate samples in each stage after the described progress. Runs in the child process."""
     import numpy as np
 
     from ganzoo import backend
@@ -128,7 +128,7 @@ def prepare(description: dict[str, Any]) -> None:
     for there in coming(state.schedule, Progress.of(description["progress"])):
         state.progress = there
         stage = state.upcoming().stage
-        # Accumulated gradients are other kernels than those of a batch in one piece.
+        # Gradient accumulation needs other kernels than a step without it.
         pieces = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
         count = min(IMAGES, train.micro_batch or stage.batch)
         shape = (count * pieces, stage.size, stage.size, data.channels)
@@ -142,8 +142,8 @@ def prepare(description: dict[str, Any]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Let the system end this process when `parent` is gone, killed perhaps. A thread that looks for it would wait
-    until Jittor has compiled all that it compiles."""
+    """Have the operating system end this process when `parent` ends, even if `parent` is killed. A thread that polls
+    would not run until Jittor has finished compiling."""
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)

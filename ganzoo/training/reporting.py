@@ -1,4 +1,4 @@
-"""What training shows and leaves: the progress bar, statistics, curves, samples, checkpoints, plugin events."""
+"""Output of training: the progress bar, statistics, curves, samples, checkpoints, plugin events."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from ganzoo.training.snapshots import TranslationInputs, sheet_shape, sheets
 from ganzoo.training.state import TrainState
 from ganzoo.training.tracking import Tracker
 
-PLOT_EVERY = 30.0  # seconds between redrawings of the curves, which take about half a second
+PLOT_EVERY = 30.0  # seconds between redraws of the curves, each of which takes about half a second
 
 
 class Reporter:
-    """Collects loss terms on the device, and at each tick fetches them: the only time the host waits for numbers."""
+    """Output of rank 0. Loss terms stay on the device until a tick, the only time when the host waits for them."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class Reporter:
         stop: Stop | None = None,
         tracker: Tracker | None = None,
     ) -> None:
-        """`shown` are the images that a translating model is watched by. Once `stop` says so, no samples are made, and
-        the `tracker` measures nothing."""
+        """`shown` are the inputs for the sample sheets of a translating model. Once `stop()` is true, no samples are
+        made, and the `tracker` measures nothing."""
         self.run, self.options, self.registry, self.description = run, options, registry, description
         self._loss_stats = LossStats()
         former = run.stats()
@@ -60,7 +60,7 @@ class Reporter:
         self._saved_at: int | None = None
         self._sampled_at: int | None = None
         self._writer = checkpoint.Writer(self._saved)
-        self._slow = 0  # convolutions that Jittor did not recognise
+        self._slow = 0  # number of convolutions that Jittor did not recognise
         self._in_stages = False
         self._shown, self._stop, self._tracker = shown, stop or Stop(), tracker
         self._domains: tuple[str, ...] = ()
@@ -71,19 +71,19 @@ class Reporter:
         self._bar = Bar(run.path.name, progress.images, self._goal)
 
     def say(self, message: str) -> None:
-        """Print a line above the progress bar and keep it in log.txt. A terminal that has gone stops nothing."""
+        """Print a line above the progress bar and add it to log.txt. Training continues if the terminal is closed."""
         self._bar.write(message)
         self.run.log(message)
 
     @contextlib.contextmanager
     def _beside(self, what: str, interruptible: bool = True) -> Iterator[None]:
-        """Run the body, report a failure once, and go on training. A signal ends the body at once, if it is
-        `interruptible`."""
+        """Run the body; report each kind of failure once and continue training. If `interruptible`, a signal ends the
+        body immediately."""
         try:
             with self._stop.at_once() if interruptible else contextlib.nullcontext():
                 yield
         except (KeyboardInterrupt, Exception) as error:
-            # Jittor fails where a signal meets it waiting for a compiler.
+            # Jittor raises RuntimeError if a signal arrives while it waits for a compiler.
             if isinstance(error, (KeyboardInterrupt, RuntimeError)) and self._stop():
                 return
             if isinstance(error, KeyboardInterrupt):
@@ -97,15 +97,15 @@ class Reporter:
                 self.say(f"warning: {what}: {reason.rstrip('.')}. Training continues.")
 
     def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
-        """Add one run of a phase to the sums of this tick, without waiting for the numbers."""
+        """Add the loss terms of a phase to this tick, without waiting for their values."""
         self._loss_stats.add(phase, means, finite)
 
     def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
-        """The same with numbers that are no part of the loss."""
+        """Add values that are not part of the loss, in the same way."""
         self._loss_stats.log(phase, values, finite)
 
     def compiled(self) -> None:
-        """Tell, once, of kernels that are far slower than they should be."""
+        """Warn once if Jittor runs convolutions as slow plain loops."""
         slow, self._slow = self._slow, backend.unrecognised_convolutions()
         if slow == 0 < self._slow:
             self.say(
@@ -114,23 +114,23 @@ class Reporter:
             )
 
     def not_training(self, seconds: float, images: int) -> None:
-        """Leave steps in which kernels are compiled out of img/s."""
+        """Exclude `seconds` and `images` of steps that compile kernels from img/s."""
         self._idle += seconds
         self._idle_images += images
 
     def stepped(self, state: TrainState) -> None:
-        """Move the bar after a step. OptionError if --keep-best names no number that this training has."""
+        """Update the bar after a step. OptionError if --keep-best names a number that the statistics won't contain."""
         self._bar.move(state.progress.images)
         if not self._known_best and not {phase.name for phase in state.setup.loss.phases} - self._loss_stats.phases:
             self._check_best(self.options.keep_best or "")
             self._known_best = True
 
     def due(self, progress: Progress, batch: int) -> bool:
-        """Whether there is something to report after the step just done, of `batch` images."""
+        """Return whether a report is due after the last step, of `batch` images."""
         return due.to_report(self.options, progress, batch)
 
     def stage_begins(self, state: TrainState, position: StagePosition) -> None:
-        """Tell which stage begins, and save what the former one led to."""
+        """Announce the stage that begins, then report and save the results of the previous one."""
         stages = state.schedule.stages
         if len(stages) == 1:
             return
@@ -146,7 +146,7 @@ class Reporter:
         self._in_stages = True
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
-        """Tell where results go, and save real images of `size` px for comparison."""
+        """Announce where results are written, and save real images of `size` px for comparison."""
         self._panels, self._domains = state.setup.loss.panels, state.data.domains
         options: dict[str, Any] = self.run.options()
         self._notify("ganzoo_run_start", run=self.run.path, options=options)
@@ -157,21 +157,21 @@ class Reporter:
             with self._beside("reals.png"):
                 images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
         elif state.position is not None and due.to_evaluate(self.options, state.progress, state.position.stage.batch):
-            rows = self.run.stats()  # the session may have ended before it had measured
+            rows = self.run.stats()  # the last session may have ended before measuring
             if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
                 self._measure(state, rows[-1])
         self._tick_began = time.perf_counter()
 
     def begun(self, state: TrainState) -> None:
-        """Samples from the beginning of a run, when its first step is done."""
+        """Save samples after the first step of a run."""
         began = time.perf_counter()
         with backend.watch_kernels("first samples"):
             self._sample(state)
         self.not_training(time.perf_counter() - began, 0)
 
     def tick(self, state: TrainState, batch: int = 0) -> None:
-        """Fetch the losses, write everything that is due after a step of `batch` images, and tell the plugins. The
-        checkpoint comes first: nothing that follows can then cost more than itself."""
+        """Fetch the losses, write everything that is due after a step of `batch` images, and notify plugins. The
+        checkpoint comes before metrics and samples, so that a failure there loses no training."""
         backend.wait()
         report = self._loss_stats.fetch()
         row = self._row(state, report, time.perf_counter() - self._tick_began)
@@ -193,7 +193,7 @@ class Reporter:
         self._idle, self._idle_images = 0.0, 0
 
     def _measure(self, state: TrainState, row: dict[str, Any]) -> None:
-        """Add metrics to the last row of the statistics."""
+        """Measure metrics and add them to the last row of the statistics."""
         if self._tracker is None or self._stop():
             return
         found: dict[str, float] = {}
@@ -216,7 +216,7 @@ class Reporter:
             )
 
     def _check_best(self, wanted: str) -> None:
-        """OptionError if the statistics will have no number of this name."""
+        """Raise OptionError if the statistics won't contain a number of this name."""
         known = sorted(self._loss_stats.names | (self._tracker.names if self._tracker else set()))
         if wanted not in known:
             raise OptionError(
@@ -225,7 +225,7 @@ class Reporter:
             )
 
     def _diverged(self, state: TrainState, report: Report) -> DivergedError:
-        self._writer.wait()  # so that the last checkpoint is named
+        self._writer.wait()  # so that the message names the last checkpoint
         last = checkpoint.newest(self.run.path)
         return DivergedError(
             f"training diverged: {report.in_a_row} updates in a row had a loss or a gradient that is not finite, up to "
@@ -240,7 +240,7 @@ class Reporter:
         self._ticks, self._seconds = self._ticks + 1, self._seconds + seconds
         images_done = progress.images - self._images_before - self._idle_images
         training = max(seconds - self._idle, 1e-9)
-        if not images_done:  # nothing but such steps
+        if not images_done:  # only steps that compiled kernels
             images_done, training = self._idle_images, seconds
         return {
             "tick": self._ticks,
@@ -275,7 +275,7 @@ class Reporter:
         self._plotted = time.perf_counter()
 
     def save(self, state: TrainState) -> None:
-        """Copy the state and have it written to a checkpoint, while training goes on."""
+        """Copy the state and write it to a checkpoint in the background."""
         if self._saved_at == state.progress.images:
             return
         path = self.run.path / checkpoint.name_at(state.progress.images)
@@ -283,7 +283,7 @@ class Reporter:
         self._saved_at = state.progress.images
 
     def _saved(self, path: Path) -> None:
-        """What follows when a checkpoint is on the disk. In the thread that writes."""
+        """Log a checkpoint once it is on disk, and delete old ones. Called in the writer's thread."""
         self.run.log(f"saved {path.name}")
         self._prune()
 
@@ -291,7 +291,8 @@ class Reporter:
         checkpoint.prune(self.run.path, self.options.keep, self._best())
 
     def _best(self) -> Path | None:
-        """The checkpoint at which the number named by --keep-best was lowest, or that of the tracker was best."""
+        """Return the checkpoint with the best value of --keep-best, by default the tracker's first metric. The lowest
+        value is best, unless that metric is better when higher."""
         wanted, highest = self.options.keep_best, False
         if self._tracker:
             tracked, high = self._tracker.best_by
@@ -304,17 +305,17 @@ class Reporter:
         return best
 
     def finish(self, state: TrainState) -> None:
-        """A last report for a tick that was begun, a checkpoint, and the curves."""
+        """Report an unfinished tick, save a checkpoint, and draw the curves."""
         if not self._loss_stats.empty:
             self.tick(state)
         self.save(state)
         self._writer.wait()
-        self._prune()  # again: the last measurement came after the last checkpoint
-        if self._plotted or not self._stop():  # the first drawing imports matplotlib, which takes too long to wait for
+        self._prune()  # again: the last metrics were measured after the last checkpoint
+        if self._plotted or not self._stop():  # the first plot imports matplotlib: too slow after a signal
             self._plot()
 
     def close(self, outcome: str) -> None:
-        """Take the bar down, let a checkpoint be written to its end, and tell the plugins how it ended."""
+        """Close the bar, wait for the checkpoint writer, and tell plugins how the run ended."""
         self._bar.close()
         try:
             self._writer.wait()
@@ -331,6 +332,6 @@ class Reporter:
 
 
 def seconds_of(row: Mapping[str, Any]) -> float:
-    """The time that training had taken, in a row of the statistics; 0 where it is damaged."""
+    """Return the total training time in a row of the statistics; 0 if the row is damaged."""
     seconds: Any = row.get("seconds")
     return float(seconds) if is_number(seconds) else 0.0

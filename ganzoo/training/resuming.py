@@ -1,4 +1,4 @@
-"""Going on with a run: its options with the user's changes, and its newest checkpoint that is whole."""
+"""Resuming a run: its options with the user's changes, and its newest intact checkpoint."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def resumed_options(
     run: Run, model: Model, train_values: dict[str, Any], model_values: dict[str, Any]
 ) -> tuple[TrainOptions, Options, list[str]]:
-    """The options of a run with the user's changes over them, and a line for each change."""
+    """Return the options of a run, overridden by the user's values, and a line for each change."""
     stored = run.options()
     if stored["model"] != model.name:
         raise OptionError(
             f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
         )
-    if stored.get("data", {}).get("count") == 0 and "data" not in train_values:  # an import, which has no data yet
+    if stored.get("data", {}).get("count") == 0 and "data" not in train_values:  # imported; has no data yet
         raise OptionError(
             f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
             "to train it on from here, as in --data my-images."
@@ -52,7 +52,7 @@ def _said(value: Any) -> str:
 
 
 def check_resume(plan: Plan, run: Run) -> None:
-    """OptionError if the data have other domains than those that the networks of the run are built for."""
+    """Raise OptionError if the domains of the data are not those that the run's networks were built for."""
     former = tuple(map(printable, run.options().get("data", {}).get("domains", ())))
     if not plan.model.conditional or former == plan.data.domains:
         return
@@ -66,8 +66,8 @@ def check_resume(plan: Plan, run: Run) -> None:
 
 
 def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
-    """What else is not as it was when the run was last trained, a line each: the data, and `present`, of which the
-    exact numbers depend: versions, device, threads."""
+    """Return a line for each other change since the run was last trained: in the data, and in the `present` environment
+    (versions, device, threads), which affects the exact numbers."""
     stored = run.options()
     former = stored.get("environment", {})
     lines = [
@@ -88,8 +88,8 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
 
 
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:
-    """The newest whole checkpoint of a run, None if there was no time to make one. Damaged ones are put aside under
-    another name. The caller holds the lock."""
+    """Return the newest intact checkpoint of a run, None if it has none. Renames newer, damaged ones and deletes
+    unfinished files. DamagedError if all are damaged. The caller must hold the lock."""
     for file in leftovers(run.path):
         with contextlib.suppress(OSError):
             file.unlink()
@@ -103,8 +103,8 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
 
 
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
-    """Take the state to that of a checkpoint. OptionError names the options that stand in the way, if it does not
-    fit."""
+    """Load a checkpoint into the state. If it does not fit: OptionError that names the changed options, or
+    CheckpointError if they are not the reason."""
     if saved.metadata["model"] != plan.model.name:
         raise CheckpointError(f"{saved.path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
     try:
@@ -120,19 +120,19 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
 
 
 def check_fit(plan: Plan, run: Run) -> None:
-    """The same for a run that is not to go on yet; nothing in its folder is touched."""
-    from ganzoo.training.state import TrainState  # not above: it needs Jittor
+    """Raise what `restore` would, without changing anything in the run's folder."""
+    from ganzoo.training.state import TrainState  # not at the top: it imports Jittor
 
     if (saved := checkpoint.newest_whole(run.path, lambda path, error: None)) is not None:
         restore(TrainState(plan.model, plan.options, plan.data, plan.train), saved, plan, run)
 
 
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
-    """The model's options, and the data, that are others than those of a checkpoint and ask for other networks."""
+    """Return the model options, and the data, whose change since the checkpoint leads to different networks."""
     stored = saved.options(plan.model)
     changed = changes(stored, plan.options)
     alone = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
-    # Those that do so by themselves; all, if only several together do.
+    # The options that do so on their own; if there are none, all changed options.
     guilty = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
     found = [setting(name, changed[name][1]) for name in guilty]
     former = saved.data
@@ -142,12 +142,12 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
 
 
 def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
-    """Whether the networks that these options ask for, on the checkpoint's own data, are those of the checkpoint."""
+    """Return whether networks built from these options and the checkpoint's data fit the checkpoint's weights."""
     from ganzoo.checkpoints.checkpoint import part
 
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():
             network.check_state(part(saved.tensors, f"net/{name}/"))
-    except Exception:  # the model is a stranger's, and its options are no longer checked to be within their ranges
+    except Exception:  # the model may be a third-party plugin, given stored options outside their ranges
         return False
     return True

@@ -1,4 +1,4 @@
-"""A whole run, from resolved options to a trained generator: what `ganzoo train` does."""
+"""A complete run, from resolved options to a trained generator: the work of `ganzoo train`."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ ENDINGS = {
 def run_training(
     plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None
 ) -> tuple[Run | None, Stop]:
-    """Train to the end, into a new folder or a resumed one; return the run, None if nothing was trained, and whether a
-    signal ended it early.
+    """Train to the end, in a new run or the one to `resume`. Return the run (None if nothing was trained) and a Stop,
+    true if a signal ended training early.
 
-    Training that diverged goes back to the last checkpoint with another seed, as often as `plan.train.retry` says.
-    Where `mpirun` started several processes, that of rank 0 has the run, and the others follow.
+    If training diverges, it restarts from the last checkpoint with another seed, up to `plan.train.retry` times. If
+    `mpirun` started several processes, rank 0 owns the run; the others follow it and return None for the run.
     """
     backend.start(plan.train.device, plan.train.precision)
     with watch_signals() as stop:
         if not distributed.is_rank_zero():
             try:
                 follow(plan, stop)
-            except RuntimeError:  # as in `_attempt`: Jittor fails where a signal meets it waiting
+            except RuntimeError:  # from Jittor after a signal: see `_attempt`
                 if not stop():
                     raise
             return None, stop
@@ -73,8 +73,8 @@ def run_training(
 
 
 def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
-    """OptionError or DataError if it can be known before the first step that training can't work. Returns the images
-    that a model which translates is watched by."""
+    """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
+    the sample sheets of a translating model, None for others."""
     check_micro_batches(state.setup.networks, plan.stages, plan.train.micro_batch)
     if plan.tracker is not None:
         plan.tracker.check(state)
@@ -82,7 +82,7 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
 
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
-    """Train, from `state` or the newest checkpoint; and again after it diverged. False if nothing was left to do."""
+    """Train from `state` or the newest checkpoint; retry if training diverges. False if there was nothing to do."""
     if state is None and (before := ENDINGS.get(run.outcome() or "")):
         run.tell(f"the last session {before}")
     for left in range(plan.train.retry, -1, -1):
@@ -106,7 +106,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 
 
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> bool:
-    """Train from `state`. False if the goal is reached already."""
+    """Train from `state`. Return False if the goal had already been reached."""
     if state.progress.images >= due.goal(plan.train):
         run.tell(
             f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
@@ -133,14 +133,14 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     except RuntimeError:
         if not stop():
             raise
-        # Jittor fails where a signal meets it waiting, for a compiler or for another process that compiles. The step is
-        # half done, so it is not saved.
+        # Jittor raises RuntimeError if a signal arrives while it waits for a compiler or for another process that
+        # compiles. The step is incomplete, so the state is not saved.
         reporter.say("interrupted while kernels were compiled; what was done since the last checkpoint is not kept")
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
     if together:
-        collectives.barrier()  # the first that ended with a signal's status would have mpirun end the others
+        collectives.barrier()  # mpirun ends all processes once one exits with a signal's status
     return True
 
 
@@ -151,7 +151,7 @@ def _begin(plan: Plan) -> TrainState:
 
 
 def _resumed(plan: Plan, run: Run) -> TrainState:
-    """The state of the newest whole checkpoint, or that at the beginning if none was made."""
+    """Return the state of the newest intact checkpoint, or an initial state if there is none."""
     saved = load_newest(run)
     for line in surroundings(plan, run, backend.describe()):
         run.tell(line)

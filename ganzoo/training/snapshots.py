@@ -1,4 +1,4 @@
-"""What a run shows of itself at each tick: a sheet of samples, or of translations."""
+"""Image sheets saved at each tick: samples, or translations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
     from ganzoo.training.state import TrainState
 
-PSIS = (0.5, 0.7, 1.0)  # of the sheets of latents
+PSIS = (0.5, 0.7, 1.0)  # truncation psi of each sheet of latents
 SEEDS = range(4)
 
 
 @dataclass(frozen=True)
 class TranslationInputs:
-    """Images that are translated again and again, so that ticks can be compared: uint8 (N, H, W, C) and labels (N,)."""
+    """Images to translate, the same at every tick so that ticks can be compared: uint8 (N, H, W, C), labels (N,)."""
 
     sources: np.ndarray
     source_domains: np.ndarray
@@ -35,8 +35,8 @@ class TranslationInputs:
 def sheets(
     state: TrainState, shown: TranslationInputs | None, domains: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The pictures of a tick, uint8 (H, W, C), and what to add to their file's name. `shown` is for models that
-    translate."""
+    """Yield the sheets of a tick as (suffix of the file name, uint8 (H, W, C)). `shown` are the inputs for a
+    translating model."""
     translator = state.ema.translator()
     if translator is not None and shown is not None:
         yield from _translations(translator, shown, domains)
@@ -61,9 +61,9 @@ def _translations(
 
 
 def choose(dataset: Dataset, data: DataInfo) -> TranslationInputs:
-    """Sources and references from the images kept for validation, filled up from the others: the domains in turn, the
-    same in every run. Each reference is of another domain than its source, as far as there are some. `data` says how
-    large they are to be."""
+    """Choose sources and references from the validation images, then from the training images, alternating between
+    domains; the same in every run. As far as possible, each reference is from another domain than its source. `data`
+    sets their size and channels. DataError if too few images can be read."""
     count = 4 if data.size > 128 else 6
     found: list[tuple[np.ndarray, int]] = []
     for each in (dataset.validation(), dataset):
@@ -80,7 +80,7 @@ def choose(dataset: Dataset, data: DataInfo) -> TranslationInputs:
 
 
 def _in_turn(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int]]:
-    """Images that can be read, with their labels: one of each domain, then the next of each, in a random order."""
+    """Yield readable images with their labels: one of each domain, then the next of each, in random order."""
     labels, rng = dataset.labels(), np.random.default_rng(0)
     known = [label for label in np.unique(labels) if label >= 0]
     waiting = [iter(rng.permutation(np.flatnonzero(labels == label))) for label in known]
@@ -101,6 +101,6 @@ def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
 
 
 def sheet_shape(size: int) -> tuple[int, int]:
-    """Rows and columns of a sheet of samples of `size` px, about 700 px high."""
+    """Return the rows and columns of a sheet of samples of `size` px, about 700 px high."""
     rows = int(np.clip(700 // max(size, images.SMALL), 2, 8))
     return rows, 2 * rows if size > 128 else rows + rows // 2

@@ -1,4 +1,4 @@
-"""Everything that training changes, in one object that can be written to a checkpoint and restored."""
+"""Training state: everything that training changes, saved to and restored from checkpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ganzoo.training.optim import Optimizer
 
 
 class TrainState:
-    """Networks, optimizers, averages and progress of one run."""
+    """Networks, optimizers, EMA and progress of one run."""
 
     def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
         self.model, self.options, self.data = model, options, data
@@ -31,7 +31,7 @@ class TrainState:
         self.progress = Progress()
         self.position: StagePosition | None = None  # of the last step
         self._focused = False
-        with backend.on_host():  # the same weights from the same seed, whatever device trains them
+        with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data)
             check_setup(self.setup)
@@ -46,15 +46,15 @@ class TrainState:
         backend.run_pending()
 
     def upcoming(self) -> StagePosition:
-        """The position of the next step."""
+        """Return the position of the next step, advancing the progress to the next stage if the current one is over."""
         self.progress = self.schedule.advance(self.progress)
         return self.schedule.position(self.progress)
 
     def advance(self) -> bool:
-        """Take networks, optimizers and averages to the position of the next step. Call before each step.
+        """Set up networks, optimizers and EMA for the next step. Call it before each step.
 
-        True if other weights are trained than in the last step of this process: a stage or the time after its fade
-        begins, or training does.
+        Return True if the set of trained weights may have changed since this process's last step: at the first step,
+        when a stage begins, and when its fade-in ends.
         """
         former, self.position = self.position, self.upcoming()
         self._grow(self.position)
@@ -72,7 +72,7 @@ class TrainState:
         return True
 
     def _position(self, index: int, size: int, alpha: float) -> StagePosition:
-        """A position as a checkpoint describes it. OptionError if the stages are no longer those it was trained in."""
+        """Return the position stored in a checkpoint. OptionError if the stages have changed since it was trained."""
         sizes = [stage.size for stage in self.schedule.stages]
         if sizes[index : index + 1] != [size]:
             if len(sizes) == 1 and not index:
@@ -88,18 +88,18 @@ class TrainState:
             network.grow(position.stage.size, position.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Every array of the state: 'net/...', 'ema/...' and 'adam/...'."""
+        """Return all arrays of the state by name: 'net/...', 'ema/...' and 'adam/...'."""
         return dict(self.arrays())
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """The same one by one, by name. The one place that copies weights to host."""
+        """Yield the same names and arrays, copying one array at a time to the host."""
         groups = [(f"net/{name}", network.state()) for name, network in self.setup.networks.items()]
         groups += [(f"ema/{name}", self.ema.copies[name].state()) for name in self.setup.ema]
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
     def metadata(self) -> dict[str, Any]:
-        """The part of the state that is not an array."""
+        """Return everything in the state except the arrays."""
         position = self.position or self.schedule.position(self.progress)
         return {
             "progress": dataclasses.asdict(self.progress),
@@ -109,10 +109,10 @@ class TrainState:
         }
 
     def load(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
-        """Restore what `tensors` and `metadata` gave. CheckpointError if anything is missing or does not fit.
+        """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
-        Only weights that rest at the resolution of the checkpoint may be missing: those of resolutions beyond the last
-        that the run was begun with. They stay as they begin.
+        Only weights that are unused at the checkpoint's resolution may be missing: those of resolutions beyond the
+        last one the run was started with. They keep their initial values.
         """
         try:
             progress = Progress.of(metadata["progress"])
@@ -129,7 +129,7 @@ class TrainState:
                 copy.load_state(_with(copy.state(), new[name], part(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
                 steps = metadata["optimizer_steps"][name]
-                if isinstance(steps, int):  # as before weights could join late
+                if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
                 fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
                 values = _with(optimizer.state(), fresh, part(tensors, f"adam/{name}/"))
@@ -142,5 +142,5 @@ class TrainState:
 
 
 def _with(state: Mapping[str, Any], new: Iterable[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The values, and what `state` has now under the names that are `new`."""
+    """Return `values`, with the current values of `state` for the names in `new`."""
     return {**{name: state[name].numpy() for name in new}, **values}

@@ -1,4 +1,4 @@
-"""One training step: every phase that is due, its gradients, and the update of its networks."""
+"""A training step: the gradients and updates of every phase that is due."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ganzoo.interfaces.stages import Stage
 from ganzoo.registry.setup_validation import check_terms
 from ganzoo.training.state import TrainState
 
-# What hears of a phase: its numbers by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
+# Callback for the values of a phase by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
 OnNumbers = Callable[[Phase, dict[str, Any], Any], None]
 
 
 def to_device(
     batch: ImageBatch, rng: np.random.Generator, micro_batches: int = 1, offset: int = 0, global_size: int | None = None
 ) -> Batch:
-    """uint8 (N, H, W, C) to a Batch whose images are float32 (N, C, H, W) in [-1, 1]."""
+    """Convert uint8 images (N, H, W, C) to a Batch of float32 images (N, C, H, W) in [-1, 1]."""
     references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
     return Batch(
         _to_var(batch.images), batch.labels, rng, references, batch.targets, micro_batches, offset, global_size
@@ -36,32 +36,32 @@ def to_device(
 
 def _to_var(images: np.ndarray) -> Any:
     jt = backend.jittor()
-    if backend.device() == "cuda":  # a quarter of the bytes on their way, and the rest is one kernel there
+    if backend.device() == "cuda":  # transfer uint8, a quarter of the bytes, and convert in one kernel
         return (operations.transposed(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
     scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
     return jt.array(scaled).stop_grad()
 
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
-    """The batch in as few pieces of at most `micro_batch` images as there can be, as equal as they can be."""
+    """Split a batch into the fewest micro-batches of at most `micro_batch` images, as equal in size as possible."""
     ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
     return [batch.part(start, end) for start, end in zip(ends, ends[1:])]
 
 
 def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
-    """The sizes of those pieces, the largest first."""
+    """Return the sizes of those micro-batches, largest first."""
     count = -(-images // (micro_batch or images))
     return [images // count + (number < images % count) for number in range(count)]
 
 
 def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
-    """The most images in a piece in a stage, of the stage's and the user's limits; None if there is none."""
+    """Return the largest micro-batch size of a stage, by the stage's and the user's limits; None if unlimited."""
     return min((size for size in (micro_batch, stage.micro_batch) if size), default=None)
 
 
 def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
-    """OptionError if a network would take batch statistics over a single image: it could not tell one image from
-    another. The statistics are over all ranks' images, so a rank may have one."""
+    """Raise OptionError if a network would compute batch statistics over a single image, which would remove what
+    distinguishes it from others. Statistics cover the images of all ranks, so one rank may have a single image."""
     norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
     found = [
         name
@@ -82,14 +82,14 @@ def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage]
 
 
 class Step:
-    """Runs steps on a state. Noise is drawn from a generator seeded by the run's seed and the step's number, and so
-    is Jittor's own (dropout), so a step is repeatable without any saved random state.
+    """Training step on a state. All noise, including Jittor's own (dropout), is seeded by the run's seed and the step's
+    number, so a step is reproducible without any saved random state.
 
-    Where `mpirun` started several processes, each takes its share of the images, and terms, gradients and statistics
-    are averaged, so that networks stay the same in all of them.
+    If `mpirun` started several processes, each handles its share of the images. Terms, gradients and buffers are
+    averaged over the ranks, so the networks stay identical on all of them.
 
-    A phase whose loss or gradients are not all finite changes nothing: neither weights nor Adam's moments nor running
-    statistics. That is decided on the device, and the host does not wait for it.
+    A phase whose loss or gradients are not all finite leaves weights, Adam's moments and buffers unchanged. The device
+    decides this, so the host does not wait.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Step:
             network.train()
 
     def __call__(self, images: ImageBatch) -> None:
-        """One step on `images`."""
+        """Run one step on `images`."""
         if self.state.advance():
             self.unused_weights = UnusedWeights(self.state)
             self.buffers = Buffers(self.state)
@@ -123,8 +123,8 @@ class Step:
         backend.run_pending()
 
     def _batches(self, images: ImageBatch) -> list[Batch]:
-        """The step's micro-batches. Each has a generator of its own of the same numbers, so that what is drawn depends
-        neither on how many they are nor on how many processes share the step."""
+        """Return the step's micro-batches. Each has its own random generator with the same seed, so the noise depends
+        neither on the number of micro-batches nor on the number of ranks."""
         pieces = split(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
         mine, batches = len(images.labels), []
         offset = distributed.rank() * mine
@@ -155,7 +155,7 @@ class Step:
                 _accumulate(logged, name, value, share)
             batch.logged.clear()
             if len(batches) > 1:
-                backend.run_pending()  # one micro-batch's activations at a time
+                backend.run_pending()  # frees this micro-batch's activations before the next one
         gradients = collectives.all_reduce_mean(gradients)
         means, logged = (dict(zip(each, collectives.all_reduce_mean(list(each.values())))) for each in (means, logged))
         finite = self._update(phase, gradients, means, logged)
@@ -164,10 +164,10 @@ class Step:
         self.on_logged(phase, logged, finite)
 
     def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], logged: dict[str, Any]) -> Any:
-        """Update the phase's networks where its terms and gradients are finite, and return whether they are, as a Var.
-        Adds the norms of the gradients to `logged`."""
+        """Update the phase's networks if its terms and gradients are finite, and return whether they are, as a Var.
+        Adds the gradient norms to `logged`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
-        gradients = [gradient.detach() for gradient in gradients]  # else Jittor keeps the graph that they came from
+        gradients = [gradient.detach() for gradient in gradients]  # otherwise Jittor retains their graph
         parts: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
             parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
@@ -187,24 +187,24 @@ class Step:
 
 
 def _accumulate(means: dict[str, Any], name: str, value: Any, share: float) -> None:
-    """Add a micro-batch's number by its share of the batch; whatever it was computed from may go."""
+    """Add a micro-batch's value, weighted by its share of the batch and detached, so that its graph can be freed."""
     part = value.detach() * share if share < 1 else value.detach()
     means[name] = means[name] + part if name in means else part
 
 
 class Buffers:
-    """What networks keep besides weights (the statistics of batch norm, an average of w) and change as they run."""
+    """Buffers of the networks, which forward passes update: batch norm statistics, the average of w."""
 
     def __init__(self, state: TrainState) -> None:
         networks = state.setup.networks.values()
         self.vars = [var for network in networks for var in network.state().values() if var.is_stop_grad()]
 
     def remember(self) -> None:
-        """Keep the present values, without copying any."""
+        """Save the current values, without copying them."""
         self.kept = [(var, var.id, var.detach()) for var in self.vars]
 
     def restore(self, finite: Any) -> None:
-        """Put back what has been written since, unless `finite` is 1."""
+        """Restore the saved values if `finite` is 0; otherwise average the changed buffers over the ranks."""
         written = [(var, value) for var, identity, value in self.kept if var.id != identity]
         for (var, value), new in zip(written, collectives.all_reduce_mean([var for var, _ in written])):
             var.update(backend.jittor().ternary(finite, new, value))
@@ -212,9 +212,9 @@ class Buffers:
 
 
 class UnusedWeights:
-    """Finds weights that no phase gives a gradient to. Jittor would leave them as they are, and go on.
+    """Detector of weights that get no gradient from any phase, which Jittor would silently leave untrained.
 
-    Looks at the first run of each phase, and judges when every phase has run once.
+    It examines the first run of each phase, and decides once every phase has run.
     """
 
     def __init__(self, state: TrainState) -> None:
@@ -223,12 +223,12 @@ class UnusedWeights:
         self.suspects = {(name, key) for name, keys in self.weights.items() for key in keys}
 
     def wants(self, phase: Phase) -> bool:
-        """Whether this phase has not been looked at yet."""
+        """Return whether this phase has not been examined yet."""
         return phase.name in self.waiting
 
     def note(self, phase: Phase, missing: list[int]) -> None:
-        """Take the positions of the weights that the phase's loss does not depend on. RunError if some weight is
-        now known to get a gradient from no phase at all."""
+        """Record the weights that the phase's loss does not depend on, by position. RunError if every phase has run
+        and some weight got no gradient from any of them."""
         weights = [(network, key) for network in phase.networks for key in self.weights[network]]
         self.suspects -= {weight for position, weight in enumerate(weights) if position not in set(missing)}
         self.waiting.discard(phase.name)

@@ -1,4 +1,4 @@
-"""Metrics while a run trains: `--evaluate-every`."""
+"""Metrics during training: `--evaluate-every`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Measures the network that is sampled, beside the training images, and keeps what it finds in the run's folder.
+    """Metrics of the sampled network against the training images, saved in the run's folder.
 
-    Made before a run begins: OptionError or CheckpointError if a metric is unknown or weights are not there.
+    Created before a run begins: OptionError or CheckpointError if a metric is unknown or a backbone's weights are
+    missing.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class Tracker:
         self.options, self.model, self.dataset, self.data = options, model, dataset, data
         with self._named():
             self.networks = Networks(registry.metrics_named(options.evaluate), translating)
-        # Those of a whole data set would hold training up for minutes.
+        # Limited by default: measuring all images of a data set would stall training for minutes.
         self.real = real_for(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
         self._told: set[str] = set()
 
     @property
     def best_by(self) -> tuple[str, bool]:
-        """The number of the statistics whose best checkpoint is kept, and whether it is best when highest."""
+        """Name of the metric in the statistics that selects the best checkpoint, and whether higher is better."""
         metric = self.networks.metrics[0]
         name = metric.names()[0]
         mode = "latent" if self.networks.translating else ""
@@ -53,14 +54,14 @@ class Tracker:
 
     @property
     def names(self) -> set[str]:
-        """The numbers of the statistics that come from it."""
+        """Names of all metrics that the tracker adds to the statistics."""
         modes = MODES if self.networks.translating else ("",)
         measured = [name for metric in self.networks.metrics for name in metric.names()]
         return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
 
     def _label(self, name: str, mode: str) -> str:
-        """A number's whole name, such as lpips500-latent-alexnet, or, where not all real images are measured,
-        fid2k-real2k-efficientnet-lite0."""
+        """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if not
+        all real images are used."""
         backbones = {
             number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.names()
         }
@@ -69,20 +70,20 @@ class Tracker:
         return "-".join(filter(None, parts))
 
     def check(self, state: TrainState) -> None:
-        """OptionError if a metric makes no sense for this model."""
+        """Raise OptionError if a metric does not apply to this model."""
         with self._named():
             check(self._comparisons(state, self.data, lambda line: None), self.networks.metrics)
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Within the body errors name the option."""
+        """Prefix errors raised in the body with the option's name."""
         try:
             yield
         except (OptionError, PluginError) as error:
             raise type(error)(f"--evaluate: {error}") from error
 
     def measure(self, state: TrainState, run: Path, say: Callable[[str], None]) -> dict[str, float]:
-        """The numbers by their whole names, for the statistics; of translations their means over pairs of domains."""
+        """Return the metrics by full name, for the statistics; for translations, the means over pairs of domains."""
 
         def once(line: str) -> None:
             if line not in self._told:

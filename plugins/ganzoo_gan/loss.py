@@ -8,10 +8,10 @@ from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, binar
 
 
 class GANLoss(Loss):
-    """The generator's step comes first; the discriminator's uses the same fakes again, as in gan-jittor.
+    """Updates the generator first; the discriminator's update reuses the same fakes, as in gan-jittor.
 
-    Discriminator: half the sum of its cross-entropies on real and fake images. Generator: cross-entropy of its fakes
-    against 'real' (Goodfellow et al. 2014, section 3).
+    Discriminator: half the sum of the cross-entropies on real and fake images. Generator: cross-entropy of its fakes
+    against the target 'real' (Goodfellow et al. 2014, section 3).
     """
 
     phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",)))

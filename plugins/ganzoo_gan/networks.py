@@ -8,7 +8,7 @@ from typing import Any
 from ganzoo import BatchNorm, Discriminator, Generator, LeakyReLU, Linear, Tanh, jt
 
 nn = jt.nn
-SLOPE = 0.2  # of leaky ReLU
+SLOPE = 0.2  # negative slope of leaky ReLU
 GENERATOR_WIDTHS = (128, 256, 512, 1024)
 DISCRIMINATOR_WIDTHS = (512, 256)
 

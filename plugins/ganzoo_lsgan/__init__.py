@@ -34,7 +34,7 @@ class LSGANOptions(Options):
 
 
 class Usual(NamedTuple):
-    """What a variant takes where the user doesn't say."""
+    """A variant's values for options that the user leaves at 0 or None."""
 
     size: int
     latent: int
@@ -46,7 +46,7 @@ USUAL = {"zoo": Usual(32, 100, 0.8), "tutorial": Usual(112, 1024, 1e-5)}
 
 
 class LSGAN(Model):
-    """Two published variants; both take any size that is a multiple of 16."""
+    """Two published variants of LSGAN, both for any image size that is a multiple of 16."""
 
     name = "lsgan"
     summary = "LSGAN: convolutional networks, least-squares loss"

@@ -11,8 +11,9 @@ DISCRIMINATOR = Phase("discriminator", ("discriminator",))
 
 
 class LSGANLoss(Loss):
-    """The zoo's variant steps the generator first, shows the same fakes to the discriminator and halves its loss. The
-    tutorial's steps the discriminator first, draws new fakes for the generator and halves nothing."""
+    """The zoo variant updates the generator first, shows the same fakes to the discriminator and halves the
+    discriminator's loss. The tutorial variant updates the discriminator first, draws new fakes for the generator and
+    halves nothing."""
 
     phases = (GENERATOR, DISCRIMINATOR)
 

@@ -9,7 +9,7 @@ from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
 from ganzoo_lsgan import USUAL
 
 nn = jt.nn
-SLOPE = 0.2  # of leaky ReLU
+SLOPE = 0.2  # negative slope of leaky ReLU
 NORM_EPS = USUAL["tutorial"].norm_eps
 BASE_WIDTH = 256
 UP = ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2), (64, 2))  # output channels and stride of each transposed conv
@@ -17,7 +17,7 @@ DOWN = (64, 128, 256, 512)
 
 
 class Generator(ganzoo.Generator):
-    """z -> linear to (256, size/16, size/16) -> 6 transposed convolutions, 4 of them doubling -> image -> tanh."""
+    """z -> linear to (256, size/16, size/16) -> 6 transposed convs, 4 of which double the size -> conv -> tanh."""
 
     def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()

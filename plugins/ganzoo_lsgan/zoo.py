@@ -9,7 +9,7 @@ from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, i
 from ganzoo_lsgan import USUAL
 
 nn = jt.nn
-SLOPE = 0.2  # of leaky ReLU
+SLOPE = 0.2  # negative slope of leaky ReLU
 NORM_EPS = USUAL["zoo"].norm_eps
 DROPOUT = 0.25
 INIT_STD = 0.02
@@ -33,7 +33,7 @@ class Generator(ganzoo.Generator):
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
-        # Jittor's, since they become one kernel with batch norm: a tenth of a step for arrays of this size.
+        # Jittor's leaky ReLU is fused with batch norm into one kernel, which saves a tenth of a step at these sizes.
         x = nn.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
         x = nn.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
         return tanh(self.to_image(x))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ganzoo import Network
 
 SMALLEST, LARGEST = 64, 512  # px
-BATCH = 8  # images per update that the method needs; smaller batches are accumulated
-# What the authors trained their sets with; other sets get DEFAULTS.
+BATCH = 8  # minimum images per update; gradients of smaller batches are accumulated
+# The authors' settings for their data sets; others get DEFAULTS.
 PRESETS = {"afhq": {"w_hpf": 0.0, "lambda_ds": 2.0}, "celeba-hq": {"w_hpf": 1.0, "lambda_ds": 1.0}}
 DEFAULTS = {"w_hpf": 0.0, "lambda_ds": 1.0}
 WING_SOURCE = "https://www.dropbox.com/s/tjxpypwpt38926e/wing.ckpt?dl=1"
@@ -73,7 +73,7 @@ class StarGAN2Options(Options):
 
 
 class StarGAN2(Model):
-    """Generator with an AdaIN decoder, mapping network, style encoder, discriminator with a branch per domain."""
+    """Generator with an AdaIN decoder, mapping network, style encoder, and discriminator with a branch per domain."""
 
     name = "stargan2"
     summary = "StarGAN v2: diverse translation of images between domains; 64 to 512 px"
@@ -200,7 +200,7 @@ class StarGAN2(Model):
         return import_weights(content, given)
 
     def _wing(self, options: StarGAN2Options, remark: str = "") -> Path:
-        """The file with the landmark weights. OptionError with all ways out if it is not there."""
+        """Return the file of the landmark weights. OptionError, with all remedies, if it is missing."""
         path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
         if not path.is_file():
             raise OptionError(
@@ -211,7 +211,7 @@ class StarGAN2(Model):
 
 
 def _preset(data: DataInfo) -> dict[str, float]:
-    """What the authors chose for this data."""
+    """Return the authors' settings for this data set, or DEFAULTS."""
     return PRESETS.get(data.name.lower().replace("_", "-"), DEFAULTS)
 
 

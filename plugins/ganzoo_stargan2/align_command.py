@@ -1,4 +1,4 @@
-"""`ganzoo data align`. Light: what it works with is imported when it runs."""
+"""`ganzoo data align`. Light to import: the command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
 
 
 def _file(option: str, given: Path | None, name: str, what: str, source: str) -> Path:
-    """The file that is given, or the one of that name in the data directory. OptionError says where it comes from."""
+    """Return the given file, or `name` in the data directory. OptionError, saying where to get it, if it is missing."""
     path = given or data_dir() / name
     if not path.is_file():
         raise OptionError(

@@ -1,6 +1,6 @@
-"""Faces turned, scaled and moved so that their landmarks come to lie on the mean landmarks of many faces.
+"""Align faces: rotate, scale and translate them so that their landmarks match the mean landmarks of many faces.
 
-Coordinates are in px, x before y, from the outer corner of the first pixel: its middle is at (0.5, 0.5).
+Coordinates are in px, x before y, from the outer corner of the first pixel, whose centre is at (0.5, 0.5).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ganzoo import DataError, decode, images_below, jt, png, printable, to_array
 from ganzoo_stargan2.landmarks import FAN, POINTS, SIDE, read_wing
 
 BATCH = 4  # images that go through the network at once
-MARGIN = 2  # px that bicubic interpolation sees beyond an edge
-FARTHEST = 100  # times the image's larger side: an aligned face that would take in more is none
-LEAST = 1e-6  # px^2; less is rounding
+MARGIN = 2  # px beyond an edge that bicubic interpolation reads
+FARTHEST = 100  # times the image's larger side: if the crop would be larger than this, there is no face
+LEAST = 1e-6  # px^2; anything smaller is a rounding error
 NO_FACE = "no face found; its landmarks have no shape"
 
 Say = Callable[[str], None]
@@ -32,8 +32,8 @@ Say = Callable[[str], None]
 
 @dataclass
 class Summary:
-    """What `align_folder` has done: how many faces it aligned, how many were there before, and a message for each
-    image that can't be."""
+    """The result of `align_folder`: how many faces it aligned, how many existed already, and a message for each image
+    that can't be aligned."""
 
     aligned: int = 0
     present: int = 0
@@ -41,10 +41,10 @@ class Summary:
 
 
 def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int, say: Say) -> Summary:
-    """Align the face in each image below `folder`, as PNG of `size` px under its relative name in `out`.
+    """Align the face in each image below `folder`, and save it as a PNG of `size` px under its relative name in `out`.
 
-    Images that `out` has are left as they are, so a call that was interrupted goes on. DataError if there is no image;
-    DataError or CheckpointError if a file is not what it should be.
+    Images that exist in `out` are kept, so that an interrupted call can be continued. DataError if there is no image;
+    DataError or CheckpointError if `landmarks` or `wing` is not a valid file.
     """
     targets = _targets(folder, out)
     todo = [source for source, target in targets.items() if not target.exists()]
@@ -69,8 +69,8 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
 
 
 def _targets(folder: Path, out: Path) -> dict[Path, Path]:
-    """Where each image goes: its name with .png, in the place of its suffix unless that name is another's, too. No two
-    go to one place, and none to that of a folder."""
+    """Return the output path of each image. '.png' replaces its suffix, or is appended if several images have the same
+    stem. No two images get the same path, and none gets that of a folder."""
     names = [path.relative_to(folder) for path in images_below(folder)]
     if not names:
         raise DataError(
@@ -90,7 +90,7 @@ def _targets(folder: Path, out: Path) -> dict[Path, Path]:
 
 
 def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int) -> Iterator[np.ndarray | DataError]:
-    """For each of these files the aligned face, uint8 (size, size, C), or what is wrong with it."""
+    """Yield the aligned face of each file, uint8 (size, size, C), or a DataError that says what is wrong."""
     found = [_read(source) for source in sources]
     images = [each for each in found if not isinstance(each, DataError)]
     points = iter(find_landmarks(network, images) if images else ())
@@ -105,7 +105,7 @@ def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int
 
 
 def _read(path: Path) -> np.ndarray | DataError:
-    """Pixels, uint8 (H, W, 3)."""
+    """Read an image as uint8 (H, W, 3). Return a DataError if it can't be read."""
     name = printable(path)
     try:
         return to_array(decode(path.read_bytes(), name), 3)
@@ -118,7 +118,7 @@ def _read(path: Path) -> np.ndarray | DataError:
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
-    """Whole or not at all."""
+    """Write a PNG atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -130,10 +130,10 @@ def _write(path: Path, pixels: np.ndarray) -> None:
 
 
 def read_mean(path: Path) -> np.ndarray:
-    """The mean landmarks (98, 2) in px of a face of 256 px, from a file like celeba_lm_mean.npz. DataError if it is
-    none."""
+    """Read the mean landmarks (98, 2), in px of a 256 px image, from a file like celeba_lm_mean.npz. DataError if the
+    file is of another kind."""
     mean = np.empty(0)
-    with contextlib.suppress(Exception), np.load(path) as file:  # a dozen kinds are raised
+    with contextlib.suppress(Exception), np.load(path) as file:  # a dozen kinds can be raised
         mean = np.asarray(file["mean"], np.float64)
     if mean.shape not in ((POINTS, 2), (2 * POINTS,)) or not np.isfinite(mean).all():
         raise DataError(
@@ -143,7 +143,7 @@ def read_mean(path: Path) -> np.ndarray:
 
 
 def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
-    """The landmarks (N, 98, 2) of images uint8 (H, W, 3), each of a size of its own, in px of that image."""
+    """Return the landmarks (N, 98, 2) of images uint8 (H, W, 3), which may differ in size, each in px of its image."""
     small = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in images]
     pixels = np.stack([np.asarray(image, np.float32) for image in small]).transpose(0, 3, 1, 2) / 127.5 - 1
     sizes = np.array([[[image.shape[1], image.shape[0]]] for image in images])
@@ -151,9 +151,11 @@ def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def peaks(heatmaps: np.ndarray) -> np.ndarray:
-    """Where the heatmaps (N, C, H, W) are largest, (N, C, 2) as shares of width and height: the middle of that pixel,
-    moved by a quarter towards the larger of the pixels beside it, and of those above and below it. A pixel at the edge
-    stays."""
+    """Return the positions of the maxima of heatmaps (N, C, H, W), as fractions of width and height (N, C, 2).
+
+    A position is the centre of the largest pixel, moved by a quarter of a pixel towards its larger horizontal neighbour
+    and towards its larger vertical neighbour. A maximum at the edge is not moved.
+    """
     n, c, h, w = heatmaps.shape
     y, x = np.divmod(heatmaps.reshape(n, c, h * w).argmax(2), w)
     inside = (x > 0) & (x < w - 1) & (y > 0) & (y < h - 1)
@@ -168,9 +170,9 @@ def peaks(heatmaps: np.ndarray) -> np.ndarray:
 
 
 def similarity(points: np.ndarray, goals: np.ndarray) -> tuple[complex, complex]:
-    """The turn, scale and move that bring points (N, 2) nearest to goals (N, 2) by least squares (Umeyama 1991),
-    without a mirror: of complex numbers x + iy, goal = a * point + b. ValueError if the points are one, or turned every
-    way."""
+    """Return the similarity transform without reflection that maps points (N, 2) to goals (N, 2) by least squares
+    (Umeyama 1991), as a and b in goal = a * point + b, for complex numbers x + iy. ValueError if all points coincide,
+    or if no rotation fits better than another."""
     start, end = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, goals))
     centred = start - start.mean()
     spread = float((abs(centred) ** 2).sum())
@@ -182,11 +184,11 @@ def similarity(points: np.ndarray, goals: np.ndarray) -> tuple[complex, complex]
 
 
 def align(pixels: np.ndarray, points: np.ndarray, goals: np.ndarray, size: int) -> np.ndarray:
-    """The part of an image uint8 (H, W, C), with landmarks at `points`, in which they come to lie at `goals` as near
-    as turning and scaling can bring them; uint8 (size, size, C).
+    """Rotate, scale and crop an image uint8 (H, W, C) to uint8 (size, size, C), bringing its landmarks at `points` as
+    close to `goals` as possible.
 
-    Bicubic, and where it gets smaller with means over pixels. Beyond its edges the image goes on as in a mirror.
-    ValueError if `points` have no shape.
+    Resampling is bicubic, and averages pixels when downscaling. Beyond its edges, the image is reflected. ValueError if
+    `points` do not have the shape of a face.
     """
     factor, move = similarity(points, goals)
     if size > abs(factor) * max(pixels.shape[:2]) * FARTHEST:
@@ -209,6 +211,6 @@ def align(pixels: np.ndarray, points: np.ndarray, goals: np.ndarray, size: int) 
 
 
 def _mirrored(start: int, end: int, length: int) -> np.ndarray:
-    """For the places from `start` to `end`, that of the pixel seen there, in 0...length-1."""
+    """Return the pixel in 0...length-1 seen at each position from `start` to `end`, with reflection at the edges."""
     places = np.arange(start, end) % (2 * length)
     return np.minimum(places, 2 * length - 1 - places)

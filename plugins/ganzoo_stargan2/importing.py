@@ -1,8 +1,8 @@
-"""Checkpoints of the reference implementation of StarGAN v2, in terms of our networks, whose weights have its names.
+"""Import checkpoints of the reference implementation of StarGAN v2, whose names of weights our networks share.
 
-It leaves three files: NUMBER_nets.ckpt, NUMBER_nets_ema.ckpt (averages, without the discriminator) and
-NUMBER_optims.ckpt. Each is a dict by network. Translations to Jittor leave the same, but in NUMBER_optims.ckpt the
-states of Jittor's optimizers, which are left out.
+A checkpoint is three files: NUMBER_nets.ckpt, NUMBER_nets_ema.ckpt (EMA weights, without the discriminator) and
+NUMBER_optims.ckpt. Each is a dict by network. Translations to Jittor write the same files, but their NUMBER_optims.ckpt
+holds the states of Jittor's optimizers, which are not imported.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ NETWORKS = {
 AVERAGED = ("generator", "mapping", "encoder")
 KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
-MOST_DOMAINS = 1000  # each has layers of its own, which take far more memory than their names in a file
-FILTER = "hpf.filter"  # of the high-pass skips: constants, from which their strength can be read
+MOST_DOMAINS = 1000  # the layers of each domain take far more memory than naming them in a file does
+FILTER = "hpf.filter"  # constant kernel of the high-pass skips, which determines their strength
 HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 Arrays = dict[str, np.ndarray]
 
 
 def checkpoint_files(path: Path) -> dict[str, Path]:
-    """The files of the checkpoint that `path` is one of, as far as they are there."""
+    """Return `path` and the existing files of the same checkpoint, by kind; {} for other file names."""
     match = FILE.fullmatch(path.name)
     if match is None:
         return {}
@@ -43,7 +43,7 @@ def checkpoint_files(path: Path) -> dict[str, Path]:
 
 
 def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-    """See `ganzoo.Model.convert`."""
+    """See `ganzoo.Model.import_weights`."""
     files = _files(content)
     weights, averages = _states(files.get("nets")), _states(files.get("nets_ema"))
     whole = {**averages, **weights}
@@ -73,7 +73,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
 
 
 def _files(content: Any) -> dict[str, dict[str, Any]]:
-    """The contents of the files by what they are. One that does not say it by its name is told by what it holds."""
+    """Return the contents of the files by kind. For a single file, the kind is inferred from what it holds."""
     files = content if isinstance(content, dict) and content.keys() & set(KINDS) else {_kind(content): content}
     if not all(isinstance(file, dict) for file in files.values()):
         raise CheckpointError("it holds no networks by name, as StarGAN v2's checkpoints do.")
@@ -88,12 +88,12 @@ def _kind(content: Any) -> str:
 
 
 def _of_jittor(optimizer: Any) -> bool:
-    """Whether this is the state of an optimizer of Jittor's."""
+    """Whether this is the state of a Jittor optimizer."""
     return isinstance(optimizer, dict) and "defaults" in optimizer
 
 
 def _states(file: Mapping[str, Any] | None) -> dict[str, Arrays]:
-    """The networks of a file by our names."""
+    """Return the networks of a file under our names."""
     return {ours: _state(theirs, file[theirs]) for theirs, ours in NETWORKS.items() if theirs in file} if file else {}
 
 
@@ -109,7 +109,7 @@ def _state(network: str, found: Any) -> Arrays:
 
 
 def _complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
-    """All that is needed to translate must be there."""
+    """Raise CheckpointError if a network needed for translation is missing."""
     if not whole and "optims" in files:
         raise CheckpointError("it holds optimizers only; put NUMBER_nets.ckpt or NUMBER_nets_ema.ckpt beside it.")
     for theirs, ours in NETWORKS.items():
@@ -118,18 +118,19 @@ def _complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
 
 
 def _strength(states: Mapping[str, Arrays]) -> float | None:
-    """That of the high-pass skips, if the generator has it. Its constants are taken out of the weights."""
+    """Remove the kernel of the high-pass skips from the generator's weights and return their strength, or None if there
+    is no kernel."""
     kernel = states.get("generator", {}).pop(FILTER, None)
     if kernel is None:
         return None
     middle = float(kernel.flat[4]) if kernel.size == HIGH_PASS.size else 0.0
     if not middle > 0 or not np.allclose(kernel.reshape(3, 3), HIGH_PASS * (middle / 8), rtol=1e-5):
         raise CheckpointError(f"its generator's {FILTER!r} is not the filter of StarGAN v2.")
-    return float(f"{8 / middle:.6g}")  # what was asked for, and not the inverse of the float32 nearest to its inverse
+    return float(f"{8 / middle:.6g}")  # undo rounding: the file has 8 / strength as a float32
 
 
 def _facts(weights: Mapping[str, Arrays], averages: Mapping[str, Arrays]) -> dict[str, int]:
-    """How the networks are built. CheckpointError if they contradict each other."""
+    """Return the dimensions of the networks. CheckpointError if two networks contradict each other."""
     states = [
         (theirs, f"{theirs}{which}", group[ours])
         for which, group in (("", weights), (" (average)", averages))
@@ -160,7 +161,7 @@ def _facts(weights: Mapping[str, Arrays], averages: Mapping[str, Arrays]) -> dic
 
 
 def _read(network: str, state: Arrays) -> Iterator[tuple[str, int]]:
-    """What the shapes of a network's weights say. CheckpointError if it lacks a weight that says something."""
+    """Yield the dimensions that a network's weights show. CheckpointError if a weight needed for this is missing."""
     if network == "mapping_network":
         yield from zip(("hidden", "latent"), _shape(state, "shared.0.weight", 2))
         yield "style", _shape(state, "unshared.0.6.weight", 2)[0]
@@ -195,14 +196,14 @@ def _count(state: Arrays, pattern: str) -> int:
 def _options(
     whole: Mapping[str, Arrays], facts: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The options that say how the networks are built. OptionError if the user asks for others."""
+    """Return the options that determine the networks. OptionError if the user's options contradict them."""
     size = facts["size"]
     blocks = _count(whole["generator"], r"encode\.\d+\.conv1\.weight")
-    without = size.bit_length() - 5 + 2  # halvings to 16 px, and two blocks there; one block more with skips
+    without = size.bit_length() - 5 + 2  # a block per halving to 16 px, and two at 16 px; skips add one
     if blocks not in (without, without + 1):
         raise CheckpointError(f"its networks are not of one model: no generator of {size} px has {blocks} blocks.")
     if strength is None:
-        strength = given.get("w_hpf") or 1.0  # files of old don't tell
+        strength = given.get("w_hpf") or 1.0  # not recorded in old files
     options = {
         "size": size,
         "w_hpf": strength if blocks > without else 0.0,
@@ -221,8 +222,8 @@ def _options(
 
 
 def _landmarks(files: Mapping[str, Any], given: Mapping[str, Any]) -> Arrays:
-    """The weights of the landmark network: those that the user names, or else those in the files, or else those that
-    training would take."""
+    """Return the weights of the landmark network: from the file that the user names, else from the checkpoint, else
+    from the file that training would use."""
     from ganzoo_stargan2.landmarks import read_wing, wing_weights
 
     inside = next((file["fan"] for file in files.values() if "fan" in file), None)
@@ -241,7 +242,7 @@ def _landmarks(files: Mapping[str, Any], given: Mapping[str, Any]) -> Arrays:
 
 
 def _settings(file: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of the optimizers. Whatever else is in the file is judged by `_moments`."""
+    """Return the optimizers' settings as options. `_moments` validates the rest of the file."""
     try:
         rates = {name: file[name]["param_groups"][0] for name in ("generator", "mapping_network")} if file else {}
         return {
@@ -256,7 +257,7 @@ def _settings(file: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _moments(file: Mapping[str, Any] | None, weights: Mapping[str, Arrays]) -> dict[str, AdamMoments]:
-    """The states of the optimizers, for networks whose weights are there as well."""
+    """Return the optimizer states of the networks whose weights are given."""
     found = {}
     for theirs, ours in NETWORKS.items():
         if file and theirs in file and ours in weights:

@@ -1,5 +1,5 @@
-"""The landmark network: a stacked hourglass (Newell et al. 2016) of one stage, trained with the adaptive wing loss
-(Wang et al. 2019) by others. Nothing here is trained.
+"""The landmark network: a stacked hourglass (Newell et al. 2016) of one stage, pretrained with the adaptive wing loss
+(Wang et al. 2019). ganzoo never trains it.
 
 Weights have the names of the published file wing.ckpt.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from ganzoo import BatchNorm, CheckpointError, Conv, Network, average_pool, jt, safe_load, upsample_nearest
 
 nn: Any = jt.nn
-SIDE = 256  # px at which the network sees a face
-POINTS = 98  # landmarks; one channel more is for the boundaries of the parts of a face
+SIDE = 256  # size in px of the network's input
+POINTS = 98  # landmarks; an extra channel is for the boundaries of facial parts
 DEPTH = 4  # halvings in the hourglass
 WIDTH = 256  # channels of the hourglass
 
@@ -24,8 +24,8 @@ Say = Callable[[str], None]
 
 
 class CoordConv(nn.Module):  # type: ignore[misc]
-    """A convolution that knows where it is (Liu et al. 2018): three channels more hold the place down and to the right,
-    in [-1, 1], and the distance from the middle, in [0, 1]."""
+    """A convolution with coordinates as input (Liu et al. 2018): three extra channels hold the vertical and horizontal
+    position in [-1, 1], and the distance from the centre in [0, 1]."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         super().__init__()
@@ -37,15 +37,15 @@ class CoordConv(nn.Module):  # type: ignore[misc]
 
 
 def places(height: int, width: int) -> np.ndarray:
-    """The channels of `CoordConv`, float32 (1, 3, height, width)."""
+    """Return the coordinate channels of `CoordConv`, float32 (1, 3, height, width)."""
     down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     distance = np.hypot(down, right)
     return np.stack([down, right, distance / distance.max()])[None].astype(np.float32)
 
 
 class ConvBlock(nn.Module):  # type: ignore[misc]
-    """Three convolutions one behind the other, their outputs side by side, added to a shortcut (Bulat & Tzimiropoulos
-    2017). Batch norm and ReLU stand before each convolution."""
+    """Three convolutions in sequence, whose concatenated outputs are added to a shortcut (Bulat & Tzimiropoulos 2017).
+    Batch norm and ReLU precede each convolution."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class ConvBlock(nn.Module):  # type: ignore[misc]
 
 
 class HourGlass(nn.Module):  # type: ignore[misc]
-    """Down to a sixteenth of the size and up again, with a branch at every size."""
+    """Downsamples to a sixteenth of the size and upsamples again, with a skip branch at every size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,9 +86,9 @@ class HourGlass(nn.Module):  # type: ignore[misc]
 
 
 class FAN(Network):
-    """Faces (N, 3, H, W) in [-1, 1] to heatmaps (N, 99, 64, 64): about 1 where a landmark is, about 0 elsewhere.
+    """Maps faces (N, 3, H, W) in [-1, 1] to heatmaps (N, 99, 64, 64), about 1 at the landmark and about 0 elsewhere.
 
-    The last channel is that of the boundaries. It is always in inference mode, and gives no gradient.
+    The last channel holds the boundaries. The network is always in inference mode and has no gradient.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class FAN(Network):
             return self.l0(nn.relu(self.bn_end0(self.conv_last0(x))))
 
     def parameter_count(self) -> int:
-        """How many numbers were trained, by others."""
+        """Return the number of pretrained parameters."""
         return sum(int(np.prod(var.shape)) for name, var in self.state().items() if "running" not in name)
 
     def _switch(self, training: bool) -> None:
@@ -118,12 +118,12 @@ class FAN(Network):
 
 
 def resized(x: Any, side: int, *, corners: bool) -> Any:
-    """(N, C, H, W) scaled to `side` px each way, bilinearly. `corners` says that the middles of the outermost pixels
-    stay where they are; else their outer edges do."""
+    """Scale (N, C, H, W) bilinearly to `side` x `side` px. With `corners`, the centres of the outermost pixels stay in
+    place; otherwise their outer edges do."""
     n, c, h, w = x.shape
     if (h, w) == (side, side):
         return x
-    # Two products of matrices: several times as fast as Jittor's interpolation by index.
+    # Two matrix products are several times as fast as Jittor's interpolation, which works by index.
     across, down = (jt.array(_weights(length, side, corners)) for length in (w, h))
     x = jt.matmul(x.reshape((n * c * h, w)), across).reshape((n * c, h, side))
     x = jt.matmul(x.transpose(0, 2, 1).reshape((n * c * side, h)), down).reshape((n * c, side, side))
@@ -131,7 +131,7 @@ def resized(x: Any, side: int, *, corners: bool) -> Any:
 
 
 def _weights(length: int, side: int, corners: bool) -> np.ndarray:
-    """What each of `length` pixels in a row adds to each of `side` scaled ones, float32 (length, side)."""
+    """Return the weight of each of `length` pixels of a row in each of `side` scaled ones, float32 (length, side)."""
     wanted = np.arange(side)
     at = wanted * ((length - 1) / (side - 1)) if corners else (wanted + 0.5) * (length / side) - 0.5
     at = np.clip(at, 0, length - 1)
@@ -143,9 +143,9 @@ def _weights(length: int, side: int, corners: bool) -> np.ndarray:
 
 
 def read_wing(path: Path, say: Say = lambda line: None) -> dict[str, np.ndarray]:
-    """The weights in a file like wing.ckpt, for `FAN.load_state`. `say` is told how many entries the network lacks.
+    """Read the weights in a file like wing.ckpt, for `FAN.load_state`. `say` gets the number of superfluous entries.
 
-    CheckpointError if it is no such file, or lacks a weight.
+    CheckpointError if the file is of another kind or lacks a weight.
     """
     content = safe_load(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else content
@@ -156,10 +156,10 @@ def read_wing(path: Path, say: Say = lambda line: None) -> dict[str, np.ndarray]
 
 
 def wing_weights(state: Any, say: Say = lambda line: None) -> dict[str, np.ndarray]:
-    """The same from a state_dict. CheckpointError, as the rest of a sentence that begins with the file's name."""
+    """Like `read_wing`, but from a state_dict. CheckpointError messages are to be prefixed with the file's name."""
     if not isinstance(state, Mapping):
         raise CheckpointError("it holds no landmark network.")
-    # Weights that were trained on several GPUs; and counters of batches, which are no weights.
+    # Strip the prefix of weights trained on several GPUs, and drop batch counters, which are not weights.
     found = {str(name).removeprefix("module."): value for name, value in state.items()}
     found = {name: value for name, value in found.items() if not name.endswith(".num_batches_tracked")}
     wanted = {name: tuple(var.shape) for name, var in FAN().state().items()}

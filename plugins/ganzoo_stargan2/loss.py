@@ -1,9 +1,9 @@
-"""StarGAN v2's four updates (Choi et al. 2020, section 2.2): the discriminator's and the generator's, each once with
-styles of random latents and once with styles of reference images.
+"""StarGAN v2's four updates (Choi et al. 2020, section 2.2): of the discriminator and of the generator, each once with
+styles from random latents and once with styles from reference images.
 
-What two updates have in common is computed once: the encoder of the generator knows no style, so its features serve
-all translations of an image; and the generator does not change while the discriminator is updated, so the translation
-that the first update judges is the one that the third improves. The numbers are those of the reference.
+Computations that updates have in common are done once. The generator's encoder does not depend on the style, so its
+features serve all translations of an image. The generator does not change while the discriminator is updated, so the
+translation made for the first update is reused in the third. The results are those of the reference implementation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class StarGAN2Loss(Loss):
-    """The terms of all four updates, weighted."""
+    """The weighted loss terms of all four updates."""
 
     phases = (
         Phase("D-latent", ("discriminator",)),
@@ -77,13 +77,13 @@ class StarGAN2Loss(Loss):
         return self._improve(batch, fake, style, second, self.diversity_weight(progress))
 
     def diversity_weight(self, progress: Progress) -> float:
-        """Lambda of the diversity term: falls in a line from its option to 0 over --ds-iter steps."""
+        """Return the weight of the diversity term, which falls linearly from --lambda-ds to 0 over --ds-iter steps."""
         assert self.options.lambda_ds is not None, "resolved when the run began"
         return self.options.lambda_ds * max(0.0, 1.0 - progress.step / self.options.ds_iter)
 
     def _by_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
-        """Features, styles of latents, and the images translated by these, kept with their graph from the first update
-        to the third; but not if a step has several pieces, whose graphs would be in memory at the same time."""
+        """Return features, styles from latents, and the images translated with them. The first update caches them with
+        their graph for the third, unless a step has several micro-batches, whose graphs would be in memory together."""
         if "latent" in batch.cache:
             return batch.cache["latent"]
         features, style = self.generator.features(batch.images), self.mapping(batch.cache["z"][0], batch.targets)
@@ -109,7 +109,7 @@ class StarGAN2Loss(Loss):
         options = self.options
         back = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
         spread = (fake - second).abs().mean()
-        # As an array: a number would be part of the kernel, which would be compiled anew in every step.
+        # An array, because a Python number would be compiled into the kernel, anew in every step.
         weight = constant(np.full((1, 1), diversity))
         terms = {
             "adv": binary_cross_entropy(self.discriminator(fake, batch.targets), real=True),
@@ -127,7 +127,7 @@ class StarGAN2Loss(Loss):
         return terms
 
     def _masks(self, batch: Batch) -> Masks | None:
-        """The masks of the source images."""
+        """Return the masks of the source images, computed once per batch."""
         if self.landmarks is not None and "masks" not in batch.cache:
             batch.cache["masks"] = self.landmarks.masks(batch.images)
         return batch.cache.get("masks")
@@ -137,6 +137,6 @@ class StarGAN2Loss(Loss):
 
 
 def _detached(features: Features) -> Features:
-    """The generator's features without the way to them."""
+    """Detach the generator's features from the graph."""
     last, kept = features
     return last.detach(), {side: each.detach() for side, each in kept.items()}

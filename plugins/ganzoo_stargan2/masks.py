@@ -1,4 +1,4 @@
-"""Masks of a face from its landmarks: where the high-pass filtered skip connections of the generator may show."""
+"""Masks of a face from its landmarks, to limit the generator's high-pass filtered skip connections to facial parts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ganzoo import jt
 from ganzoo_stargan2.landmarks import SIDE, resized
 
 nn: Any = jt.nn
-LEAST = 0.1  # of a heatmap; below is nothing
+LEAST = 0.1  # values of a heatmap below this are set to 0
 EPS = 1e-6
 
 
 class Part(NamedTuple):
-    """Landmarks that are treated alike: their heatmaps, raised to `power`, are moved `up` by so many px of 256 (down if
-    negative); what leaves at one edge comes in at the other. `inner` parts are in the second mask, too."""
+    """Landmarks that are treated alike: their heatmaps are raised to `power`, and moved `up` by that many px of 256
+    (down if negative), wrapping around at the edges. The second mask has the `inner` parts only."""
 
     landmarks: Sequence[int]
     up: int
@@ -25,7 +25,7 @@ class Part(NamedTuple):
     inner: bool
 
 
-# Of the 98 landmarks of WFLW (Wu et al. 2018). Those that are missing here are not used.
+# Indices of the 98 landmarks of WFLW (Wu et al. 2018). Landmarks not listed here are not used.
 PARTS = (
     Part(range(8, 25), 0, 3, False),  # chin
     Part((*range(34, 46), *range(47, 51)), -7, 2, False),  # eyebrows without their ends
@@ -39,24 +39,24 @@ PARTS = (
     Part(range(88, 96), -2, 3, False),  # inside of the lips
 )
 LANDMARKS = np.array([landmark for part in PARTS for landmark in part.landmarks])
-# For each heatmap, the factors of its first to fourth power: 1 and three zeros.
+# For each heatmap, the coefficients of its first to fourth power: a 1 and three zeros.
 POWERS = np.array(
     [[power == part.power for part in PARTS for _ in part.landmarks] for power in range(1, 5)], np.float32
 )
-# Which heatmaps are summed up to a part, and which parts to a mask, as kernels of convolutions.
+# 1x1 convolution kernels that sum heatmaps to parts, and parts to the two masks.
 SUMS = np.array([[part is own for own in PARTS for _ in own.landmarks] for part in PARTS], np.float32)[:, :, None, None]
 MASKS = np.array([[True] * len(PARTS), [part.inner for part in PARTS]], np.float32)[:, :, None, None]
 SHIFTS = np.array([part.up for part in PARTS], np.int32)
 
 
 def masks(network: Any, images: Any) -> tuple[Any, Any]:
-    """The masks for the skip at 32 px and for those at 64 and 128 px, without a gradient: Vars (N, 1, 256, 256) in
-    [0, 1], of images (N, 3, H, W) in [-1, 1]. `network` is a FAN."""
+    """Return two masks of images (N, 3, H, W) in [-1, 1], for the skip at 32 px and for those at 64 and 128 px: Vars
+    (N, 1, 256, 256) in [0, 1], without a gradient. `network` is a FAN."""
     return from_heatmaps(network(images))
 
 
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
-    """The same from heatmaps (N, 98 or more, H, W)."""
+    """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
         maps = _normalised(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
@@ -68,14 +68,14 @@ def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
 
 
 def _normalised(maps: Any) -> Any:
-    """Each map without what is below LEAST, then from 0 to 1."""
+    """Set values below LEAST to 0, then rescale each map to [0, 1]."""
     maps = jt.ternary(maps < LEAST, jt.zeros_like(maps), maps)
     least, most = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
     return (maps - least) / (most - least + EPS)
 
 
 def _moved(parts: Any) -> Any:
-    """Each part moved up as SHIFTS says. By an index that is data, or Jittor would compile a kernel for each."""
+    """Move each part up as given by SHIFTS, passed as data: Jittor would compile a kernel for each constant."""
     shape = list(parts.shape)
     row = f"(i2+@e0(i1)+{shape[2]})%{shape[2]}"
     return parts.reindex(shape, ["i0", "i1", row, "i3"], extras=[jt.array(SHIFTS)])

@@ -1,7 +1,8 @@
 """The networks of StarGAN v2 (Choi et al. 2020, appendix A): generator, mapping network, style encoder, discriminator.
 
 Weights have the names of the reference implementation. A shortcut's 1x1 convolution has no bias, so it commutes with
-pooling and with repeating pixels; it is done where there are fewer of them: the same numbers, a quarter of the work.
+average pooling and with nearest-neighbour upsampling. It runs at the lower resolution, with the same result at a
+quarter of the cost.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from ganzoo import (
 
 nn: Any = jt.nn
 ROOT2 = math.sqrt(2.0)
-SKIPS = (32, 64, 128)  # px at which the high-pass filtered skip connections are
+SKIPS = (32, 64, 128)  # resolutions in px of the high-pass filtered skip connections
 
-Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those above
+Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those at 64 and 128 px
 
 
 class Conv(nn.Module):  # type: ignore[misc]
-    """A convolution of stride 1, initialised after He et al. 2015: N(0, 2 / inputs), biases 0."""
+    """A convolution of stride 1, initialised as in He et al. 2015: weights from N(0, 2 / fan-in), biases 0."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True) -> None:
         super().__init__()
@@ -50,11 +51,11 @@ class Conv(nn.Module):  # type: ignore[misc]
         return self._offset(conv2d(x, self.weight, padding=self.padding))
 
     def of_upsampled(self, x: Any) -> Any:
-        """The same for 3x3 pixels of images that are doubled first."""
+        """Upsample x by 2 (nearest neighbour), then convolve. For 3x3 kernels only."""
         return self._offset(upsampled_conv2d(x, self.weight))
 
     def pooled(self, x: Any) -> Any:
-        """The mean of each 2x2 pixels of the result, for 3x3 pixels."""
+        """Convolve, then average-pool by 2. For 3x3 kernels only."""
         return self._offset(pooled_conv2d(x, self.weight))
 
     def _offset(self, x: Any) -> Any:
@@ -62,7 +63,7 @@ class Conv(nn.Module):  # type: ignore[misc]
 
 
 class Linear(nn.Module):  # type: ignore[misc]
-    """A linear layer, initialised after He et al. 2015."""
+    """A linear layer, initialised as in He et al. 2015."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class Linear(nn.Module):  # type: ignore[misc]
 
 
 class InstanceNorm(nn.Module):  # type: ignore[misc]
-    """Each feature map of (N, C, H, W) to mean 0 and variance 1, then scaled and offset by weights of its channel."""
+    """Normalises each feature map of (N, C, H, W) to mean 0 and variance 1, then scales and offsets each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class InstanceNorm(nn.Module):  # type: ignore[misc]
 
 
 class AdaIN(nn.Module):  # type: ignore[misc]
-    """Adaptive instance normalisation: the same with 1 + gamma and beta, both linear in the style (N, width)."""
+    """Adaptive instance normalisation: the scale 1 + gamma and the offset beta are linear in the style (N, width)."""
 
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
@@ -96,7 +97,7 @@ class AdaIN(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any, style: Any) -> Any:
         n, c = x.shape[:2]
         h = self.fc(style).reshape((n, 2, c, 1, 1))
-        # Picked and not sliced, whose gradients are kernels of their own.
+        # `pick` instead of slices, because the gradient of each slice would be another kernel.
         gamma, beta = (pick(h, np.full(n, which)) for which in range(2))
         centred, deviation = standardise(x)
         return centred * ((1.0 + gamma) / deviation) + beta
@@ -126,7 +127,7 @@ class ResBlk(nn.Module):  # type: ignore[misc]
 
 
 class AdainResBlk(nn.Module):  # type: ignore[misc]
-    """A residual block under a style. `plain` (with high-pass skips) leaves the shortcut out."""
+    """A residual block with AdaIN. `plain` (for high-pass skips) omits the shortcut."""
 
     def __init__(self, inputs: int, outputs: int, width: int, plain: bool, upsample: bool = False) -> None:
         super().__init__()
@@ -135,7 +136,7 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
         self.conv2 = Conv(outputs, outputs, 3, 1)
         self.norm1, self.norm2 = AdaIN(width, inputs), AdaIN(width, outputs)
         if self.learned:
-            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)  # unused if plain, and there all the same
+            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)  # exists but is unused if plain
 
     def execute(self, x: Any, style: Any) -> Any:
         out = leaky_relu(self.norm1(x, style))
@@ -148,9 +149,9 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
 
 
 class Generator(Network):
-    """Images (N, C, size, size) and styles (N, style_dim) to images that are not limited to [-1, 1].
+    """Maps images (N, C, size, size) and styles (N, style_dim) to images, whose values are not limited to [-1, 1].
 
-    `w_hpf` above 0 adds skip connections through a high-pass filter of that strength, where masks let them through.
+    `w_hpf` above 0 adds skip connections through a high-pass filter of that strength, multiplied by masks.
     """
 
     def __init__(
@@ -185,8 +186,8 @@ class Generator(Network):
         return {name: var for name, var in self.trainable().items() if name not in resting}
 
     def features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
-        """What the decoder starts from, which no style has a part in: the last features, and those of the skips by
-        their side in px."""
+        """Encode images into the decoder's input, which is independent of the style: the last features, and the
+        features for the skips by their size in px."""
         x, kept = self.from_rgb(images), {}
         for block in self.encode:
             if self.w_hpf > 0 and x.shape[2] in SKIPS:
@@ -195,7 +196,7 @@ class Generator(Network):
         return x, kept
 
     def redraw(self, features: tuple[Any, Mapping[int, Any]], style: Any, masks: Masks | None = None) -> Any:
-        """Images (N, C, size, size) from `features` in the styles (N, style_dim)."""
+        """Decode `features` into images (N, C, size, size) in the styles (N, style_dim)."""
         x, kept = features
         for block in self.decode:
             x = block(x, style)
@@ -213,7 +214,7 @@ class Generator(Network):
 
 
 class MappingNetwork(Network):
-    """Latents (N, latent) and domains (N,) to styles (N, style_dim), by a last part for each domain."""
+    """Maps latents (N, latent) and domains (N,) to styles (N, style_dim), with an output branch per domain."""
 
     def __init__(self, latent: int, style_dim: int, domains: int, hidden: int = 512) -> None:
         super().__init__()
@@ -226,7 +227,7 @@ class MappingNetwork(Network):
 
 
 def _perceptron(widths: Sequence[int], last: bool) -> Any:
-    """Linear layers with a ReLU between them, and behind the last one if `last`."""
+    """Return linear layers with ReLUs between them, and after the last one if `last`."""
     layers: list[Any] = []
     for inputs, outputs in zip(widths, widths[1:]):
         layers += [Linear(inputs, outputs), LeakyReLU(slope=0.0)]
@@ -234,7 +235,7 @@ def _perceptron(widths: Sequence[int], last: bool) -> Any:
 
 
 def _trunk(size: int, max_channels: int, base: int, channels: int) -> tuple[list[Any], int]:
-    """The layers from images to features (N, width, 1, 1), and the width."""
+    """Return the layers from images to features (N, width, 1, 1), and the width."""
     width = min(base // size, max_channels)
     layers: list[Any] = [Conv(channels, width, 3, 1)]
     for _ in range(int(math.log2(size)) - 2):
@@ -245,7 +246,7 @@ def _trunk(size: int, max_channels: int, base: int, channels: int) -> tuple[list
 
 
 class StyleEncoder(Network):
-    """Images (N, C, size, size) and domains (N,) to styles (N, style_dim), by a last layer for each domain."""
+    """Maps images (N, C, size, size) and domains (N,) to styles (N, style_dim), with an output layer per domain."""
 
     def __init__(
         self, size: int, style_dim: int, domains: int, max_channels: int = 512, base: int = 2**14, channels: int = 3
@@ -261,7 +262,7 @@ class StyleEncoder(Network):
 
 
 class Discriminator(ganzoo.Discriminator):
-    """Images (N, C, size, size) and domains (N,) to logits (N,): whether each is real, as one of its domain."""
+    """Maps images (N, C, size, size) and domains (N,) to logits (N,): whether each is a real image of its domain."""
 
     def __init__(self, size: int, domains: int, max_channels: int = 512, base: int = 2**14, channels: int = 3) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is sampled of StarGAN v2: generator, mapping network and style encoder together."""
+"""The part of StarGAN v2 that is sampled: generator, mapping network and style encoder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Where the high-pass filtered skip connections of a face may show: from a landmark network that is not trained."""
+    """Masks for the high-pass filtered skip connections of a face, from a landmark network that is not trained."""
 
     network: FAN
 
     def masks(self, images: Any) -> Masks:
-        """The two masks (N, 1, H, W) for images (N, 3, H, W) in [-1, 1], without a gradient."""
+        """Return the two masks (N, 1, 256, 256) for images (N, 3, H, W) in [-1, 1], without a gradient."""
         from ganzoo_stargan2.masks import masks
 
         return masks(self.network, images)
 
 
 class StarGAN2Translator(Translator):
-    """Translates with the networks that it is given."""
+    """Translates images with the given networks."""
 
     def __init__(
         self,

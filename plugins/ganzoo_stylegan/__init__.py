@@ -24,8 +24,8 @@ from ganzoo import (
 )
 
 SMALLEST, LARGEST = 4, 1024  # px
-FUSED_FROM = 128  # px at which resampling is fused with its convolution
-# Images per update and learning rate by resolution, for --sched; elsewhere --batch and --learning-rate.
+FUSED_FROM = 128  # px; from this resolution on, resampling is fused with its convolution
+# Images per update and learning rate by resolution, for --sched; others use --batch and --learning-rate.
 BATCHES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
 PAPER_BATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
 RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}
@@ -83,7 +83,7 @@ class StyleGANOptions(Options):
 
 
 class StyleGAN(Model):
-    """Generator with a mapping network and AdaIN, progressive discriminator."""
+    """Generator with a mapping network and AdaIN, and a progressive discriminator."""
 
     name = "stylegan"
     summary = "progressive StyleGAN: mapping network, style mixing, truncation; up to 1024 px"

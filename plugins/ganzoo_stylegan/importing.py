@@ -1,9 +1,9 @@
-"""Checkpoints of the public PyTorch port of StyleGAN, and of its translations to Jittor, in terms of our networks.
+"""Import checkpoints of the public PyTorch port of StyleGAN and of that port's translations to Jittor.
 
-A file is the state_dict of a generator, or a dict with any of `generator`, `discriminator`, `g_running` (the
-generator's average), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, of
-which training has come to some. One of the translations leaves the state_dict of the discriminator in a file of its
-own, NUMBER.discrim-model beside NUMBER.model.
+A file holds the state_dict of a generator, or a dict with any of `generator`, `discriminator`, `g_running` (the
+generator's EMA), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, of which
+only some have been trained. One of the translations saves the state_dict of the discriminator separately, as
+NUMBER.discrim-model beside NUMBER.model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ganzoo_stylegan import FUSED_FROM
 STATES = ("generator", "discriminator", "g_running")
 OPTIMIZERS = {"generator": "g_optimizer", "discriminator": "d_optimizer"}
 
-# Names there and here; the first {} is the level, the second what kind of weight it is.
+# Their names -> our names. The first {} is the level, the second the kind of weight.
 GENERATOR = {
     r"style\.(\d+)\.linear\.(weight_orig|bias)": "mapping.layers.{}.{}",
     r"generator\.progression\.(\d+)\.conv1\.input": "synthesis.blocks.{}.const",
@@ -48,9 +48,9 @@ DISCRIMINATOR = {
     r"from_rgb\.(\d+)\.(?:0\.)?conv\.(weight_orig|bias)": "from_rgb.{}.{}",
     r"linear\.linear\.(weight_orig|bias)": "linear.{}",
 }
-# Scales and offsets of instance norms; Jittor's have them unless told otherwise.
+# Scales and offsets of instance norms, which Jittor's have by default.
 AFFINE = re.compile(r"(generator\.progression\.\d+\.adain[12])\.norm\.(weight|bias)")
-# Our names of what is zero until a resolution is trained.
+# Our names of weights that are zero until their resolution is trained.
 BEGINS_AT_0 = re.compile(r"synthesis\.(?:to_rgb|blocks)\.([0-8])\.(?:(?:conv[12]\.)?bias|layer[12]\.noise)")
 FILE = re.compile(r"(\d+)\.(model|discrim-model)")
 FUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.0|2\.1)\.bias")
@@ -60,7 +60,8 @@ Arrays = dict[str, np.ndarray]
 
 
 def checkpoint_files(path: Path) -> dict[str, Path]:
-    """Both files of a generator and its discriminator, of which `path` is one; none if there is but a generator."""
+    """Return the files of a generator and its discriminator, where `path` is one of them; {} if there is no file of a
+    discriminator."""
     match = FILE.fullmatch(path.name)
     found = {"generator": path.with_suffix(".model"), "discriminator": path.with_suffix(".discrim-model")}
     if match is None or not found["discriminator"].exists():
@@ -69,7 +70,7 @@ def checkpoint_files(path: Path) -> dict[str, Path]:
 
 
 def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-    """See `ganzoo.Model.convert`."""
+    """See `ganzoo.Model.import_weights`."""
     parts = _parts(content)
     folded = [name for name in ("generator", "g_running") if name in parts and _fold_norms(parts[name])]
     states = {name: _state(name, parts[name]) for name in STATES if name in parts}
@@ -123,7 +124,7 @@ def _notes(parts: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequ
 
 
 def _parts(content: Any) -> dict[str, Any]:
-    """The content as the larger form of the two, with plain names."""
+    """Return a file's content as a dict of state_dicts, even if it is a single one, without 'module.' in its names."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError("it holds no weights by name, as a state_dict does.")
     if "g_ema" in content:
@@ -143,9 +144,11 @@ def _parts(content: Any) -> dict[str, Any]:
 
 
 def _fold_norms(state: dict[str, Any]) -> bool:
-    """Whether the instance norms of a generator's state_dict have scales and offsets. They are taken out, and into the
-    style layers behind them: gamma (a x + b) + beta is (gamma a) x + (beta + gamma b), and a layer's outputs are gamma
-    and beta."""
+    """Fold the scales a and offsets b of a generator's instance norms into the style layers that follow, in place.
+    Return whether there were any.
+
+    A style layer outputs gamma and beta, and gamma (a x + b) + beta = (gamma a) x + (beta + gamma b).
+    """
     norms = {name: state.pop(name) for name in list(state) if AFFINE.fullmatch(name)}
     for prefix in sorted({name.rpartition(".norm.")[0] for name in norms}):
         scale, offset = norms.get(f"{prefix}.norm.weight"), norms.get(f"{prefix}.norm.bias")
@@ -165,16 +168,16 @@ def _fit(layer: Any, scale: Any, offset: Any) -> bool:
 
 
 def _is_no_weight(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether this is the kernel of a blur, or the scaled copy of a weight that Jittor keeps beside it."""
+    """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside it."""
     layer, _, kind = name.rpartition(".")
     beside = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
     return kind == "weight_flip" or (kind == "weight" and bool(beside))
 
 
 def _state(which: str, found: Mapping[str, Any]) -> Arrays:
-    """A state_dict under our names, in its order."""
+    """Return a state_dict under our names, in the original order."""
     what, last = "generator", None
-    if which == "discriminator":  # which counts levels from the finest
+    if which == "discriminator":  # the discriminator counts levels from the finest
         what = which
         levels = [int(match[1]) for name in found if (match := re.match(r"progression\.(\d+)\.", name))]
         last = max(levels, default=0)
@@ -194,13 +197,13 @@ def _state(which: str, found: Mapping[str, Any]) -> Arrays:
 
 
 def _renamed(name: str, last: int | None) -> str | None:
-    """Our name for a weight; None if it is not known. `last` is the number of the discriminator's level of 4 px; None
-    for the generator."""
+    """Return our name for a weight, or None if the weight is unknown. `last` is the number of the discriminator's 4 px
+    level; None for the generator."""
     for pattern, ours in (GENERATOR if last is None else DISCRIMINATOR).items():
         match = re.fullmatch(pattern, name)
         if match:
             words = ["weight" if word == "weight_orig" else word for word in match.groups()]
-            if name.startswith("style."):  # between the linear layers there are activations
+            if name.startswith("style."):  # the indices also count the activations in between
                 words[0] = str((int(words[0]) - 1) // 2)
             elif last is not None and words[0].isdigit():
                 words[0] = str(last - int(words[0]))
@@ -219,8 +222,8 @@ def _check_fused(name: str, last: int | None) -> None:
 
 
 def _trained(generator: Arrays) -> int:
-    """The finest resolution in px that has been trained: biases and the weights of noise begin at zero. The finest of
-    all where not one of them was moved."""
+    """Return the finest resolution in px that has been trained, which shows in biases and noise weights that are not 0,
+    their initial value. If all of them are 0, return the finest resolution in the file."""
     levels = [
         (int(match[1]), value.any()) for name, value in generator.items() if (match := BEGINS_AT_0.fullmatch(name))
     ]
@@ -229,7 +232,7 @@ def _trained(generator: Arrays) -> int:
 
 
 def _options(generator: Arrays) -> dict[str, Any]:
-    """The options that say how the networks are built, from the shapes of the weights."""
+    """Infer the options that determine the networks from the shapes of the weights."""
     sizes = [4 << level for level in range(9) if f"synthesis.blocks.{level}.conv2.bias" in generator]
     widths = [_length(generator, f"synthesis.blocks.{level}.conv2.bias") for level in range(len(sizes) or 1)]
     latent = _length(generator, "mapping.layers.0.bias")
@@ -253,7 +256,7 @@ def _channels(generator: Arrays) -> int:
 
 
 def _length(generator: Arrays, name: str) -> int:
-    """That of a bias. CheckpointError if it is not there, or is none."""
+    """Return the length of a bias. CheckpointError if it is missing or not a vector."""
     if name not in generator:
         raise CheckpointError(f"its generator lacks weights: {name!r}.")
     if generator[name].ndim != 1 or not generator[name].size:
@@ -262,7 +265,7 @@ def _length(generator: Arrays, name: str) -> int:
 
 
 def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:
-    """What the user asks for must be what the file has."""
+    """Raise OptionError if an option given by the user contradicts the file; add the other given ones to `options`."""
     for name, value in {**options, "architecture": "port", "w_average": 0.0}.items():
         if given.get(name, value) != value:
             raise OptionError(f"--{name.replace('_', '-')}: {given[name]}, but it is {value} in the file.")
@@ -270,7 +273,7 @@ def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:
 
 
 def _up_to(levels: int, state: Arrays) -> Arrays:
-    """The weights of the first so many resolutions, and those that belong to none."""
+    """Return the weights of the first `levels` resolutions, and those that belong to no resolution."""
     kept = {}
     for name, value in state.items():
         match = re.search(r"(?:blocks|_rgb)\.(\d+)\.", name)
@@ -280,12 +283,12 @@ def _up_to(levels: int, state: Arrays) -> Arrays:
 
 
 def _has_moments(optimizer: Any) -> bool:
-    """Whether this is a PyTorch optimizer's state; Jittor's own keeps other things, and begins afresh."""
+    """Whether this is the state of a PyTorch optimizer. Those of Jittor store other things, and are not imported."""
     return isinstance(optimizer, dict) and {"param_groups", "state"} <= optimizer.keys()
 
 
 def _moments(optimizer: Any, names: list[str], weights: Arrays) -> AdamMoments:
-    """The state of PyTorch's Adam, which goes by the order of parameters: the synthesis network's come first."""
+    """Convert the state of PyTorch's Adam, which lists parameters in order, those of the synthesis network first."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
     return AdamMoments.of_torch(optimizer, ordered).of(weights)

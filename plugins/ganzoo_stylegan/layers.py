@@ -1,7 +1,7 @@
-"""The layers of StyleGAN: equalised learning rate, blur, resampling with a convolution, noise, AdaIN, minibatch stddev.
+"""The layers of StyleGAN: equalised learning rate, blur, resampling convolutions, AdaIN, pixel norm, minibatch stddev.
 
-Convolutions are scaled where they come out, not where their weights go in: the same numbers, but a factor on
-activations joins the kernel that adds the bias, and the weights are never rewritten.
+Equalised learning rate scales the output of a convolution, not its weights. The result is the same, but the factor is
+fused into the kernel that adds the bias, and no scaled copy of the weights is written.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from ganzoo import (
 )
 
 nn: Any = jt.nn
-ROOT2 = math.sqrt(2.0)  # He's gain
+ROOT2 = math.sqrt(2.0)  # gain of He initialisation
 
 
 def blur(x: Any) -> Any:
-    """(N, C, H, W) filtered by [1, 2, 1] x [1, 2, 1] / 16, zeros outside (Karras et al. 2019, appendix C)."""
+    """Filter (N, C, H, W) with [1, 2, 1] x [1, 2, 1] / 16 and zero padding (Karras et al. 2019, appendix C)."""
     return symmetric_filter(x, centre=1 / 4, side=1 / 8, corner=1 / 16)
 
 
 def pixel_norm(x: Any) -> Any:
-    """(N, C) divided by the root of the mean square over C (Karras et al. 2018, section 4.2)."""
+    """Divide (N, C) by the root mean square over C (Karras et al. 2018, section 4.2)."""
     return x / jt.sqrt(x.sqr().mean([1], keepdims=True) + 1e-8)
 
 
 def minibatch_stddev(x: Any, group: int | None) -> Any:
-    """(N, C, H, W) with one more channel: how much the images of a group differ (Karras et al. 2018, section 3).
+    """Append a channel to (N, C, H, W): how much the images of a group differ (Karras et al. 2018, section 3).
 
-    The standard deviation over the group of each feature, averaged over features and pixels. `group` images form one
-    (the number is lowered to a divisor of N); None: the whole batch.
+    Its value is the standard deviation over the group, averaged over features and pixels. A group has `group` images
+    (lowered to a divisor of the batch size) or, if None, the whole batch.
     """
     n, c, h, w = x.shape
     whole = n * num_replicas()
     groups = 1 if group is None else whole // math.gcd(whole, group)
     mean = batch_mean
-    if n % groups:  # the groups don't divide among the processes: each has some of its own
+    if n % groups:  # the groups can't be shared evenly among ranks: each rank forms its own
         groups, mean = n // math.gcd(n, group or n), _its_own
     grouped = x.reshape((n // groups, groups, c, h, w))
     centred = grouped - mean(grouped.mean([0], keepdims=True))
@@ -78,7 +78,7 @@ class EqualLinear(nn.Module):  # type: ignore[misc]
 
 
 class EqualConv(nn.Module):  # type: ignore[misc]
-    """A convolution with equalised learning rate, stride 1, that keeps the size (Karras et al. 2018, section 4.1)."""
+    """A size-preserving convolution of stride 1 with equalised learning rate (Karras et al. 2018, section 4.1)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = ROOT2) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class EqualConv(nn.Module):  # type: ignore[misc]
         self.scale = gain / math.sqrt(inputs * kernel**2)
 
     def convolve(self, x: Any) -> Any:
-        """Without the bias."""
+        """Return the convolution without the bias."""
         return conv2d(x, self.weight, padding=self.weight.shape[2] // 2) * self.scale
 
     def add_bias(self, x: Any) -> Any:
@@ -98,10 +98,10 @@ class EqualConv(nn.Module):  # type: ignore[misc]
 
 
 class UpConv(EqualConv):
-    """Doubles the size of (N, C, H, W) with a 3x3 convolution.
+    """A 3x3 convolution that doubles the size of (N, C, H, W).
 
-    Fused: one transposed convolution of stride 2 whose 4x4 kernel sums (`fused_scale` 1) or averages (1/4) the four
-    shifts of the 3x3 one. Otherwise nearest neighbours, then the convolution.
+    Fused: a single transposed convolution of stride 2, whose 4x4 kernel is the sum (`fused_scale` 1) or the average
+    (1/4) of four shifted copies of the 3x3 kernel. Otherwise: nearest-neighbour upsampling, then the convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, fused: bool, fused_scale: float) -> None:
@@ -117,8 +117,11 @@ class UpConv(EqualConv):
 
 
 class DownConv(EqualConv):
-    """Halves the size of (N, C, H, W) with a 3x3 convolution: fused, by stride 2 and the average of the kernel's four
-    shifts; otherwise the convolution, then the mean of 2x2 pixels."""
+    """A 3x3 convolution that halves the size of (N, C, H, W).
+
+    Fused: a single convolution of stride 2, whose 4x4 kernel is the average of four shifted copies of the 3x3 kernel.
+    Otherwise: the convolution, then 2x2 average pooling.
+    """
 
     def __init__(self, inputs: int, outputs: int, fused: bool) -> None:
         super().__init__(inputs, outputs, 3)
@@ -131,8 +134,8 @@ class DownConv(EqualConv):
 
 
 class AdaIN(nn.Module):  # type: ignore[misc]
-    """Adaptive instance normalisation (Karras et al. 2019, equation 1): each feature map of (N, C, H, W) to mean 0 and
-    variance 1, then to the scale and offset that w (N, width) says."""
+    """Adaptive instance normalisation (Karras et al. 2019, equation 1): normalises each feature map of (N, C, H, W) to
+    mean 0 and variance 1, then applies a scale and an offset computed from w (N, width)."""
 
     def __init__(self, channels: int, width: int, eps: float, gain: float) -> None:
         super().__init__()
@@ -143,7 +146,7 @@ class AdaIN(nn.Module):  # type: ignore[misc]
     def execute(self, x: Any, w: Any) -> Any:
         n, c = x.shape[:2]
         style = self.style(w).reshape((n, 2, c, 1, 1))
-        # Picked and not sliced, whose gradients are kernels of their own.
+        # `pick` instead of slices, because the gradient of each slice would be another kernel.
         scale, offset = (pick(style, np.full(n, which)) for which in range(2))
         centred, deviation = standardise(x, self.eps)
         return centred * (scale / deviation) + offset

@@ -1,4 +1,4 @@
-"""StyleGAN's losses: WGAN-GP, or the non-saturating loss with R1; style mixing; fresh noise for every image."""
+"""StyleGAN's losses: WGAN-GP, or the non-saturating loss with R1. With style mixing, and new noise for every image."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ganzoo_stylegan.networks import Generator
 
 
 class StyleGANLoss(Loss):
-    """The discriminator's step, then the generator's on new latents. A lazy R1 (`r1_interval` above 1) is a phase of
-    its own, weighted by the interval (Karras et al. 2020, section 4.1), with Adam as it is."""
+    """Updates the discriminator, then the generator on new latents. Lazy R1 (`r1_interval` above 1) is a phase of its
+    own, weighted by the interval (Karras et al. 2020, section 4.1), without that paper's adjustment of Adam."""
 
     def __init__(self, generator: Generator, discriminator: Discriminator, options: StyleGANOptions) -> None:
         self.generator, self.discriminator, self.options = generator, discriminator, options
@@ -45,7 +45,7 @@ class StyleGANLoss(Loss):
 
     def _judge(self, reals: Any, fakes: Any, batch: Batch) -> dict[str, Any]:
         real, fake = self.discriminator(reals), self.discriminator(fakes)
-        if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; the drift is Karras et al. 2018, appendix A.1
+        if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; drift: Karras et al. 2018, appendix A.1
             mix = batch.uniform(1, 1, 1)
             return {
                 "real": -real.mean(),
@@ -60,20 +60,20 @@ class StyleGANLoss(Loss):
         return self.options.r1_gamma / 2 * r1_penalty(scores, reals)
 
     def reals(self, images: Any) -> Any:
-        """The real images; while a resolution fades in, blended with their half-size version if so wanted."""
+        """Return the real images; with `blend_reals`, blend in their half-size version while a resolution fades in."""
         if self.options.blend_reals and self.generator.fading:
             images = self.generator.blend(upsample_nearest(average_pool(images)), images)
         images = images.detach()
-        images.start_grad()  # R1 differentiates by them, and real images come without a gradient
+        images.start_grad()  # R1 differentiates with respect to the images, which have no gradient by default
         return images
 
     def fakes(self, batch: Batch) -> Any:
-        """As many images as the batch has, with noise of their own."""
+        """Generate as many images as the batch has, each with its own noise."""
         noise = [batch.normal(1, side, side) for side in self.generator.noise_sizes()]
         return self.generator.synthesise(self.styles(batch), noise)
 
     def styles(self, batch: Batch) -> list[Any]:
-        """A w per layer; with mixing, those behind a random layer come from a second latent (Karras et al. 2019,
+        """Return a w for each layer; with mixing, layers from a random one on use a second latent (Karras et al. 2019,
         section 3.1)."""
         layers = self.generator.style_layers()
         w = self.generator.map(batch.latents(self.generator.latent))
@@ -81,12 +81,12 @@ class StyleGANLoss(Loss):
             return [w] * layers
         other = self.generator.mapping(batch.latents(self.generator.latent))
         first = self.crossover(batch.rng)
-        # Both latents are always mapped, and chosen by a factor: so every mixture runs the same kernels.
+        # Map both latents every time and select by a factor, so that every crossover runs the same kernels.
         second = [constant(np.full((1, 1), layer >= first)) for layer in range(layers)]
         return [w + chosen * (other - w) for chosen in second]
 
     def crossover(self, rng: np.random.Generator) -> int:
-        """The first layer that the second latent styles; the number of layers if there is no mixing this time."""
+        """Draw the first layer that uses the second latent; the number of layers if this batch is not mixed."""
         layers = self.generator.style_layers()
         if rng.random() >= self.options.mixing_prob or layers == 2:
             return layers

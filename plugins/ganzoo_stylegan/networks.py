@@ -1,7 +1,7 @@
-"""StyleGAN's generator and discriminator (Karras et al. 2019), growing from 4 px on.
+"""StyleGAN's generator and discriminator (Karras et al. 2019), which grow from 4 px.
 
-`paper=False` follows the public PyTorch port whose checkpoints people have, `paper=True` the authors' own code; see
-README.md for what differs. Lists go from the coarsest resolution to the finest: entry i is for 4 * 2**i px.
+`paper=False` follows the public PyTorch port, whose checkpoints are in use; `paper=True` follows the authors' code.
+README.md lists the differences. Lists run from the coarsest resolution to the finest: entry i is for 4 * 2**i px.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ganzoo_stylegan.layers import (
 )
 
 nn: Any = jt.nn
-MINIBATCH_GROUP = 4  # of the paper's minibatch stddev
-CUTOFF = 8  # layers that the paper truncates
+MINIBATCH_GROUP = 4  # group size of the paper's minibatch stddev
+CUTOFF = 8  # number of layers that the paper truncates
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The measures of both networks: side and channels of the images, widths, and which of the two designs."""
+    """The dimensions of both networks: size and channels of the images, widths, and which of the two designs."""
 
     size: int
     img_channels: int
@@ -46,21 +46,21 @@ class Shape:
 
     @property
     def sizes(self) -> list[int]:
-        """4, 8, ... up to the side of the images."""
+        """The resolutions in px: 4, 8, ... up to the size of the images."""
         return [2**power for power in range(2, self.size.bit_length())]
 
     def channels(self, size: int) -> int:
-        """How many feature maps there are at a resolution."""
+        """Return the number of feature maps at a resolution."""
         return max(1, min(self.channels_base // size, self.channels_max))
 
     @property
     def gain(self) -> float:
-        """Of the linear layers behind the mapping network, and of the convolutions to RGB."""
+        """The gain of style layers, toRGB convolutions and the discriminator's last layer."""
         return 1.0 if self.paper else ROOT2
 
 
 class Growing:
-    """What both networks know of the present resolution."""
+    """A mixin for both networks: the current resolution and its fade-in."""
 
     shape: Shape
     trainable: Any
@@ -69,11 +69,11 @@ class Growing:
         if size not in self.shape.sizes:
             raise ValueError(f"{size} px is none of the resolutions {self.shape.sizes}")
         self.level, self.fading = self.shape.sizes.index(size), alpha < 1 and size > 4
-        # Four axes, as Jittor compiles a number of its own, or an array (1,), into the kernel where it is 0 or 1.
+        # Four axes, because Jittor compiles a Python number or an array (1,) into the kernel if it is 0 or 1.
         self._alpha = constant(np.full((1, 1, 1, 1), alpha))
 
     def blend(self, coarse: Any, fine: Any) -> Any:
-        """The fade-in between two resolutions (Karras et al. 2018, figure 2)."""
+        """Fade from the coarser to the finer resolution (Karras et al. 2018, figure 2)."""
         return coarse + self._alpha * (fine - coarse)
 
     def used(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class Growing:
 
 
 class StyledLayer(nn.Module):  # type: ignore[misc]
-    """What follows a convolution: noise, leaky ReLU, AdaIN; in the paper's design the bias between noise and ReLU."""
+    """The layers after a convolution: noise, leaky ReLU, AdaIN. In the paper's design, the bias follows the noise."""
 
     def __init__(self, channels: int, shape: Shape) -> None:
         super().__init__()
@@ -108,8 +108,8 @@ class StyledLayer(nn.Module):  # type: ignore[misc]
 
 
 class SynthesisBlock(nn.Module):  # type: ignore[misc]
-    """Two styled layers at one resolution. The first begins with an upsampling convolution, or is a learned constant
-    at 4 px."""
+    """Two styled layers at one resolution. The first is preceded by an upsampling convolution or, at 4 px, by a learned
+    constant."""
 
     def __init__(self, size: int, shape: Shape) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class SynthesisBlock(nn.Module):  # type: ignore[misc]
 
 
 class Mapping(nn.Module):  # type: ignore[misc]
-    """z (N, latent), normalised to length sqrt(latent), through fully connected layers to w (N, latent)."""
+    """Maps z (N, latent), normalised to length sqrt(latent), to w (N, latent) by fully connected layers."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Mapping(nn.Module):  # type: ignore[misc]
 
 
 class Synthesis(nn.Module):  # type: ignore[misc]
-    """A block and a convolution to RGB per resolution."""
+    """The synthesis network: a block and a toRGB convolution per resolution."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class Synthesis(nn.Module):  # type: ignore[misc]
 class Generator(Growing, StyleGenerator):
     """z -> mapping -> w -> synthesis -> images (Karras et al. 2019, figure 1b).
 
-    With `track_w` below 1 the network keeps a running average of w, of that decay per batch.
+    If `track_w` is not 0, the network keeps a running average of w, with that decay per batch.
     """
 
     def __init__(self, shape: Shape, track_w: float = 0.0) -> None:
@@ -193,7 +193,7 @@ class Generator(Growing, StyleGenerator):
         return 2 * (self.level + 1)
 
     def noise_sizes(self) -> list[int]:
-        """One map for each layer in the paper's design, one for both layers of a resolution in the port's."""
+        """One noise map per layer in the paper's design; in the port's, both layers of a resolution share one."""
         each = 2 if self.shape.paper else 1
         return [size for size in self.shape.sizes[: self.level + 1] for _ in range(each)]
 
@@ -212,7 +212,7 @@ class Generator(Growing, StyleGenerator):
 
 
 class DiscriminatorBlock(nn.Module):  # type: ignore[misc]
-    """Two convolutions, the second of which halves the resolution after a blur."""
+    """Two convolutions. A blur precedes the second, which halves the resolution."""
 
     def __init__(self, size: int, shape: Shape) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class DiscriminatorBlock(nn.Module):  # type: ignore[misc]
 
 
 class LastBlock(nn.Module):  # type: ignore[misc]
-    """Minibatch stddev, a convolution, and a fully connected layer over all of the 4x4 pixels."""
+    """Minibatch stddev, a convolution, and a fully connected layer over all 4x4 pixels."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

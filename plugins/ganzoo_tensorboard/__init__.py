@@ -1,4 +1,4 @@
-"""A bundled plugin: TensorBoard events beside stats.jsonl, where the extra `tensorboard` is installed."""
+"""Bundled plugin: write TensorBoard events beside stats.jsonl if the extra `tensorboard` is installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
     if run not in _writers:
         return
     if _writers[run] is None:
-        from tensorboardX import SummaryWriter  # takes a second, as it imports PyTorch: not before the first step
+        from tensorboardX import SummaryWriter  # imports PyTorch, which takes a second: not before the first tick
 
         _writers[run] = SummaryWriter(str(run))
     for name, value in stats["losses"].items():

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver offers, asked of its library itself."""
+"""The CUDA version and GPUs of the NVIDIA driver, queried from its library."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-_COMPUTE_MAJOR, _COMPUTE_MINOR = 75, 76  # attributes of a device in cuda.h
+_COMPUTE_MAJOR, _COMPUTE_MINOR = 75, 76  # CUdevice_attribute in cuda.h
 
 
 @dataclass(frozen=True)
 class GPU:
-    """A GPU: its name, its compute capability such as (9, 0), and its memory in bytes."""
+    """A GPU: its name, compute capability such as (9, 0), and memory in bytes."""
 
     name: str
     capability: tuple[int, int]
@@ -23,14 +23,14 @@ class GPU:
 
 @dataclass(frozen=True)
 class Driver:
-    """The newest CUDA that the driver can run, such as (13, 0), and the GPUs that it shows."""
+    """The newest CUDA version that the driver supports, such as (13, 0), and the visible GPUs."""
 
     cuda: tuple[int, int]
     gpus: tuple[GPU, ...]
 
 
 def driver() -> Driver | None:
-    """The driver of this machine; None where there is none, or where it doesn't start."""
+    """Return the driver of this machine, or None if there is none or it can't be initialised."""
     try:
         library = ctypes.CDLL("libcuda.so.1")
         version, count = ctypes.c_int(), ctypes.c_int()

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Jittor calls nvcc for C++14, and the headers of CUDA 13 want C++17. GPUs newer than Jittor knows get code that
-# their driver can translate. A Ctrl-C reaches every process of a terminal: the compiler takes no signal that Jittor's
-# process survives.
+# Jittor calls nvcc for C++14, but the headers of CUDA 13 need C++17. For GPUs newer than Jittor knows, PTX is included,
+# which their driver can compile. A Ctrl-C reaches every process of a terminal: the compiler ignores the signals that
+# Jittor's process survives.
 [ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
 for argument; do
     shift

@@ -1,8 +1,7 @@
-"""A folder that looks like the home of CUDA 12 with cuDNN 8, as Jittor expects it, over CUDA 13 with cuDNN 9.
+"""A folder that presents CUDA 13 with cuDNN 9 as the CUDA 12 with cuDNN 8 that Jittor expects.
 
-It holds links to the headers and libraries of a toolkit, wherever they are, five headers of our own that bring in the
-real ones and what Jittor misses there, and a script in place of nvcc. Nothing of Jittor and nothing of the toolkit is
-changed.
+It holds links to the headers and libraries of a toolkit, wherever they are, five headers of our own that include the
+real ones and add what Jittor misses there, and a script in place of nvcc. Neither Jittor nor the toolkit is modified.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, S
 from ganzoo.errors import BackendError, reason
 
 _HERE = Path(__file__).parent
-# Our headers, and the real one that each begins with.
+# Our headers, and the real header that each includes first.
 _HEADERS = {
     "cuda_runtime.h": "cuda_runtime.h",
     "cudnn.h": "cudnn.h",
@@ -27,7 +26,7 @@ _HEADERS = {
     "cub/cub.cuh": "cccl/cub/cub.cuh",
     "npp.h": None,
 }
-# Names that cuDNN 9 gave up, and where their content is now.
+# Libraries that cuDNN 9 no longer has, and the ones that replaced them.
 _FORMER = {
     "cudnn_ops_infer": "cudnn_ops",
     "cudnn_ops_train": "cudnn_ops",
@@ -38,8 +37,8 @@ _OWN_FOLDERS = {Path(name).parts[0] for name in _HEADERS}
 
 
 def home(kit: Toolkit, parent: Path) -> Path:
-    """The folder for a toolkit, in `parent`; it is made where it isn't there yet. Its name holds a hash of all that is
-    in it: Jittor compiles anew when the name changes, and only then. BackendError if it can't be made."""
+    """Return the folder for a toolkit, in `parent`, and create it if it does not exist. Its name contains a hash of its
+    content: Jittor recompiles if and only if the name changes. Raises BackendError if it can't be created."""
     files, links = _files(kit), _links(kit)
     described = repr([sorted(files.items()), [(name, str(path), _stamp(path)) for name, path in sorted(links.items())]])
     folder = parent / f"home-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
@@ -47,7 +46,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
         return folder
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        # Others may start at the same time: the folder appears whole, and whoever comes second leaves it.
+        # Other processes may do the same at this moment: move the complete folder into place unless one is there.
         with tempfile.TemporaryDirectory(dir=parent) as temporary:
             made = Path(temporary) / folder.name
             _write(made, files, links)
@@ -69,7 +68,7 @@ def _write(folder: Path, files: dict[str, str], links: dict[str, Path]) -> None:
 
 
 def _files(kit: Toolkit) -> dict[str, str]:
-    """What is written, by its path in the folder."""
+    """Return the text of each file to write, by its path in the folder."""
     files = {"bin/nvcc": f'{(_HERE / "nvcc.sh").read_text()}exec {shlex.quote(str(kit.nvcc))} "$@"\n'}
     for name, real in _HEADERS.items():
         begin = f'#include "{_real(kit, real)}"\n' if real else ""
@@ -85,7 +84,7 @@ def _real(kit: Toolkit, name: str) -> Path:
 
 
 def _links(kit: Toolkit) -> dict[str, Path]:
-    """What is linked to, by the link's path in the folder: the first of each name."""
+    """Return the target of each link, by the link's path in the folder. The first file of a name wins."""
     links: dict[str, Path] = {}
     for folder in kit.headers:
         for path in folder.iterdir() if folder not in SYSTEM_HEADERS else ():
@@ -108,5 +107,5 @@ def _library(path: Path) -> str | None:
 
 
 def _stamp(path: Path) -> int:
-    """What tells a file from another under the same name; a folder's content is not looked at."""
+    """Return what distinguishes files of the same name: the size, or 0 for a folder, whose content is ignored."""
     return path.stat().st_size if path.is_file() else 0

@@ -1,4 +1,4 @@
-"""Finds the CUDA compiler and the libraries beside it: an installed toolkit, or NVIDIA's wheels from pip."""
+"""Search for the CUDA compiler and its libraries: an installed toolkit, or NVIDIA's wheels from pip."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST = (11, 8)
-SHIMMED = 13  # from this CUDA on Jittor needs the folder that `shim` makes
+SHIMMED = 13  # from this CUDA version on, Jittor needs the folder that `shim` creates
 LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
 _OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
 OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
-# Where a package manager puts what is not in a folder of its own.
+# Where package managers put files that have no folder of their own.
 SYSTEM_LIBRARIES = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
 SYSTEM_HEADERS = tuple(map(Path, ("/usr/include", "/usr/include/x86_64-linux-gnu")))
 INSTALLED = Path("/usr/local/cuda")
@@ -27,8 +27,8 @@ WHEELS = 'pip install "ganzoo[cuda13]"'
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A CUDA compiler, its version, and the folders of headers and of libraries that belong to it, the first of which
-    counts. `missing` names what Jittor needs and is in none of them; `broken` says why the compiler doesn't run."""
+    """A CUDA compiler, its version, and the folders in which its headers and libraries are searched, in this order.
+    `missing` lists what Jittor needs but no folder has; `broken` says why the compiler doesn't run."""
 
     nvcc: Path
     version: tuple[int, int]
@@ -39,11 +39,11 @@ class Toolkit:
 
     @property
     def shimmed(self) -> bool:
-        """Whether Jittor can use it through the folder of `shim` only."""
+        """Whether Jittor can use it only through the folder of `shim`."""
         return self.version[0] >= SHIMMED
 
     def library(self, name: str) -> Path | None:
-        """The file of a library: libNAME.so, or the newest libNAME.so.N."""
+        """Return the path of a library, the newest libNAME.so.N or else libNAME.so, or None if no folder has it."""
         for folder in self.libraries:
             found = [path for path in folder.glob(f"lib{name}.so*") if re.fullmatch(r".*\.so(\.\d+)?", path.name)]
             if found:
@@ -51,12 +51,12 @@ class Toolkit:
         return None
 
     def header(self, name: str) -> Path | None:
-        """The file of a header."""
+        """Return the path of a header, or None if no folder has it."""
         return next((folder / name for folder in self.headers if (folder / name).exists()), None)
 
     @property
     def cudnn(self) -> tuple[int, ...]:
-        """cuDNN's version, such as (9, 14, 0), as its header has it; empty if it can't be told."""
+        """The cuDNN version in its header, such as (9, 14, 0); empty if unknown."""
         for name in ("cudnn_version.h", "cudnn.h"):
             header = self.header(name)
             text = header.read_text(errors="replace") if header else ""
@@ -71,8 +71,8 @@ class Toolkit:
 
 
 def candidates() -> list[Toolkit]:
-    """Every compiler of this machine, as the user would expect them to be tried: those the environment names, the one
-    on PATH, the one in /usr/local, and that of pip's wheels."""
+    """Return all compilers of this machine in the order that a user would expect: from environment variables, on PATH,
+    in /usr/local, and from pip's wheels."""
     found: dict[Path, Toolkit] = {}
     for path in _compilers():
         nvcc = path.resolve()
@@ -83,7 +83,7 @@ def candidates() -> list[Toolkit]:
 
 def _compilers() -> Iterator[Path]:
     if named := os.environ.get("nvcc_path"):
-        yield _wrapped(Path(named))  # in a child process the script of `shim`
+        yield _wrapped(Path(named))  # in a child process, this is the script of `shim`
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if folder := os.environ.get(variable):
             yield Path(folder, "bin", "nvcc")
@@ -95,7 +95,7 @@ def _compilers() -> Iterator[Path]:
 
 
 def _wrapped(nvcc: Path) -> Path:
-    """The compiler itself where this is a shell script that calls it: headers and libraries are beside that."""
+    """Return the compiler that a shell script calls, since headers and libraries are beside it, or else `nvcc`."""
     try:
         with open(nvcc, "rb") as file:
             start = file.read(4096)
@@ -106,14 +106,14 @@ def _wrapped(nvcc: Path) -> Path:
 
 
 def _wheels() -> list[Path]:
-    """The folders of NVIDIA's wheels, whose names are those of the CUDA they are for or of one library: wherever Python
-    would import them from, which may be another environment's packages."""
+    """Return the folders of NVIDIA's wheels, each named after a CUDA version or a library, from wherever Python would
+    import them; this may be the packages of another environment."""
     packages = dict.fromkeys([*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
     return [path for each in packages for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
 
 
 def _version(nvcc: Path) -> tuple[int, int] | str:
-    """The compiler's version, or why it doesn't say."""
+    """Return the compiler's version, or the reason why it is unknown."""
     try:
         answer = subprocess.run([nvcc, "--version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -128,7 +128,7 @@ def _examined(nvcc: Path) -> Toolkit:
         return Toolkit(nvcc, (0, 0), (), (), broken=version)
     top = nvcc.parent.parent
     libraries, headers = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
-    if version[0] >= SHIMMED:  # the shim can bring together what is in several folders
+    if version[0] >= SHIMMED:  # the shim can combine several folders
         libraries += [folder / "lib" for folder in _wheels()]
         headers += [folder / "include" for folder in _wheels()]
     kit = Toolkit(nvcc, version, _folders([*headers, *SYSTEM_HEADERS]), _folders([*libraries, *SYSTEM_LIBRARIES]))
@@ -146,7 +146,7 @@ def _missing(kit: Toolkit) -> Iterator[str]:
 
 
 def fault(kit: Toolkit) -> str | None:
-    """Why Jittor can't use a toolkit, in a sentence without its end, and what to do; None if it can."""
+    """Return why Jittor can't use a toolkit and what to do, a sentence without its full stop, or None if it can."""
     if kit.broken:
         return f"{kit.broken}; mend it, or run: {WHEELS}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"

@@ -1,11 +1,11 @@
-"""Operations of our own, with gradients of any order that are such operations again: convolutions and matrix products
-by oneDNN, with Winograd's algorithm where it is faster and with primitives that are kept; filters of images; and leaky
-ReLUs, which in Jittor are several operations and fuse with others to ever new kernels. And what updates weights, which
-has no gradient. On the CPU; elsewhere they are made of Jittor's.
+"""Our own operations for the CPU, with gradients of any order that use the same operations: convolutions and matrix
+products by oneDNN, with cached primitives and Winograd's algorithm where it is faster; image filters; and leaky ReLUs,
+which in Jittor are several operations that fuse with others into ever new kernels. Weight updates are operations too,
+without gradients. Where ours are unavailable, as on a GPU, functions compose Jittor's operations instead.
 
-Jittor has no operation for a convolution: it looks for them in graphs of products and sums, does not find all of them,
-and computes those that it finds without Winograd's algorithm, by primitives that it makes anew at each call. What it
-finds, as for `jt.nn.Conv`, is computed here too.
+Jittor has no convolution operation: it searches graphs of products and sums for convolutions, misses some of them, and
+computes the others without Winograd's algorithm, creating primitives anew at each call. Those that it finds, such as
+`jt.nn.Conv`'s, are computed here too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Sides = Union[int, tuple[int, int]]
 
 
 class AdamSettings(Protocol):
-    """What an update by Adam takes of `ganzoo.Adam`; the learning rate and eps come with the bias correction."""
+    """What `adam` reads of a `ganzoo.Adam`; the learning rate and eps are passed separately, with bias correction."""
 
     @property
     def beta1(self) -> float: ...
@@ -54,16 +54,16 @@ class AdamSettings(Protocol):
     def weight_decay(self) -> float: ...
 
 
-_OUTPUTS, _IMAGES = 0, 1  # what is wanted: see convolution.h
+_OUTPUTS, _IMAGES = 0, 1  # see Wanted in convolution.h
 _library: Any = None
 _operations: Any = None
-# Whether Jittor's own convolutions and matrix products take bfloat16 (8 bits of precision, the range of float32), which
-# are summed up in float32. All else stays float32: norms, losses, penalties, weights.
+# Whether Jittor's own convolutions and matrix products take bfloat16 (8 bits of precision, the range of float32) and
+# accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
 autocast_enabled = False
 
 
 class Counts(NamedTuple):
-    """How many convolutions each algorithm has computed in this process."""
+    """The number of convolutions that each algorithm has computed in this process."""
 
     winograd: int
     direct: int
@@ -71,8 +71,8 @@ class Counts(NamedTuple):
 
 
 def load(jittor: Any) -> None:
-    """Compile the operations (ten seconds, once for each cache) and let Jittor use it. Jittor's own are used where that
-    fails."""
+    """Compile the operations (ten seconds, once per cache) and make Jittor use them. If this fails, Jittor's own are
+    used."""
     global _library, _operations
     folder = _folder()
     if folder is None:
@@ -82,7 +82,7 @@ def load(jittor: Any) -> None:
     try:
         module = jittor.compiler.compile_custom_ops(
             [str(here / name) for name in _SOURCES],
-            # Square roots are computed in vectors only where they need not set errno.
+            # Square roots are vectorised only if they need not set errno.
             extra_flags=f' -fopenmp -fno-math-errno -I"{here}" -I"{folder}/include" {libraries} ',
             return_module=True,
             gen_name_=here.name,
@@ -95,13 +95,13 @@ def load(jittor: Any) -> None:
 
 
 def sources_in(cache: Path) -> Path:
-    """A folder in the cache with our sources, named after them. Jittor names the library after its folder, and one that
-    a process has loaded must not be replaced, by an upgrade of ganzoo or another copy of it: the kernels that the
-    process loads later would bring in the new one beside it."""
+    """Return a folder in the cache that holds our sources and is named after their hash. Jittor names the library after
+    its folder. A library that a process has loaded must not be replaced, by an upgrade or another copy of ganzoo:
+    kernels that the process loads later would load the new library beside the old one."""
     sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, *_HEADERS)}
     folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
     if not folder.exists():
-        # Others may start at the same time: the folder appears whole, and whoever comes second leaves it.
+        # Other processes may do the same at this moment: move the complete folder into place unless one is there.
         with tempfile.TemporaryDirectory(dir=cache) as parent:
             made = Path(parent) / folder.name
             made.mkdir()
@@ -113,7 +113,7 @@ def sources_in(cache: Path) -> Path:
 
 
 def _folder() -> Path | None:
-    """Where Jittor keeps oneDNN."""
+    """Return the folder in which Jittor keeps oneDNN, or None if there is none."""
     include = os.environ.get("mkl_include_path")
     if include:
         return Path(include).parent
@@ -122,7 +122,7 @@ def _folder() -> Path | None:
 
 
 def counts() -> Counts:
-    """See `Counts`."""
+    """Return the current `Counts`."""
     numbers = (ctypes.c_int64 * len(Counts._fields))()
     if _library is not None:
         _library.ganzoo_convolution_counts(numbers)
@@ -131,9 +131,9 @@ def counts() -> Counts:
 
 @contextlib.contextmanager
 def winograd_from(channels: int, pixels: int) -> Iterator[None]:
-    """Within the body Winograd's algorithm is used from these sizes on, for convolutions that were not computed yet."""
+    """Within the body, use Winograd's algorithm from these sizes on, for convolutions that were not computed before."""
     rule = (ctypes.c_int(channels), ctypes.c_int(pixels))
-    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps it for the one that was
+    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps the rules, so `rule` now holds the former one
     try:
         yield
     finally:
@@ -141,8 +141,8 @@ def winograd_from(channels: int, pixels: int) -> Iterator[None]:
 
 
 def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation: Sides = 1, groups: int = 1) -> Any:
-    """As torch.nn.functional.conv2d, without bias: x (N, C, H, W), weight (K, C / groups, h, w). Pairs are of height
-    and width."""
+    """Like torch.nn.functional.conv2d without bias, for x (N, C, H, W) and weight (K, C / groups, h, w). Pairs are
+    (height, width)."""
     _require("a convolution", x, (0, weight.shape[1] * groups, 0, 0))
     if _operations is None:
         return _halved(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
@@ -151,8 +151,8 @@ def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation:
 
 
 def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
-    """ShapeError unless x has this shape, where 0 stands for any number but 0. Jittor would fail with a dump of its
-    graph, and the gradient of an empty array ends the process."""
+    """Raise ShapeError unless x has the shape `wanted`, in which 0 stands for any positive number. Jittor would fail
+    with a dump of its graph, and the gradient of an empty array would end the process."""
     shape = tuple(x.shape)
     fits = len(shape) == len(wanted) and all(side == need for side, need in zip(shape, wanted) if need)
     if not fits or 0 in shape:
@@ -170,7 +170,7 @@ def _halved(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Within the body nothing is computed in bfloat16: metrics compare with numbers that others found in float32."""
+    """Within the body, compute nothing in bfloat16: metrics are compared with published values, computed in float32."""
     global autocast_enabled
     former, autocast_enabled = autocast_enabled, False
     try:
@@ -185,19 +185,20 @@ def on_gpu() -> bool:
 
 
 def available() -> bool:
-    """Whether the operations are there: on the CPU, where they could be compiled."""
+    """Whether our own operations are available: on the CPU, if they could be compiled."""
     return _operations is not None
 
 
 def doubled(x: Any, weight: Any) -> Any:
-    """A transposed convolution of stride 2 by weight (K, C, 4, 4), of which x (N, C, H, W) becomes (N, K, 2 H, 2 W)."""
+    """Return the transposed convolution of x (N, C, H, W) and weight (K, C, 4, 4) with stride 2, (N, K, 2 H, 2 W). Only
+    where operations are available."""
     _require("a convolution", x, (0, weight.shape[1], 0, 0))
     sides = [2 * side for side in x.shape[2:]]
     return _operations.onednn_conv(weight, x, _IMAGES, *sides, 2, 2, 1, 1, 1, 1, 1, "abcd", "iohw")
 
 
 def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:
-    """As torch.nn.functional.conv_transpose2d, without bias: x (N, C, H, W), weight (C, K, h, w)."""
+    """Like torch.nn.functional.conv_transpose2d without bias, for x (N, C, H, W) and weight (C, K, h, w)."""
     _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
     if _operations is None:
         return _halved(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
@@ -209,21 +210,21 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
 
 
 def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
-    """Each feature map of (N, C, H, W) under a 3x3 filter of these numbers, zeros outside."""
+    """Filter each feature map of (N, C, H, W) with a symmetric 3x3 kernel of these values, with zero padding."""
     if _operations is not None:
         return _operations.symmetric_filter(x, centre, side, corner)
     return gathers.symmetric_filter(x, centre, side, corner)
 
 
 def leaky_relu(x: Any, slope: float = 0.2) -> Any:
-    """The larger of x and slope * x, for a slope of 0 (ReLU) to 1. Its gradient at 0 is the slope."""
+    """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope."""
     if _operations is not None:
         return _operations.leaky_relu(x, slope)
     return jittor().nn.leaky_relu(x, slope)
 
 
 def linear(x: Any, weight: Any) -> Any:
-    """As torch.nn.functional.linear, without bias: x (N, C), weight (K, C)."""
+    """Like torch.nn.functional.linear without bias, for x (N, C) and weight (K, C)."""
     _require("a linear layer", x, (0, weight.shape[1]))
     if _operations is None:
         return _halved(jittor().nn.matmul_transpose, x, weight)
@@ -231,12 +232,12 @@ def linear(x: Any, weight: Any) -> Any:
 
 
 def transposed(x: Any, axes: Sequence[int]) -> Any:
-    """As np.transpose."""
+    """Like np.transpose."""
     return gathers.transposed(x, axes) if on_gpu() else x.transpose(tuple(axes))
 
 
 def upsample_nearest(x: Any) -> Any:
-    """Each pixel of (N, C, H, W) becomes 2x2 pixels."""
+    """Repeat each pixel of (N, C, H, W) as 2x2 pixels."""
     if on_gpu():
         return gathers.doubled(x)
     n, c, h, w = x.shape  # twice as fast on the CPU as interpolation by index
@@ -244,7 +245,7 @@ def upsample_nearest(x: Any) -> Any:
 
 
 def average_pool(x: Any) -> Any:
-    """The mean of each 2x2 pixels of (N, C, H, W), whose sides are even."""
+    """Return the mean of each 2x2 block of pixels of (N, C, H, W). H and W must be even."""
     if on_gpu():
         return gathers.added(x) * 0.25
     n, c, h, w = x.shape

@@ -4,8 +4,8 @@
 namespace jittor {
 
 // Adam's update of n float32 arrays (Kingma & Ba 2015, algorithm 1). Takes weights, first moments, second moments and
-// gradients, 4 n arrays in this order; `scalars` (n, 2), the learning rate and eps of each with bias correction; and
-// `good` (1,): where it is 0, everything stays as it is, whatever the gradients are. Makes 3 n new arrays.
+// gradients, 4 n arrays in this order; `scalars` (n, 2), the learning rate and eps of each weight with bias correction;
+// and `good` (1,): if it is 0, nothing changes, whatever the gradients are. Returns 3 n new arrays.
 struct AdamOp : Op {
     Var* scalars, * good;
     vector<Var*> arrays, updated;

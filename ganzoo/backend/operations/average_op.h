@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// n float32 arrays a and n others b of the same sizes, in this order: a + share * (b - a), n new arrays.
+// Takes n float32 arrays a, then n float32 arrays b of the same sizes; returns n new arrays a + share * (b - a).
 struct AverageOp : Op {
     vector<Var*> arrays, updated;
     float64 share;

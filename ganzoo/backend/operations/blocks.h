@@ -8,10 +8,10 @@
 
 namespace ganzoo {
 
-const int64_t BLOCK = 16384;          // numbers that one thread takes at once: the same for any number of threads
-const int64_t ENOUGH = 8 * BLOCK;     // numbers for which it is worth while to wake a thread
+const int64_t BLOCK = 16384;          // elements that a thread takes at once, independent of the number of threads
+const int64_t ENOUGH = 8 * BLOCK;     // elements from which waking threads is worthwhile
 
-// work(array, from, to) for the numbers from...to of each array, all of them once.
+// Calls work(array, from, to) for blocks of elements from <= i < to that cover each array exactly once.
 template <class Work>
 void in_blocks(const std::vector<int64_t>& sizes, Work work) {
     std::vector<std::pair<int, int64_t>> blocks;

@@ -30,8 +30,8 @@ bool Geometry::operator<(const Geometry& other) const { return std::memcmp(this,
 
 static memory::dims numbers(std::initializer_list<int> values) { return memory::dims(values.begin(), values.end()); }
 
-// The layout of an array in memory whose dimensions `logical` stand in the order of `format`, which names them by the
-// letters of `names`.
+// Returns the memory layout of an array of shape `logical`, whose dimensions are called by the letters of `names` and
+// are stored in the order of `format`.
 static memory::desc layout(const memory::dims& logical, const char* names, const std::array<char, 4>& format) {
     memory::dims strides(4);
     int64_t stride = 1;
@@ -59,7 +59,7 @@ struct Arrays {
         if (g.groups > 1) w = grouped(w, g.groups);
     }
 
-    // The same, in whatever layout is best.
+    // The same arrays in the layouts that oneDNN prefers.
     Arrays free() const {
         Arrays any = *this;
         for (memory::desc* each : {&any.x, &any.w, &any.y})
@@ -68,8 +68,8 @@ struct Arrays {
     }
 };
 
-// A convolution with everything that can be prepared before the arrays are there: at most two reorders before it and
-// one after it. Arrays in other layouts and oneDNN's own scratch memory lie in one piece of temporary memory.
+// A convolution with everything that can be prepared before the arrays exist: at most two reorders before it and one
+// after it. Reordered arrays and oneDNN's scratch memory share a single block of temporary memory.
 class Prepared {
    public:
     Prepared(const Geometry& geometry, algorithm kind, int64_t Counts::*counter, bool plain)
@@ -108,7 +108,7 @@ class Prepared {
     void run(const float* first, const float* second, float* result) const {
         dnnl::stream stream(engine());
         size_t allocation;
-        // oneDNN stores by instructions that fault at other addresses than multiples of 64; Jittor's may be of 32.
+        // oneDNN's store instructions fault unless addresses are multiples of 64; Jittor's may be multiples of 32.
         char* memory_given = (char*)jittor::exe.temp_allocator->alloc(size + ALIGNMENT, allocation);
         char* temporary = memory_given + (ALIGNMENT - (uintptr_t)memory_given % ALIGNMENT) % ALIGNMENT;
         void* given[] = {const_cast<float*>(first), const_cast<float*>(second), result};
@@ -137,7 +137,7 @@ class Prepared {
     struct Array {
         int argument;
         memory::desc user, computed;
-        dnnl::reorder reorder;  // none, if it is computed with as it is
+        dnnl::reorder reorder;  // empty if no other layout is needed
         size_t offset;
     };
 
@@ -182,7 +182,7 @@ class Prepared {
     dnnl::primitive primitive;
 };
 
-// By a fixed rule and never by timing, so that results repeat.
+// A fixed rule instead of timing, so that results are reproducible.
 static bool suits_winograd(const Geometry& g) {
     return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
            g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 && g.in_channels >= rule.channels &&

@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// 1 if all numbers of several small float32 arrays are finite, else 0, as an array (1,).
+// Whether all elements of several small float32 arrays are finite, as an array (1,) that is 1 or 0.
 struct FiniteOp : Op {
     vector<Var*> arrays;
 

@@ -1,7 +1,7 @@
-"""Operations that only bring pixels together, made of Jittor's `reindex`, so that each is one kernel on a GPU and its
-gradient is such a kernel again. What Jittor derives by itself adds up with atomic operations, where threads wait for
-one another: on an H100 the pooling of StarGAN v2 took a third of a step, and a filter as a convolution in groups is
-thousands of convolutions of one channel to cuDNN.
+"""Operations that only gather pixels, composed of Jittor's `reindex`, so that each is a single kernel on a GPU, and so
+is its gradient. Jittor's own gradients add up with atomic operations, for which threads wait for one another: on an
+H100 the pooling of StarGAN v2 took a third of a step. And cuDNN computes a filter, written as a grouped convolution, as
+thousands of convolutions of one channel.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ganzoo.backend.handle import jittor
 
 
 def transposed(x: Any, axes: Sequence[int]) -> Any:
-    """As np.transpose. Jittor's own is computed by the host where a library of NVIDIA's was not downloaded for it, and
-    then each call waits for the GPU."""
+    """Like np.transpose. Jittor's own runs on the host unless the library cuTT was downloaded for it, and then each
+    call waits for the GPU."""
     places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
     return x.reindex([x.shape[axis] for axis in axes], places)
 
@@ -26,12 +26,12 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
 
 
 def doubled(x: Any) -> Any:
-    """Each pixel of (N, C, H, W) becomes 2x2 pixels."""
+    """Repeat each pixel of (N, C, H, W) as 2x2 pixels."""
     return _functions()[1]()(x)
 
 
 def added(x: Any) -> Any:
-    """The sum of each 2x2 pixels of (N, C, H, W), whose sides are even."""
+    """Return the sum of each 2x2 block of pixels of (N, C, H, W). H and W must be even."""
     return _functions()[2]()(x)
 
 

@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// The larger of x and slope * x, for float32 arrays of any shape and a slope of 0 to 1.
+// The larger of x and slope * x, for float32 arrays of any shape and a slope from 0 to 1.
 struct LeakyReluOp : Op {
     Var* x, * y;
     float64 slope;

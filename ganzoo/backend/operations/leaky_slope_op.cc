@@ -18,7 +18,7 @@ void LeakySlopeOp::infer_shape() {
     result->set_shape(x->shape);
 }
 
-// With respect to x. That with respect to y is zero wherever there is one.
+// Returns the gradient with respect to x. The one with respect to y is zero wherever it exists.
 VarPtr LeakySlopeOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     static auto make = get_op_info("leaky_slope").get_constructor<VarPtr, Var*, Var*, float64>();
     return v_index == 0 ? make(dout, y, slope) : nullptr;

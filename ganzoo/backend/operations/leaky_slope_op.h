@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// The gradient of a leaky ReLU with output y: x where y is positive, elsewhere slope * x.
+// The gradient of a leaky ReLU with output y: x where y is positive, slope * x elsewhere.
 struct LeakySlopeOp : Op {
     Var* x, * y, * result;
     float64 slope;

@@ -15,7 +15,7 @@ NormOp::NormOp(vector<Var*>&& given) : arrays(given) {
 }
 
 void NormOp::run() {
-    std::vector<int64_t> sizes, before;  // before: how many blocks the arrays before it have
+    std::vector<int64_t> sizes, before;  // before: number of blocks of the preceding arrays
     int64_t blocks = 0;
     for (Var* array : arrays) {
         sizes.push_back(array->num);

@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// The Euclidean norm of all numbers of several float32 arrays, as an array (1,).
+// The Euclidean norm of all elements of several float32 arrays, as an array (1,).
 struct NormOp : Op {
     vector<Var*> arrays;
 

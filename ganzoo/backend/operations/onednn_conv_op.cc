@@ -6,7 +6,7 @@
 #include "ops/op_register.h"
 #include "var.h"
 
-// Jittor compiles this file once more, with JIT defined, for what runs.
+// Jittor compiles this file a second time, with JIT defined, for jit_run.
 
 namespace jittor {
 
@@ -35,7 +35,7 @@ OnednnConvOp::OnednnConvOp(Var* left, Var* right, int wanted, int height, int wi
       x_format(move(x_format)), w_format(move(w_format)), y_format(move(y_format)) {
     ASSERT(left->dtype() == ns_float32 && right->dtype() == ns_float32) << "convolutions are of float32";
     result = create_output(nullptr, ns_float32);
-    // What is computed is not needed for the gradients.
+    // The gradients don't need the result.
     flags.set(NodeFlags::_manual_set_vnbb);
     if (!right->is_stop_grad()) left->flags.set(NodeFlags::_needed_by_backward);
     if (!left->is_stop_grad()) right->flags.set(NodeFlags::_needed_by_backward);
@@ -76,7 +76,7 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     Var* w = wanted == ganzoo::outputs ? right : wanted == ganzoo::images ? left : dout;
     Var* y = wanted == ganzoo::outputs ? dout : right;
     bool first = v_index == 0;
-    // Of the arrays in the order x, w, y the one whose gradient is asked for.
+    // Which of the arrays x, w and y the gradient is for.
     int asked = wanted == ganzoo::outputs ? (first ? ganzoo::images : ganzoo::weights)
               : wanted == ganzoo::images ? (first ? ganzoo::weights : ganzoo::outputs)
               : (first ? ganzoo::images : ganzoo::outputs);
@@ -86,10 +86,10 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     return make_like(*this, x, y, asked, size_of(v, w_format, 'h'), size_of(v, w_format, 'w'));
 }
 
-// The same code for all: the key only must not be empty.
+// All instances run the same code, but the key must not be empty.
 void OnednnConvOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
-// What Jittor's tuner calls where it finds a convolution in a graph of products and sums.
+// Called by Jittor's tuner where it finds a convolution in a graph of products and sums.
 static VarPtr found_conv(Var* x, Var* w, int sh, int sw, int ph, int pw, int dh, int dw, int groups, string xf, string wf, string yf) {
     return make(x, w, ganzoo::outputs, 0, 0, sh, sw, ph, pw, dh, dw, groups, xf, wf, yf);
 }

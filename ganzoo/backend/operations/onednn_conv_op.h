@@ -3,14 +3,15 @@
 
 namespace jittor {
 
-// One of the three arrays of a convolution from the other two, in the order images x, weights w, outputs y. It is
-// linear in both, and its gradients are the two others, so that gradients of any order are convolutions again.
+// Computes one of the three arrays of a convolution from the other two, in the order images x, weights w, outputs y.
+// The result is linear in both, and its gradients are the other two computations, so gradients of any order are
+// convolutions again.
 struct OnednnConvOp : Op {
     Var* left, * right, * result;
     int wanted, height, width, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
     string x_format, w_format, y_format;
 
-    // `wanted`: 0 y, 1 x, 2 w. `height` and `width` are those of what is wanted, where x and w have them, else 0.
+    // `wanted`: 0 for y, 1 for x, 2 for w. `height` and `width` are those of a wanted x or w, and 0 for y.
     OnednnConvOp(Var* left, Var* right, int wanted, int height, int width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h=1, int dilation_w=1, int groups=1, string x_format="abcd", string w_format="oihw", string y_format="abcd");
 
     const char* name() const override { return "onednn_conv"; }

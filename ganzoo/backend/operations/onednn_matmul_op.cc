@@ -8,7 +8,7 @@
 #include "ops/op_register.h"
 #include "var.h"
 
-// Jittor compiles this file once more, with JIT defined, for what runs.
+// Jittor compiles this file a second time, with JIT defined, for jit_run.
 
 namespace jittor {
 
@@ -37,17 +37,17 @@ VarPtr OnednnMatmulOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     return right_turned ? make(dout, left, true, left_turned) : make(left, dout, !left_turned, false);
 }
 
-// The same code for all: the key only must not be empty.
+// All instances run the same code, but the key must not be empty.
 void OnednnMatmulOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 #else  // JIT
 #ifdef JIT_cpu
 
-static const int64 STEP = 16;           // of the parts that threads compute: oneDNN's blocks
-static const int64 ENOUGH = 16000000;   // products for which it is worth while to wake threads
+static const int64 STEP = 16;           // parts for threads are multiples of oneDNN's block size
+static const int64 ENOUGH = 16000000;   // multiplications from which waking threads is worthwhile
 
-// Threads share the longer side of the result. oneDNN's own threads share it worse, by half for a batch of 64 images,
-// so each part is computed by one.
+// Divides the longer side of the result among threads. oneDNN's own multithreading is worse, by half for a batch of 64
+// images, so it computes each part on one thread.
 void OnednnMatmulOp::jit_run() {
     const int64 rows = result->shape[0], columns = result->shape[1], inner = left->shape[!left_turned];
     const int64 left_width = left->shape[1], right_width = right->shape[1];

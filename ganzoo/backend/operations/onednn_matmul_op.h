@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// The product of two float32 matrices, each of them transposed first if so wanted. Its gradients are products again.
+// The product of two float32 matrices, each optionally transposed first. Its gradients are such products again.
 struct OnednnMatmulOp : Op {
     Var* left, * right, * result;
     bool left_turned, right_turned;

@@ -5,7 +5,7 @@
 #include "ops/op_register.h"
 #include "var.h"
 
-// Jittor compiles this file once more, with JIT defined, for what runs.
+// Jittor compiles this file a second time, with JIT defined, for jit_run.
 
 namespace jittor {
 
@@ -15,7 +15,7 @@ SymmetricFilterOp::SymmetricFilterOp(Var* x, float64 centre, float64 side, float
     : x(x), centre(centre), side(side), corner(corner) {
     ASSERT(x->dtype() == ns_float32) << "filtered images are of float32";
     result = create_output(nullptr, ns_float32);
-    flags.set(NodeFlags::_manual_set_vnbb);  // no array is needed for the gradient
+    flags.set(NodeFlags::_manual_set_vnbb);  // the gradient needs no array
 }
 
 void SymmetricFilterOp::infer_shape() {
@@ -28,7 +28,7 @@ VarPtr SymmetricFilterOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     return make(dout, centre, side, corner);
 }
 
-// The same code for all: the key only must not be empty.
+// All instances run the same code, but the key must not be empty.
 void SymmetricFilterOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 #else  // JIT
@@ -37,7 +37,7 @@ void SymmetricFilterOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 struct Filter {
     float centre, side, corner;
 
-    // A row of `width` numbers from three, with zeros on both sides.
+    // Computes a row of `width` numbers from three rows, with zero padding on both sides.
     void row(const float* above, const float* here, const float* below, float* result, int64 width) const {
         auto at = [&](int64 i, float left, float right, float left_corners, float right_corners) {
             result[i] = centre * here[i] + side * (above[i] + below[i] + left + right)

@@ -3,8 +3,8 @@
 
 namespace jittor {
 
-// Each feature map of float32 images (N, C, H, W) under a 3x3 filter that is the same turned and mirrored, zeros
-// outside the image. By that symmetry the gradient is the same filter again.
+// Filters each feature map of float32 images (N, C, H, W) with a 3x3 kernel that is symmetric under rotation and
+// reflection, with zero padding. By this symmetry the gradient is the same filter.
 struct SymmetricFilterOp : Op {
     Var* x, * result;
     float64 centre, side, corner;

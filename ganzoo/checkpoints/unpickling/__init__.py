@@ -1,7 +1,8 @@
-"""Reads the checkpoints of others without running what is in them: PyTorch's files, Jittor's, plain pickles.
+"""Safe reader for other programs' checkpoints: files of PyTorch and of Jittor, and plain pickles.
 
-These files are pickles, programs that may call anything. `pickle` is not used on them: `machine` understands the few
-opcodes that describe values, and `values` lists every name that a file may hold. All else is refused by name.
+Pickles are programs that may call anything, so `pickle` is not used to read them: `machine` implements the few opcodes
+that describe values, and `values` lists every name that a file may refer to. Anything else is refused, with an error
+that names it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from ganzoo.errors import CheckpointError, reason
 from ganzoo.files import open_regular
 
 _ZIP = b"PK\x03\x04"
-_JITTOR = b"HCAJSLHD"  # ends a file of jt.save; the 20 bytes before it are the SHA-1 of the pickle
-_LEGACY = 0x1950A86A20F9469CFC6C  # the first pickle in a file of torch.save before PyTorch 1.6
+_JITTOR = b"HCAJSLHD"  # last bytes of a jt.save file; the 20 bytes before them are the SHA-1 of the pickle
+_LEGACY = 0x1950A86A20F9469CFC6C  # value of the first pickle in a torch.save file before PyTorch 1.6
 _LEGACY_PROTOCOL = 1001
 _TAR = b"ustar"
 
-# What Python, NumPy, pickletools and zipfile raise on bytes that make no sense.
+# Exceptions that Python, NumPy, pickletools and zipfile raise on malformed bytes.
 _SENSELESS = (
     ArithmeticError,
     AssertionError,
@@ -41,14 +42,14 @@ _SENSELESS = (
 
 
 def safe_load(path: Path) -> Any:
-    """The value in a file of weights: dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
+    """Read a weights file into dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
 
-    The format is recognised by the content: torch.save's zip and the format before it, jt.save's pickle, or a plain
-    pickle of NumPy arrays, of any protocol. Parameters, tensors and Jittor's variables become arrays, bfloat16 becomes
-    float32, types and devices become their names. Arrays are contiguous and read-only; some share memory.
+    The format is recognised by the content: torch.save's zip format and the one before it, jt.save's pickle, or a plain
+    pickle of NumPy arrays, of any protocol. Parameters, tensors and Jittor Vars become arrays, bfloat16 becomes
+    float32, dtypes and devices become their names. Arrays are contiguous and read-only; some share memory.
 
-    CheckpointError if the file is missing, damaged or none of these, or names anything that weights don't need. Nothing
-    that it names is imported or called, and time and memory are bounded by its size.
+    CheckpointError if the file is missing, damaged or of another format, or refers to a name that weights don't need.
+    Nothing that the file names is imported or called, and time and memory are bounded by its size.
     """
     try:
         return plain(*_described(_bytes_of(path)))
@@ -67,7 +68,7 @@ def safe_load(path: Path) -> Any:
 def _bytes_of(path: Path) -> bytes:
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
-            raise MemoryError  # before reading it makes the system end other processes
+            raise MemoryError  # reading it could make the system kill other processes
         return file.read()
 
 
@@ -93,7 +94,7 @@ def _described(data: bytes) -> tuple[Any, Budget]:
 
 
 class _Storages(dict[str, Storage]):
-    """The storages that a pickle refers to, by their keys; fills itself while the pickle is read."""
+    """Storages that a pickle refers to, by key; called with each persistent id while the pickle is read."""
 
     def __call__(self, key: Any) -> Storage:
         if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage" or type(key[1]) is not StorageType:
@@ -112,7 +113,7 @@ class _Storages(dict[str, Storage]):
 def _zip(data: bytes) -> Any:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = archive.infolist()
-        # PyTorch does not compress. Members that are longer than the file, all together, are a zip bomb.
+        # PyTorch does not compress. If the members together are longer than the file, it is a zip bomb.
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
             raise Unfit("refused; its members are compressed")
         if sum(max(member.file_size, member.compress_size) for member in members) > len(data):
@@ -136,7 +137,7 @@ def _zip(data: bytes) -> Any:
 
 
 def _legacy(file: io.BytesIO) -> Any:
-    """The rest of a file of old: version, system, value, keys of the storages, storages."""
+    """Read the rest of a file in PyTorch's old format: version, system, value, storage keys, storages."""
     if run(file, {}) != _LEGACY_PROTOCOL:
         raise Unfit("not readable; it is in a version of PyTorch's old format that nobody wrote")
     system = run(file, {})

@@ -1,10 +1,10 @@
-"""Recognises files that are no weights, or not in a form that is read here, so that an error says what to do."""
+"""Recognition of files that are not weights or have an unsupported format, so that the error can suggest a remedy."""
 
 from __future__ import annotations
 
 import sys
 
-# How a file begins, and what it is: the rest of a sentence that begins with its name.
+# First bytes of a file -> what it is, as the rest of a sentence that begins with the file's name.
 _BEGINNINGS = {
     b"\x89PNG\r\n": "a picture, not weights",
     b"\xff\xd8\xff": "a picture, not weights",
@@ -21,15 +21,15 @@ _BEGINNINGS = {
     b"version https://git-lfs": "a pointer to a file in Git LFS; fetch that with `git lfs pull`",
 }
 _NVIDIA = ("dnnlib.", "torch_utils.")
-_STANDARD = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}  # the latter since Python 3.10
+_STANDARD = {*sys.builtin_module_names, *getattr(sys, "stdlib_module_names", ())}  # the attribute is new in Python 3.10
 
 
 def recognised(data: bytes) -> str | None:
-    """What a file of these bytes is, if it is a known kind that is not read."""
+    """Return what kind of file this is if it is a known, unsupported kind; otherwise None."""
     for beginning, what in _BEGINNINGS.items():
         if data.startswith(beginning):
             return what
-    end = 8 + int.from_bytes(data[:8], "little")  # of the header of a .safetensors file
+    end = 8 + int.from_bytes(data[:8], "little")  # of a .safetensors file's header
     if end > len(data) or data[8:9] != b"{" or data[:end].rstrip()[-1:] != b"}":
         return None
     header = data[8:end]
@@ -42,7 +42,7 @@ def recognised(data: bytes) -> str | None:
 
 
 def advice(name: str) -> str:
-    """What to do about a file that names something of another program; nothing if it may be hostile as well."""
+    """Return advice on a file that refers to `name` in another program; '' if the file may just as well be hostile."""
     if name.startswith(_NVIDIA):
         return (
             ". It is a network of NVIDIA's StyleGAN code, stored with the program that builds it. "

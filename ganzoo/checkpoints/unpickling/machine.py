@@ -1,7 +1,7 @@
-"""Reads pickles without running them: a machine of our own for the few opcodes that plain values need.
+"""Safe pickle reader: a stack machine for the few opcodes that plain values need.
 
-`pickletools` splits the bytes into opcodes. A name in the file is looked up in a table of inert functions and never
-imported, so the worst that a hostile pickle can do here is to describe a strange value.
+`pickletools` splits the bytes into opcodes. A name in the file is looked up in a table of harmless stand-ins and never
+imported, so the worst that a hostile pickle can do is to describe a strange value.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, BinaryIO
 from ganzoo.checkpoints.unpickling.foreign import advice
 from ganzoo.errors import printable
 
-# Far beyond any checkpoint (a StyleGAN with its optimisers takes 20,000 steps); they bound time and memory.
+# Limits that bound time and memory, far above any checkpoint (a StyleGAN with its optimisers takes 20,000 steps).
 STEPS = 1_000_000
 LEVELS = 32
 
 _KEY_BITS = 60
-_PART = 64  # bytes that any value takes, at the least
+_PART = 64  # bytes charged to the budget for any value
 _LEAVES = (str, int, float, bool, type(None), bytes)
 
 
 class Unfit(Exception):
-    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+    """The reason why a file can't be read, as the rest of a sentence that begins with the file's name."""
 
 
 class Budget:
-    """How many bytes may be copied while a file is read, for a pickle can ask for one large copy again and again."""
+    """Limit on the bytes copied while a file is read, since a pickle can request a large copy again and again."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -40,17 +40,17 @@ class Budget:
 
 
 class Late(ABC):
-    """A value that is known only when the whole file has been read; made once, however often the file refers to it."""
+    """A value that can be made only after the whole file is read; made once, however often the file refers to it."""
 
     _made: Any = None
 
     def build(self, state: Any) -> None:
-        """Take what the BUILD opcode gives."""
+        """Set the state that the BUILD opcode provides."""
         raise Unfit("damaged; it sets the state of something that has none")
 
     @abstractmethod
     def make(self, budget: Budget) -> Any:
-        """The value itself."""
+        """Return the value, now that the whole file has been read."""
 
     def value(self, budget: Budget) -> Any:
         if self._made is None:
@@ -59,16 +59,16 @@ class Late(ABC):
 
 
 def shown(text: str) -> str:
-    """A text from the file as it may be printed: short, and without control characters."""
+    """Make a text from the file safe to print: short, and without control characters."""
     return printable(text[:80])
 
 
 def run(file: BinaryIO, names: Mapping[str, Any], outside: Callable[[Any], Any] | None = None) -> Any:
-    """The value that the pickle at the file's position describes; the position is then behind the pickle.
+    """Read one pickle from the file's current position, and return the value that it describes.
 
-    `names` is what the pickle may name, `outside` gives what its persistent ids stand for. `Late` values are left in
-    it for `plain`. Raises Unfit, or an error of `pickletools` or of Python (ValueError, IndexError, ...) if the bytes
-    are no pickle.
+    `names` maps every name that the pickle may use to its stand-in; `outside` maps a persistent id to its value. The
+    result may contain `Late` values, which `plain` resolves. Raises Unfit, or an error of `pickletools` or Python
+    (ValueError, IndexError, ...) if the bytes are not a pickle.
     """
     machine = _Machine(names, outside)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
@@ -79,9 +79,9 @@ def run(file: BinaryIO, names: Mapping[str, Any], outside: Callable[[Any], Any] 
 
 
 def plain(value: Any, budget: Budget) -> Any:
-    """The same as a tree of plain values and arrays: dict, list, tuple, str, int, float, bool, None, bytes, ndarray.
+    """Copy `value` to a tree of dict, list, tuple, str, int, float, bool, None, bytes and ndarray, resolving `Late`.
 
-    A part that the pickle refers to twice comes twice, so that a walk over the result always ends. Arrays are shared.
+    A part that the pickle refers to twice is copied twice, so that any walk over the result ends. Arrays are shared.
     """
 
     def copy(part: Any, levels: int) -> Any:
@@ -143,7 +143,7 @@ class _Machine:
         if len(items) % 2:
             raise Unfit("damaged; a key of a dictionary has no value")
         for name, value in zip(items[::2], items[1::2]):
-            # The hash of a tuple in a tuple in a tuple ... ends the process; larger numbers may all have one hash.
+            # Hashing a deeply nested tuple would crash the process; larger integers could all have the same hash.
             if type(name) not in _LEAVES or (type(name) is int and name.bit_length() > _KEY_BITS):
                 raise Unfit("refused; a key of a dictionary is neither a name nor a small number")
             target[name] = value
@@ -189,7 +189,7 @@ class _Machine:
 
     def reduce(self) -> None:
         function, arguments = self.take(2)
-        # Only what `names` holds can be callable on this stack; everything else is data.
+        # Only stand-ins from `names` can be callable on this stack; everything else is data.
         if not callable(function) or type(arguments) is not tuple:
             raise Unfit("damaged; it calls something that is no function")
         self.put(function(*arguments))
@@ -199,7 +199,7 @@ class _Machine:
         if isinstance(self.stack[-1], Late):
             self.stack[-1].build(state)
         else:
-            self.top(dict)  # an OrderedDict with attributes: PyTorch's version numbers of modules, not needed
+            self.top(dict)  # an OrderedDict's attributes (PyTorch's module version numbers) are not needed
 
     def persistent(self, key: Any) -> None:
         if self.outside is None:

@@ -1,4 +1,4 @@
-"""What a file of weights may name, and the inert values that these names stand for here: tensors, arrays, numbers."""
+"""The names that a weights file may refer to, and harmless stand-ins for them: tensors, arrays, numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BFLOAT16 = "bfloat16"
 _MOST_NUMBERS = 2**60
 _MOST_DIMENSIONS = 32  # NumPy's limit
 
-# PyTorch's names of its storages' types, and ours of what is in them.
+# Prefixes of PyTorch's storage classes -> dtypes of their elements.
 _STORAGES = {
     "Half": "float16",
     "BFloat16": BFLOAT16,
@@ -32,18 +32,18 @@ _NUMPY_CODES = {np.dtype(kind).str[1:]: kind for kind in _KINDS if kind != BFLOA
 
 @dataclass(frozen=True)
 class StorageType:
-    """A class of storages in PyTorch, such as torch.FloatStorage."""
+    """Stand-in for one of PyTorch's storage classes, such as torch.FloatStorage."""
 
     kind: str
 
     @property
     def width(self) -> int:
-        """Bytes per number."""
+        """Bytes per element."""
         return 2 if self.kind == BFLOAT16 else np.dtype(self.kind).itemsize
 
 
 class Storage(Late):
-    """A row of numbers that lies outside the pickle; whoever reads the container sets `raw`."""
+    """A 1-D array whose bytes lie outside the pickle; the reader of the container format sets `raw`."""
 
     raw: bytes
     big_endian = False
@@ -53,11 +53,11 @@ class Storage(Late):
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
+        """Length in bytes."""
         return self.type.width * self.count
 
     def numbers(self, kind: str, budget: Budget) -> np.ndarray:
-        """Its bytes as numbers of this kind."""
+        """Return the bytes as a 1-D array of dtype `kind`."""
         return _numbers(self.raw, kind, ">" if self.big_endian else "<", budget)
 
     def make(self, budget: Budget) -> np.ndarray:
@@ -65,14 +65,14 @@ class Storage(Late):
 
 
 class Tensor(Late):
-    """A view on a storage, in PyTorch's terms: offset, sizes and strides count numbers, not bytes."""
+    """A view of a storage, as in PyTorch: offset, sizes and strides count elements, not bytes."""
 
     def __init__(
         self, storage: Any, offset: Any, sizes: Any, strides: Any, kind: str | None = None, metadata: Any = None
     ) -> None:
         if not isinstance(storage, Storage):
             raise Unfit("damaged; a tensor has no storage")
-        if metadata not in (None, {}):  # the numbers mean others than those that are stored: {"neg": True}, say
+        if metadata not in (None, {}):  # the values differ from the stored ones, as with {"neg": True}
             raise Unfit("not readable; it has a tensor that is a view of other numbers, save its .clone() instead")
         self.storage, self.offset, self.kind = storage, _index(offset), kind
         self.sizes, self.strides = _indices(sizes), _indices(strides)
@@ -92,7 +92,7 @@ class Tensor(Late):
 
 
 class DType(Late):
-    """numpy.dtype(code, align, copy), and the byte order that BUILD brings."""
+    """Stand-in for numpy.dtype(code, align, copy); the BUILD opcode sets the byte order."""
 
     order = "="
 
@@ -113,7 +113,7 @@ class DType(Late):
 
 
 class Array(Late):
-    """A NumPy array whose numbers are in the pickle."""
+    """A NumPy array whose data is in the pickle."""
 
     def __init__(self, *state: Any) -> None:
         self.state = state
@@ -133,7 +133,7 @@ class Array(Late):
 
 
 class Number(Late):
-    """A NumPy scalar; a plain number in what is read."""
+    """A NumPy scalar, read as a Python number."""
 
     def __init__(self, dtype: Any, data: Any) -> None:
         if not isinstance(dtype, DType):
@@ -145,7 +145,7 @@ class Number(Late):
 
 
 class Latin1(Late):
-    """Bytes as pickles before protocol 3 write them: as a text of as many characters."""
+    """Bytes as pickles before protocol 3 store them: a text with one Latin-1 character per byte."""
 
     def __init__(self, text: str, encoding: str) -> None:
         if type(text) is not str or encoding not in ("latin1", "latin-1"):
@@ -158,7 +158,7 @@ class Latin1(Late):
 
 
 def _bytes(data: Any, budget: Budget) -> bytes:
-    if type(data) is str:  # Python 2 had one type for both
+    if type(data) is str:  # Python 2 used the same type for text and bytes
         data = Latin1(data, "latin1")
     if isinstance(data, Latin1):
         data = data.value(budget)
@@ -180,7 +180,7 @@ def _indices(numbers: Any) -> tuple[int, ...]:
 
 
 def _numbers(raw: bytes, kind: str, order: str, budget: Budget) -> np.ndarray:
-    """`raw` as one row of numbers of this machine's byte order; a view where that is possible."""
+    """Return `raw` as a 1-D array in native byte order; a view where possible."""
     if kind == "bool":
         budget.spend(len(raw))
         return np.frombuffer(raw, np.uint8) != 0
@@ -203,8 +203,8 @@ def _sealed(array: np.ndarray, budget: Budget) -> np.ndarray:
 
 
 def _ordered_dict(items: Any = None) -> dict[Any, Any]:
-    """Python 3 adds the items later on, Python 2 gave them as a list of lists of two. That is emptied, or a small file
-    could name a long one again and again."""
+    """Stand-in for OrderedDict. Pickles of Python 3 add the items later; those of Python 2 pass a list of two-item
+    lists. That list is emptied, since a small file could refer to a long list again and again."""
     if items is None:
         return {}
     if type(items) is not list:
@@ -215,7 +215,7 @@ def _ordered_dict(items: Any = None) -> dict[Any, Any]:
 
 
 def _namespace() -> dict[Any, Any]:
-    """The options that a training program was started with; nobody needs them."""
+    """Stand-in for argparse.Namespace, the options of a training script; they are not needed."""
     return {}
 
 
@@ -270,7 +270,7 @@ _NUMPY_NAMES = {
     "numeric._frombuffer": Array,
 }
 
-# Every name that a file may hold. None is imported; the functions here stand in for those of that name.
+# Every name that a file may refer to, and its stand-in. None of the names is imported.
 NAMES: dict[str, Any] = {
     "argparse.Namespace": _namespace,
     "collections.OrderedDict": _ordered_dict,

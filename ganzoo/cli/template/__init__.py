@@ -1,1 +1,1 @@
-"""Templates of the package that `ganzoo new-plugin` writes."""
+"""Templates for the package that `ganzoo new-plugin` writes."""

@@ -1,6 +1,6 @@
-"""The networks that look at images, for inference alone, and what they are made of.
+"""The networks of the backbones, for inference only, and their building blocks.
 
-Batch normalisation is folded into the convolution before it, in float64.
+Batch normalisation is folded into the preceding convolution, in float64.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ jt: Any = jittor()
 
 
 class Parameters:
-    """The arrays in a file of weights, taken one by one by name. CheckpointError if one is missing or of another shape:
-    then the file is of another network."""
+    """The arrays in a weight file, retrieved one at a time by name. CheckpointError if one is missing or has another
+    shape, which means that the file belongs to another network."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,7 +29,7 @@ class Parameters:
         self._arrays: dict[str, np.ndarray] = found
 
     def take(self, name: str, *shape: int) -> np.ndarray:
-        """An array, float64."""
+        """Return the array with this name and shape, as float64."""
         array = self._arrays.get(name)
         if array is None or array.shape != shape:
             what = "no such array" if array is None else f"the shape {array.shape}, not {shape}"
@@ -38,12 +38,12 @@ class Parameters:
 
 
 def constant(array: np.ndarray) -> Any:
-    """A Var that is never trained."""
+    """Return a float32 Var that is never trained."""
     return jt.array(np.ascontiguousarray(array, np.float32)).stop_grad()
 
 
 class Convolution(jt.nn.Module):  # type: ignore[misc]
-    """A convolution with an offset, and with a ReLU up to `limit` if there is one."""
+    """A convolution with a bias, followed by a ReLU that is clipped at `limit` (inf: not clipped; None: no ReLU)."""
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Convolution(jt.nn.Module):  # type: ignore[misc]
 def folded(
     parameters: Parameters, convolution: str, norm: str, shape: tuple[int, int, int, int], eps: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight and offset of a convolution (without one of its own) followed by batch normalisation, as it is after
-    training."""
+    """Return weight and bias of a convolution that has no bias itself, with the batch normalisation after it (using
+    running statistics) folded in."""
     scale, offset, mean, variance = (
         parameters.take(f"{norm}.{name}", shape[0]) for name in ("weight", "bias", "running_mean", "running_var")
     )
@@ -81,7 +81,7 @@ def folded(
 
 
 def pooled(x: Any, kernel: int, stride: int, padding: int = 0, upwards: bool = False) -> Any:
-    """The largest of each window of (N, C, H, W); `upwards`: with a last window that is cut off by the border."""
+    """Apply max pooling to (N, C, H, W). With `upwards`, the last window may extend beyond the border (ceil_mode)."""
     n, c, *sides = x.shape
     spare = stride - 1 if upwards else 0
     down, across = ((side + 2 * padding - kernel + spare) // stride + 1 for side in sides)
@@ -94,7 +94,8 @@ def pooled(x: Any, kernel: int, stride: int, padding: int = 0, upwards: bool = F
 
 
 def resize_matrix(before: int, after: int) -> np.ndarray:
-    """Bilinear interpolation between pixel centres, without antialiasing, of a row of pixels: (after, before)."""
+    """Return the matrix (after, before) that resizes a row of pixels by bilinear interpolation between pixel centres,
+    without antialiasing."""
     at = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
     below = np.minimum(at.astype(np.int64), max(before - 2, 0))
     share = at - below
@@ -105,7 +106,7 @@ def resize_matrix(before: int, after: int) -> np.ndarray:
 
 
 def resized(x: Any, side: int) -> Any:
-    """Square images (N, C, H, H) of `side` px, by `resize_matrix`."""
+    """Resize square images (N, C, H, H) to `side` px with `resize_matrix`."""
     n, c, height, width = x.shape
     matrix = constant(resize_matrix(height, side))
     rows = operations.linear(x.reshape((n * c * height, width)), matrix).reshape((n, c, height, side))

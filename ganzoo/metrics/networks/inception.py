@@ -1,7 +1,7 @@
-"""Inception-v3, in the two variants that FIDs are published with.
+"""Inception-v3, in the two variants used for published FIDs.
 
-Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, arXiv:1512.00567. The names of weights
-are torchvision's, which both files use.
+Szegedy et al., Rethinking the Inception Architecture for Computer Vision, 2016, arXiv:1512.00567. Both weight files use
+torchvision's names.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def _conv(
 
 
 class _Mixed(jt.nn.Module):  # type: ignore[misc]
-    """Paths side by side, whose outputs are stacked. Each is a chain of convolutions, whose steps are the arguments of
-    `_conv` without the inputs."""
+    """Parallel branches whose outputs are concatenated. A branch is built from chains of convolutions; each step of a
+    chain is a tuple (name, outputs, kernel, stride, padded) as for `_conv`."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
         return _conv(self._file, f"{self._prefix}.{name}", *rest)
 
     def chain(self, *steps: tuple[Any, ...]) -> Any:
-        """Convolutions one after the other."""
+        """Return a sequence of convolutions, beginning with the inputs of the block."""
         inputs, made = self.inputs, []
         for name, outputs, *rest in steps:
             made.append(self.conv(name, inputs, outputs, *rest))
@@ -50,12 +50,12 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
         return jt.nn.Sequential(*made)
 
     def loaded(self) -> None:
-        """Nothing more is to be taken from the file, so it need not stay in memory."""
+        """Release the weight file, so that it doesn't stay in memory, once all arrays have been taken from it."""
         del self._file
 
 
 class _MixedA(_Mixed):
-    """35 px, figure 5."""
+    """The block at 35 px (figure 5)."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, pooled_outputs: int) -> None:
         super().__init__(parameters, name, inputs)
@@ -71,7 +71,7 @@ class _MixedA(_Mixed):
 
 
 class _MixedB(_Mixed):
-    """From 35 to 17 px, figure 10."""
+    """The block from 35 to 17 px (figure 10)."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
         super().__init__(parameters, name, inputs)
@@ -84,7 +84,7 @@ class _MixedB(_Mixed):
 
 
 class _MixedC(_Mixed):
-    """17 px, figure 6, with kernels of 7."""
+    """The block at 17 px (figure 6), with kernels of length 7."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, width: int) -> None:
         super().__init__(parameters, name, inputs)
@@ -106,7 +106,7 @@ class _MixedC(_Mixed):
 
 
 class _MixedD(_Mixed):
-    """From 17 to 8 px."""
+    """The block from 17 to 8 px."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
         super().__init__(parameters, name, inputs)
@@ -124,7 +124,7 @@ class _MixedD(_Mixed):
 
 
 class _MixedE(_Mixed):
-    """8 px, figure 7: two paths end in a row and a column of 3 beside each other."""
+    """The block at 8 px (figure 7). Two branches end in parallel 1x3 and 3x1 convolutions."""
 
     def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any) -> None:
         super().__init__(parameters, name, inputs)
@@ -147,12 +147,12 @@ class _MixedE(_Mixed):
 
 
 def _mean_with_border(x: Any) -> Any:
-    """Means of 3x3 pixels; zeros around the picture count."""
+    """Average 3x3 pixels, counting the zeros beyond the border."""
     return operations.symmetric_filter(x, 1 / 9, 1 / 9, 1 / 9)
 
 
 def _mean_within(x: Any) -> Any:
-    """Means of 3x3 pixels, of those only that are in the picture."""
+    """Average 3x3 pixels, counting only those inside the image."""
     counts = [np.full(side, 3.0) for side in x.shape[2:]]
     for each in counts:
         each[0] -= 1
@@ -166,7 +166,7 @@ def _largest(x: Any) -> Any:
 
 
 class _Inception(jt.nn.Module):  # type: ignore[misc]
-    """Images (N, 3, 299, 299) in [0, 255] to features (N, 2048), the averages over the last feature maps."""
+    """Maps images (N, 3, 299, 299) in [0, 255] to features (N, 2048), the means of the last feature maps."""
 
     side = 299
     width = 2048
@@ -195,7 +195,7 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
     @abstractmethod
     def normalised(self, images: Any) -> Any:
-        """Images in the range that the variant was trained with."""
+        """Return the images, scaled from [0, 255] to the input range of the variant."""
 
     def execute(self, images: Any) -> Any:
         x = self.conv3(self.conv2(self.conv1(self.normalised(images))))
@@ -204,8 +204,8 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
 
 class InceptionFID(_Inception):
-    """The network of TensorFlow that FIDs are published with, as ported by pytorch-fid: averages don't count the
-    border, and the last block takes maxima where the others average."""
+    """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the border, and
+    the last block uses max pooling instead."""
 
     mean_pool = staticmethod(_mean_within)
     last_pool = staticmethod(_largest)
@@ -215,8 +215,8 @@ class InceptionFID(_Inception):
 
 
 class InceptionTorchvision(_Inception):
-    """torchvision's own network. StarGAN v2 feeds it images normalised as for ImageNet, without the change of scale
-    that torchvision's module would make."""
+    """torchvision's network. StarGAN v2 feeds it images with the usual ImageNet normalisation, without the rescaling of
+    torchvision's module (`transform_input`)."""
 
     resample = "bilinear"
     mean_pool = staticmethod(_mean_with_border)

@@ -1,5 +1,5 @@
-"""The networks of LPIPS: torchvision's AlexNet, VGG-16 and SqueezeNet 1.1, up to their last feature maps, with one
-number for each channel of five or seven of those: the linear heads of the package lpips.
+"""The networks of LPIPS: torchvision's AlexNet, VGG-16 and SqueezeNet 1.1 up to their last feature maps, with the
+linear heads of the package lpips: one weight for each channel of five or seven feature maps.
 
 Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, arXiv:1801.03924.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 from ganzoo.metrics.networks import Convolution, Parameters, constant, jt, pooled
 
-SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of colours, as lpips has them
+SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # per colour channel, as in lpips
 
 
 class _Trunk(jt.nn.Module):  # type: ignore[misc]
-    """Images (N, 3, H, W) in [-1, 1] to feature maps; `heads` has a weight (1, C, 1, 1) for each of them."""
+    """Maps images (N, 3, H, W) in [-1, 1] to feature maps. `heads` holds a weight (1, C, 1, 1) for each map."""
 
     multiple = 1
     channels: tuple[int, ...]
@@ -35,7 +35,7 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
 
     @abstractmethod
     def maps(self, x: Any) -> list[Any]:
-        """The feature maps of scaled images, one for each of `channels`."""
+        """Return the feature maps of normalised images, one for each of `channels`."""
 
 
 def _conv(
@@ -83,9 +83,9 @@ class VGG16(_Trunk):
             convs = []
             for _ in range(depth):
                 convs.append(_conv(parameters, f"features.{at}", inputs, outputs))
-                inputs, at = outputs, at + 2  # a ReLU follows
+                inputs, at = outputs, at + 2  # skip the ReLU
             stages.append(jt.nn.Sequential(*convs))
-            at += 1  # pooling follows
+            at += 1  # skip the pooling
         self.stages = jt.nn.ModuleList(stages)
 
     def maps(self, x: Any) -> list[Any]:
@@ -112,7 +112,7 @@ class SqueezeNet(_Trunk):
     """Iandola et al., SqueezeNet, 2016, version 1.1."""
 
     channels = (64, 128, 256, 384, 384, 512, 512)
-    # The place of each fire module in torchvision's list, its inputs and widths.
+    # Of each fire module: its index in torchvision's `features`, and its input, squeezed and expanded channels.
     fires = (
         (3, 64, 16, 64),
         (4, 128, 16, 64),
@@ -123,7 +123,7 @@ class SqueezeNet(_Trunk):
         (11, 384, 64, 256),
         (12, 512, 64, 256),
     )
-    pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # before and after which of them
+    pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # indices of modules: pool before, take maps after
 
     def __init__(self, parameters: Parameters, heads: Parameters) -> None:
         super().__init__(heads)

@@ -1,6 +1,6 @@
-"""WGAN-GP: a critic whose gradient is held near length 1. See README.md beside this package.
+"""WGAN-GP: a critic whose gradient norm is kept near 1. See README.md beside this package.
 
-ganzoo imports this module for every `--help`, so it is light: Jittor comes in inside `build`.
+ganzoo imports this module for every `--help`, so it must be light: Jittor is imported inside `build`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class WGANGPOptions(Options):
 
 
 class WGANGP(Model):
-    """Convolutional generator and critic, trained on the Wasserstein distance with a gradient penalty."""
+    """Convolutional generator and critic, trained with the Wasserstein loss and a gradient penalty."""
 
     name = "wgan-gp"
     summary = "WGAN-GP: convolutional networks, Wasserstein loss with gradient penalty"
     paper = "Gulrajani et al., Improved Training of Wasserstein GANs, 2017, arXiv:1704.00028"
     options = WGANGPOptions
-    # 200,000 critic updates, 40,000 of the generator.
+    # 200,000 critic updates and 40,000 generator updates.
     defaults = {"data": "mnist", "batch": 64, "kimg": 12800.0}
 
     def build(self, options: WGANGPOptions, data: DataInfo) -> Setup:

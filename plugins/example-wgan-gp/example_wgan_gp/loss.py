@@ -8,7 +8,7 @@ from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, gradi
 
 
 class WGANGPLoss(Loss):
-    """The critic in every step, the generator in every `n_critic`-th: a phase with `every` above 1."""
+    """Updates the critic in every step, and the generator in every `n_critic`-th: a phase with `every` above 1."""
 
     def __init__(self, generator: Generator, critic: Discriminator, n_critic: int, penalty: float) -> None:
         self.generator, self.critic, self.penalty = generator, critic, penalty

@@ -1,4 +1,4 @@
-"""Generator and critic, as in the paper's code for 32 px (gan_cifar.py), for any power of two."""
+"""Generator and critic as in the paper's code for 32 px (gan_cifar.py), extended to any power of two."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
 nn = jt.nn
 START = 4  # side in px of the smallest feature maps
 KERNEL = 5
-SLOPE = 0.2  # of leaky ReLU
+SLOPE = 0.2  # negative slope of leaky ReLU
 
 
 def widths(width: int, size: int) -> list[int]:
-    """Channels after each halving of the image until START px are left: width, 2 width, 4 width ..."""
+    """Return the channels after each halving of the image down to START px: width, 2 width, 4 width ..."""
     return [width << stage for stage in range((size // START).bit_length() - 1)]
 
 
 class Generator(ganzoo.Generator):
-    """z -> linear to START px, batch norm, ReLU -> [transposed conv 5x5 doubling, batch norm, ReLU] -> the last
-    transposed conv -> tanh."""
+    """z -> linear to START px, batch norm, ReLU -> n x [transposed conv 5x5 stride 2, batch norm, ReLU] -> transposed
+    conv 5x5 stride 2 -> tanh."""
 
     def __init__(self, latent: int, width: int, size: int, channels: int) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ def _double(channels: int, narrower: int) -> Any:
 
 
 class Critic(ganzoo.Discriminator):
-    """Images -> [conv 5x5 halving, leaky ReLU] -> linear -> score (N, 1).
+    """Images -> n x [conv 5x5 stride 2, leaky ReLU] -> linear -> score (N, 1).
 
-    No batch normalisation: the penalty is on the gradient for each image alone (section 4 of the paper).
+    No batch normalisation, because the penalty is on the gradient for each image separately (section 4 of the paper).
     """
 
     def __init__(self, width: int, size: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""ganzoo's contract test, with networks small enough to take seconds."""
+"""ganzoo's contract test, with networks small enough to run in seconds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-// What follows CUDA 13's own cuda_runtime.h, for sources that were written for CUDA 12.
+// Additions to CUDA 13's own cuda_runtime.h, for sources that were written for CUDA 12.
 #pragma once
 
-// CUDA 13 took two members from the properties of a device.
+// CUDA 13 removed two members from cudaDeviceProp.
 struct ganzoo_device_prop : cudaDeviceProp {
     int computeMode, clockRate;
 };
@@ -13,7 +13,7 @@ static inline cudaError_t ganzoo_get_device_properties(ganzoo_device_prop* prope
     return error;
 }
 
-// Without a driver CUDA 13 leaves the count as it was, which Jittor takes for the number of devices.
+// Without a driver, CUDA 13 leaves the count unset, and Jittor takes it for the number of devices.
 static inline cudaError_t ganzoo_get_device_count(int* count) {
     *count = 0;
     return cudaGetDeviceCount(count);

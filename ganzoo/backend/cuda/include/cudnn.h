@@ -1,10 +1,10 @@
-// What follows cuDNN 9's own cudnn.h, for sources that were written for cuDNN 8.
+// Additions to cuDNN 9's own cudnn.h, for sources that were written for cuDNN 8.
 #pragma once
 #ifdef __cplusplus
 
-// Convolutions of 16-bit numbers are summed up in float32: Jittor asks for sums of 16 bits, which lose the small
-// numbers of float16 and which cuDNN does not have for bfloat16. They are multiplied by tensor cores in all three
-// directions: Jittor asks for those in the forward direction only.
+// Makes 16-bit convolutions accumulate in float32: Jittor requests accumulation in 16 bits, which loses the small
+// numbers of float16 and which cuDNN does not support for bfloat16. Also makes them use tensor cores in all three
+// directions: Jittor requests these for the forward direction only.
 static inline cudnnStatus_t ganzoo_set_convolution(cudnnConvolutionDescriptor_t descriptor, int length,
                                                    const int* padding, const int* stride, const int* dilation,
                                                    cudnnConvolutionMode_t mode, cudnnDataType_t sums) {
@@ -21,8 +21,8 @@ static inline cudnnStatus_t ganzoo_set_math(cudnnConvolutionDescriptor_t descrip
     return cudnnSetConvolutionMathType(descriptor, math);
 }
 
-// Jittor runs the first algorithm that was found with the descriptor's math type, whichever it was timed with; with
-// another it may not be supported. So algorithms of other math types are refused, unless there is no other.
+// Jittor takes the first algorithm found and runs it with the descriptor's math type, even if it was timed with another
+// one; it may not support this type. So algorithms of other math types are rejected, unless there are no others.
 template <class Found>
 static inline void ganzoo_refuse_other_math(cudnnConvolutionDescriptor_t descriptor, int count, Found* found) {
     cudnnMathType_t math;
@@ -53,7 +53,7 @@ GANZOO_FIND(cudnnFindConvolutionBackwardFilterAlgorithmEx)
 #define cudnnFindConvolutionBackwardDataAlgorithmEx ganzoo_cudnnFindConvolutionBackwardDataAlgorithmEx
 #define cudnnFindConvolutionBackwardFilterAlgorithmEx ganzoo_cudnnFindConvolutionBackwardFilterAlgorithmEx
 
-// cuDNN 9 took these away, and no GAN here is recurrent: a recurrent network says that it is not supported.
+// cuDNN 9 removed these functions. No GAN here is recurrent: for a recurrent network they return NOT_SUPPORTED.
 #define GANZOO_GONE(name)                              \
     template <typename... Arguments>                   \
     static inline cudnnStatus_t name(Arguments&&...) { \

@@ -1,4 +1,4 @@
-// The limits of integers are all that Jittor takes from NPP, a library of image processing.
+// Jittor uses nothing of NPP, an image processing library, except these integer limits.
 #pragma once
 #define NPP_MIN_32U (0)
 #define NPP_MAX_32U (4294967295U)

@@ -1,4 +1,4 @@
-// What follows CUDA 13's own cub/cub.cuh: names that its CUB no longer has, by what replaced them.
+// Additions to CUDA 13's own cub/cub.cuh: names that its CUB no longer has, defined by their replacements.
 #pragma once
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>
