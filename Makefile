@@ -10,8 +10,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 # Jittor 1.3.11 can't be imported on Python 3.13.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3.9 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 
 .PHONY: demo test test-cuda test-wheels check bench fuzz clean
 
@@ -54,7 +54,7 @@ $(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)
 	touch $@ $(VENV)/installed
 
 $(VENV):
-	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.9 to 3.12 (Jittor breaks on 3.13); none of them was found."; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.10 to 3.12 (Jittor breaks on 3.13); none of them was found."; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 
 clean:

@@ -10,7 +10,6 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Union
 
 # Unicode categories: control characters, invisible ones such as those that change the writing direction, surrogates
 # (bytes that are not UTF-8), and line separators. The two joiners, which emoji and several scripts need, are harmless.
@@ -82,7 +81,7 @@ def near_match(name: str, names: Iterable[str]) -> str:
     return f" Did you mean {known[close[0]]!r}?" if close else ""
 
 
-def printable(text: Union[str, Path]) -> str:
+def printable(text: str | Path) -> str:
     """Make external text (a file name, a name in an archive, a domain) safe for a terminal or a log, as one line.
 
     Characters that would control the terminal, start a new line or fail to encode become escapes such as \\x1b.

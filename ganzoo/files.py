@@ -10,13 +10,13 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, Union
+from typing import IO, BinaryIO
 
 from ganzoo.errors import OptionError, printable, reason
 
 _UNFINISHED = ".unfinished-"
 _LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
-Bytes = Union[bytes, bytearray]
+Bytes = bytes | bytearray
 
 
 def data_dir() -> Path:
@@ -28,7 +28,7 @@ def data_dir() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "ganzoo"
 
 
-def open_regular(path: Union[str, Path]) -> BinaryIO:
+def open_regular(path: str | Path) -> BinaryIO:
     """Open a file for reading. OSError if it is not a regular file: reading a pipe may block forever, and /dev/zero has
     no end."""
     file = open(path, "rb", opener=_without_waiting)

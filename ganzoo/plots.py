@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +88,7 @@ def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str,
     if len(terms) > 1:
         panel.legend(fontsize=7)
     sizes = [(row["kimg"], row.get("size")) for row in rows]
-    for (kimg, before), (_, after) in zip(sizes, sizes[1:]):
+    for (kimg, before), (_, after) in itertools.pairwise(sizes):
         if after != before:
             panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
             at = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}

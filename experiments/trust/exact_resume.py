@@ -15,6 +15,7 @@ The number of threads is the same in all processes: it is a part of the promise.
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 import signal
@@ -131,7 +132,7 @@ class Trial:
         self.found.steps = done[-1]["step"]
         times = [path.stat().st_mtime for path in checkpoints(run)]
         # The median, and not the mean: kernels may have been compiled in between.
-        self.start_up, self.tick = first, statistics.median(b - a for a, b in zip(times, times[1:]))
+        self.start_up, self.tick = first, statistics.median(b - a for a, b in itertools.pairwise(times))
         self.say(
             f"{self.model}: {done[-1]['step']} steps straight to the end in {time.monotonic() - began:.0f} s, "
             f"{len(checkpoints(run))} checkpoints"

@@ -36,10 +36,10 @@ class Finding:
 
 def python_version() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 9) <= sys.version_info < (3, 13):
+    if (3, 10) <= sys.version_info < (3, 13):
         return Finding("Python", version)
     return Finding(
-        "Python", version, f"Python {version} can't run Jittor 1.3.11.", "Use Python 3.9 to 3.12 (3.11 is well tried)."
+        "Python", version, f"Python {version} can't run Jittor 1.3.11.", "Use Python 3.10 to 3.12 (3.11 is well tried)."
     )
 
 

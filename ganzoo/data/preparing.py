@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -36,7 +36,7 @@ SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
 CHUNK = 2048  # px; a worker gets CHUNK // (largest size) images at a time, but between 1 and 16
 
 Say = Callable[[str], None]
-Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Union[Prepared, str]]]]  # maps lists of indices to results
+Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Prepared | str]]]  # maps lists of indices to results
 
 
 @dataclass

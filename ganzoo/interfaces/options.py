@@ -6,8 +6,8 @@ a run's options.json, and on resume.
         latent: int = ganzoo.option(100, "length of the latent vector", min=1)
         loss: str = ganzoo.option("r1", "penalty on the discriminator", choices=("r1", "wgan-gp"))
 
-A field's type is bool, int, float or str, or Optional of one of these. An invalid value raises OptionError, which names
-the option, the value and what was expected.
+A field's type is bool, int, float or str, or one of these with `| None`. An invalid value raises OptionError, which
+names the option, the value and what was expected.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from ganzoo.interfaces.metric import MOST_IMAGES
 from ganzoo.interfaces.options import Options, option
@@ -18,12 +17,10 @@ class TrainOptions(Options):
     )
     kimg: float = option(1000.0, "length of training in thousands of real images", min=0.001, group="Training")
     batch: int = option(64, "images per update", min=1, group="Training")
-    micro_batch: Optional[int] = option(
+    micro_batch: int | None = option(
         None, "images per forward pass; gradients are accumulated up to --batch", min=1, group="Training"
     )
-    flip: Optional[bool] = option(
-        None, "mirror half of the images [default: what the data set allows]", group="Training"
-    )
+    flip: bool | None = option(None, "mirror half of the images [default: what the data set allows]", group="Training")
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
     max_skips: int = option(
         20,
@@ -42,14 +39,14 @@ class TrainOptions(Options):
     )
     snapshot: int = option(10, "ticks between checkpoints", min=1, group="Reports and checkpoints")
     keep: int = option(2, "how many checkpoints to keep", min=1, group="Reports and checkpoints")
-    keep_best: Optional[str] = option(
+    keep_best: str | None = option(
         None,
         "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial; "
         "'': none "
         "[default: the best by --evaluate, with --evaluate-every]",
         group="Reports and checkpoints",
     )
-    evaluate_every: Optional[float] = option(
+    evaluate_every: float | None = option(
         None, "kimg between measurements of --evaluate; 0: none", min=0, group="Evaluation"
     )
     evaluate: str = option(
@@ -66,7 +63,7 @@ class TrainOptions(Options):
         when="evaluate_every",
         group="Evaluation",
     )
-    evaluate_real: Optional[int] = option(
+    evaluate_real: int | None = option(
         None,
         "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
         "1,000 at least]",

@@ -150,8 +150,8 @@ Found = tuple[Plugin, "metadata.EntryPoint | None"]
 
 
 def _installed() -> Iterator[Found]:
-    """Yield every entry point of the group. metadata.entry_points() is unsuitable: Python 3.9's doesn't give the
-    distribution, and one distribution with a damaged entry_points.txt would make it fail for all."""
+    """Yield every entry point of the group. metadata.entry_points() is unsuitable: one distribution with a damaged
+    entry_points.txt would make it fail for all."""
     seen = set()
     for distribution in metadata.distributions():
         damage, entry_points = "", []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ LATENTS = 1000  # mapped to styles at once
 SHEET_DOMAINS = 5  # maximum on a latent sheet
 
 Domains = Any  # the domain of each image, (N,), or one number for all
-Images = Union[np.ndarray, Sequence[np.ndarray]]  # uint8 (N, H, W, C), or N times (H, W, C), possibly lazy
+Images = np.ndarray | Sequence[np.ndarray]  # uint8 (N, H, W, C), or N times (H, W, C), possibly lazy
 
 
 class TranslationSampler:

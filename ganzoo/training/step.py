@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def _to_var(images: np.ndarray) -> Any:
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
     """Split a batch into the fewest micro-batches of at most `micro_batch` images, as equal in size as possible."""
     ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
-    return [batch.part(start, end) for start, end in zip(ends, ends[1:])]
+    return [batch.part(start, end) for start, end in pairwise(ends)]
 
 
 def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:

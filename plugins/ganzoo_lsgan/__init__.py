@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from ganzoo import Adam, DataInfo, Model, OptionError, Options, Setup, hookimpl, option
 
@@ -22,7 +22,7 @@ class LSGANOptions(Options):
     learning_rate: float = option(2e-4, "learning rate of both networks", above=0)
     beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
-    norm_eps: Optional[float] = option(
+    norm_eps: float | None = option(
         None, "eps of batch normalisation [default: 0.8 for zoo, as PyTorch-GAN has it; 1e-5 for tutorial]", above=0
     )
     dropout: float = option(

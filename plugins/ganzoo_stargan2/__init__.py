@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ganzoo import (
     Adam,
@@ -42,10 +42,10 @@ WING_SOURCE = "https://www.dropbox.com/s/tjxpypwpt38926e/wing.ckpt?dl=1"
 class StarGAN2Options(Options):
     """Options of `ganzoo train stargan2`."""
 
-    size: Optional[int] = option(
+    size: int | None = option(
         None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
     )
-    w_hpf: Optional[float] = option(
+    w_hpf: float | None = option(
         None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0
     )
     wing: str = option("", "landmark weights [default: wing.ckpt in the data directory]", when="w_hpf")
@@ -59,7 +59,7 @@ class StarGAN2Options(Options):
     lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
     lambda_sty: float = option(1.0, "weight of the style reconstruction", min=0)
     lambda_cyc: float = option(1.0, "weight of the cycle consistency", min=0)
-    lambda_ds: Optional[float] = option(
+    lambda_ds: float | None = option(
         None, "weight of the diversity at the beginning [default: 2 for afhq, else 1]", min=0
     )
     ds_iter: int = option(100_000, "steps over which the weight of the diversity falls to 0", min=1, when="lambda_ds")

@@ -7,6 +7,7 @@ quarter of the cost.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -229,7 +230,7 @@ class MappingNetwork(Network):
 def _perceptron(widths: Sequence[int], last: bool) -> Any:
     """Return linear layers with ReLUs between them, and after the last one if `last`."""
     layers: list[Any] = []
-    for inputs, outputs in zip(widths, widths[1:]):
+    for inputs, outputs in itertools.pairwise(widths):
         layers += [Linear(inputs, outputs), LeakyReLU(slope=0.0)]
     return nn.Sequential(*(layers if last else layers[:-1]))
 

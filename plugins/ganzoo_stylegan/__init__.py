@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ganzoo import (
     Adam,
@@ -35,7 +35,7 @@ RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}
 class StyleGANOptions(Options):
     """Options of `ganzoo train stylegan`."""
 
-    max_size: Optional[int] = option(
+    max_size: int | None = option(
         None,
         "the last resolution in px, a power of two [default: the nearest to the images' own]",
         min=4,
@@ -45,7 +45,7 @@ class StyleGANOptions(Options):
     phase: float = option(
         600.0, "kimg over which a resolution is faded in, and again for which it is stable", above=0, max=100_000
     )
-    first_stage: Optional[float] = option(
+    first_stage: float | None = option(
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
     )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
@@ -62,7 +62,7 @@ class StyleGANOptions(Options):
     gp_weight: float = option(10.0, "weight of the gradient penalty", min=0, when={"loss": "wgan-gp"})
     drift: float = option(0.001, "weight that keeps the scores of real images near 0", min=0, when={"loss": "wgan-gp"})
     ema: float = option(0.999, "decay per step of the generator's average", min=0, below=1, unless="ema_kimg")
-    ema_kimg: Optional[float] = option(
+    ema_kimg: float | None = option(
         None, "half-life of the generator's average in kimg, instead of --ema", above=0, max=10_000
     )
     latent: int = option(512, "length of z and w", min=1)

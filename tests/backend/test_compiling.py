@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -211,7 +212,7 @@ def test_results_do_not_depend_on_where_arrays_lie(jittor):
         apart = (x / (lengths + 1e-10) - units).sqr().sum([1])
         assert not apart.numpy().any()
         starts = sorted((each.data.ctypes.data, each.data.nbytes) for each in (x, lengths, units, apart))
-        assert all(start + size + 64 <= after for (start, size), (after, _) in zip(starts, starts[1:]))
+        assert all(start + size + 64 <= after for (start, size), (after, _) in itertools.pairwise(starts))
 
 
 def test_training_does_not_wait_for_all_that_is_compiled_ahead():

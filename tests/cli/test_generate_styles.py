@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_a_video_flickers_with_random_noise_only(generate):
     assert all(np.array_equal(frame, constant[0]) for frame in constant)
     random, again = (images(generate(*still, "--noise", "random"), "*.png") for _ in range(2))
     assert np.array_equal(random, again)
-    assert not any(alike(one, other) for one, other in zip(random, random[1:]))
+    assert not any(alike(one, other) for one, other in itertools.pairwise(random))
 
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])

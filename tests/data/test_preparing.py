@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import shutil
 import subprocess
@@ -88,7 +89,7 @@ def test_default_sizes_go_up_to_the_images(side: int) -> None:
         return
     assert sizes[0] == 8
     assert sizes[-1] == 1024 or sizes[-1] <= side < 2 * sizes[-1]
-    assert all(larger == 2 * smaller for smaller, larger in zip(sizes, sizes[1:]))
+    assert all(larger == 2 * smaller for smaller, larger in itertools.pairwise(sizes))
 
 
 @pytest.mark.parametrize(

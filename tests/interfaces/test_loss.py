@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -146,7 +148,7 @@ def test_gradient_penalty_is_finite_where_the_critic_is_flat():
 def test_shares_of_a_batch_draw_what_the_whole_would(whole, cuts, draw, seed):
     edges = sorted({0, whole, *(cut for cut in cuts if cut < whole)})
     expected = [getattr(_batch(whole, 0, whole, seed), draw)(3, 2).numpy()]
-    shares = [_batch(end - start, start, whole, seed) for start, end in zip(edges, edges[1:])]
+    shares = [_batch(end - start, start, whole, seed) for start, end in itertools.pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in shares]), *expected)
     # And whatever is drawn for the step as such is the same for all.
     assert len({each.rng.random() for each in shares}) == 1

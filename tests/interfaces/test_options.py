@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Optional
 
 import pytest
 from hypothesis import given
@@ -18,7 +17,7 @@ class Sample(Options):
     rate: float = option(0.5, "how fast", above=0)
     name: str = option("plain", "which", choices=("plain", "fancy"))
     deep_layers: bool = option(False, "whether")
-    limit: Optional[int] = option(None, "at most", min=0)
+    limit: int | None = option(None, "at most", min=0)
 
 
 # Jittor's kernels are compiled with fast-math, which makes the processor flush subnormal numbers.
@@ -129,7 +128,7 @@ class Dependent(Options):
     loss: str = option("r1", "which", choices=("r1", "wgan-gp"))
     gamma: float = option(10.0, "weight", min=0, when={"loss": "r1", "mixing": True})
     decay: float = option(0.5, "decay", min=0, below=1, unless="half_life")
-    half_life: Optional[float] = option(None, "half-life", above=0)
+    half_life: float | None = option(None, "half-life", above=0)
     depth: int = option(3, "layers", min=1, max=9)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,7 @@ def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
 
 def test_other_weights_are_trained_where_a_stage_begins_and_where_its_fade_ends():
     positions = walk(THREE, 20)
-    changes = [n for n, (before, after) in enumerate(zip(positions, positions[1:]), 1) if not after.alike(before)]
+    changes = [n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.alike(before)]
     assert changes == [6, 9, 12, 17]
     assert not positions[0].alike(None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +17,7 @@ from ganzoo.registry.validation import OF_THE_TRAIN_COMMAND, checked_name
 @dataclass(frozen=True)
 class Sound(Options):
     latent: int = option(8, "length of the latent vector", min=1)
-    penalty: Optional[float] = option(None, "weight of the penalty")
+    penalty: float | None = option(None, "weight of the penalty")
     every: int = option(1, "steps between penalties", when="penalty", unless="evaluate_every")
 
 

@@ -17,7 +17,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ganzoo.backend import environment
 from ganzoo.backend.handle import device, jittor
@@ -40,7 +40,7 @@ _NAMES = (
 )
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _HEADERS = ("convolution.h", "blocks.h")
-Sides = Union[int, tuple[int, int]]
+Sides = int | tuple[int, int]
 
 
 class AdamSettings(Protocol):

@@ -6,6 +6,7 @@ Modules are named and registered so that `state_dict()` has the keys and the ord
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -110,7 +111,7 @@ class Generator(nn.Module):
         super().__init__()
         stages = plan.size.bit_length() - 5 + (plan.w_hpf > 0)
         widths = plan.widths(stages)
-        ups = list(zip(widths, widths[1:]))
+        ups = list(itertools.pairwise(widths))
         most = widths[-1]
         self.from_rgb = nn.Conv2d(3, widths[0], 3, padding=1)
         self.encode = nn.ModuleList(
@@ -173,7 +174,7 @@ def _chosen(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def _trunk(plan: Plan) -> list[nn.Module]:
     """From images to (N, C, 1, 1)."""
     widths = plan.widths(plan.size.bit_length() - 3)
-    blocks = [ResBlk(few, many, downsample=True) for few, many in zip(widths, widths[1:])]
+    blocks = [ResBlk(few, many, downsample=True) for few, many in itertools.pairwise(widths)]
     last = widths[-1]
     ends = [nn.LeakyReLU(0.2), nn.Conv2d(last, last, 4), nn.LeakyReLU(0.2)]
     return [nn.Conv2d(3, widths[0], 3, padding=1), *blocks, *ends]

@@ -7,6 +7,7 @@ the numbers that arrive there.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -139,7 +140,7 @@ def _hooks(network: nn.Module, reach: float) -> Iterator[Any]:
             yield module.relu2.register_forward_pre_hook(_before(module.conv1.bias, reach))
             yield behind(module, module.conv2.bias, 0.5**0.5)
         elif isinstance(module, nn.Sequential):
-            for layer, after in zip(module, module[1:]):
+            for layer, after in itertools.pairwise(module):
                 if isinstance(layer, (nn.Conv2d, nn.Linear)) and not isinstance(after, nn.Conv2d):
                     yield behind(layer, layer.bias)
 
