@@ -239,10 +239,10 @@ class Trial:
     def _stage_change(self, watch: RunWatcher) -> str:
         """Return the line of a stage that began in this session and was targeted less than twice."""
         for line in watch.stages()[1:]:
-            told = line.split("kimg: ", 1)[1]
-            if self.times_hit[told] < 2:
-                self.times_hit[told] += 1
-                return told
+            stage = line.split("kimg: ", 1)[1]
+            if self.times_hit[stage] < 2:
+                self.times_hit[stage] += 1
+                return stage
         return ""
 
     def _classify(self, what: str, session: Session, watch: RunWatcher | None, run: Path | None) -> str:

@@ -229,7 +229,7 @@ class Soak:
             for each, name in zip(both, "ab"):
                 status, made = each.wait(), list((self.root / f"made-{name}").glob("*.png"))
                 good = status == 0 and not each.errors() and bool(made)
-                self.checks.expect(self.count, good, f"generate beside it: status {status}, {each.errors()}")
+                self.checks.expect(self.count, good, f"generate during training: status {status}, {each.errors()}")
                 shutil.rmtree(self.root / f"made-{name}", ignore_errors=True)
         ticks = watch.ticks()
         if not session.wait_until(lambda: watch.ticks() > ticks, 0.05):
