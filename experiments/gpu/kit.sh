@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A session on a GPU machine, run from the root of the repository, with the folder made by prepare.sh:
 #
-#     OUT=FOLDER bash experiments/gpu/kit.sh compile 205    # builds Jittor, compiles kernels, times cuDNN
-#     OUT=FOLDER bash experiments/gpu/kit.sh measure 450    # losses, values, speed, profile, a training with pictures
+#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels, times cuDNN
+#     OUT=FOLDER bash experiments/gpu/kit.sh main 450    # losses, values, speed, profile, a training with pictures
 #
 # The number is the time limit in seconds. At most eight files of 16 MB are put in $OUT (default $GZ_WORK/out); all else
 # is written below $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses it without a GPU.
@@ -106,13 +106,13 @@ prepare() {
     if on_cuda; then restore; fi
     step pictures 20 step_py pictures "$WORK/drawn"
     DATA=$WORK/drawn
-    if on_cuda && [ "$STAGE" = measure ]; then
+    if on_cuda && [ "$STAGE" = main ]; then
         DATA=symbols
         begin symbols 120 nice -n 10 "$PY" "$HERE/step.py" symbols
     fi
 }
 
-compile() {
+contact() {
     local index=0 names=() words=() more=() rest
     if on_cuda; then begin probe 75 step_py probe; fi
     make_core
@@ -141,7 +141,7 @@ compile() {
     if on_cuda; then say "nvcc: $(sort "$GZ_STORE/hits" | uniq -c | tr '\n' ' ')"; fi
 }
 
-measure() {
+main() {
     local rest
     make_core
     rest=$(left)
@@ -197,7 +197,7 @@ session() {
 }
 
 case "$STAGE:$LIMIT" in
-compile:[1-9]* | measure:[1-9]*) ;;
+contact:[1-9]* | main:[1-9]*) ;;
 *)
     sed -n 's/^# \{0,1\}//; 2,11p' "${BASH_SOURCE[0]}" >&2
     exit 2

@@ -98,7 +98,7 @@ pack() {
     cp "$WORK/results.jsonl" "$WORK/log/" 2>/dev/null
     tar -C "$WORK" -cJf "$OUT/logs.tar.xz" log
     if on_cuda; then tar -C "$WORK" -c store | xz -T0 -2 >"$OUT/store.tar.xz"; fi
-    if on_cuda && [ "$STAGE" = compile ]; then
+    if on_cuda && [ "$STAGE" = contact ]; then
         tar -C "$HOME" --exclude='*/jit/*' --exclude='*/mkl/*' -c .cache/jittor | xz -T0 -2 >"$OUT/core.tar.xz"
     fi
     run=$(find "$WORK/experiments" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)

@@ -83,8 +83,8 @@ def check_steps(output: str, *steps: str) -> None:
 
 
 @needs_torch
-def test_measure_packs_each_kind_of_result(session):
-    output = session.stage("measure")
+def test_main_packs_each_kind_of_result(session):
+    output = session.stage("main")
     check_steps(output, "core", "losses", "values-gan-fp32", "speed", "profile", "train", "generate", "sums", "micro")
     assert (session.out / "log.txt").read_text() == output
     found = session.results()
@@ -111,8 +111,8 @@ def test_measure_packs_each_kind_of_result(session):
     assert (session.out / "checkpoint.0").exists()
 
 
-def test_compile_compiles_kernels_and_compares_values(session):
-    output = session.stage("compile")
+def test_contact_compiles_kernels_and_compares_values(session):
+    output = session.stage("contact")
     check_steps(output, "core", "kernels-1", "growth", "values-gan-fp32", "sums", "profile")
     found = session.results()
     (kernels,), (values,) = found["kernels"], found["values"]
@@ -183,8 +183,8 @@ def test_without_a_driver_there_is_no_gpu(tmp_path):
     assert subprocess.run(command, env={"PATH": str(tmp_path)}, check=False).returncode == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["measure"], ["measure", "soon"], ["session", "100"]])
+@pytest.mark.parametrize("arguments", [[], ["main"], ["main", "soon"], ["session", "100"]])
 def test_a_wrong_call_shows_the_usage(arguments):
     done = subprocess.run(["bash", str(KIT / "kit.sh"), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "kit.sh measure 450" in done.stderr
+    assert "kit.sh main 450" in done.stderr
