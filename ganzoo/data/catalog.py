@@ -44,7 +44,7 @@ class Described(Dataset):
     def __init__(self, info: DataInfo) -> None:
         self.info = info
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         raise DataError(f"{self.info.name}: it is not prepared yet.")
 
     def labels(self) -> np.ndarray:

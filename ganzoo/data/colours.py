@@ -30,9 +30,14 @@ def transparent_level(image: Image.Image, data: bytes) -> None:
         image.info["transparency"] = tuple(number >> 8 for number in level)
 
 
+def is_opaque(image: Image.Image) -> bool:
+    """Return whether an image has no transparent parts."""
+    return image.mode not in TRANSPARENT_MODES and "transparency" not in image.info
+
+
 def over_white(image: Image.Image) -> Image.Image:
     """Composite the transparent parts of an image, if any, over white."""
-    if image.mode not in TRANSPARENT_MODES and "transparency" not in image.info:
+    if is_opaque(image):
         return image
     image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
@@ -53,15 +58,30 @@ def wide_to_bytes(image: Image.Image, wide: bool) -> Image.Image:
 def to_srgb(image: Image.Image) -> Image.Image:
     """Convert an image from its embedded ICC profile to sRGB, if that is an RGB or CMYK profile and not sRGB. A damaged
     profile is ignored."""
-    profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
-        return image
-    whole = "RGBA" if "transparency" in image.info else "RGB" if image.mode == "P" else image.mode
-    transform = _transform(profile, whole)
+    mode = _profile_mode(image)
+    transform = _transform_of(image, mode)
     if transform is None:
         return image
-    meant = ImageCms.applyTransform(image if image.mode == whole else image.convert(whole), transform)
-    return image if meant is None else meant
+    converted = ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)
+    return image if converted is None else converted
+
+
+def is_srgb(image: Image.Image) -> bool:
+    """Return whether `to_srgb` would return the image itself."""
+    return _transform_of(image, _profile_mode(image)) is None
+
+
+def _profile_mode(image: Image.Image) -> str:
+    """Return the mode in which an image's profile is applied."""
+    return "RGBA" if "transparency" in image.info else "RGB" if image.mode == "P" else image.mode
+
+
+def _transform_of(image: Image.Image, mode: str) -> Any:
+    """Return the transform from an image's profile to sRGB; None if it needs none."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or len(profile) > PROFILE or image.mode not in ("RGB", "RGBA", "CMYK", "P"):
+        return None
+    return _transform(profile, mode)
 
 
 @lru_cache(maxsize=16)

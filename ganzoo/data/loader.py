@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganzoo.data.images import fit
+from ganzoo.data.images import load_resized
 from ganzoo.data.order import Drawn, View, order
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
@@ -152,10 +152,9 @@ class Loader:
     def _fitted(self, index: int, view: View) -> tuple[np.ndarray, int]:
         found = self._kept.get(index) if view.box is None else None
         if found is None:
-            image, label = self.dataset.load(index)
+            found = load_resized(self.dataset, index, self.size, self.channels, view.box)
             if view.box is not None:  # a different crop each time, so caching is useless
-                return fit(image, self.size, self.channels, view.box), label
-            found = fit(image, self.size, self.channels), label
+                return found
             # Not locked: two threads may count an image twice, or exceed the limit slightly.
             if self._room >= found[0].nbytes:
                 self._room -= found[0].nbytes

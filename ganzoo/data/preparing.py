@@ -20,7 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data.building import Building, Prepared, building, refuse_taken
-from ganzoo.data.images import scaled, to_image
+from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import LmdbStorage, StoredImages
@@ -231,7 +231,7 @@ class Recipe:
             stored = {size: to_image(at.load(index)[0], channels) for size, at in self.stored.items()}
         except DataError as error:
             return str(error)
-        return [self._file(scaled(stored.get(size, original), size)) for size in self.sizes], label
+        return [self._file(crop_and_resize_image(stored.get(size, original), size)) for size in self.sizes], label
 
     def _file(self, image: Image.Image) -> bytes:
         """Encode as PNG if `lossless`, else as JPEG of quality 100 without chroma subsampling (4:4:4)."""

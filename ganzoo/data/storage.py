@@ -202,13 +202,13 @@ class StoredImages(Dataset):
     def _decode(self, index: int) -> Any:
         return decode(self._read(index), self.describe(index))
 
-    def load(self, index: int) -> tuple[Any, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[Any, int]:
         data, name = self._read(index), self.describe(index)
         image = peek(data, name)
         with room.of(image.width * image.height):
             image = unpack(image, data, name)
             try:
-                pixels = to_array(image, self.info.channels)
+                pixels = to_array(image, self.info.channels, size)
             except Exception as error:
                 raise DataError(f"{name}: its colours can't be read ({error}).") from error
             image.close()  # frees its memory now, since another thread may be waiting for it

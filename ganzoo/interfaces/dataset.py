@@ -63,8 +63,10 @@ class Dataset(ABC):
         return self.info.count
 
     @abstractmethod
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         """Return the image as uint8 (H, W, C) with C = 1 or 3, and its label (0 if there are no domains).
+
+        With `size`, the image is its centre square, resized to `size` px as by `ganzoo.crop_and_resize`.
 
         Raises DataError, naming the file, if the image can't be read.
         """

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo.data.images import crop_and_resize
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
@@ -48,7 +49,7 @@ class Numbers(Dataset):
     def __init__(self, count: int) -> None:
         self.info = DataInfo("numbers", count, 4, 1)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         image = np.zeros((4, 4, 1), np.uint8)
         image[:, 0] = index % 256
-        return image, index
+        return crop_and_resize(image, size), index

@@ -45,12 +45,12 @@ def test_an_interruption_does_not_wait_for_the_rest() -> None:
     loaded = []
 
     class Interrupted(Numbers):
-        def load(self, index: int) -> tuple[np.ndarray, int]:
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             if index == 0:
                 raise KeyboardInterrupt
             gate.wait(0.05)
             loaded.append(index)
-            return super().load(index)
+            return super().load(index, size)
 
     with pytest.raises(KeyboardInterrupt):
         examine(Interrupted(200))

@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from ganzoo.data.images import channels_of, decode, fit, is_image, to_array
+from ganzoo.data.images import channels_of, crop_and_resize, decode, is_image, load_resized, to_array
+from ganzoo.data.storage import open_path
 from ganzoo.data.writing import png
 from ganzoo.errors import DataError
-from tests.data.pictures import encoded, noise
+from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.profiles import srgb, swapped
 
 MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of formats
 
@@ -232,47 +235,87 @@ def test_other_formats_of_pillow_are_not_tried(data: bytes) -> None:
         decode(data, "x")
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"])
+MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"]
+
+
+def of_mode(mode: str) -> Image.Image:
+    """An image of 7 x 23 px."""
+    if mode == "I":
+        return Image.fromarray(np.arange(7 * 23, dtype=np.int32).reshape(23, 7) * 400)
+    return noise(7, 23).convert("I").convert(mode) if mode == "I;16" else noise(7, 23, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_strips_make_the_same_pixels_as_the_whole(monkeypatch: pytest.MonkeyPatch, mode: str, channels: int) -> None:
-    image = noise(7, 23).convert("I").convert(mode) if mode == "I;16" else noise(7, 23, mode)
-    if mode == "I":
-        image = Image.fromarray(np.arange(7 * 23, dtype=np.int32).reshape(23, 7) * 400)
+    image = of_mode(mode)
     whole = to_array(image, channels)
     monkeypatch.setattr("ganzoo.data.images.STRIP", 30)
     np.testing.assert_array_equal(to_array(image, channels), whole)
 
 
+@pytest.mark.parametrize("info", [{}, {"transparency": 9}, {"icc_profile": srgb()}, {"icc_profile": swapped()}])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_resized_while_it_is_converted_has_the_same_pixels(
+    monkeypatch: pytest.MonkeyPatch, mode: str, channels: int, info: dict[str, object]
+) -> None:
+    image = of_mode(mode)
+    image.info.update(info if mode != "RGB" or "transparency" not in info else {"transparency": (9, 9, 9)})
+    monkeypatch.setattr("ganzoo.data.images.STRIP", 30)
+    for size in (5, 7, 12):
+        expected = crop_and_resize(to_array(image, channels), size)
+        np.testing.assert_array_equal(to_array(image, channels, size), expected)
+
+
+@pytest.mark.parametrize("box", [None, (0.1, 0.2, 0.8, 0.9)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_image_of_a_data_set_is_resized_like_the_whole_image(
+    tmp_path: Path, mode: str, channels: int, box: tuple[float, float, float, float] | None
+) -> None:
+    data = open_path(lay_folder(tmp_path, {"a.png": encoded(noise(31, 40, mode))}))
+    expected = crop_and_resize(data.load(0)[0], 16, channels, box)
+    np.testing.assert_array_equal(load_resized(data, 0, 16, channels, box)[0], expected)
+
+
+def test_a_data_set_resizes_an_image_itself(tmp_path: Path) -> None:
+    data = open_path(lay_folder(tmp_path, {"a.jpg": encoded(noise(300, 200), "jpeg")}))
+    np.testing.assert_array_equal(data.load(0, 16)[0], crop_and_resize(data.load(0)[0], 16))
+
+
 @given(pictures, st.integers(1, 24), st.sampled_from([1, 3]))
-def test_fit_gives_the_wanted_shape(array: np.ndarray, size: int, channels: int) -> None:
-    fitted = fit(array, size, channels)
+def test_crop_and_resize_gives_the_wanted_shape(array: np.ndarray, size: int, channels: int) -> None:
+    fitted = crop_and_resize(array, size, channels)
     assert fitted.shape == (size, size, channels)
     assert fitted.dtype == np.uint8
 
 
 @given(st.integers(1, 12), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans())
-def test_fit_crops_the_centre_when_nothing_is_to_be_scaled(side: int, more: int, channels: int, wide: bool) -> None:
+def test_crop_and_resize_crops_the_centre_when_nothing_is_to_be_scaled(
+    side: int, more: int, channels: int, wide: bool
+) -> None:
     shape = (side, side + more) if wide else (side + more, side)
     array = np.random.default_rng(more).integers(0, 256, (*shape, channels), np.uint8)
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
-    np.testing.assert_array_equal(fit(array, side, channels), array[top : top + side, left : left + side])
+    np.testing.assert_array_equal(crop_and_resize(array, side, channels), array[top : top + side, left : left + side])
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 16), st.integers(0, 255))
-def test_fit_keeps_a_plain_colour(height: int, width: int, size: int, value: int) -> None:
-    assert (fit(np.full((height, width, 1), value, np.uint8), size, 3) == value).all()
+def test_crop_and_resize_keeps_a_plain_colour(height: int, width: int, size: int, value: int) -> None:
+    assert (crop_and_resize(np.full((height, width, 1), value, np.uint8), size, 3) == value).all()
 
 
-def test_fit_scales_the_shorter_side() -> None:
+def test_crop_and_resize_scales_the_shorter_side() -> None:
     array = np.zeros((40, 80, 3), np.uint8)
     array[:, 20:60] = 255  # the centre square, which is all that should remain
     array[:, :10] = array[:, 70:] = 99
-    assert fit(array, 20, 3)[:, 2:-2].min() > 250  # not 255, as Lanczos rings at the edges
+    assert crop_and_resize(array, 20, 3)[:, 2:-2].min() > 250  # not 255, as Lanczos rings at the edges
 
 
-def test_fit_takes_a_strip_of_any_length() -> None:
+def test_crop_and_resize_takes_a_strip_of_any_length() -> None:
     strip = np.zeros((1, 60_000, 1), np.uint8)
-    assert fit(strip, 256, 3).shape == (256, 256, 3)
+    assert crop_and_resize(strip, 256, 3).shape == (256, 256, 3)
 
 
 def test_png_is_a_png() -> None:

@@ -307,10 +307,10 @@ class Half(Numbers):
     def __init__(self) -> None:
         self.info = DataInfo("half", 4, 4, 1, ("a", "b"))
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index % 2:
             raise DataError("damaged")
-        return super().load(index)[0], index // 2
+        return super().load(index, size)[0], index // 2
 
 
 def test_labels_are_found_by_loading_where_a_data_set_does_not_tell() -> None:

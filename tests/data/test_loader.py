@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganzoo.data.images import crop_and_resize
 from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
@@ -30,10 +31,10 @@ class Flawed(Numbers):
         super().__init__(count)
         self.bad = bad
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
             raise DataError(f"{index}.png: not a readable image.")
-        return super().load(index)
+        return super().load(index, size)
 
 
 def loader(dataset: Dataset, batch: int, seed: int = 0, **options: object) -> Loader:
@@ -107,8 +108,8 @@ def test_batches_have_the_wanted_shape_and_type() -> None:
     class Strips(Dataset):
         info = DataInfo("strips", 5, 6, 3)
 
-        def load(self, index: int) -> tuple[np.ndarray, int]:
-            return np.full((6, 6 + index, 3), index, np.uint8), index
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+            return crop_and_resize(np.full((6, 6 + index, 3), index, np.uint8), size), index
 
     with stream(Loader(Strips(), 4, size=8, channels=3, seed=0)) as batches:
         batch = next(batches)
@@ -183,7 +184,7 @@ def test_an_empty_data_set_is_an_error() -> None:
 
 def test_an_exception_in_a_thread_reaches_the_caller() -> None:
     class Broken(Numbers):
-        def load(self, index: int) -> tuple[np.ndarray, int]:
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             raise ZeroDivisionError(f"image {index}")
 
     with stream(loader(Broken(5), 2)) as batches, pytest.raises(ZeroDivisionError, match=r"image \d"):
@@ -216,9 +217,9 @@ class Counted(Numbers):
         super().__init__(count)
         self.reads = [0] * count
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         self.reads[index] += 1
-        return super().load(index)
+        return super().load(index, size)
 
 
 @few

@@ -21,7 +21,7 @@ class Kinds(Dataset):
     def labels(self) -> np.ndarray:
         return self._labels
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
             raise DataError(f"{index}.png: not a readable image.")
         return np.full((8, 8, 1), index, np.uint8), int(self._labels[index])

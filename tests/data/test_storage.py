@@ -104,7 +104,7 @@ def test_a_grey_image_among_colours_leaves_the_set_in_colour(lay: Lay) -> None:
 
 
 def test_colours_that_pillow_cannot_convert_are_named(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(image: Image.Image, channels: int) -> np.ndarray:
+    def refuse(image: Image.Image, channels: int, size: int | None) -> np.ndarray:
         raise ValueError("conversion from LAB to RGB not supported")  # as Pillow does, but not in every release
 
     data = open_path(lay({"lab.tiff": encoded(Image.new("LAB", (2, 2)), "tiff")}))
