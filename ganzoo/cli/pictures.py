@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.data.files import images_below
+from ganzoo.data.folder_storage import images_below
 from ganzoo.data.headers import READ
 from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason

@@ -22,8 +22,9 @@ from tqdm import tqdm
 from ganzoo.data.building import Building, Prepared, building, refuse_taken
 from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
+from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.pyramid import SIZES
-from ganzoo.data.storage import LmdbStorage, StoredImages
+from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError, counted, printable

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.data.files import images_below
+from ganzoo.data.folder_storage import images_below
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise

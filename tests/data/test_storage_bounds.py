@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.data.files import LARGEST
+from ganzoo.data.abstract_storage import LARGEST
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
@@ -92,7 +92,7 @@ def test_an_unknown_method_is_named(tmp_path: Path) -> None:
 
 def test_a_directory_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lay_zip(tmp_path / "set.zip", {f"{index}.png": A for index in range(50)})
-    monkeypatch.setattr("ganzoo.data.files.LARGEST", 1000)
+    monkeypatch.setattr("ganzoo.data.zip_storage.LARGEST", 1000)
     with pytest.raises(DataError, match=r"set\.zip: a zip archive with a directory of [\d,]+ bytes, where 1,000 are"):
         open_path(path)
 

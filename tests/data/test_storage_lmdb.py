@@ -10,7 +10,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from ganzoo.data.storage import LMDB_METADATA, open_path
+from ganzoo.data.lmdb_storage import LMDB_METADATA
+from ganzoo.data.storage import open_path
 from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
@@ -181,7 +182,7 @@ def test_names_of_domains_can_be_printed(tmp_path: Path) -> None:
 
 def test_a_value_beyond_the_bound_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"8-00001": bytes(5000)}))
-    monkeypatch.setattr("ganzoo.data.storage.LARGEST", 4999)
+    monkeypatch.setattr("ganzoo.data.lmdb_storage.LARGEST", 4999)
     with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes, where 4,999 are the most"):
         data.load(1)
 
