@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.data.folder_storage import images_below
-from ganzoo.data.headers import READ
+from ganzoo.data.headers import SUPPORTED_FORMATS
 from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
@@ -107,7 +107,7 @@ def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
         return [path]
     found = images_below(path)
     if not found:
-        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(READ)}).")
+        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(SUPPORTED_FORMATS)}).")
     taken = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(passed_over)]
     if not taken:
         others = ", ".join(map(printable, passed_over))

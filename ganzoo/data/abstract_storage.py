@@ -11,9 +11,9 @@ import numpy as np
 
 from ganzoo.data.pyramid import nearest
 
-LARGEST = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
+MAX_FILE_BYTES = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
 
-Same = TypeVar("Same", bound="Storage")
+StorageT = TypeVar("StorageT", bound="Storage")
 
 
 class Storage(ABC):
@@ -31,7 +31,7 @@ class Storage(ABC):
     sizes: Sequence[int] = ()
     size: int | None = None
     notes: Sequence[str] = ()  # how the folders were interpreted, where that may surprise the user
-    passed_over: str | None = None  # how many other files were ignored
+    ignored_files: str | None = None  # how many other files were ignored
     archives: Sequence[str] = ()  # archives found among the images
 
     def files(self) -> Iterable[Path]:
@@ -46,17 +46,17 @@ class Storage(ABC):
         """Return the same images at the stored size nearest to `size`; this storage itself if nothing would change."""
         if not self.sizes or nearest(size, self.sizes) == self.size:
             return self
-        other = self._twin()
-        other._use(size)
+        other = self._shallow_copy()
+        other._select_size(size)
         return other
 
-    def unlabelled(self: Same) -> Same:
+    def unlabelled(self: StorageT) -> StorageT:
         """Return the same images without domains."""
-        other = self._twin()
+        other = self._shallow_copy()
         other.domains, other.labels = (), None
         return other
 
-    def _twin(self: Same) -> Same:
+    def _shallow_copy(self: StorageT) -> StorageT:
         """Return a shallow copy. (`copy.copy` would call `__setstate__`, which reopens the file.)"""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
@@ -67,11 +67,11 @@ class Storage(ABC):
         """Return the validation images, with the same domains; DataError if they don't fit the training images."""
 
     @abstractmethod
-    def _use(self, size: int | None) -> None:
+    def _select_size(self, size: int | None) -> None:
         """Switch `size` and `keys` to the stored size nearest to `size` (None: the largest)."""
 
 
-def refuse_larger(size: int, most: int = LARGEST) -> None:
-    """Raise ValueError if a file has more than `most` bytes."""
-    if size > most:
-        raise ValueError(f"{size:,} bytes, where {most:,} are the most that is read")
+def check_size(size: int, limit: int = MAX_FILE_BYTES) -> None:
+    """Raise ValueError if a file has more than `limit` bytes."""
+    if size > limit:
+        raise ValueError(f"{size:,} bytes; the limit is {limit:,}")

@@ -33,19 +33,19 @@ def describe_data(wanted: str, registry: Registry) -> Dataset:
     """Like `open_data`, but for a dry run: a set that would have to be prepared first is only described, if its source
     declares what is `expected`."""
     source = registry.datasets.get(wanted)
-    if source is None or source.expected is None or ready(source):
+    if source is None or source.expected is None or is_ready(source):
         return open_data(wanted, registry)
-    return Described(source.expected)
+    return DescribedDataset(source.expected)
 
 
-class Described(Dataset):
+class DescribedDataset(Dataset):
     """A data set that isn't prepared yet: it has a description, but no images."""
 
     def __init__(self, info: DataInfo) -> None:
         self.info = info
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
-        raise DataError(f"{self.info.name}: it is not prepared yet.")
+        raise DataError(f"{self.info.name}: not prepared yet.")
 
     def labels(self) -> np.ndarray:
         import numpy as np
@@ -61,7 +61,7 @@ def path_of(wanted: str, registry: Registry) -> Path | None:
     return None if path is None else Path.cwd() / path
 
 
-def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
+def training_data_of(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
     """Return the name or path with which `open_data` opens the data that a run was trained on, by its description.
 
     This is the absolute path of the data if it still exists, otherwise the name or path that the user gave. DataError
@@ -69,13 +69,13 @@ def former_data(described: Mapping[str, Any], registry: Registry, option: str = 
     """
     named, lay = described.get("train", {}).get("data"), described.get("data_path")
     if not isinstance(named, str):
-        raise OptionError(f"it doesn't tell what it was trained on. Name real images with {option}.")
+        raise OptionError(f"it doesn't record its training data. Name real images with {option}.")
     if isinstance(lay, str) and _path(lay) and Path(lay).exists():
         return lay
     path = path_of(named, registry)
     gone = isinstance(lay, str) if path is None else not path.exists()
     if gone:
-        raise DataError(f"the data it was trained on were at {lay or named}, and are gone. Name them with {option}.")
+        raise DataError(f"its training data are no longer at {lay or named}. Give their location with {option}.")
     return named
 
 
@@ -93,12 +93,12 @@ def destination(wanted: str, registry: Registry) -> Path:
         raise OptionError(f"--out {wanted!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
     # A source like `ffhq` opens what is in the data directory; `mnist` does not, and would still open its own set.
     ours = any((data_dir() / f"{wanted}{ending}").exists() for ending in (".lmdb", ".zip", ""))
-    if wanted in registry.datasets and not ours and ready(registry.datasets[wanted]):
-        raise OptionError(f"--out {wanted}: a data set of that name is there already. Choose another name, or a path.")
+    if wanted in registry.datasets and not ours and is_ready(registry.datasets[wanted]):
+        raise OptionError(f"--out {wanted}: a data set with this name already exists. Choose another name, or a path.")
     return data_dir() / f"{wanted}.lmdb"
 
 
-def ready(source: DataSource) -> bool:
+def is_ready(source: DataSource) -> bool:
     """Return whether a set is ready; False if its plugin raises an exception."""
     try:
         return bool(source.ready())

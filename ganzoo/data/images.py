@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.data import headers
-from ganzoo.data.colours import is_opaque, is_srgb, over_white, to_srgb, transparent_level, wide_to_bytes
+from ganzoo.data.colours import grey16_to_grey8, is_opaque, is_srgb, over_white, rescale_transparency, to_srgb
 from ganzoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 # An allow-list: Pillow reads some forty formats, one of them by running an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-STRIP = 1 << 20  # pixels per conversion step, since each takes several copies
+STRIP_PIXELS = 1 << 20  # pixels per conversion step, since each takes several copies
 GREY_MODES = ("1", "L", "LA", "La", "F")  # and the 16-bit and 32-bit modes, which begin with I
 ORIENTATION = 0x0112  # EXIF tag for how the camera was held
 
@@ -42,15 +42,15 @@ def peek(data: bytes, name: str) -> Image.Image:
     """Open an image and read its header, not its pixels. DataError names the file if it is refused or not an image."""
     if not data:
         raise DataError(f"{name}: not a readable image (the file is empty).")
-    if headers.parts(data) > headers.MOST_PARTS:
-        raise DataError(f"{name}: not a readable image (a TIFF in {headers.parts(data):,} parts).")
+    if headers.tile_count(data) > headers.MAX_TILES:
+        raise DataError(f"{name}: not a readable image (a TIFF of {headers.tile_count(data):,} strips or tiles).")
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: not a readable image ({headers.unidentified(data)}).") from error
+        raise DataError(f"{name}: not a readable image ({headers.explain_unidentified(data)}).") from error
     except Exception as error:  # Pillow raises a dozen types, among them SyntaxError and struct.error
-        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
-    if refused := headers.refusal(image, data):
+        raise DataError(f"{name}: not a readable image ({headers.error_message(error)}).") from error
+    if refused := headers.reason_refused(image, data):
         raise DataError(f"{name}: not a readable image ({refused}).")
     return image
 
@@ -65,18 +65,18 @@ def _formats() -> list[str]:
 def decode(data: bytes, name: str) -> Image.Image:
     """Decode an image file, upright; of an animation, the first frame. DataError names the file if it is refused or
     damaged."""
-    return unpack(peek(data, name), data, name)
+    return decode_opened(peek(data, name), data, name)
 
 
-def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
+def decode_opened(image: Image.Image, data: bytes, name: str) -> Image.Image:
     """Decode an image that `peek` has opened, upright. DataError names the file if it is damaged."""
     if image.format == "TIFF":
         _silence_libtiff()
     try:
         image.load()
-        transparent_level(image, data)
+        rescale_transparency(image, data)
     except Exception as error:
-        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
+        raise DataError(f"{name}: not a readable image ({headers.error_message(error)}).") from error
     return _upright(image)
 
 
@@ -134,10 +134,10 @@ def _strips(image: Image.Image, channels: int) -> Iterator[tuple[int, Image.Imag
     """Yield the rows of an image in strips, converted to grey or RGB, each with the index of its first row."""
     width, height = image.size
     wide = image.mode == "I" and image.getextrema()[1] > 255  # type: ignore[operator]
-    rows = max(1, STRIP // width)
+    rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
-        strip = wide_to_bytes(strip, wide) if strip.mode.startswith("I") else to_srgb(strip)
+        strip = grey16_to_grey8(strip, wide) if strip.mode.startswith("I") else to_srgb(strip)
         yield top, over_white(strip).convert(_mode(channels))
 
 

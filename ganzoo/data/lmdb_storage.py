@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 import lmdb
 import numpy as np
 
-from ganzoo.data.abstract_storage import LARGEST, Storage, refuse_larger
-from ganzoo.data.layout import described_domains, validation_path
-from ganzoo.data.lmdb_pages import check
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size
+from ganzoo.data.layout import domains_from_metadata, validation_path
+from ganzoo.data.lmdb_pages import check_pages
 from ganzoo.data.pyramid import SIZES, nearest
 from ganzoo.errors import DataError, printable
 
@@ -37,43 +37,43 @@ class LmdbStorage(Storage):
             self.sizes = [side for side in SIZES if self._has(b"%d-00000" % side)]
             entries = self.env.stat()["entries"]
         except (lmdb.Error, ValueError) as error:
-            raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
+            raise DataError(f"{path}: a damaged LMDB: invalid metadata ({error}).") from error
         if not self.sizes or self.count < 1:
             raise DataError(f"{path}: an LMDB without images in the layout of StyleGAN ('128-00000', ..., 'length').")
         if self.count > entries:
             raise DataError(
-                f"{path}: a damaged LMDB; it says that it holds {self.count} images, but has {entries} entries."
+                f"{path}: a damaged LMDB: it should have {self.count:,} images, but has only {entries:,} entries."
             )
-        self._use(size)
+        self._select_size(size)
         try:
-            self.metadata = self._described()
-            names, self.labels = described_domains(self.metadata, self.count)
+            self.metadata = self._read_metadata()
+            names, self.labels = domains_from_metadata(self.metadata, self.count)
         except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            said = printable(str(error))[:200]  # it may quote the damaged metadata
-            raise DataError(f"{path}: an LMDB whose description is damaged ({said}).") from error
+            message = printable(str(error))[:200]  # it may quote the damaged metadata
+            raise DataError(f"{path}: a damaged LMDB: invalid metadata ({message}).") from error
         self.domains = tuple(map(printable, names))
 
-    def _described(self) -> dict[str, Any]:
+    def _read_metadata(self) -> dict[str, Any]:
         stored = self._get(LMDB_METADATA, METADATA_BYTES + LABEL_BYTES * self.count)
         found = json.loads(stored) if stored else {}
         if type(found) is not dict:
-            raise TypeError(f"a {type(found).__name__} where names and values should be")
+            raise TypeError(f"expected a JSON object, not a {type(found).__name__}")
         return found
 
     def _has(self, key: bytes) -> bool:
         with self.env.begin(buffers=True) as transaction:
             return transaction.get(key) is not None
 
-    def _get(self, key: bytes, most: int) -> bytes | None:
-        """Return the value of a key, None if the key is missing; ValueError if the value has more than `most` bytes."""
+    def _get(self, key: bytes, limit: int) -> bytes | None:
+        """Return the value of a key, None if the key is missing; ValueError if it has more than `limit` bytes."""
         with self.env.begin(buffers=True) as transaction:
             value = transaction.get(key)
             if value is None:
                 return None
-            refuse_larger(len(value), most)
+            check_size(len(value), limit)
             return bytes(value)
 
-    def _use(self, size: int | None) -> None:
+    def _select_size(self, size: int | None) -> None:
         self.size = nearest(size, self.sizes)
         self.keys = [f"{self.size}-{index:05d}" for index in range(self.count)]
 
@@ -81,7 +81,7 @@ class LmdbStorage(Storage):
         return [self.path / "data.mdb" if self.path.is_dir() else self.path]
 
     def read(self, key: str) -> bytes:
-        value = self._get(key.encode(), LARGEST)
+        value = self._get(key.encode(), MAX_FILE_BYTES)
         if value is None:
             raise LookupError("the LMDB has no such key")
         return value
@@ -97,7 +97,7 @@ class LmdbStorage(Storage):
             ours, theirs = (", ".join(names) or "none" for names in (self.domains, other.domains))
             unknown = sorted({*other.domains} - {*self.domains})
             if unknown or other.labels is None:
-                raise DataError(f"{path}: its domains ({theirs}) are not those of {self.path.name} ({ours}).")
+                raise DataError(f"{path}: its domains ({theirs}) differ from those of {self.path.name} ({ours}).")
             places = np.array([self.domains.index(name) for name in other.domains])
             other.domains, other.labels = self.domains, places[other.labels]
         return other
@@ -121,7 +121,7 @@ def _environment(path: Path) -> Any:
     with _environments_lock:
         opened = _environments.get(key)
         if opened is None:
-            check(path)
+            check_pages(path)
             try:
                 opened = lmdb.open(
                     os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256

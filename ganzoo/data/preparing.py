@@ -72,7 +72,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
     """Return the default sizes for a data set, and a text that explains them."""
-    sides = sorted(dataset.sides(SIDES))
+    sides = sorted(dataset.shorter_sides(SIDES))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
     which = "its images" if len(dataset) <= SIDES else f"a sample of {len(sides):,} of its images"

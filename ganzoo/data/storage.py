@@ -16,16 +16,16 @@ from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
 from ganzoo.data.folder_storage import FolderStorage, is_archive
-from ganzoo.data.headers import READ
-from ganzoo.data.images import channels_of, decode, peek, to_array, unpack
+from ganzoo.data.headers import supported
+from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
 from ganzoo.data.lmdb_storage import LmdbStorage
-from ganzoo.data.memory import room
+from ganzoo.data.memory import pixel_budget
 from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
-SPLIT = ("train", "val")
-SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
+PART_FOLDERS = ("train", "val")
+HEADER_SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
 
 
 class StoredImages(Dataset):
@@ -35,8 +35,8 @@ class StoredImages(Dataset):
         """`flip`: whether images may be mirrored (None: as the storage's metadata says, otherwise no)."""
         self.path, self.storage = path, storage
         first = self._first_readable()
-        channels, sides = self._looked_at(first)
-        self.notes, self.passed_over = storage.notes, storage.passed_over
+        channels, sides = self._sample_headers(first)
+        self.notes, self.ignored_files = storage.notes, storage.ignored_files
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
@@ -48,10 +48,9 @@ class StoredImages(Dataset):
 
     def _first_readable(self) -> Any:
         if not self.storage.keys:
-            packed = [f"{printable(path)} in it is an archive: unpack that." for path in self.storage.archives[:1]]
-            kinds = f"{', '.join(READ[:-1])} and {READ[-1]}"
-            others = [f"{self.storage.passed_over}."] if self.storage.passed_over and not packed else []
-            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed, *others]))
+            packed = [f"It contains the archive {printable(path)}: unpack that." for path in self.storage.archives[:1]]
+            others = [f"{self.storage.ignored_files}."] if self.storage.ignored_files and not packed else []
+            raise DataError(" ".join([f"{self.path}: contains no images ({supported()}).", *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
         for index in tqdm(
@@ -61,13 +60,13 @@ class StoredImages(Dataset):
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
+        raise DataError(f"{self.path}: none of its {counted(count, 'image')} can be read. {failure}")
 
-    def _looked_at(self, first: Any) -> tuple[int, list[int]]:
+    def _sample_headers(self, first: Any) -> tuple[int, list[int]]:
         """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter
         sides. The first image alone is not enough: it may be the only grey or the only small one."""
         channels, sides = channels_of(first), []
-        for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // SAMPLE)):
+        for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // HEADER_SAMPLE)):
             try:
                 image = peek(self._read(index), self.describe(index))
             except DataError:
@@ -88,8 +87,8 @@ class StoredImages(Dataset):
     def load(self, index: int, size: int | None = None) -> tuple[Any, int]:
         data, name = self._read(index), self.describe(index)
         image = peek(data, name)
-        with room.of(image.width * image.height):
-            image = unpack(image, data, name)
+        with pixel_budget.reserve(image.width * image.height):
+            image = decode_opened(image, data, name)
             try:
                 pixels = to_array(image, self.info.channels, size)
             except Exception as error:
@@ -113,7 +112,7 @@ class StoredImages(Dataset):
             return None
         other = copy.copy(self)
         other.storage, other.path, other.notes = storage, storage.path, ()
-        other.passed_over = None
+        other.ignored_files = None
         info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
         other.info = replace(info, size=storage.size or info.size)
         return other
@@ -126,9 +125,9 @@ class StoredImages(Dataset):
         other.storage, other.info = storage, replace(self.info, size=storage.size or self.info.size)
         return other
 
-    def sides(self, most: int) -> list[int]:
+    def shorter_sides(self, max_count: int) -> list[int]:
         found = []
-        for index in range(0, len(self), -(-len(self) // most)):
+        for index in range(0, len(self), -(-len(self) // max_count)):
             try:
                 found.append(min(peek(self._read(index), self.describe(index)).size))
             except DataError:
@@ -159,7 +158,7 @@ def open_path(
     says, otherwise no). With `domains` False, folders are not taken as labels.
     """
     try:
-        storage = _storage(path, size)
+        storage = _open_storage(path, size)
         data = StoredImages(name or _name(path), path, storage, flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # name too long or with a null byte, or no permission
@@ -169,17 +168,17 @@ def open_path(
 def _name(path: Path) -> str:
     """Return the name of the data set at `path`. A folder `train` or `val` gets the name of its parent folder."""
     path = path.resolve()
-    return printable((path.parent if path.name.lower() in SPLIT else path).stem)
+    return printable((path.parent if path.name.lower() in PART_FOLDERS else path).stem)
 
 
-def _storage(path: Path, size: int | None) -> Storage:
+def _open_storage(path: Path, size: int | None) -> Storage:
     if not path.exists():
-        raise DataError(f"{printable(str(path))}: there is no such file or folder.")
+        raise DataError(f"{printable(str(path))}: no such file or folder.")
     if path.is_dir():
         return LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path, size)
     if path.suffix.lower() == ".zip":
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
-    remedy = " Unpack it into a folder, and give that." if is_archive(path.name) else ""
+    remedy = " Unpack it and give the folder." if is_archive(path.name) else ""
     raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.{remedy}")

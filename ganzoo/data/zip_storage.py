@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ganzoo.data.abstract_storage import LARGEST, refuse_larger
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES, check_size
 from ganzoo.data.folder_storage import FileStorage
 from ganzoo.data.layout import Listing
 from ganzoo.errors import DataError, counted, reason
 
-PATHS = 1 << 30  # limit on the total length of the paths of all parent folders of all files in an archive
-METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # for others, Python can't limit the unpacked size
-OTHER_METHODS = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
-ENCRYPTED, IN_UTF8 = 1, 1 << 11  # flags of a file in a zip archive; the second applies to its name
-OF_DOS = "cp437"  # encoding of all other names, according to the zip specification
-FROM_WINDOWS = {0, 10, 11, 14}  # file systems of origin: FAT, NTFS (10 or 11), VFAT
-END = struct.Struct("<4sH")  # start of the end-of-central-directory record: signature, number of this disk
-LAST = 22 + (1 << 16)  # bytes at the end of the file that contain this record, with the longest comment
-UNTOLD = 0xFFFF  # placeholder for a number that a ZIP64 archive stores elsewhere
+MAX_PATH_CHARS = 1 << 30  # limit on the total length of the paths of all parent folders of all files in an archive
+SUPPORTED_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # for others, Python can't limit the unpacked size
+METHOD_NAMES = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
+ENCRYPTED_FLAG, UTF8_FLAG = 1, 1 << 11  # flags of a file in a zip archive; the second applies to its name
+DOS_ENCODING = "cp437"  # encoding of all other names, according to the zip specification
+WINDOWS_SYSTEMS = {0, 10, 11, 14}  # file systems of origin: FAT, NTFS (10 or 11), VFAT
+END_RECORD = struct.Struct("<4sH")  # start of the end-of-central-directory record: signature, number of this disk
+MAX_END_BYTES = 22 + (1 << 16)  # bytes at the end of the file that contain this record, with the longest comment
+ZIP64_PLACEHOLDER = 0xFFFF  # placeholder for a number that a ZIP64 archive stores elsewhere
 
 
 class ZipStorage(FileStorage):
@@ -37,27 +37,28 @@ class ZipStorage(FileStorage):
         self.path = path
         self._open()
         names, self._names = _paths(self.archive.infolist())
-        if sum(len(name) * name.count("/") for name in names) > PATHS:
-            raise DataError(
-                f"{path}: a zip archive of folders within folders without end; no set of images is like that."
-            )
+        if sum(len(name) * name.count("/") for name in names) > MAX_PATH_CHARS:
+            raise DataError(f"{path}: the folders in this zip archive are nested too deeply for a set of images.")
         files, folders = (n for n in names if n[-1:] != "/"), (n[:-1] for n in names if n[-1:] == "/")
         listing = Listing(files, folders, order=lambda name: self._names.get(name, name))
-        self._refuse_unread(listing.images)
-        self._arrange(listing, size)
+        self._check_supported(listing.images)
+        self._interpret_folders(listing, size)
         if any(_in_unknown_encoding(self._member(key)) for key in self.keys):
-            self.notes = [*self.notes, "its names are in an encoding that the archive does not tell, so they look odd"]
+            self.notes = [
+                *self.notes,
+                "the archive doesn't declare the encoding of its file names, so they may look garbled",
+            ]
 
-    def _refuse_unread(self, keys: Sequence[str]) -> None:
+    def _check_supported(self, keys: Sequence[str]) -> None:
         """Raise DataError if, according to the archive's directory, some of these images can't be unpacked."""
-        remedy = "Unpack it into a folder, and give that."
-        if _disk(self.archive) or any(member.volume for member in self.archive.infolist()):
+        remedy = "Unpack it and give the folder."
+        if _disk_number(self.archive) or any(member.volume for member in self.archive.infolist()):
             raise DataError(f"{self.path}: one part of a zip archive that is split over several files. {remedy}")
-        ways = Counter(filter(None, (_way_unread(self._member(key)) for key in keys)))
+        ways = Counter(filter(None, (_unsupported_packing(self._member(key)) for key in keys)))
         if ways:
             (way, count), *_ = ways.most_common()
             of = f"{count:,} of its {counted(len(keys), 'image')}"
-            raise DataError(f"{self.path}: a zip archive with {of} {way}, which isn't read here. {remedy}")
+            raise DataError(f"{self.path}: a zip archive with {of} {way}, which ganzoo can't unpack. {remedy}")
 
     def _member(self, key: str) -> zipfile.ZipInfo:
         return self.archive.getinfo(self._names.get(key, key))
@@ -71,13 +72,13 @@ class ZipStorage(FileStorage):
             raise DataError(f"{self.path}: can't be read ({reason(error)}).") from error
         except Exception as error:  # zipfile raises BadZipFile, struct.error, RuntimeError and more
             raise DataError(
-                f"{self.path}: not a whole zip archive ({reason(error)}). Copy or download it again."
+                f"{self.path}: a damaged or incomplete zip archive ({reason(error)}). Copy or download it again."
             ) from error
         self._lock = threading.Lock()  # ZipFile's count of its open readers is not thread-safe
 
     def read(self, key: str) -> bytes:
         member = self._member(key)
-        refuse_larger(member.file_size)
+        check_size(member.file_size)
         with self._lock, open_member(self.archive, member) as file:
             return file.read(member.file_size + 1)  # a plain read() would unpack an entry of any size
 
@@ -89,19 +90,19 @@ class ZipStorage(FileStorage):
         self._open()
 
 
-class _File(io.FileIO):
+class _BoundedFile(io.FileIO):
     """An archive's file that refuses huge reads: `zipfile` reads the directory at once, whatever its claimed size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size and size > LARGEST + 1:
+        if size and size > MAX_FILE_BYTES + 1:
             raise DataError(
-                f"{self.name}: a zip archive with a directory of {size:,} bytes, where {LARGEST:,} are the most that "
-                "is read. Unpack it into a folder, and give that."
+                f"{self.name}: the directory of this zip archive has {size:,} bytes; the limit is {MAX_FILE_BYTES:,}. "
+                "Unpack it and give the folder."
             )
         return super().read(size) or b""
 
 
-class _Archive(zipfile.ZipFile):
+class _OwningZipFile(zipfile.ZipFile):
     """A zip archive that closes its file, although it did not open it."""
 
     def close(self) -> None:
@@ -112,13 +113,13 @@ class _Archive(zipfile.ZipFile):
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive for reading. DataError if its directory has more than LARGEST bytes, since parsing takes about
-    ten times as much memory; nearly any other exception if the file is not a zip archive."""
+    """Open a zip archive for reading. DataError if its directory exceeds MAX_FILE_BYTES, since parsing takes about ten
+    times as much memory; nearly any other exception if the file is not a zip archive."""
     if not path.is_file():
         raise OSError("not a regular file")
-    file = _File(path)
+    file = _BoundedFile(path)
     try:
-        return _Archive(file)
+        return _OwningZipFile(file)
     except BaseException:
         file.close()
         raise
@@ -126,8 +127,8 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     """Open a file in an archive. Reading n bytes unpacks only n; ValueError for compression methods that can't."""
-    if member.compress_type not in METHODS:
-        raise ValueError("neither stored nor deflated, but packed in a way that isn't read here")
+    if member.compress_type not in SUPPORTED_METHODS:
+        raise ValueError("unsupported compression method (only stored and deflated are supported)")
     return archive.open(member)
 
 
@@ -138,8 +139,8 @@ def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str
     paths, names = [], {}
     taken = {member.filename for member in members}
     for member in members:
-        path = _legible(member)
-        if windows or member.create_system in FROM_WINDOWS:
+        path = _decoded_name(member)
+        if windows or member.create_system in WINDOWS_SYSTEMS:
             path = path.replace("\\", "/")
         if path != member.filename and path not in taken:
             taken.add(path)
@@ -150,36 +151,37 @@ def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str
     return paths, names
 
 
-def _legible(member: zipfile.ZipInfo) -> str:
+def _decoded_name(member: zipfile.ZipInfo) -> str:
     """Return the name of a file in an archive. `zipfile` decodes names that aren't marked as UTF-8 as cp437, but most
     are UTF-8 nevertheless, so they are decoded as UTF-8 if possible."""
     name = member.filename
-    if member.flag_bits & IN_UTF8 or name.isascii():
+    if member.flag_bits & UTF8_FLAG or name.isascii():
         return name
     try:
-        return name.encode(OF_DOS).decode()
+        return name.encode(DOS_ENCODING).decode()
     except UnicodeError:
         return name
 
 
 def _in_unknown_encoding(member: zipfile.ZipInfo) -> bool:
-    return not member.flag_bits & IN_UTF8 and not member.filename.isascii() and _legible(member) == member.filename
+    name = member.filename
+    return not member.flag_bits & UTF8_FLAG and not name.isascii() and _decoded_name(member) == name
 
 
-def _way_unread(member: zipfile.ZipInfo) -> str | None:
-    """Return how a file in an archive is packed if ganzoo can't unpack it, otherwise None."""
-    if member.flag_bits & ENCRYPTED:
+def _unsupported_packing(member: zipfile.ZipInfo) -> str | None:
+    """Return how a file in an archive is compressed if ganzoo can't unpack it, otherwise None."""
+    if member.flag_bits & ENCRYPTED_FLAG:
         return "encrypted"
     method = member.compress_type
-    return None if method in METHODS else f"packed by {OTHER_METHODS.get(method, f'method {method}')}"
+    return None if method in SUPPORTED_METHODS else f"compressed with {METHOD_NAMES.get(method, f'method {method}')}"
 
 
-def _disk(archive: zipfile.ZipFile) -> int:
+def _disk_number(archive: zipfile.ZipFile) -> int:
     """Return the number of the disk on which an archive ends; 0 if it is not split."""
     file = archive.fp
     assert file is not None
-    file.seek(max(0, file.seek(0, os.SEEK_END) - LAST))
-    tail = file.read(LAST)
+    file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_END_BYTES))
+    tail = file.read(MAX_END_BYTES)
     place = tail.rfind(b"PK\5\6")
-    disk = END.unpack_from(tail, place)[1] if 0 <= place <= len(tail) - END.size else 0
-    return 0 if disk == UNTOLD else int(disk)
+    disk = END_RECORD.unpack_from(tail, place)[1] if 0 <= place <= len(tail) - END_RECORD.size else 0
+    return 0 if disk == ZIP64_PLACEHOLDER else int(disk)

@@ -42,7 +42,7 @@ def test_of_another_archive_it_is_said_to_unpack_it(tmp_path: Path, name: str) -
 @pytest.mark.parametrize("inner", ["images.zip", "deep/images.tar.gz"])
 def test_so_it_is_of_one_within_a_folder_or_a_zip(tmp_path: Path, inner: str) -> None:
     for path in (lay_folder(tmp_path / "set", {inner: b"x"}), lay_zip(tmp_path / "set.zip", {inner: b"x"})):
-        with pytest.raises(DataError, match=f"no image in it .* {inner} in it is an archive: unpack that"):
+        with pytest.raises(DataError, match=f"contains no images .* It contains the archive {inner}: unpack that"):
             open_path(path)
 
 
@@ -53,9 +53,9 @@ def test_images_after_a_hundred_bad_ones_are_found(tmp_path: Path) -> None:
 
 def test_other_files_are_counted_by_their_kinds(tmp_path: Path) -> None:
     files = {f"{index}.heic": b"x" for index in range(3)} | {"a.jpg": A, "b.HEIC": b"x", ".hidden.heic": b"x"}
-    assert open_path(lay_folder(tmp_path / "one", files)).storage.passed_over == "4 other files ignored (.heic)"
+    assert open_path(lay_folder(tmp_path / "one", files)).storage.ignored_files == "4 other files ignored (.heic)"
     more = lay_zip(tmp_path / "two.zip", {**files, "readme": b"x", "movie.mov": b"x"})
-    assert open_path(more).storage.passed_over == "6 other files ignored (4 .heic, 1 .mov, 1 without a suffix)"
+    assert open_path(more).storage.ignored_files == "6 other files ignored (4 .heic, 1 .mov, 1 without extension)"
     few = lay_folder(tmp_path / "few", {"a.jpg": A, "b.raw": b"x"})
-    assert open_path(few).storage.passed_over == "1 other file ignored (.raw)"
-    assert open_path(lay_folder(tmp_path / "none", {"a.jfif": encoded(noise(), "jpeg")})).storage.passed_over is None
+    assert open_path(few).storage.ignored_files == "1 other file ignored (.raw)"
+    assert open_path(lay_folder(tmp_path / "none", {"a.jfif": encoded(noise(), "jpeg")})).storage.ignored_files is None

@@ -60,7 +60,7 @@ def test_what_can_be_neither_name_nor_path_is_an_error(registry: Registry, wante
 
 @pytest.mark.parametrize("wanted", ["set.zip", "folder/", "a/b"])
 def test_what_looks_like_a_path_but_is_missing_is_an_error(registry: Registry, wanted: str) -> None:
-    with pytest.raises(DataError, match="there is no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         open_data(wanted, registry)
 
 

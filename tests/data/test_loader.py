@@ -153,7 +153,7 @@ def test_files_damaged_in_every_way_are_left_out(tmp_path: Path) -> None:
 def test_nothing_readable_is_an_error() -> None:
     messages: list[str] = []
     ours = loader(Flawed(7, set(range(7))), 3, on_bad_image=messages.append)
-    with stream(ours) as batches, pytest.raises(DataError, match="numbers: not one of its 7 images can be read"):
+    with stream(ours) as batches, pytest.raises(DataError, match="numbers: none of its 7 images can be read"):
         next(batches)
     assert len(set(messages)) == len(messages)
 
@@ -178,7 +178,7 @@ def test_half_of_the_images_are_enough() -> None:
 
 
 def test_an_empty_data_set_is_an_error() -> None:
-    with pytest.raises(DataError, match="numbers: no image in it"):
+    with pytest.raises(DataError, match="numbers: contains no images"):
         loader(Numbers(0), 3)
 
 
@@ -226,7 +226,7 @@ class Counted(Numbers):
 @given(lengths, seeds, st.integers(0, 20))
 def test_images_that_are_kept_are_read_once_and_the_others_each_time(length: int, seed: int, room: int) -> None:
     dataset = Counted(length)
-    few_kept = loader(dataset, length, seed, workers=1, kept=room * 16)  # of 4 px
+    few_kept = loader(dataset, length, seed, workers=1, cache_bytes=room * 16)  # of 4 px
     images, labels = take(few_kept, 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
     assert sum(reads == 1 for reads in dataset.reads) == min(room, length)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from ganzoo.data import storage
-from ganzoo.data.memory import Room
+from ganzoo.data.memory import PixelBudget
 from ganzoo.data.storage import open_path
 from tests.data.pictures import encoded, lay_folder, noise
 
 
 def test_threads_hold_no_more_than_there_is_room_for() -> None:
-    room, lock, held, most = Room(100), threading.Lock(), [0], [0]
+    budget, lock, held, most = PixelBudget(100), threading.Lock(), [0], [0]
 
     def hold(pixels: int) -> None:
-        with room.of(pixels):
+        with budget.reserve(pixels):
             with lock:
                 held[0] += pixels
                 most[0] = max(most[0], held[0])
@@ -31,12 +31,12 @@ def test_threads_hold_no_more_than_there_is_room_for() -> None:
 
 
 def test_a_picture_of_more_gets_in_alone() -> None:
-    room = Room(100)
-    with room.of(1000):
+    budget = PixelBudget(100)
+    with budget.reserve(1000):
         pass
-    with pytest.raises(ZeroDivisionError), room.of(1000):
+    with pytest.raises(ZeroDivisionError), budget.reserve(1000):
         raise ZeroDivisionError
-    with room.of(100), room.of(0):
+    with budget.reserve(100), budget.reserve(0):
         pass
 
 
@@ -52,7 +52,7 @@ def test_images_are_loaded_one_by_one_where_room_is_short(tmp_path: Path, monkey
         inside[0] -= 1
         return found
 
-    monkeypatch.setattr(storage, "room", Room(3000))
+    monkeypatch.setattr(storage, "pixel_budget", PixelBudget(3000))
     monkeypatch.setattr(storage, "to_array", watched)
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(data.load, range(9)))) == 9

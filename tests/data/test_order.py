@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.data.loader import Loader
-from ganzoo.data.order import Balanced, Shuffled, members_of, order, random_box
+from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, order, random_box
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
 
@@ -96,15 +96,15 @@ def test_crops_and_mirrors_come_as_often_as_asked():
 
 
 def test_a_domain_without_images_is_named():
-    with pytest.raises(DataError, match="kinds: the domain 'c' has no image"):
-        members_of(Kinds([0, 1, 1], 3))
+    with pytest.raises(DataError, match="kinds: the domain 'c' has no images"):
+        indices_by_domain(Kinds([0, 1, 1], 3))
 
 
 def test_a_model_gets_the_order_it_asks_for():
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
     with pytest.raises(ValueError, match="references"):
-        order(Kinds(UNEVEN, 3), Draw(crop=0.5), 0, False)
+        order(Kinds(UNEVEN, 3), Draw(crop_probability=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):
@@ -134,14 +134,14 @@ def test_a_damaged_image_is_replaced_by_another_of_its_domain():
 
 
 def test_a_domain_that_cannot_be_read_at_all_is_an_error():
-    with pytest.raises(DataError, match="kinds: not one of the 2 images of the domain 'b' can be read"):
+    with pytest.raises(DataError, match="kinds: none of the 2 images of the domain 'b' can be read"):
         batches(Kinds([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6))
 def test_batches_go_on_anywhere(done, count):
-    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop=0.5))
+    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
     start, later = whole.batches(2 * done), whole.batches()
     try:
         wanted = [next(later) for _ in range(done + count)][done:]

@@ -143,7 +143,7 @@ def test_parts_beside_something_else_are_domains_with_a_warning(tmp_path: Path, 
     data = lay(tmp_path, "train/1.png", "test/2.png", other)
     assert len(data.info.domains) == 3
     (note,) = data.notes
-    assert "test/, train/ are taken for domains, and all images in them are trained on" in note
+    assert "test/, train/ are treated as domains, so all their images are used for training" in note
 
 
 def test_the_parts_of_any_paths_are_apart() -> None:

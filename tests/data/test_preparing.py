@@ -314,4 +314,4 @@ def test_a_script_without_a_guard_ends_with_a_reason(pictures):
     )
     child = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert child.returncode == 1
-    assert 'this must stand under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]
+    assert 'call this under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]

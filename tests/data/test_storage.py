@@ -77,12 +77,12 @@ def test_hidden_files_forks_of_macos_and_other_files_are_passed_over(lay: Lay) -
 
 
 def test_nothing_in_it_is_an_error(lay: Lay) -> None:
-    with pytest.raises(DataError, match=r"no image in it \(looked for PNG"):
+    with pytest.raises(DataError, match=r"contains no images \(PNG"):
         open_path(lay({"notes.txt": TEXT}))
 
 
 def test_nothing_readable_is_an_error_that_names_a_file(lay: Lay) -> None:
-    with pytest.raises(DataError, match=r"not one of its 2 images can be read\. .*a\.png: not a readable image"):
+    with pytest.raises(DataError, match=r"none of its 2 images can be read\. .*a\.png: not a readable image"):
         open_path(lay({"a.png": TEXT, "b.png": b""}))
 
 
@@ -150,7 +150,7 @@ def test_the_images_of_a_folder_are_those_that_a_set_of_it_has(tmp_path: Path) -
     assert found == ["b/1.png", "b.png", "gone.png", "linked/1.png"]
     (root / "pipe.png").unlink()
     assert sorted(found) == open_path(root).storage.keys
-    with pytest.raises(DataError, match=r"nowhere: this folder can't be listed"):
+    with pytest.raises(DataError, match=r"nowhere: can't be listed"):
         images_below(tmp_path / "nowhere")
 
 
@@ -189,7 +189,7 @@ def test_a_name_that_is_no_utf8_is_read_and_can_be_printed(tmp_path: Path) -> No
 def test_a_cut_archive_is_an_error(tmp_path: Path) -> None:
     path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"set\.zip: not a whole zip archive .* Copy or download it again"):
+    with pytest.raises(DataError, match=r"set\.zip: a damaged or incomplete zip archive .* Copy or download it again"):
         open_path(path)
 
 
@@ -221,7 +221,7 @@ def test_an_encrypted_archive_is_an_error(tmp_path: Path) -> None:
     data[6] |= 1  # the flag in the file's own header, and that in the directory
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"set\.zip: .* with 1 of its 1 image encrypted, which isn't read here"):
+    with pytest.raises(DataError, match=r"set\.zip: .* with 1 of its 1 image encrypted, which ganzoo can't unpack"):
         open_path(path)
 
 
@@ -238,7 +238,7 @@ def test_a_name_that_is_twice_in_an_archive_is_one_image(tmp_path: Path) -> None
 
 
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder"):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder"):
         open_path(tmp_path / "nowhere")
 
 
@@ -250,7 +250,7 @@ def test_another_kind_of_file_is_an_error(tmp_path: Path) -> None:
 
 def test_a_link_that_leads_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.zip").symlink_to(tmp_path / "set.zip")
-    with pytest.raises(DataError, match=r"set\.zip: there is no such file"):
+    with pytest.raises(DataError, match=r"set\.zip: no such file"):
         open_path(tmp_path / "set.zip")
 
 

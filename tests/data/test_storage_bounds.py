@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.data.abstract_storage import LARGEST
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 A, B = (encoded(noise(seed=seed)) for seed in range(2))
-TOO_LARGE = r"can't be read \(268,435,457 bytes, where 268,435,456 are the most"
+TOO_LARGE = r"can't be read \(268,435,457 bytes; the limit is 268,435,456"
 
 
 def packed(path: Path, name: str, data: bytes, method: int) -> Path:
@@ -38,14 +38,14 @@ def patch_directory(path: Path, name: str, form: str, offset: int, value: int, h
 
 def test_a_file_beyond_the_bound_is_named_with_its_size(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": b""})
-    os.truncate(root / "b.png", LARGEST + 1)  # a hole
+    os.truncate(root / "b.png", MAX_FILE_BYTES + 1)  # a hole
     with pytest.raises(DataError, match=rf"set/b\.png: {TOO_LARGE}"):
         open_path(root).load(1)
 
 
 def test_a_member_beyond_the_bound_is_not_unpacked(tmp_path: Path) -> None:
     path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_DEFLATED)
-    patch_directory(path, "b.png", "<I", 24, LARGEST + 1)
+    patch_directory(path, "b.png", "<I", 24, MAX_FILE_BYTES + 1)
     with pytest.raises(DataError, match=rf"set\.zip/b\.png: {TOO_LARGE}"):
         open_path(path).load(1)
 
@@ -79,27 +79,31 @@ def test_no_more_is_unpacked_than_the_directory_says(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_BZIP2, "BZIP2"), (zipfile.ZIP_LZMA, "LZMA")])
 def test_an_archive_that_is_unpacked_without_a_bound_is_refused(tmp_path: Path, method: int, name: str) -> None:
     path = packed(tmp_path / "set.zip", "b.png", bytes(1 << 20), method)
-    with pytest.raises(DataError, match=rf"with 1 of its 2 images packed by {name}, which isn't read here\. Unpack it"):
+    with pytest.raises(
+        DataError, match=rf"with 1 of its 2 images compressed with {name}, which ganzoo can't unpack\. Unpack it"
+    ):
         open_path(path)
 
 
 def test_an_unknown_method_is_named(tmp_path: Path) -> None:
     path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_STORED)
     patch_directory(path, "b.png", "<H", 10, 99, header=8)
-    with pytest.raises(DataError, match=r"1 of its 2 images packed by method 99, which isn't"):
+    with pytest.raises(DataError, match=r"1 of its 2 images compressed with method 99, which ganzoo can't unpack"):
         open_path(path)
 
 
 def test_a_directory_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lay_zip(tmp_path / "set.zip", {f"{index}.png": A for index in range(50)})
-    monkeypatch.setattr("ganzoo.data.zip_storage.LARGEST", 1000)
-    with pytest.raises(DataError, match=r"set\.zip: a zip archive with a directory of [\d,]+ bytes, where 1,000 are"):
+    monkeypatch.setattr("ganzoo.data.zip_storage.MAX_FILE_BYTES", 1000)
+    with pytest.raises(
+        DataError, match=r"set\.zip: the directory of this zip archive has [\d,]+ bytes; the limit is 1,000"
+    ):
         open_path(path)
 
 
 def test_folders_within_folders_without_end_are_refused(tmp_path: Path) -> None:
     path = lay_zip(tmp_path / "set.zip", {f"{index}/" + "a/" * 32_000 + "b.png": A for index in range(2)})
-    with pytest.raises(DataError, match=r"set\.zip: a zip archive of folders within folders"):
+    with pytest.raises(DataError, match=r"set\.zip: the folders in this zip archive are nested too deeply"):
         open_path(path)
 
 

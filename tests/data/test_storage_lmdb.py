@@ -110,7 +110,7 @@ def test_a_cut_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> 
     path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))
     file = path / "data.mdb"
     os.truncate(file, int(file.stat().st_size * kept))
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB cut short, .* Copy it again"):
+    with pytest.raises(DataError, match=r"set\.lmdb: a truncated LMDB, .* Copy it again"):
         open_path(path)
 
 
@@ -130,13 +130,13 @@ def test_another_layout_is_an_error(tmp_path: Path, entries: dict[bytes, bytes])
 
 
 def test_a_length_beyond_what_is_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="it says that it holds 999999999999 images, but has 4 entries"):
+    with pytest.raises(DataError, match="it should have 999,999,999,999 images, but has only 4 entries"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": b"999999999999"}))
 
 
 @pytest.mark.parametrize("length", [b"three", b"\xff", b"1.5"])
 def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -> None:
-    with pytest.raises(DataError, match="description is damaged"):
+    with pytest.raises(DataError, match="a damaged LMDB: invalid metadata"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": length}))
 
 
@@ -169,7 +169,7 @@ def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -
     ],
 )
 def test_a_damaged_description_is_an_error(tmp_path: Path, metadata: bytes) -> None:
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB whose description is damaged") as caught:
+    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB: invalid metadata") as caught:
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))
     assert len(str(caught.value)) < len(str(tmp_path)) + 300
 
@@ -182,14 +182,14 @@ def test_names_of_domains_can_be_printed(tmp_path: Path) -> None:
 
 def test_a_value_beyond_the_bound_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"8-00001": bytes(5000)}))
-    monkeypatch.setattr("ganzoo.data.lmdb_storage.LARGEST", 4999)
-    with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes, where 4,999 are the most"):
+    monkeypatch.setattr("ganzoo.data.lmdb_storage.MAX_FILE_BYTES", 4999)
+    with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes; the limit is 4,999"):
         data.load(1)
 
 
 @pytest.mark.parametrize(("key", "size"), [(b"length", 21), (LMDB_METADATA, (1 << 20) + 49)])
 def test_a_description_beyond_the_bound_is_not_read(tmp_path: Path, key: bytes, size: int) -> None:
-    with pytest.raises(DataError, match=rf"set\.lmdb: an LMDB whose description is damaged \({size:,} bytes"):
+    with pytest.raises(DataError, match=rf"set\.lmdb: a damaged LMDB: invalid metadata \({size:,} bytes"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), key: b"1" * size}))
 
 
@@ -198,12 +198,12 @@ def test_a_damaged_page_is_told_before_lmdb_reads_it(tmp_path: Path) -> None:
     with open(path / "data.mdb", "r+b") as file:
         file.seek(3 * 4096)
         file.write(b"\xff" * 64)
-    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB \(page 3: another page in its place\)\. Copy"):
+    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB \(page 3: wrong page number or type\)\. Copy"):
         open_path(path)
 
 
 def test_another_kind_of_lmdb_is_an_error(tmp_path: Path) -> None:
     with lmdb.open(str(tmp_path / "set.lmdb"), max_dbs=1) as env:
         env.open_db(b"images")
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB that holds databases with names"):
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB with named databases"):
         open_path(tmp_path / "set.lmdb")

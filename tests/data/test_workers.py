@@ -65,7 +65,7 @@ def test_errors_arrive() -> None:
 
 
 def test_a_process_that_dies_is_an_error() -> None:
-    with pytest.raises(DataError, match="a process that did part of the work died"), parallel_map(die, 2) as each:
+    with pytest.raises(DataError, match="a worker process died"), parallel_map(die, 2) as each:
         list(each([3]))
 
 
