@@ -36,11 +36,8 @@ class Report:
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"
-        yield (
-            "    mirrored during training"
-            if self.info.flip
-            else "    not mirrored during training (use --flip to enable)"
-        )
+        mirrored = "mirrored during training"
+        yield f"    {mirrored}" if self.info.flip else f"    not {mirrored} (use --flip to enable)"
         for message in self.unreadable:
             yield f"    {message}"
 

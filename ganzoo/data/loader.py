@@ -115,17 +115,17 @@ class Loader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _load_batch(self, position: int) -> ImageBatch:
-        drawn = [self._order.at(at) for at in range(position, position + self.batch)]
-        loaded = [self._load(each.image) for each in drawn]
+        samples = [self._order.at(at) for at in range(position, position + self.batch)]
+        loaded = [self._load(sample.image) for sample in samples]
         if self._read_errors.mostly_bad(len(self.dataset)):
             raise self._mostly_bad()
         batch = ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
-        return self._with_references(batch, drawn) if drawn[0].references else batch
+        return self._with_references(batch, samples) if samples[0].references else batch
 
-    def _with_references(self, batch: ImageBatch, drawn: list[Sample]) -> ImageBatch:
-        pairs = zip(*(each.references for each in drawn if each.references))
+    def _with_references(self, batch: ImageBatch, samples: list[Sample]) -> ImageBatch:
+        pairs = zip(*(sample.references for sample in samples if sample.references))
         references = np.stack([np.stack([self._load(view)[0] for view in views]) for views in pairs])
-        return ImageBatch(batch.images, batch.labels, references, np.array([each.target for each in drawn]))
+        return ImageBatch(batch.images, batch.labels, references, np.array([sample.target for sample in samples]))
 
     def _load(self, view: ImageView) -> tuple[np.ndarray, int]:
         for at in self._candidates(view):
