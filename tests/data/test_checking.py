@@ -33,7 +33,7 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
     ]
 
 
-def test_many_sizes_are_summed_up(tmp_path: Path) -> None:
+def test_many_sizes_are_summarised(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
     lines = list(check_dataset(open_path(lay_folder(tmp_path / "set", files))).lines())
     assert lines[0] == "set: 13 readable images of 13, grey"

@@ -21,7 +21,7 @@ from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, noise
 from tests.data.profiles import srgb, swapped
 
-MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of formats
+MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of the formats
 
 sides = st.integers(1, 20)
 pictures = st.tuples(sides, sides, st.sampled_from([1, 3])).flatmap(lambda shape: arrays(np.uint8, shape))
@@ -40,7 +40,7 @@ pictures = st.tuples(sides, sides, st.sampled_from([1, 3])).flatmap(lambda shape
         ("__MACOSX/cats/._cat.png", False),
     ],
 )
-def test_images_are_told_by_their_names(name: str, expected: bool) -> None:
+def test_images_are_recognised_by_name(name: str, expected: bool) -> None:
     assert is_image(name) is expected
 
 
@@ -64,7 +64,7 @@ def test_other_modes_have_three_channels(mode: str) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_transparency_is_laid_over_white(channels: int) -> None:
+def test_transparency_is_composited_over_white(channels: int) -> None:
     image = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
     image.putpixel((1, 0), (0, 0, 0, 255))
     image.putpixel((2, 0), (0, 0, 0, 51))
@@ -72,13 +72,13 @@ def test_transparency_is_laid_over_white(channels: int) -> None:
     assert array.tolist() == [[[255] * channels, [0] * channels, [204] * channels]]
 
 
-def test_transparency_of_grey_is_laid_over_white() -> None:
+def test_transparency_of_grey_is_composited_over_white() -> None:
     image = Image.new("LA", (2, 1), (40, 255))
     image.putpixel((1, 0), (40, 0))
     assert to_array(decode(encoded(image), "x.png"), 1)[0, :, 0].tolist() == [40, 255]
 
 
-def test_a_transparent_entry_of_a_palette_is_laid_over_white() -> None:
+def test_a_transparent_palette_entry_becomes_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([200, 0, 0, 0, 0, 200])
     image.putpixel((1, 0), 1)
@@ -86,7 +86,7 @@ def test_a_transparent_entry_of_a_palette_is_laid_over_white() -> None:
     assert array.tolist() == [[[200, 0, 0], [255, 255, 255]]]
 
 
-def test_a_transparent_colour_of_rgb_is_laid_over_white() -> None:
+def test_a_transparent_rgb_colour_becomes_white() -> None:
     image = Image.new("RGB", (2, 1), (9, 9, 9))
     image.putpixel((0, 0), (1, 2, 3))
     array = to_array(decode(encoded(image, transparency=(1, 2, 3)), "x.png"), 3)
@@ -146,15 +146,15 @@ def test_a_photo_is_turned_upright(orientation: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize("error", [SyntaxError, KeyError, struct.error, OSError])
-def test_damaged_exif_data_spoil_nothing(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+def test_damaged_exif_data_are_ignored(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
     def fail(image: Image.Image) -> None:
-        raise error  # Pillow's ways of saying so, which differ from release to release
+        raise error  # Pillow's exceptions differ between releases
 
     monkeypatch.setattr(Image.Image, "getexif", fail)
     np.testing.assert_array_equal(to_array(decode(encoded(noise()), "x.png"), 3), np.asarray(noise()))
 
 
-def test_of_an_animation_the_first_picture_is_taken() -> None:
+def test_an_animation_gives_its_first_frame() -> None:
     frames = [Image.new("L", (4, 4), value) for value in (10, 90, 200)]
     data = encoded(frames[0], "gif", save_all=True, append_images=frames[1:])
     assert (to_array(decode(data, "x.gif"), 1) == 10).all()
@@ -174,7 +174,7 @@ def test_damage_is_an_error_that_names_the_file(data: bytes, reason: str) -> Non
     with pytest.raises(DataError, match=f"^cats/cat.png: not a readable image .*{reason}.*$") as caught:
         decode(data, "cats/cat.png")
     assert "\n" not in str(caught.value)
-    assert " at 0x" not in str(caught.value)  # Pillow names its buffer by its address
+    assert " at 0x" not in str(caught.value)  # Pillow's message has the address of the buffer
 
 
 @given(
@@ -191,7 +191,7 @@ def test_any_bytes_give_an_image_or_a_data_error(data: bytes, magic: bytes) -> N
     assert image.size[0] > 0
 
 
-@pytest.mark.parametrize("height", [15, 30])  # Pillow warns of the one and raises at the other
+@pytest.mark.parametrize("height", [15, 30])  # Pillow warns about the first and raises for the second
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
@@ -200,7 +200,7 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, height
 
 
 def tiff(**changed: tuple[int, int]) -> bytes:
-    """A TIFF of 1 x 2 px in grey, but for the counts and values of some of its tags."""
+    """A grey TIFF of 1 x 2 px with changed counts and values of some tags."""
     tags = {"width": (256, 4, 1, 1), "height": (257, 4, 1, 2), "bits": (258, 3, 1, 8), "method": (259, 3, 1, 1)}
     tags = {**tags, "kind": (262, 3, 1, 1), "strips": (273, 4, 1, 8), "rows": (278, 4, 1, 1), "bytes": (279, 4, 1, 1)}
     tags = {**tags, "tile_width": (322, 4, 1, 16), "tile_length": (323, 4, 1, 16)}
@@ -209,12 +209,12 @@ def tiff(**changed: tuple[int, int]) -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
 
 
-def test_the_parts_of_a_tiff_are_bounded() -> None:
+def test_the_number_of_strips_in_a_tiff_is_limited() -> None:
     with pytest.raises(DataError, match=r"x\.tif: not a readable image \(a TIFF of 3,000,000 strips or tiles\)"):
         decode(tiff(strips=(3_000_000, 200)) + bytes(4 * 3_000_000), "x.tif")
 
 
-def test_the_tiles_of_a_tiff_are_bounded() -> None:
+def test_the_tile_size_of_a_tiff_is_limited() -> None:
     with pytest.raises(DataError, match=r"x\.tif: not a readable image \(20000 x 20000 px; the limit is"):
         decode(tiff(tile_width=(1, 20_000), tile_length=(1, 20_000)), "x.tif")
 
@@ -302,13 +302,13 @@ def test_crop_and_resize_crops_the_centre_when_nothing_is_to_be_scaled(
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 16), st.integers(0, 255))
-def test_crop_and_resize_keeps_a_plain_colour(height: int, width: int, size: int, value: int) -> None:
+def test_crop_and_resize_keeps_a_uniform_colour(height: int, width: int, size: int, value: int) -> None:
     assert (crop_and_resize(np.full((height, width, 1), value, np.uint8), size, 3) == value).all()
 
 
 def test_crop_and_resize_scales_the_shorter_side() -> None:
     array = np.zeros((40, 80, 3), np.uint8)
-    array[:, 20:60] = 255  # the centre square, which is all that should remain
+    array[:, 20:60] = 255  # the centre square
     array[:, :10] = array[:, 70:] = 99
     assert crop_and_resize(array, 20, 3)[:, 2:-2].min() > 250  # not 255, as Lanczos rings at the edges
 

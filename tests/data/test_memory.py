@@ -13,7 +13,7 @@ from ganzoo.data.storage import open_path
 from tests.data.pictures import encoded, lay_folder, noise
 
 
-def test_threads_hold_no_more_than_there_is_room_for() -> None:
+def test_threads_reserve_no_more_than_the_budget() -> None:
     budget, lock, held, most = PixelBudget(100), threading.Lock(), [0], [0]
 
     def hold(pixels: int) -> None:
@@ -30,7 +30,7 @@ def test_threads_hold_no_more_than_there_is_room_for() -> None:
     assert 60 <= most[0] <= 100
 
 
-def test_a_picture_of_more_gets_in_alone() -> None:
+def test_an_image_above_the_limit_is_admitted_alone() -> None:
     budget = PixelBudget(100)
     with budget.reserve(1000):
         pass
@@ -40,7 +40,7 @@ def test_a_picture_of_more_gets_in_alone() -> None:
         pass
 
 
-def test_images_are_loaded_one_by_one_where_room_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_loaded_one_by_one_if_the_budget_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_path(lay_folder(tmp_path, {f"{seed}.png": encoded(noise(50, 50, seed=seed)) for seed in range(9)}))
     convert, inside, most = storage.to_array, [0], [0]
 
