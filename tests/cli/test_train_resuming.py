@@ -96,7 +96,7 @@ def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained,
     (workdir / "pictures").rename(workdir / "moved")
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
     assert f"its training data are no longer at {workdir / 'pictures'}. Give their location with --data." in message
-    assert "Name them with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
+    assert "Give their location with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
     moved = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--data", "moved")
     assert moved.exit_code == 0, moved.output
     assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
