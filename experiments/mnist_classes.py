@@ -15,7 +15,7 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint, loading
-from ganzoo.data.images import fit
+from ganzoo.data.images import crop_and_resize
 from ganzoo.registry import plugins
 from ganzoo.sampling import latents, sampler
 
@@ -24,7 +24,7 @@ TRAIN_COUNT, TEST_COUNT, SAMPLE_COUNT, NEIGHBOURS = 30_000, 2_000, 2_000, 5
 
 def vectors(images: list[np.ndarray]) -> np.ndarray:
     """Return digits as unit vectors of 28 x 28 pixels, blurred slightly so that shifts by a pixel matter little."""
-    pixels = np.stack([fit(image, 28, 1)[:, :, 0] for image in images]).astype(np.float32)
+    pixels = np.stack([crop_and_resize(image, 28, 1)[:, :, 0] for image in images]).astype(np.float32)
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
     blurred = sum(padded[:, y : y + 28, x : x + 28] for y in range(3) for x in range(3)).reshape(len(pixels), -1)
     return blurred / np.maximum(np.linalg.norm(blurred, axis=1, keepdims=True), 1e-6)

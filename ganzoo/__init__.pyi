@@ -6,7 +6,8 @@ from .backend import seed as seed
 from .backend import start as start
 from .checkpoints.unpickling import safe_load as safe_load
 from .cli.data import list_bad as list_bad
-from .data.files import images_below as images_below
+from .data.folder_storage import images_below as images_below
+from .data.images import crop_and_resize as crop_and_resize
 from .data.images import decode as decode
 from .data.images import is_image as is_image
 from .data.images import to_array as to_array

@@ -162,8 +162,10 @@ class MadeUp(Dataset):
         shape = (info.count, info.size, info.size, info.channels)
         self._images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
-        return self._images[index], index % max(len(self.info.domains), 1)
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        from ganzoo.data.images import crop_and_resize
+
+        return crop_and_resize(self._images[index], size), index % max(len(self.info.domains), 1)
 
 
 def check_setup(setup: Setup) -> None:

@@ -103,10 +103,11 @@ class Pictures(Dataset):
         ]
         self.info = DataInfo("emoji" if kept else "emoji-val", len(self._pictures), SIDE, 3, vendors)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import decode, to_array
 
-        return to_array(decode(self._pictures[index].data, self.describe(index)), 3), self._pictures[index].label
+        picture = self._pictures[index]
+        return to_array(decode(picture.data, self.describe(index)), 3, size), picture.label
 
     def labels(self) -> np.ndarray:
         import numpy as np

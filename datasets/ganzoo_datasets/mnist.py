@@ -30,8 +30,10 @@ class Digits(Dataset):
         self._images, self._labels = images, labels
         self.info = DataInfo("mnist", len(images), SIDE, 1, tuple("0123456789"), flip=False)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
-        return self._images[index], int(self._labels[index])
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        from ganzoo import crop_and_resize
+
+        return crop_and_resize(self._images[index], size), int(self._labels[index])
 
     def labels(self) -> np.ndarray:
         return self._labels.astype(int)

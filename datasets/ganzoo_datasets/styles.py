@@ -50,11 +50,12 @@ class Writing(Dataset):
         self._characters = [Character(f, code, copy) for f in families for code in codes for copy in range(COPIES)]
         self.info = DataInfo("styles" if kept else "styles-val", len(self._characters), SIDE, 3, DOMAINS)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        from ganzoo import crop_and_resize
         from ganzoo_datasets.families import paint
 
         family, code, copy = self._characters[index]
-        return paint(DOMAINS[family], code, copy, self._seed), family
+        return crop_and_resize(paint(DOMAINS[family], code, copy, self._seed), size), family
 
     def labels(self) -> np.ndarray:
         import numpy as np

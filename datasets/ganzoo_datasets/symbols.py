@@ -39,10 +39,11 @@ class Drawing(Dataset):
         self.glyphs, self.seed = glyphs, seed
         self.info = DataInfo("symbols", len(glyphs), SIDE, 3)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        from ganzoo import crop_and_resize
         from ganzoo_datasets.glyphs import paint
 
-        return paint(self.glyphs[index], self.seed), 0
+        return crop_and_resize(paint(self.glyphs[index], self.seed), size), 0
 
     def describe(self, index: int) -> str:
         font, code = self.glyphs[index]

@@ -85,7 +85,7 @@ class ImageFolder:
         from PIL import Image
 
         from ganzoo.data.catalog import open_data
-        from ganzoo.data.images import fit
+        from ganzoo.data.images import crop_and_resize
         from ganzoo.registry import plugins
 
         self.folder, self.pristine = folder, folder.with_name(f"{folder.name}-pristine")
@@ -97,7 +97,7 @@ class ImageFolder:
             pixels, label = dataset.load(index)
             below = self.pristine / domains[label] if domains else self.pristine
             below.mkdir(parents=True, exist_ok=True)
-            image = fit(pixels, size or pixels.shape[0], dataset.info.channels)
+            image = crop_and_resize(pixels, size or pixels.shape[0], dataset.info.channels)
             Image.fromarray(image.squeeze()).save(below / f"{index:06d}.png")
         shutil.copytree(self.pristine, self.folder)
         self.paths = sorted(path.relative_to(self.pristine) for path in self.pristine.rglob("*.png"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.data.catalog import destination, open_data, prepared, ready
+from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, counted, printable
 from ganzoo.interfaces.dataset import Dataset
 
@@ -37,7 +37,7 @@ def data() -> None:
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List the data sets that can be named after --data."""
     sources = plugin_registry(ctx).datasets
-    found = {name: (source.summary, ready(source)) for name, source in sources.items()}
+    found = {name: (source.summary, is_ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
     # A validation set belongs to its data set, and is not listed on its own.
     found = {name: each for name, each in found.items() if name.removesuffix("-val") not in found.keys() - {name}}
@@ -58,13 +58,13 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 
     Exit status 1 if there is an unreadable file.
     """
-    from ganzoo.data.checking import examine
+    from ganzoo.data.checking import check_dataset
 
     bad = count = 0
     part: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
     while part is not None:
-        report = examine(part)
-        bad, count = bad + len(report.bad), count + report.count
+        report = check_dataset(part)
+        bad, count = bad + len(report.unreadable), count + report.count
         for line in report.lines():
             click.echo(line)
         part = part.validation()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.data.files import images_below
-from ganzoo.data.headers import READ
-from ganzoo.data.images import decode, fit, to_array
+from ganzoo.data.folder_storage import images_below
+from ganzoo.data.headers import SUPPORTED_FORMATS
+from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
@@ -75,10 +75,9 @@ class Pictures:
             raise DataError(f"{printable(path)}: can't be read ({reason(error)}).") from error
         image = decode(data, printable(path))
         try:
-            pixels = to_array(image, self.data.channels)
+            return to_array(image, self.data.channels, self.data.size)
         except Exception as error:  # Pillow can't convert colours of every kind
             raise DataError(f"{printable(path)}: its colours can't be read ({error}).") from error
-        return fit(pixels, self.data.size, self.data.channels)
 
 
 class Reread(Sequence[np.ndarray]):
@@ -108,7 +107,7 @@ def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
         return [path]
     found = images_below(path)
     if not found:
-        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(READ)}).")
+        raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(SUPPORTED_FORMATS)}).")
     taken = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(passed_over)]
     if not taken:
         others = ", ".join(map(printable, passed_over))

@@ -219,10 +219,10 @@ def _model_of(run: Any) -> str | None:
 
 def _former_data(run: Any, plugins: Any) -> str:
     """Return where a run's data are. DataError if they are gone, OptionError if the run has no record of them."""
-    from ganzoo.data.catalog import former_data
+    from ganzoo.data.catalog import training_data_of
 
     try:
-        return former_data(run.options(), plugins)
+        return training_data_of(run.options(), plugins)
     except (DataError, OptionError) as error:
         raise type(error)(f"{run.path}: {error}") from error
 

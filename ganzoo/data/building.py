@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import lmdb
 
-from ganzoo.data.storage import LMDB_METADATA
+from ganzoo.data.lmdb_storage import LMDB_METADATA
 from ganzoo.data.writing import Writer, space, unwritable
 from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir

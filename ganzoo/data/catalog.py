@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 
-def open_data(wanted: str, registry: Registry, option: str = "--data") -> Dataset:
+def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> Dataset:
     """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path.
 
     DataError, naming the `option`, if there is neither; PluginError if the name belongs to a broken plugin.
     """
     try:
-        source = registry.dataset(wanted)
+        source = registry.dataset(name_or_path)
     except OptionError:
-        return _open_path(wanted, registry, option)
+        return _open_path(name_or_path, registry, option)
     return source.open()
 
 
-def describe_data(wanted: str, registry: Registry) -> Dataset:
+def describe_data(name_or_path: str, registry: Registry) -> Dataset:
     """Like `open_data`, but for a dry run: a set that would have to be prepared first is only described, if its source
     declares what is `expected`."""
-    source = registry.datasets.get(wanted)
-    if source is None or source.expected is None or ready(source):
-        return open_data(wanted, registry)
-    return Described(source.expected)
+    source = registry.datasets.get(name_or_path)
+    if source is None or source.expected is None or is_ready(source):
+        return open_data(name_or_path, registry)
+    return DescribedDataset(source.expected)
 
 
-class Described(Dataset):
+class DescribedDataset(Dataset):
     """A data set that isn't prepared yet: it has a description, but no images."""
 
     def __init__(self, info: DataInfo) -> None:
         self.info = info
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
-        raise DataError(f"{self.info.name}: it is not prepared yet.")
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+        raise DataError(f"{self.info.name}: not prepared yet.")
 
     def labels(self) -> np.ndarray:
         import numpy as np
@@ -53,30 +53,30 @@ class Described(Dataset):
         return np.arange(self.info.count) % max(1, len(self.info.domains))
 
 
-def path_of(wanted: str, registry: Registry) -> Path | None:
-    """Return the absolute path of what `open_data` opens; None if `wanted` is a name."""
-    if wanted in registry.datasets or wanted in prepared():
+def path_of(name_or_path: str, registry: Registry) -> Path | None:
+    """Return the absolute path of what `open_data` opens; None if `name_or_path` is a name."""
+    if name_or_path in registry.datasets or name_or_path in prepared():
         return None
-    path = _path(wanted)
+    path = _path(name_or_path)
     return None if path is None else Path.cwd() / path
 
 
-def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
+def training_data_of(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
     """Return the name or path with which `open_data` opens the data that a run was trained on, by its description.
 
     This is the absolute path of the data if it still exists, otherwise the name or path that the user gave. DataError
     if the data are gone, OptionError if the description doesn't name any; both suggest `option`.
     """
-    named, lay = described.get("train", {}).get("data"), described.get("data_path")
-    if not isinstance(named, str):
-        raise OptionError(f"it doesn't tell what it was trained on. Name real images with {option}.")
-    if isinstance(lay, str) and _path(lay) and Path(lay).exists():
-        return lay
-    path = path_of(named, registry)
-    gone = isinstance(lay, str) if path is None else not path.exists()
+    given, path_then = described.get("train", {}).get("data"), described.get("data_path")
+    if not isinstance(given, str):
+        raise OptionError(f"it doesn't record its training data. Name real images with {option}.")
+    if isinstance(path_then, str) and _path(path_then) and Path(path_then).exists():
+        return path_then
+    path = path_of(given, registry)
+    gone = isinstance(path_then, str) if path is None else not path.exists()
     if gone:
-        raise DataError(f"the data it was trained on were at {lay or named}, and are gone. Name them with {option}.")
-    return named
+        raise DataError(f"its training data are no longer at {path_then or given}. Give their location with {option}.")
+    return given
 
 
 def prepared() -> dict[str, Path]:
@@ -84,21 +84,23 @@ def prepared() -> dict[str, Path]:
     return {path.stem: path for path in sorted(data_dir().glob("*.lmdb"))}
 
 
-def destination(wanted: str, registry: Registry) -> Path:
+def destination(name_or_path: str, registry: Registry) -> Path:
     """Return the path at which to store a prepared data set: a path as it is, for a name an LMDB in the data directory.
     OptionError for a name by which the set could not be opened later."""
-    if "/" in wanted or wanted.endswith(".lmdb"):
-        return Path(wanted).expanduser()
-    if not re.fullmatch(r"\w[\w.-]*", wanted):
-        raise OptionError(f"--out {wanted!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
+    if "/" in name_or_path or name_or_path.endswith(".lmdb"):
+        return Path(name_or_path).expanduser()
+    if not re.fullmatch(r"\w[\w.-]*", name_or_path):
+        raise OptionError(f"--out {name_or_path!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
     # A source like `ffhq` opens what is in the data directory; `mnist` does not, and would still open its own set.
-    ours = any((data_dir() / f"{wanted}{ending}").exists() for ending in (".lmdb", ".zip", ""))
-    if wanted in registry.datasets and not ours and ready(registry.datasets[wanted]):
-        raise OptionError(f"--out {wanted}: a data set of that name is there already. Choose another name, or a path.")
-    return data_dir() / f"{wanted}.lmdb"
+    ours = any((data_dir() / f"{name_or_path}{ending}").exists() for ending in (".lmdb", ".zip", ""))
+    if name_or_path in registry.datasets and not ours and is_ready(registry.datasets[name_or_path]):
+        raise OptionError(
+            f"--out {name_or_path}: a data set with this name already exists. Choose another name, or a path."
+        )
+    return data_dir() / f"{name_or_path}.lmdb"
 
 
-def ready(source: DataSource) -> bool:
+def is_ready(source: DataSource) -> bool:
     """Return whether a set is ready; False if its plugin raises an exception."""
     try:
         return bool(source.ready())
@@ -106,22 +108,22 @@ def ready(source: DataSource) -> bool:
         return False
 
 
-def _open_path(wanted: str, registry: Registry, option: str) -> Dataset:
+def _open_path(name_or_path: str, registry: Registry, option: str) -> Dataset:
     stored = prepared()
-    path = stored.get(wanted) or _path(wanted)
+    path = stored.get(name_or_path) or _path(name_or_path)
     if path is None:
         known = sorted({*registry.datasets, *stored})
-        hint = near_match(wanted, known)
-        raise DataError(f"{option} {wanted}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
+        hint = near_match(name_or_path, known)
+        raise DataError(f"{option} {name_or_path}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
     from ganzoo.data.storage import open_path
 
     return open_path(path)
 
 
-def _path(wanted: str) -> Path | None:
-    """Return `wanted` as a path if it looks like a path or exists, otherwise None."""
+def _path(name_or_path: str) -> Path | None:
+    """Return `name_or_path` as a path if it looks like a path or exists, otherwise None."""
     try:
-        path = Path(wanted).expanduser()
-        return path if wanted and ("/" in wanted or path.suffix or path.exists()) else None
+        path = Path(name_or_path).expanduser()
+        return path if name_or_path and ("/" in name_or_path or path.suffix or path.exists()) else None
     except (OSError, ValueError, RuntimeError):  # name too long, null byte, or ~USER of an unknown user
         return None

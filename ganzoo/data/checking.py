@@ -21,12 +21,12 @@ class Report:
     count: int
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     domains: Counter[str] = field(default_factory=Counter)
-    bad: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     notes: Sequence[str] = ()
 
     def lines(self) -> Iterator[str]:
         colour = "grey" if self.info.channels == 1 else "RGB"
-        readable = counted(self.count - len(self.bad), "readable image")
+        readable = counted(self.count - len(self.unreadable), "readable image")
         yield f"{self.info.name}: {readable} of {self.count:,}, {colour}"
         yield from (f"    {note}" for note in self.notes)
         for (width, height), count in self.sizes.most_common(10):
@@ -35,15 +35,16 @@ class Report:
             yield f"    and {counted(len(self.sizes) - 10, 'other size')}"
         for domain in self.info.domains:
             count = self.domains[domain]
-            yield f"    domain {domain}: {f'{count:,}' if count else 'no image'}"
-        yield "    mirrored while training" if self.info.flip else "    not mirrored while training, unless with --flip"
-        for message in self.bad:
+            yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"
+        mirrored = "mirrored during training"
+        yield f"    {mirrored}" if self.info.flip else f"    not {mirrored} (use --flip to enable)"
+        for message in self.unreadable:
             yield f"    {message}"
 
 
-def examine(dataset: Dataset, workers: int = 4) -> Report:
+def check_dataset(dataset: Dataset, workers: int = 4) -> Report:
     """Read every image, in `workers` threads, and show a progress bar."""
-    report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.passed_over])])
+    report = Report(dataset.info, len(dataset), notes=[*dataset.notes, *filter(None, [dataset.ignored_files])])
 
     def read(index: int) -> tuple[tuple[int, int], int] | str:
         try:
@@ -57,7 +58,7 @@ def examine(dataset: Dataset, workers: int = 4) -> Report:
         results = pool.map(read, range(len(dataset)))
         for result in tqdm(results, total=len(dataset), unit="img", desc="reading", leave=False, disable=None, delay=1):
             if isinstance(result, str):
-                report.bad.append(result)
+                report.unreadable.append(result)
                 continue
             size, label = result
             report.sizes[size] += 1

@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ganzoo.data.files import open_archive, open_member
 from ganzoo.data.images import is_image
 from ganzoo.data.preparing import amount
 from ganzoo.data.transfer import CHUNK, MAKE_ROOM, Failure, Patience, Say, Version, checked, transfer
+from ganzoo.data.zip_storage import open_archive, open_member
 from ganzoo.errors import DataError, OptionError, reason
 from ganzoo.files import data_dir
 

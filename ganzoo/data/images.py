@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import io
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganzoo.data import headers
-from ganzoo.data.colours import over_white, to_srgb, transparent_level, wide_to_bytes
+from ganzoo.data.colours import grey16_to_grey8, is_opaque, is_srgb, over_white, rescale_transparency, to_srgb
 from ganzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from ganzoo.interfaces.dataset import Dataset
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 # An allow-list: Pillow reads some forty formats, one of them by running an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-STRIP = 1 << 20  # pixels per conversion step, since each takes several copies
+STRIP_PIXELS = 1 << 20  # pixels per conversion step, since each takes several copies
 GREY_MODES = ("1", "L", "LA", "La", "F")  # and the 16-bit and 32-bit modes, which begin with I
 ORIENTATION = 0x0112  # EXIF tag for how the camera was held
 
@@ -37,15 +42,15 @@ def peek(data: bytes, name: str) -> Image.Image:
     """Open an image and read its header, not its pixels. DataError names the file if it is refused or not an image."""
     if not data:
         raise DataError(f"{name}: not a readable image (the file is empty).")
-    if headers.parts(data) > headers.MOST_PARTS:
-        raise DataError(f"{name}: not a readable image (a TIFF in {headers.parts(data):,} parts).")
+    if headers.tile_count(data) > headers.MAX_TILES:
+        raise DataError(f"{name}: not a readable image (a TIFF of {headers.tile_count(data):,} strips or tiles).")
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: not a readable image ({headers.unidentified(data)}).") from error
+        raise DataError(f"{name}: not a readable image ({headers.explain_unidentified(data)}).") from error
     except Exception as error:  # Pillow raises a dozen types, among them SyntaxError and struct.error
-        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
-    if refused := headers.refusal(image, data):
+        raise DataError(f"{name}: not a readable image ({headers.error_message(error)}).") from error
+    if refused := headers.reason_refused(image, data):
         raise DataError(f"{name}: not a readable image ({refused}).")
     return image
 
@@ -60,18 +65,18 @@ def _formats() -> list[str]:
 def decode(data: bytes, name: str) -> Image.Image:
     """Decode an image file, upright; of an animation, the first frame. DataError names the file if it is refused or
     damaged."""
-    return unpack(peek(data, name), data, name)
+    return decode_opened(peek(data, name), data, name)
 
 
-def unpack(image: Image.Image, data: bytes, name: str) -> Image.Image:
+def decode_opened(image: Image.Image, data: bytes, name: str) -> Image.Image:
     """Decode an image that `peek` has opened, upright. DataError names the file if it is damaged."""
     if image.format == "TIFF":
         _silence_libtiff()
     try:
         image.load()
-        transparent_level(image, data)
+        rescale_transparency(image, data)
     except Exception as error:
-        raise DataError(f"{name}: not a readable image ({headers.said(error)}).") from error
+        raise DataError(f"{name}: not a readable image ({headers.error_message(error)}).") from error
     return _upright(image)
 
 
@@ -99,50 +104,84 @@ def channels_of(image: Image.Image) -> int:
     return 1 if image.mode in GREY_MODES or image.mode.startswith("I") else 3
 
 
-def to_array(image: Image.Image, channels: int) -> np.ndarray:
+def to_array(image: Image.Image, channels: int, size: int | None = None) -> np.ndarray:
     """Return the pixels as uint8 (H, W, channels), with colours in sRGB, transparent parts over white, and 16-bit grey
-    scaled to 8 bits.
+    scaled to 8 bits. With `size`, the image is cropped and resized as by `crop_and_resize`.
 
     ValueError if Pillow can't convert the image's colours (LAB, in some releases).
     """
-    width, height = image.size
-    array = np.empty((height, width, channels), np.uint8)
-    wide = image.mode == "I" and image.getextrema()[1] > 255  # type: ignore[operator]
-    rows = max(1, STRIP // width)
-    for top in range(0, height, rows):
-        strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
-        array[top : top + rows] = _pixels(strip, channels, wide).reshape(-1, width, channels)
+    # No draft mode for JPEGs: it is up to 3 times as fast, but changes the pixels (by 0.7 of 255 on average).
+    if size is not None:
+        image = crop_and_resize_image(_converted(image, channels), size)
+    array = np.empty((image.height, image.width, channels), np.uint8)
+    for top, strip in _strips(image, channels):
+        array[top : top + strip.height] = np.asarray(strip).reshape(-1, image.width, channels)
     return array
 
 
-def _pixels(image: Image.Image, channels: int, wide: bool) -> np.ndarray:
-    """Return the pixels as uint8 (H, W) or (H, W, 3)."""
-    image = wide_to_bytes(image, wide) if image.mode.startswith("I") else to_srgb(image)
-    return np.asarray(over_white(image).convert("L" if channels == 1 else "RGB"))
+def _converted(image: Image.Image, channels: int) -> Image.Image:
+    """Convert an image as in `to_array`; plain grey stays as it is, since it is quicker to resize."""
+    mode = _mode(channels)
+    if image.mode in (mode, "L") and is_opaque(image) and is_srgb(image):
+        return image
+    whole = Image.new(mode, image.size)
+    for top, strip in _strips(image, channels):
+        whole.paste(strip, (0, top))
+    return whole
 
 
-def fit(
-    array: np.ndarray, size: int, channels: int, box: tuple[float, float, float, float] | None = None
+def _strips(image: Image.Image, channels: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the rows of an image in strips, converted to grey or RGB, each with the index of its first row."""
+    width, height = image.size
+    wide = image.mode == "I" and image.getextrema()[1] > 255  # type: ignore[operator]
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
+        strip = grey16_to_grey8(strip, wide) if strip.mode.startswith("I") else to_srgb(strip)
+        yield top, over_white(strip).convert(_mode(channels))
+
+
+def _mode(channels: int) -> str:
+    return "L" if channels == 1 else "RGB"
+
+
+def crop_and_resize(
+    array: np.ndarray,
+    size: int | None,
+    channels: int | None = None,
+    box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    """Crop the centre square, or the part `box` of it (left, top, right, bottom as fractions of its side), resize that
-    to `size` px (Lanczos), and convert grey to RGB or RGB to grey if necessary.
+    """Crop the centre square, or the part `box` of it (left, top, right, bottom as fractions of its side), and resize
+    that to `size` px (Lanczos). With `channels`, convert grey to RGB or RGB to grey first.
 
-    uint8 (H, W, C) to uint8 (size, size, channels).
+    uint8 (H, W, C) to uint8 (size, size, channels). With `size` None, returns the array itself.
     """
-    if box is None and array.shape == (size, size, channels):
+    channels = channels or array.shape[2]
+    if size is None or (box is None and array.shape == (size, size, channels)):
         return array
-    pixels = np.asarray(scaled(to_image(array, channels), size, box))
+    pixels = np.asarray(crop_and_resize_image(to_image(array, channels), size, box))
     return pixels[:, :, None] if channels == 1 else pixels
+
+
+def load_resized(
+    dataset: Dataset, index: int, size: int, channels: int, box: tuple[float, float, float, float] | None = None
+) -> tuple[np.ndarray, int]:
+    """Load an image of a data set, cropped and resized as by `crop_and_resize`, and its label."""
+    whole = box is not None or channels < dataset.info.channels  # colours are converted to grey before resizing
+    image, label = dataset.load(index, None if whole else size)
+    return crop_and_resize(image, size, channels, box), label
 
 
 def to_image(array: np.ndarray, channels: int) -> Image.Image:
     """Convert uint8 (H, W, 1 or 3) to a Pillow image, in grey if `channels` is 1, otherwise in RGB."""
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    return image if array.shape[2] == channels else image.convert("L" if channels == 1 else "RGB")
+    return image if array.shape[2] == channels else image.convert(_mode(channels))
 
 
-def scaled(image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None) -> Image.Image:
-    """Crop the centre square of an image, or a part of it as in `fit`, and resize that to `size` px (Lanczos)."""
+def crop_and_resize_image(
+    image: Image.Image, size: int, box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    """Crop and resize an image as `crop_and_resize` does."""
     if box is None and image.size == (size, size):
         return image
     side = min(image.size)

@@ -15,14 +15,14 @@ from ganzoo.data.parts import VALIDATION, part_of
 from ganzoo.data.pyramid import below_wrapper, inside, wrapper
 from ganzoo.errors import DataError, counted, printable
 
-KINDS = 5  # file extensions that a message about ignored files names
+MAX_EXTENSIONS = 5  # file extensions that a message about ignored files names
 
 
 class Listing:
     """The visible files and folders below a root, as paths with '/'.
 
     `images` are the image files, sorted (with the key function `order`), `others` the other files, `folders` all
-    folders, and `used` the folders with a file at any depth.
+    folders, and `non_empty_folders` the folders with a file at any depth.
     """
 
     def __init__(
@@ -31,20 +31,20 @@ class Listing:
         visible = {path for path in files if not _is_hidden(path)}
         self.images = sorted((path for path in visible if is_image(path)), key=order)
         self.others = sorted(path for path in visible if not is_image(path))
-        self.used = _with_parents(_parent(path) for path in visible)
-        self.folders = self.used | _with_parents(path for path in folders if not _is_hidden(path))
+        self.non_empty_folders = _with_parents(_parent(path) for path in visible)
+        self.folders = self.non_empty_folders | _with_parents(path for path in folders if not _is_hidden(path))
 
     def below(self, folder: str) -> list[str]:
         """Return the images in `folder` at any depth."""
         return [path for path in self.images if path.startswith(inside(folder))]
 
-    def passed_over(self) -> str | None:
+    def ignored_files(self) -> str | None:
         """Describe the ignored files: their number and extensions, the most frequent first; None if there are none."""
-        kinds = Counter(posixpath.splitext(path)[1].lower() or "without a suffix" for path in self.others)
+        kinds = Counter(posixpath.splitext(path)[1].lower() or "without extension" for path in self.others)
         if not kinds:
             return None
-        named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(KINDS)]
-        more = ", ..." if len(kinds) > KINDS else ""
+        named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(MAX_EXTENSIONS)]
+        more = ", ..." if len(kinds) > MAX_EXTENSIONS else ""
         return f"{counted(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
 
     def children(self, folder: str) -> dict[str, str]:
@@ -74,7 +74,7 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
         return Domains(tuple(sorted({*parts, *listing.children(folder)})), folder)
     while folder.strip("/") and folder != root:
         folder, _, own = folder.rpartition("/")
-        empty = {name for name, path in listing.children(folder).items() if path not in listing.used}
+        empty = {name for name, path in listing.children(folder).items() if path not in listing.non_empty_folders}
         empty -= {name for name in empty if part_of(name) in VALIDATION}
         if empty and keys[0].startswith(f"{inside(folder)}{own}/"):
             return Domains(tuple(sorted({own, *empty})), folder)
@@ -89,14 +89,14 @@ def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
     for key in keys:
         name, separator, _ = key[len(start) :].partition("/")
         if not separator:
-            raise DataError(f"{key}: lies in no domain's folder; the domains of the training images are {known}.")
+            raise DataError(f"{key}: not in a domain's folder; the domains of the training images are {known}.")
         if name not in label:
-            raise DataError(f"{start}{name}/: the training images have no such domain, but {known}. Remove it.")
+            raise DataError(f"{start}{name}/: not a domain of the training images ({known}). Remove it.")
         found.append(label[name])
     return np.array(found, np.int64)
 
 
-def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
+def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
     """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
 
     Tries the same relative path as in the folder `old`, then `new` itself, then the folders inside it that contain all
@@ -112,7 +112,7 @@ def moved(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
     return domains._replace(folder=alike if all(key.startswith(inside(alike)) for key in keys) else new)
 
 
-def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
+def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
     """Return the domains and the labels in an LMDB's metadata; raises nearly any exception if that is damaged."""
     names = tuple(str(name) for name in metadata.get("domains") or [])
     if not names:
@@ -124,7 +124,7 @@ def described_domains(metadata: Any, count: int) -> tuple[tuple[str, ...], np.nd
         raise ValueError("a domain is named twice")
     wrong = [label for label in labels if type(label) is not int or label not in range(len(names))]
     if wrong:
-        raise ValueError(f"a label {wrong[0]!r} where there are {len(names)} domains")
+        raise ValueError(f"invalid label {wrong[0]!r} for {len(names)} domains")
     return names, np.array(labels, np.int64)
 
 

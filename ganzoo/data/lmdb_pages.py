@@ -34,13 +34,15 @@ META = struct.Struct("<IIQQ IHHQQQQQ IHHQQQQQ QQ")
 PAGE_SIZES = [1 << power for power in range(9, 16)]  # node offsets in larger pages would not fit in 2 bytes
 HEADER, NODE, POINTER, NUMBER = 16, 8, 2, 8  # bytes
 BRANCH, LEAF, IS_META = 0x01, 0x02, 0x08
-KIND = 0x6F  # mask of the page flags that give the type of a page; the other flags are used only in memory
-LARGE_VALUE = 0x01  # the only node flag in a database without named databases and without duplicate keys
+PAGE_TYPE_MASK = (
+    0x6F  # of the page flags: the bits that give the type of a page; the other flags are used only in memory
+)
+OVERFLOW_FLAG = 0x01  # the only node flag in a database without named databases and without duplicate keys
 NO_PAGE = (1 << 64) - 1  # the root of an empty tree
-DEEPEST = 32  # levels; the limit of LMDB's cursors
-LONGEST_KEY = 511  # bytes; LMDB's limit
-ADDRESSES = 1 << 47  # bytes of address space that a process can map
-BLOCK = 1 << 20  # bytes of pages that are checked at once
+MAX_DEPTH = 32  # levels; the limit of LMDB's cursors
+MAX_KEY_BYTES = 511  # bytes; LMDB's limit
+ADDRESS_SPACE = 1 << 47  # bytes that a process can map
+BLOCK_BYTES = 1 << 20  # bytes of pages that are checked at once
 
 
 class Meta(NamedTuple):
@@ -55,7 +57,7 @@ class Meta(NamedTuple):
     transaction: int
 
 
-def check(path: Path) -> None:
+def check_pages(path: Path) -> None:
     """Raise DataError unless LMDB can safely read the LMDB at `path`, a folder or a file.
 
     Reads every page of the tree, about one per hundred entries, but not the separate pages of large values; these are
@@ -66,7 +68,7 @@ def check(path: Path) -> None:
         with open_regular(file) as opened:
             _Tree(path, opened).check()
     except OSError as error:
-        raise DataError(f"{path}: not an LMDB that can be read ({reason(error)}).") from error
+        raise DataError(f"{path}: can't be read as an LMDB ({reason(error)}).") from error
 
 
 class _Nodes(NamedTuple):
@@ -76,12 +78,12 @@ class _Nodes(NamedTuple):
     pages: np.ndarray  # (pages,) page numbers
     ends: np.ndarray  # (pages,) the index after each page's last node
     page: np.ndarray  # (nodes,) the number of the node's page
-    place: np.ndarray  # (nodes,) the node's offset in its page
-    at: np.ndarray  # (nodes,) the node's offset in `data`
+    page_offset: np.ndarray  # (nodes,) the node's offset in its page
+    data_offset: np.ndarray  # (nodes,) the node's offset in `data`
     words: np.ndarray  # (nodes, 4) the node's first 8 bytes as four 16-bit numbers
 
     def key(self, index: int) -> bytes:
-        start = int(self.at[index]) + NODE
+        start = int(self.data_offset[index]) + NODE
         return self.data[start : start + int(self.words[index, 3])].tobytes()
 
 
@@ -90,59 +92,59 @@ class _Tree:
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self._file = path, file
-        self._bytes = os.fstat(file.fileno()).st_size
+        self._file_bytes = os.fstat(file.fileno()).st_size
         self.meta = self._newer_meta()
-        self._present = self._bytes // self.meta.page_size  # pages
-        self._taken: list[tuple[np.ndarray, np.ndarray]] = []  # ranges of used pages: first page, length
+        self._pages_in_file = self._file_bytes // self.meta.page_size
+        self._claimed: list[tuple[np.ndarray, np.ndarray]] = []  # ranges of used pages: first page, length
 
     def _newer_meta(self) -> Meta:
-        if not self._bytes:
+        if not self._file_bytes:
             raise DataError(f"{self.path}: not an LMDB (the file is empty).")
         first = self._meta(0)
         if first.page_size not in PAGE_SIZES:
             raise DataError(f"{self.path}: not an LMDB (pages of {first.page_size:,} bytes).")
         second = self._meta(first.page_size)
         if second.page_size != first.page_size:
-            raise self._damaged(f"pages of {first.page_size:,} bytes, or of {second.page_size:,}")
+            raise self._damaged(f"page sizes of both {first.page_size:,} and {second.page_size:,} bytes")
         return second if second.transaction > first.transaction else first
 
     def _meta(self, start: int) -> Meta:
         head = os.pread(self._file.fileno(), HEADER + META.size, start)
         if len(head) < HEADER + META.size:
-            raise DataError(f"{self.path}: not an LMDB, or one cut short ({self._bytes:,} bytes).")
+            raise DataError(f"{self.path}: not an LMDB, or a truncated one ({self._file_bytes:,} bytes).")
         magic, version, _, _, page_size, *_, flags, depth, _, _, _, entries, root, last, transaction = META.unpack(
             head[HEADER:]
         )
         if magic != MAGIC or not head[10] & IS_META:
-            raise DataError(f"{self.path}: not an LMDB (it does not begin as one).")
+            raise DataError(f"{self.path}: not an LMDB (its first bytes are not those of an LMDB).")
         if version != VERSION:
-            raise DataError(f"{self.path}: an LMDB of version {version}; version {VERSION} is read here.")
+            raise DataError(f"{self.path}: an LMDB of version {version}; only version {VERSION} is supported.")
         return Meta(page_size, flags, depth, entries, root, last, transaction)
 
     def check(self) -> None:
         meta = self.meta
         if meta.flags:
             raise self._other_kind()
-        if not 1 <= meta.last_page < ADDRESSES // meta.page_size:
-            raise self._damaged(f"its last page would be {meta.last_page:,}")
+        if not 1 <= meta.last_page < ADDRESS_SPACE // meta.page_size:
+            raise self._damaged(f"invalid last page {meta.last_page:,}")
         if meta.root == NO_PAGE and not meta.depth and not meta.entries:
             return
-        if not 1 <= meta.depth <= DEEPEST:
+        if not 1 <= meta.depth <= MAX_DEPTH:
             raise self._damaged(f"{meta.depth} levels of pages")
-        pages, lowest = self._take(np.array([meta.root], np.uint64)), [b""]
+        pages, lowest = self._claim(np.array([meta.root], np.uint64)), [b""]
         for _ in range(meta.depth - 1):
-            pages, lowest = self._below(pages, lowest)
+            pages, lowest = self._children(pages, lowest)
         self._check_leaves(pages, lowest)
 
-    def _below(self, pages: np.ndarray, lowest: Sequence[bytes]) -> tuple[np.ndarray, list[bytes]]:
+    def _children(self, pages: np.ndarray, lowest: Sequence[bytes]) -> tuple[np.ndarray, list[bytes]]:
         """Return the child pages of these branch pages, and the lowest key that each child may contain."""
         found, keys, parents = list[np.ndarray](), list[bytes](), iter(lowest)
         for nodes in self._blocks(pages, BRANCH):
             numbers = nodes.words[:, 0] | nodes.words[:, 1] << 16 | nodes.words[:, 2] << 32
-            found.append(self._take(numbers.astype(np.uint64), owners=nodes.page))
+            found.append(self._claim(numbers.astype(np.uint64), owners=nodes.page))
             firsts = {0, *nodes.ends.tolist()}
-            keys += [next(parents) if index in firsts else nodes.key(index) for index in range(len(nodes.at))]
-        self._refuse_shared()
+            keys += [next(parents) if index in firsts else nodes.key(index) for index in range(len(nodes.data_offset))]
+        self._check_unshared()
         return np.concatenate(found), keys
 
     def _check_leaves(self, pages: np.ndarray, lowest: Sequence[bytes]) -> None:
@@ -155,41 +157,41 @@ class _Tree:
                 if not before < next(bounds) <= nodes.key(start) and entries + start:
                     raise self._damaged("keys out of order", page)
                 before = nodes.key(end - 1)
-            entries += len(nodes.at)
+            entries += len(nodes.data_offset)
         if entries != self.meta.entries:
-            raise self._damaged(f"{entries:,} entries where {self.meta.entries:,} should be")
-        self._refuse_shared()
+            raise self._damaged(f"{entries:,} entries instead of {self.meta.entries:,}")
+        self._check_unshared()
 
     def _check_values(self, nodes: _Nodes) -> None:
         """Check that values are within their page and don't overlap, or are in pages of their own."""
-        if (nodes.words[:, 2] & ~LARGE_VALUE).any():
+        if (nodes.words[:, 2] & ~OVERFLOW_FLAG).any():
             raise self._other_kind()
         size = nodes.words[:, 0] | nodes.words[:, 1] << 16
-        large = nodes.words[:, 2] == LARGE_VALUE
+        large = nodes.words[:, 2] == OVERFLOW_FLAG
         start = NODE + nodes.words[:, 3]
         end = start + np.where(large, NUMBER, size)
-        self._refuse(nodes.place + end > self.meta.page_size, nodes.page, "a value that ends outside of it")
+        self._raise_if(nodes.page_offset + end > self.meta.page_size, nodes.page, "a value extends past its end")
         used = np.add.reduceat(POINTER + end + end % 2, np.append(0, nodes.ends[:-1]))
-        self._refuse(HEADER + used > self.meta.page_size, nodes.pages, "entries that overlap")
-        numbers = nodes.data[(nodes.at + start)[large, None] + np.arange(NUMBER)].view("<u8")[:, 0]
-        self._take(numbers, (HEADER + size[large] - 1) // self.meta.page_size + 1, nodes.page[large])
+        self._raise_if(HEADER + used > self.meta.page_size, nodes.pages, "overlapping entries")
+        numbers = nodes.data[(nodes.data_offset + start)[large, None] + np.arange(NUMBER)].view("<u8")[:, 0]
+        self._claim(numbers, (HEADER + size[large] - 1) // self.meta.page_size + 1, nodes.page[large])
 
     def _check_order(self, nodes: _Nodes) -> None:
         """Check that the keys are in ascending order."""
         sizes = nodes.words[:, 3]
-        self._refuse((sizes < 1) | (sizes > LONGEST_KEY), nodes.page, "a key of no length or too long")
+        self._raise_if((sizes < 1) | (sizes > MAX_KEY_BYTES), nodes.page, "an empty or overlong key")
         width = int(sizes.max())
-        keys = np.lib.stride_tricks.sliding_window_view(nodes.data, width)[nodes.at + NODE]
+        keys = np.lib.stride_tricks.sliding_window_view(nodes.data, width)[nodes.data_offset + NODE]
         keys[np.arange(width) >= sizes[:, None]] = 0  # zero padding; if rows are then equal, the sizes decide
         differs = keys[1:] != keys[:-1]
         place = np.arange(len(differs)), differs.argmax(axis=1)
         now, then = keys[1:][place], keys[:-1][place]
         above = (now > then) | (now == then) & (sizes[1:] > sizes[:-1])
-        self._refuse(~above, nodes.page[1:], "keys out of order")
+        self._raise_if(~above, nodes.page[1:], "keys out of order")
 
     def _blocks(self, pages: np.ndarray, kind: int) -> Iterator[_Nodes]:
         """Yield the nodes of these pages in blocks; DataError if a page is not of type `kind`."""
-        step = BLOCK // self.meta.page_size
+        step = BLOCK_BYTES // self.meta.page_size
         for start in range(0, len(pages), step):
             yield self._nodes(pages[start : start + step], kind)
 
@@ -198,17 +200,19 @@ class _Tree:
         data = self._read(pages)
         words = data[: count * size].view("<u2").reshape(count, -1)
         numbers = data[: count * size].view("<u8").reshape(count, -1)[:, 0]
-        self._refuse((numbers != pages) | (words[:, 5] & KIND != kind), pages, "another page in its place")
+        self._raise_if((numbers != pages) | (words[:, 5] & PAGE_TYPE_MASK != kind), pages, "wrong page number or type")
         lower, upper = words[:, 6].astype(np.int64), words[:, 7].astype(np.int64)
         counts = (lower - HEADER) // POINTER
         odd = (lower % POINTER != 0) | (lower > upper) | (upper > size) | (counts < (2 if kind == BRANCH else 1))
-        self._refuse(odd, pages, "a header that can't be")
+        self._raise_if(odd, pages, "invalid header")
         ends = counts.cumsum()
         row = np.repeat(np.arange(count), counts)
         place = words[row, HEADER // 2 + np.arange(len(row)) - (ends - counts)[row]].astype(np.int64)
-        self._refuse((place < upper[row]) | (place + NODE > size) | (place % 2 != 0), pages[row], "a pointer out of it")
+        self._raise_if(
+            (place < upper[row]) | (place + NODE > size) | (place % 2 != 0), pages[row], "a node pointer outside it"
+        )
         heads = words[row[:, None], place[:, None] // 2 + np.arange(4)].astype(np.int64)
-        self._refuse(place + NODE + heads[:, 3] > size, pages[row], "a key that ends outside of it")
+        self._raise_if(place + NODE + heads[:, 3] > size, pages[row], "a key extends past its end")
         return _Nodes(data, pages, ends, pages[row], place, row * size + place, heads)
 
     def _read(self, pages: np.ndarray) -> np.ndarray:
@@ -219,10 +223,10 @@ class _Tree:
             start = end
         data = b"".join(parts)
         if len(data) != len(pages) * size:
-            raise OSError(errno.EIO, "pages at its end went away")
-        return np.frombuffer(data + bytes(LONGEST_KEY), np.uint8)
+            raise OSError(errno.EIO, "the file was truncated while it was read")
+        return np.frombuffer(data + bytes(MAX_KEY_BYTES), np.uint8)
 
-    def _take(
+    def _claim(
         self, pages: np.ndarray, lengths: np.ndarray | None = None, owners: np.ndarray | None = None
     ) -> np.ndarray:
         """Mark ranges of pages as used and return their first pages as int64. DataError if a range is not in the file.
@@ -233,34 +237,33 @@ class _Tree:
         meta = self.meta
         owners = np.zeros(len(pages), np.int64) if owners is None else owners
         # Checked first, as uint64: damaged numbers can be up to 2^64; the sums of valid ones do not overflow.
-        self._refuse((pages < 2) | (pages > meta.last_page), owners, "the number of a page that can't be")
+        self._raise_if((pages < 2) | (pages > meta.last_page), owners, "invalid page number")
         first = pages.astype(np.int64)
         lengths = np.ones(len(first), np.int64) if lengths is None else lengths
-        self._refuse(first + lengths - 1 > meta.last_page, owners, "a value that ends after the last page")
-        if (first + lengths > self._present).any():
+        self._raise_if(first + lengths - 1 > meta.last_page, owners, "a value extends past the last page")
+        if (first + lengths > self._pages_in_file).any():
             whole = (meta.last_page + 1) * meta.page_size
-            raise DataError(f"{self.path}: an LMDB cut short, {self._bytes:,} bytes of {whole:,}. Copy it again.")
-        self._taken.append((first, lengths))
+            raise DataError(f"{self.path}: a truncated LMDB, {self._file_bytes:,} bytes of {whole:,}. Copy it again.")
+        self._claimed.append((first, lengths))
         return first
 
-    def _refuse_shared(self) -> None:
+    def _check_unshared(self) -> None:
         """Raise DataError if a page is used twice. This rules out cycles, and so no page is read more than once."""
-        first, lengths = (np.concatenate(parts) for parts in zip(*self._taken))
+        first, lengths = (np.concatenate(parts) for parts in zip(*self._claimed))
         order = first.argsort()
         first, lengths = first[order], lengths[order]
-        self._refuse(first[1:] < (first + lengths)[:-1], first[1:], "in use twice")
-        self._taken = [(first, lengths)]
+        self._raise_if(first[1:] < (first + lengths)[:-1], first[1:], "referenced twice")
+        self._claimed = [(first, lengths)]
 
-    def _refuse(self, wrong: np.ndarray, pages: np.ndarray, what: str) -> None:
+    def _raise_if(self, wrong: np.ndarray, pages: np.ndarray, what: str) -> None:
         if wrong.any():
             raise self._damaged(what, pages[wrong.argmax()])
 
     def _damaged(self, what: str, page: int | None = None) -> DataError:
         where = what if page is None else f"page {page:,}: {what}"
-        return DataError(f"{self.path}: a damaged LMDB ({where}). Copy it again or prepare it anew.")
+        return DataError(f"{self.path}: a damaged LMDB ({where}). Copy it again or prepare it again.")
 
     def _other_kind(self) -> DataError:
         return DataError(
-            f"{self.path}: an LMDB that holds databases with names, or several values to a key: not the layout of "
-            "StyleGAN, where there is one of each."
+            f"{self.path}: an LMDB with named databases or several values per key, unlike the layout of StyleGAN."
         )

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganzoo.data.images import fit
-from ganzoo.data.order import Drawn, View, order
+from ganzoo.data.images import load_resized
+from ganzoo.data.order import ImageView, Sample, order
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
 
 PREFETCH = 3  # batches decoded in advance
-MANY = 100  # unreadable images after which those drawn count as a sample of the whole data set
-KEPT = 256 * 2**20  # bytes of decoded images cached for later epochs: decoding small images is slower than training
+MIN_BAD_SAMPLE = 100  # unreadable images after which those drawn count as a sample of the whole data set
+CACHE_BYTES = 256 * 2**20  # of decoded images for later epochs: decoding small images is slower than training
 
 
-class Readings:
+class ReadErrors:
     """Record of unreadable images: their indices in `bad`, and how many of the `drawn` images were unreadable. Shared
     by all loaders of a training run."""
 
@@ -38,7 +38,7 @@ class Readings:
 
     def mostly_bad(self, images: int) -> bool:
         """Return whether most of a data set's `images` are unreadable, by count or by estimate from those drawn."""
-        by_sample = self.drawn_bad >= MANY and 3 * self.drawn_bad > 2 * self.drawn
+        by_sample = self.drawn_bad >= MIN_BAD_SAMPLE and 3 * self.drawn_bad > 2 * self.drawn
         return 2 * len(self.bad) > images or by_sample
 
 
@@ -68,8 +68,8 @@ class Loader:
 
     `draw` defines the order; a batch may span two epochs. `flip` mirrors half of the images at random. An unreadable
     image is reported once and replaced by the next readable one (of its domain, if domains are balanced). DataError if
-    most images are unreadable. `readings` can be shared with other loaders. Up to `kept` bytes of decoded images are
-    cached.
+    most images are unreadable. `read_errors` can be shared with other loaders. Up to `cache_bytes` bytes of decoded
+    images are cached.
     """
 
     def __init__(
@@ -85,17 +85,17 @@ class Loader:
         workers: int = 2,
         stride: int | None = None,
         on_bad_image: Callable[[str], None] = lambda message: None,
-        readings: Readings | None = None,
-        kept: int = KEPT,
+        read_errors: ReadErrors | None = None,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if len(dataset) < 1:
-            raise DataError(f"{dataset.info.name}: no image in it.")
+            raise DataError(f"{dataset.info.name}: contains no images.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
         self._order = order(dataset, draw, seed, flip)
-        self._readings = readings or Readings()
-        self._kept: dict[int, tuple[np.ndarray, int]] = {}
-        self._room = kept
+        self._read_errors = read_errors or ReadErrors()
+        self._cache: dict[int, tuple[np.ndarray, int]] = {}
+        self._cache_left = cache_bytes
 
     def order(self, position: int, count: int) -> list[int]:
         """Return the indices of the `count` images that come after the first `position`."""
@@ -115,66 +115,65 @@ class Loader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _load_batch(self, position: int) -> ImageBatch:
-        drawn = [self._order.at(at) for at in range(position, position + self.batch)]
-        loaded = [self._load(each.image) for each in drawn]
-        if self._readings.mostly_bad(len(self.dataset)):
+        samples = [self._order.at(at) for at in range(position, position + self.batch)]
+        loaded = [self._load(sample.image) for sample in samples]
+        if self._read_errors.mostly_bad(len(self.dataset)):
             raise self._mostly_bad()
         batch = ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
-        return self._with_references(batch, drawn) if drawn[0].references else batch
+        return self._with_references(batch, samples) if samples[0].references else batch
 
-    def _with_references(self, batch: ImageBatch, drawn: list[Drawn]) -> ImageBatch:
-        pairs = zip(*(each.references for each in drawn if each.references))
+    def _with_references(self, batch: ImageBatch, samples: list[Sample]) -> ImageBatch:
+        pairs = zip(*(sample.references for sample in samples if sample.references))
         references = np.stack([np.stack([self._load(view)[0] for view in views]) for views in pairs])
-        return ImageBatch(batch.images, batch.labels, references, np.array([each.target for each in drawn]))
+        return ImageBatch(batch.images, batch.labels, references, np.array([sample.target for sample in samples]))
 
-    def _load(self, view: View) -> tuple[np.ndarray, int]:
-        for at in self._from(view):
-            if at in self._readings.bad:
+    def _load(self, view: ImageView) -> tuple[np.ndarray, int]:
+        for at in self._candidates(view):
+            if at in self._read_errors.bad:
                 continue
             try:
-                image, label = self._fitted(at, view)
+                image, label = self._load_cached(at, view)
             except DataError as error:
                 self._report(at, error)
                 continue
-            self._readings.count(bad=at != view.index)
+            self._read_errors.count(bad=at != view.index)
             return (image[:, ::-1] if view.mirrored else image), label
-        among = len(view.instead)
+        among = len(view.replacements)
         those = f"the {among} images of the domain {view.domain!r}" if among else f"its {len(self.dataset)} images"
-        raise DataError(f"{self.dataset.info.name}: not one of {those} can be read.")
+        raise DataError(f"{self.dataset.info.name}: none of {those} can be read.")
 
     def _mostly_bad(self) -> DataError:
-        bad, name = len(self._readings.bad), self.dataset.info.name
+        bad, name = len(self._read_errors.bad), self.dataset.info.name
         return DataError(
-            f"{name}: most of its images can't be read ({bad:,} so far, of {len(self.dataset):,}), so training stops. "
-            f"`ganzoo data check` names them all; repair or remove them."
+            f"{name}: most of its images can't be read ({bad:,} of {len(self.dataset):,} so far), so training stops. "
+            f"`ganzoo data check` lists them all; repair or remove them."
         )
 
-    def _fitted(self, index: int, view: View) -> tuple[np.ndarray, int]:
-        found = self._kept.get(index) if view.box is None else None
+    def _load_cached(self, index: int, view: ImageView) -> tuple[np.ndarray, int]:
+        found = self._cache.get(index) if view.box is None else None
         if found is None:
-            image, label = self.dataset.load(index)
+            found = load_resized(self.dataset, index, self.size, self.channels, view.box)
             if view.box is not None:  # a different crop each time, so caching is useless
-                return fit(image, self.size, self.channels, view.box), label
-            found = fit(image, self.size, self.channels), label
+                return found
             # Not locked: two threads may count an image twice, or exceed the limit slightly.
-            if self._room >= found[0].nbytes:
-                self._room -= found[0].nbytes
-                self._kept[index] = found
+            if self._cache_left >= found[0].nbytes:
+                self._cache_left -= found[0].nbytes
+                self._cache[index] = found
         return found
 
-    def _from(self, view: View) -> Iterator[int]:
+    def _candidates(self, view: ImageView) -> Iterator[int]:
         """Yield the index of a view, then those of its possible replacements."""
         yield view.index
-        if len(view.instead):
-            start = int(np.searchsorted(view.instead, view.index))
-            yield from (int(each) for each in np.roll(view.instead, -start - 1)[:-1])
+        if len(view.replacements):
+            start = int(np.searchsorted(view.replacements, view.index))
+            yield from (int(each) for each in np.roll(view.replacements, -start - 1)[:-1])
         else:
             yield from ((view.index + step) % len(self.dataset) for step in range(1, len(self.dataset)))
 
     def _report(self, index: int, error: DataError) -> None:
-        readings = self._readings
-        with readings.lock:  # two threads can find the same unreadable image at once
-            if index in readings.bad:
+        read_errors = self._read_errors
+        with read_errors.lock:  # two threads can find the same unreadable image at once
+            if index in read_errors.bad:
                 return
             self.on_bad_image(f"{error} Left out of training.")
-            readings.bad.add(index)
+            read_errors.bad.add(index)

@@ -12,7 +12,7 @@ from ganzoo.errors import counted, printable
 
 TRAINING = "train"
 VALIDATION = ("val", "validation", "valid", "dev", "test")  # in order of preference
-USUAL = {TRAINING, *VALIDATION}
+STANDARD_NAMES = {TRAINING, *VALIDATION}
 # train, training_set, Testing, seg_pred, val2017, test1, ...
 _PART = re.compile(
     r"(?:seg_|images_)?(train|val|validation|valid|dev|test|pred)(?:ing)?(?:[_-]?(?:set|images))?(?:[_-]?\d{1,4})?"
@@ -46,21 +46,21 @@ def split(images: Sequence[str]) -> Parts:
     paths = below_wrapper(images) if images else []
     tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
     above = wrapper(images) if images else ""
-    places = _whole(tops) or _by_domain(tops)
-    if places is None and (places := _in_domains(paths)):
+    places = _match_parts(tops) or _match_parts_by_domain(tops)
+    if places is None and (places := _match_domains_with_parts(paths)):
         tops = {"/".join(path.split("/")[:2]) for path in paths}
     if places is None:
-        return Parts({"": ""}, {}, _doubts(tops))
+        return Parts({"": ""}, {}, _ambiguity_notes(tops))
     training, validation = ({domain: posixpath.join(above, name) for domain, name in each.items()} for each in places)
     left = tops.difference(*(each.values() for each in places))
-    notes = () if tops <= USUAL and not left else _told(places, left, below=above, images=images)
+    notes = () if tops <= STANDARD_NAMES and not left else _split_notes(places, left, below=above, images=images)
     return Parts(training, validation, notes)
 
 
 Places = tuple[dict[str, str], dict[str, str]]  # folders by domain: training, validation
 
 
-def _whole(tops: Iterable[str]) -> Places | None:
+def _match_parts(tops: Iterable[str]) -> Places | None:
     """Match the layout train/, val/."""
     found: dict[str | None, list[str]] = {}
     for name in sorted(tops):
@@ -73,7 +73,7 @@ def _whole(tops: Iterable[str]) -> Places | None:
     return {"": found[TRAINING][0]}, {} if kept is None else {"": kept}
 
 
-def _by_domain(tops: Iterable[str]) -> Places | None:
+def _match_parts_by_domain(tops: Iterable[str]) -> Places | None:
     """Match the layout trainA/, trainB/, testA/, testB/."""
     found: dict[str, dict[str, str]] = {}
     for name in sorted(tops):
@@ -88,7 +88,7 @@ def _by_domain(tops: Iterable[str]) -> Places | None:
     return training, {domain: name for domain, name in kept.items() if domain in training}
 
 
-def _in_domains(paths: Iterable[str]) -> Places | None:
+def _match_domains_with_parts(paths: Iterable[str]) -> Places | None:
     """Match the layout cat/train/, cat/val/, dog/train/, dog/val/."""
     found: dict[str, dict[str, str]] = {}
     for path in paths:
@@ -103,7 +103,7 @@ def _in_domains(paths: Iterable[str]) -> Places | None:
     return training, {domain: f"{domain}/{name}" for domain, name in sorted(kept.items()) if name}
 
 
-def _told(places: Places, left: Iterable[str], below: str, images: Sequence[str]) -> list[str]:
+def _split_notes(places: Places, left: Iterable[str], below: str, images: Sequence[str]) -> list[str]:
     training, validation = places
 
     def listed(names: Iterable[str]) -> str:
@@ -119,13 +119,13 @@ def _told(places: Places, left: Iterable[str], below: str, images: Sequence[str]
     return notes + ([f"not used: {listed(sorted(left))}"] if left else [])
 
 
-def _doubts(tops: Iterable[str]) -> list[str]:
+def _ambiguity_notes(tops: Iterable[str]) -> list[str]:
     """Return a note about folders that are named like parts, but are beside others that are not."""
     odd = sorted(name for name in tops if part_of(name) or _PART_OF_DOMAIN.fullmatch(name))
     if len(odd) < 2 or "" in tops:
         return []
     named = ", ".join(f"{printable(name)}/" for name in odd)
     return [
-        f"{named} are taken for domains, and all images in them are trained on. If they are parts of a set, keep "
-        "only train/ and val/ in the folder, or give --data the one for training"
+        f"{named} are treated as domains, so all their images are used for training. If they are the parts of a split, "
+        "keep only train/ and val/ in the folder, or give --data the training folder"
     ]

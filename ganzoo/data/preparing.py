@@ -20,10 +20,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo.data.building import Building, Prepared, building, refuse_taken
-from ganzoo.data.images import scaled, to_image
+from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
+from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.pyramid import SIZES
-from ganzoo.data.storage import LmdbStorage, StoredImages
+from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError, counted, printable
@@ -71,7 +72,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
     """Return the default sizes for a data set, and a text that explains them."""
-    sides = sorted(dataset.sides(SIDES))
+    sides = sorted(dataset.shorter_sides(SIDES))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
     which = "its images" if len(dataset) <= SIDES else f"a sample of {len(sides):,} of its images"
@@ -231,7 +232,7 @@ class Recipe:
             stored = {size: to_image(at.load(index)[0], channels) for size, at in self.stored.items()}
         except DataError as error:
             return str(error)
-        return [self._file(scaled(stored.get(size, original), size)) for size in self.sizes], label
+        return [self._file(crop_and_resize_image(stored.get(size, original), size)) for size in self.sizes], label
 
     def _file(self, image: Image.Image) -> bytes:
         """Encode as PNG if `lossless`, else as JPEG of quality 100 without chroma subsampling (4:4:4)."""

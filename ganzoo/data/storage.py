@@ -1,148 +1,31 @@
-"""Data sets from a folder, a zip archive or an LMDB, and the LMDB storage.
+"""Data sets from a folder, a zip archive or an LMDB.
 
-Storages and data sets can be pickled, so that other processes can read the same images.
+They can be pickled, so that other processes can read the same images.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import json
-import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
-import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.data.files import LARGEST, FolderStorage, Storage, ZipStorage, is_archive, refuse_larger
-from ganzoo.data.headers import READ
-from ganzoo.data.images import channels_of, decode, peek, to_array, unpack
-from ganzoo.data.layout import described_domains, validation_path
-from ganzoo.data.lmdb_pages import check
-from ganzoo.data.memory import room
-from ganzoo.data.pyramid import SIZES, nearest
+from ganzoo.data.abstract_storage import Storage
+from ganzoo.data.folder_storage import FolderStorage, is_archive
+from ganzoo.data.headers import supported
+from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
+from ganzoo.data.lmdb_storage import LmdbStorage
+from ganzoo.data.memory import pixel_budget
+from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
-LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
-LENGTH_BYTES = 20  # limit: digits of the number of images
-METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # limit on the metadata: a fixed part, plus a part per image
-SPLIT = ("train", "val")
-SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
-
-
-class LmdbStorage(Storage):
-    """An LMDB in the layout of the reference StyleGAN: keys '{size}-{index:05d}' with image files, and 'length'.
-
-    An LMDB can contain several sizes; `size` selects one (the smallest that is large enough, otherwise the largest).
-    """
-
-    def __init__(self, path: Path, size: int | None = None) -> None:
-        self.path = path
-        self.env = _environment(path)
-        try:
-            self.count = int(self._get(b"length", LENGTH_BYTES) or b"0")
-            self.sizes = [side for side in SIZES if self._has(b"%d-00000" % side)]
-            entries = self.env.stat()["entries"]
-        except (lmdb.Error, ValueError) as error:
-            raise DataError(f"{path}: an LMDB whose description is damaged ({error}).") from error
-        if not self.sizes or self.count < 1:
-            raise DataError(f"{path}: an LMDB without images in the layout of StyleGAN ('128-00000', ..., 'length').")
-        if self.count > entries:
-            raise DataError(
-                f"{path}: a damaged LMDB; it says that it holds {self.count} images, but has {entries} entries."
-            )
-        self._use(size)
-        try:
-            self.metadata = self._described()
-            names, self.labels = described_domains(self.metadata, self.count)
-        except (lmdb.Error, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            said = printable(str(error))[:200]  # it may quote the damaged metadata
-            raise DataError(f"{path}: an LMDB whose description is damaged ({said}).") from error
-        self.domains = tuple(map(printable, names))
-
-    def _described(self) -> dict[str, Any]:
-        stored = self._get(LMDB_METADATA, METADATA_BYTES + LABEL_BYTES * self.count)
-        found = json.loads(stored) if stored else {}
-        if type(found) is not dict:
-            raise TypeError(f"a {type(found).__name__} where names and values should be")
-        return found
-
-    def _has(self, key: bytes) -> bool:
-        with self.env.begin(buffers=True) as transaction:
-            return transaction.get(key) is not None
-
-    def _get(self, key: bytes, most: int) -> bytes | None:
-        """Return the value of a key, None if the key is missing; ValueError if the value has more than `most` bytes."""
-        with self.env.begin(buffers=True) as transaction:
-            value = transaction.get(key)
-            if value is None:
-                return None
-            refuse_larger(len(value), most)
-            return bytes(value)
-
-    def _use(self, size: int | None) -> None:
-        self.size = nearest(size, self.sizes)
-        self.keys = [f"{self.size}-{index:05d}" for index in range(self.count)]
-
-    def files(self) -> list[Path]:
-        return [self.path / "data.mdb" if self.path.is_dir() else self.path]
-
-    def read(self, key: str) -> bytes:
-        value = self._get(key.encode(), LARGEST)
-        if value is None:
-            raise LookupError("the LMDB has no such key")
-        return value
-
-    def validation(self) -> Storage | None:
-        path = validation_path(self.path)
-        if not path.exists():
-            return None
-        other = LmdbStorage(path, self.size)
-        if not self.domains:
-            other.domains, other.labels = (), None
-        if other.domains != self.domains:
-            ours, theirs = (", ".join(names) or "none" for names in (self.domains, other.domains))
-            unknown = sorted({*other.domains} - {*self.domains})
-            if unknown or other.labels is None:
-                raise DataError(f"{path}: its domains ({theirs}) are not those of {self.path.name} ({ours}).")
-            places = np.array([self.domains.index(name) for name in other.domains])
-            other.domains, other.labels = self.domains, places[other.labels]
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "env"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.env = _environment(self.path)
-
-
-_environments: WeakValueDictionary[Path, Any] = WeakValueDictionary()
-_environments_lock = threading.Lock()
-
-
-def _environment(path: Path) -> Any:
-    """Return the LMDB at `path`, opened only once per process, since LMDB refuses to open a file that is already open.
-    DataError if it is damaged."""
-    key = path.resolve()
-    with _environments_lock:
-        opened = _environments.get(key)
-        if opened is None:
-            check(path)
-            try:
-                opened = lmdb.open(
-                    os.fsencode(path), subdir=path.is_dir(), readonly=True, lock=False, readahead=False, max_readers=256
-                )
-            except lmdb.Error as error:
-                raise DataError(f"{path}: not an LMDB ({error}).") from error
-            _environments[key] = opened
-        return opened
+PART_FOLDERS = ("train", "val")
+HEADER_SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
 
 
 class StoredImages(Dataset):
@@ -152,8 +35,8 @@ class StoredImages(Dataset):
         """`flip`: whether images may be mirrored (None: as the storage's metadata says, otherwise no)."""
         self.path, self.storage = path, storage
         first = self._first_readable()
-        channels, sides = self._looked_at(first)
-        self.notes, self.passed_over = storage.notes, storage.passed_over
+        channels, sides = self._sample_headers(first)
+        self.notes, self.ignored_files = storage.notes, storage.ignored_files
         self.info = DataInfo(
             name=name,
             count=len(storage.keys),
@@ -165,10 +48,9 @@ class StoredImages(Dataset):
 
     def _first_readable(self) -> Any:
         if not self.storage.keys:
-            packed = [f"{printable(path)} in it is an archive: unpack that." for path in self.storage.archives[:1]]
-            kinds = f"{', '.join(READ[:-1])} and {READ[-1]}"
-            others = [f"{self.storage.passed_over}."] if self.storage.passed_over and not packed else []
-            raise DataError(" ".join([f"{self.path}: no image in it (looked for {kinds} files).", *packed, *others]))
+            packed = [f"It contains the archive {printable(path)}: unpack that." for path in self.storage.archives[:1]]
+            others = [f"{self.storage.ignored_files}."] if self.storage.ignored_files and not packed else []
+            raise DataError(" ".join([f"{self.path}: contains no images ({supported()}).", *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
         for index in tqdm(
@@ -178,13 +60,13 @@ class StoredImages(Dataset):
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: not one of its {counted(count, 'image')} can be read. {failure}")
+        raise DataError(f"{self.path}: none of its {counted(count, 'image')} can be read. {failure}")
 
-    def _looked_at(self, first: Any) -> tuple[int, list[int]]:
+    def _sample_headers(self, first: Any) -> tuple[int, list[int]]:
         """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter
         sides. The first image alone is not enough: it may be the only grey or the only small one."""
         channels, sides = channels_of(first), []
-        for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // SAMPLE)):
+        for index in range(0, len(self.storage.keys), max(1, len(self.storage.keys) // HEADER_SAMPLE)):
             try:
                 image = peek(self._read(index), self.describe(index))
             except DataError:
@@ -202,13 +84,13 @@ class StoredImages(Dataset):
     def _decode(self, index: int) -> Any:
         return decode(self._read(index), self.describe(index))
 
-    def load(self, index: int) -> tuple[Any, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[Any, int]:
         data, name = self._read(index), self.describe(index)
         image = peek(data, name)
-        with room.of(image.width * image.height):
-            image = unpack(image, data, name)
+        with pixel_budget.reserve(image.width * image.height):
+            image = decode_opened(image, data, name)
             try:
-                pixels = to_array(image, self.info.channels)
+                pixels = to_array(image, self.info.channels, size)
             except Exception as error:
                 raise DataError(f"{name}: its colours can't be read ({error}).") from error
             image.close()  # frees its memory now, since another thread may be waiting for it
@@ -230,7 +112,7 @@ class StoredImages(Dataset):
             return None
         other = copy.copy(self)
         other.storage, other.path, other.notes = storage, storage.path, ()
-        other.passed_over = None
+        other.ignored_files = None
         info = replace(self.info, name=f"{self.info.name}-val", count=len(storage.keys))
         other.info = replace(info, size=storage.size or info.size)
         return other
@@ -243,9 +125,9 @@ class StoredImages(Dataset):
         other.storage, other.info = storage, replace(self.info, size=storage.size or self.info.size)
         return other
 
-    def sides(self, most: int) -> list[int]:
+    def shorter_sides(self, max_count: int) -> list[int]:
         found = []
-        for index in range(0, len(self), -(-len(self) // most)):
+        for index in range(0, len(self), -(-len(self) // max_count)):
             try:
                 found.append(min(peek(self._read(index), self.describe(index)).size))
             except DataError:
@@ -276,7 +158,7 @@ def open_path(
     says, otherwise no). With `domains` False, folders are not taken as labels.
     """
     try:
-        storage = _storage(path, size)
+        storage = _open_storage(path, size)
         data = StoredImages(name or _name(path), path, storage, flip)
         return data if domains else data.unlabelled()
     except (OSError, ValueError) as error:  # name too long or with a null byte, or no permission
@@ -286,17 +168,17 @@ def open_path(
 def _name(path: Path) -> str:
     """Return the name of the data set at `path`. A folder `train` or `val` gets the name of its parent folder."""
     path = path.resolve()
-    return printable((path.parent if path.name.lower() in SPLIT else path).stem)
+    return printable((path.parent if path.name.lower() in PART_FOLDERS else path).stem)
 
 
-def _storage(path: Path, size: int | None) -> Storage:
+def _open_storage(path: Path, size: int | None) -> Storage:
     if not path.exists():
-        raise DataError(f"{printable(str(path))}: there is no such file or folder.")
+        raise DataError(f"{printable(str(path))}: no such file or folder.")
     if path.is_dir():
         return LmdbStorage(path, size) if (path / "data.mdb").exists() else FolderStorage(path, size)
     if path.suffix.lower() == ".zip":
         return ZipStorage(path, size)
     if path.suffix.lower() in (".lmdb", ".mdb"):
         return LmdbStorage(path, size)
-    remedy = " Unpack it into a folder, and give that." if is_archive(path.name) else ""
+    remedy = " Unpack it and give the folder." if is_archive(path.name) else ""
     raise DataError(f"{printable(str(path))}: not a folder, a .zip archive or an .lmdb.{remedy}")

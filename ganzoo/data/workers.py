@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 from ganzoo import signals
 from ganzoo.errors import DataError
 
-AHEAD = 8  # results buffered per worker, so that no worker idles while the consumer writes to disk
+PREFETCH = 8  # results buffered per worker, so that no worker idles while the consumer writes to disk
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def cores() -> int:
+def cpu_count() -> int:
     """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
@@ -39,18 +39,18 @@ def parallel_map(
     `function` is sent to each process once, so it may hold large data; if it can't be pickled, threads are used instead
     of processes. With one worker everything runs in this thread. DataError if a process dies.
     """
-    workers = workers or cores()
+    workers = workers or cpu_count()
     if workers == 1:
         yield lambda items: map(function, items)
         return
     pool, call = _pool(function, workers)
     try:
-        yield lambda items: _ordered(pool, call, items, ahead=AHEAD * workers)
+        yield lambda items: _ordered(pool, call, items, ahead=PREFETCH * workers)
     except BrokenProcessPool as error:
         time.sleep(signals.ECHO)  # if a signal to the process group killed the worker, let our own handler run first
         raise DataError(
-            "a process that did part of the work died: too little memory, perhaps, for so many. (In a script of your "
-            'own, this must stand under `if __name__ == "__main__":`.)'
+            "a worker process died, perhaps because memory ran out. "
+            '(In a script, call this under `if __name__ == "__main__":`.)'
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -64,7 +64,7 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
     with signals.blocked():
         resource_tracker.ensure_running()  # if the first worker started it, that would unblock SIGINT
     # Not forked: this process may have Jittor and its threads running.
-    return ProcessPoolExecutor(workers, get_context("spawn"), _start, (pickled,)), _call
+    return ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, (pickled,)), _call
 
 
 def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
@@ -83,7 +83,7 @@ def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], a
 _function: Callable[[Any], Any]
 
 
-def _start(pickled: bytes) -> None:
+def _init_worker(pickled: bytes) -> None:
     # Ctrl-C or closing the terminal signals every process; the parent handles it for all. SIGTERM must keep its effect:
     # the executor uses it to end its workers.
     for number in {*signals.SIGNALS} - {signal.SIGTERM}:

@@ -15,7 +15,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from ganzoo.data.storage import LMDB_METADATA
+from ganzoo.data.lmdb_storage import LMDB_METADATA
 from ganzoo.errors import DataError
 
 FIRST_MAP = 1 << 28  # bytes; the smallest memory map

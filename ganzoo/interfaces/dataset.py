@@ -42,12 +42,12 @@ class Draw:
     """How training draws images for a model. By default, each image is drawn once per epoch.
 
     With `references`, all domains are equally likely whatever their sizes, so a batch may lack some of them; each image
-    comes with two other images from a second random domain. `crop` is the probability that such an image is cropped at
+    comes with two other images from a second random domain. `crop_probability` is that that such an image is cropped at
     random, to 80-100% of its area, before it is scaled.
     """
 
     references: bool = False
-    crop: float = 0.0
+    crop_probability: float = 0.0
 
 
 class Dataset(ABC):
@@ -56,15 +56,17 @@ class Dataset(ABC):
 
     info: DataInfo
     notes: Sequence[str] = ()  # remarks for the user on how its folders are read, one line each
-    passed_over: str | None = None  # number and kinds of other files, which are ignored
-    _labels_read: np.ndarray | None = None
+    ignored_files: str | None = None  # number and kinds of other files, which are ignored
+    _labels_cache: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.info.count
 
     @abstractmethod
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         """Return the image as uint8 (H, W, C) with C = 1 or 3, and its label (0 if there are no domains).
+
+        With `size`, the image is its centre square, resized to `size` px as by `ganzoo.crop_and_resize`.
 
         Raises DataError, naming the file, if the image can't be read.
         """
@@ -83,10 +85,10 @@ class Dataset(ABC):
             except DataError:
                 return -1
 
-        if self._labels_read is None:
+        if self._labels_cache is None:
             known = map(label, range(len(self))) if self.info.domains else [0] * len(self)
-            self._labels_read = np.fromiter(known, np.int64, len(self))
-        return self._labels_read
+            self._labels_cache = np.fromiter(known, np.int64, len(self))
+        return self._labels_cache
 
     def validation(self) -> Dataset | None:
         """Return the images reserved for validation, if any. Their size, channels and domains (in the same order) are
@@ -98,8 +100,8 @@ class Dataset(ABC):
         largest. Return this data set itself if only one size is stored."""
         return self
 
-    def sides(self, most: int) -> list[int]:
-        """Return the shorter side (px) of each stored image, or of at most `most` images spread evenly over the set."""
+    def shorter_sides(self, max_count: int) -> list[int]:
+        """Return the shorter side (px) of each stored image, or of `max_count` images spread evenly over the set."""
         return [self.info.size]
 
     def fingerprint(self) -> str:
@@ -148,4 +150,4 @@ class DataSource(ABC):
     def from_files(self, files: Sequence[Path]) -> Dataset:
         """Build the data set from files that the user has; `ganzoo data prepare NAME --from FILE` stores it. For data
         sets that may not be redistributed and are not a folder of images. DataError says what is wrong."""
-        raise OptionError(f"--from: {self.name} is not made from files that you have. Leave --from out.")
+        raise OptionError(f"--from: {self.name} can't be built from your own files. Omit --from.")

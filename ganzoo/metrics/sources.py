@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo.data.images import fit
+from ganzoo.data.images import crop_and_resize, load_resized
 from ganzoo.errors import DataError
 from ganzoo.sampling import sampler
 from ganzoo.sampling.translation import TranslationSampler
@@ -90,20 +90,22 @@ class Images(Source):
         self.count = len(self.indices) - len(self._bad)
 
     def _load(self, index: int) -> np.ndarray | None:
+        size, channels = self.data.size, self.data.channels
         try:
-            image = self.dataset.load(index)[0]
+            loaded = self.dataset.load(index) if self.strict else load_resized(self.dataset, index, size, channels)
         except DataError as error:
             if index not in self._bad:
                 self._bad.add(index)
                 self.say(f"{error} Left out.")
             return None
-        if self.strict and image.shape[:2] != (self.data.size, self.data.size):
+        image = loaded[0]
+        if self.strict and image.shape[:2] != (size, size):
             height, width = image.shape[:2]
             raise DataError(
-                f"{self.dataset.describe(index)}: {width} x {height} px, where {self.data.size} x {self.data.size} are "
-                "expected of all images. Name a size to scale them to, with --size."
+                f"{self.dataset.describe(index)}: {width} x {height} px, where {size} x {size} are expected "
+                "of all images. Name a size to scale them to, with --size."
             )
-        return fit(image, self.data.size, self.data.channels)
+        return crop_and_resize(image, size, channels)
 
 
 def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.data.catalog import former_data, open_data
+from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import CheckpointError, DataError, OptionError, printable
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images, real_for
@@ -53,7 +53,7 @@ def of_checkpoint(
     # An imported checkpoint has no data: its options name only the default of the model.
     about = {} if data.count == 0 else saved.metadata
     try:
-        wanted = former_data(about, registry, "--against") if against is None else against
+        wanted = training_data_of(about, registry, "--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(wanted, registry, "--data" if against is None else "--against")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.data.catalog import Described
+from ganzoo.data.catalog import DescribedDataset
 from ganzoo.errors import counted
 from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.options import describe as declared
@@ -35,7 +35,7 @@ def describe(plan: Plan) -> Iterator[str]:
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
     kind = f"{info.size} px, {counted(info.channels, 'channel')}{domains}"
     yield f"data     {info.name}: {counted(info.count, 'image')} of {kind}"
-    if isinstance(plan.dataset, Described):
+    if isinstance(plan.dataset, DescribedDataset):
         yield "         not there yet: training begins with preparing it, and the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
     if plan.tracker is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ganzoo import distributed
-from ganzoo.data.loader import ImageBatch, Loader, Readings
+from ganzoo.data.loader import ImageBatch, Loader, ReadErrors
 from ganzoo.interfaces.dataset import Dataset, Draw
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Feed:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
         self.draw = draw
         self.on_bad_image = on_bad_image
-        self._readings = Readings()  # shared, so that an unreadable image is reported once
+        self._read_errors = ReadErrors()  # shared, so that an unreadable image is reported once
         self._open: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
@@ -46,7 +46,7 @@ class Feed:
             workers=self.options.workers,
             stride=stride,
             on_bad_image=self.on_bad_image,
-            readings=self._readings,
+            read_errors=self._read_errors,
         )
 
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:

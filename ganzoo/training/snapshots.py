@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganzoo.data.images import fit
+from ganzoo.data.images import load_resized
 from ganzoo.errors import DataError
 from ganzoo.sampling import images, latents, sampler
 
@@ -95,7 +95,7 @@ def _in_turn(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int
 
 def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
     try:
-        return fit(dataset.load(index)[0], data.size, data.channels)
+        return load_resized(dataset, index, data.size, data.channels)[0]
     except DataError:
         return None  # the loader reports it
 

@@ -138,7 +138,7 @@ class StarGAN2(Model):
         return (Stage(data.size, max(BATCH, train.batch), micro_batch=train.batch if small else None),)
 
     def draw(self, options: StarGAN2Options) -> Draw:
-        return Draw(references=True, crop=options.randcrop_prob)
+        return Draw(references=True, crop_probability=options.randcrop_prob)
 
     def build(self, options: StarGAN2Options, data: DataInfo) -> Setup:
         from ganzoo_stargan2.loss import StarGAN2Loss

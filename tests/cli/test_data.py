@@ -130,7 +130,7 @@ def test_prepare_lists_what_cannot_be_read(ganzoo, pictures, workdir, bad):
         (["--out", "mine", "--sizes", "9"], "--sizes 9: give powers of two from 4 to 1024"),
         (["--out", "two words"], "--out 'two words': give a name"),
         (["--out", ".hidden"], "--out '.hidden': give a name"),
-        (["--out", "mnist"], "--out mnist: a data set of that name is there already"),
+        (["--out", "mnist"], "--out mnist: a data set with this name already exists"),
         ([], "Missing option '--out'"),
     ],
 )
@@ -262,7 +262,7 @@ def test_check_says_how_folders_are_read_and_what_is_not(ganzoo, workdir):
     assert lines[0] == "set: 2 readable images of 2, RGB"
     assert "    trained on: the domains A, B from trainA/ (1 image), trainB/ (1 image)" in lines
     assert "    2 other files ignored (.heic)" in lines
-    assert "    not mirrored while training, unless with --flip" in lines
+    assert "    not mirrored during training (use --flip to enable)" in lines
     assert "set-val: 2 readable images of 2, RGB" in lines
 
 

@@ -151,7 +151,7 @@ def test_path_lengths_of_a_style_based_model(jittor, ganzoo, pictures):
     assert record["recipe"]["perceptual"]["backbone"] == "efficientnet-lite0"
     missing = ganzoo("evaluate", "styled.safetensors", "--samples", "8")
     assert missing.exit_code == 2
-    assert "doesn't tell what it was trained on. Name real images with --against." in missing.stderr
+    assert "doesn't record its training data. Name real images with --against." in missing.stderr
 
 
 def test_folders(jittor, ganzoo, pictures):
@@ -176,14 +176,14 @@ def one_line(result, status: int) -> str:
 
 def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictures):
     Path("empty").mkdir()
-    assert "empty: no image in it" in one_line(ganzoo("evaluate", "--folders", "empty", "pictures"), 1)
+    assert "empty: contains no images" in one_line(ganzoo("evaluate", "--folders", "empty", "pictures"), 1)
     lay_folder(Path("large"), {f"{index}.png": encoded(noise(20, 20, seed=index)) for index in range(5)})
     line = one_line(ganzoo("evaluate", "--folders", "large", "pictures"), 1)
     assert re.search(r"their sizes differ, large of 20 px and pictures of 10 px\. .*--size", line)
     line = one_line(ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "kid"), 1)
     assert re.search(r"00\.png: 10 x 12 px, where 10 x 10 are expected of all images\. .*--size", line)
     assert ganzoo("evaluate", "--folders", "large", "pictures", "--size", "16", "--metrics", "kid").exit_code == 0
-    assert "there is no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
+    assert "no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
 
 
 def test_grey_images_are_told(jittor, ganzoo, workdir):

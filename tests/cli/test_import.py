@@ -126,7 +126,7 @@ def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pic
     assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
-    assert "it doesn't tell what it was trained on. Name real images with --against." in result.stderr
+    assert "it doesn't record its training data. Name real images with --against." in result.stderr
     Path("set.toml").write_text('data = "pictures"\n')
     assert ganzoo("train", "stylegan", "--resume", "latest", *short, "--preset", "set.toml").exit_code == 0
     assert ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0  # as it was named before

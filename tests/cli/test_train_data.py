@@ -14,7 +14,7 @@ def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
     result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "1")
     assert result.exit_code == 1
     assert "pictures: most of its images can't be read" in result.stderr
-    assert "`ganzoo data check` names them all" in result.stderr
+    assert "`ganzoo data check` lists them all" in result.stderr
 
 
 def test_how_folders_are_read_is_said_and_a_run_on_all_of_them_is_told_of_the_change(ganzoo, workdir):

@@ -95,8 +95,8 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
 def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained, workdir):
     (workdir / "pictures").rename(workdir / "moved")
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
-    assert f"the data it was trained on were at {workdir / 'pictures'}, and are gone. Name them with --data." in message
-    assert "Name them with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
+    assert f"its training data are no longer at {workdir / 'pictures'}. Give their location with --data." in message
+    assert "Give their location with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
     moved = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--data", "moved")
     assert moved.exit_code == 0, moved.output
     assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
@@ -113,7 +113,7 @@ def test_runs_from_before_paths_were_kept_go_on(ganzoo, trained, workdir, monkey
     (workdir / "empty").mkdir()
     monkeypatch.chdir(workdir / "empty")
     message = one_error(ganzoo("train", "gan", "--resume", str(workdir / RUN), "--kimg", "0.032"), 1)
-    assert "the data it was trained on were at ./pictures, and are gone. Name them with --data." in message
+    assert "its training data are no longer at ./pictures. Give their location with --data." in message
 
 
 def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):

@@ -87,7 +87,7 @@ def test_an_empty_domain_is_named(ganzoo, animals):
     (animals / "train" / "fox").mkdir()
     result = ganzoo(*TRAIN, "--kimg", "0.008")
     assert result.exit_code == 1
-    assert "the domain 'fox' has no image" in result.output
+    assert "the domain 'fox' has no images" in result.output
     assert not Path("experiments").exists()
 
 

@@ -1,4 +1,4 @@
-"""A folder of files of every kind that calls itself an image."""
+"""A folder of readable and unreadable image files of many kinds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.data.pictures import encoded, noise
 
 
 def _bomb() -> bytes:
-    """A PNG of a few bytes that says it is 100,000 x 100,000 px."""
+    """A PNG of a few bytes that declares 100,000 x 100,000 px."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -78,7 +78,7 @@ BAD = {
 
 
 def lay_oddities(root: Path, count: int) -> tuple[list[str], list[str]]:
-    """Fill a folder with `count` files and dangling links; the names of the good ones, and of the bad."""
+    """Fill a folder with `count` files and dangling links. Return the names of the readable and of the unreadable."""
     root.mkdir()
     good, bad = [], []
     kinds = [*GOOD.items(), *BAD.items()]

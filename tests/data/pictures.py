@@ -1,4 +1,4 @@
-"""Small pictures and data sets for the tests of this folder."""
+"""Small images and data sets for the tests."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganzoo.data.images import crop_and_resize
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
 def noise(width: int = 6, height: int = 8, mode: str = "RGB", seed: int = 0) -> Image.Image:
-    """A picture of random pixels: no two parts of it are alike."""
+    """An image of random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
     return Image.fromarray(pixels, "RGBA").convert("RGB").convert(mode)
 
 
 def encoded(image: Image.Image, kind: str = "png", **options: object) -> bytes:
-    """The picture as the bytes of an image file."""
+    """The image as the content of a file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 def lay_folder(root: Path, files: dict[str, bytes]) -> Path:
-    """A folder with these files."""
+    """Write a folder with these files."""
     root.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def lay_folder(root: Path, files: dict[str, bytes]) -> Path:
 
 
 def lay_zip(path: Path, files: dict[str, bytes]) -> Path:
-    """A zip archive with these files."""
+    """Write a zip archive with these files."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(name, data)
@@ -43,12 +44,12 @@ def lay_zip(path: Path, files: dict[str, bytes]) -> Path:
 
 
 class Numbers(Dataset):
-    """Image `i` is 4 x 4 px, grey, with the value i (modulo 256) in its left column and 0 elsewhere; its label is i."""
+    """Image `i` is 4 x 4 px, grey, with i (modulo 256) in its left column and 0 elsewhere; its label is i."""
 
     def __init__(self, count: int) -> None:
         self.info = DataInfo("numbers", count, 4, 1)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         image = np.zeros((4, 4, 1), np.uint8)
         image[:, 0] = index % 256
-        return image, index
+        return crop_and_resize(image, size), index

@@ -1,4 +1,4 @@
-"""Archives that can't be read as they are, and files that are no images."""
+"""Archives that can't be read, and files that are not images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ A = encoded(noise())
 
 
 def lay_split(root: Path, disk: int, first: int = 0) -> Path:
-    """The last file of a zip archive that is split over several: its images begin on the disk `first`."""
+    """Write the last file of a split zip archive, whose images begin on the disk `first`."""
     path = lay_zip(root / "set.zip", {f"{index}.png": A for index in range(4)})
     data = bytearray(path.read_bytes())
     end = data.rindex(b"PK\5\6")
@@ -33,16 +33,16 @@ def test_a_part_of_a_split_archive_is_refused_at_once(tmp_path: Path, disk: int,
 
 
 @pytest.mark.parametrize("name", ["set.tar", "set.tgz", "set.tar.gz", "set.7z", "set.rar"])
-def test_of_another_archive_it_is_said_to_unpack_it(tmp_path: Path, name: str) -> None:
+def test_other_archives_are_refused_with_advice_to_unpack_them(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"archive")
     with pytest.raises(DataError, match=r"not a folder, a \.zip archive or an \.lmdb\. Unpack it"):
         open_path(tmp_path / name)
 
 
 @pytest.mark.parametrize("inner", ["images.zip", "deep/images.tar.gz"])
-def test_so_it_is_of_one_within_a_folder_or_a_zip(tmp_path: Path, inner: str) -> None:
+def test_so_are_archives_inside_a_folder_or_a_zip(tmp_path: Path, inner: str) -> None:
     for path in (lay_folder(tmp_path / "set", {inner: b"x"}), lay_zip(tmp_path / "set.zip", {inner: b"x"})):
-        with pytest.raises(DataError, match=f"no image in it .* {inner} in it is an archive: unpack that"):
+        with pytest.raises(DataError, match=f"contains no images .* It contains the archive {inner}: unpack that"):
             open_path(path)
 
 
@@ -51,11 +51,11 @@ def test_images_after_a_hundred_bad_ones_are_found(tmp_path: Path) -> None:
     assert open_path(lay_folder(tmp_path / "set", files)).info.count == 136
 
 
-def test_other_files_are_counted_by_their_kinds(tmp_path: Path) -> None:
+def test_other_files_are_counted_by_extension(tmp_path: Path) -> None:
     files = {f"{index}.heic": b"x" for index in range(3)} | {"a.jpg": A, "b.HEIC": b"x", ".hidden.heic": b"x"}
-    assert open_path(lay_folder(tmp_path / "one", files)).storage.passed_over == "4 other files ignored (.heic)"
+    assert open_path(lay_folder(tmp_path / "one", files)).storage.ignored_files == "4 other files ignored (.heic)"
     more = lay_zip(tmp_path / "two.zip", {**files, "readme": b"x", "movie.mov": b"x"})
-    assert open_path(more).storage.passed_over == "6 other files ignored (4 .heic, 1 .mov, 1 without a suffix)"
+    assert open_path(more).storage.ignored_files == "6 other files ignored (4 .heic, 1 .mov, 1 without extension)"
     few = lay_folder(tmp_path / "few", {"a.jpg": A, "b.raw": b"x"})
-    assert open_path(few).storage.passed_over == "1 other file ignored (.raw)"
-    assert open_path(lay_folder(tmp_path / "none", {"a.jfif": encoded(noise(), "jpeg")})).storage.passed_over is None
+    assert open_path(few).storage.ignored_files == "1 other file ignored (.raw)"
+    assert open_path(lay_folder(tmp_path / "none", {"a.jfif": encoded(noise(), "jpeg")})).storage.ignored_files is None

@@ -148,13 +148,13 @@ class Slow(Numbers):
         super().__init__(count)
         self.fails, self.reached, self.goes_on = fails, threading.Event(), threading.Event()
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index == 40:
             self.reached.set()
             assert self.goes_on.wait(30)
             if self.fails:
                 raise ZeroDivisionError
-        return super().load(index)
+        return super().load(index, size)
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -41,26 +41,26 @@ def test_a_path_is_opened(registry: Registry, tmp_path: Path, monkeypatch: pytes
         assert open_data(wanted, registry).info.name == "set"
 
 
-def test_a_name_comes_before_a_folder_of_that_name(registry: Registry, tmp_path: Path) -> None:
+def test_a_name_takes_precedence_over_a_folder_of_that_name(registry: Registry, tmp_path: Path) -> None:
     lay_folder(tmp_path / "numbers", IMAGE)
     assert len(open_data("numbers", registry)) == 3
     assert len(open_data("./numbers", registry)) == 1
 
 
-def test_a_wrong_name_has_its_near_match_and_the_others(registry: Registry) -> None:
+def test_a_wrong_name_gets_a_near_match_and_a_list_of_the_names(registry: Registry) -> None:
     with pytest.raises(DataError, match=r"--data numbrs: .* Did you mean 'numbers'\? Data sets: numbers\."):
         open_data("numbrs", registry)
 
 
 @pytest.mark.parametrize("wanted", ["", "x", "x" * 5000, "zero\0byte", "~nobody-of-this-name"])
-def test_what_can_be_neither_name_nor_path_is_an_error(registry: Registry, wanted: str) -> None:
+def test_neither_a_name_nor_a_path_is_an_error(registry: Registry, wanted: str) -> None:
     with pytest.raises(DataError, match="neither a data set nor a path"):
         open_data(wanted, registry)
 
 
 @pytest.mark.parametrize("wanted", ["set.zip", "folder/", "a/b"])
-def test_what_looks_like_a_path_but_is_missing_is_an_error(registry: Registry, wanted: str) -> None:
-    with pytest.raises(DataError, match="there is no such file or folder"):
+def test_a_path_that_does_not_exist_is_an_error(registry: Registry, wanted: str) -> None:
+    with pytest.raises(DataError, match="no such file or folder"):
         open_data(wanted, registry)
 
 

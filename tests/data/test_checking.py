@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganzoo.data.checking import examine
+from ganzoo.data.checking import check_dataset
 from ganzoo.data.storage import open_path
 from tests.data.pictures import Numbers, encoded, lay_folder, noise
 
@@ -14,11 +14,11 @@ from tests.data.pictures import Numbers, encoded, lay_folder, noise
 def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
     files = {f"cats/{index}.png": encoded(noise(6, 8)) for index in range(3)}
     files |= {"dogs/1.png": encoded(noise(5, 7)), "dogs/2.png": b"", "dogs/3.jpg": b"text"}
-    report = examine(open_path(lay_folder(tmp_path / "set", files)))
+    report = check_dataset(open_path(lay_folder(tmp_path / "set", files)))
     assert report.count == 6
     assert report.sizes == {(6, 8): 3, (5, 7): 1}
     assert report.domains == {"cats": 3, "dogs": 1}
-    assert [message.split(": ")[0] for message in report.bad] == [
+    assert [message.split(": ")[0] for message in report.unreadable] == [
         f"{tmp_path}/set/dogs/2.png",
         f"{tmp_path}/set/dogs/3.jpg",
     ]
@@ -28,16 +28,16 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
         "    5 x 7 px: 1",
         "    domain cats: 3",
         "    domain dogs: 1",
-        "    not mirrored while training, unless with --flip",
-        *(f"    {message}" for message in report.bad),
+        "    not mirrored during training (use --flip to enable)",
+        *(f"    {message}" for message in report.unreadable),
     ]
 
 
-def test_many_sizes_are_summed_up(tmp_path: Path) -> None:
+def test_many_sizes_are_summarised(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
-    lines = list(examine(open_path(lay_folder(tmp_path / "set", files))).lines())
+    lines = list(check_dataset(open_path(lay_folder(tmp_path / "set", files))).lines())
     assert lines[0] == "set: 13 readable images of 13, grey"
-    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored while training, unless with --flip"]
+    assert lines[-2:] == ["    and 3 other sizes", "    not mirrored during training (use --flip to enable)"]
 
 
 def test_an_interruption_does_not_wait_for_the_rest() -> None:
@@ -45,13 +45,13 @@ def test_an_interruption_does_not_wait_for_the_rest() -> None:
     loaded = []
 
     class Interrupted(Numbers):
-        def load(self, index: int) -> tuple[np.ndarray, int]:
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             if index == 0:
                 raise KeyboardInterrupt
             gate.wait(0.05)
             loaded.append(index)
-            return super().load(index)
+            return super().load(index, size)
 
     with pytest.raises(KeyboardInterrupt):
-        examine(Interrupted(200))
+        check_dataset(Interrupted(200))
     assert len(loaded) < 100

@@ -1,4 +1,4 @@
-"""Transparency in every kind of grey, and colours by the profile of their file."""
+"""Transparency, 16-bit grey and ICC profiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.data.profiles import printer, srgb, swapped
 
 
 def png(bits: int, kind: int, row: bytes, transparent: bytes, width: int = 4) -> bytes:
-    """A PNG of one row, with a level or colour that is transparent."""
+    """A PNG of one row, with a transparent level or colour."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -38,19 +38,19 @@ def png(bits: int, kind: int, row: bytes, transparent: bytes, width: int = 4) ->
         (16, struct.pack(">4H", 0, 2570, 514, 65535), 514, [0, 10, 255, 255]),
     ],
 )
-def test_the_transparent_level_of_grey_is_laid_over_white(bits: int, row: bytes, level: int, levels: list[int]) -> None:
+def test_the_transparent_level_of_grey_becomes_white(bits: int, row: bytes, level: int, levels: list[int]) -> None:
     image = decode(png(bits, 0, row, struct.pack(">H", level)), "x.png")
     assert to_array(image, 1)[0, :, 0].tolist() == levels
 
 
-def test_so_is_the_transparent_colour_of_16_bits() -> None:
+def test_the_transparent_colour_of_a_16_bit_png_becomes_white() -> None:
     row = struct.pack(">6H", *(257 * 3,) * 3, *(257 * 9,) * 3)
     image = decode(png(16, 2, row, struct.pack(">3H", *(257 * 3,) * 3), width=2), "x.png")
     assert to_array(image, 3)[0].tolist() == [[255] * 3, [9] * 3]
 
 
-def test_grey_that_was_multiplied_by_its_alpha_is_read() -> None:
-    image = Image.frombytes("La", (2, 1), bytes([20, 51, 40, 255]))  # 100 at a fifth, and 40
+def test_grey_with_premultiplied_alpha_is_read() -> None:
+    image = Image.frombytes("La", (2, 1), bytes([20, 51, 40, 255]))  # 100 with an alpha of 1/5, and 40
     assert to_array(image, 1)[0, :, 0].tolist() == [224, 40]
 
 
@@ -60,21 +60,21 @@ def pixel(image: Image.Image, profile: bytes | None, kind: str = "png", channels
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_a_profile_says_what_colours_mean(mode: str) -> None:
+def test_colours_are_converted_from_the_profile_to_srgb(mode: str) -> None:
     red = Image.new("RGB", (8, 8), (255, 0, 0)).convert(mode)
     assert pixel(red, None) == [255, 0, 0]
     assert pixel(red, swapped()) == [0, 255, 0]
     assert pixel(red, swapped(), channels=1) == [150]
 
 
-def test_what_is_transparent_stays_so() -> None:
+def test_transparent_pixels_of_an_image_with_a_profile_become_white() -> None:
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     assert pixel(clear, swapped()) == [255, 255, 255]
     marked = encoded(Image.new("RGB", (8, 8), (255, 0, 0)), transparency=(255, 0, 0), icc_profile=swapped())
     assert to_array(decode(marked, "x"), 3)[0, 0].tolist() == [255, 255, 255]
 
 
-def test_of_srgb_every_pixel_stays_as_it_is() -> None:
+def test_an_srgb_profile_changes_no_pixel() -> None:
     image = noise(40, 40)
     np.testing.assert_array_equal(to_array(decode(encoded(image, icc_profile=srgb()), "x"), 3), np.asarray(image))
 
@@ -88,17 +88,17 @@ def test_a_printers_profile_is_used() -> None:
 
 @pytest.mark.parametrize("profile", [b"junk", b"junk" * 100, srgb()[:300], swapped()[:-200], bytes(5 << 20)])
 @pytest.mark.parametrize("mode", ["RGB", "CMYK", "L"])
-def test_a_profile_that_is_damaged_or_of_other_colours_says_nothing(profile: bytes, mode: str) -> None:
+def test_a_damaged_or_unsuitable_profile_is_ignored(profile: bytes, mode: str) -> None:
     image = Image.new(mode, (8, 8))
     assert pixel(image, profile, "tiff") == pixel(image, None, "tiff")
 
 
-def test_a_profile_of_other_colours_than_the_picture_says_nothing() -> None:
+def test_a_profile_of_another_colour_space_than_the_image_is_ignored() -> None:
     for image, profile in ((Image.new("RGB", (8, 8), (9, 9, 9)), printer()), (Image.new("L", (8, 8), 9), swapped())):
         assert pixel(image, profile, "tiff") == [9, 9, 9]
 
 
-def test_pillow_without_profiles_reads_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_if_pillow_lacks_profile_support(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*arguments: object) -> None:
         raise ImportError
 

@@ -1,4 +1,4 @@
-"""Pictures that are refused for what their header says."""
+"""Images that are refused because of their header."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tiff(pixels: np.ndarray) -> bytes:
 
 
 def scans(image: Image.Image, extra: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
+    """A progressive JPEG whose last scan is repeated `extra` times."""
     data = encoded(image, "jpeg", progressive=True)
     start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
     return data[:end] + data[start:end] * extra + data[end:]
@@ -32,12 +32,12 @@ def scans(image: Image.Image, extra: int) -> bytes:
         (np.arange(64, dtype="i4").reshape(8, 8) * 3000, "signed numbers"),
     ],
 )
-def test_numbers_of_no_known_range_are_refused_by_name(pixels: np.ndarray, numbers: str) -> None:
+def test_numbers_without_a_known_range_are_refused(pixels: np.ndarray, numbers: str) -> None:
     with pytest.raises(DataError, match=f"x.tif: not a readable image .a TIFF of {numbers}, .* with 8 or 16 bits"):
         decode(tiff(pixels), "x.tif")
 
 
-def test_so_are_32_bits_without_a_sign() -> None:
+def test_unsigned_32_bit_numbers_are_refused() -> None:
     signed = tiff(np.zeros((8, 8), "i4"))
     tag = b"\x53\x01\x03\0\x01\0\0\0"
     data = signed.replace(tag + b"\2", tag + b"\1")
@@ -45,9 +45,9 @@ def test_so_are_32_bits_without_a_sign() -> None:
         decode(data, "x.tif")
 
 
-def test_16_bits_in_planes_are_refused_and_8_are_read() -> None:
+def test_separate_planes_are_read_with_8_bits_and_refused_with_16() -> None:
     def planar(bits: int) -> bytes:
-        """An RGB TIFF whose colours lie one after the other."""
+        """An RGB TIFF with a separate plane for each colour."""
         tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2)]
         tags += [(273, 4, 3, 146), (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 3, 158), (284, 3, 1, 2)]
         size = 4 * bits // 8
@@ -66,54 +66,54 @@ def test_16_bits_in_planes_are_refused_and_8_are_read() -> None:
         return head + starts + size.to_bytes(4, "little") * 3 + planes
 
     assert to_array(decode(planar(8), "x.tif"), 3)[0, 0].tolist() == [10, 20, 30]
-    with pytest.raises(DataError, match="a TIFF of 16 bits with each colour in a plane of its own; save it"):
+    with pytest.raises(DataError, match="a 16-bit TIFF with each colour in a separate plane; save it"):
         decode(planar(16), "x.tif")
 
 
-def test_a_jpeg_with_scans_without_end_is_refused_at_once() -> None:
+def test_a_jpeg_with_too_many_scans_is_refused_at_once() -> None:
     data, start = scans(noise(2000, 2000), 1000), time.monotonic()
-    with pytest.raises(DataError, match=r"a JPEG in 1,0\d\d scans, where 256 are the most that is read"):
+    with pytest.raises(DataError, match=r"a JPEG with 1,0\d\d scans; the limit for its size is 256"):
         decode(data, "x.jpg")
     assert time.monotonic() - start < 2
 
 
-def test_of_a_large_one_fewer_scans_are_read() -> None:
+def test_the_limit_of_scans_is_lower_for_a_large_jpeg() -> None:
     data = scans(Image.new("L", (9000, 9000)), 50)
-    with pytest.raises(DataError, match=r"a JPEG in 5\d scans, where 53 are the most that is read of one so large"):
+    with pytest.raises(DataError, match=r"a JPEG with 5\d scans; the limit for its size is 53"):
         decode(data, "x.jpg")
     assert decode(scans(Image.new("L", (200, 200)), 50), "x.jpg").size == (200, 200)
 
 
 def test_what_looks_like_scans_in_other_parts_of_a_jpeg_does_not_count() -> None:
     marks = b"\xff\xda" * 1000
-    picture = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # as in thumbnails, and in a film behind the picture
-    assert decode(picture, "x.jpg").size == (9, 9)
+    image = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # as in thumbnails, and in a video after the image
+    assert decode(image, "x.jpg").size == (9, 9)
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (encoded(noise())[:20] + bytes(20), "it begins as a PNG, but its header is damaged"),
+        (encoded(noise())[:20] + bytes(20), "it looks like a PNG, but its header is damaged"),
         (b"II*\0" + bytes(100), "not a readable image"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "a HEIC, which isn't read; save it as PNG or JPEG"),
-        (b"<html>", "its first bytes are of no format that is read: PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC is not supported; save it as PNG or JPEG"),
+        (b"<html>", "not in a supported format: PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF"),
     ],
 )
-def test_what_a_file_is_instead_is_told(data: bytes, reason: str) -> None:
+def test_the_error_says_what_the_file_is(data: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         decode(data, "x")
 
 
-def test_tiffs_of_odd_numbers_are_not_called_unknown() -> None:
-    """A TIFF of 64-bit numbers: Pillow knows no mode for it."""
+def test_a_tiff_with_an_unsupported_number_type_is_still_called_a_tiff() -> None:
+    """A TIFF of 64-bit numbers, for which Pillow has no mode."""
     data = bytearray(tiff(np.zeros((8, 8), "f4")))
     place = data.index((258).to_bytes(2, "little") + b"\x03\0") + 8
     data[place] = 64
-    with pytest.raises(DataError, match="it begins as a TIFF, but its header is damaged, or of a kind that isn't read"):
+    with pytest.raises(DataError, match="it looks like a TIFF, but its header is damaged or unsupported"):
         decode(bytes(data), "x.tif")
 
 
-def test_avif_is_read_where_pillow_can() -> None:
+def test_avif_is_read_if_pillow_supports_it() -> None:
     pytest.importorskip("PIL.AvifImagePlugin")
     if not __import__("PIL.features").features.check("avif"):
         pytest.skip("this Pillow reads no AVIF")

@@ -1,4 +1,4 @@
-"""Data sets with images kept for validation, and domains without images; in folders, zip archives and LMDBs."""
+"""Validation images, and domains without images, in folders, zip archives and LMDBs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Lay = Callable[..., Path]
 
 @pytest.fixture(params=["folder", "zip"])
 def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
-    """Lays images under these paths, other files if they end in .txt, and folders if they end in '/'."""
+    """Writes images at these paths; text files if they end in .txt, folders if they end in '/'."""
 
     def folder(*paths: str) -> Path:
         root = lay_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})
@@ -66,7 +66,7 @@ def names(data: Dataset | None) -> list[str]:
 
 @pytest.mark.parametrize("wrapper", ["", "afhq/", "some/afhq/"])
 @pytest.mark.parametrize("second", ["val", "validation", "valid", "test", "Test"])
-def test_train_and_val_are_parts_and_no_domains(lay: Lay, wrapper: str, second: str) -> None:
+def test_train_and_val_are_parts_not_domains(lay: Lay, wrapper: str, second: str) -> None:
     paths = [f"{wrapper}{part}/{kind}/1.png" for part in ("train", second) for kind in ("cat", "dog")]
     data = open_path(lay(*paths, "readme.txt"))
     kept = data.validation()
@@ -84,7 +84,7 @@ def test_train_and_val_are_parts_and_no_domains(lay: Lay, wrapper: str, second: 
     assert kept.validation() is None
 
 
-def test_of_several_parts_beside_train_the_one_called_val_is_taken(lay: Lay) -> None:
+def test_val_takes_precedence_over_other_validation_folders(lay: Lay) -> None:
     data = open_path(lay("train/1.png", "test/2.png", "val/3.png", "valid/4.png"))
     assert (keys(data), keys(data.validation())) == (["train/1.png"], ["val/3.png"])
 
@@ -98,7 +98,7 @@ def test_parts_may_have_no_domains(lay: Lay) -> None:
     assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 0], [0])
 
 
-def test_train_alone_is_but_a_wrapping_folder(lay: Lay) -> None:
+def test_train_alone_is_just_an_enclosing_folder(lay: Lay) -> None:
     data = open_path(lay("afhq/train/cat/1.png", "afhq/train/dog/1.png", "afhq/val/"))
     assert data.info.domains == ("cat", "dog")
     assert data.validation() is None
@@ -107,23 +107,23 @@ def test_train_alone_is_but_a_wrapping_folder(lay: Lay) -> None:
 @pytest.mark.parametrize(
     "paths",
     [
-        ["train/1.png", "val/1.png", "boat/1.png"],  # vehicles
+        ["train/1.png", "val/1.png", "boat/1.png"],  # as in a set of vehicles
         ["val/1.png", "test/1.png"],
         ["train/1.png", "Train/1.png", "val/1.png"],
     ],
 )
-def test_other_folders_beside_them_make_them_domains(lay: Lay, paths: list[str]) -> None:
+def test_beside_other_folders_train_and_val_are_domains(lay: Lay, paths: list[str]) -> None:
     data = open_path(lay(*paths))
     assert data.validation() is None
     assert set(data.info.domains) == {path.split("/")[0] for path in paths}
 
 
-def test_an_image_beside_them_means_one_set_without_domains(lay: Lay) -> None:
+def test_beside_an_image_train_and_val_are_neither_parts_nor_domains(lay: Lay) -> None:
     data = open_path(lay("train/1.png", "val/1.png", "title.png"))
     assert (data.info.count, data.info.domains, data.validation()) == (3, (), None)
 
 
-def test_a_domain_may_be_missing_for_validation(lay: Lay) -> None:
+def test_a_domain_may_lack_validation_images(lay: Lay) -> None:
     data = open_path(lay("train/cat/1.png", "train/dog/1.png", "train/yak/1.png", "val/yak/1.png", "val/yak/2.png"))
     kept = data.validation()
     assert kept is not None
@@ -131,15 +131,15 @@ def test_a_domain_may_be_missing_for_validation(lay: Lay) -> None:
     assert names(kept) == ["yak", "yak"]
 
 
-def test_another_domain_for_validation_is_an_error(lay: Lay) -> None:
+def test_an_unknown_domain_in_the_validation_images_is_an_error(lay: Lay) -> None:
     data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dgo/1.png"))
-    with pytest.raises(DataError, match=r"set.*: val/dgo/: the training images have no such domain, but cat, dog"):
+    with pytest.raises(DataError, match=r"set.*: val/dgo/: not a domain of the training images \(cat, dog"):
         data.validation()
 
 
-def test_an_image_of_no_domain_for_validation_is_an_error(lay: Lay) -> None:
+def test_a_validation_image_outside_the_domains_is_an_error(lay: Lay) -> None:
     data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/1.png"))
-    with pytest.raises(DataError, match=r"val/1\.png: lies in no domain's folder; .* cat, dog"):
+    with pytest.raises(DataError, match=r"val/1\.png: not in a domain's folder; .* cat, dog"):
         data.validation()
 
 
@@ -153,13 +153,13 @@ def test_without_domains_the_folders_of_both_parts_may_differ(lay: Lay) -> None:
 
 
 @pytest.mark.parametrize("inner", ["images/", ""])
-def test_domains_for_validation_may_be_wrapped_as_those_for_training(lay: Lay, inner: str) -> None:
+def test_validation_domains_may_be_nested_like_training_domains(lay: Lay, inner: str) -> None:
     data = open_path(lay("train/images/cat/1.png", "train/images/dog/1.png", f"val/{inner}dog/1.png"))
     assert names(data) == ["cat", "dog"]
     assert names(data.validation()) == ["dog"]
 
 
-def test_each_part_may_hold_images_at_several_sizes(tmp_path: Path) -> None:
+def test_each_part_may_have_several_sizes(tmp_path: Path) -> None:
     files = {
         f"{part}/{size}/{kind}/1.png": encoded(noise(size, size, seed=size))
         for part in ("train", "val")
@@ -175,13 +175,13 @@ def test_each_part_may_hold_images_at_several_sizes(tmp_path: Path) -> None:
             np.testing.assert_array_equal(part.load(1)[0], np.asarray(noise(size, size, seed=size)))
 
 
-def test_the_part_for_validation_travels_to_other_processes(lay: Lay) -> None:
+def test_validation_images_can_be_pickled(lay: Lay) -> None:
     data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/dog/1.png"))
     kept = pickle.loads(pickle.dumps(data)).validation()
     assert names(pickle.loads(pickle.dumps(kept))) == ["dog"]
 
 
-def test_the_part_for_validation_has_the_channels_of_that_for_training(tmp_path: Path) -> None:
+def test_validation_images_have_the_channels_of_the_training_images(tmp_path: Path) -> None:
     files = {"train/1.png": A, "val/1.png": encoded(noise(mode="L"))}
     kept = open_path(lay_folder(tmp_path / "set", files)).validation()
     assert kept is not None
@@ -198,13 +198,13 @@ def test_an_empty_folder_beside_domains_is_a_domain(lay: Lay, wrapper: str) -> N
     assert names(data) == ["cat", "dog"]
 
 
-def test_so_is_one_with_other_files_alone(lay: Lay) -> None:
+def test_a_folder_without_images_beside_domains_is_a_domain(lay: Lay) -> None:
     data = open_path(lay("cat/1.png", "dog/1.png", "bee/1.txt"))
     assert data.info.domains == ("bee", "cat", "dog")
 
 
 @pytest.mark.parametrize("other", [".bee/", "__MACOSX/cat/", ".git/1.txt", "notes.txt", "cat/small/"])
-def test_hidden_folders_files_and_folders_elsewhere_are_not(lay: Lay, other: str) -> None:
+def test_hidden_folders_and_files_are_not_domains(lay: Lay, other: str) -> None:
     assert open_path(lay("cat/1.png", "dog/1.png", other)).info.domains == ("cat", "dog")
 
 
@@ -215,11 +215,11 @@ def test_a_single_folder_of_images_is_a_domain_only_beside_an_empty_one(lay: Lay
 
 
 @pytest.mark.parametrize("other", ["notes/1.txt", ".hidden/", "images/empty/"])
-def test_else_it_is_none(lay: Lay, other: str) -> None:
+def test_a_single_folder_of_images_is_otherwise_no_domain(lay: Lay, other: str) -> None:
     assert open_path(lay("images/1.png", "images/2.png", other)).info.domains == ()
 
 
-def test_an_empty_folder_beside_sizes_is_nothing(tmp_path: Path) -> None:
+def test_an_empty_folder_beside_sizes_is_ignored(tmp_path: Path) -> None:
     files = {f"{size}/a.png": encoded(noise(size, size)) for size in (8, 16)}
     root = lay_folder(tmp_path / "set", files)
     (root / "32").mkdir()
@@ -242,7 +242,7 @@ def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -
         assert list(found.names) == sorted({*found.names})
 
 
-def test_names_of_an_archive_may_begin_with_a_slash(tmp_path: Path) -> None:
+def test_names_in_an_archive_may_begin_with_a_slash(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in ("/set/cat/1.png", "/set/dog/1.png", "./other.txt"):
             archive.writestr(path, content(path))
@@ -262,11 +262,11 @@ def lay_lmdb(path: Path, labels: list[int], domains: list[str] | None = None) ->
     ("path", "beside"),
     [("a/x.lmdb", "a/x-val.lmdb"), ("x.mdb", "x-val.mdb"), ("v1.0", "v1.0-val"), ("/a/x", "/a/x-val")],
 )
-def test_validation_images_lie_beside(path: str, beside: str) -> None:
+def test_the_path_of_the_validation_lmdb_is_derived_from_the_other(path: str, beside: str) -> None:
     assert validation_path(Path(path)) == Path(beside)
 
 
-def test_an_lmdb_beside_holds_the_validation_images(tmp_path: Path) -> None:
+def test_validation_images_are_read_from_the_lmdb_beside(tmp_path: Path) -> None:
     data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 1], ["wild", "cat"]))
     assert data.validation() is None
     lay_lmdb(tmp_path / "x-val.lmdb", [1], ["wild", "cat"])
@@ -277,7 +277,7 @@ def test_an_lmdb_beside_holds_the_validation_images(tmp_path: Path) -> None:
     assert kept.validation() is None
 
 
-def test_its_domains_are_brought_into_the_order_of_the_others(tmp_path: Path) -> None:
+def test_validation_labels_follow_the_order_of_the_training_domains(tmp_path: Path) -> None:
     data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 2], ["cat", "dog", "wild"]))
     lay_lmdb(tmp_path / "x-val.lmdb", [0, 1, 1], ["wild", "cat"])
     assert names(data.validation()) == ["wild", "cat", "cat"]
@@ -285,14 +285,14 @@ def test_its_domains_are_brought_into_the_order_of_the_others(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("domains", [["cat", "cow"], None])
-def test_other_domains_beside_are_an_error(tmp_path: Path, domains: list[str] | None) -> None:
+def test_different_validation_domains_are_an_error(tmp_path: Path, domains: list[str] | None) -> None:
     data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1], ["cat", "dog"]))
     lay_lmdb(tmp_path / "x-val.lmdb", [0, 1], domains)
-    with pytest.raises(DataError, match=r"x-val\.lmdb: its domains \((cat, cow|none)\) are not those of x\.lmdb"):
+    with pytest.raises(DataError, match=r"x-val\.lmdb: its domains \((cat, cow|none)\) differ from those of x\.lmdb"):
         data.validation()
 
 
-def test_a_domain_of_an_lmdb_may_be_without_images(tmp_path: Path) -> None:
+def test_a_domain_of_an_lmdb_may_be_empty(tmp_path: Path) -> None:
     data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 2], ["cat", "dog", "wild"]))
     assert data.info.domains == ("cat", "dog", "wild")
     assert names(data) == ["cat", "wild"]
@@ -302,22 +302,22 @@ def test_a_domain_of_an_lmdb_may_be_without_images(tmp_path: Path) -> None:
 
 
 class Half(Numbers):
-    """Every other image can't be read; there are two domains."""
+    """Two domains; every second image is unreadable."""
 
     def __init__(self) -> None:
         self.info = DataInfo("half", 4, 4, 1, ("a", "b"))
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index % 2:
             raise DataError("damaged")
-        return super().load(index)[0], index // 2
+        return super().load(index, size)[0], index // 2
 
 
-def test_labels_are_found_by_loading_where_a_data_set_does_not_tell() -> None:
+def test_labels_are_found_by_loading_unless_overridden() -> None:
     assert Half().labels().tolist() == [0, -1, 1, -1]
 
 
-def test_labels_need_no_loading_without_domains(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_without_domains_need_no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Numbers, "load", None)
     assert Numbers(3).labels().tolist() == [0, 0, 0]
     assert Numbers(3).validation() is None

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganzoo.data.images import crop_and_resize
 from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
@@ -24,16 +25,16 @@ seeds = st.integers(0, 2**32)
 
 
 class Flawed(Numbers):
-    """Some of the images can't be read."""
+    """The images `bad` are unreadable."""
 
     def __init__(self, count: int, bad: set[int]) -> None:
         super().__init__(count)
         self.bad = bad
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
             raise DataError(f"{index}.png: not a readable image.")
-        return super().load(index)
+        return super().load(index, size)
 
 
 def loader(dataset: Dataset, batch: int, seed: int = 0, **options: object) -> Loader:
@@ -68,7 +69,7 @@ def test_each_image_comes_once_per_epoch(length: int, batch: int, seed: int) -> 
 
 @few
 @given(lengths, batches, batches, seeds, st.integers(0, 100))
-def test_a_stream_continues_at_any_position_with_any_batch(
+def test_a_stream_resumes_at_any_position_with_any_batch(
     length: int, batch: int, other_batch: int, seed: int, position: int
 ) -> None:
     images, labels = take(loader(Numbers(length), batch, seed, flip=True), position + 50)
@@ -79,17 +80,17 @@ def test_a_stream_continues_at_any_position_with_any_batch(
 
 @few
 @given(lengths, batches, seeds, st.integers(0, 100))
-def test_order_tells_what_comes(length: int, batch: int, seed: int, position: int) -> None:
+def test_order_lists_the_images_to_come(length: int, batch: int, seed: int, position: int) -> None:
     ours = loader(Numbers(length), batch, seed)
     assert ours.order(position, 20) == take(loader(Numbers(length), batch, seed), 20, position)[1]
 
 
-def test_another_seed_and_another_epoch_are_another_order() -> None:
+def test_the_order_depends_on_seed_and_epoch() -> None:
     orders = [tuple(loader(Numbers(50), 8, seed).order(at, 50)) for seed in (0, 1, 2) for at in (0, 50, 100)]
     assert len(set(orders)) == len(orders)
 
 
-def test_half_of_the_images_are_mirrored_where_that_is_allowed() -> None:
+def test_half_of_the_images_are_mirrored_if_allowed() -> None:
     images, labels = take(loader(Numbers(200), 16, flip=True), 400)
     mirrored = images[:, 0, 3, 0] > 0
     assert ((images[:, 0, 0, 0] > 0) ^ mirrored ^ (np.array(labels) == 0)).all()
@@ -97,18 +98,18 @@ def test_half_of_the_images_are_mirrored_where_that_is_allowed() -> None:
     assert (mirrored[np.argsort(labels[:200])] != mirrored[200 + np.argsort(labels[200:])]).any()
 
 
-def test_nothing_is_mirrored_where_that_is_not_allowed() -> None:
+def test_no_image_is_mirrored_unless_allowed() -> None:
     images, labels = take(loader(Numbers(200), 16), 400)
     assert images[:, 0, 0, 0].tolist() == labels
     assert not images[:, :, 1:].any()
 
 
-def test_batches_have_the_wanted_shape_and_type() -> None:
+def test_batches_have_the_requested_shape_and_type() -> None:
     class Strips(Dataset):
         info = DataInfo("strips", 5, 6, 3)
 
-        def load(self, index: int) -> tuple[np.ndarray, int]:
-            return np.full((6, 6 + index, 3), index, np.uint8), index
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+            return crop_and_resize(np.full((6, 6 + index, 3), index, np.uint8), size), index
 
     with stream(Loader(Strips(), 4, size=8, channels=3, seed=0)) as batches:
         batch = next(batches)
@@ -130,7 +131,7 @@ def test_bad_images_are_named_once_and_replaced(length: int, data: st.DataObject
     assert all(label == index for label, index in zip(labels, order) if index not in bad)
 
 
-def test_files_damaged_in_every_way_are_left_out(tmp_path: Path) -> None:
+def test_files_with_any_kind_of_damage_are_skipped(tmp_path: Path) -> None:
     good = {f"good{index}.png": encoded(noise(seed=index)) for index in range(4)}
     bad = {
         "cut.jpg": encoded(noise(60, 60), "jpeg")[:900],
@@ -152,7 +153,7 @@ def test_files_damaged_in_every_way_are_left_out(tmp_path: Path) -> None:
 def test_nothing_readable_is_an_error() -> None:
     messages: list[str] = []
     ours = loader(Flawed(7, set(range(7))), 3, on_bad_image=messages.append)
-    with stream(ours) as batches, pytest.raises(DataError, match="numbers: not one of its 7 images can be read"):
+    with stream(ours) as batches, pytest.raises(DataError, match="numbers: none of its 7 images can be read"):
         next(batches)
     assert len(set(messages)) == len(messages)
 
@@ -167,7 +168,7 @@ def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[i
     assert len(messages) <= named
 
 
-def test_half_of_the_images_are_enough() -> None:
+def test_training_goes_on_if_half_of_the_images_can_be_read() -> None:
     messages: list[str] = []
     ours = loader(Flawed(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
     with stream(ours) as batches:
@@ -177,13 +178,13 @@ def test_half_of_the_images_are_enough() -> None:
 
 
 def test_an_empty_data_set_is_an_error() -> None:
-    with pytest.raises(DataError, match="numbers: no image in it"):
+    with pytest.raises(DataError, match="numbers: contains no images"):
         loader(Numbers(0), 3)
 
 
 def test_an_exception_in_a_thread_reaches_the_caller() -> None:
     class Broken(Numbers):
-        def load(self, index: int) -> tuple[np.ndarray, int]:
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             raise ZeroDivisionError(f"image {index}")
 
     with stream(loader(Broken(5), 2)) as batches, pytest.raises(ZeroDivisionError, match=r"image \d"):
@@ -210,23 +211,23 @@ def test_no_thread_is_left_behind(ending: str) -> None:
 
 
 class Counted(Numbers):
-    """Counts how often each image is read."""
+    """Counts the reads of each image."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self.reads = [0] * count
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         self.reads[index] += 1
-        return super().load(index)
+        return super().load(index, size)
 
 
 @few
 @given(lengths, seeds, st.integers(0, 20))
-def test_images_that_are_kept_are_read_once_and_the_others_each_time(length: int, seed: int, room: int) -> None:
+def test_cached_images_are_read_once_and_the_others_each_time(length: int, seed: int, room: int) -> None:
     dataset = Counted(length)
-    few_kept = loader(dataset, length, seed, workers=1, kept=room * 16)  # of 4 px
-    images, labels = take(few_kept, 3 * length)
+    cached = loader(dataset, length, seed, workers=1, cache_bytes=room * 16)  # of 4 px
+    images, labels = take(cached, 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
     assert sum(reads == 1 for reads in dataset.reads) == min(room, length)
     assert all(reads >= 3 for reads in dataset.reads if reads > 1)

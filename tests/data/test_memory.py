@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from ganzoo.data import storage
-from ganzoo.data.memory import Room
+from ganzoo.data.memory import PixelBudget
 from ganzoo.data.storage import open_path
 from tests.data.pictures import encoded, lay_folder, noise
 
 
-def test_threads_hold_no_more_than_there_is_room_for() -> None:
-    room, lock, held, most = Room(100), threading.Lock(), [0], [0]
+def test_threads_reserve_no_more_than_the_budget() -> None:
+    budget, lock, held, most = PixelBudget(100), threading.Lock(), [0], [0]
 
     def hold(pixels: int) -> None:
-        with room.of(pixels):
+        with budget.reserve(pixels):
             with lock:
                 held[0] += pixels
                 most[0] = max(most[0], held[0])
@@ -30,17 +30,17 @@ def test_threads_hold_no_more_than_there_is_room_for() -> None:
     assert 60 <= most[0] <= 100
 
 
-def test_a_picture_of_more_gets_in_alone() -> None:
-    room = Room(100)
-    with room.of(1000):
+def test_an_image_above_the_limit_is_admitted_alone() -> None:
+    budget = PixelBudget(100)
+    with budget.reserve(1000):
         pass
-    with pytest.raises(ZeroDivisionError), room.of(1000):
+    with pytest.raises(ZeroDivisionError), budget.reserve(1000):
         raise ZeroDivisionError
-    with room.of(100), room.of(0):
+    with budget.reserve(100), budget.reserve(0):
         pass
 
 
-def test_images_are_loaded_one_by_one_where_room_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_loaded_one_by_one_if_the_budget_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_path(lay_folder(tmp_path, {f"{seed}.png": encoded(noise(50, 50, seed=seed)) for seed in range(9)}))
     convert, inside, most = storage.to_array, [0], [0]
 
@@ -52,7 +52,7 @@ def test_images_are_loaded_one_by_one_where_room_is_short(tmp_path: Path, monkey
         inside[0] -= 1
         return found
 
-    monkeypatch.setattr(storage, "room", Room(3000))
+    monkeypatch.setattr(storage, "pixel_budget", PixelBudget(3000))
     monkeypatch.setattr(storage, "to_array", watched)
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(data.load, range(9)))) == 9

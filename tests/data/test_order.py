@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.data.loader import Loader
-from ganzoo.data.order import Balanced, Shuffled, members_of, order, random_box
+from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, order, random_box
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
 
 
 class Kinds(Dataset):
-    """Image i is of the colour i; its domain is given."""
+    """Image i has the colour i and a given domain."""
 
     def __init__(self, labels: list[int], kinds: int, bad: frozenset[int] = frozenset()) -> None:
         self._labels, self.bad = np.array(labels, np.int64), bad
@@ -21,7 +21,7 @@ class Kinds(Dataset):
     def labels(self) -> np.ndarray:
         return self._labels
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
             raise DataError(f"{index}.png: not a readable image.")
         return np.full((8, 8, 1), index, np.uint8), int(self._labels[index])
@@ -46,14 +46,14 @@ def test_both_references_are_of_the_target_domain(labels, seed, position):
 
 
 @given(labelled(), st.integers(0, 2**32))
-def test_a_reference_has_one_partner_for_ever_and_domains_exchange_theirs(labels, seed):
+def test_each_image_has_one_fixed_partner_in_its_domain(labels, seed):
     partner = Balanced(Kinds(*labels), seed, False, 0.0).partner
     assert sorted(partner) == list(range(len(labels[0])))
     assert [labels[0][index] for index in partner] == labels[0]
     assert np.array_equal(partner, Balanced(Kinds(*labels), seed, False, 0.0).partner)
 
 
-def test_domains_come_equally_often_however_many_images_they_have():
+def test_all_domains_are_equally_frequent_whatever_their_sizes():
     drawn = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
     for kinds in ([UNEVEN[each.image.index] for each in drawn], [each.target for each in drawn]):
         assert np.bincount(kinds) == pytest.approx([1000] * 3, abs=120)  # five standard deviations
@@ -85,7 +85,7 @@ def test_a_crop_lies_inside_and_has_the_area_and_ratio_wanted(seed):
     assert 0.9 - 1e-9 <= width / height <= 1.1 + 1e-9
 
 
-def test_crops_and_mirrors_come_as_often_as_asked():
+def test_crops_and_mirrors_are_as_frequent_as_requested():
     def shares(flip: bool, crop: float) -> tuple[float, float]:
         views = [Balanced(Kinds(UNEVEN, 3), 0, flip, crop).at(position).image for position in range(600)]
         return np.mean([view.mirrored for view in views]), np.mean([view.box is not None for view in views])
@@ -96,15 +96,15 @@ def test_crops_and_mirrors_come_as_often_as_asked():
 
 
 def test_a_domain_without_images_is_named():
-    with pytest.raises(DataError, match="kinds: the domain 'c' has no image"):
-        members_of(Kinds([0, 1, 1], 3))
+    with pytest.raises(DataError, match="kinds: the domain 'c' has no images"):
+        indices_by_domain(Kinds([0, 1, 1], 3))
 
 
-def test_a_model_gets_the_order_it_asks_for():
+def test_a_model_gets_the_order_it_requests():
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
     assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
     with pytest.raises(ValueError, match="references"):
-        order(Kinds(UNEVEN, 3), Draw(crop=0.5), 0, False)
+        order(Kinds(UNEVEN, 3), Draw(crop_probability=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):
@@ -116,7 +116,7 @@ def batches(dataset: Dataset, count: int, **options):
         stream.close()
 
 
-def test_labels_and_targets_are_those_of_the_images():
+def test_labels_and_targets_match_the_images():
     for batch in batches(Kinds(UNEVEN, 3), 12):
         assert [UNEVEN[image.flat[0]] for image in batch.images] == list(batch.labels)
         for images in batch.references:
@@ -133,15 +133,15 @@ def test_a_damaged_image_is_replaced_by_another_of_its_domain():
     assert len(told) == 4
 
 
-def test_a_domain_that_cannot_be_read_at_all_is_an_error():
-    with pytest.raises(DataError, match="kinds: not one of the 2 images of the domain 'b' can be read"):
+def test_a_domain_without_readable_images_is_an_error():
+    with pytest.raises(DataError, match="kinds: none of the 2 images of the domain 'b' can be read"):
         batches(Kinds([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6))
-def test_batches_go_on_anywhere(done, count):
-    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop=0.5))
+def test_batches_resume_at_any_position(done, count):
+    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
     start, later = whole.batches(2 * done), whole.batches()
     try:
         wanted = [next(later) for _ in range(done + count)][done:]

@@ -1,4 +1,4 @@
-"""Folders that name the parts of a data set in one of the ways of the world."""
+"""Names of folders for the parts of a data set, as found in published sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def keys(data: object) -> list[str]:
         ("trainset", "valid-set"),
     ],
 )
-def test_parts_are_known_by_other_names(tmp_path: Path, training: str, validation: str) -> None:
+def test_parts_are_recognised_by_other_names(tmp_path: Path, training: str, validation: str) -> None:
     paths = [f"{part}/{kind}/1.png" for part in (training, validation) for kind in ("cat", "dog")]
     data = lay(tmp_path, *paths)
     assert data.info.domains == ("cat", "dog")
@@ -45,22 +45,22 @@ def test_parts_are_known_by_other_names(tmp_path: Path, training: str, validatio
 
 
 @pytest.mark.parametrize("name", ["traindeer", "protest", "trains", "valley", "tests", "t", "", "vali"])
-def test_other_names_are_none(name: str) -> None:
+def test_other_names_are_not_parts(name: str) -> None:
     assert part_of(name) is None
 
 
-def test_what_is_not_used_is_told(tmp_path: Path) -> None:
+def test_notes_list_the_folders_that_are_not_used(tmp_path: Path) -> None:
     data = lay(tmp_path, "train/1.png", "val/2.png", "test/3.png", "test/4.png")
     assert keys(data) == ["train/1.png"]
     assert "not used: test/ (2 images)" in data.notes
 
 
-def test_the_usual_two_need_no_word(tmp_path: Path) -> None:
+def test_train_and_val_need_no_note(tmp_path: Path) -> None:
     assert list(lay(tmp_path, "train/1.png", "val/2.png").notes) == []
 
 
-def test_each_part_may_be_wrapped_in_a_folder_of_its_own_name(tmp_path: Path) -> None:
-    """As in the set of natural scenes: seg_pred/ has no domains, and is not used."""
+def test_each_part_may_be_inside_a_folder_of_the_same_name(tmp_path: Path) -> None:
+    """As in a set of natural scenes, where seg_pred/ has no domains and isn't used."""
     parts = [f"seg_{part}/seg_{part}/{kind}/1.png" for part in ("train", "test") for kind in ("forest", "sea")]
     data = lay(tmp_path, *parts, "seg_pred/seg_pred/1.png")
     kept = data.validation()
@@ -71,7 +71,7 @@ def test_each_part_may_be_wrapped_in_a_folder_of_its_own_name(tmp_path: Path) ->
     assert "not used: seg_pred/ (1 image)" in data.notes
 
 
-def test_annotations_beside_the_parts_do_no_harm(tmp_path: Path) -> None:
+def test_annotations_beside_the_parts_are_ignored(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"train2017/1.png": encoded(noise()), "val2017/2.png": encoded(noise())})
     lay_folder(root / "annotations", {"all.json": b"{}"})
     assert keys(open_path(root)) == ["train2017/1.png"]
@@ -95,7 +95,7 @@ def test_a_folder_for_each_part_of_each_domain(tmp_path: Path, wrapper: str) -> 
     ]
 
 
-def test_without_domains_they_are_one_set(tmp_path: Path) -> None:
+def test_parts_of_domains_are_one_set_without_domains(tmp_path: Path) -> None:
     lay(tmp_path, "trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png")
     data = open_path(tmp_path / "set", domains=False)
     kept = data.validation()
@@ -104,7 +104,7 @@ def test_without_domains_they_are_one_set(tmp_path: Path) -> None:
     assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 0], [0, 0])
 
 
-def test_a_domain_may_have_nothing_for_validation(tmp_path: Path) -> None:
+def test_a_domain_may_have_no_validation_images(tmp_path: Path) -> None:
     data = lay(tmp_path, "trainA/1.png", "trainB/2.png", "testB/4.png", "valB/5.png")
     kept = data.validation()
     assert kept is not None
@@ -129,24 +129,24 @@ def test_parts_in_the_folder_of_each_domain(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other", ["cat/other/1.png", "cat/1.png", "bird/1.png", "bird/test/1.png", "cat/training/1.png"]
 )
-def test_parts_in_some_domains_only_are_no_parts(tmp_path: Path, other: str) -> None:
+def test_parts_in_only_some_domains_are_not_parts(tmp_path: Path, other: str) -> None:
     data = lay(tmp_path, "cat/train/1.png", "cat/test/2.png", "dog/train/3.png", "dog/test/4.png", other)
     assert len(keys(data)) == 5
 
 
-def test_training_folders_alone_stay_domains_of_their_own_names(tmp_path: Path) -> None:
+def test_training_folders_alone_remain_domains(tmp_path: Path) -> None:
     assert lay(tmp_path, "trainA/1.png", "trainB/2.png").info.domains == ("trainA", "trainB")
 
 
 @pytest.mark.parametrize("other", ["extra/1.png", "Train/1.png"])
-def test_parts_beside_something_else_are_domains_with_a_warning(tmp_path: Path, other: str) -> None:
+def test_parts_beside_other_folders_are_domains_with_a_warning(tmp_path: Path, other: str) -> None:
     data = lay(tmp_path, "train/1.png", "test/2.png", other)
     assert len(data.info.domains) == 3
     (note,) = data.notes
-    assert "test/, train/ are taken for domains, and all images in them are trained on" in note
+    assert "test/, train/ are treated as domains, so all their images are used for training" in note
 
 
-def test_the_parts_of_any_paths_are_apart() -> None:
+def test_training_and_validation_images_never_overlap() -> None:
     parts = split(["a/train/1.png", "a/test/1.png", "a/val/2.png"])
     assert (parts.training, parts.validation) == ({"": "a/train"}, {"": "a/val"})
 
@@ -159,15 +159,15 @@ def test_a_zip_with_backslashes_has_parts_and_domains(tmp_path: Path) -> None:
     assert keys(data.validation()) == ["val/dog/1.png"]
 
 
-def test_its_images_stay_in_their_order(tmp_path: Path) -> None:
-    """'\\\\' comes after the digits, '/' before them: a run on such a set goes on with the same images."""
+def test_images_of_a_zip_with_backslashes_keep_their_order(tmp_path: Path) -> None:
+    """'\\\\' sorts after the digits, '/' before them. A resumed run must see the same images."""
     names = ["a\\1.png", "a1\\1.png", "a\\2.png"]
     files = {name: encoded(noise(seed=seed)) for seed, name in enumerate(names)}
     data = open_path(lay_zip(tmp_path / "set.zip", files))
     assert keys(data) == [name.replace("\\", "/") for name in sorted(names)]
 
 
-def test_backslashes_among_slashes_are_letters(tmp_path: Path) -> None:
+def test_backslashes_among_slashes_are_part_of_a_name(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for name in ("cat/1.png", "dog/a\\1.png"):
             archive.writestr(name, encoded(noise()))
@@ -188,8 +188,8 @@ def test_a_windows_archive_has_folders_among_backslashes_and_slashes(tmp_path: P
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
-def test_names_that_an_archive_does_not_mark_as_utf_8(tmp_path: Path, encoding: str) -> None:
-    """Those that are UTF-8 are read so. Of others nobody knows what they are: that is told."""
+def test_names_not_marked_as_utf_8_are_decoded_if_they_are(tmp_path: Path, encoding: str) -> None:
+    """Names in another encoding get a note, since nothing tells which one it is."""
     name = "\u4e2d\u6587"
     path = tmp_path / "set.zip"
     stand_in = "x" * len(name.encode(encoding))

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.data.images import fit
+from ganzoo.data.images import crop_and_resize
 from ganzoo.data.preparing import amount, default_sizes, parse_sizes, prepare
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages, open_path
@@ -111,7 +111,7 @@ def test_every_size_is_scaled_from_the_original(tmp_path: Path) -> None:
     assert (data.info.count, data.info.size, data.info.channels) == (6, 16, 3)
     for size in (4, 8, 16):
         for index in range(6):
-            expected = fit(source.load(index)[0], size, 3)
+            expected = crop_and_resize(source.load(index)[0], size, 3)
             np.testing.assert_array_equal(data.at_size(size).load(index)[0], expected)
     assert [path.name for path in tmp_path.iterdir() if path.name != "set"] == ["out.lmdb"]
     assert [path.name for path in (tmp_path / "out.lmdb").iterdir()] == ["data.mdb"]
@@ -124,7 +124,7 @@ def test_jpeg_is_near_the_original_also_in_colour(tmp_path: Path) -> None:
     for index in range(6):
         stored = Image.open(io.BytesIO(values[b"16-%05d" % index]))
         assert stored.format == "JPEG"
-        difference = np.asarray(stored).astype(int) - fit(source.load(index)[0], 16, 3)
+        difference = np.asarray(stored).astype(int) - crop_and_resize(source.load(index)[0], 16, 3)
         assert np.abs(difference).max() <= 5  # on noise, subsampled colour would be off by 100
 
 
@@ -157,9 +157,9 @@ def test_sizes_that_the_source_has_are_taken_as_they_are(tmp_path: Path) -> None
     values = entries(tmp_path / "out.lmdb")
     large = np.asarray(noise(32, 32, seed=32))
     np.testing.assert_array_equal(of_file(values[b"8-00001"]), np.asarray(noise(8, 8, seed=8)))
-    np.testing.assert_array_equal(of_file(values[b"16-00001"]), fit(large, 16, 3))
+    np.testing.assert_array_equal(of_file(values[b"16-00001"]), crop_and_resize(large, 16, 3))
     np.testing.assert_array_equal(of_file(values[b"32-00001"]), large)
-    np.testing.assert_array_equal(of_file(values[b"64-00001"]), fit(large, 64, 3))
+    np.testing.assert_array_equal(of_file(values[b"64-00001"]), crop_and_resize(large, 64, 3))
 
 
 def test_the_layout_is_that_of_the_reference(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_thousand_odd_inputs_end_in_all_good_ones_and_a_list_of_the_bad(tmp_pa
     data = open_path(tmp_path / "out.lmdb")
     assert data.info.count == made.count == len(good)
     for index, name in enumerate(sorted(good)):
-        expected = fit(source.load(source.storage.keys.index(name))[0], 8, 3)
+        expected = crop_and_resize(source.load(source.storage.keys.index(name))[0], 8, 3)
         np.testing.assert_array_equal(data.load(index)[0], expected)
 
 
@@ -294,7 +294,7 @@ class Faulty(Dataset):
 
     info = DataInfo("faulty", 3, 8, 1)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         raise ZeroDivisionError
 
 
@@ -314,4 +314,4 @@ def test_a_script_without_a_guard_ends_with_a_reason(pictures):
     )
     child = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert child.returncode == 1
-    assert 'this must stand under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]
+    assert 'call this under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]

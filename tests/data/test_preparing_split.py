@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganzoo.data.images import fit
+from ganzoo.data.images import crop_and_resize
 from ganzoo.data.layout import validation_path
 from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
@@ -45,7 +45,7 @@ def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
     for size in (8, 16):
         small = validation(data.at_size(size))
         assert small.info.size == size
-        expected = fit(validation(source).load(1)[0], size, 3)
+        expected = crop_and_resize(validation(source).load(1)[0], size, 3)
         np.testing.assert_array_equal(small.load(1)[0], expected)
 
 
@@ -53,7 +53,7 @@ def test_without_domains_those_of_both_parts_may_differ(tmp_path: Path) -> None:
     animals(tmp_path / "set")
     (tmp_path / "set" / "val" / "dog").rename(tmp_path / "set" / "val" / "fish")
     source = open_path(tmp_path / "set")
-    with pytest.raises(DataError, match="val/fish/: the training images have no such domain"):
+    with pytest.raises(DataError, match="val/fish/: not a domain of the training images"):
         prepare(source, tmp_path / "out.lmdb", [8])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     prepare(source, tmp_path / "out.lmdb", [8], domains=False)

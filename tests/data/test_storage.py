@@ -1,4 +1,4 @@
-"""Folders and zip archives, and what is common to all storage; LMDB has a file of its own."""
+"""Folders and zip archives, and what all storages have in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganzoo.data.files import images_below
+from ganzoo.data.folder_storage import images_below
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
@@ -27,7 +27,7 @@ Lay = Callable[[dict[str, bytes]], Path]
 
 @pytest.fixture(params=["folder", "zip"])
 def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
-    """Lays files down in a folder or in a zip archive, which must look the same from outside."""
+    """Writes files to a folder or a zip archive: both must behave alike."""
     if request.param == "zip":
         return lambda files: lay_zip(tmp_path / "set.zip", files)
     return lambda files: lay_folder(tmp_path / "set", files)
@@ -62,31 +62,31 @@ def test_an_image_beside_sub_folders_means_no_domains(lay: Lay) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["afhq/", "some/afhq/"])
-def test_folders_that_wrap_everything_are_no_domains(lay: Lay, wrapper: str) -> None:
+def test_folders_around_all_images_are_not_domains(lay: Lay, wrapper: str) -> None:
     data = open_path(lay({f"{wrapper}dogs/1.png": A, f"{wrapper}cats/1.png": B, "readme.txt": TEXT}))
     assert data.info.domains == ("cats", "dogs")
 
 
-def test_one_folder_is_no_domain(lay: Lay) -> None:
+def test_a_single_folder_is_not_a_domain(lay: Lay) -> None:
     assert open_path(lay({"images/1.png": A, "images/2.png": B})).info.domains == ()
 
 
-def test_hidden_files_forks_of_macos_and_other_files_are_passed_over(lay: Lay) -> None:
+def test_hidden_files_macos_forks_and_other_files_are_ignored(lay: Lay) -> None:
     files = {"a.PNG": A, "._a.png": TEXT, ".trash/b.png": B, "__MACOSX/a.png": TEXT, "notes.txt": TEXT, "list": TEXT}
     assert open_path(lay(files)).storage.keys == ["a.PNG"]
 
 
-def test_nothing_in_it_is_an_error(lay: Lay) -> None:
-    with pytest.raises(DataError, match=r"no image in it \(looked for PNG"):
+def test_a_set_without_images_is_an_error(lay: Lay) -> None:
+    with pytest.raises(DataError, match=r"contains no images \(PNG"):
         open_path(lay({"notes.txt": TEXT}))
 
 
-def test_nothing_readable_is_an_error_that_names_a_file(lay: Lay) -> None:
-    with pytest.raises(DataError, match=r"not one of its 2 images can be read\. .*a\.png: not a readable image"):
+def test_a_set_without_readable_images_is_an_error_that_names_a_file(lay: Lay) -> None:
+    with pytest.raises(DataError, match=r"none of its 2 images can be read\. .*a\.png: not a readable image"):
         open_path(lay({"a.png": TEXT, "b.png": b""}))
 
 
-def test_a_bad_first_image_spoils_nothing(lay: Lay) -> None:
+def test_an_unreadable_first_image_does_not_matter(lay: Lay) -> None:
     data = open_path(lay({"a.png": b"", "b.png": TEXT, "c.png": C}))
     assert (data.info.count, data.info.size) == (3, 6)
     for index, name in enumerate(["a.png", "b.png"]):
@@ -95,7 +95,7 @@ def test_a_bad_first_image_spoils_nothing(lay: Lay) -> None:
     assert data.load(2)[0].shape == (8, 6, 3)
 
 
-def test_a_grey_image_among_colours_leaves_the_set_in_colour(lay: Lay) -> None:
+def test_a_grey_image_among_rgb_images_leaves_the_set_rgb(lay: Lay) -> None:
     files = {f"{index:03d}.png": encoded(noise(mode="L")) for index in range(100)}
     assert open_path(lay(files)).info.channels == 1
     data = open_path(lay({**files, **{f"{index:03d}.png": A for index in range(50, 100)}}))
@@ -103,9 +103,9 @@ def test_a_grey_image_among_colours_leaves_the_set_in_colour(lay: Lay) -> None:
     assert data.load(0)[0].shape == (8, 6, 3)
 
 
-def test_colours_that_pillow_cannot_convert_are_named(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(image: Image.Image, channels: int) -> np.ndarray:
-        raise ValueError("conversion from LAB to RGB not supported")  # as Pillow does, but not in every release
+def test_an_image_that_pillow_cannot_convert_is_named(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(image: Image.Image, channels: int, size: int | None) -> np.ndarray:
+        raise ValueError("conversion from LAB to RGB not supported")  # as some releases of Pillow do
 
     data = open_path(lay({"lab.tiff": encoded(Image.new("LAB", (2, 2)), "tiff")}))
     monkeypatch.setattr("ganzoo.data.storage.to_array", refuse)
@@ -139,7 +139,7 @@ def test_a_folder_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
     assert open_path(root).storage.keys == ["1.png", "more/2.png"]
 
 
-def test_the_images_of_a_folder_are_those_that_a_set_of_it_has(tmp_path: Path) -> None:
+def test_images_below_a_folder_are_those_of_the_data_set(tmp_path: Path) -> None:
     elsewhere = lay_folder(tmp_path / "elsewhere", {"1.png": A, ".2.png": TEXT})
     root = lay_folder(tmp_path / "set", {"b/1.png": A, "b.png": B, "a.txt": TEXT, ".hidden/c.png": TEXT})
     (root / "linked").symlink_to(elsewhere)
@@ -150,7 +150,7 @@ def test_the_images_of_a_folder_are_those_that_a_set_of_it_has(tmp_path: Path) -
     assert found == ["b/1.png", "b.png", "gone.png", "linked/1.png"]
     (root / "pipe.png").unlink()
     assert sorted(found) == open_path(root).storage.keys
-    with pytest.raises(DataError, match=r"nowhere: this folder can't be listed"):
+    with pytest.raises(DataError, match=r"nowhere: can't be listed"):
         images_below(tmp_path / "nowhere")
 
 
@@ -162,7 +162,7 @@ def test_a_dangling_link_is_named(tmp_path: Path) -> None:
         data.load(1)
 
 
-def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
+def test_a_deleted_file_is_named(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": B})
     data = open_path(root)
     (root / "b.png").unlink()
@@ -171,7 +171,7 @@ def test_a_file_that_went_away_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
-def test_a_name_that_is_no_utf8_is_read_and_can_be_printed(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"a.png": A})
     for name, data in ((b"\xe9t\xe9.png", B), (b"\xff.png", TEXT)):
         Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_bytes(data)
@@ -186,10 +186,10 @@ def test_a_name_that_is_no_utf8_is_read_and_can_be_printed(tmp_path: Path) -> No
 # Zip archives
 
 
-def test_a_cut_archive_is_an_error(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_an_error(tmp_path: Path) -> None:
     path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(DataError, match=r"set\.zip: not a whole zip archive .* Copy or download it again"):
+    with pytest.raises(DataError, match=r"set\.zip: a damaged or incomplete zip archive .* Copy or download it again"):
         open_path(path)
 
 
@@ -218,15 +218,15 @@ def test_damaged_compression_is_named(tmp_path: Path) -> None:
 def test_an_encrypted_archive_is_an_error(tmp_path: Path) -> None:
     path = lay_zip(tmp_path / "set.zip", {"a.png": A})
     data = bytearray(path.read_bytes())
-    data[6] |= 1  # the flag in the file's own header, and that in the directory
+    data[6] |= 1  # the flag in the local header and that in the directory
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"set\.zip: .* with 1 of its 1 image encrypted, which isn't read here"):
+    with pytest.raises(DataError, match=r"set\.zip: .* with 1 of its 1 image encrypted, which ganzoo can't unpack"):
         open_path(path)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_is_twice_in_an_archive_is_one_image(tmp_path: Path) -> None:
+def test_a_duplicate_name_in_an_archive_is_one_image(tmp_path: Path) -> None:
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", A)
@@ -238,19 +238,19 @@ def test_a_name_that_is_twice_in_an_archive_is_one_image(tmp_path: Path) -> None
 
 
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder"):
+    with pytest.raises(DataError, match=r"nowhere: no such file or folder"):
         open_path(tmp_path / "nowhere")
 
 
-def test_another_kind_of_file_is_an_error(tmp_path: Path) -> None:
+def test_an_unsupported_kind_of_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.tar").write_bytes(A)
     with pytest.raises(DataError, match=r"set\.tar: not a folder, a \.zip archive or an \.lmdb"):
         open_path(tmp_path / "set.tar")
 
 
-def test_a_link_that_leads_to_itself_is_an_error(tmp_path: Path) -> None:
+def test_a_link_to_itself_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "set.zip").symlink_to(tmp_path / "set.zip")
-    with pytest.raises(DataError, match=r"set\.zip: there is no such file"):
+    with pytest.raises(DataError, match=r"set\.zip: no such file"):
         open_path(tmp_path / "set.zip")
 
 
@@ -260,5 +260,5 @@ def test_an_impossible_path_is_an_error(name: str) -> None:
         open_path(Path(name))
 
 
-def test_a_name_can_be_given(tmp_path: Path) -> None:
+def test_a_data_set_can_be_given_a_name(tmp_path: Path) -> None:
     assert open_path(lay_folder(tmp_path / "set", {"a.png": A}), "cats").info.name == "cats"

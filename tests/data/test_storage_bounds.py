@@ -1,4 +1,4 @@
-"""Files that are there to do harm: too large, without end, or with names that lead elsewhere."""
+"""Malicious files: too large, endless, or with names that point elsewhere."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.data.files import LARGEST
+from ganzoo.data.abstract_storage import MAX_FILE_BYTES
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, lay_zip, noise
 
 A, B = (encoded(noise(seed=seed)) for seed in range(2))
-TOO_LARGE = r"can't be read \(268,435,457 bytes, where 268,435,456 are the most"
+TOO_LARGE = r"can't be read \(268,435,457 bytes; the limit is 268,435,456"
 
 
-def packed(path: Path, name: str, data: bytes, method: int) -> Path:
-    """An archive with an image and a file that is packed in some way."""
+def write_zip(path: Path, name: str, data: bytes, method: int) -> Path:
+    """Write a zip archive with an image and a file compressed with `method`."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.png", A)
         archive.writestr(name, data, compress_type=method)
@@ -27,7 +27,7 @@ def packed(path: Path, name: str, data: bytes, method: int) -> Path:
 
 
 def patch_directory(path: Path, name: str, form: str, offset: int, value: int, header: int | None = None) -> None:
-    """Change what the directory says of a file, and its own header at offset `header`."""
+    """Change a field of a file in the archive's directory and, at offset `header`, in its local header."""
     data = bytearray(path.read_bytes())
     entry = data.rindex(name.encode()) - 46
     struct.pack_into(form, data, entry + offset, value)
@@ -36,27 +36,27 @@ def patch_directory(path: Path, name: str, form: str, offset: int, value: int, h
     path.write_bytes(data)
 
 
-def test_a_file_beyond_the_bound_is_named_with_its_size(tmp_path: Path) -> None:
+def test_a_file_over_the_limit_is_named_with_its_size(tmp_path: Path) -> None:
     root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": b""})
-    os.truncate(root / "b.png", LARGEST + 1)  # a hole
+    os.truncate(root / "b.png", MAX_FILE_BYTES + 1)  # sparse
     with pytest.raises(DataError, match=rf"set/b\.png: {TOO_LARGE}"):
         open_path(root).load(1)
 
 
-def test_a_member_beyond_the_bound_is_not_unpacked(tmp_path: Path) -> None:
-    path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_DEFLATED)
-    patch_directory(path, "b.png", "<I", 24, LARGEST + 1)
+def test_an_entry_over_the_limit_is_not_unpacked(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_DEFLATED)
+    patch_directory(path, "b.png", "<I", 24, MAX_FILE_BYTES + 1)
     with pytest.raises(DataError, match=rf"set\.zip/b\.png: {TOO_LARGE}"):
         open_path(path).load(1)
 
 
-def test_no_more_is_unpacked_than_the_directory_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = packed(tmp_path / "set.zip", "b.png", bytes(50 << 20), zipfile.ZIP_DEFLATED)
+def test_no_more_is_unpacked_than_the_directory_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_zip(tmp_path / "set.zip", "b.png", bytes(50 << 20), zipfile.ZIP_DEFLATED)
     patch_directory(path, "b.png", "<I", 24, 100, header=22)
     unpacked = []
 
-    class Watched:
-        """What `zipfile` unpacks with."""
+    class Recorder:
+        """The decompressor that `zipfile` uses."""
 
         def __init__(self, one: object) -> None:
             self._one = one
@@ -70,41 +70,45 @@ def test_no_more_is_unpacked_than_the_directory_says(tmp_path: Path, monkeypatch
             return found
 
     original = zipfile._get_decompressor  # type: ignore[attr-defined]
-    monkeypatch.setattr(zipfile, "_get_decompressor", lambda kind: Watched(original(kind)) if kind else None)
+    monkeypatch.setattr(zipfile, "_get_decompressor", lambda kind: Recorder(original(kind)) if kind else None)
     with pytest.raises(DataError, match=r"b\.png: can't be read \(Bad CRC"):
         open_path(path).load(1)
     assert 100 <= sum(unpacked) < 1 << 16
 
 
 @pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_BZIP2, "BZIP2"), (zipfile.ZIP_LZMA, "LZMA")])
-def test_an_archive_that_is_unpacked_without_a_bound_is_refused(tmp_path: Path, method: int, name: str) -> None:
-    path = packed(tmp_path / "set.zip", "b.png", bytes(1 << 20), method)
-    with pytest.raises(DataError, match=rf"with 1 of its 2 images packed by {name}, which isn't read here\. Unpack it"):
+def test_a_compression_method_without_a_size_limit_is_refused(tmp_path: Path, method: int, name: str) -> None:
+    path = write_zip(tmp_path / "set.zip", "b.png", bytes(1 << 20), method)
+    with pytest.raises(
+        DataError, match=rf"with 1 of its 2 images compressed with {name}, which ganzoo can't unpack\. Unpack it"
+    ):
         open_path(path)
 
 
-def test_an_unknown_method_is_named(tmp_path: Path) -> None:
-    path = packed(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_STORED)
+def test_an_unknown_compression_method_is_named(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "set.zip", "b.png", B, zipfile.ZIP_STORED)
     patch_directory(path, "b.png", "<H", 10, 99, header=8)
-    with pytest.raises(DataError, match=r"1 of its 2 images packed by method 99, which isn't"):
+    with pytest.raises(DataError, match=r"1 of its 2 images compressed with method 99, which ganzoo can't unpack"):
         open_path(path)
 
 
-def test_a_directory_beyond_the_bound_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_over_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = lay_zip(tmp_path / "set.zip", {f"{index}.png": A for index in range(50)})
-    monkeypatch.setattr("ganzoo.data.files.LARGEST", 1000)
-    with pytest.raises(DataError, match=r"set\.zip: a zip archive with a directory of [\d,]+ bytes, where 1,000 are"):
+    monkeypatch.setattr("ganzoo.data.zip_storage.MAX_FILE_BYTES", 1000)
+    with pytest.raises(
+        DataError, match=r"set\.zip: the directory of this zip archive has [\d,]+ bytes; the limit is 1,000"
+    ):
         open_path(path)
 
 
-def test_folders_within_folders_without_end_are_refused(tmp_path: Path) -> None:
+def test_extremely_nested_folders_are_refused(tmp_path: Path) -> None:
     path = lay_zip(tmp_path / "set.zip", {f"{index}/" + "a/" * 32_000 + "b.png": A for index in range(2)})
-    with pytest.raises(DataError, match=r"set\.zip: a zip archive of folders within folders"):
+    with pytest.raises(DataError, match=r"set\.zip: the folders in this zip archive are nested too deeply"):
         open_path(path)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_names_that_lead_elsewhere_are_but_names(tmp_path: Path) -> None:
+def test_names_that_point_outside_the_archive_are_just_names(tmp_path: Path) -> None:
     names = [
         "../x.png",
         "/tmp/x.png",
@@ -129,8 +133,10 @@ def test_names_that_lead_elsewhere_are_but_names(tmp_path: Path) -> None:
         try:
             loaded += data.load(index)[0].shape == (8, 6, 3)
         except DataError as error:
-            assert "link.png: not a readable image" in str(error)  # its bytes are where it leads, and nobody goes there
-    assert loaded == len(data) - 1 == 4  # the others are hidden, as their folders begin with a dot, or no image
+            assert "link.png: not a readable image" in str(
+                error
+            )  # a link's content is its target, which isn't followed
+    assert loaded == len(data) - 1 == 4  # the others are hidden, as their folders begin with a dot, or not images
     assert [found.name for found in tmp_path.rglob("*")] == ["in", "set.zip"]
 
 

@@ -10,7 +10,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from ganzoo.data.storage import LMDB_METADATA, open_path
+from ganzoo.data.lmdb_storage import LMDB_METADATA
+from ganzoo.data.storage import open_path
 from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
@@ -19,7 +20,7 @@ PICTURES = [encoded(noise(8, 8, seed=seed)) for seed in range(6)]
 
 
 def lay_lmdb(path: Path, entries: dict[bytes, bytes], **options: Any) -> Path:
-    """An LMDB with just these entries, as another program may have written it."""
+    """Write an LMDB with just these entries, as another program might."""
     with lmdb.open(str(path), map_size=1 << 24, **options) as env, env.begin(write=True) as transaction:
         for key, value in entries.items():
             transaction.put(key, value)
@@ -35,7 +36,7 @@ def reference(sizes: tuple[int, ...] = (8,), count: int = 3) -> dict[bytes, byte
     return entries
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_written_images_are_read(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
     write_lmdb(path, PICTURES, 8, {"domains": ["wild", "cat"], "labels": [0, 1, 1, 0, 1, 1], "flip": True})
     data = open_path(path)
@@ -47,7 +48,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         assert data.info.domains[label] == ("wild", "cat", "cat", "wild", "cat", "cat")[index]
 
 
-def test_the_reference_layout_needs_no_description(tmp_path: Path) -> None:
+def test_the_reference_layout_needs_no_metadata(tmp_path: Path) -> None:
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", reference()))
     assert (data.info.count, data.info.size, data.info.channels) == (3, 8, 3)
     assert (data.info.domains, data.info.flip) == ((), False)
@@ -61,7 +62,7 @@ def test_one_of_several_sizes_is_chosen(tmp_path: Path, wanted: int | None, got:
     assert data.load(0)[0].shape == (got, got, 3)
 
 
-def test_a_folder_of_any_name_and_a_single_file_are_known(tmp_path: Path) -> None:
+def test_a_folder_of_any_name_and_a_single_file_are_recognised(tmp_path: Path) -> None:
     assert open_path(lay_lmdb(tmp_path / "folder", reference())).info.count == 3
     assert open_path(lay_lmdb(tmp_path / "file.mdb", reference(), subdir=False)).info.count == 3
 
@@ -74,7 +75,7 @@ def test_it_can_be_opened_twice_at_once(tmp_path: Path) -> None:
     assert second.load(1)[0].shape == (8, 8, 3)
 
 
-def test_a_gap_is_named(tmp_path: Path) -> None:
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
     entries = reference()
     del entries[b"8-00001"]
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**entries, b"other": b"", b"length": b"3"}))
@@ -84,14 +85,14 @@ def test_a_gap_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"not an LMDB at all", bytes(1 << 16)])
 @pytest.mark.parametrize("name", ["set.lmdb", "set.lmdb/data.mdb"])
-def test_another_file_of_that_name_is_an_error(tmp_path: Path, content: bytes, name: str) -> None:
+def test_a_file_that_is_not_an_lmdb_is_an_error(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"set\.lmdb: not an LMDB"):
         open_path(tmp_path / "set.lmdb")
 
 
-def test_pages_that_were_freed_again_may_be_missing_at_the_end(tmp_path: Path) -> None:
+def test_freed_pages_may_be_missing_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
     with lmdb.open(str(path), map_size=1 << 24, sync=False) as env:
         for key, value in reference(count=6).items():
@@ -105,11 +106,11 @@ def test_pages_that_were_freed_again_may_be_missing_at_the_end(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])
-def test_a_cut_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> None:
+def test_a_truncated_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> None:
     path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))
     file = path / "data.mdb"
     os.truncate(file, int(file.stat().st_size * kept))
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB cut short, .* Copy it again"):
+    with pytest.raises(DataError, match=r"set\.lmdb: a truncated LMDB, .* Copy it again"):
         open_path(path)
 
 
@@ -123,19 +124,19 @@ def test_a_cut_lmdb_is_an_error_not_a_bus_error(tmp_path: Path, kept: float) -> 
         {**reference(), b"length": b"-1"},
     ],
 )
-def test_another_layout_is_an_error(tmp_path: Path, entries: dict[bytes, bytes]) -> None:
+def test_an_unknown_layout_is_an_error(tmp_path: Path, entries: dict[bytes, bytes]) -> None:
     with pytest.raises(DataError, match="in the layout of StyleGAN"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", entries))
 
 
-def test_a_length_beyond_what_is_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="it says that it holds 999999999999 images, but has 4 entries"):
+def test_a_length_above_the_number_of_entries_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it should have 999,999,999,999 images, but has only 4 entries"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": b"999999999999"}))
 
 
 @pytest.mark.parametrize("length", [b"three", b"\xff", b"1.5"])
-def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -> None:
-    with pytest.raises(DataError, match="description is damaged"):
+def test_a_length_that_is_not_an_integer_is_an_error(tmp_path: Path, length: bytes) -> None:
+    with pytest.raises(DataError, match="a damaged LMDB: invalid metadata"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"length": length}))
 
 
@@ -167,42 +168,42 @@ def test_a_length_that_is_no_number_is_an_error(tmp_path: Path, length: bytes) -
         b'{"flip": ' + b"9" * 2_000_000 + b"}",
     ],
 )
-def test_a_damaged_description_is_an_error(tmp_path: Path, metadata: bytes) -> None:
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB whose description is damaged") as caught:
+def test_damaged_metadata_are_an_error(tmp_path: Path, metadata: bytes) -> None:
+    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB: invalid metadata") as caught:
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))
     assert len(str(caught.value)) < len(str(tmp_path)) + 300
 
 
 def test_names_of_domains_can_be_printed(tmp_path: Path) -> None:
-    metadata = b'{"domains": ["\\ud800", "b"], "labels": [0, 1, 1]}'  # half of a character
+    metadata = b'{"domains": ["\\ud800", "b"], "labels": [0, 1, 1]}'  # half of a surrogate pair
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), LMDB_METADATA: metadata}))
     assert [name.encode() for name in data.info.domains] == [b"\\ud800", b"b"]
 
 
-def test_a_value_beyond_the_bound_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_over_the_limit_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), b"8-00001": bytes(5000)}))
-    monkeypatch.setattr("ganzoo.data.storage.LARGEST", 4999)
-    with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes, where 4,999 are the most"):
+    monkeypatch.setattr("ganzoo.data.lmdb_storage.MAX_FILE_BYTES", 4999)
+    with pytest.raises(DataError, match=r"8-00001: can't be read \(5,000 bytes; the limit is 4,999"):
         data.load(1)
 
 
 @pytest.mark.parametrize(("key", "size"), [(b"length", 21), (LMDB_METADATA, (1 << 20) + 49)])
-def test_a_description_beyond_the_bound_is_not_read(tmp_path: Path, key: bytes, size: int) -> None:
-    with pytest.raises(DataError, match=rf"set\.lmdb: an LMDB whose description is damaged \({size:,} bytes"):
+def test_metadata_over_the_limit_are_not_read(tmp_path: Path, key: bytes, size: int) -> None:
+    with pytest.raises(DataError, match=rf"set\.lmdb: a damaged LMDB: invalid metadata \({size:,} bytes"):
         open_path(lay_lmdb(tmp_path / "set.lmdb", {**reference(), key: b"1" * size}))
 
 
-def test_a_damaged_page_is_told_before_lmdb_reads_it(tmp_path: Path) -> None:
+def test_a_damaged_page_is_found_before_lmdb_reads_it(tmp_path: Path) -> None:
     path = lay_lmdb(tmp_path / "set.lmdb", reference((8, 64), 30))
     with open(path / "data.mdb", "r+b") as file:
         file.seek(3 * 4096)
         file.write(b"\xff" * 64)
-    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB \(page 3: another page in its place\)\. Copy"):
+    with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB \(page 3: wrong page number or type\)\. Copy"):
         open_path(path)
 
 
-def test_another_kind_of_lmdb_is_an_error(tmp_path: Path) -> None:
+def test_an_lmdb_with_named_databases_is_an_error(tmp_path: Path) -> None:
     with lmdb.open(str(tmp_path / "set.lmdb"), max_dbs=1) as env:
         env.open_db(b"images")
-    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB that holds databases with names"):
+    with pytest.raises(DataError, match=r"set\.lmdb: an LMDB with named databases"):
         open_path(tmp_path / "set.lmdb")

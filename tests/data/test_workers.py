@@ -34,7 +34,7 @@ def test_results_come_in_order_from_other_processes(workers: int) -> None:
     assert (os.getpid() in {process for _, process in results}) is (workers == 1)
 
 
-def test_what_cannot_travel_is_done_by_threads() -> None:
+def test_a_function_that_cannot_be_pickled_runs_in_threads() -> None:
     lock = threading.Lock()  # can't be pickled
 
     def describe_locked(number: int) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def test_what_cannot_travel_is_done_by_threads() -> None:
     assert results == [(number * number, os.getpid()) for number in range(20)]
 
 
-def test_few_results_are_held_at_a_time() -> None:
+def test_few_results_are_buffered() -> None:
     asked: list[int] = []
 
     def items() -> Any:
@@ -59,13 +59,13 @@ def test_few_results_are_held_at_a_time() -> None:
             assert len(asked) < number + 20
 
 
-def test_errors_arrive() -> None:
+def test_exceptions_reach_the_caller() -> None:
     with pytest.raises(DataError, match="not 7"), parallel_map(fail, 2) as each:
         list(each([7]))
 
 
 def test_a_process_that_dies_is_an_error() -> None:
-    with pytest.raises(DataError, match="a process that did part of the work died"), parallel_map(die, 2) as each:
+    with pytest.raises(DataError, match="a worker process died"), parallel_map(die, 2) as each:
         list(each([3]))
 
 

@@ -105,7 +105,7 @@ def test_without_it_the_way_to_get_it_is_told(ganzoo: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["mnist", "--from", "google.tgz"], 2, "--from: mnist is not made from files that you have"),
+        (["mnist", "--from", "google.tgz"], 2, "--from: mnist can't be built from your own files"),
         (["emjoi", "--from", "google.tgz"], 2, "Did you mean 'emoji'?"),
         (["emoji"], 2, "Missing option '--out'"),
         (["emoji", "--from", "nowhere.tgz"], 1, "nowhere.tgz: there is no such file"),

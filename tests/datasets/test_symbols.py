@@ -138,7 +138,7 @@ class Deadly(Glyph):
 
 
 def test_a_process_that_dies_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="a process that did part of the work died"):
+    with pytest.raises(DataError, match="a worker process died"):
         build(tmp_path / "x.lmdb", glyphs=[*LETTERS, Deadly(0, 65)], processes=2)
     assert list(tmp_path.iterdir()) == []
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from ganzoo.data.images import channels_of, decode, fit, peek, to_array
+from ganzoo.data.images import channels_of, crop_and_resize, decode, peek, to_array
 from tests.data.profiles import printer, swapped
 from tests.fuzz.edits import made, own_errors
 
@@ -68,4 +68,4 @@ def check(data: bytes) -> None:
                 continue
             assert pixels.dtype == np.uint8
             assert pixels.shape[2] == channels
-            assert fit(pixels, 8, channels).shape == (8, 8, channels)
+            assert crop_and_resize(pixels, 8, channels).shape == (8, 8, channels)

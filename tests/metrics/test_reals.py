@@ -93,7 +93,7 @@ def test_data_sets_of_any_kind_have_fingerprints(pictures):
         def __init__(self, value):
             self.info, self.value = DataInfo("flat", 3, 4, 1), value
 
-        def load(self, index):
+        def load(self, index, size=None):
             return np.full((4, 4, 1), self.value + index, np.uint8), 0
 
     assert Flat(1).fingerprint() == Flat(1).fingerprint() != Flat(2).fingerprint()

@@ -17,7 +17,7 @@ class Numbered(Dataset):
         self.info = DataInfo("numbered", count, size, 3, ("a", "b", "c"))
         self.bad = bad
 
-    def load(self, index):
+    def load(self, index, size=None):
         if index in self.bad:
             raise DataError(f"{index}.png: not a readable image.")
         return np.full((8, 8, 3), index, np.uint8), index % 3

@@ -22,7 +22,7 @@ class Numbered(Dataset):
     def at_size(self, size: int) -> Dataset:
         return Numbered(8 if size <= 8 else 16)
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         return np.full((self.info.size, self.info.size, 1), index, np.uint8), self.info.size
 
 
@@ -63,10 +63,10 @@ def test_an_image_that_cannot_be_read_is_named_once_in_all_stages():
         def at_size(self, size: int) -> Dataset:
             return self
 
-        def load(self, index: int) -> tuple[np.ndarray, int]:
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             if index == 3:
                 raise DataError("image 3 is torn.")
-            return super().load(index)
+            return super().load(index, size)
 
     named: list[str] = []
     feed = Feed(Torn(), TrainOptions(), 1, False, named.append)

@@ -21,7 +21,7 @@ class Coloured(Dataset):
     def validation(self) -> Dataset | None:
         return self.kept
 
-    def load(self, index: int) -> tuple[np.ndarray, int]:
+    def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
             raise DataError("damaged")
         return np.full((20, 20, 1), index, np.uint8), int(self._labels[index])

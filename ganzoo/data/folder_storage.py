@@ -1,0 +1,144 @@
+"""Storages of image files identified by paths: the base class, and the one for folders."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from ganzoo.data.abstract_storage import Storage, check_size
+from ganzoo.data.images import is_hidden, is_image
+from ganzoo.data.layout import Listing, find_domains, labels_of, relocate_domains
+from ganzoo.data.parts import split
+from ganzoo.data.pyramid import levels, nearest, wrapper
+from ganzoo.errors import DataError, printable, reason
+from ganzoo.files import open_regular
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
+SPLIT_ARCHIVE = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
+
+
+class FileStorage(Storage):
+    """Image files identified by paths. The folders can separate training and validation images (`parts`), sizes
+    (`pyramid`) or domains (`layout`)."""
+
+    def _interpret_folders(self, listing: Listing, size: int | None) -> None:
+        parts = split(listing.images)
+        self.notes, self.ignored_files = parts.notes, listing.ignored_files()
+        self.archives = [path for path in listing.others if is_archive(path)]
+        self._domain_folders = None
+        self._validation_folder, self._validation_keys = parts.validation.get("", ""), dict[str, list[str]]()
+        if parts.validation:
+            folders = {domain: parts.validation.get(domain) for domain in parts.training}
+            self._validation_keys = {
+                domain: listing.below(folder) if folder else [] for domain, folder in folders.items()
+            }
+        if "" not in parts.training:
+            self.domains = tuple(parts.training)
+            self._set_images_by_domain({domain: listing.below(folder) for domain, folder in parts.training.items()})
+            return
+        self._root = self._set_images(listing.below(parts.training[""]), parts.training[""], size)
+        self._domain_folders = find_domains(listing, self.keys, self._root) if self.keys else None
+        if self._domain_folders:
+            self.domains = tuple(map(printable, self._domain_folders.names))
+            self.labels = labels_of(self.keys, self._domain_folders)
+
+    def _set_images_by_domain(self, keys: Mapping[str, list[str]]) -> None:
+        """Use these images, given by domain."""
+        self.keys = [key for each in keys.values() for key in each]
+        labels = [label for label, each in enumerate(keys.values()) for _ in each]
+        self.labels = np.array(labels, np.int64) if self.domains else None
+
+    def _set_images(self, keys: list[str], folder: str, size: int | None) -> str:
+        """Use these images and return the folder that contains them: `folder`, or the folder of one size inside it."""
+        self.keys, self.size = keys, None
+        self._levels = levels(keys, self.read)
+        self.sizes = tuple(self._levels)
+        if not self.sizes:
+            return folder
+        above = wrapper(keys)
+        self._select_size(size)
+        return posixpath.join(above, str(self.size))
+
+    def _select_size(self, size: int | None) -> None:
+        self.size = nearest(size, self.sizes)
+        self.keys = self._levels[self.size]
+
+    def validation(self) -> Storage | None:
+        if not self._validation_keys:
+            return None
+        other = self._shallow_copy()
+        other._validation_keys, other.labels, other.notes, other.ignored_files = {}, None, (), None
+        if "" not in self._validation_keys:
+            other._set_images_by_domain(self._validation_keys)
+            return other
+        try:
+            root = other._set_images(self._validation_keys[""], self._validation_folder, self.size)
+            if self.domains and self._domain_folders:
+                domains = relocate_domains(self._domain_folders, self._root, root, other.keys)
+                other.labels = labels_of(other.keys, domains)
+        except DataError as error:
+            raise DataError(f"{printable(self.path)}: {printable(str(error))}") from error
+        return other
+
+
+class FolderStorage(FileStorage):
+    """Images at any depth below a folder; symbolic links are followed."""
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self.path = path
+        self._interpret_folders(_list_folder(path), size)
+
+    def files(self) -> Iterable[Path]:
+        return (self.path / key for key in self.keys)
+
+    def read(self, key: str) -> bytes:
+        with open_regular(self.path / key) as file:
+            size = os.fstat(file.fileno()).st_size
+            check_size(size)
+            return file.read(size)
+
+
+def is_archive(path: str) -> bool:
+    """Return whether a file is named like an archive or a part of a split archive: x.z01, x.7z.001, x.part1.rar."""
+    return path.lower().endswith(ARCHIVES) or bool(SPLIT_ARCHIVE.search(path.lower()))
+
+
+def _list_folder(root: Path) -> Listing:
+    """List the files and folders below a folder."""
+    folders, files = [], []
+    for folder, own in _walk(root):
+        below = folder.relative_to(root)
+        folders.append(below.as_posix())
+        files += [(below / name).as_posix() for name in own]
+    return Listing(files, (folder for folder in folders if folder != "."))
+
+
+def images_below(root: Path) -> list[Path]:
+    """Return the image files at any depth in a folder, sorted; symbolic links are followed. Skips pipes and other
+    special files, but not broken links. DataError if a folder can't be listed."""
+    found = (folder / name for folder, names in _walk(root) for name in names if is_image(name))
+    return sorted(path for path in found if path.is_file() or not path.exists())
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield `root` and every visible folder below it, each with the names of its files. Follows symbolic links, but
+    visits a folder only once, even if links form a cycle. DataError if a folder can't be listed."""
+    seen = set()
+    for folder, names, files in os.walk(root, followlinks=True, onerror=_raise_unlistable):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            names.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        names[:] = sorted(name for name in names if not is_hidden(name))
+        yield Path(folder), files
+
+
+def _raise_unlistable(error: OSError) -> NoReturn:
+    raise DataError(f"{printable(error.filename)}: can't be listed ({reason(error)}).") from error
