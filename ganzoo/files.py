@@ -120,6 +120,12 @@ def _at_line_start(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
+def format_bytes(count: float) -> str:
+    """Format a number of bytes with a decimal unit: '12.3 MB'."""
+    power = min(3, (len(str(int(count))) - 1) // 3)
+    return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
 def write_error(error: OSError) -> str:
     """Return why a file can't be written, in the system's words, with advice if the disk is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from ganzoo.errors import OptionError
-from ganzoo.files import Path, append_lines, atomic_write, leftovers, os, output_folder, write_error
+from ganzoo.files import Path, append_lines, atomic_write, format_bytes, leftovers, os, output_folder, write_error
 
 
 def test_parts_become_one_file(tmp_path):
@@ -98,3 +98,10 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_option(tmp_path):
     expected = pytest.raises(OptionError, match=r"--out .*file/x: can't be made \(Not a directory\)")
     with expected, output_folder(tmp_path / "file" / "x", "--out"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 bytes"), (999, "999 bytes"), (81_234, "81 kB"), (2.5e6, "2.5 MB"), (5e12, "5000.0 GB")]
+)
+def test_bytes_are_shown_with_a_decimal_unit(count: float, words: str) -> None:
+    assert format_bytes(count) == words

@@ -27,6 +27,7 @@ from ganzoo.data.storage import LmdbStorage, StoredImages
 from ganzoo.data.workers import parallel_map
 from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError, counted, printable
+from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
 QUALITY = 100  # of JPEG, as in the reference implementation
@@ -278,16 +279,10 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: S
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
     per_image, free = sum(map(space, files)) / len(sample), shutil.disk_usage(path.parent).free
     where = f"{counted(count, 'image')} at {sizes_in_words(plan['sizes'])}"
-    say(f"about {amount(per_image * count)} for {where}; {amount(free)} free")
+    say(f"about {format_bytes(per_image * count)} for {where}; {format_bytes(free)} free")
     need = per_image * (count - done)
     if need > free:
         raise DataError(
-            f"{path}: needs about {amount(need)}, but {amount(free)} are free there. Choose a path on another disk, "
+            f"{path}: needs about {format_bytes(need)}, but only {format_bytes(free)} are free. Choose another disk "
             "or fewer sizes."
         )
-
-
-def amount(count: float) -> str:
-    """Format a number of bytes with a decimal unit: '12.3 MB'."""
-    power = min(3, (len(str(int(count))) - 1) // 3)
-    return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"

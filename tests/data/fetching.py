@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from ganzoo.data.downloading import download
-from ganzoo.data.transfer import Patience
+from ganzoo.data.transfer import RetryPolicy
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_zip, noise
 from tests.data.serving import Answer, Served
 
 FOLDERS = ("train/cat", "train/dog")
-PATIENCE = Patience(timeout=20.0, pauses=(0.0, 0.01))
-SHORT = Patience(timeout=1.0, pauses=(0.0, 0.01))  # longer than a busy machine is silent
+RETRY_POLICY = RetryPolicy(timeout=20.0, delays=(0.0, 0.01))
+SHORT = RetryPolicy(timeout=1.0, delays=(0.0, 0.01))  # longer than a busy machine is silent
 
 
 def archive(tmp_path: Path, seed: int = 0, prefix: str = "") -> bytes:
@@ -23,9 +23,9 @@ def archive(tmp_path: Path, seed: int = 0, prefix: str = "") -> bytes:
     return lay_zip(tmp_path / "made.zip", files).read_bytes()
 
 
-def get(served: Served, path: Path, url: str = "", patience: Patience = PATIENCE) -> list[str]:
+def get(served: Served, path: Path, url: str = "", policy: RetryPolicy = RETRY_POLICY) -> list[str]:
     said: list[str] = []
-    download(url or served.url, path, FOLDERS, patience=patience, say=said.append)
+    download(url or served.url, path, FOLDERS, policy=policy, say=said.append)
     return said
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ganzoo.data import downloading, transfer
+from ganzoo.data import downloading, partial, transfer
 from ganzoo.data.downloading import download
-from ganzoo.data.transfer import Failure, Patience
-from tests.data.fetching import FOLDERS, PATIENCE, SHORT, archive, get, interrupt, listed, part, refused
+from ganzoo.data.transfer import RetryPolicy, TransferError
+from tests.data.fetching import FOLDERS, RETRY_POLICY, SHORT, archive, get, interrupt, listed, part, refused
 from tests.data.pictures import encoded, lay_zip, noise
 from tests.data.serving import Answer, Served, serving
 
@@ -19,11 +19,11 @@ from tests.data.serving import Answer, Served, serving
 @pytest.mark.parametrize("fault", [Answer(cut=20_000), Answer(stall=20_000)], ids=["cut", "stalled"])
 def test_a_broken_connection_is_continued_where_it_broke(served, path, fault):
     served.answers = [fault, Answer(cut=5_000)]
-    said = get(served, path, patience=PATIENCE if fault.stall is None else SHORT)
+    said = get(served, path, policy=RETRY_POLICY if fault.stall is None else SHORT)
     assert path.read_bytes() == served.file
     assert served.ranges == [None, "bytes=20000-", "bytes=25000-"]
-    assert said[1].endswith("the next attempt is in 0 s")
-    assert said[2] == "continuing at 20 kB of 60 kB"
+    assert said[1].endswith("retrying in 0 s")
+    assert said[2] == "resuming at 20 kB of 60 kB"
 
 
 def test_many_short_connections_bring_it_as_long_as_each_gets_further(served, path):
@@ -36,9 +36,9 @@ def test_many_short_connections_bring_it_as_long_as_each_gets_further(served, pa
 def test_what_came_is_kept_and_the_next_call_continues_it(served, path):
     message = interrupt(served, path)
     assert message.startswith(
-        f"{served.url}: the connection broke at 20 kB of 60 kB. 20 kB of 60 kB are kept: the same"
+        f"{served.url}: the connection broke at 20 kB of 60 kB. 20 kB of 60 kB are kept: run the same"
     )
-    assert message.endswith(f"with --url, or fetch the file by hand and put it at {path}.")
+    assert message.endswith(f"with --url, or download the file yourself and save it as {path}.")
     assert part(path) == served.file[:20_000]
     get(served, path)
     assert served.ranges == ["bytes=20000-"]
@@ -48,11 +48,11 @@ def test_what_came_is_kept_and_the_next_call_continues_it(served, path):
 
 def test_a_part_that_is_whole_is_only_checked(served, path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(downloading, "_names_of_whole", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(downloading, "_verify_archive", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         said: list[str] = []
         with pytest.raises(KeyboardInterrupt):
-            download(served.url, path, FOLDERS, patience=PATIENCE, say=said.append)
-    assert said[-1] == "60 kB of 60 kB are kept: the same command continues it."
+            download(served.url, path, FOLDERS, policy=RETRY_POLICY, say=said.append)
+    assert said[-1] == "60 kB of 60 kB are kept: run the same command to resume."
     get(served, path)
     assert path.read_bytes() == served.file
     assert served.ranges == [None]
@@ -66,7 +66,9 @@ def test_too_long_a_length_is_no_whole_file(served, path):
 def test_too_short_a_length_is_no_whole_archive(served, path):
     served.otherwise = Answer(extra=-1000)
     message = refused(served, path)
-    assert "what came from there, 59 kB, is no whole zip archive (File is not a zip file), and was deleted." in message
+    assert (
+        "the downloaded file (59 kB) is not an intact zip archive (File is not a zip file) and was deleted." in message
+    )
     assert listed(path) == []
 
 
@@ -75,16 +77,16 @@ def test_too_short_a_length_is_no_whole_archive(served, path):
     [
         (404, "the server has no such file (status 404)", 1),
         (410, "the server has no such file (status 410)", 1),
-        (403, "the server doesn't give it to everybody (status 403)", 1),
-        (400, "the server's answer is 400 (Bad Request)", 1),
-        (204, "the server's answer is 204 (No Content)", 1),
-        (206, "the server's answer is 206 (Partial Content)", 1),
-        (503, "the server's answer is 503 (Service Unavailable)", 3),
+        (403, "access is denied (status 403)", 1),
+        (400, "the server responded with status 400 (Bad Request)", 1),
+        (204, "the server responded with status 204 (No Content)", 1),
+        (206, "the server responded with status 206 (Partial Content)", 1),
+        (503, "the server responded with status 503 (Service Unavailable)", 3),
     ],
 )
 def test_a_server_that_gives_nothing_is_quoted(served, path, status, words, asked):
     served.otherwise = Answer(status=status)
-    assert refused(served, path).startswith(f"{served.url}: {words}. Give another address with --url, or fetch")
+    assert refused(served, path).startswith(f"{served.url}: {words}. Give another address with --url, or download")
     assert len(served.ranges) == asked
     assert listed(path) == []
 
@@ -98,7 +100,7 @@ def test_a_server_that_is_busy_for_a_moment_is_asked_again(served, path):
 def test_a_server_without_ranges_starts_over(served, path):
     served.answers = [Answer(cut=20_000)]
     served.otherwise = Answer(ranges=False)
-    assert "the server doesn't continue downloads; starting over" in get(served, path)
+    assert "the server can't resume downloads; starting over" in get(served, path)
     assert path.read_bytes() == served.file
 
 
@@ -124,7 +126,7 @@ def test_a_file_that_changes_between_two_attempts_is_fetched_anew(served, path, 
         assert new != served.file
     fault.change = new
     served.answers = [Answer(cut=20_000), fault]
-    assert transfer.ANOTHER in get(served, path)
+    assert transfer.FILE_CHANGED in get(served, path)
     assert path.read_bytes() == new
 
 
@@ -140,7 +142,7 @@ def test_another_length_is_another_file_whatever_its_marks(served, path):
     served.file = served.file[:30_000] + bytes(20_000) + served.file[30_000:]  # under the old marks
     message = refused(served, path)
     assert served.ranges == ["bytes=20000-", None]
-    assert "80 kB, is no whole zip archive" in message
+    assert "(80 kB) is not an intact zip archive" in message
 
 
 def test_a_part_longer_than_the_whole_is_not_continued(served, path):
@@ -198,7 +200,7 @@ def test_a_file_of_unknown_length_is_taken_if_the_archive_is_whole(served, path)
     assert path.read_bytes() == served.file
     path.unlink()
     served.otherwise = Answer(length=False, cut=20_000)
-    assert "is no whole zip archive" in refused(served, path)
+    assert "is not an intact zip archive" in refused(served, path)
 
 
 FAULTS = st.builds(
@@ -222,8 +224,8 @@ def test_no_two_files_are_ever_put_together(tmp_path_factory, faults):
     with serving(b"PK" + b"a" * 298) as served:
         served.answers = list(faults)
         for _ in range(len(faults) + 1):
-            with downloading._held(path) as part:
-                with suppress(Failure):
-                    transfer.transfer(served.url, part, Patience(20.0, (0.0,)), lambda line: None)
+            with partial.open_partial(path) as part:
+                with suppress(TransferError):
+                    transfer.transfer(served.url, part, RetryPolicy(20.0, (0.0,)), lambda line: None)
                 content = part.path.read_bytes()
                 assert len(set(content[2:])) <= 1, content
