@@ -22,6 +22,7 @@ from .errors import DataError as DataError
 from .errors import GanzooError as GanzooError
 from .errors import OptionError as OptionError
 from .errors import printable as printable
+from .files import atomic_path as atomic_path
 from .files import data_dir as data_dir
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset

@@ -48,17 +48,44 @@ def atomic_write(path: Path, *parts: Bytes) -> None:
     Writes a temporary file in the same folder, flushes it to the disk and renames it. If writing fails with OSError,
     whatever was at `path` is unchanged.
     """
-    temporary = temporary_path(path)
-    try:
+    with atomic_path(path) as temporary:
         _write(temporary, parts)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder. The file written there replaces `path` if the block succeeds, and is
+    deleted if it fails."""
+    temporary = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
         os.replace(temporary, path)
-        _sync_folder(path.parent)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # users don't know the temporary name
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None  # users don't know the temporary name
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder. It is renamed to `path` if the block succeeds, unless another process has made
+    `path` in the meantime; otherwise it is deleted."""
+    import tempfile  # 10 ms, which commands that write no folder needn't wait
+
+    with tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent) as parent:
+        temporary = Path(parent) / path.name
+        temporary.mkdir()
+        yield temporary
+        try:
+            if not path.exists():
+                temporary.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
 
 
 def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
@@ -67,11 +94,6 @@ def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
-
-
-def temporary_path(path: Path) -> Path:
-    """Return the path, in the same folder, to which the next content of `path` is written before it is renamed."""
-    return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,7 +5,18 @@ import errno
 import pytest
 
 from ganzoo.errors import OptionError
-from ganzoo.files import Path, append_lines, atomic_write, format_bytes, leftovers, os, output_folder, write_error
+from ganzoo.files import (
+    Path,
+    append_lines,
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    format_bytes,
+    leftovers,
+    os,
+    output_folder,
+    write_error,
+)
 
 
 def test_parts_become_one_file(tmp_path):
@@ -47,6 +58,62 @@ def test_what_a_killed_process_left_is_found(tmp_path, monkeypatch):
         atomic_write(tmp_path / "x", b"content")
     (tmp_path / "y").touch()
     assert [path.read_bytes() for path in leftovers(tmp_path)] == [b"content"]
+
+
+def test_a_path_gets_the_new_file_only_if_the_block_succeeds(tmp_path):
+    path = tmp_path / "x"
+    path.write_text("old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert path.read_text() == "old"
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_only_if_the_block_succeeds(tmp_path):
+    folder = tmp_path / "folder"
+
+    def fail():
+        with atomic_folder(folder) as temporary:
+            (temporary / "x").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(folder) as temporary:
+        (temporary / "x").touch()
+        assert not folder.exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "x"]
+
+
+@pytest.mark.parametrize("kind", ["file", "empty folder", "folder"])
+def test_what_another_process_has_made_in_the_meantime_stays(tmp_path, kind):
+    path = tmp_path / "set"
+    with atomic_folder(path) as temporary:
+        (temporary / "mine").touch()
+        if kind == "file":
+            path.touch()
+        else:
+            path.mkdir()
+            if kind == "folder":
+                (path / "theirs").touch()
+    assert [each.name for each in tmp_path.rglob("*")] == (["set", "theirs"] if kind == "folder" else ["set"])
+
+
+def test_an_error_about_another_file_keeps_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError) as told, atomic_path(tmp_path / "x"):
+        (tmp_path / "nowhere").read_text()
+    assert told.value.filename == str(tmp_path / "nowhere")
 
 
 def test_lines_go_below_one_that_was_cut(tmp_path):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import lmdb
 import numpy as np
@@ -17,6 +15,7 @@ from PIL import Image
 
 from ganzoo.data.storage import LMDB_METADATA
 from ganzoo.errors import DataError
+from ganzoo.files import atomic_folder
 
 FIRST_MAP = 1 << 28  # bytes; the smallest memory map
 SPARE = 1 << 24  # bytes of the map kept free for the pages that LMDB copies when it changes them
@@ -108,26 +107,21 @@ def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[st
     `metadata` may contain 'domains' (names) with 'labels' (one index per image), and 'flip'. An existing `path` is left
     unchanged. DataError if the LMDB can't be written. If `images` raises an exception, nothing is left behind.
     """
-    building = path.with_name(f"{path.name}.building-{uuid4().hex[:8]}")
     try:
-        building.parent.mkdir(parents=True, exist_ok=True)
-        writer = Writer(building, sync=False)
-        try:
-            count = _fill(writer, images, size)
-            writer.put(b"length", str(count).encode())
-            writer.put(LMDB_METADATA, json.dumps(metadata).encode())
-            writer.commit()
-            writer.env.sync(True)
-        finally:
-            writer.close()
-        if path.exists():  # another process was faster, and built the same
-            return
-        building.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(path) as folder:
+            writer = Writer(folder, sync=False)
+            try:
+                count = _fill(writer, images, size)
+                writer.put(b"length", str(count).encode())
+                writer.put(LMDB_METADATA, json.dumps(metadata).encode())
+                writer.commit()
+                writer.env.sync(True)
+            finally:
+                writer.close()
     except (lmdb.Error, OSError) as error:
-        if not path.exists():
+        if not path.exists():  # otherwise another process was faster, and built the same
             raise DataError(f"{path}: {unwritable(error)}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
 
 
 def _fill(writer: Writer, images: Iterable[bytes], size: int) -> int:
