@@ -10,11 +10,11 @@ from .data.files import images_below as images_below
 from .data.images import decode as decode
 from .data.images import is_image as is_image
 from .data.images import to_array as to_array
+from .data.lmdb_writer import png as png
+from .data.lmdb_writer import write_lmdb as write_lmdb
 from .data.preparing import prepare as prepare
 from .data.storage import open_path as open_path
 from .data.workers import parallel_map as parallel_map
-from .data.writing import png as png
-from .data.writing import write_lmdb as write_lmdb
 from .distributed import num_replicas as num_replicas
 from .distributed.collectives import batch_mean as batch_mean
 from .errors import CheckpointError as CheckpointError

@@ -122,7 +122,7 @@ def prepare(
     if dataset is None:
         dataset = open_data(source, known)
     if wanted is None:
-        wanted, why = preparing.sizes_of(dataset)
+        wanted, why = preparing.suggest_sizes(dataset)
         click.echo(why)
     made = preparing.prepare(
         dataset,
@@ -139,7 +139,7 @@ def prepare(
             continue
         list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
         click.echo(
-            f"{part.path}: {counted(part.count, 'image')} at {preparing.sizes_in_words(part.sizes)}, "
+            f"{part.path}: {counted(part.count, 'image')} at {preparing.format_sizes(part.sizes)}, "
             f"{format_bytes(part.bytes)}, {part.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path

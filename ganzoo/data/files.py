@@ -23,7 +23,7 @@ import numpy as np
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, find_domains, labels_of, moved
 from ganzoo.data.parts import split
-from ganzoo.data.pyramid import levels, nearest, wrapper
+from ganzoo.data.pyramid import common_folder, levels, nearest
 from ganzoo.errors import DataError, counted, printable, reason
 from ganzoo.files import open_regular
 
@@ -133,7 +133,7 @@ class FileStorage(Storage):
         self.sizes = tuple(self._levels)
         if not self.sizes:
             return folder
-        above = wrapper(keys)
+        above = common_folder(keys)
         self._use(size)
         return posixpath.join(above, str(self.size))
 

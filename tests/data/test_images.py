@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from ganzoo.data.images import channels_of, decode, fit, is_image, to_array
-from ganzoo.data.writing import png
+from ganzoo.data.lmdb_writer import png
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 

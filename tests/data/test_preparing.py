@@ -209,7 +209,7 @@ def test_an_unfinished_set_is_known_by_its_place_however_that_is_written(
     with pytest.raises(KeyboardInterrupt):
         prepare(broken, tmp_path / "out.lmdb", [8], workers=1)
     monkeypatch.chdir(tmp_path / "b")
-    with pytest.raises(DataError, match="unfinished preparation of other images"):
+    with pytest.raises(DataError, match="unfinished preparation with other images"):
         prepare(open_path(Path("set")), tmp_path / "out.lmdb", [8], workers=1)
     assert prepare(open_path(tmp_path / "a" / "set"), tmp_path / "out.lmdb", [8], workers=1).count == 20
 
@@ -245,14 +245,14 @@ def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None
     source = photos(tmp_path / "set", 3)
     for file in (tmp_path / "set").iterdir():
         file.write_bytes(b"text")
-    with pytest.raises(DataError, match=r"set: not one of its 3 images can be read\. .*000\.png: not a readable image"):
+    with pytest.raises(DataError, match=r"set: none of its 3 images can be read\. .*000\.png: not a readable image"):
         prepare(source, tmp_path / "out.lmdb", [8])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 def test_a_place_that_is_taken_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out.lmdb").write_bytes(b"somebody's")
-    with pytest.raises(DataError, match=r"out\.lmdb: is there already\. Delete it first, or choose another name"):
+    with pytest.raises(DataError, match=r"out\.lmdb: already exists\. Delete it first, or choose another name"):
         prepare(Numbers(3), tmp_path / "out.lmdb", [4])
     assert (tmp_path / "out.lmdb").read_bytes() == b"somebody's"
 
@@ -307,4 +307,4 @@ def test_a_script_without_a_guard_ends_with_a_reason(pictures):
     )
     child = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
     assert child.returncode == 1
-    assert 'this must stand under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]
+    assert 'under `if __name__ == "__main__":`' in child.stderr.splitlines()[-1]

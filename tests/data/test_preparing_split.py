@@ -35,7 +35,7 @@ def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
     assert made.validation is not None
     assert (made.path, made.count) == (tmp_path / "out.lmdb", 9)
     assert (made.validation.path, made.validation.count) == (tmp_path / "out-val.lmdb", 2)
-    assert f"images for validation, into {tmp_path}/out-val.lmdb" in said
+    assert f"writing validation images to {tmp_path}/out-val.lmdb" in said
     data = open_path(tmp_path / "out.lmdb")
     kept = validation(data)
     assert data.info.domains == kept.info.domains == ("cat", "dog", "yak")
@@ -82,7 +82,7 @@ def test_an_interrupted_call_is_continued_in_either_part(
     assert not path.exists(), "the set must not be seen before both parts are whole"
     assert validation_path(path).exists() is (stopped == "train/yak")
     assert prepare(source, path, [8], workers=1, say=said.append).count == 60
-    assert (f"{tmp_path}/out-val.lmdb: is whole already" in said) is (stopped == "train/yak")
+    assert (f"{tmp_path}/out-val.lmdb: is already complete" in said) is (stopped == "train/yak")
     for name in ("whole", "out"):
         data = open_path(tmp_path / f"{name}.lmdb")
         assert (len(data), len(validation(data))) == (60, 2)
@@ -94,21 +94,21 @@ def test_a_part_that_was_made_otherwise_is_in_the_way(tmp_path: Path, flip: bool
     source = animals(tmp_path / "set")
     prepare(source, tmp_path / "out.lmdb", [8])
     (tmp_path / "out.lmdb").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already\. Delete it first"):
+    with pytest.raises(DataError, match=r"out-val\.lmdb: already exists\. Delete it first"):
         prepare(source, tmp_path / "out.lmdb", [8], flip=flip, lossless=lossless)
     assert not (tmp_path / "out.lmdb").exists()
 
 
 def test_a_place_that_is_taken_is_told_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "out.lmdb").mkdir()
-    with pytest.raises(DataError, match=r"out\.lmdb: is there already"):
+    with pytest.raises(DataError, match=r"out\.lmdb: already exists"):
         prepare(animals(tmp_path / "set"), tmp_path / "out.lmdb", [8])
     assert not (tmp_path / "out-val.lmdb").exists()
 
 
 def test_another_sets_validation_images_are_not_adopted(tmp_path: Path) -> None:
     prepare(Numbers(3), tmp_path / "out-val.lmdb", [4])
-    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already, and would be taken for .* of out\.lmdb"):
+    with pytest.raises(DataError, match=r"out-val\.lmdb: already exists and would be used as .* of out\.lmdb"):
         prepare(Numbers(3), tmp_path / "out.lmdb", [4])
 
 

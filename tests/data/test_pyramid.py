@@ -102,12 +102,15 @@ def test_the_shorter_side_counts(lay: Lay) -> None:
 def test_a_missing_image_is_an_error_that_names_it(lay: Lay) -> None:
     files = pyramid(8, 16, 32)
     del files["16/b.png"]
-    with pytest.raises(DataError, match=r"8/, 16/, 32/: one set in several sizes, but 1 of 3 .* in 16/ \(b is the fi"):
+    with pytest.raises(
+        DataError,
+        match=r"8/, 16/, 32/: these folders hold one .* but 1 of 3 images are missing from 16/ \(the first: b\)",
+    ):
         open_path(lay(files))
 
 
 def test_two_images_of_one_name_are_an_error(lay: Lay) -> None:
-    with pytest.raises(DataError, match="8/: two images of one name"):
+    with pytest.raises(DataError, match="8/: two images have the same name"):
         open_path(lay({**pyramid(8, 16), "8/a.bmp": picture(8, 5)}))
 
 

@@ -10,8 +10,8 @@ import lmdb
 import numpy as np
 import pytest
 
+from ganzoo.data.lmdb_writer import write_lmdb
 from ganzoo.data.storage import LMDB_METADATA, open_path
-from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 

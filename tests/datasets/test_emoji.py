@@ -91,7 +91,7 @@ def test_a_second_time_is_refused(ganzoo: Run, packages: list[str]) -> None:
     assert ganzoo("data", "prepare", "emoji", *packages).exit_code == 0
     again = ganzoo("data", "prepare", "emoji", *packages)
     assert again.exit_code == 1
-    assert "emoji.lmdb: is there already. Delete it first" in again.stderr
+    assert "emoji.lmdb: already exists. Delete it first" in again.stderr
 
 
 def test_without_it_the_way_to_get_it_is_told(ganzoo: Run) -> None:

@@ -7,9 +7,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from ganzoo.data import writing
+from ganzoo.data import lmdb_writer
+from ganzoo.data.lmdb_writer import COMMIT_EVERY, write_lmdb
 from ganzoo.data.storage import open_path
-from ganzoo.data.writing import COMMIT_EVERY, write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
@@ -86,8 +86,8 @@ def test_no_images_make_no_data_set(tmp_path: Path) -> None:
 
 
 def test_the_map_grows_with_what_is_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
-    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+    monkeypatch.setattr(lmdb_writer, "MIN_MAP_SIZE", 1 << 20)
+    monkeypatch.setattr(lmdb_writer, "MAP_RESERVE", 1 << 18)
     rng = np.random.default_rng(0)
     files = [rng.bytes(size) for size in rng.integers(1, 60_000, 400).tolist()]
     write_lmdb(tmp_path / "out.lmdb", files, 8, {})
@@ -107,11 +107,11 @@ def test_where_four_times_as_many_addresses_cannot_be_had_fewer_do(
             raise lmdb.MemoryError("Cannot allocate memory")
         return begin(path, map_size=map_size, **options)
 
-    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
-    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+    monkeypatch.setattr(lmdb_writer, "MIN_MAP_SIZE", 1 << 20)
+    monkeypatch.setattr(lmdb_writer, "MAP_RESERVE", 1 << 18)
     monkeypatch.setattr(lmdb, "open", limited)
     write_lmdb(tmp_path / "out.lmdb", [bytes(10_000)] * 20, 8, {})
     assert asked[:2] == [4 << 20, 2 << 20]
-    with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(there are no more addresses for it; raise"):
+    with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(address space is exhausted; raise"):
         write_lmdb(tmp_path / "more.lmdb", [bytes(10_000)] * 900, 8, {})
     assert [path.name for path in tmp_path.iterdir()] == ["out.lmdb"]

@@ -15,8 +15,8 @@ from typing import IO
 import numpy as np
 import pytest
 
-from ganzoo.data import building, preparing
-from ganzoo.data.building import Building
+from ganzoo.data import lmdb_builder, preparing
+from ganzoo.data.lmdb_builder import LmdbBuilder
 from ganzoo.data.preparing import Summary, prepare
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
@@ -42,15 +42,15 @@ def make(photos: Path, name: str = "out", sizes: tuple[int, ...] = (8, 16), **op
 @contextmanager
 def ending_at(monkeypatch: pytest.MonkeyPatch, done: int, error: BaseException) -> Iterator[None]:
     """An error comes as soon as so many images are done."""
-    add = Building.add
+    add = LmdbBuilder.add
 
-    def add_and_fail(self: Building, results: object) -> None:
+    def add_and_fail(self: LmdbBuilder, results: object) -> None:
         add(self, results)  # type: ignore[arg-type]
         if self.done >= done:
             raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Building, "add", add_and_fail)
+        patch.setattr(LmdbBuilder, "add", add_and_fail)
         with pytest.raises(type(error)):
             yield
 
@@ -61,7 +61,7 @@ def assert_continued(photos: Path, workers: int = 1) -> None:
     assert not (photos.parent / "out.lmdb").exists()
     unbroken, said = make(photos, "unbroken", workers=1), list[str]()
     continued = make(photos, workers=workers, say=said.append)
-    (line,) = [line for line in said if line.startswith("continuing at image")]
+    (line,) = [line for line in said if line.startswith("resuming at image")]
     assert 50 <= int(line.split()[3]) < COUNT
     assert (continued.count, continued.bad) == (unbroken.count, unbroken.bad)
     assert len(continued.bad) == len(BAD)
@@ -74,16 +74,16 @@ def test_a_killed_preparation_is_continued(photos: Path, workers: int) -> None:
     script = photos.parent / "script.py"
     script.write_text(
         "import os, pathlib, signal, sys\n"
-        "from ganzoo.data import building\n"
+        "from ganzoo.data import lmdb_builder\n"
         "from ganzoo.data.preparing import prepare\n"
         "from ganzoo.data.storage import open_path\n"
-        "building.COMMIT_SECONDS = 0\n"
-        "class Mortal(building.Building):\n"
+        "lmdb_builder.COMMIT_SECONDS = 0\n"
+        "class Mortal(lmdb_builder.LmdbBuilder):\n"
         "    def commit(self):\n"
         "        super().commit()\n"
         f"        if self.done >= {COUNT // 2}:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "building.Building = Mortal\n"
+        "lmdb_builder.LmdbBuilder = Mortal\n"
         "if __name__ == '__main__':\n"
         "    source, out = map(pathlib.Path, sys.argv[1:])\n"
         f"    prepare(open_path(source), out, (8, 16), workers={workers})\n"
@@ -120,7 +120,7 @@ def test_another_preparation_under_way_is_not_continued(
     if change == "names":
         (photos / "a" / "000.png").rename(photos / "a" / "zero.png")
     other = {"sizes": (8,)} if change == "sizes" else {"lossless": change == "lossless"}
-    with pytest.raises(DataError, match=r"out\.lmdb\.preparing: holds an unfinished preparation of other images or"):
+    with pytest.raises(DataError, match=r"out\.lmdb\.preparing: contains an unfinished preparation with other images"):
         make(photos, **other)  # type: ignore[arg-type]
     if change in ("sizes", "lossless"):
         assert_continued(photos)
@@ -129,14 +129,16 @@ def test_another_preparation_under_way_is_not_continued(
 def test_damage_to_what_was_begun_is_an_error_with_the_remedy(photos: Path) -> None:
     (photos.parent / "out.lmdb.preparing").mkdir()
     (photos.parent / "out.lmdb.preparing" / "data.mdb").write_bytes(b"damaged" * 10_000)
-    with pytest.raises(DataError, match=r"out\.lmdb: can't be written .*preparing holds what was done.* delet"):
+    with pytest.raises(
+        DataError, match=r"out\.lmdb: can't be written .*is in .*preparing: run the same command to resume, or delete"
+    ):
         make(photos)
 
 
 @pytest.mark.parametrize("count", [500, 1000])
 def test_many_commits_leave_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """LMDB doesn't write pages at the end that are free again, and a file that is too short counts as damaged."""
-    monkeypatch.setattr(building, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(lmdb_builder, "COMMIT_SECONDS", 0)
     prepare(Numbers(count), tmp_path / "out.lmdb", [4], workers=1)
     assert open_path(tmp_path / "out.lmdb").info.count == count
 
@@ -162,7 +164,7 @@ def test_who_comes_second_waits_for_the_first_and_does_what_remains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     path, first, said = tmp_path / "out.lmdb", Slow(64, fails), list[str]()
-    monkeypatch.setattr(preparing, "SAMPLE", 1)  # the disk use is estimated by the first image, not the 40th
+    monkeypatch.setattr(preparing, "SPACE_SAMPLE", 1)  # the disk use is estimated by the first image, not the 40th
 
     def begin() -> None:
         with suppress(ZeroDivisionError):
@@ -170,16 +172,16 @@ def test_who_comes_second_waits_for_the_first_and_does_what_remains(
 
     def say(line: str) -> None:
         said.append(line)
-        if "waiting for that one" in line:
+        if "another process is preparing it" in line:
             first.goes_on.set()
 
     thread = threading.Thread(target=begin)
     thread.start()
     assert first.reached.wait(30)
-    with nullcontext() if fails else pytest.raises(DataError, match="is there already"):
+    with nullcontext() if fails else pytest.raises(DataError, match="already exists"):
         prepare(Numbers(64), path, [4], lossless=True, workers=1, say=say)
     thread.join()
-    assert ("continuing at image 32 of 64" in said) is fails
+    assert ("resuming at image 32 of 64" in said) is fails
     data = open_path(path)
     assert [data.load(index)[0][0, 0] for index in range(64)] == list(range(64))
     assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]
@@ -188,7 +190,7 @@ def test_who_comes_second_waits_for_the_first_and_does_what_remains(
 @pytest.mark.parametrize("finished", [False, True])
 def test_who_waited_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool) -> None:
     """The other process has given up, and removed the folder, or has finished, which leaves nothing to do."""
-    path, lock, calls = tmp_path / "out.lmdb", building._lock, list[int]()
+    path, lock, calls = tmp_path / "out.lmdb", lmdb_builder._lock, list[int]()
 
     def lock_late(file: IO[str], busy: Callable[[], None]) -> None:
         lock(file, busy)
@@ -196,9 +198,9 @@ def test_who_waited_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         if len(calls) == 1:
             path.mkdir() if finished else shutil.rmtree(tmp_path / "out.lmdb.preparing")
 
-    monkeypatch.setattr(building, "_lock", lock_late)
+    monkeypatch.setattr(lmdb_builder, "_lock", lock_late)
     if finished:
-        with pytest.raises(DataError, match="is there already"):
+        with pytest.raises(DataError, match="already exists"):
             prepare(Numbers(3), path, [4], workers=1)
     else:
         assert prepare(Numbers(3), path, [4], workers=1).count == 3
@@ -206,6 +208,6 @@ def test_who_waited_looks_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_folder_that_always_goes_away_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "_opened", lambda lock: None)
-    with pytest.raises(DataError, match=r"can't be written \(other processes move or delete .* again and again"):
+    monkeypatch.setattr(lmdb_builder, "_open_lock_file", lambda lock: None)
+    with pytest.raises(DataError, match=r"can't be written \(other processes keep moving or deleting"):
         prepare(Numbers(3), tmp_path / "out.lmdb", [4], workers=1)
