@@ -15,7 +15,7 @@ from typing import IO, BinaryIO
 from ganzoo.errors import OptionError, printable, reason
 
 _UNFINISHED = ".unfinished-"
-_LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
+_TEMPORARY_NAME = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
 Bytes = bytes | bytearray
 
 
@@ -31,14 +31,14 @@ def data_dir() -> Path:
 def open_regular(path: str | Path) -> BinaryIO:
     """Open a file for reading. OSError if it is not a regular file: reading a pipe may block forever, and /dev/zero has
     no end."""
-    file = open(path, "rb", opener=_without_waiting)
+    file = open(path, "rb", opener=_nonblocking)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for its other end
 
 
@@ -108,16 +108,16 @@ def _sync_folder(folder: Path) -> None:
 def output_folder(path: Path, option: str) -> Iterator[Path]:
     """Yield a folder to write into, creating it if necessary. If the body fails, created folders that are empty are
     removed again. OptionError, naming the `option`, if the folder can't be created."""
-    made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    created = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise OptionError(f"{option} {printable(path)}: can't be made ({reason(error)}).") from error
+        raise OptionError(f"{option} {printable(path)}: can't be created ({reason(error)}).") from error
     try:
         yield path
     except BaseException:
-        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in made else []
-        for each in (*below, *made):
+        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in created else []
+        for each in (*below, *created):
             with contextlib.suppress(OSError):  # not empty
                 each.rmdir()
         raise
@@ -125,7 +125,7 @@ def output_folder(path: Path, option: str) -> Iterator[Path]:
 
 def leftovers(folder: Path) -> Iterator[Path]:
     """Yield the temporary files that killed processes left in a folder."""
-    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
+    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _TEMPORARY_NAME.match(path.name))
 
 
 def append_lines(path: Path, lines: str) -> None:
@@ -151,4 +151,4 @@ def format_bytes(count: float) -> str:
 def write_error(error: OSError) -> str:
     """Return why a file can't be written, in the system's words, with advice if the disk is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return f"{reason(error)}: make room" if full else reason(error)
+    return f"{reason(error)}: free some space" if full else reason(error)
