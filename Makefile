@@ -1,10 +1,10 @@
-# make demo   set up, train LSGAN on MNIST, and show what it made (about five minutes the first time)
+# make demo   set up, train LSGAN on MNIST and sample it (about five minutes the first time)
 # make test   set up and run the tests
-# make check  format, lint, types, and which module may import which
-# make bench  measure one iteration of each model beside PyTorch, for 20 minutes; nothing else should run
+# make check  check format, lint, types, and the layers of imports
+# make bench  compare one iteration of each model with PyTorch (20 minutes; nothing else should run)
 # make test-cuda    run the tests that need a GPU
 # make test-wheels  compile everything for CUDA 13 from pip's wheels, without a GPU (half an hour the first time)
-# make fuzz   look for files that break what reads them, for MINUTES=20 each kind
+# make fuzz   look for files that break their readers, for MINUTES=20 per kind
 
 SHELL := /bin/bash
 VENV := .venv
@@ -54,7 +54,7 @@ $(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)
 	touch $@ $(VENV)/installed
 
 $(VENV):
-	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.10 to 3.12 (Jittor breaks on 3.13); none of them was found."; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.10 to 3.12 (Jittor breaks on 3.13), but none was found."; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 
 clean:

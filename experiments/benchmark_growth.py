@@ -1,9 +1,9 @@
-"""How long training stands still where StyleGAN grows: the first step of each stage beside the stage's median.
+"""Measures how long training stalls when StyleGAN grows: the first step of each stage against the stage's median.
 
     python experiments/benchmark_growth.py --data symbols --batch 16 --channels-max 64
 
-Trains a few steps in every stage from 8 px on, after the kernels of the later stages were prepared as in a real run.
-With an empty HOME it also tells how many kernels the whole way takes.
+Trains a few steps in every stage from 8 px on, after precompiling the kernels of later stages as in a real run. With an
+empty HOME it also counts the kernels of all stages.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from ganzoo.training.plan import make_plan
 from ganzoo.training.precompile import Precompiler, coming
 
 
-def kernels() -> int:
-    """Compiled kernels in Jittor's cache."""
+def count_kernels() -> int:
+    """Return the number of compiled kernels in Jittor's cache."""
     return sum(1 for path in environment.cache_dir().rglob("*.so") if path.parent.name == "jit")
 
 
 @click.command()
 @click.option("--data", default="symbols")
 @click.option("--batch", default=16)
-@click.option("--steps", default=9, help="Steps per position.")
+@click.option("--steps", default=9, help="Steps per stage, and as many per fade.")
 @click.option("--max-size", default=128)
 @click.option("--channels-max", default=64)
 @click.option("--loss", default="r1")
@@ -41,36 +41,36 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     model = registry.model("stylegan")
     width = {"channels_max": channels_max, "channels_base": 16 * channels_max, "latent": channels_max}
     options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
-    planned = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
+    plan = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
     backend.start("cpu")
     from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
-    before = kernels()
-    state = TrainState(planned.model, planned.options, planned.data, planned.train)
-    feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
+    before = count_kernels()
+    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip)
     step = Step(state, 0, None, lambda *_: None)
-    precompiler = Precompiler(planned, print)
-    for there in [Progress(), *coming(state.schedule, Progress())]:
-        state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
+    precompiler = Precompiler(plan, print)
+    for start_of_stage in [Progress(), *coming(state.schedule, Progress())]:
+        state.progress = dataclasses.replace(start_of_stage, step=state.progress.step, images=state.progress.images)
         position = state.upcoming()
         times = []
         for _ in range(steps):
-            # Kept at the beginning of the position, however many steps are taken.
-            state.progress = dataclasses.replace(state.progress, stage_images=there.stage_images)
-            started = time.perf_counter()
+            # Stay at the start of the stage or fade, however many steps are taken.
+            state.progress = dataclasses.replace(state.progress, stage_images=start_of_stage.stage_images)
+            started_at = time.perf_counter()
             step(feed.batch(position.stage.size, batch, state.progress.images))
             backend.wait()
-            times.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - started_at)
             state.progress = state.progress.after(batch)
-        if there == Progress():
+        if start_of_stage == Progress():
             precompiler.start(state)
             precompiler.wait(3600)
         median = statistics.median(times[1:])
-        what = f"{position.stage.size:>4} px{', fading in' if position.fading else ''}"
-        print(f"{what:<20} first {times[0]:7.3f} s   median {median:7.3f} s   ratio {times[0] / median:5.2f}")
+        label = f"{position.stage.size:>4} px{', fading in' if position.fading else ''}"
+        print(f"{label:<20} first {times[0]:7.3f} s   median {median:7.3f} s   ratio {times[0] / median:5.2f}")
     feed.close()
-    print(f"{kernels() - before} kernels compiled, {kernels()} in the cache")
+    print(f"{count_kernels() - before} kernels compiled, {count_kernels()} in the cache")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast is `ganzoo data prepare`, beside a plain loop over Pillow in one process?
+"""How fast is `ganzoo data prepare`, compared with a plain loop over Pillow in one process?
 
     python experiments/benchmark_prepare.py --count 7000 --side 128 --rounds 3
 
-Makes photo-like JPEG files in a temporary folder, then times both by turns, on a machine that may be busy with other
-things, and prints images per second and their ratio. Both write the same sizes, scaled and encoded alike.
+Makes photo-like JPEG files in a temporary folder, times both in turns, because the machine may be busy, and prints
+images per second and their ratio. Both write the same sizes, scaled and encoded in the same way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ganzoo.data.preparing import default_sizes
 
 
 def photo(seed: int, side: int) -> bytes:
-    """Clouds of colour from coarse to fine, with noise: about as hard to compress as a photo."""
+    """Return a JPEG of coarse and fine clouds of colour with noise, about as hard to compress as a photo."""
     generator = np.random.default_rng(seed)
     pixels = generator.normal(0, 4, (side, side, 3))
     for cells, strength in ((4, 0.5), (16, 0.3), (64, 0.2)):
@@ -36,8 +36,8 @@ def photo(seed: int, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def plain(root: Path, out: Path, sizes: tuple[int, ...]) -> None:
-    """What one would write first: no errors, no resuming, one process."""
+def plain_loop(root: Path, out: Path, sizes: tuple[int, ...]) -> None:
+    """Prepare images in the simplest way: no error handling, no resuming, one process."""
     files = sorted(root.iterdir())
     with lmdb.open(str(out), map_size=1 << 40) as env, env.begin(write=True) as transaction:
         for index, file in enumerate(files):
@@ -50,7 +50,7 @@ def plain(root: Path, out: Path, sizes: tuple[int, ...]) -> None:
         transaction.put(b"length", str(len(files)).encode())
 
 
-def ours(root: Path, out: Path, sizes: tuple[int, ...]) -> None:
+def ganzoo_prepare(root: Path, out: Path, sizes: tuple[int, ...]) -> None:
     prepare(open_path(root), out, sizes)
 
 
@@ -59,24 +59,27 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=7000)
     parser.add_argument("--side", type=int, default=128, help="px of the source images")
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    sizes = default_sizes(options.side)
-    runs: dict[str, Callable[[Path, Path, tuple[int, ...]], None]] = {"plain loop": plain, "ganzoo": ours}
+    arguments = parser.parse_args()
+    sizes = default_sizes(arguments.side)
+    runs: dict[str, Callable[[Path, Path, tuple[int, ...]], None]] = {
+        "plain loop": plain_loop,
+        "ganzoo": ganzoo_prepare,
+    }
     speeds: dict[str, list[float]] = {name: [] for name in runs}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "photos")
         root.mkdir()
-        for index in range(options.count):
-            (root / f"{index:06d}.jpg").write_bytes(photo(index, options.side))
-        print(f"{options.count:,} images of {options.side} px to {', '.join(map(str, sizes))} px")
-        for turn in range(options.rounds):
+        for index in range(arguments.count):
+            (root / f"{index:06d}.jpg").write_bytes(photo(index, arguments.side))
+        print(f"{arguments.count:,} images of {arguments.side} px to {', '.join(map(str, sizes))} px")
+        for turn in range(arguments.rounds):
             for name, run in runs.items():
-                start = time.perf_counter()
+                started_at = time.perf_counter()
                 run(root, Path(folder, f"{name}-{turn}.lmdb"), sizes)
-                speeds[name].append(options.count / (time.perf_counter() - start))
-    for name, found in speeds.items():
-        print(f"{name:<12} {statistics.median(found):7,.0f} img/s (rounds: {', '.join(f'{x:,.0f}' for x in found)})")
-    ratios = [fast / slow for slow, fast in zip(*speeds.values())]
+                speeds[name].append(arguments.count / (time.perf_counter() - started_at))
+    for name, rounds in speeds.items():
+        print(f"{name:<12} {statistics.median(rounds):7,.0f} img/s (rounds: {', '.join(f'{x:,.0f}' for x in rounds)})")
+    ratios = [ganzoo_speed / loop_speed for loop_speed, ganzoo_speed in zip(*speeds.values())]
     print(f"{'ratio':<12} {statistics.median(ratios):7.2f}")
 
 

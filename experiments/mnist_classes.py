@@ -1,9 +1,9 @@
-"""How varied are generated digits? The classes of samples under a nearest-neighbour classifier on MNIST.
+"""How varied are generated digits? Classifies samples by their nearest neighbours in MNIST.
 
     python experiments/mnist_classes.py experiments/00000-lsgan-mnist/checkpoint-000040000.safetensors
 
-Prints the share of each digit among 2,000 samples, and how often all 5 neighbours agree, for the samples and for as
-many real digits that the classifier has not seen.
+Prints the share of each digit among 2,000 samples. For the samples, and for as many held-out real digits, it also
+prints how often all 5 neighbours agree.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ganzoo.data.images import fit
 from ganzoo.registry import plugins
 from ganzoo.sampling import latents, sampler
 
-KNOWN, HELD_OUT, SAMPLES, NEIGHBOURS = 30_000, 2_000, 2_000, 5
+TRAIN_COUNT, TEST_COUNT, SAMPLE_COUNT, NEIGHBOURS = 30_000, 2_000, 2_000, 5
 
 
 def vectors(images: list[np.ndarray]) -> np.ndarray:
-    """Digits as unit vectors of 28 x 28 pixels, blurred a little, so that a stroke a pixel aside still counts."""
+    """Return digits as unit vectors of 28 x 28 pixels, blurred slightly so that shifts by a pixel matter little."""
     pixels = np.stack([fit(image, 28, 1)[:, :, 0] for image in images]).astype(np.float32)
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)))
     blurred = sum(padded[:, y : y + 28, x : x + 28] for y in range(3) for x in range(3)).reshape(len(pixels), -1)
     return blurred / np.maximum(np.linalg.norm(blurred, axis=1, keepdims=True), 1e-6)
 
 
-def classify(queries: np.ndarray, known: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """The commonest label among the nearest neighbours of each query, and the share of queries where all agree."""
-    nearest = np.argpartition(-(queries @ known.T), NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+def classify(queries: np.ndarray, train: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the most common label among each query's nearest neighbours, and the share of queries where all agree."""
+    nearest = np.argpartition(-(queries @ train.T), NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
     votes = np.stack([np.bincount(labels[row], minlength=10) for row in nearest])
     return votes.argmax(1), float((votes.max(1) == NEIGHBOURS).mean())
 
@@ -40,17 +40,19 @@ def classify(queries: np.ndarray, known: np.ndarray, labels: np.ndarray) -> tupl
 def main() -> None:
     registry = plugins.load()
     digits = registry.dataset("mnist").open()
-    drawn = [digits.load(index) for index in range(KNOWN + HELD_OUT)]
-    known, labels = vectors([image for image, _ in drawn]), np.array([label for _, label in drawn])
-    found, agreed = classify(known[KNOWN:], known[:KNOWN], labels[:KNOWN])
-    accuracy = float((found == labels[KNOWN:]).mean())
-    print(f"classifier: {accuracy:.1%} right on {HELD_OUT:,} held-out digits, all neighbours agree on {agreed:.0%}")
+    examples = [digits.load(index) for index in range(TRAIN_COUNT + TEST_COUNT)]
+    train, labels = vectors([image for image, _ in examples]), np.array([label for _, label in examples])
+    predicted, agreement = classify(train[TRAIN_COUNT:], train[:TRAIN_COUNT], labels[:TRAIN_COUNT])
+    accuracy = float((predicted == labels[TRAIN_COUNT:]).mean())
+    print(
+        f"classifier: {accuracy:.1%} right on {TEST_COUNT:,} held-out digits, all neighbours agree on {agreement:.0%}"
+    )
     backend.start()
     generator = loading.load_generator(checkpoint.read(Path(sys.argv[1])), registry)
-    samples = sampler.generate(generator, latents.from_seeds(range(SAMPLES), generator.latent))
-    found, agreed = classify(vectors(list(samples)), known[:KNOWN], labels[:KNOWN])
-    shares = np.bincount(found, minlength=10) / SAMPLES
-    print(f"{SAMPLES:,} samples: all neighbours agree on {agreed:.0%}")
+    samples = sampler.generate(generator, latents.from_seeds(range(SAMPLE_COUNT), generator.latent))
+    predicted, agreement = classify(vectors(list(samples)), train[:TRAIN_COUNT], labels[:TRAIN_COUNT])
+    shares = np.bincount(predicted, minlength=10) / SAMPLE_COUNT
+    print(f"{SAMPLE_COUNT:,} samples: all neighbours agree on {agreement:.0%}")
     print("  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares)))
 
 

@@ -1,6 +1,6 @@
-"""COMING_FROM.md: its commands work on the folders and checkpoints that the other programs leave.
+"""The commands of COMING_FROM.md work on data and checkpoints of the other programs.
 
-Trainings are dry runs, and of what would download, or compute for minutes, the options are parsed.
+Trainings are dry runs. For commands that download or take minutes, only the options are checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = ROOT / "COMING_FROM.md"
 HELP_ONLY = (["data", "download"], ["data", "align"], ["evaluate", "--against"])
 
 
-def lay_pictures(folder: Path, count: int = 3) -> None:
+def write_pictures(folder: Path, count: int = 3) -> None:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for index in range(count):
@@ -36,19 +36,19 @@ def lay_pictures(folder: Path, count: int = 3) -> None:
 
 
 @pytest.fixture
-def as_they_left_it(jittor, workdir: Path) -> None:
-    """Data and checkpoints of the other programs, where their readmes have them."""
+def other_programs_files(jittor, workdir: Path) -> None:
+    """Data and checkpoints of the other programs, at the paths in their READMEs."""
     from ganzoo_stargan2.landmarks import FAN
 
     for part in ("train", "val"):
-        for set_, domains in (("afhq", ("cat", "dog", "wild")), ("celeba_hq", ("female", "male"))):
+        for data_set, domains in (("afhq", ("cat", "dog", "wild")), ("celeba_hq", ("female", "male"))):
             for domain in domains:
-                lay_pictures(workdir / "data" / set_ / part / domain)
+                write_pictures(workdir / "data" / data_set / part / domain)
     for part in ("src", "ref"):
         for domain in ("cat", "dog"):
-            lay_pictures(workdir / "assets/representative/afhq" / part / domain, 1)
-    lay_pictures(workdir / "data-ffhq/ffhq")
-    lay_pictures(workdir / "color_symbol_7k")
+            write_pictures(workdir / "assets/representative/afhq" / part / domain, 1)
+    write_pictures(workdir / "data-ffhq/ffhq")
+    write_pictures(workdir / "color_symbol_7k")
     for folder in ("torch", "expr/checkpoints", "exp_ffhq/checkpoint", "checkpoint"):
         (workdir / folder).mkdir(parents=True)
     shutil.copy(stargan2_port.Files(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt")
@@ -62,7 +62,7 @@ def as_they_left_it(jittor, workdir: Path) -> None:
 
 
 @needs_torch
-def test_its_commands_work_one_after_the_other(ganzoo, as_they_left_it):
+def test_the_commands_of_the_page_work_one_after_the_other(ganzoo, other_programs_files):
     found = commands(PAGE)
     assert len(found) > 20
     for command in found:
@@ -78,7 +78,7 @@ def test_its_commands_work_one_after_the_other(ganzoo, as_they_left_it):
         assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
-def test_options_of_ours_that_its_tables_name_are_there():
+def test_our_options_in_the_tables_exist():
     models = plugins.load().models
     known = {f"--{name.replace('_', '-')}" for name in describe(TrainOptions)}
     for name in ("stargan2", "stylegan"):
@@ -100,8 +100,8 @@ def test_options_of_ours_that_its_tables_name_are_there():
             assert same <= known, same - known
 
 
-def test_it_says_what_is_mirrored_by_default():
-    """Every data set that may be mirrored, and no other, stands beside the sentence about --flip."""
+def test_the_page_lists_the_data_sets_that_are_mirrored_by_default():
+    """The sentence about --flip names every data set that is mirrored by default, and no other."""
     (names,) = re.findall(r"only for data sets that say so \(([^)]+)\)", PAGE.read_text())
     listed = set(re.findall(r"`([\w-]+)`", names))
     page = (ROOT / "datasets/README.md").read_text()

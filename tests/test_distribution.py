@@ -1,4 +1,4 @@
-"""setup.cfg and MANIFEST.in say by hand what is in the distributions; here they are compared with what exists."""
+"""The hand-written lists in setup.cfg and MANIFEST.in match the files that exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# An entry point whose module lives in ganzoo itself, because it needs no folder of its own.
+# An entry point whose module is in ganzoo itself.
 INSIDE_GANZOO = {"metrics": "ganzoo.metrics.standard"}
 
 
@@ -25,7 +25,7 @@ def setup() -> ConfigParser:
     return parser
 
 
-def pairs(text: str) -> dict[str, str]:
+def parse_pairs(text: str) -> dict[str, str]:
     return dict(tuple(part.strip() for part in line.split("=", 1)) for line in text.split("\n") if line.strip())
 
 
@@ -33,33 +33,33 @@ def packages_below(folder: str) -> list[Path]:
     return sorted(path.parent.relative_to(ROOT) for path in (ROOT / folder).rglob("__init__.py"))
 
 
-def bundled() -> dict[str, str]:
-    """Packages in plugins/ and datasets/ that are no distribution of their own, with their folders."""
+def bundled_packages() -> dict[str, str]:
+    """Return the packages in plugins/ and datasets/ that belong to this distribution, with their folders."""
     folders = [path for parent in ("plugins", "datasets") for path in (ROOT / parent).iterdir() if path.is_dir()]
     return {path.name: str(path.relative_to(ROOT)) for path in folders if (path / "__init__.py").exists()}
 
 
 def test_every_bundled_folder_is_mapped_and_every_mapping_exists(setup: ConfigParser) -> None:
-    assert bundled().keys() >= {"ganzoo_gan", "ganzoo_lsgan", "ganzoo_datasets"}
-    assert pairs(setup["options"]["package_dir"]) == {"ganzoo": "ganzoo", **bundled()}
+    assert bundled_packages().keys() >= {"ganzoo_gan", "ganzoo_lsgan", "ganzoo_datasets"}
+    assert parse_pairs(setup["options"]["package_dir"]) == {"ganzoo": "ganzoo", **bundled_packages()}
 
 
 def test_every_package_is_listed(setup: ConfigParser) -> None:
     listed = setup["options"]["packages"].split()
     inside = [".".join(path.parts) for path in packages_below("ganzoo")]
     deeper = [".".join(path.parts[1:]) for parent in ("plugins", "datasets") for path in packages_below(parent)]
-    expected = {*inside, *(name for name in deeper if name.split(".")[0] in bundled())}
+    expected = {*inside, *(name for name in deeper if name.split(".")[0] in bundled_packages())}
     assert sorted(listed) == sorted(expected)
 
 
 def test_every_bundled_folder_is_an_entry_point(setup: ConfigParser) -> None:
-    declared = pairs(setup["options.entry_points"]["ganzoo"])
-    assert declared == {**INSIDE_GANZOO, **{name: name for name in bundled()}}
+    declared = parse_pairs(setup["options.entry_points"]["ganzoo"])
+    assert declared == {**INSIDE_GANZOO, **{name: name for name in bundled_packages()}}
 
 
 def test_no_bundled_folder_is_a_distribution_of_its_own() -> None:
-    # Uninstalling the one would delete the other's files.
-    for folder in bundled().values():
+    # Uninstalling one would delete files of the other.
+    for folder in bundled_packages().values():
         assert not [name for name in ("pyproject.toml", "setup.cfg", "setup.py") if (ROOT / folder / name).exists()]
 
 
@@ -69,7 +69,7 @@ def test_the_example_is_not_part_of_the_distribution(setup: ConfigParser) -> Non
 
 
 def test_no_package_has_a_name_that_others_use() -> None:
-    assert not {"datasets", "plugins", "tests"} & bundled().keys()
+    assert not {"datasets", "plugins", "tests"} & bundled_packages().keys()
 
 
 def test_templates_are_package_data(setup: ConfigParser) -> None:
@@ -81,8 +81,8 @@ def test_templates_are_package_data(setup: ConfigParser) -> None:
     assert {path.name for path in folder.glob(pattern)} == FILES.keys()
 
 
-# What a working copy has beside what is tracked, and no distribution should hold.
-BESIDE = (
+# Untracked files of a working copy, which no distribution may contain.
+UNTRACKED = (
     "experiments/00000-gan-mnist/checkpoint-000000100.safetensors",
     "tests/fuzz/corpus/weights/1",
     "tests/fuzz/found/1",
@@ -91,22 +91,22 @@ BESIDE = (
     "events.out.tfevents.1795456867.host",
     ".venv/pyvenv.cfg",
 )
-MADE = {"PKG-INFO", *(f"ganzoo.egg-info/{name}.txt" for name in ("SOURCES", "dependency_links", "entry_points"))}
-MADE |= {"ganzoo.egg-info/PKG-INFO", "ganzoo.egg-info/requires.txt", "ganzoo.egg-info/top_level.txt"}
+GENERATED = {"PKG-INFO", *(f"ganzoo.egg-info/{name}.txt" for name in ("SOURCES", "dependency_links", "entry_points"))}
+GENERATED |= {"ganzoo.egg-info/PKG-INFO", "ganzoo.egg-info/requires.txt", "ganzoo.egg-info/top_level.txt"}
 
 
-def built(what: str, folder: Path, out: Path) -> Path:
-    """A distribution of the sources in `folder`, made as pip makes it."""
-    program = f"from setuptools import build_meta; build_meta.build_{what}(__import__('sys').argv[1])"
+def build(kind: str, folder: Path, out: Path) -> Path:
+    """Build a distribution of the sources in `folder`, as pip does."""
+    program = f"from setuptools import build_meta; build_meta.build_{kind}(__import__('sys').argv[1])"
     child = subprocess.run([sys.executable, "-c", program, str(out)], cwd=folder, capture_output=True, text=True)
     assert child.returncode == 0, child.stdout + child.stderr
-    (path,) = (each for each in out.iterdir() if each.suffix == {"sdist": ".gz", "wheel": ".whl"}[what])
+    (path,) = (each for each in out.iterdir() if each.suffix == {"sdist": ".gz", "wheel": ".whl"}[kind])
     return path
 
 
 @pytest.fixture(scope="module")
 def tracked() -> set[str]:
-    """The files of the repository, also those that are not committed yet."""
+    """The files of the repository, including those not committed yet."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a working copy of git")
@@ -118,13 +118,13 @@ def tracked() -> set[str]:
 def sdist(tracked: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an unpacked source distribution."""
     folder = tmp_path_factory.mktemp("sources")
-    for name in (*tracked, *BESIDE):
+    for name in (*tracked, *UNTRACKED):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if name in tracked:
             shutil.copy(ROOT / name, folder / name)
         else:
             (folder / name).write_text("")
-    archive = built("sdist", folder, tmp_path_factory.mktemp("sdist"))
+    archive = build("sdist", folder, tmp_path_factory.mktemp("sdist"))
     unpacked = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(archive) as file:
         file.extractall(unpacked)
@@ -132,29 +132,29 @@ def sdist(tracked: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-def test_the_source_distribution_has_all_that_is_tracked_and_nothing_else(tracked: set[str], sdist: Path) -> None:
+def test_the_source_distribution_has_exactly_the_tracked_files(tracked: set[str], sdist: Path) -> None:
     found = {path.relative_to(sdist).as_posix() for path in sdist.rglob("*") if path.is_file()}
-    assert found - MADE == tracked
+    assert found - GENERATED == tracked
     assert found >= {"Makefile", "datasets/README.md", "plugins/example-wgan-gp/pyproject.toml", "tests/conftest.py"}
 
 
-def test_the_wheel_of_the_source_distribution_has_every_module_and_its_data(
+def test_the_wheel_has_every_module_and_its_data(
     sdist: Path, tracked: set[str], setup: ConfigParser, tmp_path: Path
 ) -> None:
-    with zipfile.ZipFile(built("wheel", sdist, tmp_path)) as file:
+    with zipfile.ZipFile(build("wheel", sdist, tmp_path)) as file:
         found = {name for name in file.namelist() if ".dist-info/" not in name}
-    places = pairs(setup["options"]["package_dir"])
+    places = parse_pairs(setup["options"]["package_dir"])
     expected = {
         package + name.removeprefix(folder)
         for package, folder in places.items()
         for name in tracked
         if name.startswith(f"{folder}/")
     }
-    assert expected - found == {"ganzoo_gan/symbols.png"}  # a picture of its page
+    assert expected - found == {"ganzoo_gan/symbols.png"}  # a picture on its page
     assert found <= expected
 
 
-def test_the_long_description_has_no_link_to_a_file(sdist: Path) -> None:
+def test_the_long_description_has_no_links_to_files(sdist: Path) -> None:
     headers, text = (sdist / "PKG-INFO").read_text().split("\n\n", 1)
     assert "Description-Content-Type: text/markdown" in headers
     links = re.findall(r"\]\(([^)]+)\)", text)

@@ -1,5 +1,5 @@
-"""A command is ended as people end it, by a terminal or its whole group; experiments/trust/endings.py does it at random
-moments, and longer."""
+"""Commands end cleanly when they are stopped from a terminal or by signals; experiments/trust/endings.py does so at
+random moments, for longer."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ def end(endings, workdir):
     """Starts a command in a terminal, waits until it shows a text or leaves a file, ends it, and looks at what became
     of it."""
 
-    def run(arguments: list[str], sign: str, way: str, environment: dict[str, str] | None = None) -> str:
-        act, expected = endings.WAYS[way]
+    def run(arguments: list[str], sign: str, method: str, environment: dict[str, str] | None = None) -> str:
+        stop, expected = endings.STOP_METHODS[method]
         terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "shown", environment)
-        there = terminal.until(lambda: sign in terminal.output() or any(workdir.glob(sign)), seconds=120)
+        there = terminal.wait_until(lambda: sign in terminal.output() or any(workdir.glob(sign)), seconds=120)
         assert there, terminal.output()
-        act(terminal)
-        status = terminal.wait(endings.LIMIT)
+        stop(terminal)
+        status = terminal.wait(endings.MAX_SECONDS)
         terminal.close()
         assert status == 128 + expected, terminal.output()
         scenario = endings.Scenario(" ".join(arguments), 0)
-        assert endings.disorder(scenario, terminal, status, expected) == [], terminal.output()
-        assert terminal.left_over() == []
+        assert endings.ending_faults(scenario, terminal, status, expected) == [], terminal.output()
+        assert terminal.kill_leftovers() == []
         return terminal.output()
 
     return run
 
 
-@pytest.mark.parametrize("way", ["Ctrl-C", "hang-up", "timeout", "SIGHUP to the group"])
-def test_a_training_ends_with_a_checkpoint(endings, end, pictures, way):
-    shown = end(["-m", "ganzoo", *ENDLESS], "experiments/*/stats.jsonl", way)
+@pytest.mark.parametrize("method", ["Ctrl-C", "hang-up", "timeout", "SIGHUP to the group"])
+def test_a_training_ends_with_a_checkpoint(endings, end, pictures, method):
+    screen = end(["-m", "ganzoo", *ENDLESS], "experiments/*/stats.jsonl", method)
     (run,) = Path("experiments").iterdir()
-    assert endings.newest_whole(run) is not None
-    assert endings.lost(Path("experiments")) == []
-    assert ("Continue with: ganzoo train gan --resume" in shown) is (way != "hang-up")
+    assert endings.newest_intact(run) is not None
+    assert endings.lost_progress(Path("experiments")) == []
+    assert ("Continue with: ganzoo train gan --resume" in screen) is (method != "hang-up")
 
 
 def test_a_measurement_while_training_is_given_up(endings, end, pictures):
     measuring = ["--evaluate-every", "0.1", "--evaluate-samples", "50000"]
-    shown = end(["-m", "ganzoo", *ENDLESS, *measuring], "experiments/*/checkpoint-*", "Ctrl-C")
-    assert "Continue with: ganzoo train gan --resume" in shown
-    assert endings.lost(Path("experiments")) == []
+    screen = end(["-m", "ganzoo", *ENDLESS, *measuring], "experiments/*/checkpoint-*", "Ctrl-C")
+    assert "Continue with: ganzoo train gan --resume" in screen
+    assert endings.lost_progress(Path("experiments")) == []
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_a_measurement_while_training_is_given_up(endings, end, pictures):
     ],
     ids=["generate", "evaluate", "prepare"],
 )
-@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
-def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, sign, way):
+@pytest.mark.parametrize("method", ["Ctrl-C", "SIGTERM to the group"])
+def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, sign, method):
     if arguments[0] == "data":
         Image.effect_noise((256, 256), 80).save("pictures/00.png")  # 3,000 of these take a while
         for number in range(3000):
             os.link("pictures/00.png", f"pictures/{number:05d}.png")
     else:
         ganzoo(*ENDLESS, "--kimg", "0.004")
-    end(["-m", "ganzoo", *arguments], sign, way)
+    end(["-m", "ganzoo", *arguments], sign, method)
 
 
 # Computes by a kernel that no cache has, and that takes seconds to compile.
@@ -99,9 +99,9 @@ with interruptible() as interrupts:
 """
 
 
-@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM to the group"])
-def test_compilers_go_on_where_a_step_must_not_be_lost(end, way):
-    assert "interrupted: [7.0]" in end(["-c", COMPILING], "ready", way)
+@pytest.mark.parametrize("method", ["Ctrl-C", "SIGTERM to the group"])
+def test_compilers_go_on_where_a_step_must_not_be_lost(end, method):
+    assert "interrupted: [7.0]" in end(["-c", COMPILING], "ready", method)
 
 
 def test_the_first_compilation_of_jittor_ends_with_its_compilers(end, workdir):

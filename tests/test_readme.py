@@ -1,4 +1,4 @@
-"""Every command in the README and in the pages of models and data sets works as it stands, only shortened."""
+"""The README and the pages it links to: their commands work (with short trainings), and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/ganzoo_*/README.md")), ROOT / "datasets" / "README.md"]
+FOLDERS = ("ganzoo", "plugins", "datasets", "experiments")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(page for each in FOLDERS for page in (ROOT / each).rglob("README.md"))]
+WITH_COMMANDS = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("plugins/ganzoo_*/README.md")),
+    ROOT / "datasets" / "README.md",
+    *(ROOT / "ganzoo" / each / "README.md" for each in ("interfaces", "metrics", "sampling", "training")),
+]
 SHORT = ["--kimg", "0.008", "--batch", "4"]
-# Narrow, and through every resolution in one step each.
+# Narrow networks, and one step at each resolution.
 SHORTER = {
     "stylegan": ["--channels-max", "16", "--latent", "16", "--phase", "0.001", "--kimg", "0.024"],
     "stargan2": ["--channels-base", "512", "--channels-max", "16", "--hidden", "8", "--batch", "8"],
@@ -21,7 +28,7 @@ SHORTER = {
 
 @pytest.fixture
 def small_sets(workdir: Path) -> None:
-    """The data sets `symbols` and `styles` with few glyphs, so that nobody waits for thousands."""
+    """The data sets `symbols` and `styles` with few glyphs, because thousands take long to draw."""
     from ganzoo_datasets import glyphs, styles, symbols
 
     from ganzoo import data_dir
@@ -36,7 +43,11 @@ def commands(page: Path) -> list[str]:
     return [line.split("#")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("ganzoo ")]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def relative(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=relative)
 def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, pictures, small_sets):
     pictures.rename("my-images")
     found = commands(page)
@@ -49,15 +60,20 @@ def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, p
         assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "COMING_FROM.md"], ids=lambda page: page.parent.name)
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
-def test_tests_that_are_named_are_there(page):
+def test_the_readme_links_to_every_page_once():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert sorted(link for link in links if link.endswith(".md")) == sorted(set(map(relative, PAGES)) - {"README.md"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_tests_that_are_named_exist(page):
     for file, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text()):
         assert f"def {test}" in (ROOT / file).read_text(), (file, test)
 

@@ -1,5 +1,6 @@
-"""Images per second through EfficientNet-Lite0 as `ganzoo evaluate` does it, beside the same network in PyTorch (the
-package efficientnet-lite-pytorch), in two processes that take turns. Both get decoded images of 224 px.
+"""Images per second through EfficientNet-Lite0 in `ganzoo evaluate` and in PyTorch (efficientnet-lite-pytorch).
+
+Two processes take turns. Both get decoded images of 224 px.
 
     python experiments/bench/features.py --turns 5
 """
@@ -38,7 +39,7 @@ def theirs():
 
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-    network = network.to(memory_format=torch.channels_last)  # faster than contiguous here
+    network = network.to(memory_format=torch.channels_last)  # faster than contiguous
 
     def run(given):
         with torch.inference_mode():
@@ -49,7 +50,7 @@ def theirs():
 
 
 def serve(side: str) -> None:
-    """A child: a turn for each line that it is sent, and its images per second as the answer."""
+    """Run a child process: for each line on stdin, take a turn and print its images per second."""
     run, given = {"ours": ours, "theirs": theirs}[side](), images()
     print("sum", float(run(given).sum()), file=sys.__stdout__, flush=True)
     for _ in sys.stdin:
@@ -70,14 +71,14 @@ def main(turns: int, side: str | None) -> None:
         for line in child.stdout or ():
             if line.startswith(kind):
                 return float(line.split()[1])
-        raise SystemExit("a side ended early")
+        raise SystemExit(f"the process of a side ended with status {child.wait()}")
 
     command = [sys.executable, __file__, "--side"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     sides = {side: subprocess.Popen([*command, side], **pipes) for side in ("ours", "theirs")}
     sums = {side: answer(child, "sum") for side, child in sides.items()}
     if abs(sums["ours"] - sums["theirs"]) > 1e-4 * abs(sums["theirs"]):
-        raise SystemExit(f"the features differ: {sums}")
+        raise SystemExit(f"the features of both sides differ: their sums are {sums}")
     found: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(turns):
         for side, child in sides.items():

@@ -1,4 +1,4 @@
-"""What is measured: each model at its sizes, full width, and the batch of images that both sides train on."""
+"""The rows of the benchmark: each model at several sizes and full width, and the batch that both sides train on."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DOMAINS = ("a", "b", "c")  # of stargan2
-SEED = 0  # of ganzoo's steps
+DOMAINS = ("a", "b", "c")  # domains of stargan2
+SEED = 0  # seed of ganzoo's steps
 
 
 @dataclass(frozen=True)
 class Row:
-    """A model at one size of images, in px, and of batches."""
+    """A model, its image size in px and its batch size."""
 
     model: str
     size: int
     batch: int
     channels: int = 3
-    goal: float = 0.0  # PyTorch's time for an iteration / ours, at least
+    goal: float = 0.0  # minimum of PyTorch's time per iteration / ganzoo's
 
     @property
     def name(self) -> str:
         return f"{self.model}-{self.size}-{self.batch}"
 
     def images(self, seed: int = 1) -> dict[str, np.ndarray]:
-        """One batch: uint8 images (batch, size, size, channels), and for stargan2 references and domains."""
+        """Return a batch: uint8 images (batch, size, size, channels), and for stargan2 references and domains."""
         rng = np.random.default_rng(seed)
         shape = (self.batch, self.size, self.size, self.channels)
         if self.model != "stargan2":
@@ -34,7 +34,7 @@ class Row:
         return {**found, **{name: rng.integers(0, len(DOMAINS), self.batch) for name in ("y", "target")}}
 
 
-ON_CPU = {
+CPU_ROWS = {
     row.name: row
     for row in (
         Row("stylegan", 16, 8, goal=1.7),
@@ -47,8 +47,8 @@ ON_CPU = {
     )
 }
 
-# At the batches of `--sched`, and those that the models have by default.
-ON_GPU = {
+# StyleGAN with the batches of `--sched`, the others with their default batches.
+GPU_ROWS = {
     row.name: row
     for row in (
         *(Row("stylegan", size, batch) for size, batch in ((8, 256), (16, 128), (32, 64), (64, 32), (128, 32))),
@@ -57,5 +57,5 @@ ON_GPU = {
         Row("lsgan", 32, 64),
     )
 }
-ROWS = {**ON_CPU, **{name: row for name, row in ON_GPU.items() if name not in ON_CPU}}
-GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # on a GPU
+ROWS = {**CPU_ROWS, **{name: row for name, row in GPU_ROWS.items() if name not in CPU_ROWS}}
+GPU_GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # minimum ratios on a GPU

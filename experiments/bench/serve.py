@@ -1,12 +1,16 @@
-"""One side of the benchmark, as a process: reads requests from its input, one JSON list a line, and answers each.
+"""Runs one side of the benchmark as a process, which reads requests from stdin, one JSON list per line.
 
     python serve.py SIDE ROW DESCRIPTOR THREADS DEVICE PRECISION
 
-["iterate"] is one iteration: its seconds, and the memory so far. ["ready"] says when the networks are made. ["weights",
-PATH] saves the weights; ["losses"] takes a step and tells its losses, ["losses", PATH] with the weights of a file.
-["busy", SECONDS] is the share of such a time in which the GPU is working.
-["arithmetic"] is what an iteration multiplies and adds, ["peak"] how many of these a matrix product does in a second,
-and ["kernels"] where compiled kernels are.
+Requests, and what they answer on the file descriptor:
+  ["ready"]                      true, once the networks are built
+  ["iterate"]                    seconds of one iteration, and peak memory so far
+  ["save_weights", PATH]         null (ganzoo only)
+  ["losses"], ["losses", PATH]   losses of one step, PyTorch's with the weights of a file
+  ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
+  ["flop"]                       multiplications and additions of an iteration (PyTorch only)
+  ["matmul_flop_per_s"]          the same of a matrix product, per second
+  ["kernel_folder"]              folder of the compiled kernels (ganzoo only)
 """
 
 from __future__ import annotations
@@ -23,24 +27,24 @@ from typing import Any
 
 from rows import ROWS
 
-AGAIN = 0.1  # seconds of iterations that don't count when a turn begins: caches and threads as they are in training
-PRODUCT = 3000  # rows and columns of the matrices whose product is timed
+WARM_UP_SECONDS = 0.1  # untimed iterations before a turn, so that caches and threads are as in training
+MATRIX_SIZE = 3000  # rows and columns of the matrices that are multiplied
 
 
 def peak_memory() -> int:
-    """Bytes, the most that were resident since the process began."""
+    """Return the peak resident memory of this process in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def timed(side: Any, took: float) -> dict[str, float]:
-    """An iteration, after others that bring caches and threads to where they are in training."""
-    again = int(AGAIN / took)
-    for _ in range(again):
+def timed_iteration(side: Any, last_seconds: float) -> dict[str, float]:
+    """Time an iteration after a warm-up; `last_seconds` is the time of the last one."""
+    repeats = int(WARM_UP_SECONDS / last_seconds)
+    for _ in range(repeats):
         side.iterate()
     side.wait()
     on_gpu = side.gpu_memory() > 0
-    count = max(1, again) if on_gpu else 1  # the host runs ahead of a GPU, in training too
+    count = max(1, repeats) if on_gpu else 1  # the host runs ahead of a GPU, in training too
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
         side.iterate()
@@ -52,53 +56,58 @@ def timed(side: Any, took: float) -> dict[str, float]:
     }
 
 
-def busy(side: Any, seconds: float) -> float | None:
-    """What the driver says of the GPU while iterations run; None without one."""
+def ready(side: Any) -> bool:
+    """The side has been built."""
+    return True
+
+
+def gpu_utilisation(side: Any, seconds: float) -> float | None:
+    """Return the driver's utilisation of the GPU while iterations run; None without a GPU."""
     if not side.gpu_memory():
         return None
     command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
-        until = time.perf_counter() + float(seconds)
-        while time.perf_counter() < until:
+        deadline = time.perf_counter() + float(seconds)
+        while time.perf_counter() < deadline:
             side.iterate()
         side.wait()
         watcher.terminate()
-        said = [float(line) for line in watcher.communicate()[0].split()]
-    return statistics.mean(said) / 100 if said else None
+        readings = [float(line) for line in watcher.communicate()[0].split()]
+    return statistics.mean(readings) / 100 if readings else None
 
 
-def peak(side: Any) -> float:
-    """Of several matrix products the fastest, in operations per second."""
+def matmul_flop_per_s(side: Any) -> float:
+    """Return the operations per second of the fastest of several matrix products."""
     times = []
     for _ in range(6):
         began = time.perf_counter()
-        side.product(PRODUCT)
+        side.matmul(MATRIX_SIZE)
         side.wait()
         times.append(time.perf_counter() - began)
-    return float(2.0 * PRODUCT**3 / min(times))
+    return float(2.0 * MATRIX_SIZE**3 / min(times))
 
 
 def main(name: str, row: str, answers: str, threads: str, device: str, precision: str) -> None:
     side: Any
     if name == "ganzoo":
-        import ours
+        import ganzoo_side
 
-        side = ours.Side(ROWS[row], device, precision)
+        side = ganzoo_side.Side(ROWS[row], device, precision)
     else:
-        import theirs
         import torch
+        import torch_side
 
         torch.set_num_threads(int(threads))
-        side = theirs.Side(ROWS[row], name == "torch-channels-last", device, precision)
-    took = float("inf")
+        side = torch_side.Side(ROWS[row], name == "torch-channels-last", device, precision)
+    last_seconds = float("inf")
     with os.fdopen(int(answers), "w") as file:
         for line in sys.stdin:
             kind, *words = json.loads(line)
             if kind == "iterate":
-                answer: Any = timed(side, took)
-                took = answer["wall"]
+                answer: Any = timed_iteration(side, last_seconds)
+                last_seconds = answer["wall"]
             else:
-                own = {"ready": lambda: True, "peak": partial(peak, side), "busy": partial(busy, side)}
+                own = {each.__name__: partial(each, side) for each in (ready, gpu_utilisation, matmul_flop_per_s)}
                 answer = (own.get(kind) or getattr(side, kind))(*words)
             print(json.dumps(answer), file=file, flush=True)
 

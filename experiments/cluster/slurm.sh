@@ -7,8 +7,8 @@
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
-# Usage: sbatch slurm.sh MODEL [OPTIONS]; see README.md. Each process sees all GPUs of its node and takes that of its
-# number there.
+# Usage: sbatch slurm.sh MODEL [OPTIONS]; see README.md. Each process sees all GPUs of its node and uses the one with
+# its local rank.
 set -u
 model=$1
 shift
@@ -21,7 +21,7 @@ if compgen -G "$folder/*/options.json" >/dev/null; then
 fi
 mpirun ganzoo train "$model" "$@" &
 job=$!
-# The shell gets the signal; mpirun passes it on to the processes, which end with a checkpoint.
+# Slurm signals the shell; mpirun passes the signal on to the processes, which stop with a checkpoint.
 trap 'kill -USR1 "$job"' USR1
-# A signal interrupts `wait`, too.
+# The signal interrupts `wait`, so wait again.
 while kill -0 "$job" 2>/dev/null; do wait "$job"; done

@@ -1,5 +1,5 @@
-"""What cuDNN's legacy interface, which Jittor uses, offers for StyleGAN's convolutions: the fastest algorithm by type,
-layout and math type; and beside it PyTorch, which uses the newer interface. Needs no Jittor."""
+"""Times StyleGAN's convolutions with cuDNN's legacy interface, which Jittor uses: the fastest algorithm by data type,
+layout and math type. Compares them with PyTorch, which uses the newer interface. Needs no Jittor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 import kit
 
-SHAPES = ((128, 512, 16), (64, 512, 32), (32, 256, 64), (32, 128, 128))  # images, channels, side
+SHAPES = ((128, 512, 16), (64, 512, 32), (32, 256, 64), (32, 128, 128))  # images, channels, height and width
 TYPES = {"float32": 0, "bfloat16": 9, "float16": 2}
 LAYOUTS = {"NCHW": 0, "NHWC": 1}
 MATH = {0: "default", 1: "tensor", 2: "tensor with conversion", 3: "fma"}
 CROSS_CORRELATION = 1
-FOUND = 10  # algorithms, at most
+MAX_ALGORITHMS = 10
 
 
 class Algorithm(ctypes.Structure):
-    """cudnnConvolutionFwdAlgoPerf_t, which is the same for all three directions."""
+    """cudnnConvolutionFwdAlgoPerf_t, the same for all three directions."""
 
     _fields_ = [
         ("number", ctypes.c_int),
@@ -37,7 +37,7 @@ def ints(*values: int) -> Any:
 
 
 class Cudnn:
-    """The few functions that are needed, by ctypes."""
+    """The few cuDNN functions that are needed, through ctypes."""
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libcudnn.so.9")
@@ -56,7 +56,7 @@ class Cudnn:
         return descriptor
 
     def find(self, shape: Sequence[int], dtype: str, layout: str, math: int) -> dict[str, Any]:
-        """The algorithms of each direction, the fastest first."""
+        """Return the algorithms of each direction, fastest first."""
         n, c, side = shape
         kinds = ("Tensor", "Filter", "Tensor", "Convolution")
         x, w, y, conv = descriptors = [self.create(kind) for kind in kinds]
@@ -76,18 +76,18 @@ class Cudnn:
         return found
 
     def _algorithms(self, direction: str, order: Sequence[Any]) -> Any:
-        results, count = (Algorithm * FOUND)(), ctypes.c_int()
+        results, count = (Algorithm * MAX_ALGORITHMS)(), ctypes.c_int()
         name = f"cudnnFindConvolution{direction}Algorithm"
         try:
-            self.call(name, self.handle, *order, FOUND, ctypes.byref(count), results)
-        except RuntimeError as error:  # this direction alone can't be computed so
+            self.call(name, self.handle, *order, MAX_ALGORITHMS, ctypes.byref(count), results)
+        except RuntimeError as error:  # only this direction isn't supported
             return str(error)
-        good = [each for each in results[: count.value] if each.status == 0]
-        return [[each.number, MATH.get(each.math, each.math), each.ms, each.memory >> 20] for each in good]
+        usable = [each for each in results[: count.value] if each.status == 0]
+        return [[each.number, MATH.get(each.math, each.math), each.ms, each.memory >> 20] for each in usable]
 
 
 def probe() -> None:
-    """Ask cuDNN, then PyTorch, about each shape."""
+    """Time cuDNN, then PyTorch, for each shape."""
     import torch
 
     versions = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version()}
@@ -95,12 +95,12 @@ def probe() -> None:
     cudnn = Cudnn()
     for shape in SHAPES:
         for dtype, layout, math in itertools.product(TYPES, LAYOUTS, (0, 1)):
-            if kit.late():
+            if kit.past_deadline():
                 return
             if (dtype, math) != ("float32", 1):
-                ask(cudnn, shape, dtype, layout, math)
+                time_cudnn(cudnn, shape, dtype, layout, math)
         for dtype, layout in itertools.product(("float32", "bfloat16"), ("contiguous_format", "channels_last")):
-            beside(torch, shape, dtype, layout)
+            time_torch(torch, shape, dtype, layout)
 
 
 def flop(shape: Sequence[int]) -> float:
@@ -108,7 +108,7 @@ def flop(shape: Sequence[int]) -> float:
     return 18.0 * n * c * c * side * side
 
 
-def ask(cudnn: Cudnn, shape: Sequence[int], dtype: str, layout: str, math: int) -> None:
+def time_cudnn(cudnn: Cudnn, shape: Sequence[int], dtype: str, layout: str, math: int) -> None:
     what = {"shape": shape, "dtype": dtype, "layout": layout, "math": MATH[math]}
     try:
         found = cudnn.find(shape, dtype, layout, math)
@@ -120,8 +120,8 @@ def ask(cudnn: Cudnn, shape: Sequence[int], dtype: str, layout: str, math: int) 
     kit.report("cudnn", **what, best_tflops=best, found=found)
 
 
-def beside(torch: Any, shape: Sequence[int], dtype: str, layout: str, repeat: int = 5) -> None:
-    """PyTorch's time for a convolution and both its gradients."""
+def time_torch(torch: Any, shape: Sequence[int], dtype: str, layout: str, repeat: int = 5) -> None:
+    """Time PyTorch's convolution and both its gradients."""
     n, c, side = shape
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = True
     like = {"device": "cuda", "dtype": getattr(torch, dtype)}

@@ -1,4 +1,4 @@
-"""What each step measures: on a GPU at full size, in a rehearsal at tiny sizes."""
+"""What each step measures, at full size on a GPU and at tiny sizes in a rehearsal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from kit import SMALL
 
 @dataclass(frozen=True)
 class Jobs:
-    """Rows are those of the benchmark, MODEL-SIZE-BATCH, and runs those of tests/support/agreement.py."""
+    """Rows of the benchmark (MODEL-SIZE-BATCH) and runs of tests/support/agreement.py, for each step."""
 
-    kernels: tuple[str, ...]  # for each process that compiles: PRECISION ROW...
+    kernels: tuple[str, ...]  # per process that compiles: PRECISION ROW...
     losses: tuple[str, ...]
     values: tuple[str, ...]  # RUN PRECISION
     speed: tuple[str, ...]
     profile: tuple[str, ...]
     amp: tuple[str, ...]
     train: str
-    growth: str  # what is added to `train` where only the kernels of all its sizes are wanted
+    growth: str  # added to `train` to compile the kernels of all its sizes quickly
 
 
 GPU = Jobs(
@@ -36,11 +36,11 @@ GPU = Jobs(
         "stylegan amp",
         "stargan2 amp",
     ),
-    # The most telling one first: whatever comes last may not be reached.
+    # The most informative first, because the last may not be reached.
     speed=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64", "gan-28-64", "stylegan-128-32", "stylegan-16-128"),
     profile=("stylegan-32-64", "stargan2-256-8", "stylegan-128-32", "lsgan-32-64"),
     amp=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64"),
-    # Narrow: 3 million weights reach 64 px in a minute; of full width there would be nothing to look at.
+    # Narrow: 3 million weights reach 64 px in a minute; at full width there would be nothing to see.
     train="stylegan --max-size 64 --init-size 8 --phase 10 --batch 64 --channels-base 4096 --channels-max 128 "
     "--latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 --r1-interval 4 --mixing "
     "--kimg 100000 --tick 20 --snapshot 2 --keep 1",
@@ -61,6 +61,6 @@ JOBS = REHEARSAL if SMALL else GPU
 
 
 def jobs(kind: str) -> None:
-    """Print the jobs of a kind, one a line, for kit.sh."""
+    """Print the jobs of a kind, one per line, for kit.sh."""
     found = getattr(JOBS, kind)
     print(*([found] if isinstance(found, str) else found), sep="\n")

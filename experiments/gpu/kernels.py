@@ -1,4 +1,4 @@
-"""Compiles kernels ahead of the measurements."""
+"""Compiles kernels before the measurements."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import kit
 
 
 def kernels(precision: str, *names: str) -> None:
-    """Take two steps of each row, so that its kernels are compiled."""
+    """Take two steps of each row to compile its kernels."""
     backend = kit.start(precision)
-    import ours
+    import ganzoo_side
 
     for name in names:
-        if kit.late():
+        if kit.past_deadline():
             kit.report("kernels", row=name, precision=precision, skipped="late")
             continue
         began = time.perf_counter()
         try:
-            side = ours.Side(kit.row(name), kit.DEVICE, precision)
+            side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
             with backend.watch_kernels(name):
                 side.iterate()
                 side.wait()

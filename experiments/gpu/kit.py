@@ -1,4 +1,4 @@
-"""What the steps share: where things are, the deadline, how Jittor is started, and the lines of results."""
+"""Code shared by the steps: paths, the deadline, starting Jittor, and reporting results."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BENCH = ROOT / "experiments/bench"
-WORK = Path(os.environ.get("GZ_WORK", "/tmp/ganzoo-gpu"))  # all that a session writes
-CARRIED = Path(os.environ.get("GZ_CARRIED", ROOT / ".gpu"))  # what prepare.sh has put together
+WORK = Path(os.environ.get("GZ_WORK", "/tmp/ganzoo-gpu"))  # everything that a session writes
+BUNDLE = Path(os.environ.get("GZ_BUNDLE", ROOT / ".gpu"))  # made by prepare.sh, copied to the GPU machine
 DEVICE = os.environ.get("GZ_DEVICE", "cpu")
-SMALL = os.environ.get("GZ_SMALL") == "1"  # tiny sizes: a rehearsal
-PRECISE = "tf32" if DEVICE == "cuda" else "fp32"
-SHOWN = 2000  # characters of a line that the log gets; results.jsonl gets all
+SMALL = os.environ.get("GZ_SMALL") == "1"  # tiny sizes, for a rehearsal
+DEFAULT_PRECISION = "tf32" if DEVICE == "cuda" else "fp32"
+MAX_LOGGED_CHARS = 2000  # characters of a result in the log; results.jsonl gets all
 
 sys.path[:0] = [str(BENCH), str(ROOT)]
 
 
 def report(kind: str, **found: Any) -> None:
-    """Append a line to results.jsonl, and print it. It is on the disk at once: the machine may be gone any time."""
-    age = time.time() - float(os.environ.get("GZ_BEGAN", time.time()))
+    """Append a line to results.jsonl at once, because the machine may disappear at any time, and print it."""
+    age = time.time() - float(os.environ.get("GZ_START", time.time()))
     line = json.dumps({"kind": kind, "t": round(age, 1), **found}, default=str)
-    print(line[:SHOWN], flush=True)
+    print(line[:MAX_LOGGED_CHARS], flush=True)
     WORK.mkdir(parents=True, exist_ok=True)
     with open(WORK / "results.jsonl", "a") as file:
         file.write(line + "\n")
 
 
 def deadline() -> float:
-    """When to begin nothing new, as time.time() counts."""
-    return float(os.environ.get("GZ_UNTIL", "inf"))
+    """Return the time.time() after which nothing new is started."""
+    return float(os.environ.get("GZ_DEADLINE", "inf"))
 
 
-def late() -> bool:
-    """Whether the deadline is over. No step is ever killed: it would leave locks, and a GPU that hangs."""
+def past_deadline() -> bool:
+    """Return whether the deadline has passed. No step is killed, because it might leave locks or hang the GPU."""
     return time.time() > deadline()
 
 
 def start(precision: str) -> Any:
-    """Start Jittor on the session's device, with the flags that GZ_FLAGS names, such as para_opt_level=4; return
+    """Start Jittor on the session's device with the flags in GZ_FLAGS, such as para_opt_level=4. Return
     ganzoo.backend."""
     from ganzoo import backend
 
@@ -56,14 +56,14 @@ def start(precision: str) -> Any:
     for pair in filter(None, os.environ.get("GZ_FLAGS", "").split(",")):
         name, _, value = pair.partition("=")
         setattr(flags, name, int(value))
-    if os.environ.get("GZ_UNLOCK") == "1":  # processes compile beside each other: see nvcc.in
+    if os.environ.get("GZ_UNLOCK") == "1":  # processes compile at the same time: see nvcc.in
         flags.disable_lock = 1
     report("start", precision=precision, seconds=time.perf_counter() - began, flags=os.environ.get("GZ_FLAGS", ""))
     return backend
 
 
 def row(name: str) -> Row:
-    """A row of the benchmark, or another one of the form MODEL-SIZE-BATCH."""
+    """Return a row of the benchmark, or a new one, from its name MODEL-SIZE-BATCH."""
     from rows import ROWS, Row
 
     if name in ROWS:

@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# A session on a GPU machine, from the repository's root, with the folder that prepare.sh made:
+# A session on a GPU machine, run from the root of the repository, with the folder made by prepare.sh:
 #
-#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels, asks cuDNN
-#     OUT=FOLDER bash experiments/gpu/kit.sh main 450       # losses, values, speed, profile, a training with pictures
+#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels, times cuDNN
+#     OUT=FOLDER bash experiments/gpu/kit.sh main 450    # losses, values, speed, profile, a training with pictures
 #
-# The number is the seconds that it may take. At most eight files of 16 MB come back in $OUT (default $GZ_WORK/out). All
-# else is written under $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses it without a GPU.
+# The number is the time limit in seconds. At most eight files of 16 MB are put in $OUT (default $GZ_WORK/out); all else
+# is written below $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses it without a GPU.
 #
-# Each step is a process with a deadline, after which it begins nothing new. None is killed: a GPU or a lock of Jittor's
-# might hang. A step that is late is left alone, and the session goes on.
+# Each step is a process with a deadline, after which it starts nothing new. No step is killed, because that might hang
+# the GPU or leave a lock of Jittor's behind. A late step is left alone, and the session continues.
 set -u
 STAGE=${1:-} LIMIT=${2:-}
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PY=${GZ_PYTHON:-python3}
-RESERVE=20       # seconds to pack what was found
-GRACE=12         # seconds after its deadline in which a step may end
-GAP=${GZ_GAP:-4} # seconds between the starts of two processes, as imports wait for each other
+RESERVE=20       # seconds to pack the results
+GRACE=12         # seconds that a step may run past its deadline
+GAP=${GZ_GAP:-4} # seconds between starts of processes, because imports wait for each other
 declare -A PIDS=()
 
-now() { echo $(($(date +%s) - GZ_BEGAN)); }
+now() { echo $(($(date +%s) - GZ_START)); }
 left() { echo $((LIMIT - RESERVE - $(now))); }
 least() { if [ "$1" -lt "$2" ]; then echo "$1"; else echo "$2"; fi; }
 say() { echo "[$(now) s] $*"; }
@@ -28,27 +28,27 @@ running() { [ -n "${PIDS[$1]:-}" ] && kill -0 "${PIDS[$1]}" 2>/dev/null; }
 # shellcheck source-path=SCRIPTDIR source=setup.sh
 . "$HERE/setup.sh"
 
-# begin NAME SECONDS COMMAND...: start a step that begins nothing new after so many seconds.
+# begin NAME SECONDS COMMAND...: starts a step with a deadline in that many seconds.
 begin() {
     local name=$1 seconds
     seconds=$(least "$2" "$(left)")
     shift 2
     if [ "$seconds" -lt 3 ]; then
-        say "$name: skipped, no time is left"
+        say "$name: skipped, out of time"
         return 1
     fi
-    GZ_UNTIL=$(($(date +%s) + seconds)) "$@" >>"$WORK/log/$name.log" 2>&1 </dev/null &
+    GZ_DEADLINE=$(($(date +%s) + seconds)) "$@" >>"$WORK/log/$name.log" 2>&1 </dev/null &
     PIDS[$name]=$!
 }
 
-# By its status, where 143 is SIGTERM's; or by its last line, as libraries of CUDA may abort at the end.
+# Checks the exit status (143: SIGTERM) or the last line, because CUDA libraries may abort at exit.
 ended_well() {
     local status=0
     wait "${PIDS[$1]}" || status=$?
     [ $status = 0 ] || [ $status = 143 ] || tail -n 1 "$WORK/log/$1.log" | grep -q '^DONE'
 }
 
-# await SECONDS NAME...: wait for steps, and say what became of each.
+# await SECONDS NAME...: waits for steps, and reports the outcome of each.
 await() {
     local until name failed=0
     until=$(($(now) + $(least "$1" "$(left)")))
@@ -70,10 +70,10 @@ await() {
     return $failed
 }
 
-# step NAME SECONDS COMMAND...: one that is waited for.
+# step NAME SECONDS COMMAND...: runs a step and waits for it.
 step() { begin "$@" && await $(($2 + GRACE)) "$1"; }
 
-# alone SECONDS: wait until no step runs; fails if that takes longer.
+# alone SECONDS: waits until no step runs; fails if that takes longer.
 alone() {
     local until name busy
     until=$(($(now) + $(least "$1" "$(left)")))
@@ -88,13 +88,13 @@ alone() {
     return 1
 }
 
-# alone_step NAME SECONDS COMMAND...: a measurement of time, beside which nothing may run.
+# alone_step NAME SECONDS COMMAND...: runs a timing while nothing else runs.
 alone_step() {
-    alone "$(($2 / 2))" || { say "$1: skipped, as it would measure that too"; return 1; }
+    alone "$(($2 / 2))" || { say "$1: skipped, because other steps would distort it"; return 1; }
     step "$@"
 }
 
-show() { # KIND: its results so far
+show() { # KIND: prints its results so far
     grep -h "\"kind\": \"$1\"" "$WORK/results.jsonl" 2>/dev/null | cut -c1-400
 }
 
@@ -153,13 +153,13 @@ main() {
     if [ -n "$(jobs_of amp)" ]; then alone_step amp "$(least $((rest * 15 / 100)) "$(left)")" step_py speed amp amp; fi
     if alone 5; then
         step sums 15 step_py sums
-        # Not on the CPU: the kernels of this flag would take the place of everybody's.
+        # Not on the CPU, where this flag's kernels would replace those of other processes.
         if on_cuda; then GZ_FLAGS=para_opt_level=4 step sums-in-shared-memory 15 step_py sums; fi
         step micro 30 step_py micro
     fi
 }
 
-# Losses beside PyTorch's and values beside the CPU's, all at once.
+# Compares losses with PyTorch's and values with the CPU's, all at once.
 comparisons() { # SECONDS
     local ends names=(losses) words=()
     ends=$(($(now) + $1))
@@ -174,7 +174,7 @@ comparisons() { # SECONDS
     show values
 }
 
-# A training that ends by itself or, with a checkpoint, at SIGTERM; and pictures from it.
+# Trains until the end or until SIGTERM, which leaves a checkpoint, and generates pictures.
 train() { # SECONDS
     local words=()
     read -ra words < <(jobs_of train)
@@ -205,13 +205,13 @@ contact:[1-9]* | main:[1-9]*) ;;
 esac
 export GZ_DEVICE=${GZ_DEVICE:-cuda} PYTHONUNBUFFERED=1
 if on_cuda && ! gpu_is_here; then
-    echo "there is no GPU here; GZ_DEVICE=cpu GZ_SMALL=1 rehearses without one" >&2
+    echo "no GPU was found; GZ_DEVICE=cpu GZ_SMALL=1 rehearses without one" >&2
     exit 2
 fi
 GZ_ROOT=$(cd "$HERE/../.." && pwd)
 WORK=${GZ_WORK:-/tmp/ganzoo-gpu}
 OUT=${OUT:-$WORK/out}
-GZ_BEGAN=$(date +%s)
-export GZ_ROOT GZ_BEGAN GZ_WORK=$WORK GZ_CARRIED=${GZ_CARRIED:-$GZ_ROOT/.gpu} GANZOO_DATA=$WORK/data
+GZ_START=$(date +%s)
+export GZ_ROOT GZ_START GZ_WORK=$WORK GZ_BUNDLE=${GZ_BUNDLE:-$GZ_ROOT/.gpu} GANZOO_DATA=$WORK/data
 mkdir -p "$OUT"
 session 2>&1 | tee "$OUT/log.txt"

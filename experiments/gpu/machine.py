@@ -1,4 +1,4 @@
-"""What the machine is, and Jittor's core on it."""
+"""Facts about the machine, and building Jittor's core on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "lmdb", "astunparse", "click", "pluggy", "pillow", "matplot
 
 
 def output(*command: str) -> str:
-    """What a command prints, or why it could not be run."""
+    """Return the output of a command, or why it could not be run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as problem:
@@ -29,7 +29,7 @@ def output(*command: str) -> str:
 
 
 def facts() -> None:
-    """Report what the machine has, before anything else can fail."""
+    """Report hardware and software, before anything else can fail."""
     memory = Path("/proc/meminfo").read_text().split("MemTotal:")[1].split()[0]
     processor = Path("/proc/cpuinfo").read_text()
     names = [line.split(": ")[1] for line in processor.splitlines() if line.startswith("model name")]
@@ -67,8 +67,8 @@ def _version(package: str) -> str:
 
 
 def site(folder: str) -> None:
-    """Register ganzoo's entry points in `folder` without an installation; and a python-config, with the headers that
-    were carried where the machine has none."""
+    """Register ganzoo's entry points in `folder` without an installation, and write a python-config there. If the
+    machine has no Python headers, unpack those of the bundle."""
     setup = configparser.ConfigParser()
     setup.read(kit.ROOT / "setup.cfg")
     source = (kit.ROOT / "ganzoo/__init__.py").read_text()
@@ -78,9 +78,9 @@ def site(folder: str) -> None:
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ganzoo\nVersion: {version}\n")
     groups = setup["options.entry_points"].items()
     (info / "entry_points.txt").write_text("".join(f"[{group}]\n{text.strip()}\n\n" for group, text in groups))
-    include, carried = Path(sysconfig.get_path("include")), kit.CARRIED / "include.tar.xz"
-    if not (include / "Python.h").exists() and carried.exists():
-        subprocess.run(["tar", "-xJf", str(carried), "-C", folder], check=True)
+    include, bundled = Path(sysconfig.get_path("include")), kit.BUNDLE / "include.tar.xz"
+    if not (include / "Python.h").exists() and bundled.exists():
+        subprocess.run(["tar", "-xJf", str(bundled), "-C", folder], check=True)
         include = Path(folder, "include")
     config = Path(folder, "python-config")
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
@@ -91,7 +91,7 @@ def site(folder: str) -> None:
 
 
 def core() -> None:
-    """Build Jittor's core, or find it built, and compute one kernel."""
+    """Build Jittor's core unless it is built, and run one kernel."""
     from ganzoo.backend import environment
     from ganzoo.backend.cuda.driver import driver
     from ganzoo.backend.cuda.toolkit import candidates, fault
@@ -101,7 +101,7 @@ def core() -> None:
         kit.report("toolkit", toolkit=str(toolkit), fault=fault(toolkit))
     kit.report("choice", because=environment.choose_device("auto").because)
     began = time.perf_counter()
-    backend = kit.start(kit.PRECISE)
+    backend = kit.start(kit.DEFAULT_PRECISION)
     jt = backend.jittor()
     values = (jt.array([[1.0, 2.0], [3.0, 4.0]]) * 2).numpy().tolist()
     if values != [[2.0, 4.0], [6.0, 8.0]]:
@@ -119,7 +119,7 @@ def core() -> None:
 
 
 def symbols() -> None:
-    """Draw the data set that is trained on, without Jittor."""
+    """Draw the training data, without Jittor."""
     from ganzoo.registry import plugins
 
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Operations one by one: what each costs, and what another form of it would."""
+"""Times single operations, and alternatives to them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ N, C, SIDE, MATRIX = (2, 4, 8, 64) if kit.SMALL else (32, 128, 128, 4096)
 
 
 class Stopwatch:
-    """Times an operation, and reports it with its bandwidth and its arithmetic."""
+    """Times an operation and reports its bandwidth and arithmetic throughput."""
 
     def __init__(self, jt: Any, tag: str = "") -> None:
         self.jt, self.tag = jt, tag
 
     def __call__(self, name: str, work: Callable[[], Any], size: float = 0, flop: float = 0, repeat: int = 10) -> None:
-        if kit.late():
+        if kit.past_deadline():
             return
         try:
             for _ in range(2):
@@ -42,16 +42,16 @@ class Stopwatch:
         self.jt.sync(result if isinstance(result, list) else [result])
 
     def normal(self, *shape: int) -> Any:
-        """A constant array of random numbers, computed already."""
+        """Return a constant array of random numbers, already computed."""
         var = self.jt.array(np.random.default_rng(1).standard_normal(shape, dtype="float32")).stop_grad()
         self.jt.sync([var], True)
         return var
 
 
 def sums() -> None:
-    """Reductions: their time, and their error beside float64. Jittor chooses a kernel once in a process, so that
-    GZ_FLAGS=para_opt_level=4 is another run of this."""
-    jt = kit.start(kit.PRECISE).jittor()
+    """Measure reductions: their time, and their error against float64. Jittor chooses a kernel once per process, so
+    GZ_FLAGS=para_opt_level=4 needs another process."""
+    jt = kit.start(kit.DEFAULT_PRECISION).jittor()
     from ganzoo.interfaces import layers
 
     clock = Stopwatch(jt, f"para_opt_level={jt.flags.para_opt_level}: ")
@@ -74,8 +74,8 @@ def sums() -> None:
 
 
 def micro() -> None:
-    """Arrays from the host, random numbers, blur, products and convolutions."""
-    jt = kit.start(kit.PRECISE).jittor()
+    """Time arrays from the host, random numbers, blur, matrix products and convolutions."""
+    jt = kit.start(kit.DEFAULT_PRECISION).jittor()
     clock = Stopwatch(jt)
     arrays(jt, clock)
     blurs(jt, clock)
@@ -83,7 +83,7 @@ def micro() -> None:
 
 
 def arrays(jt: Any, clock: Stopwatch) -> None:
-    """Whether an array from the host stops the GPU, and what seeding costs."""
+    """Time whether an array from the host stalls the GPU, and what seeding costs."""
     a = clock.normal(MATRIX, MATRIX)
 
     def chain(made: bool) -> Any:
@@ -106,7 +106,7 @@ def arrays(jt: Any, clock: Stopwatch) -> None:
 
 
 def blurs(jt: Any, clock: Stopwatch) -> None:
-    """Blur as ganzoo has it, and as a convolution in groups."""
+    """Time ganzoo's blur, and blur as a depthwise convolution."""
     from ganzoo.interfaces import layers
 
     x = clock.normal(N, C, SIDE, SIDE)
@@ -114,32 +114,32 @@ def blurs(jt: Any, clock: Stopwatch) -> None:
     kernel = jt.array([[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]).float32() / 16
     clock("copy", lambda: x + 1.0, size)
     clock("blur: symmetric_filter", lambda: layers.symmetric_filter(x, 1 / 4, 1 / 8, 1 / 16), size)
-    if kit.DEVICE == "cuda":  # plain loops on the CPU
+    if kit.DEVICE == "cuda":  # a plain loop on the CPU
         clock("blur: in groups", lambda: jt.nn.conv2d(x, kernel.broadcast((C, 1, 3, 3)), None, 1, 1, 1, C), size)
 
 
 def products(jt: Any, clock: Stopwatch) -> None:
-    """Matrix products and convolutions in float32, and on a GPU in bfloat16."""
+    """Time matrix products and convolutions in float32, and in bfloat16 on a GPU."""
     shapes = {"64 px": (N, 2 * C, SIDE // 2), "128 px": (N, C, SIDE), "16 px": (4 * N, 4 * C, SIDE // 8 or 1)}
     for kind in ("float32", "bfloat16") if kit.DEVICE == "cuda" else ("float32",):
-        a = converted(jt, clock.normal(MATRIX, MATRIX), kind)
+        a = cast(jt, clock.normal(MATRIX, MATRIX), kind)
         clock(f"matrix product {kind}", lambda a=a: jt.nn.matmul(a, a), flop=2.0 * MATRIX**3)
         for name, (batch, channels, side) in shapes.items():
-            x = converted(jt, clock.normal(batch, channels, side, side), kind)
-            w = converted(jt, clock.normal(channels, channels, 3, 3), kind)
+            x = cast(jt, clock.normal(batch, channels, side, side), kind)
+            w = cast(jt, clock.normal(channels, channels, 3, 3), kind)
             flop = 18.0 * x.numel() * channels
-            clock(f"conv {name} {kind}", lambda x=x, w=w: convolved(x, w), flop=flop, repeat=5)
+            clock(f"conv {name} {kind}", lambda x=x, w=w: convolve(x, w), flop=flop, repeat=5)
             both = f"conv {name} {kind} and its gradients"
             clock(both, lambda x=x, w=w: gradients(jt, x, w), flop=3 * flop, repeat=5)
 
 
-def converted(jt: Any, var: Any, kind: str) -> Any:
+def cast(jt: Any, var: Any, kind: str) -> Any:
     result = getattr(var, kind)().stop_grad()
     jt.sync([result], True)
     return result
 
 
-def convolved(x: Any, w: Any) -> Any:
+def convolve(x: Any, w: Any) -> Any:
     from ganzoo.backend import operations
 
     return operations.conv2d(x, w, padding=1)
@@ -149,4 +149,4 @@ def gradients(jt: Any, x: Any, w: Any) -> Any:
     p, q = x.clone(), w.clone()
     for var in (p, q):
         var.start_grad()
-    return jt.grad(convolved(p, q).float32().sqr().sum(), [p, q])
+    return jt.grad(convolve(p, q).float32().sqr().sum(), [p, q])

@@ -1,4 +1,4 @@
-"""Where a step's time goes, by Jittor's profiler."""
+"""Profiles a step with Jittor's profiler."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 import kit
 from jobs import JOBS
 
-STEPS = 5  # of which the mean is taken
-TOP = 14  # kernels that are told in results.jsonl; all are in profile-ROW.txt
+STEPS = 5  # averaged
+TOP = 14  # kernels in results.jsonl; profile-ROW.txt has all
 
 
-def profile(precision: str = kit.PRECISE) -> None:
-    """Profile each row. The profiler waits for the GPU after every kernel, so launches count too."""
+def profile(precision: str = kit.DEFAULT_PRECISION) -> None:
+    """Profile each row. The profiler waits for the GPU after every kernel, so times include launches."""
     backend = kit.start(precision)
     for name in JOBS.profile:
-        if kit.late():
+        if kit.past_deadline():
             kit.report("profile", row=name, precision=precision, skipped="late")
             continue
         try:
-            one(backend.jittor(), name, precision)
+            profile_row(backend.jittor(), name, precision)
         except Exception as error:
             kit.report("profile", row=name, error=repr(error)[:800], trace=traceback.format_exc()[-800:])
 
 
-def one(jt: Any, name: str, precision: str) -> None:
-    import ours
+def profile_row(jt: Any, name: str, precision: str) -> None:
+    import ganzoo_side
 
-    side = ours.Side(kit.row(name), kit.DEVICE, precision)
+    side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
     for _ in range(3):
         side.iterate()
     side.wait()
@@ -47,7 +47,7 @@ def one(jt: Any, name: str, precision: str) -> None:
     kernels.sort(key=lambda kernel: -float(kernel["TotalTime"]))
     total = sum(float(kernel["TotalTime"]) for kernel in kernels) / 1e6
     head = f"{name} {precision}: step {wall * 1e3:.2f} ms, host {host * 1e3:.2f} ms, sum of kernels {total:.2f} ms\n"
-    text = head + "".join(described(kernel, total) for kernel in kernels)
+    text = head + "".join(kernel_lines(kernel, total) for kernel in kernels)
     (kit.WORK / "log" / f"profile-{name}-{precision}.txt").write_text(text)
     kit.report(
         "profile",
@@ -61,8 +61,8 @@ def one(jt: Any, name: str, precision: str) -> None:
     )
 
 
-def described(kernel: dict[str, str], total: float) -> str:
-    """A kernel's line, and that of its source."""
+def kernel_lines(kernel: dict[str, str], total: float) -> str:
+    """Return a kernel's line of numbers and the line with its source file."""
     ms = float(kernel["TotalTime"]) / 1e6
     speeds = f"{float(kernel['InOut']) / 1e9:8.1f} GB/s {float(kernel['Compute']) / 1e9:9.1f} GFLOP/s"
     line = f"{ms:9.3f} ms {ms / total:6.1%} x{kernel['Count']:>4} {speeds} {kernel['Name'][:400]}"

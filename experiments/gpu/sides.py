@@ -1,6 +1,6 @@
-"""ganzoo and PyTorch as processes that answer requests for many rows, so that each starts once.
+"""ganzoo and PyTorch as processes that answer requests for many rows, so that each starts only once.
 
-Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with another flag of Jittor's), `torch` and `torch-channels-last`.
+Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch` and `torch-channels-last`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any
 
 import kit
 
-PATIENCE = 90.0  # seconds for an answer: a first step compiles kernels
-GRACE = 10.0  # seconds after the deadline in which an answer still counts
+ANSWER_TIMEOUT = 90.0  # seconds; a first step compiles kernels
+GRACE = 10.0  # seconds after the deadline in which answers are still accepted
 
 
 class NoAnswer(RuntimeError):
-    """A side failed, ended, or is late."""
+    """A side failed, ended or is late."""
 
 
 class Process:
-    """A side in a process of its own. It is never killed: one that is late gets no more requests, and ends when it has
-    done what it is at."""
+    """A side in a process of its own. A late process is not killed: it gets no more requests, and ends after its
+    current one."""
 
     def __init__(self, name: str, precision: str) -> None:
         reader, writer = os.pipe()
         side, _, flags = name.partition("+")
         environment = {**os.environ, "GZ_FLAGS": flags}
-        if precision == "fp32":  # PyTorch's side has it from here; ganzoo sets it for itself
+        if precision == "fp32":  # for PyTorch; ganzoo sets it itself
             environment["NVIDIA_TF32_OVERRIDE"] = "0"
         self.name = name
         self.log = kit.WORK / "log" / f"side-{name.replace('=', '-')}-{precision}.log"
@@ -45,21 +45,21 @@ class Process:
             pipes = {"stdin": subprocess.PIPE, "stdout": log, "stderr": log}
             self.child = subprocess.Popen(command, **pipes, text=True, env=environment, pass_fds=[writer])
         os.close(writer)
-        self.answers, self.buffer, self.useless = reader, b"", False
+        self.answers, self.buffer, self.abandoned = reader, b"", False
 
-    def ask(self, *words: Any) -> Any:
-        """The answer to a request; NoAnswer where there is none in time."""
-        if self.useless:
-            raise NoAnswer(f"{self.name}: gave no answer before")
+    def request(self, *words: Any) -> Any:
+        """Send a request and return the answer. Raises NoAnswer if there is none in time."""
+        if self.abandoned:
+            raise NoAnswer(f"{self.name}: an earlier request was not answered")
         assert self.child.stdin is not None
-        until = min(time.time() + PATIENCE, kit.deadline() + GRACE)
+        until = min(time.time() + ANSWER_TIMEOUT, kit.deadline() + GRACE)
         try:
             self.child.stdin.write(json.dumps(words) + "\n")
             self.child.stdin.flush()
             while b"\n" not in self.buffer:
                 self._read(until - time.time())
         except OSError as error:
-            self._give_up()
+            self._abandon()
             raise NoAnswer(f"{self.name}: {error} at {words[:2]}: {self.log.read_text()[-500:]}") from error
         line, _, self.buffer = self.buffer.partition(b"\n")
         answer = json.loads(line)
@@ -75,8 +75,8 @@ class Process:
             raise ConnectionError(f"the process ended with status {self.child.wait()}")
         self.buffer += chunk
 
-    def _give_up(self) -> None:
-        self.useless = True
+    def _abandon(self) -> None:
+        self.abandoned = True
         assert self.child.stdin is not None
         with contextlib.suppress(OSError):
             self.child.stdin.close()
@@ -85,14 +85,14 @@ class Process:
         return self.child.poll() is not None
 
     def close(self) -> None:
-        """Let the process end, and wait for it a while."""
-        self._give_up()
+        """Tell the process to end, and wait for it for a while."""
+        self._abandon()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.child.wait(GRACE)
 
 
 def serve(name: str, precision: str, writer: str) -> None:
-    """The process of a side: reads requests, one JSON list a line, and answers each on the descriptor `writer`."""
+    """Run a side: read requests from stdin, one JSON list per line, and answer on the file descriptor `writer`."""
     server = Server(*(_ganzoo(precision) if name == "ganzoo" else _torch(name, precision)))
     with os.fdopen(int(writer), "w") as file:
         for line in sys.stdin:
@@ -105,8 +105,8 @@ def serve(name: str, precision: str, writer: str) -> None:
 
 
 class Server:
-    """["row", NAME] makes the networks of a row, ["iterate", SECONDS] trains at least one step; all else is answered by
-    the benchmark's side: "weights" and "losses"."""
+    """Answers requests: ["row", NAME] builds the networks of a row, ["iterate", SECONDS] trains at least one step; the
+    benchmark's side answers "save_weights" and "losses"."""
 
     def __init__(self, build: Callable[[Any], Any], release: Callable[[], None]) -> None:
         self.build, self.release = build, release
@@ -124,7 +124,7 @@ class Server:
         self.side = self.build(kit.row(name))
 
     def iterate(self, seconds: float) -> dict[str, float]:
-        """Seconds of one iteration: `wall`, and `host` until it has given all work to the GPU."""
+        """Return the seconds of one iteration: `wall`, and `host` until all work is queued on the GPU."""
         count, began = 0, time.perf_counter()
         while count == 0 or time.perf_counter() - began < seconds:
             self.side.iterate()
@@ -137,18 +137,18 @@ class Server:
 
 def _ganzoo(precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
     backend = kit.start(precision)
-    import ours
+    import ganzoo_side
 
     def release() -> None:
         backend.run_pending()
         backend.jittor().gc()
 
-    return lambda row: ours.Side(row, kit.DEVICE, precision), release
+    return lambda row: ganzoo_side.Side(row, kit.DEVICE, precision), release
 
 
 def _torch(name: str, precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
-    import theirs
     import torch
+    import torch_side
 
     torch.set_num_threads(1)
 
@@ -157,4 +157,4 @@ def _torch(name: str, precision: str) -> tuple[Callable[[Any], Any], Callable[[]
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    return lambda row: theirs.Side(row, name == "torch-channels-last", kit.DEVICE, precision), release
+    return lambda row: torch_side.Side(row, name == "torch-channels-last", kit.DEVICE, precision), release

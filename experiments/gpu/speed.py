@@ -1,4 +1,4 @@
-"""ganzoo beside PyTorch: equal losses, and the time of an iteration."""
+"""Comparison with PyTorch: losses, and the time of an iteration."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from jobs import JOBS
 from sides import NoAnswer, Process
 
 SIDES = tuple(os.environ.get("GZ_SIDES", "ganzoo,torch,torch-channels-last").split(","))
-TURN, TURNS = (0.1, 2) if kit.SMALL else (0.25, 5)  # seconds, and how many
+TURN_SECONDS, TURNS = (0.1, 2) if kit.SMALL else (0.25, 5)
 
 
 def losses(precision: str = "fp32") -> None:
-    """One step of both sides from the same weights with the same noise. What comes after the first update in a step
-    depends on gradients and Adam, too."""
+    """Compare one step of both sides from the same weights with the same noise. After the first update in a step,
+    losses also depend on gradients and Adam."""
     ours, theirs = Process("ganzoo", precision), Process("torch", precision)
     for name in JOBS.losses:
-        if kit.late():
+        if kit.past_deadline():
             kit.report("losses", row=name, precision=precision, skipped="late")
             continue
         try:
             with tempfile.TemporaryDirectory(dir=kit.WORK) as folder:
                 path = str(Path(folder, "weights.npz"))
                 for side in (ours, theirs):
-                    side.ask("row", name)
-                ours.ask("weights", path)
-                found, expected = ours.ask("losses"), theirs.ask("losses", path)
-            apart = {key: abs(found[key] - value) / max(1.0, abs(value)) for key, value in expected.items()}
-            kit.report("losses", row=name, precision=precision, worst=max(apart.values()), ours=found, theirs=expected)
+                    side.request("row", name)
+                ours.request("save_weights", path)
+                found, expected = ours.request("losses"), theirs.request("losses", path)
+            differences = {key: abs(found[key] - value) / max(1.0, abs(value)) for key, value in expected.items()}
+            kit.report(
+                "losses", row=name, precision=precision, worst=max(differences.values()), ours=found, theirs=expected
+            )
         except (NoAnswer, KeyError, OSError) as error:
             kit.report("losses", row=name, precision=precision, error=repr(error)[:1500])
     for side in (ours, theirs):
         side.close()
 
 
-def speed(precision: str = kit.PRECISE, kind: str = "speed") -> None:
-    """The time of an iteration, the sides taking turns. Nothing else may run meanwhile."""
+def speed(precision: str = kit.DEFAULT_PRECISION, kind: str = "speed") -> None:
+    """Time iterations, the sides taking turns. Nothing else may run meanwhile."""
     sides: dict[str, Process] = {}
     for name in getattr(JOBS, kind):
-        if kit.late():
+        if kit.past_deadline():
             kit.report("speed", row=name, precision=precision, skipped="late")
             continue
         row = Row(name, precision, sides)
-        row.begin()
+        row.start()
         for _ in range(TURNS):
             row.turn()
         row.report()
@@ -57,24 +59,25 @@ def speed(precision: str = kit.PRECISE, kind: str = "speed") -> None:
 
 
 class Row:
-    """One row's turns, on the processes of all rows."""
+    """The turns of one row, on processes that all rows share."""
 
     def __init__(self, name: str, precision: str, sides: dict[str, Process]) -> None:
         self.name, self.precision, self.sides = name, precision, sides
         self.first: dict[str, float] = {}
         self.turns: dict[str, list[dict[str, float]]] = {}
 
-    def begin(self) -> None:
-        """The first iterations of each side, one side after the other: they compile, and choose algorithms."""
+    def start(self) -> None:
+        """Run the first iterations of each side, one side after the other; these compile kernels and choose
+        algorithms."""
         for each in SIDES:
             if each not in self.sides or self.sides[each].ended():
                 self.sides[each] = Process(each, self.precision)
             try:
                 began = time.perf_counter()
-                self.sides[each].ask("row", self.name)
-                self.sides[each].ask("iterate", 0)
+                self.sides[each].request("row", self.name)
+                self.sides[each].request("iterate", 0)
                 self.first[each] = time.perf_counter() - began
-                self.sides[each].ask("iterate", 0.2)
+                self.sides[each].request("iterate", 0.2)
                 self.turns[each] = []
             except NoAnswer as error:
                 self.fail(each, error)
@@ -82,7 +85,7 @@ class Row:
     def turn(self) -> None:
         for each in list(self.turns):
             try:
-                self.turns[each].append(self.sides[each].ask("iterate", TURN))
+                self.turns[each].append(self.sides[each].request("iterate", TURN_SECONDS))
             except NoAnswer as error:
                 self.turns.pop(each)
                 self.fail(each, error)
@@ -91,12 +94,12 @@ class Row:
         kit.report("speed", row=self.name, precision=self.precision, side=side, error=str(error))
 
     def report(self) -> None:
-        found = {side: self.summary(side) for side in self.turns}
-        theirs = [found[side]["ms"] for side in found if side.startswith("torch")]
-        ratio = min(theirs) / found["ganzoo"]["ms"] if theirs and "ganzoo" in found else None
-        late = [name for name, side in self.sides.items() if side.useless and side.child.poll() is None]
-        shared = {"beside": late, "load": os.getloadavg()[0]}
-        kit.report("speed", row=self.name, precision=self.precision, ratio=ratio, sides=found, **shared)
+        summaries = {side: self.summary(side) for side in self.turns}
+        theirs = [summaries[side]["ms"] for side in summaries if side.startswith("torch")]
+        ratio = min(theirs) / summaries["ganzoo"]["ms"] if theirs and "ganzoo" in summaries else None
+        still_running = [name for name, side in self.sides.items() if side.abandoned and side.child.poll() is None]
+        shared = {"beside": still_running, "load": os.getloadavg()[0]}
+        kit.report("speed", row=self.name, precision=self.precision, ratio=ratio, sides=summaries, **shared)
 
     def summary(self, side: str) -> dict[str, Any]:
         turns = self.turns[side]

@@ -2,8 +2,8 @@
 
     python experiments/gpu/step.py NAME [WORDS...]
 
-What it finds goes to results.jsonl, a line each. The last line that it prints is DONE: the exit status says little, as
-libraries of CUDA may abort when a process ends.
+Results are appended to results.jsonl, one per line. The last line of the output is DONE; the exit status says little,
+because CUDA libraries may abort when a process ends.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ MODULES = {
     "cudnn_probe": ("probe",),
 }
 STEPS = {step: module for module, steps in MODULES.items() for step in steps}
-SILENT = ("jobs", "serve")  # other processes read what these print
+SILENT = ("jobs", "serve")  # other processes read the output of these
 
 
 def main(name: str, *words: str) -> None:
     if name not in STEPS:
-        sys.exit(f"there is no step {name}; there are {', '.join(STEPS)}")
+        sys.exit(f"unknown step {name}; choose from {', '.join(STEPS)}")
     try:
         getattr(importlib.import_module(STEPS[name]), name)(*words)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The numbers of pure noise, beside a data set: what a generator should leave behind soon.
+"""Metrics of pure noise against a data set, which a generator should soon improve on.
 
 python experiments/results/noise.py mnist --size 28 --channels 1 --samples 5000 --real 10000
 """
@@ -19,7 +19,7 @@ from ganzoo.registry import plugins
 
 
 class Noise(Source):
-    """Images whose pixels are each drawn from 0 to 255."""
+    """Images whose pixels are uniform random numbers from 0 to 255."""
 
     name = "noise"
 

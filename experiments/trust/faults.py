@@ -1,4 +1,4 @@
-"""What can go wrong with files between two sessions of a run, done on purpose."""
+"""Damage to files between two sessions of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _flip(path: Path, rng: random.Random) -> None:
 
 
 def _zero(path: Path, rng: random.Random) -> None:
-    """A block that was never written, as after a loss of power."""
+    """Zero a block, as if it had not been written before a loss of power."""
     data = bytearray(path.read_bytes())
     start = rng.randrange(len(data))
     data[start : start + 4096] = bytes(len(data[start : start + 4096]))
@@ -30,11 +30,11 @@ def _zero(path: Path, rng: random.Random) -> None:
 
 
 def _text(path: Path, rng: random.Random) -> None:
-    path.write_text("This is no such file.\n" * rng.randrange(1, 1000))
+    path.write_text("This is not a checkpoint or an image.\n" * rng.randrange(1, 1000))
 
 
 def _foreign(path: Path, rng: random.Random) -> None:
-    """Arrays of somebody else, in the same format."""
+    """Write other arrays in the same format."""
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -50,7 +50,7 @@ def _delete(path: Path, rng: random.Random) -> None:
 
 
 def _folder(path: Path, rng: random.Random) -> None:
-    """An entry that can't be read, for root neither."""
+    """Replace the file with a folder, which not even root can read as a file."""
     path.unlink()
     path.mkdir()
 
@@ -78,8 +78,8 @@ IMAGE_FAULTS: dict[str, Fault] = {
 }
 
 
-class Images:
-    """Copies of a share of a data set, in a folder that can be spoiled and mended."""
+class ImageFolder:
+    """A folder with copies of some images of a data set, which can be damaged and restored."""
 
     def __init__(self, name: str, count: int, size: int, folder: Path) -> None:
         from PIL import Image
@@ -101,20 +101,20 @@ class Images:
             Image.fromarray(image.squeeze()).save(below / f"{index:06d}.png")
         shutil.copytree(self.pristine, self.folder)
         self.paths = sorted(path.relative_to(self.pristine) for path in self.pristine.rglob("*.png"))
-        self.spoiled: dict[Path, str] = {}
+        self.damaged_images: dict[Path, str] = {}
 
-    def spoil(self, kind: str, rng: random.Random) -> None:
-        """Damage an image that is whole."""
-        name = rng.choice([path for path in self.paths if path not in self.spoiled])
+    def damage(self, kind: str, rng: random.Random) -> None:
+        """Damage an intact image."""
+        name = rng.choice([path for path in self.paths if path not in self.damaged_images])
         IMAGE_FAULTS[kind](self.folder / name, rng)
-        self.spoiled[name] = kind
+        self.damaged_images[name] = kind
 
-    def mend(self) -> None:
-        """Put every image back."""
-        for name in self.spoiled:
+    def restore(self) -> None:
+        """Restore every image."""
+        for name in self.damaged_images:
             path = self.folder / name
             if path.is_dir():
                 path.rmdir()
             path.unlink(missing_ok=True)
             shutil.copy2(self.pristine / name, path)
-        self.spoiled.clear()
+        self.damaged_images.clear()

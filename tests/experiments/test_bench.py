@@ -1,4 +1,4 @@
-"""The benchmark finds equal losses on both sides and writes what it measures; times are not looked at."""
+"""The benchmark computes equal losses on both sides and writes its results; no time is asserted."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ def test_a_row_is_measured(bench, tmp_path, jittor):
         assert ours == pytest.approx(theirs, rel=1e-4)
     parameters = 1_510_032 + 533_505
     assert row["arithmetic_flop"] > 2 * 64 * parameters  # forward alone
-    # For the cold start the compiled kernels were put aside, and they are back.
+    # The cold start moves the compiled kernels away and restores them.
     assert before <= set(kernels.iterdir())
     assert not list(kernels.parent.glob("jit-aside-*"))
     assert (tmp_path / "made/here/results.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_a_cold_start_there_is_none_in_the_table(monkeypatch):
+def test_the_table_omits_a_cold_start_that_was_not_measured(monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
-    import picture
+    import report
     import run
 
     row = json.loads((BENCH / "results.json").read_text())[0]
-    assert ", cold 13.8 / 3.5 |" in picture.table([row])
+    assert ", cold 13.8 / 3.5 |" in report.table([row])
     row["ganzoo_cold_start_s"] = None
-    assert "| 2.4 / 3.5 |" in picture.table([row])
-    assert run.line(row).endswith("first step after 2.4 s")
+    assert "| 2.4 / 3.5 |" in report.table([row])
+    assert run.summary_line(row).endswith("first step after 2.4 s")
 
 
 @needs_torch
-def test_other_losses_on_the_other_side_are_an_error(monkeypatch):
+def test_different_losses_are_an_error(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
     import run
     from rows import ROWS
 
-    answers = {"weights": None, "losses": {"real": 0.5}}
+    answers = {"save_weights": None, "losses": {"real": 0.5}}
     wrong = {"losses": {"real": 0.502}}
 
     class Fake:
-        def __init__(self, name, row, how):
+        def __init__(self, name, row, config):
             self.answers = answers if name == "ganzoo" else wrong
 
-        def ask(self, word, *rest):
+        def request(self, word, *rest):
             return self.answers.get(word)
 
         def close(self):
             pass
 
-    monkeypatch.setattr(run, "Side", Fake)
-    with pytest.raises(run.click.ClickException, match=r"gan-28-64: real is 0\.5 here and 0\.502 there"):
-        run.compare(ROWS["gan-28-64"], run.How(threads=1))
+    monkeypatch.setattr(run, "SideProcess", Fake)
+    with pytest.raises(run.click.ClickException, match=r"gan-28-64: real is 0\.5 in ganzoo and 0\.502 in PyTorch"):
+        run.compare(ROWS["gan-28-64"], run.Config(threads=1))
 
 
-def test_an_unknown_row_is_one_line(bench):
+def test_an_unknown_row_is_a_one_line_error(bench):
     done = bench("gan-29-64")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: there is no row gan-29-64; there are stylegan-16-8")
+    assert done.stderr.splitlines()[-1].startswith("Error: unknown row gan-29-64; choose from stylegan-16-8")

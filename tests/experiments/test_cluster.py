@@ -1,4 +1,4 @@
-"""The script for Slurm, with something else by the name of mpirun."""
+"""The script for Slurm, run with a fake mpirun."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ while true; do sleep 0.05; done
 
 @pytest.fixture
 def job(workdir):
-    """Starts the script, and returns it when its mpirun runs, with the arguments of that."""
+    """Start the script, and return its process and the arguments of mpirun, once mpirun runs."""
     (workdir / "bin").mkdir()
     (workdir / "bin/mpirun").write_text(MPIRUN)
     (workdir / "bin/mpirun").chmod(0o755)
@@ -32,7 +32,7 @@ def job(workdir):
         until = time.monotonic() + 20
         while not Path("arguments").exists() and time.monotonic() < until:
             time.sleep(0.02)
-        time.sleep(0.2)  # the trap comes after
+        time.sleep(0.2)  # mpirun sets its trap after writing the arguments
         return started[-1], Path("arguments").read_text().splitlines()
 
     yield start
@@ -42,7 +42,7 @@ def job(workdir):
         each.wait()
 
 
-def test_the_signal_before_the_end_reaches_mpirun_and_is_waited_for(job):
+def test_the_signal_is_passed_to_mpirun_and_its_end_awaited(job):
     child, arguments = job("stylegan", "--data", "my set")
     assert arguments == ["ganzoo", "train", "stylegan", "--data", "my set"]
     child.send_signal(signal.SIGUSR1)  # as Slurm sends it to the batch shell alone
@@ -51,7 +51,7 @@ def test_the_signal_before_the_end_reaches_mpirun_and_is_waited_for(job):
 
 
 @pytest.mark.parametrize("folder", ["experiments", "runs/faces"])
-def test_what_was_begun_goes_on(job, folder):
+def test_an_existing_run_is_resumed(job, folder):
     begun = Path(folder) / "00000-stylegan-faces"
     begun.mkdir(parents=True)
     (begun / "options.json").touch()

@@ -1,4 +1,4 @@
-"""The kit for a GPU machine, rehearsed on the CPU at tiny sizes; times are not looked at."""
+"""The scripts for a GPU machine, rehearsed on the CPU at tiny sizes; no time is asserted."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from PIL import Image
 from tests.support.reference import needs_torch
 
 KIT = Path(__file__).parents[2] / "experiments" / "gpu"
-MOST = 16 << 20  # bytes of a file that comes back
+MAX_FILE_BYTES = 16 << 20  # limit of a file in the results
 
 
 class Session:
-    """Runs steps and stages in a folder of their own."""
+    """Runs steps and stages in a folder of its own."""
 
-    def __init__(self, folder: Path, carried: Path) -> None:
+    def __init__(self, folder: Path, bundle: Path) -> None:
         self.work, self.out = folder / "work", folder / "out"
-        places = {"GZ_WORK": str(self.work), "GZ_CARRIED": str(carried), "OUT": str(self.out)}
+        places = {"GZ_WORK": str(self.work), "GZ_BUNDLE": str(bundle), "OUT": str(self.out)}
         how = {"GZ_DEVICE": "cpu", "GZ_SMALL": "1", "GZ_PYTHON": sys.executable, "GZ_GAP": "1"}
         self.environment = {**os.environ, **places, **how}
 
@@ -37,7 +37,7 @@ class Session:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def stage(self, name: str) -> str:
-        """What the stage prints."""
+        """Run a stage and return its output."""
         command = ["bash", str(KIT / "kit.sh"), name, "600"]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -46,11 +46,11 @@ class Session:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.work / "results.jsonl").read_text().splitlines()]
 
-    def brought_back(self) -> dict[str, list[dict[str, Any]]]:
-        """Lines of results by kind; checks the files that come back."""
+    def results(self) -> dict[str, list[dict[str, Any]]]:
+        """Check the packed files, and return the lines of results.jsonl by kind."""
         files = list(self.out.iterdir())
         assert len(files) <= 8
-        assert all(file.stat().st_size < MOST for file in files)
+        assert all(file.stat().st_size < MAX_FILE_BYTES for file in files)
         with tarfile.open(self.out / "logs.tar.xz") as tar:
             text = tar.extractfile("log/results.jsonl").read().decode()
         found = defaultdict(list)
@@ -62,32 +62,32 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def carried(tmp_path_factory):
-    """A folder with the CPU's reference for one run."""
-    folder = tmp_path_factory.mktemp("carried")
+def bundle(tmp_path_factory):
+    """A bundle with the CPU's reference for one run."""
+    folder = tmp_path_factory.mktemp("bundle")
     done = Session(folder, folder).step("references", "gan")
     assert done.returncode == 0, done.stdout
     return folder
 
 
 @pytest.fixture
-def session(tmp_path, carried):
-    return Session(tmp_path, carried)
+def session(tmp_path, bundle):
+    return Session(tmp_path, bundle)
 
 
-def check_steps(said: str, *steps: str) -> None:
+def check_steps(output: str, *steps: str) -> None:
     for step in steps:
-        assert f"] {step}: done" in said, said
+        assert f"] {step}: done" in output, output
     for word in ("FAILED", ": late", ": skipped", "still running", "too large"):
-        assert word not in said, said
+        assert word not in output, output
 
 
 @needs_torch
-def test_main_brings_back_each_kind_of_result(session):
-    said = session.stage("main")
-    check_steps(said, "core", "losses", "values-gan-fp32", "speed", "profile", "train", "generate", "sums", "micro")
-    assert (session.out / "log.txt").read_text() == said
-    found = session.brought_back()
+def test_main_packs_each_kind_of_result(session):
+    output = session.stage("main")
+    check_steps(output, "core", "losses", "values-gan-fp32", "speed", "profile", "train", "generate", "sums", "micro")
+    assert (session.out / "log.txt").read_text() == output
+    found = session.results()
     assert {"machine", "core", "micro", "accuracy"} <= found.keys()
     (losses,), (values,), (speed,), (profile,) = (found[kind] for kind in ("losses", "values", "speed", "profile"))
     assert losses["worst"] < 1e-4
@@ -101,7 +101,7 @@ def test_main_brings_back_each_kind_of_result(session):
     assert profile["launches"] > 20
     assert profile["kernels_ms"] > 0
     assert all(each["relative"] < 1e-5 for each in found["accuracy"])
-    # Speed and profile are measured when losses and values have been.
+    # Speed and profile are measured after losses and values.
     assert speed["t"] > max(losses["t"], values["t"])
     assert profile["t"] > speed["t"]
     assert np.asarray(Image.open(session.out / "samples.png")).std() > 1
@@ -111,23 +111,23 @@ def test_main_brings_back_each_kind_of_result(session):
     assert (session.out / "checkpoint.0").exists()
 
 
-def test_contact_compiles_and_compares(session):
-    said = session.stage("contact")
-    check_steps(said, "core", "kernels-1", "growth", "values-gan-fp32", "sums", "profile")
-    found = session.brought_back()
+def test_contact_compiles_kernels_and_compares_values(session):
+    output = session.stage("contact")
+    check_steps(output, "core", "kernels-1", "growth", "values-gan-fp32", "sums", "profile")
+    found = session.results()
     (kernels,), (values,) = found["kernels"], found["values"]
     assert kernels["row"] == "gan-28-64"
     assert kernels["slow_convolutions"] == 0
     assert values["worst"] < 1e-5
 
 
-def test_a_step_that_is_late_begins_nothing(session):
-    done = session.step("values", "gan", "fp32", GZ_UNTIL="1")
+def test_a_step_past_its_deadline_starts_nothing(session):
+    done = session.step("values", "gan", "fp32", GZ_DEADLINE="1")
     assert done.stdout.endswith("DONE\n")
     assert session.lines()[-1]["skipped"] == "late"
 
 
-def test_a_step_that_fails_is_told(session):
+def test_a_failing_step_is_reported(session):
     done = session.step("values", "unknown", "fp32")
     assert done.returncode == 1
     assert "DONE" not in done.stdout
@@ -136,13 +136,13 @@ def test_a_step_that_fails_is_told(session):
     assert "unknown.npz" in line["trace"]
 
 
-def test_other_values_are_noticed(monkeypatch):
+def test_different_values_are_noticed(monkeypatch):
     monkeypatch.syspath_prepend(KIT)
     values = importlib.import_module("values")
     rng = np.random.default_rng(0)
     names = ("net/g/a", "net/g/idle", "adam/g/first/a", "adam/g/first/idle")
     expected = {name: rng.standard_normal(50).astype("float32") for name in names}
-    expected["adam/g/first/idle"] *= 1e-9  # a gradient that is 0 but for rounding
+    expected["adam/g/first/idle"] *= 1e-9  # a gradient that is 0 except for rounding
     made = {name: array.copy() for name, array in expected.items()}
     made["net/g/idle"] += 1
     assert values.compare(made, expected)["worst"] == 0
@@ -155,24 +155,24 @@ def test_other_values_are_noticed(monkeypatch):
         values.compare(made, expected)
 
 
-def test_a_side_that_is_late_or_ends_gets_no_more_requests(monkeypatch, tmp_path):
+def test_a_side_that_is_late_or_has_ended_gets_no_more_requests(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(KIT)
     sides = importlib.import_module("sides")
     monkeypatch.setattr(sides.kit, "WORK", tmp_path)
     monkeypatch.setattr(sides.kit, "HERE", tmp_path)
-    monkeypatch.setattr(sides, "PATIENCE", 2.0)
+    monkeypatch.setattr(sides, "ANSWER_TIMEOUT", 2.0)
     (tmp_path / "step.py").write_text(
         "import sys, time\nfor line in sys.stdin:\n    time.sleep(60 * ('row' in line))\n    break\n"
     )
     late, dead = sides.Process("ganzoo", "fp32"), sides.Process("ganzoo", "fp32")
     with pytest.raises(sides.NoAnswer, match="no answer in time"):
-        late.ask("row", "gan-28-64")
-    assert not late.ended()  # it is left alone
-    with pytest.raises(sides.NoAnswer, match="before"):
-        late.ask("iterate", 0)
-    monkeypatch.setattr(sides, "PATIENCE", 60.0)
+        late.request("row", "gan-28-64")
+    assert not late.ended()  # it is not killed
+    with pytest.raises(sides.NoAnswer, match="earlier request"):
+        late.request("iterate", 0)
+    monkeypatch.setattr(sides, "ANSWER_TIMEOUT", 60.0)
     with pytest.raises(sides.NoAnswer, match="ended with status 0"):
-        dead.ask("iterate", 0)
+        dead.request("iterate", 0)
     assert dead.ended()
     late.child.kill()
     late.child.wait()
@@ -184,7 +184,7 @@ def test_without_a_driver_there_is_no_gpu(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [[], ["main"], ["main", "soon"], ["session", "100"]])
-def test_a_wrong_call_says_how_to_call(arguments):
+def test_a_wrong_call_shows_the_usage(arguments):
     done = subprocess.run(["bash", str(KIT / "kit.sh"), *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "kit.sh main 450" in done.stderr

@@ -1,4 +1,4 @@
-"""The results of the benchmark as a picture and as a table."""
+"""Results of the benchmark as a picture and as a table."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import os
 from pathlib import Path
 from typing import Any
 
-OURS, THEIRS, GOAL = "#2a6fbb", "#c8c8c8", "#d1495b"
+BAR_COLOUR, LINE_COLOUR, GOAL_COLOUR = "#2a6fbb", "#c8c8c8", "#d1495b"
 
 
 def draw(results: list[dict[str, Any]], path: Path) -> None:
-    """A bar for each row: how many times as fast as PyTorch, and what was wanted."""
-    os.environ["MPLBACKEND"] = "agg"  # one that a notebook exports may be unknown here
+    """Draw a bar per row with the speed relative to PyTorch, and a mark at the goal."""
+    os.environ["MPLBACKEND"] = "agg"  # a backend that a notebook exports may be unknown here
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.55 * len(results) + 1.2), layout="constrained")
     axes = figure.add_subplot()
     names = [f"{row['model']} {row['size']} px, batch {row['batch']}" for row in results]
-    axes.barh(names, [row["ratio"] for row in results], color=OURS, height=0.6)
+    axes.barh(names, [row["ratio"] for row in results], color=BAR_COLOUR, height=0.6)
     for index, row in enumerate(results):
-        axes.plot([row["goal"]] * 2, [index - 0.38, index + 0.38], color=GOAL, linewidth=2)
+        axes.plot([row["goal"]] * 2, [index - 0.38, index + 0.38], color=GOAL_COLOUR, linewidth=2)
         axes.text(row["ratio"] + 0.03, index, f"{row['ratio']:.2f}", va="center", fontsize=9)
-    axes.axvline(1.0, color=THEIRS, linewidth=2, zorder=0)
+    axes.axvline(1.0, color=LINE_COLOUR, linewidth=2, zorder=0)
     axes.set_xlim(0, max(row["ratio"] for row in results) + 0.5)
     axes.invert_yaxis()
     axes.set_xlabel(
@@ -32,7 +32,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """In Markdown."""
+    """Return the results as a Markdown table."""
     head = (
         "| | ganzoo, s | PyTorch, s | ratio | goal | images/s | memory, MiB | ratio | share of peak | first step, s |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -1,8 +1,7 @@
-"""PyTorch's side: the authors' order of computation in eager mode and float32, with all that they do each iteration.
+"""PyTorch's side: everything that the authors do in an iteration, in their order, in eager mode and float32.
 
-The networks are those that ganzoo's tests are held against (tests/support/reference), so both sides have the same
-layers. Where these are written for the eye and slow on a GPU, `_Blur`, `_with_stddev` and `_cross_entropy` take their
-place.
+The networks are the references of ganzoo's tests (tests/support/reference), so both sides have the same layers. Parts
+of these that favour readability and are slow on a GPU are replaced by `_Blur`, `_with_stddev` and `_cross_entropy`.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 LATENT = 512
-Terms = dict[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 
 
-class Random:
-    """PyTorch's random numbers; or ganzoo's, of the first step of a run. What the host must know it draws by itself, as
-    reading a number back would wait for the GPU."""
+class RandomNumbers:
+    """PyTorch's random numbers, or those of the first step of a ganzoo run. Numbers that the host needs are drawn on
+    the host, because reading them back would wait for the GPU."""
 
-    def __init__(self, ganzoos: bool = False) -> None:
-        self.ganzoos, self.rng = ganzoos, np.random.default_rng([SEED, 2, 0])
+    def __init__(self, like_ganzoo: bool = False) -> None:
+        self.like_ganzoo, self.rng = like_ganzoo, np.random.default_rng([SEED, 2, 0])
 
     def normal(self, *shape: int) -> torch.Tensor:
-        if not self.ganzoos:
+        if not self.like_ganzoo:
             return torch.randn(shape)
         return _tensor(self.rng.standard_normal(shape, dtype="float32"))
 
     def crossover(self, levels: int) -> int:
-        """The first layer of the second latent, of two layers at each of 1 + `levels` resolutions."""
+        """Return the first layer that uses the second latent; each of the 1 + `levels` resolutions has two layers."""
         return 2 * (levels + 1) if self.rng.random() >= 0.9 else 2 * int(self.rng.integers(1, levels + 1))
 
 
 class Side:
-    """Answers the requests of serve.py."""
+    """PyTorch's answers to the requests of serve.py."""
 
     def __init__(self, row: Row, channels_last: bool, device: str, precision: str) -> None:
         torch.manual_seed(0)
@@ -55,7 +54,7 @@ class Side:
         self.training = kind(row, layout)
 
     def iterate(self) -> None:
-        """One iteration, as far as the host waits for it."""
+        """Run one iteration, without waiting for the device."""
         with self.autocast:
             self.training.iterate()
 
@@ -65,33 +64,33 @@ class Side:
             torch.cuda.synchronize()
 
     def gpu_memory(self) -> int:
-        """Bytes, the most that PyTorch has taken of a GPU."""
+        """Return the peak of GPU memory that PyTorch has reserved, in bytes."""
         return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
 
     def losses(self, path: str) -> dict[str, float]:
-        """Those of the first step, by 'PHASE/TERM', with ganzoo's weights and noise, without dropout."""
+        """Return the losses of the first step, by 'PHASE/TERM', with ganzoo's weights and noise, without dropout."""
         with np.load(path) as file:
             weights = {name: _tensor(file[name]) for name in file.files}
-        self.training.random = Random(ganzoos=True)
+        self.training.random = RandomNumbers(like_ganzoo=True)
         self.training.load(weights)
         with self.autocast:
             return {name: float(value.detach()) for name, value in self.training.iterate().items()}
 
-    def arithmetic(self) -> float:
-        """Multiplications and additions of an iteration's convolutions and matrix products."""
-        with Counter() as counter:
+    def flop(self) -> float:
+        """Count the multiplications and additions in the convolutions and matrix products of an iteration."""
+        with FlopCounter() as counter:
             self.iterate()
         return float(counter.total)
 
-    def product(self, side: int) -> None:
-        """The product of two square matrices."""
+    def matmul(self, size: int) -> None:
+        """Multiply two square matrices."""
         if not hasattr(self, "matrix"):
-            self.matrix = torch.randn(side, side)
+            self.matrix = torch.randn(size, size)
         self.matrix @ self.matrix
 
 
-class Counter(TorchDispatchMode):
-    """Adds up what PyTorch's formulas say of each operation. (Its own counter fails at gradients of gradients.)"""
+class FlopCounter(TorchDispatchMode):
+    """Sums PyTorch's operation counts. (PyTorch's own counter fails for second derivatives.)"""
 
     total = 0
 
@@ -110,13 +109,13 @@ def _images(array: Any, layout: torch.memory_format) -> torch.Tensor:
     return (_tensor(array).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=layout)
 
 
-def _of(weights: Terms, network: str) -> Terms:
+def _network_weights(weights: Tensors, network: str) -> Tensors:
     return {name.partition("/")[2]: value for name, value in weights.items() if name.startswith(f"{network}/")}
 
 
 class _Blur(torch.autograd.Function):
-    """A convolution in groups with a symmetric kernel, which is its own gradient. As a plain convolution its second
-    derivative would be one convolution for each channel."""
+    """Depthwise convolution with a symmetric kernel, which is its own gradient. The second derivative of a plain
+    convolution would be a convolution per channel."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -129,20 +128,20 @@ class _Blur(torch.autograd.Function):
 
 
 def _with_stddev(x: torch.Tensor, paper: bool) -> torch.Tensor:
-    """Append the standard deviation of the whole batch, computed at once and in float32."""
+    """Append the standard deviation of the whole batch, computed in float32."""
     assert not paper
-    spread = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
-    return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
+    stddev = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
+    return torch.cat([x, stddev.expand(len(x), 1, *x.shape[2:])], 1)
 
 
 def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy in float32; autocast refuses it."""
+    """Return the binary cross-entropy in float32, because autocast refuses it."""
     with torch.autocast(scores.device.type, enabled=False):
         return F.binary_cross_entropy(scores.float(), targets)
 
 
 class StyleGAN:
-    """R1 as a part of each step, style mixing, an average of the generator."""
+    """StyleGAN with R1 in each step, style mixing and an EMA of the generator."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference import stylegan
@@ -152,22 +151,22 @@ class StyleGAN:
         stylegan._with_stddev = _with_stddev
         self.level = row.size.bit_length() - 3
         plan = Plan([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
-        self.generator, self.discriminator, self.running = (
+        self.generator, self.discriminator, self.ema = (
             kind(plan).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
         )
-        self.running.load_state_dict(self.generator.state_dict())
+        self.ema.load_state_dict(self.generator.state_dict())
         mapping = list(self.generator.style.parameters())
         groups = [{"params": self.generator.generator.parameters()}, {"params": mapping, "lr": 1e-5}]
         self.adams = {
             "generator": torch.optim.Adam(groups, lr=1e-3, betas=(0.0, 0.99)),
             "discriminator": torch.optim.Adam(self.discriminator.parameters(), lr=1e-3, betas=(0.0, 0.99)),
         }
-        self.row, self.layout, self.given, self.random = row, layout, row.images()["x"], Random()
+        self.row, self.layout, self.batch, self.random = row, layout, row.images()["x"], RandomNumbers()
 
     @torch.no_grad()
-    def load(self, weights: Terms) -> None:
+    def load(self, weights: Tensors) -> None:
         for name in ("generator", "discriminator"):
-            values = _of(weights, name)
+            values = _network_weights(weights, name)
             for key, weight in getattr(self, name).names().items():
                 weight.copy_(values.pop(key))
             assert not values, sorted(values)
@@ -179,47 +178,47 @@ class StyleGAN:
         chosen = [styles[layer >= crossover] for layer in range(2 * (self.level + 1))]
         return self.generator(chosen, [(each, each) for each in noise], self.level, 1.0)
 
-    def iterate(self) -> Terms:
-        _requires(self.generator, False)
-        _requires(self.discriminator, True)
+    def iterate(self) -> Tensors:
+        _set_requires_grad(self.generator, False)
+        _set_requires_grad(self.discriminator, True)
         self.discriminator.zero_grad()
-        reals = _images(self.given, self.layout).requires_grad_(True)
+        reals = _images(self.batch, self.layout).requires_grad_(True)
         scores = self.discriminator(reals, self.level, 1.0)
         real = F.softplus(-scores).mean()
         real.backward(retain_graph=True)
-        (slope,) = torch.autograd.grad(scores.sum(), reals, create_graph=True)
-        penalty = 5.0 * slope.reshape(self.row.batch, -1).norm(2, dim=1).square().mean()
+        (gradient,) = torch.autograd.grad(scores.sum(), reals, create_graph=True)
+        penalty = 5.0 * gradient.reshape(self.row.batch, -1).norm(2, dim=1).square().mean()
         penalty.backward()
         fake = F.softplus(self.discriminator(self.fakes(), self.level, 1.0)).mean()
         fake.backward()
         self.adams["discriminator"].step()
         self.generator.zero_grad()
-        _requires(self.generator, True)
-        _requires(self.discriminator, False)
+        _set_requires_grad(self.generator, True)
+        _set_requires_grad(self.discriminator, False)
         adversarial = F.softplus(-self.discriminator(self.fakes(), self.level, 1.0)).mean()
         adversarial.backward()
         self.adams["generator"].step()
-        _average(self.running, self.generator, 0.999)
+        _update_ema(self.ema, self.generator, 0.999)
         discriminators = {"real": real, "fake": fake, "penalty": penalty}
         terms = {f"discriminator/{name}": value for name, value in discriminators.items()}
         return {**terms, "generator/adversarial": adversarial}
 
 
-def _requires(network: Any, wanted: bool) -> None:
+def _set_requires_grad(network: Any, value: bool) -> None:
     for weight in network.parameters():
-        weight.requires_grad_(wanted)
+        weight.requires_grad_(value)
 
 
 @torch.no_grad()
-def _average(running: Any, network: Any, decay: float) -> None:
-    for kept, new in zip(running.parameters(), network.parameters()):
-        kept.mul_(decay).add_(new, alpha=1 - decay)
+def _update_ema(ema: Any, network: Any, decay: float) -> None:
+    for old, new in zip(ema.parameters(), network.parameters()):
+        old.mul_(decay).add_(new, alpha=1 - decay)
 
 
 class StarGAN2:
-    """All four updates and the averages."""
+    """StarGAN v2 with its four updates and EMAs."""
 
-    NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # where ganzoo's are others
+    NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # reference name by ganzoo's, where they differ
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference.stargan2 import Plan
@@ -229,28 +228,28 @@ class StarGAN2:
         self.training = Training(Plan(row.size, domains=len(DOMAINS)), lambdas)
         for network in self.training.networks.values():
             network.to(memory_format=layout)
-        self.row, self.layout, self.given, self.random = row, layout, row.images(), Random()
+        self.row, self.layout, self.batch, self.random = row, layout, row.images(), RandomNumbers()
 
     @torch.no_grad()
-    def load(self, weights: Terms) -> None:
+    def load(self, weights: Tensors) -> None:
         for ours in ("generator", "mapping", "encoder", "discriminator"):
-            values = _of(weights, ours)
+            values = _network_weights(weights, ours)
             for key, weight in self.training.networks[self.NAMES.get(ours, ours)].named_parameters():
                 weight.copy_(values.pop(key))
             assert not values, sorted(values)
 
-    def iterate(self) -> Terms:
+    def iterate(self) -> Tensors:
         from tests.support.reference.stargan2_steps import Data
 
-        found: dict[str, Any] = {name: _tensor(self.given[name]) for name in ("y", "target")}
-        found.update({name: _images(self.given[name], self.layout) for name in ("x", "reference", "reference2")})
+        found: dict[str, Any] = {name: _tensor(self.batch[name]) for name in ("y", "target")}
+        found.update({name: _images(self.batch[name], self.layout) for name in ("x", "reference", "reference2")})
         found.update({name: self.random.normal(self.row.batch, 16) for name in ("z", "z2")})
         phases = self.training.iteration(Data.of(found, masked=False))
         return {f"{phase}/{name}": value for phase, terms in phases.items() for name, value in terms.items()}
 
 
 class GAN:
-    """The basic GAN, or LSGAN."""
+    """The basic GAN or LSGAN."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference import networks
@@ -268,28 +267,28 @@ class GAN:
                 networks.ZooDiscriminator(row.size, row.channels, none),
             )
             for stage in pair[1].stages:
-                stage[2] = torch.nn.Dropout2d(0.25)  # where the tests need a given mask
+                stage[2] = torch.nn.Dropout2d(0.25)  # the reference uses given masks
         for network in pair:
             network.to(memory_format=layout).train()
         adam = {"learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
         self.trainer: Any = Trainer(*pair, {"generator": adam, "discriminator": adam})
         self.step = partial(gan_step, bce=_cross_entropy) if row.model == "gan" else zoo_step
-        self.row, self.layout, self.given, self.random = row, layout, row.images()["x"], Random()
+        self.row, self.layout, self.batch, self.random = row, layout, row.images()["x"], RandomNumbers()
 
-    def load(self, weights: Terms) -> None:
+    def load(self, weights: Tensors) -> None:
         for name in ("generator", "discriminator"):
             network = getattr(self.trainer, name)
-            network.load(_of(weights, name))
+            network.load(_network_weights(weights, name))
             for module in network.modules():
                 if isinstance(module, torch.nn.Dropout2d):
                     module.p = 0.0
 
-    def iterate(self) -> Terms:
+    def iterate(self) -> Tensors:
         def latents() -> Iterator[torch.Tensor]:
             yield self.random.normal(self.row.batch, 100)
 
-        # Not step 0, at which the trainer keeps all gradients.
-        self.step(self.trainer, 1, _images(self.given, self.layout), latents())
+        # Not step 0, in which the trainer stores all gradients.
+        self.step(self.trainer, 1, _images(self.batch, self.layout), latents())
         found = {name.removeprefix("term/1/"): value for name, value in self.trainer.record.items()}
         self.trainer.record.clear()
         return found

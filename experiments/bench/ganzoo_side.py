@@ -1,4 +1,4 @@
-"""ganzoo's side: the step that `ganzoo train` takes, with its loss, optimizers and averages, on images in memory."""
+"""ganzoo's side: the step of `ganzoo train`, with its loss, optimizers and EMAs, on images in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 class Side:
-    """Answers the requests of serve.py."""
+    """ganzoo's answers to the requests of serve.py."""
 
     def __init__(self, row: Row, device: str, precision: str) -> None:
         from ganzoo import DataInfo, TrainOptions, backend
@@ -44,14 +44,14 @@ class Side:
     def _batch(self) -> Any:
         from ganzoo.data.loader import ImageBatch
 
-        given = self.row.images()
+        batch = self.row.images()
         if self.row.model != "stargan2":
-            return ImageBatch(given["x"], np.zeros(self.row.batch, np.int64))
-        references = np.stack([given["reference"], given["reference2"]])
-        return ImageBatch(given["x"], given["y"], references, given["target"])
+            return ImageBatch(batch["x"], np.zeros(self.row.batch, np.int64))
+        references = np.stack([batch["reference"], batch["reference2"]])
+        return ImageBatch(batch["x"], batch["y"], references, batch["target"])
 
     def iterate(self) -> None:
-        """One iteration, as far as training waits for it."""
+        """Run one iteration, without waiting for the device, as in training."""
         self.step(self.images)
         self.state.progress = self.state.progress.after(self.row.batch)
 
@@ -60,18 +60,19 @@ class Side:
         self.backend.wait()
 
     def gpu_memory(self) -> int:
-        """Bytes that are taken of a GPU; Jittor gives none back."""
+        """Return the bytes of GPU memory in use; Jittor returns none to the system."""
         return self.backend.gpu_memory() or 0
 
-    def weights(self, path: str) -> None:
-        """Save all weights and running statistics, by 'NETWORK/NAME'."""
+    def save_weights(self, path: str) -> None:
+        """Save all weights and buffers, by 'NETWORK/NAME'."""
         networks = self.state.setup.networks
         np.savez(
             path, **{f"{n}/{key}": var.numpy() for n, each in networks.items() for key, var in each.state().items()}
         )
 
     def losses(self) -> dict[str, float]:
-        """Those of the first step, by 'PHASE/TERM', without dropout, which each side draws in its own way."""
+        """Return the losses of the first step, by 'PHASE/TERM', without dropout, whose random numbers differ by
+        side."""
         for network in self.state.setup.networks.values():
             for module in network.modules():
                 if type(module).__name__ == "Dropout":
@@ -79,15 +80,15 @@ class Side:
         self.iterate()
         return self.loss_stats.fetch().losses
 
-    def product(self, side: int) -> None:
-        """The product of two square matrices."""
+    def matmul(self, size: int) -> None:
+        """Multiply two square matrices."""
         from ganzoo import linear
 
         if not hasattr(self, "matrix"):
-            self.matrix = self.backend.jittor().randn(side, side)
+            self.matrix = self.backend.jittor().randn(size, size)
             self.backend.wait()
         linear(self.matrix, self.matrix).sync()
 
-    def kernels(self) -> str:
-        """The folder of compiled kernels."""
+    def kernel_folder(self) -> str:
+        """Return the folder of compiled kernels."""
         return str(Path(self.backend.jittor().flags.cache_path) / "jit")

@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: `ganzoo` in child processes, and what a run folder tells from outside."""
+"""Code shared by the scripts in this folder: starts `ganzoo` in child processes, and reads run folders from outside."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError
 from ganzoo.runs import Run
 
-MARK = "GANZOO_TRUST"  # in the environment of every child, so that the children's own are found when it is gone
-STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
-UNWANTED = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
-# The whole output of a Python that is interrupted while it starts: its frames are those of modules inside Python.
-STARTING = re.compile(
+MARKER = "GANZOO_TRUST"  # variable in the environment of every child, by which its own children are found after its end
+EXIT_STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
+FORBIDDEN_OUTPUT = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
+# The whole output of a Python that is interrupted during start-up: all frames are in Python's frozen modules.
+STARTUP_TRACEBACK = re.compile(
     r'\A(\^C)?Traceback \(most recent call last\):\n(  File "<frozen [^\n]*\n)+KeyboardInterrupt\n*\Z'
 )
-HANG = 300.0  # seconds without what is waited for; a first compilation takes minutes
+HANG_SECONDS = 300.0  # timeout; a first compilation takes minutes
 
-# The smallest networks, so that steps are many and checkpoints are frequent.
+# The smallest networks, for many steps and frequent checkpoints.
 _NARROW = ["--channels-base", "512", "--channels-max", "8"]
 TINY = {
     "gan": ["--size", "8", "--batch", "8"],
@@ -43,13 +43,13 @@ DATA = {"gan": "mnist", "lsgan": "mnist", "stylegan": "symbols", "stargan2": "st
 
 
 class Session:
-    """One `ganzoo` process, its output in `output`.out and `output`.err. With `limit` no file it writes can grow
-    beyond so many bytes, as if the disk were full."""
+    """A `ganzoo` process that writes to `output`.out and `output`.err. With `limit`, its files can't grow beyond that
+    many bytes, as if the disk were full."""
 
     def __init__(self, arguments: list[str], folder: Path, output: Path, threads: int, limit: int | None = None):
         self.out, self.err = output.with_suffix(".out"), output.with_suffix(".err")
-        self.mark = uuid.uuid4().hex
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), MARK: self.mark, "PYTHONFAULTHANDLER": "1"}
+        self.marker = uuid.uuid4().hex
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), MARKER: self.marker, "PYTHONFAULTHANDLER": "1"}
         with open(self.out, "w") as out, open(self.err, "w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ganzoo", *arguments],
@@ -58,10 +58,10 @@ class Session:
                 stdout=out,
                 stderr=err,
                 env=environment,
-                start_new_session=True,  # Ctrl-C goes to us alone, and its signals are ours to send
+                start_new_session=True,  # Ctrl-C reaches only us, not the child
                 preexec_fn=lambda: prepare_child(limit),
             )
-        self.began = time.monotonic()
+        self.started_at = time.monotonic()
 
     @property
     def pid(self) -> int:
@@ -69,56 +69,56 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started_at
 
     def ended(self) -> bool:
         return self.process.poll() is not None
 
     def send(self, number: int) -> None:
-        """Send a signal, if the process is still there."""
+        """Send a signal if the process is still running."""
         if not self.ended():
             self.process.send_signal(number)
 
-    def wait(self, seconds: float = HANG) -> int:
-        """The exit status. A process that does not end in time is made to tell where it hangs, and killed."""
+    def wait(self, seconds: float = HANG_SECONDS) -> int:
+        """Return the exit status. A process that does not end in time writes a traceback and is killed."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.end()
-            raise Hung(f"it did not end within {seconds:.0f} s; {self.err} tells where it was") from None
+            self.abort()
+            raise Hung(f"it did not end within {seconds:.0f} s; {self.err} shows where it was") from None
 
-    def end(self) -> None:
-        """Kill it, wherever it is; stderr then tells where."""
+    def abort(self) -> None:
+        """Kill the process; its traceback goes to stderr."""
         self.send(signal.SIGCONT)
         self.send(signal.SIGABRT)
         time.sleep(1)
         self.send(signal.SIGKILL)
         self.process.wait()
 
-    def until(self, there: Callable[[], bool], every: float = 0.01, seconds: float = HANG) -> bool:
-        """Wait until `there` is true; False if the process ended before. Hung after so many seconds."""
+    def wait_until(self, condition: Callable[[], bool], interval: float = 0.01, seconds: float = HANG_SECONDS) -> bool:
+        """Wait until `condition()` is true. Return False if the process ended before; raise Hung after `seconds`."""
         limit = time.monotonic() + seconds
-        while not there():
+        while not condition():
             if self.ended():
                 return False
             if time.monotonic() > limit:
-                self.end()
-                raise Hung(f"nothing happened for {seconds:.0f} s; {self.err} tells where it was")
-            time.sleep(every)
+                self.abort()
+                raise Hung(f"nothing happened for {seconds:.0f} s; {self.err} shows where it was")
+            time.sleep(interval)
         return True
 
     def output(self) -> str:
         return self.out.read_text(errors="replace") + "\n" + self.err.read_text(errors="replace")
 
     def errors(self) -> list[str]:
-        """The lines that tell an error; progress bars are overwritten by carriage returns."""
+        """Return the error lines. Carriage returns of progress bars count as line ends."""
         lines = self.output().replace("\r", "\n").splitlines()
         return [line for line in lines if line.startswith(("Error", "Traceback"))]
 
-    def left_over(self, seconds: float = 10.0) -> list[int]:
-        """Processes that it started and that outlive it for so long; they are killed."""
+    def kill_leftovers(self, seconds: float = 10.0) -> list[int]:
+        """Kill the processes that it started and that outlive it for `seconds`, and return their numbers."""
         limit = time.monotonic() + seconds
-        while (found := marked(self.mark)) and time.monotonic() < limit:
+        while (found := find_marked(self.marker)) and time.monotonic() < limit:
             time.sleep(0.1)
         for pid in found:
             with contextlib.suppress(OSError):
@@ -126,19 +126,19 @@ class Session:
         return found
 
 
-def unwanted(shown: str) -> str:
-    """What no user should see in the output of a command, whatever ended it; nothing if that is all right.
+def forbidden_output(shown: str) -> str:
+    """Return what no user should see in the output of a command, however it ended, or ''.
 
-    A Ctrl-C before ganzoo's first line is answered by Python's own start, with a traceback that no program can help.
+    A Ctrl-C before ganzoo's first line makes Python itself show a traceback, which no program can prevent.
     """
-    found = UNWANTED.search(shown)
-    return found[0] if found and not STARTING.match(shown.replace("\r", "")) else ""
+    found = FORBIDDEN_OUTPUT.search(shown)
+    return found[0] if found and not STARTUP_TRACEBACK.match(shown.replace("\r", "")) else ""
 
 
 def prepare_child(limit: int | None) -> None:
-    """In the child, before ganzoo: signals do what they do by default, though we ran under nohup or in the background
-    of a script, and files stay below a limit."""
-    for each in STATUS:
+    """Set default signal handling, because we may run under nohup or in the background of a script, and limit the size
+    of files. Runs in the child, before ganzoo."""
+    for each in EXIT_STATUS:
         if each != signal.SIGKILL:
             signal.signal(each, signal.SIG_DFL)
     if limit is not None:
@@ -146,22 +146,22 @@ def prepare_child(limit: int | None) -> None:
 
 
 class Hung(Exception):
-    """A process that made no progress was killed."""
+    """A process made no progress and was killed."""
 
 
-def marked(mark: str) -> list[int]:
-    """The processes with this mark in their environment."""
+def find_marked(marker: str) -> list[int]:
+    """Return the processes with this marker in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
+            if f"{MARKER}={marker}".encode() in (folder / "environ").read_bytes():
                 found.append(int(folder.name))
     return found
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process holds: resident bytes, open files, threads, at a time in seconds."""
+    """Resident bytes, open files and threads of a process at a time in seconds."""
 
     time: float
     memory: int
@@ -170,7 +170,7 @@ class Usage:
 
 
 def usage(pid: int) -> Usage | None:
-    """What a process holds now; None if it is gone."""
+    """Return the current usage of a process, or None if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         files, threads = (len(os.listdir(f"/proc/{pid}/{kind}")) for kind in ("fd", "task"))  # noqa: PTH208
@@ -179,8 +179,8 @@ def usage(pid: int) -> Usage | None:
     return Usage(time.monotonic(), pages * os.sysconf("SC_PAGE_SIZE"), files, threads)
 
 
-class Watch:
-    """What happens in a run's folder from now on."""
+class RunWatcher:
+    """Follows the log of a run from now on."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
@@ -193,30 +193,30 @@ class Watch:
             return b""
 
     def lines(self) -> list[str]:
-        """The whole lines that were added to log.txt."""
+        """Return the complete lines added to log.txt."""
         added = self._log()[self._at :].decode(errors="replace")
         return [line for line in added.split("\n")[:-1] if line]
 
     def ticks(self) -> int:
-        """How many reports were made."""
+        """Return the number of reports."""
         return sum(" img/s" in line for line in self.lines())
 
     def stages(self) -> list[str]:
-        """The lines that told a stage; the first is the one that the session began in."""
+        """Return the lines that announce a stage; the first is the stage in which the session began."""
         return [line for line in self.lines() if ": stage " in line]
 
 
-def folder_of(experiments: Path) -> Path | None:
-    """The one run in a folder, as soon as it is there."""
+def find_run(experiments: Path) -> Path | None:
+    """Return the only run in a folder, or None."""
     return next(iter(sorted(experiments.glob("0*-*"))), None)
 
 
-def rows(run: Path) -> list[dict[str, Any]]:
+def read_stats(run: Path) -> list[dict[str, Any]]:
     return Run(run).stats()
 
 
-def last_row(run: Path) -> dict[str, Any]:
-    """The newest row of stats.jsonl, cheaply."""
+def last_stats(run: Path) -> dict[str, Any]:
+    """Return the newest row of stats.jsonl, without reading all of it."""
     with contextlib.suppress(OSError, ValueError, IndexError), open(run / "stats.jsonl", "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 20_000))
         found: dict[str, Any] = json.loads(file.read().split(b"\n")[-2])
@@ -225,43 +225,43 @@ def last_row(run: Path) -> dict[str, Any]:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """By number, oldest first."""
+    """Return the checkpoint files, oldest first."""
     return sorted(run.glob(f"checkpoint-*{checkpoint.SUFFIX}"))
 
 
-def number(path: Path | str) -> int:
-    """The images that a checkpoint's name tells."""
+def checkpoint_images(path: Path | str) -> int:
+    """Return the number of images in a checkpoint's name."""
     return int(Path(path).name.split(".")[0].split("-")[1])
 
 
-def whole(path: Path) -> checkpoint.Checkpoint | None:
-    """The checkpoint, if it is one."""
+def read_intact(path: Path) -> checkpoint.Checkpoint | None:
+    """Return the checkpoint, or None if it is damaged."""
     try:
         return checkpoint.read(path)
     except CheckpointError:
         return None
 
 
-def newest_whole(run: Path) -> Path | None:
-    return next((path for path in reversed(checkpoints(run)) if whole(path)), None)
+def newest_intact(run: Path) -> Path | None:
+    return next((path for path in reversed(checkpoints(run)) if read_intact(path)), None)
 
 
-def reported(run: Path) -> list[int]:
-    """The numbers of the checkpoints that log.txt reports as saved, in its order."""
+def reported_saves(run: Path) -> list[int]:
+    """Return the image counts of the checkpoints that log.txt reports as saved, in order."""
     with contextlib.suppress(OSError):
         text = (run / "log.txt").read_text(errors="replace")
         lines = (line.split() for line in text.split("\n")[:-1])
-        return [number(line[-1]) for line in lines if len(line) > 1 and line[-2] == "saved"]
+        return [checkpoint_images(line[-1]) for line in lines if len(line) > 1 and line[-2] == "saved"]
     return []
 
 
-def hidden(run: Path) -> list[str]:
-    """Temporary files: those whose names begin with a dot."""
+def temporary_files(run: Path) -> list[str]:
+    """Return the names of temporary files, which begin with a dot."""
     return sorted(path.name for path in run.iterdir() if path.name.startswith("."))
 
 
-def being_written(run: Path) -> bool:
-    """Whether a temporary file of a checkpoint is there now."""
+def is_writing_checkpoint(run: Path) -> bool:
+    """Return whether a temporary file of a checkpoint exists."""
     try:
         with os.scandir(run) as entries:
             return any("-checkpoint-" in entry.name for entry in entries)
@@ -269,8 +269,8 @@ def being_written(run: Path) -> bool:
         return False
 
 
-def difference(ours: Path, theirs: Path) -> str:
-    """How two checkpoint files differ; nothing if they are the same, byte by byte."""
+def describe_difference(ours: Path, theirs: Path) -> str:
+    """Return how two checkpoint files differ, or '' if they are the same byte for byte."""
     if digest(ours) == digest(theirs):
         return ""
     import numpy as np
@@ -281,13 +281,13 @@ def difference(ours: Path, theirs: Path) -> str:
         if not _same(np.asarray(one.tensors[name]), np.asarray(other.tensors[name])):
             names.append(name)
     if names:
-        return f"{len(names)} of {len(other.tensors)} tensors differ, {min(names)} for one"
+        return f"{len(names)} of {len(other.tensors)} tensors differ, e.g. {min(names)}"
     found = dict(_differences(one.metadata, other.metadata, ""))
     return "; ".join(f"{key}: {value}" for key, value in found.items()) or "the order in the file"
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Bit by bit, so that NaN is itself and -0 is not 0."""
+    """Compare bit for bit, so that NaN equals itself and -0 differs from 0."""
     return bool(one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes())
 
 
@@ -304,15 +304,15 @@ def digest(path: Path) -> str:
 
 
 def code_digest() -> str:
-    """Of ganzoo's code: another one rounds in another way, so it must not change while runs are compared."""
+    """Return a hash of ganzoo's code, which must not change while runs are compared, because rounding may change."""
     import ganzoo
 
     files = [path for folder in ganzoo.__path__ for path in sorted(Path(folder).rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def table(columns: list[str], lines: Iterable[list[str]]) -> Iterator[str]:
-    """Lines of text in columns as wide as they need to be."""
+def format_table(columns: list[str], lines: Iterable[list[str]]) -> Iterator[str]:
+    """Yield the lines of a table with aligned columns."""
     everything = [columns, *lines]
     widths = [max(len(line[at]) for line in everything) for at in range(len(columns))]
     for line in everything:
