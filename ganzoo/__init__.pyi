@@ -11,11 +11,11 @@ from .data.images import crop_and_resize as crop_and_resize
 from .data.images import decode as decode
 from .data.images import is_image as is_image
 from .data.images import to_array as to_array
+from .data.lmdb_writer import png as png
+from .data.lmdb_writer import write_lmdb as write_lmdb
 from .data.preparing import prepare as prepare
 from .data.storage import open_path as open_path
 from .data.workers import parallel_map as parallel_map
-from .data.writing import png as png
-from .data.writing import write_lmdb as write_lmdb
 from .distributed import num_replicas as num_replicas
 from .distributed.collectives import batch_mean as batch_mean
 from .errors import CheckpointError as CheckpointError
@@ -23,6 +23,7 @@ from .errors import DataError as DataError
 from .errors import GanzooError as GanzooError
 from .errors import OptionError as OptionError
 from .errors import printable as printable
+from .files import atomic_path as atomic_path
 from .files import data_dir as data_dir
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset

@@ -15,7 +15,7 @@ from typing import IO, BinaryIO
 from ganzoo.errors import OptionError, printable, reason
 
 _UNFINISHED = ".unfinished-"
-_LEFT = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
+_TEMPORARY_NAME = re.compile(rf"{re.escape(_UNFINISHED)}[0-9]+-")
 Bytes = bytes | bytearray
 
 
@@ -31,14 +31,14 @@ def data_dir() -> Path:
 def open_regular(path: str | Path) -> BinaryIO:
     """Open a file for reading. OSError if it is not a regular file: reading a pipe may block forever, and /dev/zero has
     no end."""
-    file = open(path, "rb", opener=_without_waiting)
+    file = open(path, "rb", opener=_nonblocking)
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _nonblocking(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for its other end
 
 
@@ -48,17 +48,44 @@ def atomic_write(path: Path, *parts: Bytes) -> None:
     Writes a temporary file in the same folder, flushes it to the disk and renames it. If writing fails with OSError,
     whatever was at `path` is unchanged.
     """
-    temporary = temporary_path(path)
-    try:
+    with atomic_path(path) as temporary:
         _write(temporary, parts)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder. The file written there replaces `path` if the block succeeds, and is
+    deleted if it fails."""
+    temporary = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
         os.replace(temporary, path)
-        _sync_folder(path.parent)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None  # users don't know the temporary name
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename, error.filename2 = str(path), None  # users don't know the temporary name
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder. It is renamed to `path` if the block succeeds, unless another process has made
+    `path` in the meantime; otherwise it is deleted."""
+    import tempfile  # 10 ms, which commands that write no folder needn't wait
+
+    with tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent) as parent:
+        temporary = Path(parent) / path.name
+        temporary.mkdir()
+        yield temporary
+        try:
+            if not path.exists():
+                temporary.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
 
 
 def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
@@ -67,11 +94,6 @@ def _write(path: Path, parts: tuple[Bytes, ...]) -> None:
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
-
-
-def temporary_path(path: Path) -> Path:
-    """Return the path, in the same folder, to which the next content of `path` is written before it is renamed."""
-    return path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -86,16 +108,16 @@ def _sync_folder(folder: Path) -> None:
 def output_folder(path: Path, option: str) -> Iterator[Path]:
     """Yield a folder to write into, creating it if necessary. If the body fails, created folders that are empty are
     removed again. OptionError, naming the `option`, if the folder can't be created."""
-    made = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    created = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise OptionError(f"{option} {printable(path)}: can't be made ({reason(error)}).") from error
+        raise OptionError(f"{option} {printable(path)}: can't be created ({reason(error)}).") from error
     try:
         yield path
     except BaseException:
-        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in made else []
-        for each in (*below, *made):
+        below = [Path(root) for root, _, _ in os.walk(path, topdown=False)][:-1] if path in created else []
+        for each in (*below, *created):
             with contextlib.suppress(OSError):  # not empty
                 each.rmdir()
         raise
@@ -103,7 +125,7 @@ def output_folder(path: Path, option: str) -> Iterator[Path]:
 
 def leftovers(folder: Path) -> Iterator[Path]:
     """Yield the temporary files that killed processes left in a folder."""
-    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _LEFT.match(path.name))
+    yield from (path for path in folder.glob(f"{_UNFINISHED}*") if _TEMPORARY_NAME.match(path.name))
 
 
 def append_lines(path: Path, lines: str) -> None:
@@ -120,7 +142,13 @@ def _at_line_start(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
+def format_bytes(count: float) -> str:
+    """Format a number of bytes with a decimal unit: '12.3 MB'."""
+    power = min(3, (len(str(int(count))) - 1) // 3)
+    return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"
+
+
 def write_error(error: OSError) -> str:
     """Return why a file can't be written, in the system's words, with advice if the disk is full."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return f"{reason(error)}: make room" if full else reason(error)
+    return f"{reason(error)}: free some space" if full else reason(error)

@@ -9,7 +9,7 @@ class AFHQ(LocalSource):
     """Not bundled: the licence, CC BY-NC 4.0, forbids commercial use. `archive` is the authors' copy."""
 
     name = "afhq"
-    summary = "15,000 faces of cats, dogs and wild animals; fetched by `ganzoo data download afhq`"
+    summary = "15,000 faces of cats, dogs and wild animals; `ganzoo data download afhq` fetches them"
     official = "https://github.com/clovaai/stargan-v2 (Animal Faces-HQ, about 15,000 images of 512 px)"
     layout = tuple(f"{part}/{domain}/*.jpg" for part in ("train", "val") for domain in ("cat", "dog", "wild"))
     domains = True

@@ -9,7 +9,7 @@ class CelebA(LocalSource):
     """Not bundled: the terms allow only non-commercial research and forbid redistribution."""
 
     name = "celeba"
-    summary = "202,599 faces, RGB; to be fetched from the CUHK (`--data celeba` tells how)"
+    summary = "202,599 faces, RGB; download it from the CUHK (`--data celeba` explains how)"
     official = (
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (img_align_celeba.zip, 202,599 images of 178 x 218 px)"
     )

@@ -9,7 +9,7 @@ class CelebAHQ(LocalSource):
     """Not bundled: CelebA's terms apply (non-commercial research). `archive` is the copy of StarGAN v2's authors."""
 
     name = "celeba-hq"
-    summary = "30,000 faces, female and male; fetched by `ganzoo data download celeba-hq`"
+    summary = "30,000 faces, female and male; `ganzoo data download celeba-hq` fetches them"
     official = "https://github.com/clovaai/stargan-v2 (CelebA-HQ by gender, 30,000 images)"
     layout = tuple(f"{part}/{domain}/*.jpg" for part in ("train", "val") for domain in ("female", "male"))
     domains = True

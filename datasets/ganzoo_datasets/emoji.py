@@ -1,4 +1,4 @@
-"""Emoji of several vendors: the same characters in several styles, from images that the user has fetched."""
+"""Emoji of several vendors: the same characters in several styles, from images that the user has downloaded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 SIDE = 64  # px
-KEPT = 10  # every tenth sign is kept for validation
+VALIDATION_EVERY = 10  # every tenth sign is for validation
 
 # Signs that differ mainly in a person's sex count as one in the split: a model trained on the man and the woman at some
 # work must not be validated on the person at the same work.
-SAME = {0x1F468: 0x1F9D1, 0x1F469: 0x1F9D1, 0x1F466: 0x1F9D2, 0x1F467: 0x1F9D2, 0x1F474: 0x1F9D3, 0x1F475: 0x1F9D3}
+NEUTRAL_SIGN = {
+    0x1F468: 0x1F9D1,
+    0x1F469: 0x1F9D1,
+    0x1F466: 0x1F9D2,
+    0x1F467: 0x1F9D2,
+    0x1F474: 0x1F9D3,
+    0x1F475: 0x1F9D3,
+}
 
 Code = tuple[int, ...]  # code points of an emoji: the sign first, then skin tone, sex and joined characters
 
@@ -25,7 +32,7 @@ class Emoji(DataSource):
     """Images from the npm packages emoji-datasource-VENDOR, which may not be distributed with ganzoo."""
 
     name = "emoji"
-    summary = "emoji of several vendors as domains, 8 to 64 px, RGB; to be fetched (`--data emoji` tells how)"
+    summary = "emoji of several vendors as domains, 8 to 64 px, RGB; download them first (`--data emoji` explains how)"
 
     @property
     def path(self) -> Path:
@@ -40,47 +47,47 @@ class Emoji(DataSource):
 
         if not self.ready():
             raise DataError(
-                "emoji: it is not on this machine, and ganzoo may not pass it on. Fetch the pictures of two vendors or "
-                "more,\n"
+                "emoji: it is not on this machine, and its licences don't let ganzoo distribute it. Download the "
+                "images of two or more vendors,\n"
                 "    npm pack emoji-datasource-google\n"
                 "    npm pack emoji-datasource-twitter\n"
-                "(there are -apple and -facebook too, each under a licence of its own) and make the set of them once:\n"
+                "(there are also -apple and -facebook, each under its own licence) and prepare the data set once:\n"
                 "    ganzoo data prepare emoji --from emoji-datasource-google-*.tgz "
                 "--from emoji-datasource-twitter-*.tgz\n"
-                "From then on --data emoji works."
+                "Then --data emoji works."
             )
         return open_path(self.path, self.name)
 
     def from_files(self, files: Sequence[Path]) -> Dataset:
         from ganzoo_datasets.emoji_files import collect
 
-        pictures = collect(files)
-        if len(pictures) < 2:
-            found = f"{next(iter(pictures))}'s only" if pictures else "of none"
+        images = collect(files)
+        if len(images) < 2:
+            found = f"only {next(iter(images))}" if images else "none"
             raise DataError(
-                f"emoji: at least two vendors are needed, as each is a domain, and these are {found}. Fetch another "
+                f"emoji: at least two vendors are needed, one per domain, but {found} was found. Download another "
                 "with `npm pack emoji-datasource-VENDOR` (google, twitter, apple, facebook), and give it with --from."
             )
-        common = set.intersection(*(set(of_vendor) for of_vendor in pictures.values()))
+        common = set.intersection(*(set(vendor_images) for vendor_images in images.values()))
         training, validation = split(common)
         if not training:
-            raise DataError(f"emoji: the vendors {', '.join(sorted(pictures))} have no emoji in common.")
-        return Pictures(pictures, training, Pictures(pictures, validation) if validation else None)
+            raise DataError(f"emoji: the vendors {', '.join(sorted(images))} have no emoji in common.")
+        return EmojiDataset(images, training, EmojiDataset(images, validation) if validation else None)
 
 
 def split(codes: set[Code]) -> tuple[list[Code], list[Code]]:
     """Split emoji into training and validation; the variants of a sign, which share its code point, stay together."""
     signs = sorted({_sign(code) for code in codes})
-    kept = {*signs[KEPT - 1 :: KEPT]}
+    chosen = {*signs[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]}
     ordered = sorted(codes)
-    return [code for code in ordered if _sign(code) not in kept], [code for code in ordered if _sign(code) in kept]
+    return [code for code in ordered if _sign(code) not in chosen], [code for code in ordered if _sign(code) in chosen]
 
 
 def _sign(code: Code) -> int:
-    return SAME.get(code[0], code[0])
+    return NEUTRAL_SIGN.get(code[0], code[0])
 
 
-class Picture(NamedTuple):
+class EmojiImage(NamedTuple):
     """A vendor's image of an emoji: its origin, its label, and the content of its file."""
 
     origin: str
@@ -88,34 +95,33 @@ class Picture(NamedTuple):
     data: bytes
 
 
-class Pictures(Dataset):
+class EmojiDataset(Dataset):
     """All vendors' images of the emoji `codes`, with the vendors as domains; the encoded files are kept in memory."""
 
     def __init__(
-        self, pictures: Mapping[str, Mapping[Code, bytes]], codes: Sequence[Code], kept: Pictures | None = None
+        self, images: Mapping[str, Mapping[Code, bytes]], codes: Sequence[Code], validation: EmojiDataset | None = None
     ) -> None:
-        vendors = tuple(sorted(pictures))
-        self._kept = kept
-        self._pictures = [
-            Picture(f"{vendor}/{'-'.join(f'{point:04x}' for point in code)}.png", label, pictures[vendor][code])
+        vendors = tuple(sorted(images))
+        self._validation = validation
+        self._images = [
+            EmojiImage(f"{vendor}/{'-'.join(f'{point:04x}' for point in code)}.png", label, images[vendor][code])
             for label, vendor in enumerate(vendors)
             for code in codes
         ]
-        self.info = DataInfo("emoji" if kept else "emoji-val", len(self._pictures), SIDE, 3, vendors)
+        self.info = DataInfo("emoji" if validation else "emoji-val", len(self._images), SIDE, 3, vendors)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import decode, to_array
 
-        picture = self._pictures[index]
-        return to_array(decode(picture.data, self.describe(index)), 3, size), picture.label
+        return to_array(decode(self._images[index].data, self.describe(index)), 3, size), self._images[index].label
 
     def labels(self) -> np.ndarray:
         import numpy as np
 
-        return np.array([picture.label for picture in self._pictures])
+        return np.array([image.label for image in self._images])
 
     def validation(self) -> Dataset | None:
-        return self._kept
+        return self._validation
 
     def describe(self, index: int) -> str:
-        return f"emoji: {self._pictures[index].origin}"
+        return f"emoji: {self._images[index].origin}"

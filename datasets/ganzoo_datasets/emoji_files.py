@@ -1,4 +1,4 @@
-"""Finding the images of emoji in what the user has fetched: npm archives, or folders with their unpacked content."""
+"""Reading emoji images from downloads: npm archives, or folders with their unpacked content."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import IO
 from ganzoo import DataError
 from ganzoo_datasets.emoji import Code
 
-PICTURE = re.compile(r"(?:.*/)?img/([a-z0-9-]+)/64/([0-9a-f]{2,6}(?:-[0-9a-f]{2,6}){0,15})\.png", re.ASCII)
-LARGEST = 1 << 20  # bytes of an image; known ones have about 10 kB
-WHOLE = 1 << 29  # bytes of an unpacked archive; known ones have less than 100 MB
-LAYOUT = "img/VENDOR/64/1f600.png"
+IMAGE_PATH = re.compile(r"(?:.*/)?img/([a-z0-9-]+)/64/([0-9a-f]{2,6}(?:-[0-9a-f]{2,6}){0,15})\.png", re.ASCII)
+MAX_IMAGE_BYTES = 1 << 20  # bytes of an image; known ones have about 10 kB
+MAX_UNPACKED_BYTES = 1 << 29  # bytes of an unpacked archive; known ones have less than 100 MB
+EXAMPLE = "img/VENDOR/64/1f600.png"
 
 
 def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
@@ -29,24 +29,24 @@ def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
     found: dict[str, dict[Code, bytes]] = {}
     for file in files:
         count = 0
-        for vendor, code, data in _pictures(file):
+        for vendor, code, data in _images(file):
             found.setdefault(vendor, {})[code] = data
             count += 1
         if not count:
             raise DataError(
-                f"{file}: no picture of an emoji in it (looked for {LAYOUT} and the like). Give a .tgz as "
-                "`npm pack emoji-datasource-google` makes it, or a folder in which one is unpacked."
+                f"{file}: no emoji images in it (expected paths like {EXAMPLE}). Give a .tgz made by "
+                "`npm pack emoji-datasource-google`, or a folder with its unpacked content."
             )
     return found
 
 
-def _pictures(file: Path) -> Iterator[tuple[str, Code, bytes]]:
+def _images(file: Path) -> Iterator[tuple[str, Code, bytes]]:
     if not file.exists():
         raise DataError(f"{file}: there is no such file or folder.")
     if not (file.is_dir() or file.is_file()):  # such as a pipe, which may never end
         raise DataError(f"{file}: neither a file nor a folder.")
     for name, data in _folder(file) if file.is_dir() else _archive(file):
-        matched = PICTURE.fullmatch(name)
+        matched = IMAGE_PATH.fullmatch(name)
         if matched:
             yield matched[1], tuple(int(point, 16) for point in matched[2].split("-")), data
 
@@ -55,9 +55,9 @@ def _folder(root: Path) -> Iterator[tuple[str, bytes]]:
     for folder, _, names in os.walk(root.resolve()):
         for name in sorted(names):
             path = Path(folder, name)
-            if PICTURE.fullmatch(path.as_posix()) and path.is_file() and not path.is_symlink():
+            if IMAGE_PATH.fullmatch(path.as_posix()) and path.is_file() and not path.is_symlink():
                 try:
-                    if path.stat().st_size <= LARGEST:
+                    if path.stat().st_size <= MAX_IMAGE_BYTES:
                         yield path.as_posix(), path.read_bytes()
                 except OSError as error:
                     raise DataError(f"{path}: can't be read ({error.strerror}).") from error
@@ -66,7 +66,7 @@ def _folder(root: Path) -> Iterator[tuple[str, bytes]]:
 def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with gzip.open(file) as unpacked:
-            limited = Limited(unpacked)
+            limited = SizeLimitedReader(unpacked)
             with tarfile.open(fileobj=limited, mode="r|") as archive:  # type: ignore[call-overload]
                 yield from _members(archive)
             while limited.read(1 << 16):  # read to the end, so that gzip verifies the checksum
@@ -74,27 +74,27 @@ def _archive(file: Path) -> Iterator[tuple[str, bytes]]:
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     except Exception as error:  # TarError, zlib.error, EOFError, OSError and ValueError: damage takes many forms
-        raise DataError(f"{file}: not a whole .tgz archive ({error}). Fetch it again.") from error
+        raise DataError(f"{file}: not an intact .tgz archive ({error}). Download it again.") from error
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     for member in archive:
-        if member.isreg() and member.size <= LARGEST and PICTURE.fullmatch(member.name):
+        if member.isreg() and member.size <= MAX_IMAGE_BYTES and IMAGE_PATH.fullmatch(member.name):
             content = archive.extractfile(member)
             if content:
                 yield member.name, content.read()
         archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
 
 
-class Limited:
+class SizeLimitedReader:
     """A file that raises DataError after WHOLE bytes, so that a small archive can't expand without limit."""
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
-        self._file, self._left = file, WHOLE
+        self._file, self._left = file, MAX_UNPACKED_BYTES
 
     def read(self, size: int) -> bytes:
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise DataError(f"unpacks to more than {WHOLE >> 20} MiB, which no archive of emoji does.")
+            raise DataError(f"unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB, too much for an archive of emoji.")
         return data

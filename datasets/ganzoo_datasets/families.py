@@ -10,29 +10,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ganzoo_datasets.glyphs import CONTRAST, Colour, Glyph, candidates, contrast, distinct, printed, rgb, signatures
+from ganzoo_datasets.glyphs import CONTRAST, Colour, Glyph, candidates, contrast, distinct, render, rgb, signatures
 
 # An index into glyphs.FONTS for each domain; these three fonts are easy to tell apart.
 FAMILIES = {"bold": 2, "italic": 3, "sans": 0}
-DIFFERENT = 1000  # squared distance of signatures up to which two families look too similar (by inspection)
+MIN_FAMILY_DISTANCE = 1000  # squared distance of signatures up to which two families look too similar (by inspection)
 
 
-class Shade(NamedTuple):
+class ColourRange(NamedTuple):
     """A range of colours, by lightness and saturation; any hue."""
 
     lightness: tuple[float, float]
     saturation: tuple[float, float]
 
-    def draw(self, random: Random) -> tuple[float, float, float]:
+    def sample(self, random: Random) -> tuple[float, float, float]:
         """Return a random hue, lightness and saturation."""
         return random.random(), random.uniform(*self.lightness), random.uniform(*self.saturation)
 
 
 # Paper and ink. A translation to another family has to change both, but is free to choose the hues.
-SHADES = {
-    "bold": (Shade((0.10, 0.22), (0.5, 1.0)), Shade((0.70, 0.85), (0.6, 1.0))),
-    "italic": (Shade((0.60, 0.75), (0.6, 1.0)), Shade((0.05, 0.20), (0.4, 1.0))),
-    "sans": (Shade((0.92, 1.00), (0.3, 1.0)), Shade((0.30, 0.50), (0.65, 1.0))),
+COLOURS = {
+    "bold": (ColourRange((0.10, 0.22), (0.5, 1.0)), ColourRange((0.70, 0.85), (0.6, 1.0))),
+    "italic": (ColourRange((0.60, 0.75), (0.6, 1.0)), ColourRange((0.05, 0.20), (0.4, 1.0))),
+    "sans": (ColourRange((0.92, 1.00), (0.3, 1.0)), ColourRange((0.30, 0.50), (0.65, 1.0))),
 }
 
 
@@ -47,18 +47,18 @@ def characters() -> list[int]:
     for font in FAMILIES.values():
         own = [Glyph(font, code) for code in sorted(common)]
         common &= {glyph.code for glyph in distinct([(own, np.stack([of[glyph] for glyph in own]))])}
-    return [code for code in sorted(common) if _unlike([of[Glyph(font, code)] for font in FAMILIES.values()])]
+    return [code for code in sorted(common) if _families_differ([of[Glyph(font, code)] for font in FAMILIES.values()])]
 
 
-def _unlike(rows: list[np.ndarray]) -> bool:
+def _families_differ(rows: list[np.ndarray]) -> bool:
     distances = (((one - other) ** 2).sum() for at, one in enumerate(rows) for other in rows[:at])
-    return all(distance > DIFFERENT for distance in distances)
+    return all(distance > MIN_FAMILY_DISTANCE for distance in distances)
 
 
 def colours(family: str, code: int, copy: int, seed: int) -> tuple[Colour, Colour]:
     """Return paper and ink for a copy of a character: colours of the family, with a contrast of at least CONTRAST."""
     random = Random(f"{seed} {family} {code} {copy}")
-    paper, ink = (shade.draw(random) for shade in SHADES[family])
+    paper, ink = (colours.sample(random) for colours in COLOURS[family])
     light, dark = sorted((paper, ink), key=lambda colour: -colour[1])
     while contrast(rgb(*light), rgb(*dark)) < CONTRAST:  # some hues are dark at any lightness, so change both colours
         light = (light[0], 1 - (1 - light[1]) * 0.97, light[2])
@@ -68,4 +68,4 @@ def colours(family: str, code: int, copy: int, seed: int) -> tuple[Colour, Colou
 
 def paint(family: str, code: int, copy: int, seed: int) -> np.ndarray:
     """Draw a character in its colours: uint8 (SIDE, SIDE, 3)."""
-    return printed(Glyph(FAMILIES[family], code), *colours(family, code, copy, seed))
+    return render(Glyph(FAMILIES[family], code), *colours(family, code, copy, seed))

@@ -23,17 +23,17 @@ from ganzoo import DataError
 # Four visually distinct fonts, the one with the most characters first; matplotlib's other fonts mostly repeat their
 # shapes. (LastResort shows a symbol of the Unicode block instead of the character; the cm* fonts use TeX's encoding.)
 FONTS = ("DejaVuSans.ttf", "STIXGeneral.ttf", "DejaVuSerif-Bold.ttf", "STIXGeneralItalic.ttf")
-KINDS = "LNPS"  # first letters of Unicode categories: letters, numbers, punctuation, symbols
+CATEGORIES = "LNPS"  # first letters of Unicode categories: letters, numbers, punctuation, symbols
 
 SIDE = 128  # px of an image
-LARGEST = 100  # px of a glyph's longer side; the rest is margin
-SMALLEST = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a prime) leaves the image almost blank
+MAX_GLYPH_SIDE = 100  # px of a glyph's longer side; the rest is margin
+MIN_GLYPH_SIDE = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a prime) leaves the image almost blank
 FONT_SIZE = 160  # px per em; glyphs larger than LARGEST are drawn at a smaller size
 BORDER = 2  # px around the font's bounding box of the text
 
 CELL = 8  # px; glyphs are compared by their mean coverage in square cells of this size
 LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
-NEAR = 100  # squared distance up to which two glyphs look the same (by inspection of pairs)
+DUPLICATE_DISTANCE = 100  # squared distance up to which two glyphs look the same (by inspection of pairs)
 
 CONTRAST = 4.5  # minimum contrast ratio of ink and paper, as WCAG 2 defines it and requires for text
 
@@ -60,7 +60,7 @@ def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
         except (OSError, TTLibError) as error:
             raise DataError(f"can't read matplotlib's font {name} ({error}). Reinstall matplotlib.") from error
         for code in sorted(names):
-            if unicodedata.category(chr(code))[0] in KINDS and names[code] != ".notdef":
+            if unicodedata.category(chr(code))[0] in CATEGORIES and names[code] != ".notdef":
                 yield Glyph(index, code)
 
 
@@ -83,9 +83,9 @@ def mask(glyph: Glyph) -> Image.Image | None:
     (hinting can add 2 px). None if it is blank or smaller than SMALLEST px."""
     box = _draw(glyph, FONT_SIZE).getbbox()
     extent = max(box[2] - box[0], box[3] - box[1]) if box else 0
-    if extent < SMALLEST:
+    if extent < MIN_GLYPH_SIDE:
         return None
-    drawn = _draw(glyph, min(FONT_SIZE, FONT_SIZE * LARGEST // extent))
+    drawn = _draw(glyph, min(FONT_SIZE, FONT_SIZE * MAX_GLYPH_SIDE // extent))
     ink = drawn.crop(drawn.getbbox())
     centred = Image.new("L", (SIDE, SIDE))
     centred.paste(ink, ((SIDE - ink.width) // 2, (SIDE - ink.height) // 2))
@@ -130,7 +130,7 @@ def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
         distances = squares[start:stop, None] + squares[:stop] - 2 * points[start:stop] @ points[:stop].T
         later = np.arange(stop) >= np.arange(start, stop)[:, None]
         distances[later] = np.inf
-        kept += [glyphs[start + at] for at in np.flatnonzero(distances.min(1) > NEAR)]
+        kept += [glyphs[start + at] for at in np.flatnonzero(distances.min(1) > DUPLICATE_DISTANCE)]
     return kept
 
 
@@ -165,10 +165,10 @@ def _luminance(colour: Colour) -> float:
 
 def paint(glyph: Glyph, seed: int) -> np.ndarray:
     """Draw the glyph in its colours: uint8 (SIDE, SIDE, 3)."""
-    return printed(glyph, *colours(glyph, seed))
+    return render(glyph, *colours(glyph, seed))
 
 
-def printed(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
+def render(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
     """Draw the glyph in these colours: uint8 (SIDE, SIDE, 3)."""
     drawn = mask(glyph)
     assert drawn is not None, glyph
@@ -176,6 +176,6 @@ def printed(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
     return palette[np.asarray(drawn)]
 
 
-def portions(glyphs: Sequence[Glyph], size: int = 200) -> list[Sequence[Glyph]]:
+def chunks(glyphs: Sequence[Glyph], size: int = 200) -> list[Sequence[Glyph]]:
     """Divide the glyphs into lists of `size`, the work items of a process pool."""
     return [glyphs[start : start + size] for start in range(0, len(glyphs), size)]

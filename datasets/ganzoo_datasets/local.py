@@ -9,9 +9,9 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 
 
 class LocalSource(DataSource):
-    """A set of faces that the user has fetched: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
+    """A data set of faces that the user has downloaded: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
 
-    `official` is where to get it, `layout` the paths of its files, and `domains` whether its folders are domains.
+    `official` is its source, `layout` the paths of its files, and `domains` whether its folders are domains.
     """
 
     official: ClassVar[str]
@@ -35,14 +35,15 @@ class LocalSource(DataSource):
 
     def _explanation(self) -> str:
         indented = "\n".join(f"    {line}" for line in self.layout)
-        command = f"Fetch it by\n    ganzoo data download {self.name}\n(from {self.archive}), or by hand:\n"
+        command = f"Download it with\n    ganzoo data download {self.name}\n(from {self.archive}), or by hand:\n"
         return (
-            f"{self.name}: it is not on this machine, and ganzoo may not pass it on. {command if self.archive else ''}"
+            f"{self.name}: it is not on this machine, and its licence doesn't let ganzoo distribute it. "
+            f"{command if self.archive else ''}"
             f"Get it from its official source,\n"
             f"    {self.official}\n"
             f"as a folder or a .zip of this layout (other files in it don't matter):\n"
             f"{indented}\n"
-            f"and prepare it once, with the path of that in place of PATH:\n"
+            f"and prepare it once, replacing PATH with its path:\n"
             f"    ganzoo data prepare PATH --out {self.name}\n"
-            f"From then on --data {self.name} works. (--data PATH works at once, but slower.)"
+            f"Then --data {self.name} works. (--data PATH also works without this step, but is slower.)"
         )

@@ -54,7 +54,7 @@ class MNIST(DataSource):
 
         if not self.ready():
             raise DataError(
-                "mnist: its files come with the package jittor-offline. Run: pip install jittor-offline==0.0.7"
+                "mnist: its files are part of the package jittor-offline. Run: pip install jittor-offline==0.0.7"
             )
         folder = _folder()
         assert folder is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ganzoo import DataInfo, Dataset
-from ganzoo_datasets.made import MadeSource, tell
+from ganzoo_datasets.generated import GeneratedSource, log
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 SEED = 0
 SIZES = (8, 16, 32, 64)  # px
 COPIES = 4  # of each character in each family, in different colours
-KEPT = 10  # every tenth character is kept for validation, in all families
+VALIDATION_EVERY = 10  # every tenth character is for validation, in all families
 DOMAINS = ("bold", "italic", "sans")
 
 
-class Styles(MadeSource):
+class Styles(GeneratedSource):
     """A test set for image-to-image models that needs no download: aligned domains, 8 to 64 px."""
 
     name = "styles"
-    summary = "coloured letters in three families of type as domains, 8 to 64 px, RGB; made in some seconds"
+    summary = "coloured letters in three typefaces as domains, 8 to 64 px, RGB; generated in seconds"
     split = True
     expected = DataInfo("styles", 5_820, SIZES[-1], 3, DOMAINS)
 
-    def make(self) -> None:
+    def generate(self) -> None:
         build(self.path)
 
 
@@ -39,16 +39,16 @@ class Character(NamedTuple):
     copy: int
 
 
-class Writing(Dataset):
-    """Characters that are drawn when they are loaded; `kept` are the code points for validation."""
+class StylesDataset(Dataset):
+    """Characters that are drawn when they are loaded; `validation` are the code points for validation."""
 
-    def __init__(self, codes: Sequence[int], seed: int, kept: Sequence[int] = ()) -> None:
+    def __init__(self, codes: Sequence[int], seed: int, validation: Sequence[int] = ()) -> None:
         from ganzoo_datasets.glyphs import SIDE
 
-        self._seed, self._kept = seed, kept
+        self._seed, self._validation = seed, validation
         families = range(len(DOMAINS))
         self._characters = [Character(f, code, copy) for f in families for code in codes for copy in range(COPIES)]
-        self.info = DataInfo("styles" if kept else "styles-val", len(self._characters), SIDE, 3, DOMAINS)
+        self.info = DataInfo("styles" if validation else "styles-val", len(self._characters), SIDE, 3, DOMAINS)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         from ganzoo import crop_and_resize
@@ -63,7 +63,7 @@ class Writing(Dataset):
         return np.array([character.family for character in self._characters])
 
     def validation(self) -> Dataset | None:
-        return Writing(self._kept, self._seed) if self._kept else None
+        return StylesDataset(self._validation, self._seed) if self._validation else None
 
     def describe(self, index: int) -> str:
         family, code, copy = self._characters[index]
@@ -83,6 +83,6 @@ def build(path: Path, seed: int = SEED, codes: Sequence[int] | None = None, proc
         from ganzoo_datasets.families import characters
 
         codes = characters()
-    kept = codes[KEPT - 1 :: KEPT]
-    training = [code for code in codes if code not in kept]
-    prepare(Writing(training, seed, kept), path, SIZES, lossless=True, workers=processes, say=tell)
+    validation = codes[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]
+    training = [code for code in codes if code not in validation]
+    prepare(StylesDataset(training, seed, validation), path, SIZES, lossless=True, workers=processes, say=log)

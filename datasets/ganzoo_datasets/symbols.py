@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo import DataInfo, Dataset
-from ganzoo_datasets.made import MadeSource, tell
+from ganzoo_datasets.generated import GeneratedSource, log
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,19 +18,19 @@ SEED = 0
 SIZES = (8, 16, 32, 64, 128)  # px
 
 
-class Symbols(MadeSource):
+class Symbols(GeneratedSource):
     """A stand-in for the "color symbol 7k" set of the StyleGAN ports: one image per glyph, 8 to 128 px, no domains."""
 
     name = "symbols"
-    summary = "about 10,700 coloured Unicode glyphs, 8 to 128 px, RGB; made from fonts in half a minute"
+    summary = "about 10,700 coloured Unicode glyphs, 8 to 128 px, RGB; generated in half a minute"
 
     expected = DataInfo("symbols", 10_700, SIZES[-1], 3)
 
-    def make(self) -> None:
+    def generate(self) -> None:
         build(self.path)
 
 
-class Drawing(Dataset):
+class SymbolsDataset(Dataset):
     """Glyphs that are drawn when they are loaded."""
 
     def __init__(self, glyphs: Sequence[Glyph], seed: int) -> None:
@@ -60,14 +60,14 @@ def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, p
     from ganzoo import prepare
 
     glyphs = _distinct(processes) if glyphs is None else glyphs
-    prepare(Drawing(glyphs, seed), path, SIZES, lossless=True, workers=processes, say=tell)
+    prepare(SymbolsDataset(glyphs, seed), path, SIZES, lossless=True, workers=processes, say=log)
 
 
 def _distinct(processes: int | None) -> list[Glyph]:
     from ganzoo import parallel_map
-    from ganzoo_datasets.glyphs import candidates, distinct, portions, signatures
+    from ganzoo_datasets.glyphs import candidates, chunks, distinct, signatures
 
-    wanted = portions(list(candidates()))
+    wanted = chunks(list(candidates()))
     with parallel_map(signatures, processes) as each:
         return distinct(_progress(each(wanted), len(wanted), "symbols: comparing glyphs"))
 

@@ -27,6 +27,7 @@ from typing import Any
 from ganzoo import distributed, signals
 from ganzoo.backend import environment
 from ganzoo.errors import BackendError, reason
+from ganzoo.files import atomic_path
 
 _mended: Any = None  # the library compiled from mends.cc, once loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
@@ -302,11 +303,8 @@ def _mends(jittor: Any) -> Path:
     digest = hashlib.sha256(os.fsencode(command) + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
     if not library.exists():
-        # Other processes may do the same at this moment: move the complete library into place.
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            built = Path(folder) / library.name
-            subprocess.run(f'{command} -o "{built}"', shell=True, check=True, capture_output=True)
-            built.replace(library)
+        with atomic_path(library) as temporary:  # other processes may do the same at this moment
+            subprocess.run(f'{command} -o "{temporary}"', shell=True, check=True, capture_output=True)
     return library
 
 

@@ -17,6 +17,7 @@ from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
 from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, fault
 from ganzoo.errors import BackendError
+from ganzoo.files import atomic_path
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
@@ -202,10 +203,10 @@ def _written_config(name: str) -> Path:
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     path = cache_dir() / f"ganzoo-{name}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(f'#!/bin/sh\ntest "$1" = --includes && echo "{includes}" || echo "{suffix}"\n')
-    temporary.chmod(0o755)
-    return temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(f'#!/bin/sh\ntest "$1" = --includes && echo "{includes}" || echo "{suffix}"\n')
+        temporary.chmod(0o755)
+    return path
 
 
 def _built_marker(device: str) -> Path:
@@ -247,6 +248,5 @@ def mark_built(device: str) -> None:
         built = json.loads(path.read_text())["built"][-20:]
     except (OSError, ValueError, KeyError, TypeError):
         built = []
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps({"built": [*built, _fingerprint()]}, indent=1))
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({"built": [*built, _fingerprint()]}, indent=1))

@@ -11,6 +11,7 @@ import click
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, counted, printable
+from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
 SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
@@ -121,7 +122,7 @@ def prepare(
     if dataset is None:
         dataset = open_data(source, known)
     if wanted is None:
-        wanted, why = preparing.sizes_of(dataset)
+        wanted, why = preparing.suggest_sizes(dataset)
         click.echo(why)
     made = preparing.prepare(
         dataset,
@@ -138,8 +139,8 @@ def prepare(
             continue
         list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
         click.echo(
-            f"{part.path}: {counted(part.count, 'image')} at {preparing.sizes_in_words(part.sizes)}, "
-            f"{preparing.amount(part.bytes)}, {part.images_per_second:,.0f} img/s"
+            f"{part.path}: {counted(part.count, 'image')} at {preparing.format_sizes(part.sizes)}, "
+            f"{format_bytes(part.bytes)}, {part.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
     click.echo(f"Train with: ganzoo train MODEL --data {shlex.quote(str(name))}")
@@ -154,9 +155,9 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
 
     If the command is interrupted, the same one continues it. The zip is checked before it gets its name.
     """
-    from ganzoo.data.downloading import fetch
+    from ganzoo.data.downloading import download_dataset
 
-    fetch(name, plugin_registry(ctx), url, say=click.echo)
+    download_dataset(name, plugin_registry(ctx), url, say=click.echo)
 
 
 def list_bad(bad: list[str], file: Path, done: str = "read") -> None:

@@ -15,7 +15,7 @@ from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, find_domains, labels_of, relocate_domains
 from ganzoo.data.parts import split
-from ganzoo.data.pyramid import levels, nearest, wrapper
+from ganzoo.data.pyramid import common_folder, levels, nearest
 from ganzoo.errors import DataError, printable, reason
 from ganzoo.files import open_regular
 
@@ -61,7 +61,7 @@ class FileStorage(Storage):
         self.sizes = tuple(self._levels)
         if not self.sizes:
             return folder
-        above = wrapper(keys)
+        above = common_folder(keys)
         self._select_size(size)
         return posixpath.join(above, str(self.size))
 

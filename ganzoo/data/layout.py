@@ -12,7 +12,7 @@ import numpy as np
 
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.parts import VALIDATION, part_of
-from ganzoo.data.pyramid import below_wrapper, inside, wrapper
+from ganzoo.data.pyramid import common_folder, folder_prefix, strip_common_folder
 from ganzoo.errors import DataError, counted, printable
 
 MAX_EXTENSIONS = 5  # file extensions that a message about ignored files names
@@ -36,7 +36,7 @@ class Listing:
 
     def below(self, folder: str) -> list[str]:
         """Return the images in `folder` at any depth."""
-        return [path for path in self.images if path.startswith(inside(folder))]
+        return [path for path in self.images if path.startswith(folder_prefix(folder))]
 
     def ignored_files(self) -> str | None:
         """Describe the ignored files: their number and extensions, the most frequent first; None if there are none."""
@@ -67,8 +67,8 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
     then a domain without images. (A sibling with other files doesn't count: of `images/` and `notes/`, neither is a
     domain.)
     """
-    folder = wrapper(keys)
-    paths = below_wrapper(keys)
+    folder = common_folder(keys)
+    paths = strip_common_folder(keys)
     if all("/" in path for path in paths):
         parts = {path.partition("/")[0] for path in paths}
         return Domains(tuple(sorted({*parts, *listing.children(folder)})), folder)
@@ -76,7 +76,7 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
         folder, _, own = folder.rpartition("/")
         empty = {name for name, path in listing.children(folder).items() if path not in listing.non_empty_folders}
         empty -= {name for name in empty if part_of(name) in VALIDATION}
-        if empty and keys[0].startswith(f"{inside(folder)}{own}/"):
+        if empty and keys[0].startswith(f"{folder_prefix(folder)}{own}/"):
             return Domains(tuple(sorted({own, *empty})), folder)
     return None
 
@@ -84,7 +84,7 @@ def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | 
 def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
     """Return the label of each image, int (N,), by its folder; DataError names one that is in no domain's folder."""
     label = {name: index for index, name in enumerate(domains.names)}
-    start, known = inside(domains.folder), ", ".join(domains.names)
+    start, known = folder_prefix(domains.folder), ", ".join(domains.names)
     found = []
     for key in keys:
         name, separator, _ = key[len(start) :].partition("/")
@@ -103,13 +103,13 @@ def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) 
     images, from the outermost, and takes the first that has all images in sub-folders named like the domains. If none
     does, takes the same relative path if all images are there, otherwise `new`; `labels_of` then raises DataError.
     """
-    alike = posixpath.join(new, domains.folder[len(inside(old)) :]).rstrip("/")
-    deeper = [folder for folder in _parents(wrapper(keys)) if folder.startswith(inside(new))]
+    alike = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
+    deeper = [folder for folder in _parents(common_folder(keys)) if folder.startswith(folder_prefix(new))]
     for folder in (alike, new, *reversed(deeper)):
-        start = inside(folder)
+        start = folder_prefix(folder)
         if all(key.startswith(start) and key[len(start) :].partition("/")[0] in domains.names for key in keys):
             return domains._replace(folder=folder)
-    return domains._replace(folder=alike if all(key.startswith(inside(alike)) for key in keys) else new)
+    return domains._replace(folder=alike if all(key.startswith(folder_prefix(alike)) for key in keys) else new)
 
 
 def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:

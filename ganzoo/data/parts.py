@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ganzoo.data.pyramid import below_wrapper, inside, wrapper
+from ganzoo.data.pyramid import common_folder, folder_prefix, strip_common_folder
 from ganzoo.errors import counted, printable
 
 TRAINING = "train"
@@ -43,9 +43,9 @@ def split(images: Sequence[str]) -> Parts:
     domain (trainA/, testB/), and a folder per part in each domain's folder (cat/train/). Otherwise all images are for
     training. Folders around the whole layout don't matter; a training folder alone is just another one of these.
     """
-    paths = below_wrapper(images) if images else []
+    paths = strip_common_folder(images) if images else []
     tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
-    above = wrapper(images) if images else ""
+    above = common_folder(images) if images else ""
     places = _match_parts(tops) or _match_parts_by_domain(tops)
     if places is None and (places := _match_domains_with_parts(paths)):
         tops = {"/".join(path.split("/")[:2]) for path in paths}
@@ -108,7 +108,7 @@ def _split_notes(places: Places, left: Iterable[str], below: str, images: Sequen
 
     def listed(names: Iterable[str]) -> str:
         """Format each name as in 'val/ (3 images)'."""
-        starts = [(name, inside(posixpath.join(below, name))) for name in names]
+        starts = [(name, folder_prefix(posixpath.join(below, name))) for name in names]
         counts = [(name, sum(path.startswith(start) for path in images)) for name, start in starts]
         return ", ".join(f"{printable(name)}/ ({counted(count, 'image')})" for name, count in counts)
 

@@ -19,25 +19,28 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo.data.building import Building, Prepared, building, refuse_taken
 from ganzoo.data.images import crop_and_resize_image, to_image
 from ganzoo.data.layout import validation_path
+from ganzoo.data.lmdb_builder import LmdbBuilder, PreparedImage, build_lmdb, check_absent
 from ganzoo.data.lmdb_storage import LmdbStorage
+from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
-from ganzoo.data.writing import PNG_LEVEL, space
 from ganzoo.errors import DataError, OptionError, counted, printable
+from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
-QUALITY = 100  # of JPEG, as in the reference implementation
-SMALLEST = 8  # px; the smallest default size
-SIDES = 2000  # images whose headers are read to choose the default sizes
-SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
-CHUNK = 2048  # px; a worker gets CHUNK // (largest size) images at a time, but between 1 and 16
+JPEG_QUALITY = 100  # as in the reference implementation
+MIN_DEFAULT_SIZE = 8  # px; the smallest default size
+HEADER_SAMPLE = 2000  # images whose headers are read to choose the default sizes
+SPACE_SAMPLE = 32  # images prepared beforehand to estimate the disk space needed
+CHUNK_PIXELS = 2048  # px; a worker gets CHUNK_PIXELS // (largest size) images at a time, but between 1 and 16
+BAR = {"unit": "img", "leave": False, "disable": None, "delay": 1}  # options of tqdm
 
 Say = Callable[[str], None]
-Each = Callable[[Iterable[Sequence[int]]], Iterator[list[Prepared | str]]]  # maps lists of indices to results
+# Maps lists of indices to results.
+MapFunction = Callable[[Iterable[Sequence[int]]], Iterator[list[PreparedImage | str]]]
 
 
 @dataclass
@@ -70,21 +73,21 @@ def parse_sizes(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def sizes_of(dataset: Dataset) -> tuple[tuple[int, ...], str]:
+def suggest_sizes(dataset: Dataset) -> tuple[tuple[int, ...], str]:
     """Return the default sizes for a data set, and a text that explains them."""
-    sides = sorted(dataset.shorter_sides(SIDES))
+    sides = sorted(dataset.shorter_sides(HEADER_SAMPLE))
     middle = sides[len(sides) // 2]
     sizes = default_sizes(middle)
-    which = "its images" if len(dataset) <= SIDES else f"a sample of {len(sides):,} of its images"
+    which = "its images" if len(dataset) <= HEADER_SAMPLE else f"a sample of {len(sides):,} of its images"
     share = "all" if sides[0] == middle else "half"
     reach = f" ({sides[0]} to {sides[-1]} px)" if sides[0] < sides[-1] else ""
-    of = f"{share} of {which} are at least {middle} px on the shorter side{reach}"
-    return sizes, f"--sizes {','.join(map(str, sizes))}, as {of}"
+    why = f"{share} of {which} are at least {middle} px on the shorter side{reach}"
+    return sizes, f"--sizes {','.join(map(str, sizes))}, as {why}"
 
 
 def default_sizes(side: int) -> tuple[int, ...]:
     """Return the powers of two from 8 to `side` px, up to 1024; only 4 if `side` is less than 8."""
-    return tuple(size for size in SIZES if SMALLEST <= size <= side) or SIZES[:1]
+    return tuple(size for size in SIZES if MIN_DEFAULT_SIZE <= size <= side) or SIZES[:1]
 
 
 def prepare(
@@ -113,72 +116,72 @@ def prepare(
     """
     if not domains and isinstance(dataset, StoredImages):
         dataset = dataset.unlabelled()  # so that the validation folders may have any names
-    kept = dataset.validation()
-    beside = validation_path(path)
-    refuse_taken(path)
-    if kept is None and beside.exists():
+    validation = dataset.validation()
+    validation_lmdb = validation_path(path)
+    check_absent(path)
+    if validation is None and validation_lmdb.exists():
         raise DataError(
-            f"{beside}: is there already, and would be taken for the validation images of {path.name}, of which "
+            f"{validation_lmdb}: already exists and would be used as the validation images of {path.name}, but "
             f"{dataset.info.name} has none. Delete it first, or choose another name."
         )
 
-    def make(images: Dataset, to: Path) -> Summary:
+    def prepare_part(images: Dataset, to: Path) -> Summary:
         description = _Description(images, tuple(sizes), lossless, flip, domains)
         return _prepare(images, to, description, workers, say)
 
-    made = None
-    if kept is not None:
-        say(f"images for validation, into {beside}")
+    summary = None
+    if validation is not None:
+        say(f"writing validation images to {validation_lmdb}")
         try:
-            made = make(kept, beside)
+            summary = prepare_part(validation, validation_lmdb)
         except DataError:
-            if not _Description(kept, tuple(sizes), lossless, flip, domains).is_of(beside):
+            if not _Description(validation, tuple(sizes), lossless, flip, domains).matches(validation_lmdb):
                 raise
-            say(f"{beside}: is whole already")
-        say(f"images for training, into {path}")
-    return replace(make(dataset, path), validation=made)
+            say(f"{validation_lmdb}: is already complete")
+        say(f"writing training images to {path}")
+    return replace(prepare_part(dataset, path), validation=summary)
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
     """Write one LMDB: the training or the validation images."""
     sizes, plan = description.sizes, description.plan
-    recipe = Recipe(dataset, sizes, description.lossless)
-    chunk = max(1, min(16, CHUNK // max(sizes)))
-    with building(path, plan, say) as begun, _quiet():
-        before, start = begun.done, time.monotonic()
+    preparer = ImagePreparer(dataset, sizes, description.lossless)
+    chunk = max(1, min(16, CHUNK_PIXELS // max(sizes)))
+    with build_lmdb(path, plan, say) as builder, _without_warnings():
+        before, start = builder.done, time.monotonic()
         if before:
-            say(f"continuing at image {before:,} of {len(dataset):,}")
+            say(f"resuming at image {before:,} of {len(dataset):,}")
         left = _chunks(range(before, len(dataset)), chunk)
         if len(left) < 2:
             workers = 1
-        with parallel_map(recipe, workers) as each:
+        with parallel_map(preparer, workers) as each:
             _check_space(path, plan, before, each, say)
-            with tqdm(
-                total=len(dataset), initial=before, unit="img", desc="preparing", leave=False, disable=None, delay=1
-            ) as bar:
+            with tqdm(total=len(dataset), initial=before, desc="preparing", **BAR) as bar:
                 for results in each(left):
-                    begun.add(results)
+                    builder.add(results)
                     bar.update(len(results))
-                    if 2 * len(begun.bad) > len(dataset):
+                    if 2 * len(builder.bad) > len(dataset):
                         break
-        if 2 * len(begun.bad) > len(dataset):
-            begun.worthless = True
-            raise _mostly_bad(dataset, begun)
+        if 2 * len(builder.bad) > len(dataset):
+            builder.discard = True
+            raise _too_many_bad(dataset, builder)
         seconds = time.monotonic() - start
-        begun.finish(description.of(begun.labels))
+        builder.finish(description.metadata(builder.labels))
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - before) / max(seconds, 1e-9)
-    return Summary(path, len(begun.labels), sizes, size, speed, begun.bad)
+    return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
 
 
-def _mostly_bad(dataset: Dataset, begun: Building) -> DataError:
-    whole = f"its {counted(len(dataset), 'image')}"
-    if len(begun.bad) == len(dataset):
-        return DataError(f"{dataset.info.name}: not one of {whole} can be read. {begun.bad[0]}")
-    bad = f"{len(begun.bad):,} of the first {begun.done:,}" if begun.done < len(dataset) else f"{len(begun.bad):,}"
+def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:
+    images = f"its {counted(len(dataset), 'image')}"
+    bad = f"{len(builder.bad):,}"
+    if len(builder.bad) == len(dataset):
+        return DataError(f"{dataset.info.name}: none of {images} can be read. {builder.bad[0]}")
+    if builder.done < len(dataset):
+        bad += f" of the first {builder.done:,}"
     return DataError(
-        f"{dataset.info.name}: {bad} of {whole} can't be read, so nothing is prepared. `ganzoo data check` names them "
-        f"all; repair or remove them. The first: {begun.bad[0]}"
+        f"{dataset.info.name}: {bad} of {images} can't be read, so nothing was written. `ganzoo data check` lists "
+        f"them; repair or remove them. The first: {builder.bad[0]}"
     )
 
 
@@ -193,27 +196,27 @@ class _Description:
         info = dataset.info
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
         self.plan["source"] = _fingerprint(dataset)
-        self._fixed = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
-        self._fixed["flip"] = info.flip if flip is None else flip
-        self._fixed["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+        self._constant = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
+        self._constant["flip"] = info.flip if flip is None else flip
+        self._constant["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
-            self._fixed["domains"] = list(info.domains)
+            self._constant["domains"] = list(info.domains)
 
-    def of(self, labels: Sequence[int]) -> dict[str, Any]:
+    def metadata(self, labels: Sequence[int]) -> dict[str, Any]:
         """Return the metadata entry of an LMDB whose images have these labels."""
-        described = {**self._fixed, "count": len(labels)}
+        described = {**self._constant, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
 
-    def is_of(self, path: Path) -> bool:
+    def matches(self, path: Path) -> bool:
         """Return whether `path` is a finished LMDB with this description."""
         try:
             found = LmdbStorage(path).metadata if path.exists() else {}
         except DataError:
             return False
-        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._fixed
+        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._constant
 
 
-class Recipe:
+class ImagePreparer:
     """A function that prepares images, given their indices; picklable, so that worker processes can run it."""
 
     def __init__(self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool) -> None:
@@ -221,10 +224,10 @@ class Recipe:
         stored = {size: dataset.at_size(size) for size in sizes}
         self.stored = {size: at for size, at in stored.items() if at is not dataset and at.info.size == size}
 
-    def __call__(self, indices: Sequence[int]) -> list[Prepared | str]:
+    def __call__(self, indices: Sequence[int]) -> list[PreparedImage | str]:
         return [self._prepare(index) for index in indices]
 
-    def _prepare(self, index: int) -> Prepared | str:
+    def _prepare(self, index: int) -> PreparedImage | str:
         channels = self.dataset.info.channels
         try:
             pixels, label = self.dataset.load(index)
@@ -232,24 +235,24 @@ class Recipe:
             stored = {size: to_image(at.load(index)[0], channels) for size, at in self.stored.items()}
         except DataError as error:
             return str(error)
-        return [self._file(crop_and_resize_image(stored.get(size, original), size)) for size in self.sizes], label
+        return [self._encode(crop_and_resize_image(stored.get(size, original), size)) for size in self.sizes], label
 
-    def _file(self, image: Image.Image) -> bytes:
+    def _encode(self, image: Image.Image) -> bytes:
         """Encode as PNG if `lossless`, else as JPEG of quality 100 without chroma subsampling (4:4:4)."""
         buffer = io.BytesIO()
         if self.lossless:
             image.save(buffer, "png", compress_level=PNG_LEVEL)
         else:
-            image.save(buffer, "jpeg", quality=QUALITY, subsampling=0)
+            image.save(buffer, "jpeg", quality=JPEG_QUALITY, subsampling=0)
         return buffer.getvalue()
 
 
-def sizes_in_words(sizes: Sequence[int]) -> str:
+def format_sizes(sizes: Sequence[int]) -> str:
     return ", ".join(map(str, sizes)) + " px"
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Suppress Pillow's warnings about images that it can read anyway."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -271,24 +274,18 @@ def _chunks(indices: range, length: int) -> list[range]:
     return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
-def _check_space(path: Path, plan: dict[str, Any], done: int, each: Each, say: Say) -> None:
+def _check_space(path: Path, plan: dict[str, Any], done: int, each: MapFunction, say: Say) -> None:
     """Estimate the disk space needed from a sample of the images, and report it; DataError if too little is free."""
     count = plan["images"]
-    sample = range(0, count, max(1, count // SAMPLE))
+    sample = range(0, count, max(1, count // SPACE_SAMPLE))
     prepared = [results[0] for results in each([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
-    per_image, free = sum(map(space, files)) / len(sample), shutil.disk_usage(path.parent).free
-    where = f"{counted(count, 'image')} at {sizes_in_words(plan['sizes'])}"
-    say(f"about {amount(per_image * count)} for {where}; {amount(free)} free")
+    per_image, free = sum(map(stored_size, files)) / len(sample), shutil.disk_usage(path.parent).free
+    where = f"{counted(count, 'image')} at {format_sizes(plan['sizes'])}"
+    say(f"about {format_bytes(per_image * count)} for {where}; {format_bytes(free)} free")
     need = per_image * (count - done)
     if need > free:
         raise DataError(
-            f"{path}: needs about {amount(need)}, but {amount(free)} are free there. Choose a path on another disk, "
+            f"{path}: needs about {format_bytes(need)}, but only {format_bytes(free)} are free. Choose another disk "
             "or fewer sizes."
         )
-
-
-def amount(count: float) -> str:
-    """Format a number of bytes with a decimal unit: '12.3 MB'."""
-    power = min(3, (len(str(int(count))) - 1) // 3)
-    return f"{count / 1000**power:.{0 if power < 2 else 1}f} {('bytes', 'kB', 'MB', 'GB')[power]}"

@@ -18,7 +18,7 @@ def nearest(size: int | None, sizes: Collection[int]) -> int:
     return min(enough) if enough else max(sizes)
 
 
-def wrapper(keys: Iterable[str]) -> str:
+def common_folder(keys: Iterable[str]) -> str:
     """Return the innermost folder that contains all keys; '' is the root."""
     folders = [key.split("/")[:-1] for key in keys]
     first, last = min(folders), max(folders)  # a common prefix of these is common to all
@@ -26,13 +26,13 @@ def wrapper(keys: Iterable[str]) -> str:
     return "/".join(first[:shared]) or "/" * shared  # '/' if keys begin with a slash, as in some archives
 
 
-def below_wrapper(keys: Sequence[str]) -> list[str]:
+def strip_common_folder(keys: Sequence[str]) -> list[str]:
     """Return the keys without the folders that contain all of them."""
-    start = len(inside(wrapper(keys)))
+    start = len(folder_prefix(common_folder(keys)))
     return [key[start:] for key in keys]
 
 
-def inside(folder: str) -> str:
+def folder_prefix(folder: str) -> str:
     """Return the prefix of all paths in a folder."""
     return f"{folder}/" if folder.strip("/") else folder
 
@@ -46,7 +46,7 @@ def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]
     can't be classes, whose images wouldn't have these sizes by chance, so an image must be missing.
     """
     found: dict[str, list[tuple[str, str]]] = {}
-    for key, path in zip(keys, below_wrapper(keys) if keys else []):
+    for key, path in zip(keys, strip_common_folder(keys) if keys else []):
         folder, separator, rest = path.partition("/")
         if not separator:
             return {}
@@ -63,11 +63,11 @@ def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]
         if missing:
             folders = ", ".join(f"{side}/" for side in sorted(stems))
             raise DataError(
-                f"{folders}: one set in several sizes, but {len(missing)} of {len(every)} images are missing in "
-                f"{size}/ ({printable(missing[0])} is the first). Add them, or move {size}/ away."
+                f"{folders}: these folders hold one data set at several sizes, but {len(missing)} of {len(every)} "
+                f"images are missing from {size}/ (the first: {printable(missing[0])}). Add them, or move {size}/ away."
             )
         if len(arranged[size]) > len(every):
-            raise DataError(f"{size}/: two images of one name, which differ only in the extension. Remove one of them.")
+            raise DataError(f"{size}/: two images have the same name and differ only in their extension. Remove one.")
     return {size: [key for _, key in arranged[size]] for size in sorted(arranged)}
 
 

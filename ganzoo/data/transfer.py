@@ -1,259 +1,222 @@
-"""Resumable HTTP download of a zip archive, which never mixes the bytes of two versions of a file."""
+"""Resumable HTTP download of a zip archive, which never mixes the bytes of two versions of a file.
+
+Requests does the HTTP. Resuming is done here: no library compares the validators of the two versions.
+"""
 
 from __future__ import annotations
 
-import http.client
 import re
 import shutil
 import socket
 import ssl
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib import request
-from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
+import requests
+import urllib3
 from tqdm import tqdm
 
-from ganzoo.data.preparing import amount
+from ganzoo.data.partial import FREE_SPACE, PartialFile, Version
 from ganzoo.errors import DataError, OptionError, printable
-
-if TYPE_CHECKING:
-    from ganzoo.data.downloading import Part
+from ganzoo.files import format_bytes
 
 CHUNK = 1 << 18  # bytes read at a time
 MAGIC = b"PK"  # first bytes of every zip archive
-BUSY = (408, 429, 500, 502, 503, 504)  # statuses of a temporary failure, worth a retry
+RETRY_STATUSES = (408, 429, 500, 502, 503, 504)  # temporary failures
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-ANOTHER = "the file there may be another one now; starting over"
-
-MAKE_ROOM = "Make room, or set GANZOO_DATA to a folder on another disk."
+BAR = {"unit": "B", "unit_scale": True, "leave": False, "disable": None, "delay": 1}  # options of tqdm
+FILE_CHANGED = "the file on the server may have changed; starting over"
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Retry policy. `timeout`: seconds without a byte after which a connection counts as dead; `pauses`: seconds before
-    each retry. An attempt that gets further than all before it resets the pauses."""
+class RetryPolicy:
+    """`timeout`: seconds without a byte after which a connection counts as dead; `delays`: seconds before each retry.
+    An attempt that gets further than all before it resets the delays."""
 
     timeout: float = 30.0
-    pauses: tuple[float, ...] = (1.0, 5.0, 20.0, 60.0)
+    delays: tuple[float, ...] = (1.0, 5.0, 20.0, 60.0)
 
 
-class Failure(Exception):
-    """Reason for a failed download, in words; `again` says whether a retry may succeed."""
+class TransferError(Exception):
+    """Reason for a failed download, in words; `retryable` says whether a retry may succeed."""
 
-    def __init__(self, reason: str, again: bool = False) -> None:
+    def __init__(self, reason: str, retryable: bool = False) -> None:
         super().__init__(reason)
-        self.again = again
+        self.retryable = retryable
 
 
-@dataclass(frozen=True)
-class Version:
-    """A server's description of a file: its length in bytes (None: unknown), and validators that change with it."""
-
-    url: str
-    length: int | None
-    etag: str = ""  # strong ETags only: weak ones don't guarantee identical bytes
-    modified: str = ""
-
-    @classmethod
-    def of(cls, url: str, response: Any, length: int | None) -> Version:
-        etag = response.headers.get("ETag", "")
-        return cls(url, length, "" if etag.startswith("W/") else etag, response.headers.get("Last-Modified", ""))
-
-    @property
-    def mark(self) -> str:
-        return self.etag or self.modified
-
-    def equals(self, other: Version) -> bool:
-        """Return whether both describe the same bytes; False if the server says too little to be certain."""
-        pairs = ((self.etag, other.etag), (self.modified, other.modified))
-        told = [ours == theirs for ours, theirs in pairs if ours and theirs]
-        return self.url == other.url and self.length == other.length and bool(told) and all(told)
-
-
-def checked(url: str) -> str:
-    """Return the URL, quoted for a request. OptionError if it is not a valid HTTP or HTTPS address."""
+def validate_url(url: str) -> str:
+    """Return the URL without surrounding spaces. OptionError if it is not a valid HTTP or HTTPS address."""
+    url = url.strip()
     try:
-        parts = urllib.parse.urlsplit(url.strip())
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.username is None and parts.port != 0
     except ValueError:  # a port that is not a number, an unclosed bracket
-        sound = False
-    if not sound:
-        raise OptionError(
-            f"{url!r} can't be fetched: --url takes an address that begins with https://HOST or http://HOST."
-        )
-    return urllib.parse.quote(url.strip(), safe="%/:=&?~#+!$,;'@()*[]")
+        valid = False
+    if not valid:
+        raise OptionError(f"--url {url!r}: give an address that begins with https://HOST or http://HOST.")
+    return url
 
 
-def transfer(url: str, part: Part, patience: Patience, say: Say) -> None:
-    """Complete the part, retrying as `patience` allows.
+def transfer(url: str, partial: PartialFile, policy: RetryPolicy, say: Say) -> None:
+    """Complete the partial file, retrying as `policy` allows.
 
-    Raises Failure if the download fails, DataError if the disk is full.
+    Raises TransferError if the download fails, DataError if the disk is full.
     """
-    before = furthest = part.size
-    pauses = iter(patience.pauses)
+    before = furthest = partial.size
+    delays = iter(policy.delays)
     while True:
         try:
-            return _attempt(url, part, patience.timeout, say)
-        except Failure as failure:
-            if part.size > furthest:
-                furthest, pauses = part.size, iter(patience.pauses)
-            pause = next(pauses, None)
+            return _attempt(url, partial, policy.timeout, say)
+        except TransferError as error:
+            if partial.size > furthest:
+                furthest, delays = partial.size, iter(policy.delays)
+            delay = next(delays, None)
             # Give up at once on an unreachable host, unless it has sent data before: then it may come back.
-            unknown = isinstance(failure.__cause__, (socket.gaierror, ConnectionRefusedError))
-            if pause is None or not failure.again or (unknown and part.size == before):
+            unreachable = isinstance(error.__cause__, (socket.gaierror, ConnectionRefusedError))
+            if delay is None or not error.retryable or (unreachable and partial.size == before):
                 raise
-            say(f"{failure}; the next attempt is in {pause:g} s")
-            time.sleep(pause)
+            say(f"{error}; retrying in {delay:g} s")
+            time.sleep(delay)
 
 
-def _attempt(url: str, part: Part, timeout: float, say: Say) -> None:
+def _attempt(url: str, partial: PartialFile, timeout: float, say: Say) -> None:
     """Request and receive the missing bytes, or the whole file."""
-    known = part.version if part.version and part.version.url == url else None
-    if known and part.size == known.length:
+    known = partial.version if partial.version and partial.version.url == url else None
+    if known and partial.size == known.length:
         return
-    answer = _ask_rest(known, part.size, timeout, say) if known else None
-    with answer or _ask(url, {}, timeout) as response:
-        if response.status == 206 and known:
+    rest = _request_rest(known, partial.size, timeout, say) if known else None
+    with rest or _request(url, {}, timeout) as response:
+        if response.status_code == 206 and known:
             length = known.length
-            _check_space(part, length)
-            say(f"continuing at {amount(part.size)} of {amount(length or 0)}")
+            _check_space(partial, length)
+            say(f"resuming at {format_bytes(partial.size)} of {format_bytes(length or 0)}")
         else:
-            length = response.length
-            _check_space(part, length)
-            _begin(url, part, response, timeout)
-            say(f"downloading {'a file of unknown length' if length is None else amount(length)}")
-        _receive(part, response, length, timeout)
+            length = response.raw.length_remaining
+            _check_space(partial, length)
+            _restart(url, partial, response, timeout)
+            say(f"downloading {'a file of unknown length' if length is None else format_bytes(length)}")
+        _receive(partial, response, length, timeout)
 
 
-def _ask_rest(known: Version, start: int, timeout: float, say: Say) -> Any:
+def _request_rest(known: Version, start: int, timeout: float, say: Say) -> requests.Response | None:
     """Request the bytes from `start` on. Return a response with status 206 (the rest of the same file) or 200 (a whole
     file), or None if the server sends neither."""
-    response = _ask(known.url, {"Range": f"bytes={start}-", "If-Range": known.mark}, timeout)
-    if response.status == 200:
-        same = known.equals(Version.of(known.url, response, response.length))
-        say("the server doesn't continue downloads; starting over" if same else ANOTHER)
+    response = _request(known.url, {"Range": f"bytes={start}-", "If-Range": known.validator}, timeout)
+    if response.status_code == 200:
+        same = known.matches(_version(known.url, response, response.raw.length_remaining))
+        say("the server can't resume downloads; starting over" if same else FILE_CHANGED)
         return response
-    told = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if told and int(told[1]) == start and known.equals(Version.of(known.url, response, int(told[2]))):
+    sent = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if sent and int(sent[1]) == start and known.matches(_version(known.url, response, int(sent[2]))):
         return response
     response.close()
-    say(ANOTHER)
+    say(FILE_CHANGED)
     return None
 
 
-def _ask(url: str, headers: dict[str, str], timeout: float) -> Any:
-    """Return the response: status 200 or, for a range request, also 206 or 416. Raises Failure for any other."""
+def _request(url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+    """Return the response: status 200 or, for a range request, also 206 or 416. Raises TransferError for any other."""
     allowed = (200, 206, 416) if "Range" in headers else (200,)
-    with _failures(timeout):
-        try:
-            response = _opener().open(request.Request(url, headers={"User-Agent": "ganzoo", **headers}), None, timeout)
-        except HTTPError as error:
-            response = error
-    if response.status not in allowed:
+    headers = {"User-Agent": "ganzoo", "Accept-Encoding": "identity", **headers}
+    with _network_errors(timeout):
+        response = requests.get(url, headers=headers, timeout=timeout, stream=True)
+    response.raw.enforce_content_length = False  # `_receive` checks the length, and keeps what came
+    if response.status_code not in allowed:
         response.close()
-        raise _refusal(response.status, response.reason)
+        raise _status_error(response.status_code, response.reason)
     return response
 
 
-def _opener() -> request.OpenerDirector:
-    """Return an opener that follows redirects, but only to HTTP(S), and uses the proxies of the environment."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler,
-        request.UnknownHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPRedirectHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPErrorProcessor,
-    ):
-        opener.add_handler(handler())
-    return opener
+def _version(url: str, response: requests.Response, length: int | None) -> Version:
+    etag = response.headers.get("ETag", "")
+    return Version(url, length, "" if etag.startswith("W/") else etag, response.headers.get("Last-Modified", ""))
 
 
-def _refusal(status: int, reason: str) -> Failure:
+def _status_error(status: int, reason: str | None) -> TransferError:
     if status in (404, 410):
-        return Failure(f"the server has no such file (status {status})")
+        return TransferError(f"the server has no such file (status {status})")
     if status in (401, 403):
-        return Failure(f"the server doesn't give it to everybody (status {status})")
-    return Failure(
-        f"the server's answer is {status} ({printable(' '.join(str(reason).split()))})", again=status in BUSY
-    )
+        return TransferError(f"access is denied (status {status})")
+    words = printable(" ".join(str(reason).split()))
+    return TransferError(f"the server responded with status {status} ({words})", status in RETRY_STATUSES)
 
 
 @contextmanager
-def _failures(timeout: float) -> Iterator[None]:
-    """Convert network and protocol errors to Failure."""
+def _network_errors(timeout: float) -> Iterator[None]:
+    """Convert network and protocol errors to TransferError."""
     try:
         yield
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        failure = _failure(cause, timeout)
-        raise failure from (cause if isinstance(cause, BaseException) else error)
+    except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:  # requests' errors are OSErrors
+        cause = _root_cause(error)
+        raise _network_error(cause, timeout) from cause
 
 
-def _failure(cause: BaseException | str, timeout: float) -> Failure:
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the system's error below those of requests and urllib3."""
+    while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = below
+    return error
+
+
+def _network_error(cause: BaseException, timeout: float) -> TransferError:
     if isinstance(cause, socket.gaierror):
-        return Failure("the host's name is not known, or there is no network", again=True)
+        return TransferError("the host's name is unknown, or there is no network", retryable=True)
     if isinstance(cause, ConnectionRefusedError):
-        return Failure("the host refuses the connection", again=True)
-    if isinstance(cause, (TimeoutError, socket.timeout)):  # distinct classes before Python 3.10
-        return Failure(f"the server sent nothing for {timeout:g} s", again=True)
+        return TransferError("the host refused the connection", retryable=True)
+    if isinstance(cause, TimeoutError):
+        return TransferError(f"the server sent nothing for {timeout:g} s", retryable=True)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Failure(f"the host's certificate can't be trusted ({cause.verify_message})")
-    if isinstance(cause, (ValueError, str)):  # an invalid host name, a redirect to FTP
-        return Failure(f"such an address can't be asked ({cause})")
-    return Failure(f"the connection broke ({cause or type(cause).__name__})", again=True)
+        return TransferError(f"the host's certificate can't be trusted ({cause.verify_message})")
+    if isinstance(cause, requests.TooManyRedirects):
+        return TransferError("the server redirected too often")
+    if isinstance(cause, ValueError):  # an invalid host name, a redirect to FTP
+        return TransferError(f"this address can't be requested ({printable(str(cause))})")
+    return TransferError(f"the connection broke ({printable(str(cause)) or type(cause).__name__})", retryable=True)
 
 
-def _check_space(part: Part, length: int | None) -> None:
-    """Raise DataError if the disk has no room for a file of `length` bytes. The part's own bytes need no room: they are
-    kept or overwritten."""
-    need, free = (length or 0) - part.size, shutil.disk_usage(part.path.parent).free
+def _check_space(partial: PartialFile, length: int | None) -> None:
+    """Raise DataError if the disk has no room for a file of `length` bytes. The bytes of the partial file need no room:
+    they are kept or overwritten."""
+    folder = partial.path.parent
+    need, free = (length or 0) - partial.size, shutil.disk_usage(folder).free
     if need > free:
         raise DataError(
-            f"{part.path.parent}: the download needs {amount(need)}, but {amount(free)} are free there. {MAKE_ROOM}"
+            f"{folder}: the download needs {format_bytes(need)}, but only {format_bytes(free)} are free. {FREE_SPACE}"
         )
 
 
-def _begin(url: str, part: Part, response: Any, timeout: float) -> None:
-    """Restart the part, but only if the response is a zip archive: an error page must not replace a part."""
-    version = Version.of(url, response, response.length)
-    with _failures(timeout):
-        head = response.read(len(MAGIC))
+def _restart(url: str, partial: PartialFile, response: requests.Response, timeout: float) -> None:
+    """Restart the partial file, but only if the response is a zip archive: an error page must not replace it."""
+    version = _version(url, response, response.raw.length_remaining)
+    with _network_errors(timeout):
+        head = response.raw.read(len(MAGIC))
     if not head and version.length != 0:
-        raise Failure("the connection broke before the first byte", again=True)
+        raise TransferError("the connection broke before the first byte", retryable=True)
     if head != MAGIC:
         page = "html" in response.headers.get("Content-Type", "") or head.startswith(b"<")
-        raise Failure(f"what comes from there is {'a web page' if page else 'no zip archive'}; the link may be dead")
-    part.restart(version, head)
+        kind = "a web page" if page else "a file that is not a zip archive"
+        raise TransferError(f"the server sent {kind}; the link may be dead")
+    partial.restart(version, head)
 
 
-def _receive(part: Part, response: Any, length: int | None, timeout: float) -> None:
-    """Append the response to the part, up to a total of `length` bytes (None: until the response ends)."""
-    with tqdm(
-        total=length,
-        initial=part.size,
-        unit="B",
-        unit_scale=True,
-        desc="downloading",
-        leave=False,
-        disable=None,
-        delay=1,
-    ) as bar:
-        while length is None or part.size < length:
-            with _failures(timeout):
-                data = response.read1(CHUNK if length is None else min(CHUNK, length - part.size))
+def _receive(partial: PartialFile, response: requests.Response, length: int | None, timeout: float) -> None:
+    """Append the response to the partial file, up to a total of `length` bytes (None: until the response ends)."""
+    with tqdm(total=length, initial=partial.size, desc="downloading", **BAR) as bar:
+        while length is None or partial.size < length:
+            with _network_errors(timeout):
+                # Unlike iter_content, read1 loses nothing that came before the connection broke.
+                data = response.raw.read1(CHUNK if length is None else min(CHUNK, length - partial.size))
             if not data:
                 break
-            part.append(data)
+            partial.append(data)
             bar.update(len(data))
-    if length is not None and part.size < length:
-        raise Failure(f"the connection broke at {amount(part.size)} of {amount(length)}", again=True)
+    if length is not None and partial.size < length:
+        raise TransferError(
+            f"the connection broke at {format_bytes(partial.size)} of {format_bytes(length)}", retryable=True
+        )

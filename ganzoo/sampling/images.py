@@ -12,7 +12,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image, ImageDraw, ImageFont
 
 from ganzoo.errors import GanzooError, OptionError, reason
-from ganzoo.files import temporary_path
+from ganzoo.files import atomic_path
 
 SMALL = 64  # px; smaller images are enlarged in a grid, to be recognisable
 MARGIN = 2  # px between the cells of a grid
@@ -101,16 +101,12 @@ def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> 
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to. It replaces `path` at the end, or is deleted if there is an error."""
-    temporary = temporary_path(path)
+    """Like `atomic_path`, but raise GanzooError if the file can't be written."""
     try:
-        yield temporary
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            yield temporary
     except OSError as error:
         raise GanzooError(f"{path}: can't be written ({reason(error)}).") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def _save_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ganzoo import DataError, decode, images_below, jt, png, printable, to_array
+from ganzoo import DataError, atomic_path, decode, images_below, jt, png, printable, to_array
 from ganzoo_stargan2.landmarks import FAN, POINTS, SIDE, read_wing
 
 BATCH = 4  # images that go through the network at once
@@ -120,13 +119,8 @@ def _read(path: Path) -> np.ndarray | DataError:
 def _write(path: Path, pixels: np.ndarray) -> None:
     """Write a PNG atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(png(pixels))
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def read_mean(path: Path) -> np.ndarray:

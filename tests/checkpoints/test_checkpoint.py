@@ -146,7 +146,7 @@ def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, fail
 
     before = saved.read_bytes()
     monkeypatch.setattr(os, failing, full)
-    with pytest.raises(CheckpointError, match="No space left on device: make room"):
+    with pytest.raises(CheckpointError, match="No space left on device: free some space"):
         checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, METADATA)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]

@@ -78,7 +78,7 @@ def test_prepare_takes_a_path_and_sizes_up_to_that_of_the_images(ganzoo, picture
     assert "8 x 8 px: 12" in ganzoo("data", "check", "some/where").stdout
     again = ganzoo("data", "prepare", "pictures", "--out", "some/where")
     assert again.exit_code == 1
-    assert "some/where: is there already. Delete it first, or choose another name." in again.stderr
+    assert "some/where: already exists. Delete it first, or choose another name." in again.stderr
 
 
 @pytest.mark.parametrize(("option", "domains"), [([], ("0", "1")), (["--no-domains"], ())])
@@ -183,7 +183,7 @@ def test_too_few_addresses_are_told_and_nothing_is_left(ganzoo, pictures, workdi
     monkeypatch.setattr(lmdb, "open", refuse)
     result = ganzoo("data", "prepare", "pictures", "--out", "mine")
     assert result.exit_code == 1
-    assert "mine.lmdb: can't be written (there are no more addresses for it; raise the limit" in result.stderr
+    assert "mine.lmdb: can't be written (address space is exhausted; raise the limit" in result.stderr
     assert "continues" not in result.stderr
     assert list((workdir / "data").iterdir()) == []
 
@@ -285,5 +285,5 @@ def test_most_images_must_be_readable(ganzoo, pictures, workdir):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")
     result = ganzoo("data", "prepare", "pictures", "--out", "mine")
     assert result.exit_code == 1
-    assert "pictures: 13 of its 25 images can't be read, so nothing is prepared." in result.stderr
+    assert "pictures: 13 of its 25 images can't be read, so nothing was written." in result.stderr
     assert list((workdir / "data").iterdir()) == []

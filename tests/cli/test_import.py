@@ -217,8 +217,8 @@ class Hostile:
         (b"", "not a file of PyTorch or Jittor"),
         (pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}), "of another network"),
         (pickle.dumps([1, 2, 3]), "no weights by name"),
-        (b"\x89PNG\r\n\x1a\n", "a picture, not weights"),
-        (b"cdnnlib.tflib.network\nNetwork\n.", "The --help of this command says which files are taken instead"),
+        (b"\x89PNG\r\n\x1a\n", "an image, not weights"),
+        (b"cdnnlib.tflib.network\nNetwork\n.", "The --help of this command lists the files that can be read"),
     ],
     ids=["hostile", "text", "empty", "another network", "no network", "picture", "NVIDIA's"],
 )

@@ -1,4 +1,4 @@
-"""Listings and help must not wait for Jittor, NumPy or Pillow."""
+"""Listings and help must not wait for Jittor, NumPy, Pillow or requests."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ COMMANDS = [
 ]
 BLOCKED = """
 import sys
+HEAVY = "jittor jittor_utils numpy PIL lmdb matplotlib safetensors requests urllib3".split()
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("jittor", "jittor_utils", "numpy", "PIL", "lmdb", "matplotlib", "safetensors"):
+        if name.split(".")[0] in HEAVY:
             raise AssertionError(name + " was imported")
 sys.meta_path.insert(0, Block())
 from ganzoo.cli import main

@@ -289,7 +289,7 @@ def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained,
 
     monkeypatch.setattr(os, "replace", full)
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
-    assert "No space left on device: make room" in message
+    assert "No space left on device: free some space" in message
     assert before.read_bytes() == content
     assert checkpoint.read(before).metadata["progress"]["images"] == 16
 

@@ -1,4 +1,4 @@
-"""A server of an archive, and where that goes."""
+"""A server of an archive, and the path to download it to."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.fetching import archive
-from tests.data.serving import Served, serving
+from tests.data.download_helpers import make_archive
+from tests.data.file_server import FileServer, serve
 
 
 @pytest.fixture(autouse=True)
@@ -17,8 +17,8 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    with serving(archive(tmp_path)) as server:
+def server(tmp_path: Path) -> Iterator[FileServer]:
+    with serve(make_archive(tmp_path)) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Downloads from a server that cuts, stalls, lies and changes its mind."""
+"""Downloads: redirects, unreachable hosts, disk space, locking, and the check of the archive."""
 
 from __future__ import annotations
 
@@ -10,56 +10,64 @@ from collections import namedtuple
 
 import pytest
 
-from ganzoo.data import downloading, transfer
+from ganzoo.data import partial, transfer
 from ganzoo.data.downloading import download
 from ganzoo.errors import DataError, OptionError
-from tests.data.fetching import PATIENCE, archive, get, interrupt, listed, part, refused
+from tests.data.download_helpers import (
+    RETRY_POLICY,
+    download_error,
+    fetch,
+    file_names,
+    interrupt,
+    make_archive,
+    partial_content,
+)
+from tests.data.file_server import Response
 from tests.data.pictures import lay_zip
-from tests.data.serving import Answer
 
 
-def test_a_whole_file_comes_at_once(served, path):
-    assert get(served, path) == ["downloading 60 kB"]
-    assert path.read_bytes() == served.file
-    assert listed(path) == ["set.zip"]
-    assert served.ranges == [None]
+def test_a_file_is_downloaded(server, path):
+    assert fetch(server, path) == ["downloading 60 kB"]
+    assert path.read_bytes() == server.file
+    assert file_names(path) == ["set.zip"]
+    assert server.ranges == [None]
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>This link is dead.", b"PK? No."], ids=["page", "liar"])
-def test_a_web_page_is_no_archive(served, path, page):
-    served.otherwise = Answer(page=page)
-    message = refused(served, path)
-    assert ("is a web page; the link may be dead" if page[:1] == b"<" else "is no whole zip archive") in message
-    assert listed(path) == []
+def test_a_web_page_is_refused(server, path, page):
+    server.default = Response(page=page)
+    message = download_error(server, path)
+    assert ("sent a web page; the link may be dead" if page[:1] == b"<" else "is not an intact zip archive") in message
+    assert file_names(path) == []
 
 
-def test_a_link_that_dies_takes_nothing_away(served, path):
-    served.answers = [Answer(cut=20_000), Answer(page=b"<p>Sorry."), Answer(status=404)]
-    message = refused(served, path)
+def test_a_dead_link_keeps_the_partial_download(server, path):
+    server.responses = [Response(cut=20_000), Response(page=b"<p>Sorry."), Response(status=404)]
+    message = download_error(server, path)
     assert "a web page" in message
     assert "20 kB of 60 kB are kept" in message
-    assert "20 kB of 60 kB are kept" in refused(served, path)  # 404
-    assert part(path) == served.file[:20_000]
-    get(served, path)
-    assert served.ranges[-1] == "bytes=20000-"
+    assert "20 kB of 60 kB are kept" in download_error(server, path)  # 404
+    assert partial_content(path) == server.file[:20_000]
+    fetch(server, path)
+    assert server.ranges[-1] == "bytes=20000-"
 
 
-def test_redirections_are_followed(served, path):
-    served.answers = [
-        Answer(status=302, location="/elsewhere"),
-        Answer(cut=20_000),
-        Answer(status=307, location="/elsewhere"),
+def test_redirects_are_followed(server, path):
+    server.responses = [
+        Response(status=302, location="/elsewhere"),
+        Response(cut=20_000),
+        Response(status=307, location="/elsewhere"),
     ]
-    get(served, path)
-    assert served.ranges == [None, None, "bytes=20000-", "bytes=20000-"]
-    assert path.read_bytes() == served.file
+    fetch(server, path)
+    assert server.ranges == [None, None, "bytes=20000-", "bytes=20000-"]
+    assert path.read_bytes() == server.file
 
 
 @pytest.mark.parametrize("location", ["file:///etc/hosts", "ftp://127.0.0.1/set.zip", "/set.zip"])
-def test_redirections_elsewhere_or_in_a_circle_are_refused(served, path, location):
-    served.otherwise = Answer(status=302, location=location)
-    message = refused(served, path)
-    assert ("such an address can't be asked" if location[:3] == "ftp" else "the server's answer is 302") in message
+def test_redirects_in_a_circle_or_to_other_schemes_are_refused(server, path, location):
+    server.default = Response(status=302, location=location)
+    message = download_error(server, path)
+    assert ("this address can't be requested" if "://" in location else "the server redirected too often") in message
 
 
 @pytest.mark.parametrize(
@@ -76,41 +84,43 @@ def test_redirections_elsewhere_or_in_a_circle_are_refused(served, path, locatio
         "https://user:secret@host/a.zip",
     ],
 )
-def test_only_addresses_of_the_web_are_fetched(path, url):
-    with pytest.raises(OptionError, match="can't be fetched: --url takes an address"):
+def test_only_http_addresses_are_downloaded(path, url):
+    with pytest.raises(OptionError, match="give an address that begins"):
         download(url, path)
     assert not path.parent.exists()
 
 
 @pytest.mark.parametrize("url", ["http://a..b/set.zip", "http://" + "a" * 70 + "/set.zip"])
-def test_a_host_that_cannot_be_is_refused(served, path, url):
-    assert "such an address can't be asked" in refused(served, path, url)
+def test_an_invalid_host_name_is_refused(server, path, url):
+    assert "this address can't be requested" in download_error(server, path, url)
 
 
-def test_letters_that_no_address_has_are_encoded(served, path):
-    get(served, path, served.url.replace("/set.zip", "/fünf Sätze.zip"))
-    assert path.read_bytes() == served.file
+def test_other_characters_in_an_address_are_encoded(server, path):
+    fetch(server, path, server.url.replace("/set.zip", "/fünf Sätze.zip"))
+    assert path.read_bytes() == server.file
 
 
-def test_a_host_that_was_never_there_is_told_at_once(served, path, monkeypatch):
+def test_an_unreachable_host_is_reported_without_retries(server, path, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/set.zip"
-        said: list[str] = []
-        with pytest.raises(DataError, match=r"the host refuses the connection\. Give another address with --url"):
-            download(url, path, patience=PATIENCE, say=said.append)
-        assert said == []
+        lines: list[str] = []
+        with pytest.raises(DataError, match=r"the host refused the connection\. Give another address with --url"):
+            download(url, path, policy=RETRY_POLICY, say=lines.append)
+        assert lines == []
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert "the host's name is not known, or there is no network" in refused(served, path, "http://nowhere.invalid/a")
-    assert listed(path) == []
+    assert "the host's name is unknown, or there is no network" in download_error(
+        server, path, "http://nowhere.invalid/a"
+    )
+    assert file_names(path) == []
 
 
-def test_a_network_that_goes_and_comes_back_is_waited_for(served, path, monkeypatch):
-    served.answers = [Answer(cut=20_000)]
+def test_a_lost_network_is_retried(server, path, monkeypatch):
+    server.responses = [Response(cut=20_000)]
     right, calls = socket.getaddrinfo, []
 
     def sometimes(*args, **options):
@@ -120,72 +130,76 @@ def test_a_network_that_goes_and_comes_back_is_waited_for(served, path, monkeypa
         return right(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", sometimes)
-    assert any(line.startswith("the host's name is not known") for line in get(served, path))
-    assert path.read_bytes() == served.file
+    assert any(line.startswith("the host's name is unknown") for line in fetch(server, path))
+    assert path.read_bytes() == server.file
 
 
-def test_too_small_a_disk_is_told_before_anything_is_written(served, path, monkeypatch):
-    interrupt(served, path)
+def test_too_little_disk_space_is_reported_before_writing(server, path, monkeypatch):
+    interrupt(server, path)
     disk = namedtuple("disk", "total used free")
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda folder: disk(0, 0, 30_000))
-    message = refused(served, path)
-    assert message.startswith(f"{path.parent}: the download needs 40 kB, but 30 kB are free there. Make room, or set")
-    assert part(path) == served.file[:20_000]
+    message = download_error(server, path)
+    assert message.startswith(
+        f"{path.parent}: the download needs 40 kB, but only 30 kB are free. Free some space, or set"
+    )
+    assert partial_content(path) == server.file[:20_000]
 
 
-def test_a_full_disk_is_told_and_what_came_is_kept(served, path):
+def test_a_full_disk_is_reported_and_keeps_the_partial_download(server, path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, hard))
     try:
-        message = refused(served, path)
+        message = download_error(server, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert message.startswith(f"{path}.part: can't be written (File too large). 25 kB of 60 kB are kept: the same")
-    get(served, path)
-    assert served.ranges == [None, "bytes=25000-"]
-    assert path.read_bytes() == served.file
+    assert message.startswith(f"{path}.part: can't be written (File too large). 25 kB of 60 kB are kept: run the same")
+    fetch(server, path)
+    assert server.ranges == [None, "bytes=25000-"]
+    assert path.read_bytes() == server.file
 
 
-def test_a_second_process_is_sent_away(served, path):
+def test_a_second_process_is_refused(server, path):
     path.parent.mkdir()
     with path.with_name("set.zip.part").open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        assert f"{path}: another process downloads it at this moment." in refused(served, path)
-    get(served, path)
-    assert path.read_bytes() == served.file
+        assert f"{path}: another process is downloading it." in download_error(server, path)
+    fetch(server, path)
+    assert path.read_bytes() == server.file
 
 
-def test_what_another_process_finishes_at_this_moment_is_left_alone(served, path, monkeypatch):
+def test_what_another_process_has_just_finished_is_left_alone(server, path, monkeypatch):
     def finished(file: object, how: int) -> None:
         path.with_name("set.zip.part").rename(path)
         path.write_bytes(b"whole")
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloading.fcntl, "flock", finished)
-        with pytest.raises(DataError, match="another process downloads it"):
-            get(served, path)
+        patch.setattr(partial.fcntl, "flock", finished)
+        with pytest.raises(DataError, match="another process is downloading it"):
+            fetch(server, path)
     assert path.read_bytes() == b"whole"
 
 
-def test_an_archive_with_a_damaged_file_is_not_taken(served, path):
-    at = len(served.file) // 4
-    served.file = served.file[:at] + bytes([served.file[at] ^ 1]) + served.file[at + 1 :]
-    message = refused(served, path)
-    assert "is no whole zip archive (Bad CRC-32 for file 'train/cat/0.bmp'), and was deleted. Give another" in message
-    assert listed(path) == []
+def test_a_damaged_archive_is_deleted(server, path):
+    at = len(server.file) // 4
+    server.file = server.file[:at] + bytes([server.file[at] ^ 1]) + server.file[at + 1 :]
+    message = download_error(server, path)
+    assert (
+        "is not an intact zip archive (Bad CRC-32 for file 'train/cat/0.bmp') and was deleted. Give another" in message
+    )
+    assert file_names(path) == []
 
 
-def test_a_zip_of_something_else_is_put_aside(served, path, tmp_path):
-    served.file = lay_zip(tmp_path / "other.zip", {"train/cat/1.png": b"", "train/dog/read.me": b""}).read_bytes()
-    message = refused(served, path)
-    assert "a zip archive of something else, without an image in a folder train/dog/." in message
+def test_a_zip_with_other_content_is_set_aside(server, path, tmp_path):
+    server.file = lay_zip(tmp_path / "other.zip", {"train/cat/1.png": b"", "train/dog/read.me": b""}).read_bytes()
+    message = download_error(server, path)
+    assert "a zip archive with other content: no image in a folder train/dog/." in message
     aside = path.with_name("set.refused.zip")
-    assert f"It is kept as {aside};" in message
-    assert listed(path) == ["set.refused.zip"]
+    assert f"It was saved as {aside};" in message
+    assert file_names(path) == ["set.refused.zip"]
     assert zipfile.ZipFile(aside).namelist() == ["train/cat/1.png", "train/dog/read.me"]
 
 
-def test_a_folder_may_wrap_everything(served, path, tmp_path):
-    served.file = archive(tmp_path, prefix="afhq/data/")
-    get(served, path)
-    assert path.read_bytes() == served.file
+def test_the_archive_may_have_a_top_level_folder(server, path, tmp_path):
+    server.file = make_archive(tmp_path, prefix="afhq/data/")
+    fetch(server, path)
+    assert path.read_bytes() == server.file

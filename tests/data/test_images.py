@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from ganzoo.data.images import channels_of, crop_and_resize, decode, is_image, load_resized, to_array
+from ganzoo.data.lmdb_writer import png
 from ganzoo.data.storage import open_path
-from ganzoo.data.writing import png
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, lay_folder, noise
 from tests.data.profiles import srgb, swapped

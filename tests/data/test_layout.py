@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo.data.layout import Listing, find_domains, labels_of, validation_path
+from ganzoo.data.lmdb_writer import write_lmdb
 from ganzoo.data.parts import split
 from ganzoo.data.storage import StoredImages, open_path
-from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from tests.data.pictures import Numbers, encoded, lay_folder, noise

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.data.images import crop_and_resize
-from ganzoo.data.preparing import amount, default_sizes, parse_sizes, prepare
+from ganzoo.data.preparing import default_sizes, parse_sizes, prepare
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError, OptionError
@@ -28,19 +28,19 @@ from tests.data.pictures import Numbers, encoded, lay_folder, noise
 KINDS = ("png", "jpeg", "webp", "bmp", "gif", "tiff")
 
 
-def entries(path: Path) -> dict[bytes, bytes]:
-    """All that an LMDB holds."""
+def read_entries(path: Path) -> dict[bytes, bytes]:
+    """All entries of an LMDB."""
     with open_path(path).storage.env.begin() as transaction:
         return dict(transaction.cursor())
 
 
 def photos(root: Path, count: int = 6) -> StoredImages:
-    """A folder of pictures of many shapes."""
+    """A folder of images of several shapes."""
     files = {f"{index:03d}.png": encoded(noise(20 + index % 7, 30 - index % 5, seed=index)) for index in range(count)}
     return open_path(lay_folder(root, files))
 
 
-def of_file(data: bytes) -> np.ndarray:
+def decode_file(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
@@ -58,20 +58,20 @@ def of_file(data: bytes) -> np.ndarray:
         ("32,8,32", (8, 32)),
     ],
 )
-def test_sizes_are_a_range_one_or_a_list(text: str, sizes: tuple[int, ...]) -> None:
+def test_sizes_are_a_range_a_number_or_a_list(text: str, sizes: tuple[int, ...]) -> None:
     assert parse_sizes(text) == sizes
 
 
 @pytest.mark.parametrize(
     "text", ["", "0", "2", "2-64", "8-2048", "128-8", "8-100", "9", "8,9", "8-", "-8", "8--16", "8 16", "eight", "٨"]
 )
-def test_other_sizes_are_an_error(text: str) -> None:
+def test_other_sizes_are_errors(text: str) -> None:
     with pytest.raises(OptionError, match=re.escape(f"--sizes {text}: give powers of two from 4 to 1024")):
         parse_sizes(text)
 
 
 @given(st.text(alphabet="0123456789-, ", max_size=12))
-def test_any_text_is_sizes_or_an_error(text: str) -> None:
+def test_any_text_gives_sizes_or_an_error(text: str) -> None:
     try:
         sizes = parse_sizes(text)
     except OptionError:
@@ -82,7 +82,7 @@ def test_any_text_is_sizes_or_an_error(text: str) -> None:
 
 
 @given(st.integers(1, 5000))
-def test_default_sizes_go_up_to_the_images(side: int) -> None:
+def test_default_sizes_go_up_to_the_size_of_the_images(side: int) -> None:
     sizes = default_sizes(side)
     if side < 8:
         assert sizes == (4,)
@@ -90,13 +90,6 @@ def test_default_sizes_go_up_to_the_images(side: int) -> None:
     assert sizes[0] == 8
     assert sizes[-1] == 1024 or sizes[-1] <= side < 2 * sizes[-1]
     assert all(larger == 2 * smaller for smaller, larger in itertools.pairwise(sizes))
-
-
-@pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 bytes"), (999, "999 bytes"), (81_234, "81 kB"), (2.5e6, "2.5 MB"), (5e12, "5000.0 GB")]
-)
-def test_amounts_are_told_in_words(count: float, words: str) -> None:
-    assert amount(count) == words
 
 
 # What is stored
@@ -117,10 +110,10 @@ def test_every_size_is_scaled_from_the_original(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out.lmdb").iterdir()] == ["data.mdb"]
 
 
-def test_jpeg_is_near_the_original_also_in_colour(tmp_path: Path) -> None:
+def test_jpeg_is_close_to_the_original_in_colour_too(tmp_path: Path) -> None:
     source = photos(tmp_path / "set")
     prepare(source, tmp_path / "out.lmdb", [16])
-    values = entries(tmp_path / "out.lmdb")
+    values = read_entries(tmp_path / "out.lmdb")
     for index in range(6):
         stored = Image.open(io.BytesIO(values[b"16-%05d" % index]))
         assert stored.format == "JPEG"
@@ -128,14 +121,14 @@ def test_jpeg_is_near_the_original_also_in_colour(tmp_path: Path) -> None:
         assert np.abs(difference).max() <= 5  # on noise, subsampled colour would be off by 100
 
 
-def test_a_grey_set_stays_grey(tmp_path: Path) -> None:
+def test_grey_images_stay_grey(tmp_path: Path) -> None:
     files = {f"{index}.png": encoded(noise(20, 20, "L", seed=index)) for index in range(3)}
     prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8])
-    assert Image.open(io.BytesIO(entries(tmp_path / "out.lmdb")[b"8-00001"])).mode == "L"
+    assert Image.open(io.BytesIO(read_entries(tmp_path / "out.lmdb")[b"8-00001"])).mode == "L"
     assert open_path(tmp_path / "out.lmdb").info.channels == 1
 
 
-def test_domains_labels_and_flip_are_kept(tmp_path: Path) -> None:
+def test_domains_labels_and_flip_are_stored(tmp_path: Path) -> None:
     files = {f"{kind}/{index}.png": encoded(noise(9, 9)) for kind in ("cat", "dog", "yak") for index in range(2)}
     files["cat/0.png"] = b"damaged"
     source = open_path(lay_folder(tmp_path / "set", files))
@@ -151,19 +144,19 @@ def test_domains_labels_and_flip_are_kept(tmp_path: Path) -> None:
     assert open_path(tmp_path / "again.lmdb").info == DataInfo("again", 5, 8, 3, ("cat", "dog", "yak"), flip=True)
 
 
-def test_sizes_that_the_source_has_are_taken_as_they_are(tmp_path: Path) -> None:
+def test_sizes_in_the_source_are_not_scaled(tmp_path: Path) -> None:
     files = {f"{size}/{name}.png": encoded(noise(size, size, seed=size)) for size in (8, 32) for name in "ab"}
     prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8, 16, 32, 64], lossless=True)
-    values = entries(tmp_path / "out.lmdb")
+    values = read_entries(tmp_path / "out.lmdb")
     large = np.asarray(noise(32, 32, seed=32))
-    np.testing.assert_array_equal(of_file(values[b"8-00001"]), np.asarray(noise(8, 8, seed=8)))
-    np.testing.assert_array_equal(of_file(values[b"16-00001"]), crop_and_resize(large, 16, 3))
-    np.testing.assert_array_equal(of_file(values[b"32-00001"]), large)
-    np.testing.assert_array_equal(of_file(values[b"64-00001"]), crop_and_resize(large, 64, 3))
+    np.testing.assert_array_equal(decode_file(values[b"8-00001"]), np.asarray(noise(8, 8, seed=8)))
+    np.testing.assert_array_equal(decode_file(values[b"16-00001"]), crop_and_resize(large, 16, 3))
+    np.testing.assert_array_equal(decode_file(values[b"32-00001"]), large)
+    np.testing.assert_array_equal(decode_file(values[b"64-00001"]), crop_and_resize(large, 64, 3))
 
 
-def test_the_layout_is_that_of_the_reference(tmp_path: Path) -> None:
-    """An LMDB as the reference StyleGAN's script writes it, by an independent loop, against ours."""
+def test_the_layout_is_that_of_the_reference_implementation(tmp_path: Path) -> None:
+    """Compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
     root = lay_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
     sizes = (8, 16)
     expected: dict[bytes, np.ndarray] = {}
@@ -175,7 +168,7 @@ def test_the_layout_is_that_of_the_reference(tmp_path: Path) -> None:
                 image.resize((size, size), Image.Resampling.LANCZOS).save(buffer, "jpeg", quality=100)
                 key = f"{size}-{str(index).zfill(5)}".encode()
                 transaction.put(key, buffer.getvalue())
-                expected[key] = of_file(buffer.getvalue())
+                expected[key] = decode_file(buffer.getvalue())
         transaction.put(b"length", b"5")
     theirs = open_path(tmp_path / "theirs")
     prepare(open_path(root), tmp_path / "ours.lmdb", sizes)
@@ -185,19 +178,19 @@ def test_the_layout_is_that_of_the_reference(tmp_path: Path) -> None:
             pixels = expected[b"%d-%05d" % (size, index)]
             np.testing.assert_array_equal(theirs.at_size(size).load(index)[0], pixels)
             np.testing.assert_array_equal(open_path(tmp_path / "again.lmdb").at_size(size).load(index)[0], pixels)
-    assert entries(tmp_path / "ours.lmdb").keys() == entries(tmp_path / "theirs").keys() | {b"ganzoo"}
-    assert entries(tmp_path / "ours.lmdb")[b"length"] == b"5"
+    assert read_entries(tmp_path / "ours.lmdb").keys() == read_entries(tmp_path / "theirs").keys() | {b"ganzoo"}
+    assert read_entries(tmp_path / "ours.lmdb")[b"length"] == b"5"
 
 
-def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
+def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     source = photos(tmp_path / "set", 60)
     (tmp_path / "set" / "017.png").write_bytes(b"")
     for workers in (1, 2):
         assert len(prepare(source, tmp_path / f"{workers}.lmdb", [8, 16], workers=workers).bad) == 1
-    assert entries(tmp_path / "1.lmdb") == entries(tmp_path / "2.lmdb")
+    assert read_entries(tmp_path / "1.lmdb") == read_entries(tmp_path / "2.lmdb")
 
 
-def test_an_unfinished_set_is_known_by_its_place_however_that_is_written(
+def test_unfinished_work_is_identified_by_the_absolute_path_of_the_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in "ab":
@@ -216,12 +209,12 @@ def test_an_unfinished_set_is_known_by_its_place_however_that_is_written(
     with pytest.raises(KeyboardInterrupt):
         prepare(broken, tmp_path / "out.lmdb", [8], workers=1)
     monkeypatch.chdir(tmp_path / "b")
-    with pytest.raises(DataError, match="unfinished preparation of other images"):
+    with pytest.raises(DataError, match="unfinished preparation with other images"):
         prepare(open_path(Path("set")), tmp_path / "out.lmdb", [8], workers=1)
     assert prepare(open_path(tmp_path / "a" / "set"), tmp_path / "out.lmdb", [8], workers=1).count == 20
 
 
-def test_a_data_set_that_cannot_travel_is_prepared(tmp_path: Path) -> None:
+def test_a_data_set_that_cannot_be_pickled_is_prepared(tmp_path: Path) -> None:
     class Local(Numbers):  # a class inside a function can't be pickled
         pass
 
@@ -233,7 +226,7 @@ def test_a_data_set_that_cannot_travel_is_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_thousand_odd_inputs_end_in_all_good_ones_and_a_list_of_the_bad(tmp_path: Path) -> None:
+def test_of_a_thousand_odd_files_good_ones_are_prepared_and_bad_ones_listed(tmp_path: Path) -> None:
     good, bad = lay_oddities(tmp_path / "set", 1000)
     assert len(good) + len(bad) == 1000
     assert len(bad) > 300 < len(good)
@@ -248,23 +241,23 @@ def test_a_thousand_odd_inputs_end_in_all_good_ones_and_a_list_of_the_bad(tmp_pa
         np.testing.assert_array_equal(data.load(index)[0], expected)
 
 
-def test_nothing_readable_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_no_readable_image_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     source = photos(tmp_path / "set", 3)
     for file in (tmp_path / "set").iterdir():
         file.write_bytes(b"text")
-    with pytest.raises(DataError, match=r"set: not one of its 3 images can be read\. .*000\.png: not a readable image"):
+    with pytest.raises(DataError, match=r"set: none of its 3 images can be read\. .*000\.png: not a readable image"):
         prepare(source, tmp_path / "out.lmdb", [8])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_place_that_is_taken_is_an_error(tmp_path: Path) -> None:
+def test_an_existing_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out.lmdb").write_bytes(b"somebody's")
-    with pytest.raises(DataError, match=r"out\.lmdb: is there already\. Delete it first, or choose another name"):
+    with pytest.raises(DataError, match=r"out\.lmdb: already exists\. Delete it first, or choose another name"):
         prepare(Numbers(3), tmp_path / "out.lmdb", [4])
     assert (tmp_path / "out.lmdb").read_bytes() == b"somebody's"
 
 
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match=r"out\.lmdb: can't be written"):
         prepare(Numbers(3), tmp_path / "file" / "out.lmdb", [4])
@@ -273,24 +266,24 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 # Disk use
 
 
-def test_disk_use_is_foretold(tmp_path: Path) -> None:
-    said: list[str] = []
-    made = prepare(photos(tmp_path / "set", 200), tmp_path / "out.lmdb", [8, 16, 32, 64], say=said.append)
-    (told,) = re.findall(r"about ([\d.]+) (kB|MB) for 200 images at 8, 16, 32, 64 px; .* free", "\n".join(said))
-    expected = float(told[0]) * {"kB": 1e3, "MB": 1e6}[told[1]]
+def test_disk_use_is_estimated(tmp_path: Path) -> None:
+    lines: list[str] = []
+    made = prepare(photos(tmp_path / "set", 200), tmp_path / "out.lmdb", [8, 16, 32, 64], say=lines.append)
+    (error,) = re.findall(r"about ([\d.]+) (kB|MB) for 200 images at 8, 16, 32, 64 px; .* free", "\n".join(lines))
+    expected = float(error[0]) * {"kB": 1e3, "MB": 1e6}[error[1]]
     assert 0.8 < made.bytes / expected < 1.25
 
 
-def test_too_small_a_disk_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_space_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(5000))
-    with pytest.raises(DataError, match=r"out\.lmdb: needs about \d+ kB, but 5 kB are free there"):
+    with pytest.raises(DataError, match=r"out\.lmdb: needs about \d+ kB, but only 5 kB are free\."):
         prepare(photos(tmp_path / "set"), tmp_path / "out.lmdb", [64])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
 class Faulty(Dataset):
-    """A data set whose author made a mistake."""
+    """A data set with a bug."""
 
     info = DataInfo("faulty", 3, 8, 1)
 
@@ -298,13 +291,13 @@ class Faulty(Dataset):
         raise ZeroDivisionError
 
 
-def test_a_fault_of_the_data_set_is_shown_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_exception_of_the_data_set_is_raised_and_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         prepare(Faulty(), tmp_path / "out.lmdb", [8])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_script_without_a_guard_ends_with_a_reason(pictures):
+def test_a_script_without_a_main_guard_gets_an_explanation(pictures):
     script = pictures.parent / "script.py"
     script.write_text(
         "from pathlib import Path\n"

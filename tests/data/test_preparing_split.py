@@ -24,24 +24,24 @@ def animals(root: Path, count: int = 3) -> StoredImages:
 
 
 def validation(data: Dataset) -> Dataset:
-    kept = data.validation()
-    assert kept is not None
-    return kept
+    validation_set = data.validation()
+    assert validation_set is not None
+    return validation_set
 
 
 def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
-    source, said = animals(tmp_path / "set"), list[str]()
-    made = prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, flip=True, say=said.append)
+    source, lines = animals(tmp_path / "set"), list[str]()
+    made = prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, flip=True, say=lines.append)
     assert made.validation is not None
     assert (made.path, made.count) == (tmp_path / "out.lmdb", 9)
     assert (made.validation.path, made.validation.count) == (tmp_path / "out-val.lmdb", 2)
-    assert f"images for validation, into {tmp_path}/out-val.lmdb" in said
+    assert f"writing validation images to {tmp_path}/out-val.lmdb" in lines
     data = open_path(tmp_path / "out.lmdb")
-    kept = validation(data)
-    assert data.info.domains == kept.info.domains == ("cat", "dog", "yak")
-    assert (data.info.flip, kept.info.flip) == (True, True)
+    validation_set = validation(data)
+    assert data.info.domains == validation_set.info.domains == ("cat", "dog", "yak")
+    assert (data.info.flip, validation_set.info.flip) == (True, True)
     assert data.labels().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-    assert kept.labels().tolist() == [1, 1]
+    assert validation_set.labels().tolist() == [1, 1]
     for size in (8, 16):
         small = validation(data.at_size(size))
         assert small.info.size == size
@@ -49,7 +49,7 @@ def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
         np.testing.assert_array_equal(small.load(1)[0], expected)
 
 
-def test_without_domains_those_of_both_parts_may_differ(tmp_path: Path) -> None:
+def test_without_labels_the_parts_may_have_different_domains(tmp_path: Path) -> None:
     animals(tmp_path / "set")
     (tmp_path / "set" / "val" / "dog").rename(tmp_path / "set" / "val" / "fish")
     source = open_path(tmp_path / "set")
@@ -57,15 +57,15 @@ def test_without_domains_those_of_both_parts_may_differ(tmp_path: Path) -> None:
         prepare(source, tmp_path / "out.lmdb", [8])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     prepare(source, tmp_path / "out.lmdb", [8], domains=False)
-    kept = validation(open_path(tmp_path / "out.lmdb"))
-    assert (len(kept), kept.info.domains) == (2, ())
+    validation_set = validation(open_path(tmp_path / "out.lmdb"))
+    assert (len(validation_set), validation_set.info.domains) == (2, ())
 
 
 @pytest.mark.parametrize("stopped", ["val/dog", "train/yak"])
-def test_an_interrupted_call_is_continued_in_either_part(
+def test_an_interrupted_call_is_resumed_in_either_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
 ) -> None:
-    source, load, said = animals(tmp_path / "set", 20), StoredImages.load, list[str]()
+    source, load, lines = animals(tmp_path / "set", 20), StoredImages.load, list[str]()
     path = tmp_path / "out.lmdb"
     prepare(source, tmp_path / "whole.lmdb", [8])
 
@@ -76,13 +76,13 @@ def test_an_interrupted_call_is_continued_in_either_part(
 
     with monkeypatch.context() as patch:
         patch.setattr(StoredImages, "load", interrupted)
-        patch.setattr("ganzoo.data.preparing._check_space", lambda *_: None)  # it looks at some of all the images
+        patch.setattr("ganzoo.data.preparing._check_space", lambda *_: None)  # it would load some of the images
         with pytest.raises(KeyboardInterrupt):
             prepare(source, path, [8], workers=1)
-    assert not path.exists(), "the set must not be seen before both parts are whole"
+    assert not path.exists(), "the data set must not appear before both parts are complete"
     assert validation_path(path).exists() is (stopped == "train/yak")
-    assert prepare(source, path, [8], workers=1, say=said.append).count == 60
-    assert (f"{tmp_path}/out-val.lmdb: is whole already" in said) is (stopped == "train/yak")
+    assert prepare(source, path, [8], workers=1, say=lines.append).count == 60
+    assert (f"{tmp_path}/out-val.lmdb: is already complete" in lines) is (stopped == "train/yak")
     for name in ("whole", "out"):
         data = open_path(tmp_path / f"{name}.lmdb")
         assert (len(data), len(validation(data))) == (60, 2)
@@ -90,29 +90,29 @@ def test_an_interrupted_call_is_continued_in_either_part(
 
 
 @pytest.mark.parametrize(("flip", "lossless"), [(True, False), (None, True)])
-def test_a_part_that_was_made_otherwise_is_in_the_way(tmp_path: Path, flip: bool | None, lossless: bool) -> None:
+def test_a_validation_lmdb_with_other_options_is_an_error(tmp_path: Path, flip: bool | None, lossless: bool) -> None:
     source = animals(tmp_path / "set")
     prepare(source, tmp_path / "out.lmdb", [8])
     (tmp_path / "out.lmdb").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already\. Delete it first"):
+    with pytest.raises(DataError, match=r"out-val\.lmdb: already exists\. Delete it first"):
         prepare(source, tmp_path / "out.lmdb", [8], flip=flip, lossless=lossless)
     assert not (tmp_path / "out.lmdb").exists()
 
 
-def test_a_place_that_is_taken_is_told_before_any_work(tmp_path: Path) -> None:
+def test_an_existing_path_is_an_error_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "out.lmdb").mkdir()
-    with pytest.raises(DataError, match=r"out\.lmdb: is there already"):
+    with pytest.raises(DataError, match=r"out\.lmdb: already exists"):
         prepare(animals(tmp_path / "set"), tmp_path / "out.lmdb", [8])
     assert not (tmp_path / "out-val.lmdb").exists()
 
 
-def test_another_sets_validation_images_are_not_adopted(tmp_path: Path) -> None:
+def test_validation_images_of_another_data_set_are_not_used(tmp_path: Path) -> None:
     prepare(Numbers(3), tmp_path / "out-val.lmdb", [4])
-    with pytest.raises(DataError, match=r"out-val\.lmdb: is there already, and would be taken for .* of out\.lmdb"):
+    with pytest.raises(DataError, match=r"out-val\.lmdb: already exists and would be used as .* of out\.lmdb"):
         prepare(Numbers(3), tmp_path / "out.lmdb", [4])
 
 
-def test_bad_images_of_each_part_are_told_apart(tmp_path: Path) -> None:
+def test_bad_images_of_each_part_are_listed_separately(tmp_path: Path) -> None:
     source = animals(tmp_path / "set")
     (tmp_path / "set" / "val" / "dog" / "0.png").write_bytes(b"text")
     (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"text")

@@ -1,4 +1,4 @@
-"""Sets that hold every image at several sizes, in folders and zip archives named by the size."""
+"""Data sets with every image at several sizes, in folders of a folder or zip archive named by the size."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_nearest_size_is_the_smallest_that_is_large_enough(size: int | None,
         assert not [other for other in sizes if size <= other < found]
 
 
-def test_folders_of_sizes_are_one_set(lay: Lay) -> None:
+def test_folders_of_sizes_are_one_data_set(lay: Lay) -> None:
     data = open_path(lay(pyramid(8, 16, 32)))
     assert (data.info.count, data.info.size, data.info.domains) == (3, 32, ())
     for asked, stored in ((4, 8), (8, 8), (9, 16), (16, 16), (32, 32), (64, 32)):
@@ -58,11 +58,11 @@ def test_folders_of_sizes_are_one_set(lay: Lay) -> None:
     assert data.at_size(8).at_size(16).info.size == 16
 
 
-def test_the_size_can_be_asked_for_at_once(lay: Lay) -> None:
+def test_the_size_can_be_chosen_on_opening(lay: Lay) -> None:
     assert open_path(lay(pyramid(8, 16, 32)), size=16).info.size == 16
 
 
-def test_images_belong_together_by_their_names_whatever_the_extension(lay: Lay) -> None:
+def test_images_are_matched_by_name_without_extension(lay: Lay) -> None:
     files = {f"set/8/{name}": picture(8, index) for index, name in enumerate(["a.png", "a-1.png"])}
     files |= {f"set/16/{name}": picture(16, index) for index, name in enumerate(["a.bmp", "a-1.webp"])}
     data = open_path(lay(files))
@@ -70,7 +70,7 @@ def test_images_belong_together_by_their_names_whatever_the_extension(lay: Lay) 
     assert [data.at_size(8).describe(index).rsplit("/", 1)[1] for index in range(2)] == ["a.png", "a-1.png"]
 
 
-def test_there_may_be_domains_in_each_size(lay: Lay) -> None:
+def test_each_size_can_have_domains(lay: Lay) -> None:
     data = open_path(lay(pyramid(8, 16, names=("cat/1", "cat/2", "dog/1"))))
     assert data.info.domains == ("cat", "dog")
     assert [data.at_size(8).load(index)[1] for index in range(3)] == [0, 0, 1]
@@ -87,7 +87,7 @@ def test_there_may_be_domains_in_each_size(lay: Lay) -> None:
         {"08/a.png": picture(8, 0), "16/a.png": picture(16, 0)},
     ],
 )
-def test_other_folders_remain_domains(lay: Lay, files: dict[str, bytes]) -> None:
+def test_other_folders_are_domains(lay: Lay, files: dict[str, bytes]) -> None:
     data = open_path(lay(files))
     assert set(data.info.domains) == {name.split("/")[0] for name in files}
     assert data.info.count == len(files)
@@ -99,19 +99,22 @@ def test_the_shorter_side_counts(lay: Lay) -> None:
     assert open_path(lay(files)).info.domains == ()
 
 
-def test_a_missing_image_is_an_error_that_names_it(lay: Lay) -> None:
+def test_the_error_names_a_missing_image(lay: Lay) -> None:
     files = pyramid(8, 16, 32)
     del files["16/b.png"]
-    with pytest.raises(DataError, match=r"8/, 16/, 32/: one set in several sizes, but 1 of 3 .* in 16/ \(b is the fi"):
+    with pytest.raises(
+        DataError,
+        match=r"8/, 16/, 32/: these folders hold one .* but 1 of 3 images are missing from 16/ \(the first: b\)",
+    ):
         open_path(lay(files))
 
 
-def test_two_images_of_one_name_are_an_error(lay: Lay) -> None:
-    with pytest.raises(DataError, match="8/: two images of one name"):
+def test_two_images_with_the_same_name_are_an_error(lay: Lay) -> None:
+    with pytest.raises(DataError, match="8/: two images have the same name"):
         open_path(lay({**pyramid(8, 16), "8/a.bmp": picture(8, 5)}))
 
 
-def test_a_bad_image_spoils_only_itself(lay: Lay) -> None:
+def test_a_bad_image_does_not_affect_others(lay: Lay) -> None:
     data = open_path(lay({**pyramid(8, 16), "8/b.png": b"text"}))
     small = data.at_size(8)
     assert small.load(0)[0].shape == small.load(2)[0].shape == (8, 8, 3)
@@ -119,6 +122,6 @@ def test_a_bad_image_spoils_only_itself(lay: Lay) -> None:
         small.load(1)
 
 
-def test_it_travels_to_other_processes(lay: Lay) -> None:
+def test_it_can_be_pickled(lay: Lay) -> None:
     data = pickle.loads(pickle.dumps(open_path(lay(pyramid(8, 16))).at_size(8)))
     np.testing.assert_array_equal(data.load(1)[0], np.asarray(noise(8, 8, seed=801)))

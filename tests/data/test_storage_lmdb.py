@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ganzoo.data.lmdb_storage import LMDB_METADATA
+from ganzoo.data.lmdb_writer import write_lmdb
 from ganzoo.data.storage import open_path
-from ganzoo.data.writing import write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 

@@ -24,13 +24,13 @@ Run = Callable[..., Result]
 CODES = [f"1f6{index:02x}" for index in range(11)]
 
 
-def picture(vendor: str, code: str) -> bytes:
+def image_file(vendor: str, code: str) -> bytes:
     return encoded(noise(64, 64, seed=sum(f"{vendor} {code}".encode())))
 
 
 def members(vendor: str, codes: Iterable[str] = CODES) -> dict[str, bytes]:
-    """The files of a package as npm packs it, with some that are no pictures of 64 px."""
-    files = {f"package/img/{vendor}/64/{code}.png": picture(vendor, code) for code in codes}
+    """The files of an npm package, including some that are not images of 64 px."""
+    files = {f"package/img/{vendor}/64/{code}.png": image_file(vendor, code) for code in codes}
     files[f"package/img/{vendor}/sheets/64.png"] = b"not this one"
     files["package/package.json"] = b"{}"
     return files
@@ -50,7 +50,7 @@ def pack(path: Path, files: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
 
 @pytest.fixture
 def packages(workdir: Path) -> list[str]:
-    """Two archives as --from takes them; each vendor has an emoji that the other has not."""
+    """Arguments for two archives; each vendor has an emoji that the other one lacks."""
     pack(workdir / "google.tgz", members("google", [*CODES, "1f700"]))
     pack(workdir / "twitter.tgz", members("twitter", [*CODES, "1f701"]))
     return ["--from", "google.tgz", "--from", "twitter.tgz"]
@@ -59,42 +59,44 @@ def packages(workdir: Path) -> list[str]:
 # The command
 
 
-def test_the_set_is_made_from_archives(ganzoo: Run, packages: list[str], workdir: Path) -> None:
+def test_the_data_set_is_prepared_from_archives(ganzoo: Run, packages: list[str], workdir: Path) -> None:
     result = ganzoo("data", "prepare", "emoji", *packages, "--lossless")
     assert result.exit_code == 0, result.output
     assert "Train with: ganzoo train MODEL --data emoji" in result.stdout
     assert "data/emoji.lmdb: 20 images at 8, 16, 32, 64 px" in result.stdout
     assert "data/emoji-val.lmdb: 2 images" in result.stdout
     data = Emoji().open()
-    kept = data.validation()
-    assert kept is not None
+    validation = data.validation()
+    assert validation is not None
     assert data.info == DataInfo("emoji", 20, 64, 3, ("google", "twitter"))
-    assert kept.info == DataInfo("emoji-val", 2, 64, 3, ("google", "twitter"))
+    assert validation.info == DataInfo("emoji-val", 2, 64, 3, ("google", "twitter"))
     for index, (vendor, code) in enumerate((vendor, code) for vendor in data.info.domains for code in CODES[:9]):
-        at = index + index // 9  # the tenth is kept, the eleventh is not
+        at = index + index // 9  # the tenth is for validation, the eleventh is not
         pixels, label = data.load(at)
-        np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(picture(vendor, code)))))
+        np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(image_file(vendor, code)))))
         assert data.info.domains[label] == vendor
-    np.testing.assert_array_equal(kept.load(1)[0], np.asarray(Image.open(io.BytesIO(picture("twitter", CODES[9])))))
+    np.testing.assert_array_equal(
+        validation.load(1)[0], np.asarray(Image.open(io.BytesIO(image_file("twitter", CODES[9]))))
+    )
     assert "20 readable images of 20" in ganzoo("data", "check", "emoji").stdout
     assert sorted(path.name for path in workdir.iterdir()) == ["data", "google.tgz", "twitter.tgz"]
 
 
-def test_it_may_have_another_name_and_other_sizes(ganzoo: Run, packages: list[str], workdir: Path) -> None:
+def test_it_can_have_another_name_and_other_sizes(ganzoo: Run, packages: list[str], workdir: Path) -> None:
     result = ganzoo("data", "prepare", "emoji", *packages, "--out", "signs", "--sizes", "16")
     assert result.exit_code == 0, result.output
     assert (workdir / "data" / "signs.lmdb").exists()
     assert "20 readable images of 20" in ganzoo("data", "check", "signs").stdout
 
 
-def test_a_second_time_is_refused(ganzoo: Run, packages: list[str]) -> None:
+def test_preparing_it_twice_is_refused(ganzoo: Run, packages: list[str]) -> None:
     assert ganzoo("data", "prepare", "emoji", *packages).exit_code == 0
     again = ganzoo("data", "prepare", "emoji", *packages)
     assert again.exit_code == 1
-    assert "emoji.lmdb: is there already. Delete it first" in again.stderr
+    assert "emoji.lmdb: already exists. Delete it first" in again.stderr
 
 
-def test_without_it_the_way_to_get_it_is_told(ganzoo: Run) -> None:
+def test_the_error_without_it_says_how_to_get_it(ganzoo: Run) -> None:
     assert not Emoji().ready()
     result = ganzoo("data", "check", "emoji")
     assert result.exit_code == 1
@@ -112,18 +114,18 @@ def test_without_it_the_way_to_get_it_is_told(ganzoo: Run) -> None:
         (
             ["emoji", "--from", "google.tgz"],
             1,
-            "at least two vendors are needed, as each is a domain, and these are google",
+            "at least two vendors are needed, one per domain, but only google was found",
         ),
         (["emoji", "--from", "google.tgz", "--from", "other.tgz"], 1, "apple, google have no emoji in common"),
         (
             ["emoji", "--from", "empty.tgz"],
             1,
-            "empty.tgz: no picture of an emoji in it (looked for img/VENDOR/64/1f600.png",
+            "empty.tgz: no emoji images in it (expected paths like img/VENDOR/64/1f600.png",
         ),
-        (["emoji", "--from", "google.tgz", "--from", "text.tgz"], 1, "text.tgz: not a whole .tgz archive"),
+        (["emoji", "--from", "google.tgz", "--from", "text.tgz"], 1, "text.tgz: not an intact .tgz archive"),
     ],
 )
-def test_what_cannot_be_is_told(
+def test_invalid_arguments_are_errors(
     ganzoo: Run, packages: list[str], workdir: Path, arguments: list[str], status: int, message: str
 ) -> None:
     pack(workdir / "other.tgz", members("apple", ["1f800"]))
@@ -138,21 +140,21 @@ def test_what_cannot_be_is_told(
 # Files
 
 
-def test_folders_hold_the_same_as_archives(tmp_path: Path) -> None:
+def test_folders_give_the_same_as_archives(tmp_path: Path) -> None:
     files = members("google")
     archive, folder = pack(tmp_path / "a.tgz", files), lay_folder(tmp_path / "folder", files)
-    expected = {"google": {(0x1F600 + index,): picture("google", code) for index, code in enumerate(CODES)}}
+    expected = {"google": {(0x1F600 + index,): image_file("google", code) for index, code in enumerate(CODES)}}
     assert collect([archive]) == expected
     for given_folder in (folder, folder / "package", folder / "package/img", folder / "package/img/google/64"):
         assert collect([given_folder]) == expected
 
 
-def test_several_vendors_may_come_in_one_file(tmp_path: Path) -> None:
+def test_one_file_can_contain_several_vendors(tmp_path: Path) -> None:
     whole = pack(tmp_path / "a.tgz", {**members("google"), **members("apple")})
     assert {vendor: len(found) for vendor, found in collect([whole]).items()} == {"google": 11, "apple": 11}
 
 
-def test_hostile_members_are_passed_over(tmp_path: Path) -> None:
+def test_hostile_members_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     others = []
     for code, kind, target in (
@@ -165,14 +167,14 @@ def test_hostile_members_are_passed_over(tmp_path: Path) -> None:
         other.type, other.linkname = kind, target
         others.append(other)
     files = members("google")
-    files["package/img/google/64/1f704.png"] = bytes(emoji_files.LARGEST + 1)
+    files["package/img/google/64/1f704.png"] = bytes(emoji_files.MAX_IMAGE_BYTES + 1)
     files["package/img/google/64/../../../1f705.png"] = b"elsewhere"
     found = collect([pack(tmp_path / "a.tgz", files, *others)])
     assert [f"{code[0]:x}" for code in found["google"]] == CODES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tgz", "secret.png"]
 
 
-def test_links_and_pipes_in_folders_are_passed_over(tmp_path: Path) -> None:
+def test_links_and_pipes_in_folders_are_ignored(tmp_path: Path) -> None:
     folder = lay_folder(tmp_path / "set", members("google")) / "package/img/google/64"
     (folder / "1f700.png").symlink_to(folder / "1f600.png")
     os.mkfifo(folder / "1f701.png")
@@ -186,22 +188,22 @@ def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
         collect([tmp_path / "a.tgz"])
 
 
-def test_an_archive_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emoji_files, "WHOLE", 1 << 20)
+def test_an_archive_that_expands_without_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emoji_files, "MAX_UNPACKED_BYTES", 1 << 20)
     bomb = pack(tmp_path / "bomb.tgz", {"package/zeros": bytes(5 << 20), **members("google")})
     with pytest.raises(DataError, match=r"bomb\.tgz: unpacks to more than 1 MiB"):
         collect([bomb])
 
 
-@pytest.mark.parametrize("kept", [0.02, 0.5, 0.98])
-def test_a_cut_archive_is_an_error(tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.98])
+def test_a_truncated_archive_is_an_error(tmp_path: Path, fraction: float) -> None:
     path = pack(tmp_path / "a.tgz", members("google"))
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    with pytest.raises(DataError, match=r"a\.tgz: not a whole \.tgz archive .* Fetch it again"):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * fraction)])
+    with pytest.raises(DataError, match=r"a\.tgz: not an intact \.tgz archive .* Download it again"):
         collect([path])
 
 
-def test_damage_anywhere_is_an_error_or_does_no_harm(tmp_path: Path) -> None:
+def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path) -> None:
     whole = pack(tmp_path / "a.tgz", members("google", CODES[:2])).read_bytes()
     failed = 0
     for at in range(0, len(whole), max(1, len(whole) // 150)):
@@ -214,10 +216,10 @@ def test_damage_anywhere_is_an_error_or_does_no_harm(tmp_path: Path) -> None:
             failed += 1
         else:
             assert {*found["google"]} <= {(0x1F600,), (0x1F601,)}
-    assert failed > 100  # all but what the header says about the file's name, its time and the system
+    assert failed > 100  # all but the bytes of the gzip header with the file's name, its time and the system
 
 
-def test_a_picture_that_is_none_is_left_out(ganzoo: Run, packages: list[str], workdir: Path) -> None:
+def test_an_unreadable_image_is_skipped(ganzoo: Run, packages: list[str], workdir: Path) -> None:
     files = members("google")
     files["package/img/google/64/1f603.png"] = b"no picture"
     pack(workdir / "google.tgz", files)
@@ -227,7 +229,7 @@ def test_a_picture_that_is_none_is_left_out(ganzoo: Run, packages: list[str], wo
     assert "emoji.lmdb: 19 images" in result.stdout
 
 
-def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+def test_transparent_images_are_put_on_white(tmp_path: Path) -> None:
     clear = encoded(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
     files = {f"img/{vendor}/64/{code}.png": clear for vendor in ("a", "b") for code in ("1f600", "1f601")}
     data = Emoji().from_files([pack(tmp_path / "a.tgz", files)])
@@ -242,7 +244,7 @@ CODE = st.tuples(SIGNS) | st.tuples(SIGNS, st.integers(0x1F3FB, 0x1F3FF))
 
 
 @given(st.sets(CODE))
-def test_each_emoji_is_in_one_part_and_variants_of_a_sign_stay_together(codes: set[Code]) -> None:
+def test_the_split_is_complete_and_keeps_variants_of_a_sign_together(codes: set[Code]) -> None:
     training, validation = split(codes)
     assert sorted(training + validation) == sorted(codes)
     assert not {code[0] for code in training} & {code[0] for code in validation}
@@ -250,7 +252,7 @@ def test_each_emoji_is_in_one_part_and_variants_of_a_sign_stay_together(codes: s
     assert len({code[0] for code in validation}) == len(signs) // 10
 
 
-def test_man_woman_and_person_at_the_same_work_stay_together() -> None:
+def test_a_man_a_woman_and_a_person_at_the_same_work_stay_together() -> None:
     people = {(sign, 0x200D, 0x1F33E) for sign in (0x1F468, 0x1F469, 0x1F9D1)}
     for before in range(12):
         training, validation = split(people | {(sign,) for sign in range(0x1F300, 0x1F300 + before)})

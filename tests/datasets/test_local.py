@@ -1,4 +1,4 @@
-"""FFHQ, CelebA, CelebA-HQ and AFHQ, which nobody may bundle."""
+"""FFHQ, CelebA, CelebA-HQ and AFHQ, whose licences don't allow bundling."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (AFHQ(), "val/cat/*.jpg", "https://github.com/clovaai/stargan-v2"),
     ],
 )
-def test_a_missing_one_tells_source_layout_and_command(source: LocalSource, file: str, official: str) -> None:
+def test_a_missing_one_is_explained(source: LocalSource, file: str, official: str) -> None:
     assert not source.ready()
     with pytest.raises(DataError) as caught:
         source.open()
@@ -54,7 +54,7 @@ def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Pa
     assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
     (data_dir / "ffhq.zip").unlink()
     source = open_path(lay_folder(data_dir / "ffhq", FILES))
-    assert len(source.info.domains) == 3  # the folders of a thousand each, which are no domains of FFHQ
+    assert len(source.info.domains) == 3  # the folders of a thousand each, which are not domains of FFHQ
     assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
     prepare(source, data_dir / "ffhq.lmdb", [4, 8])
     assert FFHQ().open().info == DataInfo("ffhq", 3, 8, 3, domains=(), flip=True)
@@ -69,17 +69,17 @@ def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Pa
     ],
     ids=["afhq", "celeba-hq"],
 )
-def test_the_folders_of_some_sets_are_their_domains(
+def test_some_data_sets_have_their_folders_as_domains(
     data_dir: Path, source: LocalSource, address: str, domains: tuple[str, ...]
 ) -> None:
     assert source.archive == address
     assert source.archive_folders == tuple(f"train/{domain}" for domain in domains)
     files = {f"train/{name}/{index}.png": encoded(noise(9, 9, seed=index)) for name in domains for index in range(2)}
-    wanted = DataInfo(source.name, 2 * len(domains), 9, 3, domains, flip=True)
+    expected = DataInfo(source.name, 2 * len(domains), 9, 3, domains, flip=True)
     lay_folder(data_dir, {})
     lay_zip(data_dir / f"{source.name}.zip", files)
-    assert source.open().info == wanted
+    assert source.open().info == expected
     lay_folder(data_dir / source.name, files)
-    assert source.open().info == wanted
+    assert source.open().info == expected
     prepare(source.open(), data_dir / f"{source.name}.lmdb", [8])
     assert source.open().info == DataInfo(source.name, 2 * len(domains), 8, 3, domains, flip=True)

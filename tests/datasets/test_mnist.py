@@ -34,10 +34,10 @@ def test_there_are_60000_digits_of_28_px(digits: Dataset) -> None:
 
 def test_digits_look_like_their_labels(digits: Dataset) -> None:
     loaded = [digits.load(index) for index in range(2000)]
-    assert [label for _, label in loaded[:8]] == [5, 0, 4, 1, 9, 2, 1, 3]  # as everywhere in the world
+    assert [label for _, label in loaded[:8]] == [5, 0, 4, 1, 9, 2, 1, 3]  # as in every copy of MNIST
     assert all(image.shape == (28, 28, 1) and image.dtype == np.uint8 for image, _ in loaded)
     middle = {label: np.mean([image[10:18, 12:16] for image, of in loaded if of == label]) for label in (0, 1)}
-    assert middle[0] < 60 < 150 < middle[1]  # a nought is empty where a one has its stroke
+    assert middle[0] < 60 < 150 < middle[1]  # a zero is empty where a one has its stroke
 
 
 def test_pixels_and_labels_come_from_the_files(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_pixels_and_labels_come_from_the_files(folder: Path) -> None:
     assert [data.load(index)[1] for index in range(2)] == [7, 2]
 
 
-def test_a_missing_package_is_an_error_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "_folder", lambda: None)
     assert not MNIST().ready()
     with pytest.raises(DataError, match="pip install jittor-offline"):
@@ -64,7 +64,7 @@ def test_a_missing_file_is_an_error(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS])
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "flipped"])
-def test_a_damaged_file_is_an_error_that_names_it(folder: Path, name: str, damage: str) -> None:
+def test_the_error_names_a_damaged_file(folder: Path, name: str, damage: str) -> None:
     file = folder / name
     whole = file.read_bytes()
     file.write_bytes(
@@ -80,7 +80,7 @@ def test_a_damaged_file_is_an_error_that_names_it(folder: Path, name: str, damag
 
 
 @pytest.mark.parametrize(("name", "missing"), [(IMAGES, 1), (IMAGES, 28 * 28), (LABELS, 1), (LABELS, 2)])
-def test_images_and_labels_that_do_not_fit_are_an_error(folder: Path, name: str, missing: int) -> None:
+def test_images_and_labels_of_different_counts_are_an_error(folder: Path, name: str, missing: int) -> None:
     (folder / name).write_bytes(gzip.compress(gzip.decompress((folder / name).read_bytes())[:-missing]))
     with pytest.raises(DataError, match=r"labels don't fit the images .* Reinstall jittor-offline"):
         MNIST().open()

@@ -1,4 +1,4 @@
-"""The example in datasets/README.md is run as it stands there."""
+"""Runs the example in datasets/README.md."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ganzoo_datasets import families, styles
-from ganzoo_datasets.families import DIFFERENT, FAMILIES, characters
+from ganzoo_datasets.families import FAMILIES, MIN_FAMILY_DISTANCE, characters
 from ganzoo_datasets.glyphs import CELL, CONTRAST, LEVELS, Glyph, contrast, mask
 from ganzoo_datasets.styles import COPIES, DOMAINS, Styles, build
 from hypothesis import given
@@ -39,7 +39,7 @@ def test_the_domains_are_the_families() -> None:
     assert sorted(FAMILIES) == list(DOMAINS)
 
 
-def test_all_families_have_hundreds_of_characters_that_look_different_in_each(chosen: list[int]) -> None:
+def test_hundreds_of_characters_look_different_in_every_family(chosen: list[int]) -> None:
     assert len(chosen) >= 400
     assert {*b"AGQRZagkyz0123456789"} <= {*chosen}
     assert chosen == sorted({*chosen})
@@ -47,16 +47,16 @@ def test_all_families_have_hundreds_of_characters_that_look_different_in_each(ch
         drawn = [shape(family, code) for family in DOMAINS]
         for at, one in enumerate(drawn):
             for other in drawn[:at]:
-                assert ((one - other) ** 2).sum() > DIFFERENT, chr(code)
+                assert ((one - other) ** 2).sum() > MIN_FAMILY_DISTANCE, chr(code)
 
 
-def test_what_looks_alike_is_taken_once(chosen: list[int]) -> None:
+def test_of_characters_that_look_the_same_one_is_used(chosen: list[int]) -> None:
     assert 0x0391 not in chosen  # Greek Alpha
     assert 0x0410 not in chosen  # Cyrillic A
 
 
 @given(st.sampled_from(DOMAINS), st.sampled_from(LETTERS), st.integers(0, COPIES), st.integers(0, 2**32))
-def test_colours_are_readable_and_a_familys_own(family: str, code: int, copy: int, seed: int) -> None:
+def test_colours_are_readable_and_specific_to_the_family(family: str, code: int, copy: int, seed: int) -> None:
     paper, ink = families.colours(family, code, copy, seed)
     light, dark = (ink, paper) if family == "bold" else (paper, ink)
     assert contrast(light, dark) >= CONTRAST
@@ -71,28 +71,28 @@ def test_colours_vary_within_a_family() -> None:
     assert len(drawn) > 0.95 * len(LETTERS) * COPIES
 
 
-def test_it_is_made_in_two_parts_when_it_is_first_opened(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_generated_in_two_parts_on_first_use(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Styles()
     assert not source.ready()
     data = source.open()
-    kept = data.validation()
-    assert kept is not None
+    validation = data.validation()
+    assert validation is not None
     assert source.ready()
     assert data.info == DataInfo("styles", 20 * 3 * COPIES, 64, 3, ("bold", "italic", "sans"))
-    assert kept.info == DataInfo("styles-val", 2 * 3 * COPIES, 64, 3, ("bold", "italic", "sans"))
+    assert validation.info == DataInfo("styles-val", 2 * 3 * COPIES, 64, 3, ("bold", "italic", "sans"))
     assert np.bincount(data.labels()).tolist() == [20 * COPIES] * 3
-    assert np.bincount(kept.labels()).tolist() == [2 * COPIES] * 3
+    assert np.bincount(validation.labels()).tolist() == [2 * COPIES] * 3
     assert [data.at_size(size).load(2)[0].shape for size in (8, 16, 32)] == [(s, s, 3) for s in (8, 16, 32)]
     assert sorted(path.name for path in few.iterdir()) == ["styles-val.lmdb", "styles.lmdb"]
     monkeypatch.setattr(styles, "build", None)
     assert source.open().info == data.info
 
 
-def test_every_tenth_character_is_kept_in_all_families() -> None:
-    data = styles.Writing([65, 66], 0, kept=[67])
-    kept = data.validation()
-    assert kept is not None
-    for part, codes in ((data, {65, 66}), (kept, {67})):
+def test_validation_characters_are_the_same_in_all_families() -> None:
+    data = styles.StylesDataset([65, 66], 0, validation=[67])
+    validation = data.validation()
+    assert validation is not None
+    for part, codes in ((data, {65, 66}), (validation, {67})):
         told = [part.describe(index) for index in range(len(part))]
         assert {int(line.split("character ")[1].split(",")[0]) for line in told} == codes
         assert [DOMAINS[label] for label in part.labels()] == [line.split(", ")[1] for line in told]
@@ -100,7 +100,7 @@ def test_every_tenth_character_is_kept_in_all_families() -> None:
             assert part.load(index)[1] == part.labels()[index]
 
 
-def test_pictures_are_paper_and_ink_in_the_shape_of_the_family() -> None:
+def test_images_are_paper_and_ink_in_the_shape_of_the_family() -> None:
     for family in DOMAINS:
         paper, ink = families.colours(family, 65, 1, 0)
         pixels = families.paint(family, 65, 1, 0)
@@ -122,7 +122,7 @@ def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(tmp_path: Path) -
     assert not {*files["one"]} & {*files["other"]}
 
 
-def test_one_that_another_process_makes_meanwhile_is_taken(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_another_process_has_generated_is_used(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(path: Path) -> None:
         build(path)
         build(path)
@@ -131,7 +131,7 @@ def test_one_that_another_process_makes_meanwhile_is_taken(few: Path, monkeypatc
     assert Styles().open().info.count == 20 * 3 * COPIES
 
 
-def test_a_damaged_one_is_an_error_with_the_remedy(few: Path) -> None:
+def test_damage_is_an_error_with_a_remedy(few: Path) -> None:
     (few / "styles.lmdb").mkdir()
     (few / "styles.lmdb" / "data.mdb").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"not an LMDB.* Delete .*styles\.lmdb and styles-val\.lmdb"):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from ganzoo_datasets import glyphs, symbols
-from ganzoo_datasets.glyphs import CONTRAST, FONTS, LARGEST, SIDE, SMALLEST, Glyph
+from ganzoo_datasets.glyphs import CONTRAST, FONTS, MAX_GLYPH_SIDE, MIN_GLYPH_SIDE, SIDE, Glyph
 from ganzoo_datasets.symbols import Symbols, build
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,8 +29,8 @@ class Drawn(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def survey() -> dict[Glyph, Drawn]:
-    """Every glyph of the data set, as it is drawn."""
+def drawings() -> dict[Glyph, Drawn]:
+    """All glyphs of the data set, and how they are drawn."""
     drawn = {}
     draw = glyphs.mask
 
@@ -44,8 +44,8 @@ def survey() -> dict[Glyph, Drawn]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glyphs, "mask", recorded)
-        kept = glyphs.distinct(map(glyphs.signatures, glyphs.portions(list(glyphs.candidates()))))
-    return {glyph: drawn[glyph] for glyph in kept}
+        distinct = glyphs.distinct(map(glyphs.signatures, glyphs.chunks(list(glyphs.candidates()))))
+    return {glyph: drawn[glyph] for glyph in distinct}
 
 
 def pngs(path: Path) -> list[bytes]:
@@ -53,39 +53,39 @@ def pngs(path: Path) -> list[bytes]:
     return [storage.read(key) for key in storage.keys]
 
 
-def test_there_are_at_least_7000_different_glyphs(survey: dict[Glyph, Drawn]) -> None:
-    assert len(survey) >= 7000
-    assert len({drawn.pixels for drawn in survey.values()}) == len(survey)
-    assert {glyph.font for glyph in survey} == set(range(len(FONTS)))
+def test_there_are_at_least_7000_different_glyphs(drawings: dict[Glyph, Drawn]) -> None:
+    assert len(drawings) >= 7000
+    assert len({drawn.pixels for drawn in drawings.values()}) == len(drawings)
+    assert {glyph.font for glyph in drawings} == set(range(len(FONTS)))
 
 
-def test_equal_shapes_of_a_font_are_taken_once(survey: dict[Glyph, Drawn]) -> None:
-    assert Glyph(0, ord("A")) in survey
-    assert Glyph(0, 0x0391) not in survey  # Greek Alpha
-    assert Glyph(0, 0x0410) not in survey  # Cyrillic A
+def test_of_equal_shapes_one_is_used(drawings: dict[Glyph, Drawn]) -> None:
+    assert Glyph(0, ord("A")) in drawings
+    assert Glyph(0, 0x0391) not in drawings  # Greek Alpha
+    assert Glyph(0, 0x0410) not in drawings  # Cyrillic A
 
 
-def test_glyphs_are_visible_characters(survey: dict[Glyph, Drawn]) -> None:
-    categories = {unicodedata.category(chr(glyph.code))[0] for glyph in survey}
+def test_glyphs_are_visible_characters(drawings: dict[Glyph, Drawn]) -> None:
+    categories = {unicodedata.category(chr(glyph.code))[0] for glyph in drawings}
     assert categories == set("LNPS")
 
 
-def test_no_glyph_is_the_box_for_a_missing_one(survey: dict[Glyph, Drawn]) -> None:
+def test_no_glyph_is_the_box_for_a_missing_character(drawings: dict[Glyph, Drawn]) -> None:
     for font in range(len(FONTS)):
         missing = glyphs.mask(Glyph(font, 0x10FFFF))
         if missing is not None:
-            assert hash(missing.tobytes()) not in {drawn.pixels for drawn in survey.values()}
+            assert hash(missing.tobytes()) not in {drawn.pixels for drawn in drawings.values()}
 
 
-def test_glyphs_are_large_dark_centred_and_whole(survey: dict[Glyph, Drawn]) -> None:
-    for glyph, (_, (left, top, right, bottom), darkest) in survey.items():
-        assert SMALLEST - 2 <= max(right - left, bottom - top) <= LARGEST + 2, glyph
+def test_glyphs_are_large_dark_centred_and_complete(drawings: dict[Glyph, Drawn]) -> None:
+    for glyph, (_, (left, top, right, bottom), darkest) in drawings.items():
+        assert MIN_GLYPH_SIDE - 2 <= max(right - left, bottom - top) <= MAX_GLYPH_SIDE + 2, glyph
         assert abs(left - (SIDE - right)) <= 1, glyph
         assert abs(top - (SIDE - bottom)) <= 1, glyph
         assert darkest > 150, glyph
 
 
-def test_no_glyph_leaves_the_canvas_it_is_drawn_on() -> None:
+def test_no_glyph_extends_past_its_canvas() -> None:
     for glyph in [*LETTERS, *(Glyph(0, code) for code in (0x1E4C, 0x1EA8, 0x1F82, 0xFDF2, 0x2A0C, 0x1D173, 0x2E3B))]:
         canvas = glyphs._draw(glyph, 160)
         box = canvas.getbbox()
@@ -93,14 +93,14 @@ def test_no_glyph_leaves_the_canvas_it_is_drawn_on() -> None:
 
 
 @given(st.sampled_from(LETTERS), st.integers(0, 2**32))
-def test_colours_are_readable_on_a_light_ground(glyph: Glyph, seed: int) -> None:
+def test_colours_are_readable_on_light_paper(glyph: Glyph, seed: int) -> None:
     paper, ink = glyphs.colours(glyph, seed)
     assert glyphs.contrast(paper, ink) >= CONTRAST
     assert min(paper) + max(paper) >= 2 * 0.91 * 255
     assert (paper, ink) == glyphs.colours(glyph, seed)
 
 
-def test_contrast_is_that_of_wcag() -> None:
+def test_contrast_is_as_in_wcag() -> None:
     assert glyphs.contrast((255, 255, 255), (0, 0, 0)) == pytest.approx(21)
     assert glyphs.contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.01)
     assert glyphs.contrast((7, 8, 9), (7, 8, 9)) == 1
@@ -111,7 +111,7 @@ def test_colours_vary_with_glyph_and_seed() -> None:
     assert len(inks) > 2.5 * len(LETTERS)
 
 
-def test_pictures_are_paper_and_ink(tmp_path: Path) -> None:
+def test_images_are_paper_and_ink(tmp_path: Path) -> None:
     build(tmp_path / "x.lmdb", glyphs=[Glyph(0, 0x25A0)], processes=1)  # a black square
     data = open_path(tmp_path / "x.lmdb")
     assert data.info == DataInfo("x", 1, 128, 3, (), flip=False)
@@ -122,8 +122,8 @@ def test_pictures_are_paper_and_ink(tmp_path: Path) -> None:
     assert tuple(pixels[64, 64]) == ink
 
 
-def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(tmp_path: Path) -> None:
-    many = LETTERS * 10  # more than one portion
+def test_the_bytes_depend_on_the_seed_but_not_on_the_processes(tmp_path: Path) -> None:
+    many = LETTERS * 10  # more than one chunk
     for name, seed, processes in (("one", 5, 1), ("two", 5, 2), ("other", 6, 1)):
         build(tmp_path / f"{name}.lmdb", seed, many, processes)
     assert pngs(tmp_path / "one.lmdb") == pngs(tmp_path / "two.lmdb")
@@ -137,7 +137,7 @@ class Deadly(Glyph):
         return os._exit, (1,)
 
 
-def test_a_process_that_dies_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_dead_process_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a worker process died"):
         build(tmp_path / "x.lmdb", glyphs=[*LETTERS, Deadly(0, 65)], processes=2)
     assert list(tmp_path.iterdir()) == []
@@ -151,7 +151,7 @@ def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_it_is_made_when_it_is_first_opened(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_generated_on_first_use(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Symbols()
     assert not source.ready()
     data = source.open()
@@ -163,7 +163,7 @@ def test_it_is_made_when_it_is_first_opened(few: Path, monkeypatch: pytest.Monke
     assert source.open().info == data.info
 
 
-def test_one_that_another_process_makes_meanwhile_is_taken(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_another_process_has_generated_is_used(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def late(path: Path) -> None:
         build(path)
         build(path)
@@ -172,7 +172,7 @@ def test_one_that_another_process_makes_meanwhile_is_taken(few: Path, monkeypatc
     assert Symbols().open().info.count == 3
 
 
-def test_one_of_an_earlier_release_with_128_px_alone_is_opened(few: Path) -> None:
+def test_one_with_only_128_px_from_an_earlier_release_is_opened(few: Path) -> None:
     glyph = Image.new("RGB", (128, 128), "teal")
     write_lmdb(few / "symbols.lmdb", [encoded(glyph)] * 2, 128, {"flip": False, "seed": 0})
     data = Symbols().open()
@@ -180,10 +180,10 @@ def test_one_of_an_earlier_release_with_128_px_alone_is_opened(few: Path) -> Non
     assert data.at_size(8) is data
 
 
-def test_a_damaged_one_is_an_error_with_the_remedy(few: Path) -> None:
+def test_damage_is_an_error_with_a_remedy(few: Path) -> None:
     (few / "symbols.lmdb").mkdir()
     (few / "symbols.lmdb" / "data.mdb").write_bytes(b"damaged")
-    with pytest.raises(DataError, match=r"not an LMDB.* Delete .*symbols\.lmdb and it will be made again"):
+    with pytest.raises(DataError, match=r"not an LMDB.* Delete .*symbols\.lmdb to generate the data set again"):
         Symbols().open()
 
 
@@ -198,7 +198,7 @@ def test_a_missing_or_damaged_font_is_an_error(
         list(glyphs.candidates())
 
 
-def test_naming_the_data_sets_imports_nothing_heavy() -> None:
+def test_listing_the_data_sets_imports_nothing_heavy() -> None:
     code = (
         "import sys, ganzoo_datasets\n"
         "print([(source.name, source.summary, source.ready()) for source in ganzoo_datasets.ganzoo_datasets()])\n"

@@ -6,16 +6,15 @@ real ones and add what Jittor misses there, and a script in place of nvcc. Neith
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
 import shlex
-import tempfile
 from pathlib import Path
 
 from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
 from ganzoo.errors import BackendError, reason
+from ganzoo.files import atomic_folder
 
 _HERE = Path(__file__).parent
 # Our headers, and the real header that each includes first.
@@ -46,12 +45,8 @@ def home(kit: Toolkit, parent: Path) -> Path:
         return folder
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        # Other processes may do the same at this moment: move the complete folder into place unless one is there.
-        with tempfile.TemporaryDirectory(dir=parent) as temporary:
-            made = Path(temporary) / folder.name
-            _write(made, files, links)
-            with contextlib.suppress(OSError):
-                made.rename(folder)
+        with atomic_folder(folder) as temporary:  # other processes may do the same at this moment
+            _write(temporary, files, links)
     except OSError as error:
         raise BackendError(f"{parent}: can't be written ({reason(error)}); set HOME to another folder.") from error
     return folder

@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -23,6 +22,7 @@ from ganzoo.backend import environment
 from ganzoo.backend.handle import device, jittor
 from ganzoo.backend.operations import gathers
 from ganzoo.errors import ShapeError
+from ganzoo.files import atomic_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,14 +101,9 @@ def sources_in(cache: Path) -> Path:
     sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, *_HEADERS)}
     folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
     if not folder.exists():
-        # Other processes may do the same at this moment: move the complete folder into place unless one is there.
-        with tempfile.TemporaryDirectory(dir=cache) as parent:
-            made = Path(parent) / folder.name
-            made.mkdir()
+        with atomic_folder(folder) as temporary:  # other processes may do the same at this moment
             for name, source in sources.items():
-                (made / name).write_bytes(source)
-            with contextlib.suppress(OSError):
-                made.rename(folder)
+                (temporary / name).write_bytes(source)
     return folder
 
 

@@ -11,19 +11,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from ganzoo.checkpoints.unpickling.foreign import advice
+from ganzoo.checkpoints.unpickling.foreign import remedy
 from ganzoo.errors import printable
 
 # Limits that bound time and memory, far above any checkpoint (a StyleGAN with its optimisers takes 20,000 steps).
-STEPS = 1_000_000
-LEVELS = 32
+MAX_OPCODES = 1_000_000
+MAX_DEPTH = 32
 
-_KEY_BITS = 60
-_PART = 64  # bytes charged to the budget for any value
-_LEAVES = (str, int, float, bool, type(None), bytes)
+_MAX_KEY_BITS = 60
+_VALUE_BYTES = 64  # bytes charged to the budget for any value
+_SCALARS = (str, int, float, bool, type(None), bytes)
 
 
-class Unfit(Exception):
+class UnpicklingError(Exception):
     """The reason why a file can't be read, as the rest of a sentence that begins with the file's name."""
 
 
@@ -36,17 +36,17 @@ class Budget:
     def spend(self, size: int) -> None:
         self.left -= size
         if self.left < 0:
-            raise Unfit("refused; it unfolds to far more than its own size")
+            raise UnpicklingError("refused; it expands to far more than its own size")
 
 
-class Late(ABC):
+class Deferred(ABC):
     """A value that can be made only after the whole file is read; made once, however often the file refers to it."""
 
     _made: Any = None
 
-    def build(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
         """Set the state that the BUILD opcode provides."""
-        raise Unfit("damaged; it sets the state of something that has none")
+        raise UnpicklingError("damaged; it sets the state of a value that has none")
 
     @abstractmethod
     def make(self, budget: Budget) -> Any:
@@ -58,60 +58,64 @@ class Late(ABC):
         return self._made
 
 
-def shown(text: str) -> str:
+def excerpt(text: str) -> str:
     """Make a text from the file safe to print: short, and without control characters."""
     return printable(text[:80])
 
 
-def run(file: BinaryIO, names: Mapping[str, Any], outside: Callable[[Any], Any] | None = None) -> Any:
+def load(file: BinaryIO, names: Mapping[str, Any], persistent_load: Callable[[Any], Any] | None = None) -> Any:
     """Read one pickle from the file's current position, and return the value that it describes.
 
-    `names` maps every name that the pickle may use to its stand-in; `outside` maps a persistent id to its value. The
-    result may contain `Late` values, which `plain` resolves. Raises Unfit, or an error of `pickletools` or Python
-    (ValueError, IndexError, ...) if the bytes are not a pickle.
+    `names` maps every name that the pickle may use to its stand-in; `persistent_load` maps a persistent id to its
+    value. The result may contain `Deferred` values, which `resolve` replaces. Raises UnpicklingError, or an error of
+    `pickletools` or Python (ValueError, IndexError, ...) if the bytes are not a pickle.
     """
-    machine = _Machine(names, outside)
+    machine = _Machine(names, persistent_load)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if count >= STEPS:
-            raise Unfit("refused; it is far longer than any description of weights")
+        if count >= MAX_OPCODES:
+            raise UnpicklingError("refused; its pickle is far longer than weights need")
         machine.step(opcode.name, argument)
     return machine.pop()
 
 
-def plain(value: Any, budget: Budget) -> Any:
-    """Copy `value` to a tree of dict, list, tuple, str, int, float, bool, None, bytes and ndarray, resolving `Late`.
+def resolve(value: Any, budget: Budget) -> Any:
+    """Copy `value` to a tree of dict, list, tuple, str, int, float, bool, None, bytes and ndarray, without `Deferred`.
 
     A part that the pickle refers to twice is copied twice, so that any walk over the result ends. Arrays are shared.
     """
 
-    def copy(part: Any, levels: int) -> Any:
-        budget.spend(_PART)
-        if type(part) in _LEAVES:
+    def copy(part: Any, depth_left: int) -> Any:
+        budget.spend(_VALUE_BYTES)
+        if type(part) in _SCALARS:
             return part
-        if isinstance(part, Late):
+        if isinstance(part, Deferred):
             return part.value(budget)
-        if not levels:
-            raise Unfit("refused; it is nested too deeply, or holds itself")
+        if not depth_left:
+            raise UnpicklingError("refused; it is nested too deeply, or contains itself")
         if type(part) is dict:
-            return {name: copy(item, levels - 1) for name, item in part.items()}
+            return {name: copy(item, depth_left - 1) for name, item in part.items()}
         if type(part) in (list, tuple):
-            return type(part)(copy(item, levels - 1) for item in part)
-        raise Unfit("refused; it holds something other than numbers, texts and arrays")
+            return type(part)(copy(item, depth_left - 1) for item in part)
+        raise UnpicklingError("refused; it contains something other than numbers, texts and arrays")
 
-    return copy(value, LEVELS)
+    return copy(value, MAX_DEPTH)
 
 
 class _Machine:
-    def __init__(self, names: Mapping[str, Any], outside: Callable[[Any], Any] | None) -> None:
-        self.names, self.outside = names, outside
+    """The state of `load`: a stack, marks in it, and the memo. One method per opcode, or per group of them."""
+
+    def __init__(self, names: Mapping[str, Any], persistent_load: Callable[[Any], Any] | None) -> None:
+        self.names, self.persistent_load = names, persistent_load
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
-        if opcode not in _ACTIONS:
-            raise Unfit(f"refused; it uses the opcode {opcode}, which no file of weights needs. Nothing in it was run")
-        _ACTIONS[opcode](self, argument)
+        if opcode not in _OPCODES:
+            raise UnpicklingError(
+                f"refused; it uses the opcode {opcode}, which weights don't need. Nothing in it was run"
+            )
+        _OPCODES[opcode](self, argument)
 
     def put(self, value: Any) -> None:
         self.stack.append(value)
@@ -119,20 +123,20 @@ class _Machine:
     def pop(self) -> Any:
         return self.stack.pop()
 
-    def take(self, count: int) -> list[Any]:
+    def pop_many(self, count: int) -> list[Any]:
         if count > len(self.stack):
-            raise Unfit("damaged; its pickle takes more than it has put down")
+            raise UnpicklingError("damaged; its pickle pops more values than it has pushed")
         start = len(self.stack) - count
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
-    def since_mark(self) -> list[Any]:
-        return self.take(max(0, len(self.stack) - self.marks.pop()))
+    def pop_mark(self) -> list[Any]:
+        return self.pop_many(max(0, len(self.stack) - self.marks.pop()))
 
     def top(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
-            raise Unfit(f"damaged; it fills something that is no {kind.__name__}")
+            raise UnpicklingError(f"damaged; it adds items to something that is not a {kind.__name__}")
         return self.stack[-1]
 
     def extend(self, items: list[Any]) -> None:
@@ -141,15 +145,15 @@ class _Machine:
     def update(self, items: list[Any]) -> None:
         target = self.top(dict)
         if len(items) % 2:
-            raise Unfit("damaged; a key of a dictionary has no value")
+            raise UnpicklingError("damaged; a dictionary key has no value")
         for name, value in zip(items[::2], items[1::2]):
             # Hashing a deeply nested tuple would crash the process; larger integers could all have the same hash.
-            if type(name) not in _LEAVES or (type(name) is int and name.bit_length() > _KEY_BITS):
-                raise Unfit("refused; a key of a dictionary is neither a name nor a small number")
+            if type(name) not in _SCALARS or (type(name) is int and name.bit_length() > _MAX_KEY_BITS):
+                raise UnpicklingError("refused; a dictionary key is neither a simple value nor a small integer")
             target[name] = value
 
     def new_dict(self) -> None:
-        items = self.since_mark()
+        items = self.pop_mark()
         self.put({})
         self.update(items)
 
@@ -162,58 +166,60 @@ class _Machine:
         else:
             self.stack.pop()
 
-    def remember(self, key: int) -> None:
-        if key.bit_length() > _KEY_BITS:
-            raise Unfit("damaged; it remembers something under an impossible number")
+    def memo_put(self, key: int) -> None:
+        if key.bit_length() > _MAX_KEY_BITS:
+            raise UnpicklingError("damaged; it has an invalid memo index")
         self.memo[key] = self.stack[-1]
 
-    def recall(self, key: int) -> None:
+    def memo_get(self, key: int) -> None:
         self.put(self.memo[key])
 
-    def name(self, name: str) -> None:
+    def push_global(self, name: str) -> None:
         if name not in self.names:
-            self.refuse(name)
+            self.refuse_global(name)
         self.put(self.names[name])
 
-    def refuse(self, name: str) -> None:
-        raise Unfit(
-            f"refused; it names {shown(name)}, which has no place in a file of weights. Nothing in it was run"
-            f"{advice(name)}"
+    def refuse_global(self, name: str) -> None:
+        raise UnpicklingError(
+            f"refused; it refers to {excerpt(name)}, which does not belong in a weights file. Nothing in it was run"
+            f"{remedy(name)}"
         )
 
-    def stack_name(self) -> None:
-        module, name = self.take(2)
+    def stack_global(self) -> None:
+        module, name = self.pop_many(2)
         if type(module) is not str or type(name) is not str:
-            raise Unfit("damaged; it names something by what is no text")
-        self.name(f"{module}.{name}")
+            raise UnpicklingError("damaged; it contains a name that is not a string")
+        self.push_global(f"{module}.{name}")
 
     def reduce(self) -> None:
-        function, arguments = self.take(2)
+        function, arguments = self.pop_many(2)
         # Only stand-ins from `names` can be callable on this stack; everything else is data.
         if not callable(function) or type(arguments) is not tuple:
-            raise Unfit("damaged; it calls something that is no function")
+            raise UnpicklingError("damaged; it calls something that is not a function")
         self.put(function(*arguments))
 
     def build(self) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Late):
-            self.stack[-1].build(state)
+        if isinstance(self.stack[-1], Deferred):
+            self.stack[-1].set_state(state)
         else:
             self.top(dict)  # an OrderedDict's attributes (PyTorch's module version numbers) are not needed
 
     def persistent(self, key: Any) -> None:
-        if self.outside is None:
-            raise Unfit("refused; it refers to data outside the file")
-        self.put(self.outside(key))
+        if self.persistent_load is None:
+            raise UnpicklingError("refused; it refers to data outside the file")
+        self.put(self.persistent_load(key))
 
     def protocol(self, version: int) -> None:
         if version > 5:
-            raise Unfit(f"not readable; it is a pickle of protocol {version}, which this ganzoo does not know")
+            raise UnpicklingError(
+                f"not readable; it is a pickle of protocol {version}, which this version of ganzoo can't read"
+            )
 
 
 _TEXTS = "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
 _LITERALS = f"INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT {_TEXTS} BINBYTES SHORT_BINBYTES BINBYTES8"
-_ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
+_OPCODES: dict[str, Callable[[_Machine, Any], Any]] = {
     "PROTO": _Machine.protocol,
     "FRAME": lambda machine, _: None,
     "STOP": lambda machine, _: None,
@@ -224,31 +230,31 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "BYTEARRAY8": lambda machine, data: machine.put(bytes(data)),
     "MARK": lambda machine, _: machine.mark(),
     "POP": lambda machine, _: machine.discard(),
-    "POP_MARK": lambda machine, _: machine.since_mark(),
+    "POP_MARK": lambda machine, _: machine.pop_mark(),
     "DUP": lambda machine, _: machine.put(machine.stack[-1]),
     "EMPTY_TUPLE": lambda machine, _: machine.put(()),
-    "TUPLE": lambda machine, _: machine.put(tuple(machine.since_mark())),
-    "TUPLE1": lambda machine, _: machine.put(tuple(machine.take(1))),
-    "TUPLE2": lambda machine, _: machine.put(tuple(machine.take(2))),
-    "TUPLE3": lambda machine, _: machine.put(tuple(machine.take(3))),
+    "TUPLE": lambda machine, _: machine.put(tuple(machine.pop_mark())),
+    "TUPLE1": lambda machine, _: machine.put(tuple(machine.pop_many(1))),
+    "TUPLE2": lambda machine, _: machine.put(tuple(machine.pop_many(2))),
+    "TUPLE3": lambda machine, _: machine.put(tuple(machine.pop_many(3))),
     "EMPTY_LIST": lambda machine, _: machine.put([]),
-    "LIST": lambda machine, _: machine.put(machine.since_mark()),
-    "APPEND": lambda machine, _: machine.extend(machine.take(1)),
-    "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
+    "LIST": lambda machine, _: machine.put(machine.pop_mark()),
+    "APPEND": lambda machine, _: machine.extend(machine.pop_many(1)),
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_mark()),
     "EMPTY_DICT": lambda machine, _: machine.put({}),
     "DICT": lambda machine, _: machine.new_dict(),
-    "SETITEM": lambda machine, _: machine.update(machine.take(2)),
-    "SETITEMS": lambda machine, _: machine.update(machine.since_mark()),
-    "PUT": _Machine.remember,
-    "BINPUT": _Machine.remember,
-    "LONG_BINPUT": _Machine.remember,
-    "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
-    "GET": _Machine.recall,
-    "BINGET": _Machine.recall,
-    "LONG_BINGET": _Machine.recall,
-    "GLOBAL": lambda machine, pair: machine.name(pair.replace(" ", ".", 1)),
-    "STACK_GLOBAL": lambda machine, _: machine.stack_name(),
-    "INST": lambda machine, pair: machine.refuse(pair.replace(" ", ".", 1)),
+    "SETITEM": lambda machine, _: machine.update(machine.pop_many(2)),
+    "SETITEMS": lambda machine, _: machine.update(machine.pop_mark()),
+    "PUT": _Machine.memo_put,
+    "BINPUT": _Machine.memo_put,
+    "LONG_BINPUT": _Machine.memo_put,
+    "MEMOIZE": lambda machine, _: machine.memo_put(len(machine.memo)),
+    "GET": _Machine.memo_get,
+    "BINGET": _Machine.memo_get,
+    "LONG_BINGET": _Machine.memo_get,
+    "GLOBAL": lambda machine, pair: machine.push_global(pair.replace(" ", ".", 1)),
+    "STACK_GLOBAL": lambda machine, _: machine.stack_global(),
+    "INST": lambda machine, pair: machine.refuse_global(pair.replace(" ", ".", 1)),
     "REDUCE": lambda machine, _: machine.reduce(),
     "NEWOBJ": lambda machine, _: machine.reduce(),
     "BUILD": lambda machine, _: machine.build(),

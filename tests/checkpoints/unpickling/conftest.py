@@ -1,4 +1,4 @@
-"""Files that PyTorch really writes."""
+"""Files written by PyTorch itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-# The child process that writes PyTorch's files, and beside them, in a .npz, what PyTorch says is in them.
+# A child process writes PyTorch's files, and the expected content to a .npz beside them.
 TORCH = """
 import sys
 import numpy as np

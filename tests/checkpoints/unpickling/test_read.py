@@ -25,7 +25,7 @@ def expected(torch_files):
         return dict(file)
 
 
-def same(actual, expected):
+def assert_same(actual, expected):
     assert type(actual) is np.ndarray
     assert actual.dtype == expected.dtype.newbyteorder("=")
     assert np.array_equal(actual, expected)
@@ -35,21 +35,21 @@ def same(actual, expected):
 
 @needs_torch
 @pytest.mark.parametrize("name", ["zip", "protocol4", "legacy"])
-def test_a_dictionary_of_several_from_pytorch(torch_files, expected, name):
+def test_pytorch_dictionaries_are_read(torch_files, expected, name):
     value = safe_load(torch_files / f"{name}.model")
     assert list(value) == ["networks", "optimizer", "tensors", "shape", "type", "device", "epoch", "no"]
     assert (value["shape"], value["type"], value["device"]) == ((1, 2), "float32", "cpu")
     assert (value["epoch"], value["no"]) == (3, None)
     for name, tensor in value["tensors"].items():
-        same(tensor, expected[name])
+        assert_same(tensor, expected[name])
     assert len(value["networks"]) == 7
     for name, tensor in value["networks"].items():
-        same(tensor, expected[f"network {name}"])
+        assert_same(tensor, expected[f"network {name}"])
 
 
 @needs_torch
 @pytest.mark.parametrize("name", ["zip", "legacy"])
-def test_the_state_of_an_optimizer(torch_files, expected, name):
+def test_an_optimizer_state_is_read(torch_files, expected, name):
     adam = safe_load(torch_files / f"{name}.model")["optimizer"]
     assert adam["param_groups"][0]["betas"] == (0.0, 0.99)
     assert adam["param_groups"][0]["params"] == [0, 1, 2, 3]
@@ -57,7 +57,7 @@ def test_the_state_of_an_optimizer(torch_files, expected, name):
     for index, moments in adam["state"].items():
         assert list(moments) == ["step", "exp_avg", "exp_avg_sq"]
         for name, tensor in moments.items():
-            same(tensor, expected[f"adam {index} {name}"])
+            assert_same(tensor, expected[f"adam {index} {name}"])
 
 
 @needs_torch
@@ -65,7 +65,7 @@ def test_the_name_of_the_file_does_not_matter(torch_files, tmp_path, expected):
     for name in ("state", "state-legacy"):
         copy = tmp_path / "renamed.pkl"
         copy.write_bytes((torch_files / f"{name}.model").read_bytes())
-        same(safe_load(copy)["0.weight"], expected["network 0.weight"])
+        assert_same(safe_load(copy)["0.weight"], expected["network 0.weight"])
 
 
 @needs_torch
@@ -76,14 +76,14 @@ def test_a_storage_is_read_once_for_all_its_views(torch_files):
 
 @needs_torch
 @pytest.mark.parametrize("name", ["negative", "negative-legacy"])
-def test_a_view_whose_numbers_are_others_than_those_stored_is_refused(torch_files, name):
+def test_a_lazy_view_is_refused(torch_files, name):
     with pytest.raises(CheckpointError, match=r"negative.*: not readable; .*save its \.clone\(\) instead"):
         safe_load(torch_files / f"{name}.model")
 
 
 @needs_torch
 @pytest.mark.parametrize("name", ["state", "state-legacy"])
-def test_pytorchs_files_cut_anywhere_are_refused(torch_files, tmp_path, name):
+def test_truncated_pytorch_files_are_refused(torch_files, tmp_path, name):
     whole = (torch_files / f"{name}.model").read_bytes()
     path = tmp_path / "cut.model"
     for length in [*range(0, len(whole), 53), len(whole) - 1]:
@@ -103,7 +103,7 @@ ARRAYS = {
     "empty": np.zeros((0, 4), np.int64),
     "bytes": np.arange(256, dtype=np.uint8),
 }
-PLAIN = {
+VALUES = {
     "numbers": [1, -1, 255, 256, 65536, 2**40, -(2**70), 1.5, float("inf"), True, False, None],
     "texts": ("", "weights", "Gewichte ä 重 \n'\"\\"),
     "bytes": [b"", b"\x00\xff", bytes(300)],
@@ -115,28 +115,28 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_pickles_of_every_protocol(tmp_path, protocol):
+def test_pickles_of_every_protocol_are_read(tmp_path, protocol):
     path = tmp_path / "arrays.pkl"
-    path.write_bytes(pickle.dumps({"arrays": ARRAYS, **PLAIN}, protocol))
+    path.write_bytes(pickle.dumps({"arrays": ARRAYS, **VALUES}, protocol))
     value = safe_load(path)
     arrays = value.pop("arrays")
-    assert value == PLAIN
+    assert value == VALUES
     assert list(value["ordered"]) == ["z", "a"]
     assert type(value["number of NumPy"]) is float
     assert list(arrays) == list(ARRAYS)
     for name, array in arrays.items():
-        same(array, ARRAYS[name])
+        assert_same(array, ARRAYS[name])
         assert not array.flags.writeable
 
 
-def test_the_names_of_numpy_2(tmp_path):
+def test_the_names_of_numpy_2_are_known(tmp_path):
     path = tmp_path / "arrays.pkl"
     path.write_bytes(pickle.dumps(ARRAYS, 2).replace(b"numpy.core.", b"numpy._core."))
     for name, array in safe_load(path).items():
-        same(array, ARRAYS[name])
+        assert_same(array, ARRAYS[name])
 
 
-def test_a_file_of_jittor(jittor, tmp_path):
+def test_a_jittor_file_is_read(jittor, tmp_path):
     arrays = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(2, np.float32)}
     path = tmp_path / "seed.model"
     variables = {name: jittor.array(array) for name, array in arrays.items()}
@@ -146,7 +146,7 @@ def test_a_file_of_jittor(jittor, tmp_path):
     for part in (value["variables"], value["arrays"]):
         assert list(part) == ["weight", "bias"]
         for name, array in part.items():
-            same(array, arrays[name])
+            assert_same(array, arrays[name])
     whole = path.read_bytes()
     for damaged in (whole[:100] + bytes([whole[100] ^ 1]) + whole[101:], whole[:-3], whole[:-28] + b"x" + whole[-28:]):
         path.write_bytes(damaged)
@@ -165,7 +165,7 @@ class Calls:
 
 
 def hostile(marker):
-    """Pickles that would leave the file `marker`, and the name they are refused by."""
+    """Pickles that would create the file `marker` if they ran, and what the error about each contains."""
     command = f"touch {marker}"
     script = f"open({str(marker)!r}, 'w')"
     yield pickle.dumps(Calls(os.system, command)), "posix.system"
@@ -181,25 +181,25 @@ def hostile(marker):
     yield b"cos\nsystem\n)\x81.", "os.system"
     yield b"\x80\x04cos\nsystem\n)}\x92.", "os.system"
     yield b"ctorch.serialization\nload\n.", "torch.serialization.load"
-    yield b"ctorch\nFloatStorage\n}b.", "fills"  # BUILD onto a name of the table
+    yield b"ctorch\nFloatStorage\n}b.", "adds items"  # BUILD on a stand-in
     yield b"ccollections\nOrderedDict\n(K\x01tR.", "items"
     yield b"\x82\x01.", "EXT1"
     yield b"\x80\x05\x97.", "NEXT_BUFFER"
     yield b"c\x1b[2J\nx\n.", r"\\x1b\[2J"
 
 
-def in_zip(pickled):
+def zip_file(pickled):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("any/data.pkl", pickled)
     return file.getvalue()
 
 
-def in_jittor(pickled):
+def jittor_file(pickled):
     return pickled + hashlib.sha1(pickled).digest() + b"HCAJSLHD"
 
 
-def header(*values):
+def pickles(*values):
     return b"".join(value if type(value) is bytes else pickle.dumps(value, 2) for value in values)
 
 
@@ -207,12 +207,12 @@ MAGIC = 0x1950A86A20F9469CFC6C
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 CONTAINERS = {
     "plain": lambda pickled: pickled,
-    "jittor": in_jittor,
-    "zip": in_zip,
-    "legacy version": lambda pickled: header(MAGIC, pickled, SYSTEM, {}, []),
-    "legacy system": lambda pickled: header(MAGIC, 1001, pickled, {}, []),
-    "legacy value": lambda pickled: header(MAGIC, 1001, SYSTEM, pickled, []),
-    "legacy keys": lambda pickled: header(MAGIC, 1001, SYSTEM, {}, pickled),
+    "jittor": jittor_file,
+    "zip": zip_file,
+    "legacy version": lambda pickled: pickles(MAGIC, pickled, SYSTEM, {}, []),
+    "legacy system": lambda pickled: pickles(MAGIC, 1001, pickled, {}, []),
+    "legacy value": lambda pickled: pickles(MAGIC, 1001, SYSTEM, pickled, []),
+    "legacy keys": lambda pickled: pickles(MAGIC, 1001, SYSTEM, {}, pickled),
 }
 
 
@@ -221,7 +221,7 @@ def test_nothing_in_a_hostile_file_is_run(tmp_path, container):
     marker, path = tmp_path / "marker", tmp_path / "hostile.model"
     for pickled, reason in hostile(marker):
         path.write_bytes(CONTAINERS[container](pickled))
-        # The legacy header needs no names at all, so the harmless ones of the table are refused by their names there.
+        # The header of a legacy file may contain no names, so even the harmless ones are refused there.
         expected = rf"hostile\.model: .*({reason}|FloatStorage|OrderedDict)"
         with pytest.raises(CheckpointError, match=expected) as caught:
             safe_load(path)
@@ -229,18 +229,18 @@ def test_nothing_in_a_hostile_file_is_run(tmp_path, container):
         assert not marker.exists()
 
 
-def test_a_refusal_says_what_was_refused(tmp_path):
+def test_the_error_names_what_was_refused(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(pickle.dumps(Calls(os.system, "true")))
     with pytest.raises(CheckpointError) as caught:
         safe_load(path)
     name = f"{os.system.__module__}.system"
-    reason = f"refused; it names {name}, which has no place in a file of weights. Nothing in it was run."
+    reason = f"refused; it refers to {name}, which does not belong in a weights file. Nothing in it was run."
     assert str(caught.value) == f"{path}: {reason}"
 
 
 def torch_zip(folder=Path(), name="FloatStorage", count=4, offset=0, sizes="(K\x04", strides="(K\x01", **members):
-    """A file in the form of torch.save with one tensor, described by opcodes."""
+    """A file like those of torch.save, with one tensor, described by opcodes."""
     parts = [
         f"}}Vw\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\n{name}\nV0\nVcpu\nI{count}\ntQ",
         f"I{offset}\n{sizes}t{strides}t\x89NtRs.",
@@ -253,7 +253,7 @@ def torch_zip(folder=Path(), name="FloatStorage", count=4, offset=0, sizes="(K\x
     return file.getvalue()
 
 
-def test_a_tensor_described_by_opcodes(tmp_path):
+def test_a_tensor_is_built_from_opcodes(tmp_path):
     path = tmp_path / "x.model"
     path.write_bytes(torch_zip(offset=1, sizes="(K\x02", strides="(K\x02"))
     assert safe_load(path)["w"].tolist() == [1, 3]
@@ -282,53 +282,59 @@ def test_a_tensor_described_by_opcodes(tmp_path):
         {"0": b""},
     ],
 )
-def test_a_tensor_that_does_not_fit_its_storage(tmp_path, changes):
+def test_a_tensor_that_does_not_fit_its_storage_is_refused(tmp_path, changes):
     path = tmp_path / "x.model"
     path.write_bytes(torch_zip(**changes))
     with pytest.raises(CheckpointError, match=r"x\.model: (damaged|refused|not a file)"):
         safe_load(path)
 
 
-def legacy(count=2, data=bytes(8), keys=("7",), order="<"):
+def legacy_file(count=2, data=bytes(8), keys=("7",), order="<"):
     tensor = (
         b"ctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV7\nVcpu\nK\x02NtQK\x00(K\x02t(K\x01t"
     )
     system = {**SYSTEM, "little_endian": order == "<"}
-    return header(MAGIC, 1001, system, tensor + b"\x89NtR.", list(keys)) + struct.pack(order + "q", count) + data
+    return pickles(MAGIC, 1001, system, tensor + b"\x89NtR.", list(keys)) + struct.pack(order + "q", count) + data
 
 
-def test_a_legacy_file_with_other_storages_than_it_says(tmp_path):
+def test_a_legacy_file_with_inconsistent_storages_is_refused(tmp_path):
     path = tmp_path / "x.model"
-    path.write_bytes(legacy())
+    path.write_bytes(legacy_file())
     assert safe_load(path).tolist() == [0, 0]
-    for data in (legacy(count=-1), legacy(count=3), legacy(data=bytes(7)), legacy(keys=()), legacy(keys=("7", "7"))):
+    for data in (
+        legacy_file(count=-1),
+        legacy_file(count=3),
+        legacy_file(data=bytes(7)),
+        legacy_file(keys=()),
+        legacy_file(keys=("7", "7")),
+    ):
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match=r"x\.model: damaged"):
             safe_load(path)
 
 
-def test_files_of_machines_of_the_other_byte_order(tmp_path):
+def test_big_endian_files_are_read(tmp_path):
     path = tmp_path / "x.model"
-    path.write_bytes(legacy(data=np.array([1, 2], ">f4").tobytes(), order=">"))
-    same(safe_load(path), np.array([1, 2], np.float32))
+    path.write_bytes(legacy_file(data=np.array([1, 2], ">f4").tobytes(), order=">"))
+    assert_same(safe_load(path), np.array([1, 2], np.float32))
     path.write_bytes(torch_zip(**{"0": np.arange(4, dtype=">f4").tobytes()}))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("a/byteorder", "big")
-    same(safe_load(path)["w"], np.arange(4, dtype=np.float32))
+    assert_same(safe_load(path)["w"], np.arange(4, dtype=np.float32))
 
 
 def bombs():
     deep = b"]" * 100_000 + b"a" * 99_999 + b"."
     yield "deep", deep, "nested too deeply"
-    yield "cycle", b"]q\x00h\x00a.", "holds itself"
-    yield "doubling", b"]" + b"q\x00]h\x00ah\x00a" * 30 + b".", "unfolds"
-    yield "key", b"}" + b")" + b"\x85" * 100_000 + b"Ns.", "a key"
+    yield "cycle", b"]q\x00h\x00a.", "contains itself"
+    yield "doubling", b"]" + b"q\x00]h\x00ah\x00a" * 30 + b".", "expands"
+    yield "key", b"}" + b")" + b"\x85" * 100_000 + b"Ns.", "a dictionary key"
     numbers = b"".join(b"L%dL\n0" % (index * (2**61 - 1)) for index in range(1, 100_000)).replace(b"\n0", b"\nN")
-    yield "colliding keys", b"}(" + numbers + b"u.", "a key"
-    yield "colliding memo", b"N" + numbers.replace(b"L\nN", b"\n").replace(b"L", b"p") + b".", "impossible number"
+    yield "colliding keys", b"}(" + numbers + b"u.", "a dictionary key"
+    yield "colliding memo", b"N" + numbers.replace(b"L\nN", b"\n").replace(b"L", b"p") + b".", "invalid memo index"
     text = b"X" + struct.pack("<I", 10**6) + b"a" * 10**6
     encode = b"c_codecs\nencode\nq\x00" + text + b"Vlatin1\n\x86q\x01R]("
-    yield "copies", encode + b"h\x00h\x01R" * 1000 + b"e.", "unfolds"
+    yield "copies", encode + b"h\x00h\x01R" * 1000 + b"e.", "expands"
     sizes = "(" + f"I{2**59}\n" * 10_000
     yield "dimensions", torch_zip(sizes=sizes, strides=sizes), "sizes of an array"
     file = io.BytesIO()
@@ -342,7 +348,7 @@ def bombs():
 
 
 @pytest.mark.parametrize(("data", "reason"), [pytest.param(*bomb[1:], id=bomb[0]) for bomb in bombs()])
-def test_bombs_end_soon_and_take_no_memory(tmp_path, data, reason):
+def test_bombs_fail_fast_without_using_memory(tmp_path, data, reason):
     path = tmp_path / "bomb.model"
     path.write_bytes(data)
     tracemalloc.start()
@@ -354,16 +360,16 @@ def test_bombs_end_soon_and_take_no_memory(tmp_path, data, reason):
         tracemalloc.stop()
 
 
-def test_a_pickle_without_end_is_not_followed_to_it(tmp_path, monkeypatch):
+def test_a_very_long_pickle_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "long.model"
     path.write_bytes(b"N0" * 600 + b"N.")
     assert safe_load(path) is None
-    monkeypatch.setattr(machine, "STEPS", 1000)
+    monkeypatch.setattr(machine, "MAX_OPCODES", 1000)
     with pytest.raises(CheckpointError, match="far longer"):
         safe_load(path)
 
 
-def test_what_is_no_checkpoint(tmp_path):
+def test_other_files_are_refused(tmp_path):
     path = tmp_path / "x.model"
     other = io.BytesIO()
     with zipfile.ZipFile(other, "w") as archive:
@@ -383,11 +389,11 @@ def test_what_is_no_checkpoint(tmp_path):
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of pickletools, about the damaged text
 def test_damaged_files_are_read_or_refused(torch_files, tmp_path):
     seeds = [(torch_files / f"{name}.model").read_bytes() for name in ("state", "state-legacy", "legacy")]
-    seeds += [pickle.dumps({"arrays": ARRAYS, **PLAIN}, protocol) for protocol in (0, 2, 4, 5)]
-    seeds += [torch_zip(), legacy()]
+    seeds += [pickle.dumps({"arrays": ARRAYS, **VALUES}, protocol) for protocol in (0, 2, 4, 5)]
+    seeds += [torch_zip(), legacy_file()]
     rng = np.random.default_rng(0)
     path = tmp_path / "damaged.model"
-    read_ = refused = 0
+    read = refused = 0
     for _ in range(1200):
         data = bytearray(seeds[rng.integers(len(seeds))])
         for _ in range(rng.integers(1, 4)):
@@ -397,10 +403,10 @@ def test_damaged_files_are_read_or_refused(torch_files, tmp_path):
         path.write_bytes(data)
         try:
             safe_load(path)
-            read_ += 1
+            read += 1
         except CheckpointError as error:
             assert str(error).startswith(f"{path}: ")
             assert len(str(error)) < len(str(path)) + 250
             refused += 1
-    assert read_ > 20
+    assert read > 20
     assert refused > 200

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import lmdb
 import numpy as np
@@ -17,9 +15,10 @@ from PIL import Image
 
 from ganzoo.data.lmdb_storage import LMDB_METADATA
 from ganzoo.errors import DataError
+from ganzoo.files import atomic_folder
 
-FIRST_MAP = 1 << 28  # bytes; the smallest memory map
-SPARE = 1 << 24  # bytes of the map kept free for the pages that LMDB copies when it changes them
+MIN_MAP_SIZE = 1 << 28  # bytes; the smallest memory map
+MAP_RESERVE = 1 << 24  # bytes of the map kept free for the pages that LMDB copies when it changes them
 PAGE, HALF_PAGE = 4096, 2000  # bytes; LMDB stores values larger than about half a page on pages of their own
 PNG_LEVEL = 3  # of zlib: twice as fast as the default of 6, for slightly larger files
 COMMIT_EVERY = 500  # images per transaction
@@ -32,7 +31,7 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-class Writer:
+class LmdbWriter:
     """An LMDB open for writing, whose memory map is enlarged as needed.
 
     (Reserving the whole address space at once would fail where it is limited, for instance by `ulimit -v`.)
@@ -40,7 +39,7 @@ class Writer:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self._folder, self._options = folder, options
-        self._open(FIRST_MAP)
+        self._open(MIN_MAP_SIZE)
 
     def _open(self, size: int) -> None:
         """Open the LMDB with a memory map of four times `size` bytes; twice or once if that can't be reserved."""
@@ -56,7 +55,7 @@ class Writer:
     def _begin(self) -> None:
         self.transaction, self._is_open = self.env.begin(write=True), True
         information = self.env.info()
-        self._room = information["map_size"] - (information["last_pgno"] + 1) * self.env.stat()["psize"] - SPARE
+        self._room = information["map_size"] - (information["last_pgno"] + 1) * self.env.stat()["psize"] - MAP_RESERVE
         self._put = 0
 
     def reserve(self, size: int) -> None:
@@ -68,10 +67,10 @@ class Writer:
             self.transaction.abort()
             self.env.close()
             self._is_open = False
-            self._open(max(FIRST_MAP, needed))
+            self._open(max(MIN_MAP_SIZE, needed))
 
     def put(self, key: bytes, value: bytes) -> None:
-        size = space(value)
+        size = stored_size(value)
         self.reserve(size)
         self._put += size
         self.transaction.put(key, value)
@@ -90,15 +89,15 @@ class Writer:
             self.env.close()
 
 
-def space(data: bytes) -> int:
+def stored_size(data: bytes) -> int:
     """Estimate the bytes that a value takes in an LMDB; pages with small values are two-thirds full."""
     return -(-(len(data) + 16) // PAGE) * PAGE if len(data) > HALF_PAGE else (len(data) + 32) * 3 // 2
 
 
-def unwritable(error: Exception) -> str:
+def write_failure(error: Exception) -> str:
     """Return the end of the message for an LMDB that can't be written, with the reason in brackets."""
     if isinstance(error, lmdb.MemoryError):
-        return "can't be written (there are no more addresses for it; raise the limit that `ulimit -v` shows)."
+        return "can't be written (address space is exhausted; raise the limit shown by `ulimit -v`)."
     return f"can't be written ({error})."
 
 
@@ -108,29 +107,24 @@ def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[st
     `metadata` may contain 'domains' (names) with 'labels' (one index per image), and 'flip'. An existing `path` is left
     unchanged. DataError if the LMDB can't be written. If `images` raises an exception, nothing is left behind.
     """
-    building = path.with_name(f"{path.name}.building-{uuid4().hex[:8]}")
     try:
-        building.parent.mkdir(parents=True, exist_ok=True)
-        writer = Writer(building, sync=False)
-        try:
-            count = _fill(writer, images, size)
-            writer.put(b"length", str(count).encode())
-            writer.put(LMDB_METADATA, json.dumps(metadata).encode())
-            writer.commit()
-            writer.env.sync(True)
-        finally:
-            writer.close()
-        if path.exists():  # another process was faster, and built the same
-            return
-        building.rename(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_folder(path) as folder:
+            writer = LmdbWriter(folder, sync=False)
+            try:
+                count = _fill(writer, images, size)
+                writer.put(b"length", str(count).encode())
+                writer.put(LMDB_METADATA, json.dumps(metadata).encode())
+                writer.commit()
+                writer.env.sync(True)
+            finally:
+                writer.close()
     except (lmdb.Error, OSError) as error:
-        if not path.exists():
-            raise DataError(f"{path}: {unwritable(error)}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if not path.exists():  # otherwise another process was faster, and built the same
+            raise DataError(f"{path}: {write_failure(error)}") from error
 
 
-def _fill(writer: Writer, images: Iterable[bytes], size: int) -> int:
+def _fill(writer: LmdbWriter, images: Iterable[bytes], size: int) -> int:
     count = 0
     for data in images:
         writer.put(f"{size}-{count:05d}".encode(), data)

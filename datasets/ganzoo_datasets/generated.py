@@ -10,12 +10,12 @@ from typing import ClassVar
 from ganzoo import DataError, Dataset, DataSource, data_dir
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     """Report progress on stderr, apart from the output of the command that needs the set."""
     print(line, file=sys.stderr, flush=True)
 
 
-class MadeSource(DataSource):
+class GeneratedSource(DataSource):
     """A set that is generated as NAME.lmdb in the data directory, with validation images in NAME-val.lmdb if it is
     `split`."""
 
@@ -23,11 +23,11 @@ class MadeSource(DataSource):
 
     @property
     def path(self) -> Path:
-        """The LMDB that `open` makes."""
+        """The LMDB that `open` generates."""
         return data_dir() / f"{self.name}.lmdb"
 
     @abstractmethod
-    def make(self) -> None:
+    def generate(self) -> None:
         """Write `path` atomically. DataError if that fails."""
 
     def ready(self) -> bool:
@@ -38,12 +38,12 @@ class MadeSource(DataSource):
 
         try:
             if not self.ready():
-                self.make()
+                self.generate()
         except DataError:
             if not self.ready():  # otherwise another process has made it in the meantime
                 raise
         try:
             return open_path(self.path, self.name)
         except DataError as error:
-            what = f"{self.path} and {self.name}-val.lmdb, and they" if self.split else f"{self.path} and it"
-            raise DataError(f"{error} Delete {what} will be made again.") from error
+            files = f"{self.path} and {self.name}-val.lmdb" if self.split else str(self.path)
+            raise DataError(f"{error} Delete {files} to generate the data set again.") from error

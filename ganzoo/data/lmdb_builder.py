@@ -16,50 +16,50 @@ from typing import IO, Any
 import lmdb
 
 from ganzoo.data.lmdb_storage import LMDB_METADATA
-from ganzoo.data.writing import Writer, space, unwritable
+from ganzoo.data.lmdb_writer import LmdbWriter, stored_size, write_failure
 from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir
 
-DATA = "data.mdb"  # as LMDB calls it
-LOCK = "lock"  # lock file in the folder; deleted after the folder has been moved into place
-ATTEMPTS = 100  # at locking a folder that other processes move or delete
+DATA_FILE = "data.mdb"  # as LMDB calls it
+LOCK_FILE = "lock"  # lock file in the folder; deleted after the folder has been moved into place
+LOCK_ATTEMPTS = 100  # at locking a folder that other processes move or delete
 COMMIT_SECONDS = 5.0  # how much work a crash or a power failure can cost
 COMMIT_BYTES = 256 << 20  # LMDB keeps a transaction in memory
 
 # Temporary keys, deleted when the LMDB is complete: the plan, and one part for each group of source images added. A
 # part's key holds the index of its first image; its value the index after its last image ('stop'), the labels of the
 # readable images and the messages for the unreadable ones ('bad').
-PLAN = b"ganzoo-plan"
-PART = b"ganzoo-part-"
+PLAN_KEY = b"ganzoo-plan"
+PART_KEY = b"ganzoo-part-"
 
-Prepared = tuple[list[bytes], int]  # an image's files, one per size, and its label
+PreparedImage = tuple[list[bytes], int]  # an image's files, one per size, and its label
 
 
-class Building:
-    """An LMDB being built. `done` source images have been processed: `labels` has a label for each readable one, `bad`
-    a message for each unreadable one."""
+class LmdbBuilder:
+    """An LMDB under construction. `done` source images have been processed: `labels` has a label for each readable one,
+    `bad` a message for each unreadable one."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder, self.sizes = folder, plan["sizes"]
         self.done, self.labels, self.bad = 0, list[int](), list[str]()
-        self.worthless = False  # if set, the LMDB is deleted unless it is finished
-        self._writer = Writer(folder, lock=False)  # `_held` locks out other processes
+        self.discard = False  # if set, the LMDB is deleted unless it is finished
+        self._writer = LmdbWriter(folder, lock=False)  # `_locked_folder` locks out other processes
         self._committed, self._bytes = time.monotonic(), 0
         try:
-            self._continue(plan)
+            self._resume(plan)
         except BaseException:
             self.close()
             raise
 
-    def _continue(self, plan: dict[str, Any]) -> None:
+    def _resume(self, plan: dict[str, Any]) -> None:
         wanted = json.dumps(plan, sort_keys=True).encode()
-        stored = self._writer.transaction.get(PLAN)
+        stored = self._writer.transaction.get(PLAN_KEY)
         if stored is None:
-            self._writer.put(PLAN, wanted)
+            self._writer.put(PLAN_KEY, wanted)
         elif stored != wanted:
             raise DataError(
-                f"{self.folder}: holds an unfinished preparation of other images or with other options. Give the same "
-                "command again to finish that one, or delete this folder to start anew."
+                f"{self.folder}: contains an unfinished preparation with other images or options. Repeat that command "
+                "to finish it, or delete this folder to start over."
             )
         for _, value in self._parts():
             part = json.loads(value)
@@ -69,13 +69,13 @@ class Building:
 
     def _parts(self) -> Iterator[tuple[bytes, bytes]]:
         with self._writer.transaction.cursor() as cursor:
-            if cursor.set_range(PART):
+            if cursor.set_range(PART_KEY):
                 for key, value in cursor:
-                    if not key.startswith(PART):
+                    if not key.startswith(PART_KEY):
                         return
                     yield key, value
 
-    def add(self, results: Sequence[Prepared | str]) -> None:
+    def add(self, results: Sequence[PreparedImage | str]) -> None:
         """Add the next source images, each as a prepared image or as a message that says why it is unreadable."""
         labels, entries = list[int](), list[tuple[bytes, bytes]]()
         for result in results:
@@ -88,9 +88,9 @@ class Building:
         bad = [result for result in results if isinstance(result, str)]
         stop = self.done + len(results)
         part = {"stop": stop, "labels": labels, "bad": bad}
-        entries.append((PART + b"%012d" % self.done, json.dumps(part).encode()))
+        entries.append((PART_KEY + b"%012d" % self.done, json.dumps(part).encode()))
         self._bytes += sum(len(value) for _, value in entries)
-        self._writer.reserve(sum(space(value) for _, value in entries))  # no commit may split these entries
+        self._writer.reserve(sum(stored_size(value) for _, value in entries))  # no commit may split these entries
         for key, value in entries:
             self._writer.put(key, value)
         self.done = stop
@@ -108,13 +108,13 @@ class Building:
         """Write the length and the metadata, and delete the temporary keys."""
         parts = {key: len(value) for key, value in self._parts()}
         self._writer.reserve(sum(parts.values()))  # LMDB copies their pages before it frees them
-        for key in [PLAN, *parts]:
+        for key in [PLAN_KEY, *parts]:
             self._writer.transaction.delete(key)
         self._writer.put(b"length", str(len(self.labels)).encode())
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
         self.commit()
         # LMDB doesn't write free pages at the end of the file, which would then look truncated.
-        file = self.folder / DATA
+        file = self.folder / DATA_FILE
         env = self._writer.env
         whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
         os.truncate(file, max(whole, file.stat().st_size))
@@ -124,7 +124,7 @@ class Building:
 
 
 @contextmanager
-def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> Iterator[Building]:
+def build_lmdb(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> Iterator[LmdbBuilder]:
     """Start or resume an LMDB, and move it to `path` if the block ends without an exception.
 
     Otherwise the unfinished LMDB stays beside `path`, and the next call with an equal `plan` (JSON types; its 'sizes'
@@ -133,45 +133,44 @@ def building(path: Path, plan: dict[str, Any], say: Callable[[str], None]) -> It
     """
     folder = path.with_name(f"{path.name}.preparing")
     try:
-        with _held(path, folder, say):
-            new = not (folder / DATA).exists()
+        with _locked_folder(path, folder, say):
+            new = not (folder / DATA_FILE).exists()
             try:
-                begun = Building(folder, plan)
+                builder = LmdbBuilder(folder, plan)
             except BaseException:
                 if new:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
             try:
-                yield begun
-                begun.close()
+                yield builder
+                builder.close()
             except BaseException:
                 with suppress(lmdb.Error):  # the first error is the one to report
-                    begun.close()
-                if not begun.labels or begun.worthless:
+                    builder.close()
+                if not builder.labels or builder.discard:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
             folder.rename(path)
-            (path / LOCK).unlink()
+            (path / LOCK_FILE).unlink()
     except lmdb.Error as error:
-        kept = f" {folder} holds what was done: the same command continues it, deleting it starts anew."
-        kept = kept if folder.exists() else ""
-        raise DataError(f"{path}: {unwritable(error)}{kept}") from error
+        hint = f" The unfinished work is in {folder}: run the same command to resume, or delete it to start over."
+        raise DataError(f"{path}: {write_failure(error)}{hint if folder.exists() else ''}") from error
 
 
-def refuse_taken(path: Path) -> None:
+def check_absent(path: Path) -> None:
     """Raise DataError if `path` exists."""
     if path.exists():
-        raise DataError(f"{path}: is there already. Delete it first, or choose another name.")
+        raise DataError(f"{path}: already exists. Delete it first, or choose another name.")
 
 
 @contextmanager
-def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def _locked_folder(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Lock `folder`, in which `path` is built, for this process."""
-    for _ in range(ATTEMPTS):
-        refuse_taken(path)
+    for _ in range(LOCK_ATTEMPTS):
+        check_absent(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = _opened(folder / LOCK)
+            file = _open_lock_file(folder / LOCK_FILE)
         except OSError as error:
             ours = data_dir() in path.absolute().parents
             remedy = " Set GANZOO_DATA to another folder." if ours else ""
@@ -179,18 +178,18 @@ def _held(path: Path, folder: Path, say: Callable[[str], None]) -> Iterator[None
         if file is None:
             continue  # another process has just finished and moved the folder
         with file:
-            _lock(file, lambda: say(f"{path}: another process prepares it; waiting for that one"))
-            if not _is_at(file, folder / LOCK):
+            _lock(file, lambda: say(f"{path}: another process is preparing it; waiting"))
+            if not _is_open_file(file, folder / LOCK_FILE):
                 continue
             if path.exists():  # another process finished it before we had the lock
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             yield
             return
-    raise DataError(f"{path}: can't be written (other processes move or delete {folder} again and again).")
+    raise DataError(f"{path}: can't be written (other processes keep moving or deleting {folder}).")
 
 
-def _opened(lock: Path) -> IO[str] | None:
+def _open_lock_file(lock: Path) -> IO[str] | None:
     """Open the lock file; return None if its folder is gone."""
     try:
         return open(lock, "a")
@@ -204,12 +203,12 @@ def _lock(file: IO[str], busy: Callable[[], None]) -> None:
     except BlockingIOError:
         if getattr(current_process(), "_inheriting", False):
             # A child started by the holder of the lock, importing its script: waiting would be a deadlock.
-            raise DataError('this must stand under `if __name__ == "__main__":` in a script of your own.') from None
+            raise DataError('in a script, call this under `if __name__ == "__main__":`.') from None
         busy()
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _is_at(file: IO[str], path: Path) -> bool:
+def _is_open_file(file: IO[str], path: Path) -> bool:
     """Return whether `path` still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())

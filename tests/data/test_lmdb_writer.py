@@ -7,16 +7,16 @@ import lmdb
 import numpy as np
 import pytest
 
-from ganzoo.data import writing
+from ganzoo.data import lmdb_writer
+from ganzoo.data.lmdb_writer import COMMIT_EVERY, write_lmdb
 from ganzoo.data.storage import open_path
-from ganzoo.data.writing import COMMIT_EVERY, write_lmdb
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise
 
 IMAGE = encoded(noise(8, 8))
 
 
-def test_more_images_than_a_transaction_takes_are_all_there(tmp_path: Path) -> None:
+def test_images_of_several_transactions_are_all_there(tmp_path: Path) -> None:
     count = 2 * COMMIT_EVERY + 1
     write_lmdb(tmp_path / "set.lmdb", (IMAGE + b"%d" % index for index in range(count)), 8, {})
     data = open_path(tmp_path / "set.lmdb")
@@ -24,12 +24,12 @@ def test_more_images_than_a_transaction_takes_are_all_there(tmp_path: Path) -> N
     assert all(data.storage.read(key).endswith(b"%d" % index) for index, key in enumerate(data.storage.keys))
 
 
-def test_folders_on_the_way_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_parent_folders_are_created_and_nothing_else_is_left(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "a" / "b" / "set.lmdb", [IMAGE], 8, {})
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["set.lmdb"]
 
 
-def test_it_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_it_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
 
     def images() -> Iterator[bytes]:
@@ -42,7 +42,7 @@ def test_it_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, DataError, ZeroDivisionError])
-def test_a_failure_half_way_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path, error: type[BaseException]) -> None:
     def images() -> Iterator[bytes]:
         for _ in range(COMMIT_EVERY + 1):
             yield IMAGE
@@ -53,7 +53,7 @@ def test_a_failure_half_way_leaves_nothing(tmp_path: Path, error: type[BaseExcep
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_faster_process_wins(tmp_path: Path) -> None:
+def test_the_faster_of_two_processes_wins(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
 
     def images() -> Iterator[bytes]:
@@ -65,7 +65,7 @@ def test_a_faster_process_wins(tmp_path: Path) -> None:
     assert [left.name for left in tmp_path.iterdir()] == ["set.lmdb"]
 
 
-def test_what_is_there_already_stays(tmp_path: Path) -> None:
+def test_an_existing_path_is_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
     path.mkdir()
     (path / "data.mdb").write_bytes(b"somebody's")
@@ -73,21 +73,21 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     assert (path / "data.mdb").read_bytes() == b"somebody's"
 
 
-def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match=r"set\.lmdb: can't be written"):
         write_lmdb(tmp_path / "file" / "set.lmdb", [IMAGE], 8, {})
 
 
-def test_no_images_make_no_data_set(tmp_path: Path) -> None:
+def test_an_lmdb_without_images_is_not_a_data_set(tmp_path: Path) -> None:
     write_lmdb(tmp_path / "set.lmdb", [], 8, {})
     with pytest.raises(DataError, match="an LMDB without images"):
         open_path(tmp_path / "set.lmdb")
 
 
-def test_the_map_grows_with_what_is_put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
-    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+def test_the_memory_map_grows_as_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lmdb_writer, "MIN_MAP_SIZE", 1 << 20)
+    monkeypatch.setattr(lmdb_writer, "MAP_RESERVE", 1 << 18)
     rng = np.random.default_rng(0)
     files = [rng.bytes(size) for size in rng.integers(1, 60_000, 400).tolist()]
     write_lmdb(tmp_path / "out.lmdb", files, 8, {})
@@ -96,7 +96,7 @@ def test_the_map_grows_with_what_is_put(tmp_path: Path, monkeypatch: pytest.Monk
         assert env.info()["map_size"] < 1 << 27
 
 
-def test_where_four_times_as_many_addresses_cannot_be_had_fewer_do(
+def test_a_smaller_memory_map_is_used_if_address_space_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin, asked = lmdb.open, list[int]()
@@ -107,11 +107,11 @@ def test_where_four_times_as_many_addresses_cannot_be_had_fewer_do(
             raise lmdb.MemoryError("Cannot allocate memory")
         return begin(path, map_size=map_size, **options)
 
-    monkeypatch.setattr(writing, "FIRST_MAP", 1 << 20)
-    monkeypatch.setattr(writing, "SPARE", 1 << 18)
+    monkeypatch.setattr(lmdb_writer, "MIN_MAP_SIZE", 1 << 20)
+    monkeypatch.setattr(lmdb_writer, "MAP_RESERVE", 1 << 18)
     monkeypatch.setattr(lmdb, "open", limited)
     write_lmdb(tmp_path / "out.lmdb", [bytes(10_000)] * 20, 8, {})
     assert asked[:2] == [4 << 20, 2 << 20]
-    with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(there are no more addresses for it; raise"):
+    with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(address space is exhausted; raise"):
         write_lmdb(tmp_path / "more.lmdb", [bytes(10_000)] * 900, 8, {})
     assert [path.name for path in tmp_path.iterdir()] == ["out.lmdb"]
