@@ -216,9 +216,12 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     return gathers.symmetric_filter(x, centre, side, corner)
 
 
-def leaky_relu(x: Any, slope: float = 0.2) -> Any:
-    """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope."""
-    if _operations is not None:
+def leaky_relu(x: Any, slope: float = 0.2, fused: bool = False) -> Any:
+    """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope.
+
+    `fused` lets Jittor compile it into one kernel with the operations around it: faster after a batch norm of small
+    images."""
+    if _operations is not None and not fused:
         return _operations.leaky_relu(x, slope)
     return jittor().nn.leaky_relu(x, slope)
 
@@ -245,10 +248,12 @@ def upsample_nearest(x: Any) -> Any:
 
 
 def average_pool(x: Any) -> Any:
-    """Return the mean of each 2x2 block of pixels of (N, C, H, W). H and W must be even."""
+    """Return the mean of each 2x2 block of pixels of (N, C, H, W). ShapeError if a side is odd."""
+    n, c, h, w = x.shape
+    if h % 2 or w % 2:
+        raise ShapeError(f"pooling takes images of even sides, and was given {tuple(x.shape)}.")
     if on_gpu():
         return gathers.added(x) * 0.25
-    n, c, h, w = x.shape
     return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
 
 
