@@ -75,7 +75,7 @@ def from_images(images: np.ndarray) -> Any:
     """Return uint8 images (N, H, W, C) as a float32 Var (N, C, H, W) in [-1, 1]."""
     jt = jittor()
     if device() == "cuda":  # transfer uint8, a quarter of the bytes, and convert in one kernel
-        return (operations.transposed(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
+        return (operations.transpose(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
     scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
     return jt.array(scaled).stop_grad()
 

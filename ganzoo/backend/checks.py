@@ -15,11 +15,11 @@ from pathlib import Path
 
 from ganzoo.backend import environment
 from ganzoo.backend.cuda.driver import driver
-from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
+from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, problem_with
 from ganzoo.errors import BackendError, reason
 from ganzoo.files import data_dir
 
-_OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
+_SHELL_CHARACTERS = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 
@@ -120,7 +120,7 @@ def jittor_path() -> Finding:
 
 def _path_for_shell(what: str, path: Path, remedy: str) -> Finding:
     """Check that a path needs no quotes in a shell: Jittor writes paths into shell commands unquoted."""
-    if (odd := _OF_SHELL.search(str(path))) is None:
+    if (odd := _SHELL_CHARACTERS.search(str(path))) is None:
         return Finding(what, str(path))
     named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
     return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", remedy)
@@ -177,9 +177,9 @@ def toolkits() -> Iterator[Finding]:
     """Yield a finding for each CUDA compiler and its libraries, if there is a GPU."""
     found = driver()
     for kit in candidates() if found and found.gpus else ():
-        problem = fault(kit)
+        problem = problem_with(kit)
         libraries = ", ".join(f"{name} {_number(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name))
-        detail = f"{kit}{', through a folder of wrappers' if kit.shimmed else ''}; {libraries}"
+        detail = f"{kit}{', through a folder of wrappers' if kit.needs_shim else ''}; {libraries}"
         yield Finding("CUDA", detail, f"{problem}." if problem else "", fatal=False)
 
 
@@ -189,7 +189,7 @@ def _number(kit: Toolkit, name: str) -> str:
     return path.resolve().name.partition(".so.")[2] if path else ""
 
 
-QUICK: tuple[Callable[[], Finding], ...] = (
+QUICK_CHECKS: tuple[Callable[[], Finding], ...] = (
     python_version,
     numpy_version,
     jittor_version,
@@ -203,7 +203,7 @@ QUICK: tuple[Callable[[], Finding], ...] = (
 
 def require_usable(device: str) -> None:
     """Raise BackendError with the first fatal problem for 'cpu' or 'cuda'. Takes milliseconds."""
-    for check in QUICK:
+    for check in QUICK_CHECKS:
         if check is onednn and device == "cuda":
             continue  # used on the CPU only
         finding = check()

@@ -16,7 +16,7 @@ from ganzoo.errors import BackendError
 def examine() -> Iterator[Finding]:
     """Yield all findings, the cheap ones first, and finally a real convolution, unless a fatal problem was found."""
     broken = False
-    for check in (*checks.QUICK, checks.compiler_works, checks.data_writable, checks.gpu):
+    for check in (*checks.QUICK_CHECKS, checks.compiler_works, checks.data_writable, checks.gpu):
         finding = check()
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding

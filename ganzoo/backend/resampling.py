@@ -25,7 +25,7 @@ def upsampled_conv2d(x: Any, weight: Any) -> Any:
     image if that is faster."""
     if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return conv2d(upsample_nearest(x), weight, padding=1)
-    return operations.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
+    return operations.upsampling_conv2d(x, widened(weight, _SHIFTS[:, ::-1]))
 
 
 def pooled_conv2d(x: Any, weight: Any) -> Any:

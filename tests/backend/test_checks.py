@@ -136,7 +136,7 @@ def test_cuda_needs_no_onednn(monkeypatch, tmp_path):
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None if name == "jittor_offline" else real(name))
     checks.require_usable("cuda")
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    environment.prepare(environment.Choice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
+    environment.prepare(environment.DeviceChoice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
     assert os.environ["use_mkl"] == "0"
 
 
@@ -167,7 +167,7 @@ def test_a_gpu_is_not_asked_to_wait_and_keeps_its_memory():
     assert set_on["ratio"] * (80 << 30) == backend.WORKSPACE
 
 
-CPU = environment.Choice("cpu", "")
+CPU = environment.DeviceChoice("cpu", "")
 
 
 def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
@@ -177,7 +177,7 @@ def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
             environment.choose_device("cuda")
         assert "\n" not in str(told.value)
         assert environment.choose_device("auto").device == environment.choose_device("cpu").device == "cpu"
-        assert "shows no GPU" in environment.choose_device("auto").because
+        assert "shows no GPU" in environment.choose_device("auto").reason
 
 
 @pytest.mark.parametrize(("body", "why"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails")])
@@ -188,7 +188,7 @@ def test_a_broken_nvcc_is_told(monkeypatch, tmp_path, body, why):
     with pytest.raises(BackendError, match=why):
         environment.choose_device("cuda")
     assert environment.choose_device("auto").device == "cpu"
-    assert why in environment.choose_device("auto").because
+    assert why in environment.choose_device("auto").reason
     assert why in checks.gpu().problem
     assert not checks.gpu().fatal
     assert [why in finding.problem for finding in checks.toolkits()] == [True]
@@ -200,7 +200,7 @@ def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
     assert os.environ["nvcc_path"] == ""
     names = {os.environ["cache_name"]}
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
-    environment.prepare(environment.Choice("cuda", "", None, kit))
+    environment.prepare(environment.DeviceChoice("cuda", "", None, kit))
     assert os.environ["nvcc_path"] == str(tmp_path / "nvcc")
     assert len(names | {os.environ["cache_name"]}) == 2
 
@@ -236,7 +236,7 @@ def test_a_toolkit_that_driver_and_gpus_can_run_is_taken(monkeypatch, tmp_path):
 def test_a_gpu_that_cant_be_used_is_told_with_its_mend(monkeypatch, tmp_path, found, versions, why):
     choice = chosen(monkeypatch, tmp_path, found, *versions)
     assert choice.device == "cpu"
-    assert re.search(why, choice.because)
+    assert re.search(why, choice.reason)
     with pytest.raises(BackendError, match=f"--device cuda: .*{why}"):
         environment.choose_device("cuda")
 
@@ -256,7 +256,7 @@ def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
     for precision, expected in (("tf32", None), ("amp", None), ("fp32", "0")):
         monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k != "NVIDIA_TF32_OVERRIDE"})
-        environment.prepare(environment.Choice("cuda", "", None, kit), precision)
+        environment.prepare(environment.DeviceChoice("cuda", "", None, kit), precision)
         assert os.environ.get("NVIDIA_TF32_OVERRIDE") == expected
 
 
@@ -266,7 +266,7 @@ def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
 )
 def test_mixed_precision_is_refused_where_it_is_not_sound(tmp_path, cuda, capability, why):
     kit = toolkit.Toolkit(tmp_path / "nvcc", cuda, (), ())
-    choice = environment.Choice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
+    choice = environment.DeviceChoice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
     for precision in ("tf32", "fp32"):
         environment.require_precision(choice, precision)
     if why is None:
@@ -280,7 +280,7 @@ def test_mixed_precision_is_refused_where_it_is_not_sound(tmp_path, cuda, capabi
 def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {**os.environ, "OMPI_COMM_WORLD_SIZE": "2"})
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (tmp_path,), (tmp_path,))
-    choice = environment.Choice("cuda", "", None, kit)
+    choice = environment.DeviceChoice("cuda", "", None, kit)
     with pytest.raises(BackendError, match=r"NCCL.*pip install \"ganzoo\[cuda13\]\""):
         environment.prepare(choice)
     for name in ("nccl.h", "libnccl.so.2"):
@@ -291,7 +291,7 @@ def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
 
 def test_a_child_of_its_own_is_no_part_of_the_job(monkeypatch):
     monkeypatch.setattr(os, "environ", {"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "1", "HOME": "/somewhere"})
-    assert environment.outside_mpi() == {"HOME": "/somewhere"}
+    assert environment.without_mpi() == {"HOME": "/somewhere"}
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):

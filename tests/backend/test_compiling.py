@@ -101,8 +101,8 @@ def test_one_process_keeps_its_device():
 
 @pytest.mark.parametrize(("patience", "shown"), [(60.0, ""), (0.05, "compiling it ...\n")])
 def test_only_what_takes_long_is_announced(monkeypatch, capsys, patience, shown):
-    monkeypatch.setattr(compiling, "PATIENCE", patience)
-    with compiling.announced_if_slow("compiling it"):
+    monkeypatch.setattr(compiling, "ANNOUNCE_AFTER", patience)
+    with compiling.announce_if_slow("compiling it"):
         time.sleep(1.0)
     assert capsys.readouterr().err == shown
 
@@ -184,7 +184,7 @@ backend.start("cpu")
 jt = backend.jittor()
 count, first = map(int, sys.argv[1:3])
 if sys.argv[3:] == ["considerately"]:
-    backend.compile_considerately()
+    backend.compile_in_background()
 x = jt.ones(3)
 backend.wait()
 print("ready", flush=True)
@@ -247,7 +247,7 @@ def test_what_python_writes_of_a_source_is_written_when_the_operation_is_made(ji
         "__inline_static__\n@python.jittor.auto_parallel(1)\n"
         "void f(int n0, int i0, float* y) { y[i0] = 1; }\nf(3, 0, y);"
     )
-    written = compiling._written_by_python(jittor, source)
+    written = compiling._expand_python_passes(jittor, source)
     assert "@python" not in written
     assert "f_inner" in written
     assert written.endswith("f(3, 0, y);")

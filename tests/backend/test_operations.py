@@ -292,4 +292,4 @@ def test_pixels_are_pooled_and_repeated(jittor, name, forward, backward, shape, 
 def test_axes_are_put_in_another_order(jittor, axes, on_gpu, monkeypatch):
     monkeypatch.setattr(operations, "on_gpu", lambda: on_gpu)
     array = np.random.default_rng(6).integers(0, 256, (2, 3, 4, 5), dtype=np.uint8)
-    assert np.array_equal(operations.transposed(jittor.array(array), axes).numpy(), array.transpose(axes))
+    assert np.array_equal(operations.transpose(jittor.array(array), axes).numpy(), array.transpose(axes))

@@ -40,7 +40,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
     """Return the folder for a toolkit, in `parent`, and create it if it does not exist. Its name contains a hash of its
     content: Jittor recompiles if and only if the name changes. Raises BackendError if it can't be created."""
     files, links = _files(kit), _links(kit)
-    described = repr([sorted(files.items()), [(name, str(path), _stamp(path)) for name, path in sorted(links.items())]])
+    described = repr([sorted(files.items()), [(name, str(path), _size(path)) for name, path in sorted(links.items())]])
     folder = parent / f"home-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
     if folder.is_dir():
         return folder
@@ -106,6 +106,6 @@ def _library(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def _stamp(path: Path) -> int:
+def _size(path: Path) -> int:
     """Return what distinguishes files of the same name: the size, or 0 for a folder, whose content is ignored."""
     return path.stat().st_size if path.is_file() else 0
