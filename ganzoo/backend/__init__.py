@@ -70,9 +70,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     global _choice, _computes_with
     if _choice is not None:
         if wanted not in ("auto", _choice.device):
-            raise BackendError(
-                f"this process already runs on {_choice.device}; start another one for --device {wanted}."
-            )
+            raise BackendError(f"this process already runs on {_choice.device}; start a new process to use {wanted}.")
         return _choice.device
     chosen = environment.choose_device(wanted, precision)
     checks.require_usable(chosen.device)

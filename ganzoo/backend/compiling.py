@@ -100,7 +100,7 @@ def build_core(device: str) -> None:
             what = "compiling Jittor, once for this machine"
             bar = tqdm(total=_CORE_FILES, desc=what, unit="file", leave=False, disable=None)
             if bar.disable:  # stderr is not a terminal
-                print(f"{what}: this takes some minutes", file=sys.stderr, flush=True)
+                print(f"{what}: this takes a few minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT, str(os.getpid()), device],
                 env={**environment.without_mpi(), "log_silent": "0"},
@@ -169,7 +169,7 @@ def _reason(output: bytes) -> str:
     """Return the most informative line of a long compiler log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
     telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
-    return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
+    return (telling or lines or ["the compiler printed no message."])[-1][:300].rstrip(".") + "."
 
 
 def speed_up_compiler(jittor: Any) -> None:
@@ -219,7 +219,7 @@ def patch_jittor(jittor: Any) -> None:
     except (OSError, subprocess.CalledProcessError) as error:
         jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
         print(
-            f"warning: faults of Jittor's can't be mended, so kernels are compiled one at a time ({reason(error)})",
+            f"warning: Jittor can't be patched, so kernels are compiled one at a time ({reason(error)})",
             file=sys.stderr,
             flush=True,
         )

@@ -47,7 +47,7 @@ def check_convolution() -> Finding:
         spread = 2 * np.einsum("nkyx,kc->ncyx", expected, kernel[:, :, row, column])
         of_image[:, :, row : row + 6, column : column + 6] += spread
     for name, numbers, right in zip(
-        ("output", "gradient by x", "gradient by w"), found, (expected, of_image, of_weight)
+        ("output", "gradient with respect to x", "gradient with respect to w"), found, (expected, of_image, of_weight)
     ):
         if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
             worst = float(np.abs(numbers - right).max())

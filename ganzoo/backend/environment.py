@@ -80,7 +80,7 @@ def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
     """Choose the device for 'auto', 'cpu' or 'cuda', preferring a CUDA toolkit that supports the precision. Raises
     BackendError if 'cuda' is wanted but unavailable, or if this machine has more processes than GPUs."""
     if wanted == "cpu":
-        return DeviceChoice("cpu", "as --device says")
+        return DeviceChoice("cpu", "chosen by --device")
     found = driver()
     if found is None or not found.gpus:
         problem: str | None = "the NVIDIA driver shows no GPU"
@@ -116,9 +116,8 @@ def incompatibility(kit: Toolkit, found: Driver) -> str | None:
         return f"the NVIDIA driver runs CUDA {found.cuda[0]}.{found.cuda[1]} at most, not {kit}; {need}"
     oldest = min(gpu.capability for gpu in found.gpus)
     if kit.needs_shim and oldest < (7, 5):
-        return (
-            f"{found.gpus[0].name} has compute capability {oldest[0]}.{oldest[1]}, and CUDA 13 wants 7.5; use CUDA 12"
-        )
+        capability = f"{oldest[0]}.{oldest[1]}"
+        return f"{found.gpus[0].name} has compute capability {capability}, but CUDA 13 needs at least 7.5; use CUDA 12"
     return None
 
 
@@ -128,9 +127,9 @@ def require_precision(choice: DeviceChoice, precision: str) -> None:
         return
     if not choice.toolkit.needs_shim:
         # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
-        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, and this is {choice.toolkit}; run: {WHEELS}")
+        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, but found {choice.toolkit}; run: {WHEELS}")
     if choice.gpu.capability < (8, 0):
-        raise BackendError(f"--precision amp: {choice.gpu.name} has no bfloat16; use --precision fp32.")
+        raise BackendError(f"--precision amp: {choice.gpu.name} doesn't support bfloat16; use --precision fp32.")
 
 
 def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
@@ -163,7 +162,7 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
         headers = headers and home / "include/nccl.h"
         libraries = libraries and home / "lib64/libnccl.so"
     if distributed.world_size() > 1 and (headers is None or libraries is None):
-        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, and {kit} comes without it; run: {WHEELS}")
+        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, but {kit} doesn't include it; run: {WHEELS}")
     if headers and libraries:  # otherwise Jittor would download NCCL's source
         settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))
     return settings

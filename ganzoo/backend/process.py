@@ -111,7 +111,7 @@ def _flock(file: Any) -> None:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not told and time.monotonic() - began > ANNOUNCE_AFTER:
-                print("waiting for another process that compiles Jittor", file=sys.stderr, flush=True)
+                print("waiting for another process to finish compiling Jittor", file=sys.stderr, flush=True)
                 told = True
             time.sleep(0.05)
 

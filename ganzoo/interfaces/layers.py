@@ -102,7 +102,7 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
     def execute(self, x: Any) -> Any:
         channels = self.weight.shape[0]
         if 0 in x.shape or tuple(x.shape[1:2]) != (channels,):
-            raise ShapeError(f"a batch norm takes (N, {channels}, ...), and was given {tuple(x.shape)}.")
+            raise ShapeError(f"a batch norm expects shape (N, {channels}, ...), got {tuple(x.shape)}.")
         shape = [1, channels] + [1] * (x.ndim - 2)
         if self.is_train:
             axes = [axis for axis in range(x.ndim) if axis != 1]

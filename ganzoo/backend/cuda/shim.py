@@ -53,7 +53,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
             with contextlib.suppress(OSError):
                 made.rename(folder)
     except OSError as error:
-        raise BackendError(f"{parent}: can't be written ({reason(error)}); set HOME to another folder.") from error
+        raise BackendError(f"{parent} is not writable ({reason(error)}); set HOME to another folder.") from error
     return folder
 
 
@@ -79,7 +79,7 @@ def _files(kit: Toolkit) -> dict[str, str]:
 def _real(kit: Toolkit, name: str) -> Path:
     path = kit.header(name)
     if path is None:
-        raise BackendError(f"{kit.nvcc}: its toolkit lacks {name}. Run `ganzoo doctor`.")
+        raise BackendError(f"{kit.nvcc}: the CUDA toolkit has no {name}. Run `ganzoo doctor`.")
     return path.resolve()
 
 

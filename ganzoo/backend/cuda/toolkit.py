@@ -148,7 +148,7 @@ def _missing(kit: Toolkit) -> Iterator[str]:
 def problem_with(kit: Toolkit) -> str | None:
     """Return why Jittor can't use a toolkit and what to do, a sentence without its full stop, or None if it can."""
     if kit.broken:
-        return f"{kit.broken}; mend it, or run: {WHEELS}"
+        return f"{kit.broken}; repair it, or run: {WHEELS}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"
     if kit.version < OLDEST:
         return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"

@@ -160,8 +160,8 @@ def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
     if not fits or 0 in shape:
         names = "NCHW" if len(wanted) == 4 else "NC"
         sides = ", ".join(str(need) if need else name for name, need in zip(names, wanted))
-        empty = " An empty array can't be computed with." if fits else ""
-        raise ShapeError(f"{what} takes ({sides}), and was given {shape}.{empty}")
+        empty = " Empty arrays are not supported." if fits else ""
+        raise ShapeError(f"{what} expects shape ({sides}), got {shape}.{empty}")
 
 
 def _autocast_call(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
@@ -253,7 +253,7 @@ def average_pool(x: Any) -> Any:
     """Return the mean of each 2x2 block of pixels of (N, C, H, W). ShapeError if a side is odd."""
     n, c, h, w = x.shape
     if h % 2 or w % 2:
-        raise ShapeError(f"pooling takes images of even sides, and was given {tuple(x.shape)}.")
+        raise ShapeError(f"pooling expects images of even height and width, got {tuple(x.shape)}.")
     if on_gpu():
         return reindexing.sum_pool(x) * 0.25
     return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
