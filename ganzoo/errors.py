@@ -65,7 +65,7 @@ class ShapeError(RunError):
     """An operation in a network was given an empty array, or one that does not fit its weights."""
 
 
-NO_MEMORY = "ganzoo: no memory for"  # in Jittor's error, as patched by ganzoo.backend
+NO_MEMORY = "ganzoo: can't allocate"  # in Jittor's error, as patched by ganzoo.backend
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from tests.support.agreement import RUNS, differences, gradients, last
 CHOICE = environment.choose_device("auto")
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(CHOICE.device != "cuda", reason=f"no GPU that ganzoo can use: {CHOICE.because}"),
+    pytest.mark.skipif(CHOICE.device != "cuda", reason=f"no GPU that ganzoo can use: {CHOICE.reason}"),
 ]
 
 

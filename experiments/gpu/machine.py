@@ -94,12 +94,12 @@ def core() -> None:
     """Build Jittor's core unless it is built, and run one kernel."""
     from ganzoo.backend import environment
     from ganzoo.backend.cuda.driver import driver
-    from ganzoo.backend.cuda.toolkit import candidates, fault
+    from ganzoo.backend.cuda.toolkit import candidates, problem_with
 
     kit.report("driver", found=str(driver()))
     for toolkit in candidates():
-        kit.report("toolkit", toolkit=str(toolkit), fault=fault(toolkit))
-    kit.report("choice", because=environment.choose_device("auto").because)
+        kit.report("toolkit", toolkit=str(toolkit), fault=problem_with(toolkit))
+    kit.report("choice", because=environment.choose_device("auto").reason)
     began = time.perf_counter()
     backend = kit.start(kit.DEFAULT_PRECISION)
     jt = backend.jittor()

@@ -16,10 +16,10 @@ from typing import Any
 from ganzoo import distributed
 from ganzoo.backend import checks, compiling, environment, handle, operations
 from ganzoo.backend.compiling import (
-    announced_if_slow,
+    announce_if_slow,
     build_core,
-    call_python_early,
     patch_jittor,
+    run_python_passes_early,
     speed_up_compiler,
     uninterrupted,
     unrecognised_convolutions,
@@ -31,7 +31,7 @@ from ganzoo.errors import BackendError
 
 __all__ = [
     "choice",
-    "compile_considerately",
+    "compile_in_background",
     "describe",
     "device",
     "all_finite",
@@ -55,7 +55,7 @@ CONVOLUTIONS = 10_000  # convolution shapes for which Jittor benchmarks cuDNN's 
 WORKSPACE = 1 << 30  # bytes of workspace that an algorithm may use
 
 _names = itertools.count()
-_choice: environment.Choice | None = None
+_choice: environment.DeviceChoice | None = None
 _computes_with = "fp32"
 
 
@@ -70,9 +70,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     global _choice, _computes_with
     if _choice is not None:
         if wanted not in ("auto", _choice.device):
-            raise BackendError(
-                f"this process already runs on {_choice.device}; start another one for --device {wanted}."
-            )
+            raise BackendError(f"this process already runs on {_choice.device}; start a new process to use {wanted}.")
         return _choice.device
     chosen = environment.choose_device(wanted, precision)
     checks.require_usable(chosen.device)
@@ -87,8 +85,8 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
             if chosen.device == "cuda":
                 _use_cuda(imported)
                 _computes_with, operations.autocast_enabled = precision, precision == "amp"
-            with announced_if_slow("compiling ganzoo's own operations, once for this machine"):
-                adapt(imported, chosen.device)
+            with announce_if_slow("compiling ganzoo's own operations, once for this machine"):
+                patch_and_register(imported, chosen.device)
     except BackendError:
         raise
     except (Exception, SystemExit) as error:
@@ -101,10 +99,10 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
     return chosen.device
 
 
-def adapt(imported: Any, device: str) -> None:
+def patch_and_register(imported: Any, device: str) -> None:
     """Patch a newly imported Jittor and register our operations; the code for both is compiled once per cache."""
     patch_jittor(imported)
-    call_python_early(imported)
+    run_python_passes_early(imported)
     if device == "cpu":
         speed_up_compiler(imported)
         operations.load(imported)
@@ -122,9 +120,9 @@ def _use_cuda(imported: Any) -> None:
     imported.flags.use_cuda_host_allocator = 0
 
 
-def compile_considerately() -> None:
-    """See `compiling.compile_considerately`; for a process that compiles ahead for another."""
-    compiling.compile_considerately(jittor())
+def compile_in_background() -> None:
+    """See `compiling.compile_in_background`; for a process that compiles ahead for another."""
+    compiling.compile_in_background(jittor())
 
 
 @contextlib.contextmanager
@@ -143,10 +141,10 @@ def on_host() -> Iterator[None]:
 def choice() -> str:
     """Describe the device, its precision and the reason for choosing it, in a few words for the user."""
     chosen = _chosen()
-    return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.because})"
+    return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.reason})"
 
 
-def _chosen() -> environment.Choice:
+def _chosen() -> environment.DeviceChoice:
     device()  # BackendError if Jittor is not started
     assert _choice is not None
     return _choice

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from ganzoo.backend import environment
 from ganzoo.backend.cuda.driver import driver
-from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, fault
+from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, problem_with
 from ganzoo.errors import BackendError, reason
 from ganzoo.files import data_dir
 
-_OF_SHELL = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
+_SHELL_CHARACTERS = re.compile(r"[\s\"'`$\\&|;<>()*?\[\]{}]")
 NEEDED_SPACE = 1 << 30  # bytes: Jittor's core and kernels take about 300 MB
 
 
@@ -39,7 +39,10 @@ def python_version() -> Finding:
     if (3, 10) <= sys.version_info < (3, 13):
         return Finding("Python", version)
     return Finding(
-        "Python", version, f"Python {version} can't run Jittor 1.3.11.", "Use Python 3.10 to 3.12 (3.11 is well tried)."
+        "Python",
+        version,
+        f"Python {version} can't run Jittor 1.3.11.",
+        "Use Python 3.10 to 3.12 (3.11 is tested best).",
     )
 
 
@@ -47,7 +50,9 @@ def numpy_version() -> Finding:
     version = _version("numpy")
     if version and version.split(".")[0] == "1":
         return Finding("NumPy", version)
-    problem = f"NumPy {version} breaks Jittor 1.3.11 (another ABI)." if version else "NumPy is not installed."
+    problem = (
+        f"NumPy {version} is incompatible with Jittor 1.3.11 (different ABI)." if version else "NumPy is not installed."
+    )
     return Finding("NumPy", version, problem, 'Run: pip install "numpy<2"')
 
 
@@ -55,7 +60,7 @@ def jittor_version() -> Finding:
     version = _version("jittor")
     if version.startswith("1.3.11"):
         return Finding("Jittor", version)
-    problem = f"Jittor {version} is not the version ganzoo is made for." if version else "Jittor is not installed."
+    problem = f"Jittor {version} is not supported; ganzoo needs 1.3.11." if version else "Jittor is not installed."
     return Finding("Jittor", version, problem, "Run: pip install jittor==1.3.11.0")
 
 
@@ -79,7 +84,7 @@ def compiler() -> Finding:
     remedy = "Install one, e.g. `apt install g++ python3-dev` or `dnf install gcc-c++ python3-devel`."
     if shutil.which(path) is None:
         return Finding(
-            "C++ compiler", path, f"there is no C++ compiler {path!r}, and Jittor compiles its kernels.", remedy
+            "C++ compiler", path, f"C++ compiler {path!r} not found; Jittor needs it to compile kernels.", remedy
         )
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.split("\n")[0]
     return Finding("C++ compiler", version)
@@ -120,7 +125,7 @@ def jittor_path() -> Finding:
 
 def _path_for_shell(what: str, path: Path, remedy: str) -> Finding:
     """Check that a path needs no quotes in a shell: Jittor writes paths into shell commands unquoted."""
-    if (odd := _OF_SHELL.search(str(path))) is None:
+    if (odd := _SHELL_CHARACTERS.search(str(path))) is None:
         return Finding(what, str(path))
     named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
     return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", remedy)
@@ -130,7 +135,7 @@ def cache_writable() -> Finding:
     folder = environment.cache_dir()
     remedy = "Set JITTOR_HOME to a folder that can be written."
     if problem := _unwritable(folder):
-        return Finding("cache", str(folder), f"{problem}; Jittor compiles into it.", remedy)
+        return Finding("cache", str(folder), f"{problem}; Jittor writes compiled code there.", remedy)
     free = shutil.disk_usage(_existing(folder)).free
     if free < NEEDED_SPACE:
         problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
@@ -143,7 +148,7 @@ def data_writable() -> Finding:
     folder = data_dir()
     problem = _unwritable(folder)
     remedy = "Set GANZOO_DATA to a folder that can be written."
-    told = f"{problem}; ganzoo's own data sets are made there." if problem else ""
+    told = f"{problem}; ganzoo stores the data sets that it prepares there." if problem else ""
     return Finding("data", str(folder), told, remedy, fatal=False)
 
 
@@ -153,7 +158,7 @@ def _unwritable(folder: Path) -> str:
         with tempfile.NamedTemporaryFile(dir=_existing(folder)):
             return ""
     except OSError as error:
-        return f"{folder} can't be written ({reason(error)})"
+        return f"{folder} is not writable ({reason(error)})"
 
 
 def _existing(folder: Path) -> Path:
@@ -177,9 +182,9 @@ def toolkits() -> Iterator[Finding]:
     """Yield a finding for each CUDA compiler and its libraries, if there is a GPU."""
     found = driver()
     for kit in candidates() if found and found.gpus else ():
-        problem = fault(kit)
+        problem = problem_with(kit)
         libraries = ", ".join(f"{name} {_number(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name))
-        detail = f"{kit}{', through a folder of wrappers' if kit.shimmed else ''}; {libraries}"
+        detail = f"{kit}{', through a folder of wrappers' if kit.needs_shim else ''}; {libraries}"
         yield Finding("CUDA", detail, f"{problem}." if problem else "", fatal=False)
 
 
@@ -189,7 +194,7 @@ def _number(kit: Toolkit, name: str) -> str:
     return path.resolve().name.partition(".so.")[2] if path else ""
 
 
-QUICK: tuple[Callable[[], Finding], ...] = (
+QUICK_CHECKS: tuple[Callable[[], Finding], ...] = (
     python_version,
     numpy_version,
     jittor_version,
@@ -203,7 +208,7 @@ QUICK: tuple[Callable[[], Finding], ...] = (
 
 def require_usable(device: str) -> None:
     """Raise BackendError with the first fatal problem for 'cpu' or 'cuda'. Takes milliseconds."""
-    for check in QUICK:
+    for check in QUICK_CHECKS:
         if check is onednn and device == "cuda":
             continue  # used on the CPU only
         finding = check()

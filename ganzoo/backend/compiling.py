@@ -29,10 +29,10 @@ from ganzoo.backend import environment
 from ganzoo.errors import BackendError, reason
 from ganzoo.files import atomic_path
 
-_mended: Any = None  # the library compiled from mends.cc, once loaded
+_patches: Any = None  # the library compiled from patches.cc, once loaded
 _PROGRESS = re.compile(rb"Compiling (\w+?)(?:___hash\w+)?\((\d+)/(\d+)\)")
 _CORE_FILES = 150  # in Jittor 1.3.11; need not be exact
-_OF_LINKING = ("-l", "-L", "-Wl,", "-shared")
+_LINKER_FLAGS = ("-l", "-L", "-Wl,", "-shared")
 # The definitions that kernels begin with, and the headers that most of them include.
 _HEADERS = """
 #define JIT 1
@@ -78,12 +78,12 @@ if os.getppid() != int(sys.argv[1]):
 import jittor
 print("GANZOO-CORE-READY", flush=True)
 try:  # what our process would compile next, without a bar; it tells what is wrong with that
-    from ganzoo.backend import adapt
-    adapt(jittor, sys.argv[2])
+    from ganzoo.backend import patch_and_register
+    patch_and_register(jittor, sys.argv[2])
 except Exception:
     pass
 """
-PATIENCE = 2.0  # seconds before a message appears
+ANNOUNCE_AFTER = 2.0  # seconds before a message appears
 
 
 def build_core(device: str) -> None:
@@ -101,10 +101,10 @@ def build_core(device: str) -> None:
             what = "compiling Jittor, once for this machine"
             bar = tqdm(total=_CORE_FILES, desc=what, unit="file", leave=False, disable=None)
             if bar.disable:  # stderr is not a terminal
-                print(f"{what}: this takes some minutes", file=sys.stderr, flush=True)
+                print(f"{what}: this takes a few minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT, str(os.getpid()), device],
-                env={**environment.outside_mpi(), "log_silent": "0"},
+                env={**environment.without_mpi(), "log_silent": "0"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -127,9 +127,9 @@ def build_core(device: str) -> None:
 
 
 @contextlib.contextmanager
-def announced_if_slow(what: str) -> Iterator[None]:
-    """Print `what` if the body takes longer than PATIENCE."""
-    timer = threading.Timer(PATIENCE, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+def announce_if_slow(what: str) -> Iterator[None]:
+    """Print `what` if the body takes longer than ANNOUNCE_AFTER."""
+    timer = threading.Timer(ANNOUNCE_AFTER, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
     try:
@@ -170,7 +170,7 @@ def _reason(output: bytes) -> str:
     """Return the most informative line of a long compiler log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
     telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
-    return (telling or lines or ["it ended without a word."])[-1][:300].rstrip(".") + "."
+    return (telling or lines or ["the compiler printed no message."])[-1][:300].rstrip(".") + "."
 
 
 def speed_up_compiler(jittor: Any) -> None:
@@ -185,7 +185,7 @@ def speed_up_compiler(jittor: Any) -> None:
 
 
 def _kernel_compiler(jittor: Any) -> Path:
-    includes = [word for word in shlex.split(jittor.flags.cc_flags) if not word.startswith(_OF_LINKING)]
+    includes = [word for word in shlex.split(jittor.flags.cc_flags) if not word.startswith(_LINKER_FLAGS)]
     compiler = jittor.flags.cc_path
     # gold, if installed, reads Jittor's large libraries in half the time.
     linker = "-fuse-ld=gold -fno-use-linker-plugin" if shutil.which("ld.gold") else ""
@@ -211,25 +211,25 @@ def _kernel_compiler(jittor: Any) -> Path:
 
 
 def patch_jittor(jittor: Any) -> None:
-    """Patch faults of Jittor (see mends.cc); this takes a second, once per cache. If the patches can't be compiled,
+    """Patch faults of Jittor (see patches.cc); this takes a second, once per cache. If the patches can't be compiled,
     kernels are compiled one at a time: slower, but just as safe."""
-    global _mended
+    global _patches
     os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
     try:
-        _mended = ctypes.CDLL(str(_mends(jittor)))
+        _patches = ctypes.CDLL(str(_build_patches(jittor)))
     except (OSError, subprocess.CalledProcessError) as error:
         jittor.flags.use_parallel_op_compiler = min(jittor.flags.use_parallel_op_compiler, 1)
         print(
-            f"warning: faults of Jittor's can't be mended, so kernels are compiled one at a time ({reason(error)})",
+            f"warning: Jittor can't be patched, so kernels are compiled one at a time ({reason(error)})",
             file=sys.stderr,
             flush=True,
         )
         return
-    _mended.ganzoo_mend()
-    _mended.ganzoo_stop_compiling(signals.arrivals())
+    _patches.ganzoo_patch()
+    _patches.ganzoo_stop_compiling(signals.arrivals())
 
 
-def call_python_early(jittor: Any) -> None:
+def run_python_passes_early(jittor: Any) -> None:
     """Make Python functions that generate the source of an operation, such as jt.isfinite's, run when the operation is
     created. Jittor itself would call them in the threads that compile, and crash from Python 3.12 on."""
     code = jittor.code
@@ -238,15 +238,15 @@ def call_python_early(jittor: Any) -> None:
     def written(*arguments: Any, **named: Any) -> Any:
         for name, value in named.items():
             if isinstance(value, str):
-                named[name] = _written_by_python(jittor, value)
+                named[name] = _expand_python_passes(jittor, value)
             elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-                named[name] = [_written_by_python(jittor, each) for each in value]
+                named[name] = [_expand_python_passes(jittor, each) for each in value]
         return code(*arguments, **named)
 
     jittor.code = written
 
 
-def _written_by_python(jittor: Any, source: str) -> str:
+def _expand_python_passes(jittor: Any, source: str) -> str:
     """Return a source with each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it replaced by what FUNCTION
     returns for them, which may be several functions. These are put into a block that starts with an underscore, by
     which Jittor recognises definitions."""
@@ -274,34 +274,34 @@ def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
     compiles. Elsewhere both end in a RuntimeError, and the computation in progress is lost."""
     with signals.blocked():
-        former = _mended.ganzoo_compile_to_the_end(1) if _mended else 0
+        former = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:
             yield
         finally:
-            if _mended:
-                _mended.ganzoo_compile_to_the_end(former)
+            if _patches:
+                _patches.ganzoo_compile_to_the_end(former)
 
 
-def compile_considerately(jittor: Any) -> None:
+def compile_in_background(jittor: Any) -> None:
     """From now on, compile kernels one by one, and let other processes that wait for Jittor's lock go first. Otherwise
     training would wait until this process has compiled all its kernels."""
     jittor.flags.use_parallel_op_compiler = 0
-    if _mended:
-        _mended.ganzoo_let_others_go_first()
+    if _patches:
+        _patches.ganzoo_let_others_go_first()
 
 
 def unrecognised_convolutions() -> int:
     """Return how many kernels of this process compute, by plain loops, a convolution that Jittor did not recognise."""
-    return int(_mended.ganzoo_unrecognised_convolutions()) if _mended else 0
+    return int(_patches.ganzoo_unrecognised_convolutions()) if _patches else 0
 
 
-def _mends(jittor: Any) -> Path:
-    sources = [Path(__file__).with_name(name) for name in ("mends.cc", "loops.cc", "loops.h")]
+def _build_patches(jittor: Any) -> Path:
+    sources = [Path(__file__).with_name(name) for name in ("patches.cc", "loops.cc", "loops.h")]
     flags = jittor.compiler.fix_cl_flags(jittor.flags.cc_flags)
     compiled = " ".join(f'"{source}"' for source in sources if source.suffix == ".cc")
     command = f'"{jittor.flags.cc_path}" {compiled} {flags}'
     digest = hashlib.sha256(os.fsencode(command) + b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
-    library = Path(jittor.flags.cache_path) / f"ganzoo-mends-{digest}.so"
+    library = Path(jittor.flags.cache_path) / f"ganzoo-patches-{digest}.so"
     if not library.exists():
         with atomic_path(library) as temporary:  # other processes may do the same at this moment
             subprocess.run(f'{command} -o "{temporary}"', shell=True, check=True, capture_output=True)

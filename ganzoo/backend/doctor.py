@@ -16,7 +16,7 @@ from ganzoo.errors import BackendError
 def examine() -> Iterator[Finding]:
     """Yield all findings, the cheap ones first, and finally a real convolution, unless a fatal problem was found."""
     broken = False
-    for check in (*checks.QUICK, checks.compiler_works, checks.data_writable, checks.gpu):
+    for check in (*checks.QUICK_CHECKS, checks.compiler_works, checks.data_writable, checks.gpu):
         finding = check()
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding
@@ -47,7 +47,7 @@ def check_convolution() -> Finding:
         spread = 2 * np.einsum("nkyx,kc->ncyx", expected, kernel[:, :, row, column])
         of_image[:, :, row : row + 6, column : column + 6] += spread
     for name, numbers, right in zip(
-        ("output", "gradient by x", "gradient by w"), found, (expected, of_image, of_weight)
+        ("output", "gradient with respect to x", "gradient with respect to w"), found, (expected, of_image, of_weight)
     ):
         if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
             worst = float(np.abs(numbers - right).max())

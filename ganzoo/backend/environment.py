@@ -15,7 +15,7 @@ from pathlib import Path
 from ganzoo import distributed
 from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
-from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, fault
+from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, problem_with
 from ganzoo.errors import BackendError
 from ganzoo.files import atomic_path
 
@@ -61,27 +61,27 @@ def interpreter() -> str:
     return str(path) if path.exists() else sys.executable
 
 
-def outside_mpi() -> dict[str, str]:
+def without_mpi() -> dict[str, str]:
     """Return the environment for a child process that is not part of the mpirun job."""
     of_mpi = ("OMPI_", "PMIX_", "PMI_", "PRTE_")
     return {name: value for name, value in os.environ.items() if not name.startswith(of_mpi)}
 
 
 @dataclass(frozen=True)
-class Choice:
+class DeviceChoice:
     """The device for training ('cpu' or 'cuda'), the reason in a few words, and for CUDA the GPU and the toolkit."""
 
     device: str
-    because: str
+    reason: str
     gpu: GPU | None = None
     toolkit: Toolkit | None = None
 
 
-def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
+def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
     """Choose the device for 'auto', 'cpu' or 'cuda', preferring a CUDA toolkit that supports the precision. Raises
     BackendError if 'cuda' is wanted but unavailable, or if this machine has more processes than GPUs."""
     if wanted == "cpu":
-        return Choice("cpu", "as --device says")
+        return DeviceChoice("cpu", "chosen by --device")
     found = driver()
     if found is None or not found.gpus:
         problem: str | None = "the NVIDIA driver shows no GPU"
@@ -93,48 +93,47 @@ def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> Choice:
                 "or use --device cpu."
             )
         if kit is not None:
-            return Choice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
+            return DeviceChoice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
     if wanted == "cuda":
         raise BackendError(f"--device cuda: {problem}. Use --device cpu, or run `ganzoo doctor`.")
-    return Choice("cpu", str(problem))
+    return DeviceChoice("cpu", str(problem))
 
 
 def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolkit | None, str | None]:
     """Return a complete toolkit that the driver can run, or None and the problem of the first toolkit tried."""
     problems = []
-    for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.shimmed):
-        problem = fault(kit) or _mismatch(kit, found)
+    for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.needs_shim):
+        problem = problem_with(kit) or incompatibility(kit, found)
         if problem is None:
             return kit, None
         problems.append(problem)
     return None, next(iter(problems), f"there is a GPU but no CUDA compiler; run: {WHEELS}")
 
 
-def _mismatch(kit: Toolkit, found: Driver) -> str | None:
+def incompatibility(kit: Toolkit, found: Driver) -> str | None:
     """Return why a complete toolkit can't be used with this driver and its GPUs, or None if it can."""
     if kit.version[0] > found.cuda[0]:
         need = f"update it{' to 580 or newer' if kit.version[0] == 13 else ''}"
         return f"the NVIDIA driver runs CUDA {found.cuda[0]}.{found.cuda[1]} at most, not {kit}; {need}"
     oldest = min(gpu.capability for gpu in found.gpus)
-    if kit.shimmed and oldest < (7, 5):
-        return (
-            f"{found.gpus[0].name} has compute capability {oldest[0]}.{oldest[1]}, and CUDA 13 wants 7.5; use CUDA 12"
-        )
+    if kit.needs_shim and oldest < (7, 5):
+        capability = f"{oldest[0]}.{oldest[1]}"
+        return f"{found.gpus[0].name} has compute capability {capability}, but CUDA 13 needs at least 7.5; use CUDA 12"
     return None
 
 
-def require_precision(choice: Choice, precision: str) -> None:
+def require_precision(choice: DeviceChoice, precision: str) -> None:
     """Raise BackendError if the device does not support the precision. The CPU ignores it and computes in float32."""
     if precision != "amp" or choice.gpu is None or choice.toolkit is None:
         return
-    if not choice.toolkit.shimmed:
+    if not choice.toolkit.needs_shim:
         # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
-        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, and this is {choice.toolkit}; run: {WHEELS}")
+        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, but found {choice.toolkit}; run: {WHEELS}")
     if choice.gpu.capability < (8, 0):
-        raise BackendError(f"--precision amp: {choice.gpu.name} has no bfloat16; use --precision fp32.")
+        raise BackendError(f"--precision amp: {choice.gpu.name} doesn't support bfloat16; use --precision fp32.")
 
 
-def prepare(choice: Choice, precision: str = PRECISIONS[0]) -> None:
+def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
     """Set the environment variables that Jittor and NVIDIA's libraries read when loaded, for this process and its
     children."""
     settings = dict(_COMMON)
@@ -158,13 +157,13 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
     settings["nvcc_path"] = str(kit.nvcc)
     settings["use_mkl"] = "0"  # oneDNN is for the CPU only, and Jittor tests it for half a minute
     headers, libraries = kit.header("nccl.h"), kit.library("nccl")
-    if kit.shimmed:
+    if kit.needs_shim:
         home = shim.home(kit, cache_dir() / "ganzoo-cuda")
         settings["nvcc_path"] = str(home / "bin/nvcc")
         headers = headers and home / "include/nccl.h"
         libraries = libraries and home / "lib64/libnccl.so"
     if distributed.world_size() > 1 and (headers is None or libraries is None):
-        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, and {kit} comes without it; run: {WHEELS}")
+        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, but {kit} doesn't include it; run: {WHEELS}")
     if headers and libraries:  # otherwise Jittor would download NCCL's source
         settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))
     return settings

@@ -24,7 +24,7 @@ def started() -> bool:
 def jittor() -> Any:
     """Return the jittor module. Raises BackendError before `start` has chosen a device."""
     if _jittor is None:
-        raise BackendError("Jittor is not started yet: call ganzoo.start() first, which chooses the device.")
+        raise BackendError("Jittor is not started yet: call ganzoo.start() first; it chooses the device.")
     return _jittor
 
 

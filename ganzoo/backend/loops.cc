@@ -15,7 +15,7 @@ using std::string;
 using std::vector;
 
 // Number of iterations up to which waking the other threads takes longer than they save.
-static const char* const FEWEST = "131072";
+static const char* const PARALLEL_THRESHOLD = "131072";
 
 static const std::regex FOR(R"(^\s*for \(\w+ (id\d+|_) ?= ?0; ?\w+ ?< ?(\w+); ?\w+\+\+\) \{$)");
 static const std::regex DEFINITION(R"(^\s*[\w:]+ (\w+) = (.*);$)");
@@ -165,7 +165,7 @@ struct Accesses {
 };
 
 // Whether the iterations of a loop write to different elements.
-static bool is_free(const Accesses& accesses, const string& index) {
+static bool is_parallel(const Accesses& accesses, const string& index) {
     for (auto& array : accesses.written) {
         set<string> indices;
         if (!indices_of(array.second, indices) || !indices.count(index)) return false;
@@ -188,7 +188,7 @@ static void bounds_of(const Line& loop, string& product) {
 static bool exchange(Line& loop, const Accesses& accesses) {
     if (loop.inside.size() != 1 || !loop.inside[0].loop) return false;
     Line& inner = loop.inside[0];
-    if (inner.inside.size() != 1 || !inner.inside[0].loop || !is_free(accesses, inner.index)) return false;
+    if (inner.inside.size() != 1 || !inner.inside[0].loop || !is_parallel(accesses, inner.index)) return false;
     std::swap(loop.text, inner.text);
     std::swap(loop.index, inner.index);
     std::swap(loop.bound, inner.bound);
@@ -298,26 +298,27 @@ static void sum_in_registers(Line loop, vector<Line>& found) {
     found.push_back({"}"});
 }
 
-static void divide(Line& loop, const Names& strides) {
+static void parallelise_loop(Line& loop, const Names& strides) {
     Accesses accesses(loop, strides);
     if (!accesses.understood) return;
-    if (!is_free(accesses, loop.index) && !exchange(loop, accesses)) {
+    if (!is_parallel(accesses, loop.index) && !exchange(loop, accesses)) {
         for (Line& line : loop.inside)
-            if (line.loop) divide(line, strides);
+            if (line.loop) parallelise_loop(line, strides);
         return;
     }
     string work, pointers;
     bounds_of(loop, work);
     for (auto& pointer : accesses.pointers) pointers += (pointers.empty() ? "" : ", ") + pointer;
     // Collapse two loops into one if there is a third to vectorise.
-    bool both = loop.inside.size() == 1 && loop.inside[0].loop && is_free(accesses, loop.inside[0].index) &&
+    bool both = loop.inside.size() == 1 && loop.inside[0].loop && is_parallel(accesses, loop.inside[0].index) &&
                 loop.inside[0].inside.size() == 1 && loop.inside[0].inside[0].loop;
     // Pointers are private to each thread, or it would forget that they are __restrict__.
-    loop.text = "#pragma omp parallel for if(" + work + " > " + FEWEST + ") firstprivate(" + pointers + ")" +
+    loop.text = "#pragma omp parallel for if(" + work + " > " + PARALLEL_THRESHOLD +
+                ") firstprivate(" + pointers + ")" +
                 (both ? " collapse(2)" : "") + "\n" + loop.text;
 }
 
-static vector<Line> improved(const vector<Line>& body) {
+static vector<Line> optimise(const vector<Line>& body) {
     const Names strides = strides_in(body);
     vector<Line> found;
     for (Line line : body) {
@@ -325,7 +326,7 @@ static vector<Line> improved(const vector<Line>& body) {
             found.push_back(line);
             continue;
         }
-        divide(line, strides);
+        parallelise_loop(line, strides);
         keep_in_registers(line, strides, {});
         sum_in_registers(line, found);
     }
@@ -341,7 +342,7 @@ static void write(const vector<Line>& lines, std::ostringstream& out) {
     }
 }
 
-string divided_among_threads(const string& source) {
+string parallelise(const string& source) {
     static const string BEGIN = "void jittor::FusedOp::jit_run() {\n";
     auto begin = source.find(BEGIN);
     if (begin == string::npos) return source;
@@ -355,7 +356,7 @@ string divided_among_threads(const string& source) {
     if (!parse(lines, at, body)) return source;
     std::ostringstream out;
     out << source.substr(0, begin - BEGIN.size()) << READ << BEGIN;
-    write(improved(body), out);
+    write(optimise(body), out);
     for (; at < lines.size(); at++) out << lines[at] << "\n";
     return out.str();
 }

@@ -9,6 +9,6 @@ namespace ganzoo {
 // an output is written by one thread only, and from the same numbers in the same order as before. Code of unknown form
 // stays unchanged. Marks for Jittor's assembly pass are removed: it would make stores bypass the caches, although the
 // next kernel reads what was stored.
-std::string divided_among_threads(const std::string& source);
+std::string parallelise(const std::string& source);
 
 }  // namespace ganzoo

@@ -24,7 +24,7 @@ from ganzoo.backend import environment
 _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQUIT")
 
 
-PATIENCE = 2.0  # seconds of waiting before a message appears
+ANNOUNCE_AFTER = 2.0  # seconds of waiting before a message appears
 
 _libc = ctypes.CDLL(None)
 
@@ -52,13 +52,13 @@ def preserve_process() -> Iterator[None]:
     notebook = os.environ.get("JPY_PARENT_PID")
     os.environ["JPY_PARENT_PID"] = notebook or ""  # Jittor then leaves Ctrl-C to Python: another thread may receive it
 
-    def put_back() -> None:
+    def restore_handlers() -> None:
         for number, handler in handlers.items():
             _libc.sigaction(number, handler, None)
 
     with signals.blocked():
         try:
-            with _alone(put_back):
+            with _import_lock(restore_handlers):
                 yield
         finally:
             for (owner, name), value in kept.items():
@@ -66,7 +66,7 @@ def preserve_process() -> Iterator[None]:
             sys.setrecursionlimit(recursion)
             if notebook is None:
                 os.environ.pop("JPY_PARENT_PID", None)
-            put_back()
+            restore_handlers()
             _close_pool()
             _shield_pool()
 
@@ -79,15 +79,15 @@ class _Detached(subprocess.Popen[Any]):
 
 
 @contextlib.contextmanager
-def _alone(put_back: Callable[[], None]) -> Iterator[None]:
+def _import_lock(restore_handlers: Callable[[], None]) -> Iterator[None]:
     """Hold the lock under which Jittor is imported. Signals can interrupt the wait for it, which takes minutes if
-    another process compiles Jittor; `put_back` restores Python's handlers for this."""
+    another process compiles Jittor; `restore_handlers` restores Python's handlers for this."""
     from jittor_utils import lock
 
-    put_back()
+    restore_handlers()
     _detach_pool()
     if not lock.disable_lock:
-        _take(lock.jittor_lock)
+        _acquire(lock.jittor_lock)
     try:
         yield
     finally:
@@ -95,23 +95,23 @@ def _alone(put_back: Callable[[], None]) -> Iterator[None]:
             lock.jittor_lock.unlock()
 
 
-def _take(held: Any) -> None:
+def _acquire(held: Any) -> None:
     former = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
     try:
-        _wait_for(held.handle)
+        _flock(held.handle)
         held.is_locked = True
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def _wait_for(file: Any) -> None:
+def _flock(file: Any) -> None:
     began, told = time.monotonic(), False
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not told and time.monotonic() - began > PATIENCE:
-                print("waiting for another process that compiles Jittor", file=sys.stderr, flush=True)
+            if not told and time.monotonic() - began > ANNOUNCE_AFTER:
+                print("waiting for another process to finish compiling Jittor", file=sys.stderr, flush=True)
                 told = True
             time.sleep(0.05)
 

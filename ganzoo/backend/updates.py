@@ -12,7 +12,7 @@ import numpy as np
 from ganzoo import backend
 from ganzoo.backend import operations
 
-_AT_ONCE = 2**20  # elements; weights that are updated at once are in memory twice
+_CHUNK_SIZE = 2**20  # elements; weights that are updated at once are in memory twice
 
 
 def norm(arrays: Sequence[Any]) -> Any:
@@ -45,7 +45,7 @@ def adam(
     `scalars` (N, 2) holds the learning rate and eps of each weight, with bias correction; `finite` is a Var (1,).
     """
     if operations.available():
-        for part in _parts([weight for weight, _, _ in state]):
+        for part in _chunks([weight for weight, _, _ in state]):
             yield from operations.adam(state[part], gradients[part], scalars[part], finite, settings)
     else:
         known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share the same values
@@ -53,20 +53,20 @@ def adam(
             yield _plain_adam(*three, gradient, known[rate], known[eps], finite, settings)
 
 
-def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Iterator[Any]:
-    """Yield old + share * (new - old) for each pair of float32 Vars."""
+def ema_update(old: Sequence[Any], new: Sequence[Any], weight: float) -> Iterator[Any]:
+    """Yield old + weight * (new - old) for each pair of float32 Vars."""
     if operations.available():
-        for part in _parts(old):
-            yield from operations.ema_update(old[part], new[part], share)
+        for part in _chunks(old):
+            yield from operations.ema_update(old[part], new[part], weight)
     else:
-        yield from (average + share * (value - average) for average, value in zip(old, new))
+        yield from (average + weight * (value - average) for average, value in zip(old, new))
 
 
-def _parts(arrays: Sequence[Any]) -> Iterator[slice]:
+def _chunks(arrays: Sequence[Any]) -> Iterator[slice]:
     """Yield slices of consecutive arrays that are together small enough to be updated at once."""
     start = total = 0
     for index, array in enumerate(arrays):
-        if index > start and total + array.numel() > _AT_ONCE:
+        if index > start and total + array.numel() > _CHUNK_SIZE:
             yield slice(start, index)
             start, total = index, 0
         total += array.numel()

@@ -33,7 +33,7 @@ def compare_devices(registry: Registry) -> Iterator[Finding]:
     """Yield a finding per model and precision: how far the gradients of one step on the GPU are from the CPU's."""
     choice = environment.choose_device("auto")
     if choice.device != DEVICE:
-        yield Finding("GPU", "", f"There is nothing to compare: {choice.because}.")
+        yield Finding("GPU", "", f"There is nothing to compare: {choice.reason}.")
         return
     with tempfile.TemporaryDirectory(prefix="ganzoo-doctor-") as name:
         folder = Path(name)

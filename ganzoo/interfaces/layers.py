@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import numpy as np
-
 from ganzoo import distributed
-from ganzoo.backend import jittor, operations
+from ganzoo.backend import jittor
+from ganzoo.backend.arrays import chunk as chunk
+from ganzoo.backend.arrays import constant as constant
+from ganzoo.backend.arrays import differentiable as differentiable
+from ganzoo.backend.arrays import pick as pick
+from ganzoo.backend.arrays import pixel_mean as pixel_mean
+from ganzoo.backend.arrays import roll_rows as roll_rows
+from ganzoo.backend.arrays import scalar as scalar
+from ganzoo.backend.operations import average_pool as average_pool
 from ganzoo.backend.operations import conv2d as conv2d
 from ganzoo.backend.operations import conv_transpose2d as conv_transpose2d
 from ganzoo.backend.operations import leaky_relu as leaky_relu
 from ganzoo.backend.operations import linear as linear
 from ganzoo.backend.operations import symmetric_filter as symmetric_filter
 from ganzoo.backend.operations import upsample_nearest as upsample_nearest
+from ganzoo.backend.resampling import pooled_conv2d as pooled_conv2d
+from ganzoo.backend.resampling import upsampled_conv2d as upsampled_conv2d
+from ganzoo.backend.resampling import widened as widened
 from ganzoo.distributed import collectives
 from ganzoo.errors import ShapeError
 
 jt: Any = jittor()
-
-# The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of its four copies, each shifted by 0 or 1 pixel
-# along each axis.
-_SHIFTS = np.zeros((9, 16), np.float32)
-for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
-    _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
-# Number of channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of stride 2. The latter takes
-# 16 products per result instead of 36, but Winograd's algorithm for the 3x3 one needs fewer still.
-_WIDE = 256
-CONSTANTS = 128  # size of the cache of `constant`
 
 
 class Conv(jt.nn.Conv):  # type: ignore[misc]
@@ -104,7 +102,7 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
     def execute(self, x: Any) -> Any:
         channels = self.weight.shape[0]
         if 0 in x.shape or tuple(x.shape[1:2]) != (channels,):
-            raise ShapeError(f"a batch norm takes (N, {channels}, ...), and was given {tuple(x.shape)}.")
+            raise ShapeError(f"a batch norm expects shape (N, {channels}, ...), got {tuple(x.shape)}.")
         shape = [1, channels] + [1] * (x.ndim - 2)
         if self.is_train:
             axes = [axis for axis in range(x.ndim) if axis != 1]
@@ -154,73 +152,8 @@ def tanh(x: Any) -> Any:
     return jt.tanh(x.clamp(-20.0, 20.0)) + 2e-38 * x
 
 
-def average_pool(x: Any) -> Any:
-    """Return the mean of each 2x2 block of pixels of (N, C, H, W). ShapeError if a side is odd."""
-    if x.shape[2] % 2 or x.shape[3] % 2:
-        raise ShapeError(f"pooling takes images of even sides, and was given {tuple(x.shape)}.")
-    return operations.average_pool(x)
-
-
-def upsampled_conv2d(x: Any, weight: Any) -> Any:
-    """Compute conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without creating the upsampled
-    image if that is faster."""
-    if min(weight.shape[:2]) >= _WIDE or not operations.available():
-        return conv2d(upsample_nearest(x), weight, padding=1)
-    return operations.doubled(x, widened(weight, _SHIFTS[:, ::-1]))
-
-
-def pooled_conv2d(x: Any, weight: Any) -> Any:
-    """Compute average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), as a single convolution if that is
-    faster."""
-    if min(weight.shape[:2]) >= _WIDE or not operations.available():
-        return average_pool(conv2d(x, weight, padding=1))
-    return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
-
-
-def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
-    """Return the sum, (A, B, 4, 4), of the four copies of a kernel (A, B, 3, 3) that `shifts` moves by 0 or 1 pixel
-    along each axis."""
-    a, b, _, _ = weight.shape
-    return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))
-
-
-def pixel_mean(x: Any) -> Any:
-    """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
-
-    On the CPU, rows are averaged first: Jittor adds numbers one by one, so over a whole map of 512 px only four digits
-    would be right in float32. On a GPU the mean is a matrix product, because the threads of Jittor's sums wait for one
-    another.
-    """
-    if not operations.on_gpu():
-        return x.mean([3], keepdims=True).mean([2], keepdims=True)
-    n, c, h, w = x.shape
-    with operations.full_precision():
-        shares = constant(np.full((1, h * w), 1 / (h * w), np.float32))
-        return linear(x.reshape((n * c, h * w)), shares).reshape((n, c, 1, 1))
-
-
 def standardise(x: Any, eps: float = 1e-5) -> tuple[Any, Any]:
     """Instance normalisation (Ulyanov et al. 2016) without the division: return each feature map of (N, C, H, W) minus
     its mean, and its standard deviation, sqrt(variance + eps), as (N, C, 1, 1)."""
     centred = x - pixel_mean(x)
     return centred, jt.sqrt(pixel_mean(centred.sqr()) + eps)
-
-
-def pick(values: Any, labels: np.ndarray) -> Any:
-    """Select, in each row of `values` (N, K, ...), the entry of the row's label in 0...K-1. Returns (N, ...)."""
-    count, kinds = values.shape[:2]
-    chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
-    chosen[np.arange(count), labels] = 1.0
-    return (values * constant(chosen)).sum([1])
-
-
-def constant(values: np.ndarray) -> Any:
-    """Return a constant float32 Var. Equal arrays share a Var, because each new one has to be sent to the GPU; the last
-    CONSTANTS Vars are cached."""
-    values = np.ascontiguousarray(values, np.float32)
-    return _constant(values.shape, values.tobytes())
-
-
-@functools.lru_cache(maxsize=CONSTANTS)
-def _constant(shape: tuple[int, ...], content: bytes) -> Any:
-    return jt.array(np.frombuffer(content, np.float32).reshape(shape)).stop_grad()

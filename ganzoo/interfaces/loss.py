@@ -121,11 +121,11 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
 
     `mix` is a Var (N, 1, 1, 1) of uniform numbers in [0, 1]. `fake` must be detached.
     """
+    from ganzoo.backend.arrays import differentiable
+
     jt = _jt()
     _refuse_empty(real)
-    # start_grad: real images are marked stop_grad, but the penalty needs a gradient.
-    points = (fake + mix * (real - fake)).detach()
-    points.start_grad()
+    points = differentiable(fake + mix * (real - fake))
     gradients = jt.grad(discriminator(points).sum(), points)
     norms = jt.sqrt(gradients.sqr().sum([1, 2, 3]) + 1e-12)
     return (norms - 1.0).sqr().mean()
@@ -134,7 +134,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
 def r1_penalty(scores: Any, real: Any) -> Any:
     """Mean of |dD/dx|^2 over real images x (Mescheder et al. 2018, equation 9), unweighted.
 
-    `scores` are the discriminator's for `real`, a Var (N, C, H, W) on which `start_grad()` was called first.
+    `scores` are the discriminator's for `real`, a Var (N, C, H, W) made by `differentiable`.
     """
     _refuse_empty(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()

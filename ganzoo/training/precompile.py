@@ -75,7 +75,7 @@ class Precompiler:
                     stderr=subprocess.PIPE,
                     text=True,
                     start_new_session=True,  # Ctrl-C doesn't reach it
-                    env={**environment.outside_mpi(), "OMP_NUM_THREADS": "1"},
+                    env={**environment.without_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
             self.say(f"kernels can't be prepared ahead of time: {error}")
@@ -120,7 +120,7 @@ def prepare(description: dict[str, Any]) -> None:
     from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
-    backend.compile_considerately()
+    backend.compile_in_background()
     model = plugins.load().model(description["model"])
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
     state = TrainState(model, resolve(model.options, description["options"]), data, train)

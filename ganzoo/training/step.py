@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend, distributed
-from ganzoo.backend import operations, updates
+from ganzoo.backend import updates
+from ganzoo.backend.arrays import from_images
 from ganzoo.data.loader import ImageBatch
 from ganzoo.distributed import collectives
 from ganzoo.errors import OptionError, RunError
@@ -28,18 +29,10 @@ def to_device(
     batch: ImageBatch, rng: np.random.Generator, micro_batches: int = 1, offset: int = 0, global_size: int | None = None
 ) -> Batch:
     """Convert uint8 images (N, H, W, C) to a Batch of float32 images (N, C, H, W) in [-1, 1]."""
-    references = () if batch.references is None else tuple(_to_var(images) for images in batch.references)
+    references = () if batch.references is None else tuple(from_images(images) for images in batch.references)
     return Batch(
-        _to_var(batch.images), batch.labels, rng, references, batch.targets, micro_batches, offset, global_size
+        from_images(batch.images), batch.labels, rng, references, batch.targets, micro_batches, offset, global_size
     )
-
-
-def _to_var(images: np.ndarray) -> Any:
-    jt = backend.jittor()
-    if backend.device() == "cuda":  # transfer uint8, a quarter of the bytes, and convert in one kernel
-        return (operations.transposed(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
-    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
-    return jt.array(scaled).stop_grad()
 
 
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, init_dcgan, jt, tanh
+from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, init_dcgan, jt, leaky_relu, tanh
 from ganzoo_lsgan import USUAL
 
 nn = jt.nn
@@ -33,9 +33,9 @@ class Generator(ganzoo.Generator):
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
-        # Jittor's leaky ReLU is fused with batch norm into one kernel, which saves a tenth of a step at these sizes.
-        x = nn.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
-        x = nn.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
+        # fused with the batch norm: saves a tenth of a step at these sizes
+        x = leaky_relu(self.norm1(self.conv1(x)), SLOPE, fused=True)
+        x = leaky_relu(self.norm2(self.conv2(x)), SLOPE, fused=True)
         return tanh(self.to_image(x))
 
 

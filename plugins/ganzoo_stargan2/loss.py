@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, constant, r1_penalty
+from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, differentiable, r1_penalty, scalar
 
 if TYPE_CHECKING:
     from ganzoo_stargan2 import StarGAN2Options
@@ -93,8 +91,7 @@ class StarGAN2Loss(Loss):
         return made
 
     def _judge(self, batch: Batch, fake: Any) -> dict[str, Any]:
-        real = batch.images.detach()
-        real.start_grad()
+        real = differentiable(batch.images)
         scores = self.discriminator(real, batch.labels)
         terms = {
             "real": binary_cross_entropy(scores, real=True),
@@ -109,8 +106,7 @@ class StarGAN2Loss(Loss):
         options = self.options
         back = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
         spread = (fake - second).abs().mean()
-        # An array, because a Python number would be compiled into the kernel, anew in every step.
-        weight = constant(np.full((1, 1), diversity))
+        weight = scalar(diversity, ndim=2)
         terms = {
             "adv": binary_cross_entropy(self.discriminator(fake, batch.targets), real=True),
             "sty": options.lambda_sty * (self.encoder(fake, batch.targets) - style).abs().mean(),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ganzoo import jt
+from ganzoo import jt, roll_rows
 from ganzoo_stargan2.landmarks import SIDE, resized
 
 nn: Any = jt.nn
@@ -46,7 +46,7 @@ POWERS = np.array(
 # 1x1 convolution kernels that sum heatmaps to parts, and parts to the two masks.
 SUMS = np.array([[part is own for own in PARTS for _ in own.landmarks] for part in PARTS], np.float32)[:, :, None, None]
 MASKS = np.array([[True] * len(PARTS), [part.inner for part in PARTS]], np.float32)[:, :, None, None]
-SHIFTS = np.array([part.up for part in PARTS], np.int32)
+SHIFTS = np.array([-part.up for part in PARTS])
 
 
 def masks(network: Any, images: Any) -> tuple[Any, Any]:
@@ -61,7 +61,7 @@ def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
         maps = _normalised(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
-        parts = _moved(nn.conv2d(raised, jt.array(SUMS)))
+        parts = roll_rows(nn.conv2d(raised, jt.array(SUMS)), SHIFTS)
         both = nn.conv2d(parts, jt.array(MASKS))
         both = jt.where(jt.isnan(both), jt.zeros_like(both), both).clamp(0.0, 1.0)
         return both[:, :1], both[:, 1:]
@@ -72,10 +72,3 @@ def _normalised(maps: Any) -> Any:
     maps = jt.ternary(maps < LEAST, jt.zeros_like(maps), maps)
     least, most = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
     return (maps - least) / (most - least + EPS)
-
-
-def _moved(parts: Any) -> Any:
-    """Move each part up as given by SHIFTS, passed as data: Jittor would compile a kernel for each constant."""
-    shape = list(parts.shape)
-    row = f"(i2+@e0(i1)+{shape[2]})%{shape[2]}"
-    return parts.reindex(shape, ["i0", "i1", row, "i3"], extras=[jt.array(SHIFTS)])

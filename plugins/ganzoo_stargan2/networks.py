@@ -19,6 +19,7 @@ from ganzoo import (
     LeakyReLU,
     Network,
     average_pool,
+    chunk,
     conv2d,
     jt,
     leaky_relu,
@@ -96,10 +97,7 @@ class AdaIN(nn.Module):  # type: ignore[misc]
         self.fc = Linear(width, 2 * channels)
 
     def execute(self, x: Any, style: Any) -> Any:
-        n, c = x.shape[:2]
-        h = self.fc(style).reshape((n, 2, c, 1, 1))
-        # `pick` instead of slices, because the gradient of each slice would be another kernel.
-        gamma, beta = (pick(h, np.full(n, which)) for which in range(2))
+        gamma, beta = chunk(self.fc(style), 2, ndim=4)
         centred, deviation = standardise(x)
         return centred * ((1.0 + gamma) / deviation) + beta
 

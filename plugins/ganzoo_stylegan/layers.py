@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ganzoo import (
     batch_mean,
+    chunk,
     conv2d,
     conv_transpose2d,
     jt,
     linear,
     num_replicas,
-    pick,
     pooled_conv2d,
     standardise,
     symmetric_filter,
@@ -144,9 +142,6 @@ class AdaIN(nn.Module):  # type: ignore[misc]
         self.eps = eps
 
     def execute(self, x: Any, w: Any) -> Any:
-        n, c = x.shape[:2]
-        style = self.style(w).reshape((n, 2, c, 1, 1))
-        # `pick` instead of slices, because the gradient of each slice would be another kernel.
-        scale, offset = (pick(style, np.full(n, which)) for which in range(2))
+        scale, offset = chunk(self.style(w), 2, ndim=4)
         centred, deviation = standardise(x, self.eps)
         return centred * (scale / deviation) + offset

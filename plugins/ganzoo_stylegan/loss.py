@@ -14,9 +14,10 @@ from ganzoo import (
     Progress,
     average_pool,
     binary_cross_entropy,
-    constant,
+    differentiable,
     gradient_penalty,
     r1_penalty,
+    scalar,
     upsample_nearest,
 )
 from ganzoo_stylegan import StyleGANOptions
@@ -63,9 +64,7 @@ class StyleGANLoss(Loss):
         """Return the real images; with `blend_reals`, blend in their half-size version while a resolution fades in."""
         if self.options.blend_reals and self.generator.fading:
             images = self.generator.blend(upsample_nearest(average_pool(images)), images)
-        images = images.detach()
-        images.start_grad()  # R1 differentiates with respect to the images, which have no gradient by default
-        return images
+        return differentiable(images)  # R1 differentiates with respect to the images
 
     def fakes(self, batch: Batch) -> Any:
         """Generate as many images as the batch has, each with its own noise."""
@@ -81,8 +80,7 @@ class StyleGANLoss(Loss):
             return [w] * layers
         other = self.generator.mapping(batch.latents(self.generator.latent))
         first = self.crossover(batch.rng)
-        # Map both latents every time and select by a factor, so that every crossover runs the same kernels.
-        second = [constant(np.full((1, 1), layer >= first)) for layer in range(layers)]
+        second = [scalar(layer >= first, ndim=2) for layer in range(layers)]
         return [w + chosen * (other - w) for chosen in second]
 
     def crossover(self, rng: np.random.Generator) -> int:

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ganzoo import Discriminator, StyleGenerator, average_pool, constant, jt, leaky_relu, linear, upsample_nearest
+from ganzoo import Discriminator, StyleGenerator, average_pool, jt, leaky_relu, linear, scalar, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     ROOT2,
@@ -69,8 +67,7 @@ class Growing:
         if size not in self.shape.sizes:
             raise ValueError(f"{size} px is none of the resolutions {self.shape.sizes}")
         self.level, self.fading = self.shape.sizes.index(size), alpha < 1 and size > 4
-        # Four axes, because Jittor compiles a Python number or an array (1,) into the kernel if it is 0 or 1.
-        self._alpha = constant(np.full((1, 1, 1, 1), alpha))
+        self._alpha = scalar(alpha)
 
     def blend(self, coarse: Any, fine: Any) -> Any:
         """Fade from the coarser to the finer resolution (Karras et al. 2018, figure 2)."""

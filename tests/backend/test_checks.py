@@ -43,7 +43,9 @@ def test_another_python_is_refused(monkeypatch):
     assert "Python 3.13.0 can't run Jittor" in refusal()
 
 
-@pytest.mark.parametrize(("version", "what"), [("2.1.0", "NumPy 2.1.0 breaks Jittor"), ("", "NumPy is not installed")])
+@pytest.mark.parametrize(
+    ("version", "what"), [("2.1.0", "NumPy 2.1.0 is incompatible with Jittor"), ("", "NumPy is not installed")]
+)
 def test_numpy_2_is_refused(monkeypatch, version, what):
     real = checks._version
     monkeypatch.setattr(checks, "_version", lambda name: version if name == "numpy" else real(name))
@@ -54,7 +56,7 @@ def test_numpy_2_is_refused(monkeypatch, version, what):
 
 @pytest.mark.parametrize("name", ["ho me", "o'hara", "a&b", "c$d", "e\tf"])
 @pytest.mark.parametrize("variable", ["HOME", "JITTOR_HOME"])
-def test_a_path_that_the_shell_would_take_apart_is_refused(monkeypatch, tmp_path, name, variable):
+def test_a_path_with_shell_characters_is_refused(monkeypatch, tmp_path, name, variable):
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     (tmp_path / name).mkdir()
     monkeypatch.setenv(variable, str(tmp_path / name))
@@ -77,14 +79,14 @@ def test_jittor_in_a_folder_with_a_space_is_refused(monkeypatch, tmp_path):
     assert "my projects/jittor: Jittor can't compile in a folder with a space in its path" in refusal()
 
 
-def test_a_missing_compiler_is_told(monkeypatch):
+def test_a_missing_compiler_is_reported(monkeypatch):
     monkeypatch.setenv("cc_path", "no-such-compiler")
     message = refusal()
-    assert "no C++ compiler 'no-such-compiler'" in message
+    assert "C++ compiler 'no-such-compiler' not found" in message
     assert "apt install g++" in message
 
 
-def test_a_compiler_that_fails_is_told_with_its_own_error(monkeypatch, tmp_path):
+def test_a_failing_compiler_is_reported_with_its_own_error(monkeypatch, tmp_path):
     broken = script(tmp_path / "g++", "echo 'fatal error: Python.h: No such file' >&2; exit 1")
     monkeypatch.setenv("cc_path", str(broken))
     assert "Python.h" in checks.compiler_works().problem
@@ -94,37 +96,37 @@ def test_the_compiler_here_works():
     assert not checks.compiler_works().problem
 
 
-def test_a_home_that_cannot_be_written_is_told(monkeypatch):
+def test_an_unwritable_home_is_reported(monkeypatch):
     monkeypatch.setenv("HOME", "/proc")
     message = refusal()
-    assert "/proc/.cache/jittor can't be written" in message
+    assert "/proc/.cache/jittor is not writable" in message
     assert "Set JITTOR_HOME" in message
 
 
-def test_looking_at_a_cache_that_is_not_there_makes_no_folder(monkeypatch, tmp_path):
+def test_checking_a_missing_cache_creates_no_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     assert not checks.cache_writable().problem
     assert not list(tmp_path.iterdir())
 
 
-def test_a_data_directory_that_cannot_be_written_is_a_note(monkeypatch, tmp_path):
+def test_an_unwritable_data_directory_is_not_fatal(monkeypatch, tmp_path):
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
     assert not checks.data_writable().problem
     assert not list(tmp_path.iterdir())
     monkeypatch.setenv("GANZOO_DATA", "/proc/x")
     finding = checks.data_writable()
-    assert finding.problem.startswith("/proc/x can't be written (No such file or directory)")
+    assert finding.problem.startswith("/proc/x is not writable (No such file or directory)")
     assert "GANZOO_DATA" in finding.remedy
     assert not finding.fatal
 
 
-def test_a_full_disk_is_told(monkeypatch):
+def test_a_full_disk_is_reported(monkeypatch):
     monkeypatch.setattr(checks, "NEEDED_SPACE", 1 << 60)
     assert "are free in" in refusal()
 
 
-def test_missing_onednn_is_told_before_jittor_downloads_it(monkeypatch, tmp_path):
+def test_missing_onednn_is_reported_before_jittor_downloads_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
     assert "pip install jittor-offline==0.0.7" in refusal()
@@ -136,7 +138,7 @@ def test_cuda_needs_no_onednn(monkeypatch, tmp_path):
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None if name == "jittor_offline" else real(name))
     checks.require_usable("cuda")
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    environment.prepare(environment.Choice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
+    environment.prepare(environment.DeviceChoice("cuda", "", None, toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())))
     assert os.environ["use_mkl"] == "0"
 
 
@@ -167,7 +169,7 @@ def test_a_gpu_is_not_asked_to_wait_and_keeps_its_memory():
     assert set_on["ratio"] * (80 << 30) == backend.WORKSPACE
 
 
-CPU = environment.Choice("cpu", "")
+CPU = environment.DeviceChoice("cpu", "")
 
 
 def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
@@ -177,18 +179,18 @@ def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
             environment.choose_device("cuda")
         assert "\n" not in str(told.value)
         assert environment.choose_device("auto").device == environment.choose_device("cpu").device == "cpu"
-        assert "shows no GPU" in environment.choose_device("auto").because
+        assert "shows no GPU" in environment.choose_device("auto").reason
 
 
 @pytest.mark.parametrize(("body", "why"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails")])
-def test_a_broken_nvcc_is_told(monkeypatch, tmp_path, body, why):
+def test_a_broken_nvcc_is_reported(monkeypatch, tmp_path, body, why):
     monkeypatch.setattr(environment, "driver", lambda: Driver((13, 0), (GPU("Some GPU", (9, 0), 1 << 34),)))
     monkeypatch.setattr(toolkit, "_compilers", lambda: iter([script(tmp_path / "nvcc", body)]))
     monkeypatch.setattr(checks, "driver", environment.driver)
     with pytest.raises(BackendError, match=why):
         environment.choose_device("cuda")
     assert environment.choose_device("auto").device == "cpu"
-    assert why in environment.choose_device("auto").because
+    assert why in environment.choose_device("auto").reason
     assert why in checks.gpu().problem
     assert not checks.gpu().fatal
     assert [why in finding.problem for finding in checks.toolkits()] == [True]
@@ -200,7 +202,7 @@ def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
     assert os.environ["nvcc_path"] == ""
     names = {os.environ["cache_name"]}
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
-    environment.prepare(environment.Choice("cuda", "", None, kit))
+    environment.prepare(environment.DeviceChoice("cuda", "", None, kit))
     assert os.environ["nvcc_path"] == str(tmp_path / "nvcc")
     assert len(names | {os.environ["cache_name"]}) == 2
 
@@ -229,14 +231,18 @@ def test_a_toolkit_that_driver_and_gpus_can_run_is_taken(monkeypatch, tmp_path):
     ("found", "versions", "why"),
     [
         (Driver((12, 6), (NEW,)), [(13, 0)], "runs CUDA 12.6 at most, not CUDA 13.0 .*; update it to 580 or newer"),
-        (Driver((13, 0), (OLD,)), [(13, 0)], "Old GPU has compute capability 6.1, and CUDA 13 wants 7.5; use CUDA 12"),
+        (
+            Driver((13, 0), (OLD,)),
+            [(13, 0)],
+            "Old GPU has compute capability 6.1, but CUDA 13 needs at least 7.5; use CUDA 12",
+        ),
         (Driver((13, 0), (NEW,)), [], r"no CUDA compiler; run: pip install \"ganzoo\[cuda13\]\""),
     ],
 )
-def test_a_gpu_that_cant_be_used_is_told_with_its_mend(monkeypatch, tmp_path, found, versions, why):
+def test_an_unusable_gpu_is_reported_with_a_remedy(monkeypatch, tmp_path, found, versions, why):
     choice = chosen(monkeypatch, tmp_path, found, *versions)
     assert choice.device == "cpu"
-    assert re.search(why, choice.because)
+    assert re.search(why, choice.reason)
     with pytest.raises(BackendError, match=f"--device cuda: .*{why}"):
         environment.choose_device("cuda")
 
@@ -256,17 +262,21 @@ def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (), ())
     for precision, expected in (("tf32", None), ("amp", None), ("fp32", "0")):
         monkeypatch.setattr(os, "environ", {k: v for k, v in os.environ.items() if k != "NVIDIA_TF32_OVERRIDE"})
-        environment.prepare(environment.Choice("cuda", "", None, kit), precision)
+        environment.prepare(environment.DeviceChoice("cuda", "", None, kit), precision)
         assert os.environ.get("NVIDIA_TF32_OVERRIDE") == expected
 
 
 @pytest.mark.parametrize(
     ("cuda", "capability", "why"),
-    [((12, 4), (9, 0), "needs CUDA 13"), ((13, 0), (7, 5), "Some GPU has no bfloat16"), ((13, 0), (8, 0), None)],
+    [
+        ((12, 4), (9, 0), "needs CUDA 13"),
+        ((13, 0), (7, 5), "Some GPU doesn't support bfloat16"),
+        ((13, 0), (8, 0), None),
+    ],
 )
-def test_mixed_precision_is_refused_where_it_is_not_sound(tmp_path, cuda, capability, why):
+def test_mixed_precision_is_refused_where_unsupported(tmp_path, cuda, capability, why):
     kit = toolkit.Toolkit(tmp_path / "nvcc", cuda, (), ())
-    choice = environment.Choice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
+    choice = environment.DeviceChoice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
     for precision in ("tf32", "fp32"):
         environment.require_precision(choice, precision)
     if why is None:
@@ -280,7 +290,7 @@ def test_mixed_precision_is_refused_where_it_is_not_sound(tmp_path, cuda, capabi
 def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", {**os.environ, "OMPI_COMM_WORLD_SIZE": "2"})
     kit = toolkit.Toolkit(tmp_path / "nvcc", (12, 4), (tmp_path,), (tmp_path,))
-    choice = environment.Choice("cuda", "", None, kit)
+    choice = environment.DeviceChoice("cuda", "", None, kit)
     with pytest.raises(BackendError, match=r"NCCL.*pip install \"ganzoo\[cuda13\]\""):
         environment.prepare(choice)
     for name in ("nccl.h", "libnccl.so.2"):
@@ -289,9 +299,9 @@ def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
     assert os.environ["nccl_include_path"] == os.environ["nccl_lib_path"] == str(tmp_path)
 
 
-def test_a_child_of_its_own_is_no_part_of_the_job(monkeypatch):
+def test_the_environment_without_mpi_has_no_mpi_variables(monkeypatch):
     monkeypatch.setattr(os, "environ", {"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "1", "HOME": "/somewhere"})
-    assert environment.outside_mpi() == {"HOME": "/somewhere"}
+    assert environment.without_mpi() == {"HOME": "/somewhere"}
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
@@ -305,7 +315,7 @@ def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
         assert os.environ["OMP_WAIT_POLICY"] == expected
 
 
-def test_the_mark_of_a_built_core_holds_for_this_python_only(monkeypatch, tmp_path):
+def test_the_marker_of_a_built_core_is_valid_for_this_python_only(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     environment.cache_dir().mkdir(parents=True)

@@ -35,7 +35,7 @@ def test_kernels_are_counted_over_batches_and_other_lines_pass():
     assert "Compiling Operators" not in seen
 
 
-def test_nothing_is_said_when_nothing_is_compiled():
+def test_no_output_when_nothing_is_compiled():
     assert watch("") == ""
     assert watch("only this\n") == "only this\n"
 
@@ -62,7 +62,7 @@ def test_a_core_that_cannot_be_compiled_gives_the_compilers_reason(monkeypatch, 
         compiling.build_core("cpu")
 
 
-def test_a_rerun_that_jittor_asks_for_is_made(monkeypatch, tmp_path):
+def test_compilation_is_rerun_when_jittor_asks_for_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     environment.cache_dir().mkdir(parents=True)
     once = tmp_path / "once"
@@ -100,9 +100,9 @@ def test_one_process_keeps_its_device():
 
 
 @pytest.mark.parametrize(("patience", "shown"), [(60.0, ""), (0.05, "compiling it ...\n")])
-def test_only_what_takes_long_is_announced(monkeypatch, capsys, patience, shown):
-    monkeypatch.setattr(compiling, "PATIENCE", patience)
-    with compiling.announced_if_slow("compiling it"):
+def test_only_slow_work_is_announced(monkeypatch, capsys, patience, shown):
+    monkeypatch.setattr(compiling, "ANNOUNCE_AFTER", patience)
+    with compiling.announce_if_slow("compiling it"):
         time.sleep(1.0)
     assert capsys.readouterr().err == shown
 
@@ -113,7 +113,7 @@ def hooked(jittor) -> bool:
     return hook.value is not None
 
 
-def test_jittors_threads_optimise_in_turn(jittor):
+def test_jittors_threads_optimise_one_at_a_time(jittor):
     assert hooked(jittor)
     assert jittor.flags.use_parallel_op_compiler > 1
 
@@ -125,9 +125,7 @@ def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path
     )
     compiling.patch_jittor(broken)
     assert broken.flags.use_parallel_op_compiler == 1
-    assert (
-        "warning: faults of Jittor's can't be mended, so kernels are compiled one at a time" in capsys.readouterr().err
-    )
+    assert "warning: Jittor can't be patched, so kernels are compiled one at a time" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -184,7 +182,7 @@ backend.start("cpu")
 jt = backend.jittor()
 count, first = map(int, sys.argv[1:3])
 if sys.argv[3:] == ["considerately"]:
-    backend.compile_considerately()
+    backend.compile_in_background()
 x = jt.ones(3)
 backend.wait()
 print("ready", flush=True)
@@ -215,7 +213,7 @@ def test_results_do_not_depend_on_where_arrays_lie(jittor):
         assert all(start + size + 64 <= after for (start, size), (after, _) in itertools.pairwise(starts))
 
 
-def test_training_does_not_wait_for_all_that_is_compiled_ahead():
+def test_training_does_not_wait_for_background_compilation():
     """A process that works ahead lets one that needs a single kernel go first."""
     kernels = Path(backend.jittor().flags.cache_path, "jit")
     environment_ = {**os.environ, "rewrite_op": "1"}
@@ -241,13 +239,13 @@ def test_training_does_not_wait_for_all_that_is_compiled_ahead():
         path.unlink()
 
 
-def test_what_python_writes_of_a_source_is_written_when_the_operation_is_made(jittor):
+def test_python_passes_of_a_source_run_when_the_operation_is_created(jittor):
     """From Python 3.12 on a process died that had Jittor's threads call Python."""
     source = (
         "__inline_static__\n@python.jittor.auto_parallel(1)\n"
         "void f(int n0, int i0, float* y) { y[i0] = 1; }\nf(3, 0, y);"
     )
-    written = compiling._written_by_python(jittor, source)
+    written = compiling._expand_python_passes(jittor, source)
     assert "@python" not in written
     assert "f_inner" in written
     assert written.endswith("f(3, 0, y);")

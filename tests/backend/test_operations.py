@@ -89,7 +89,7 @@ def test_transposed_convolutions(jittor, name, tmp_path):
 
 @needs_torch
 @pytest.mark.parametrize("name", ["few channels", "few pixels"])
-def test_winograd_where_the_rule_would_not_have_it(jittor, name, tmp_path):
+def test_winograd_below_its_usual_sizes(jittor, name, tmp_path):
     case = {**CASES[name], "x": (3, *CASES[name]["x"][1:])}  # another shape, or what is known already would be used
     before = operations.counts().winograd
     with operations.winograd_from(channels=1, pixels=1):
@@ -98,7 +98,7 @@ def test_winograd_where_the_rule_would_not_have_it(jittor, name, tmp_path):
     check(found, in_torch("convolution", arrays, tmp_path, transposed=False, **settings(case)))
 
 
-def test_those_that_jittor_finds_in_a_graph_are_computed_here_too(jittor):
+def test_convolutions_that_jittor_finds_in_a_graph_use_our_operations(jittor):
     """As those of jt.nn.Conv, in both directions."""
     layer = jittor.nn.Conv(64, 64, 3, padding=1)
     x = jittor.randn(2, 64, 8, 8)
@@ -127,7 +127,7 @@ print(backend.unrecognised_convolutions())
 """
 
 
-def test_those_that_jittor_does_not_find_are_counted():
+def test_convolutions_that_jittor_does_not_recognise_are_counted():
     """If this fails because it finds them, good: then ganzoo's own layers are needed less."""
     said = subprocess.run([sys.executable, "-c", UNRECOGNISED], check=True, capture_output=True, text=True).stdout
     assert said.split() == ["0", "1"]
@@ -234,7 +234,7 @@ def test_arrays_begin_where_onednns_instructions_do_not_fault(jittor):
     assert {array.data.__array_interface__["data"][0] % 64 for array in arrays} == {0}
 
 
-def test_mixed_precision_rounds_what_is_multiplied_and_nothing_else(jittor, monkeypatch):
+def test_mixed_precision_rounds_only_the_factors(jittor, monkeypatch):
     """As on CUDA; and what metrics compute stays exact."""
     monkeypatch.setattr(operations, "_operations", None)
     monkeypatch.setattr(operations, "autocast_enabled", True)
@@ -289,7 +289,7 @@ def test_pixels_are_pooled_and_repeated(jittor, name, forward, backward, shape, 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
 @pytest.mark.parametrize("axes", [(0, 3, 1, 2), (0, 1, 3, 2), (3, 0, 2, 1)])
-def test_axes_are_put_in_another_order(jittor, axes, on_gpu, monkeypatch):
+def test_transpose_matches_numpy(jittor, axes, on_gpu, monkeypatch):
     monkeypatch.setattr(operations, "on_gpu", lambda: on_gpu)
     array = np.random.default_rng(6).integers(0, 256, (2, 3, 4, 5), dtype=np.uint8)
-    assert np.array_equal(operations.transposed(jittor.array(array), axes).numpy(), array.transpose(axes))
+    assert np.array_equal(operations.transpose(jittor.array(array), axes).numpy(), array.transpose(axes))

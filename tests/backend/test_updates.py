@@ -44,7 +44,7 @@ def test_the_norm_is_that_of_all_numbers(updates):
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e30])
-def test_one_number_that_is_not_finite_shows_in_the_norm(updates, number):
+def test_one_non_finite_number_makes_the_norm_non_finite(updates, number):
     arrays = drawn(1)
     arrays[3][1099, 999] = number
     norm = updates.norm(on_device(arrays))
@@ -56,7 +56,7 @@ def test_infinities_of_both_signs_are_not_finite(updates):
     assert backend.all_finite(on_device([np.full(1, value, np.float32) for value in (np.inf, -np.inf)])).item() == 0
 
 
-def test_averages_are_those_of_each_two(updates):
+def test_ema_update_interpolates_each_pair(updates):
     old, new = drawn(1), drawn(2)
     found = list(updates.ema_update(on_device(old), on_device(new), 0.25))
     assert len(found) == len(SHAPES)

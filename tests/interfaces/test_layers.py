@@ -48,7 +48,7 @@ def _run(layer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 @needs_torch
 @pytest.mark.parametrize("shape", [(6, CHANNELS), (4, CHANNELS, 5, 7)])
-def test_batch_norm_is_pytorchs(shape, tmp_path):
+def test_batch_norm_matches_pytorch(shape, tmp_path):
     x = np.random.default_rng(2).normal(1.0, 2.0, shape)
     actual, expected = batch_norm(x, tmp_path)
     assert actual.keys() == expected.keys()
@@ -57,7 +57,7 @@ def test_batch_norm_is_pytorchs(shape, tmp_path):
 
 
 @needs_torch
-def test_batch_norm_bears_a_mean_that_dwarfs_the_deviation(tmp_path):
+def test_batch_norm_is_accurate_when_the_mean_dwarfs_the_deviation(tmp_path):
     """The reason for a layer of our own: Jittor's variance, E[x^2] - E[x]^2, has lost every digit here."""
     x = np.random.default_rng(3).normal(1000.0, 0.01, (4, CHANNELS, 5, 7))
 
@@ -150,7 +150,7 @@ def derivatives(layer, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("inputs", [4, 256])
 @pytest.mark.parametrize("name", ["upsampled", "pooled"])
-def test_resampling_and_a_convolution_at_once_are_both_after_another(name, inputs):
+def test_fused_resampling_convolutions_match_two_steps(name, inputs):
     rng = np.random.default_rng(4)
     x = rng.standard_normal((2, inputs, 6, 4), dtype=np.float32)
     weight = rng.standard_normal((inputs + 16, inputs, 3, 3), dtype=np.float32)
@@ -165,7 +165,7 @@ def test_resampling_and_a_convolution_at_once_are_both_after_another(name, input
         assert error(value, expected) < 1e-5
 
 
-def test_a_product_of_matrices_has_the_derivatives_of_numpy():
+def test_linear_has_the_derivatives_of_numpy():
     rng = np.random.default_rng(5)
     x, weight = rng.standard_normal((3, 5), dtype=np.float32), rng.standard_normal((7, 5), dtype=np.float32)
     y, *found = derivatives(ganzoo.linear, x, weight)
@@ -185,7 +185,7 @@ def test_a_product_of_matrices_has_the_derivatives_of_numpy():
         assert error(value, expected) < 1e-5
 
 
-def test_layers_with_our_operations_are_jittors():
+def test_layers_match_jittors():
     jt = ganzoo.jt
     pairs = [
         (ganzoo.Conv(3, 8, 3, 2, padding=1), jt.nn.Conv(3, 8, 3, 2, padding=1)),

@@ -37,11 +37,11 @@ def network():
 @pytest.mark.parametrize(
     ("shape", "where", "message"),
     [
-        ((2, 5, 8, 8), "body", "Outer.body.0: a convolution takes (N, 3, H, W), and was given (2, 5, 8, 8)."),
-        ((2, 3, 8), "body", "Outer.body.0: a convolution takes (N, 3, H, W), and was given (2, 3, 8)."),
-        ((2, 6), "head", "Outer.head: a linear layer takes (N, 5), and was given (2, 6)."),
-        ((2, 3, 5), "head", "Outer.head: a linear layer takes (N, 5), and was given (2, 3, 5)."),
-        ((2, 5), "inner", "Inner.last: a linear layer takes (N, 6), and was given (2, 5)."),
+        ((2, 5, 8, 8), "body", "Outer.body.0: a convolution expects shape (N, 3, H, W), got (2, 5, 8, 8)."),
+        ((2, 3, 8), "body", "Outer.body.0: a convolution expects shape (N, 3, H, W), got (2, 3, 8)."),
+        ((2, 6), "head", "Outer.head: a linear layer expects shape (N, 5), got (2, 6)."),
+        ((2, 3, 5), "head", "Outer.head: a linear layer expects shape (N, 5), got (2, 3, 5)."),
+        ((2, 5), "inner", "Inner.last: a linear layer expects shape (N, 6), got (2, 5)."),
         ((0, 3, 8, 8), "body", "Outer was given an empty array, of shape (0, 3, 8, 8)."),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_network_names_the_layer_that_an_array_does_not_fit(shape, where, mess
 def test_each_layer_says_what_it_takes(layer, shape, taken):
     with pytest.raises(ShapeError) as caught:
         layer()(ganzoo.jt.zeros(shape))
-    assert f"takes {taken}, and was given {shape}" in str(caught.value)
+    assert f"expects shape {taken}, got {shape}" in str(caught.value)
 
 
 def test_an_empty_array_is_refused_by_layers_and_losses():
@@ -86,7 +86,7 @@ def test_an_empty_array_is_refused_by_layers_and_losses():
 
 
 def test_pooling_of_an_odd_side_is_refused():
-    with pytest.raises(ShapeError, match=r"even sides, and was given \(1, 2, 7, 8\)"):
+    with pytest.raises(ShapeError, match=r"even height and width, got \(1, 2, 7, 8\)"):
         ganzoo.average_pool(ganzoo.jt.zeros((1, 2, 7, 8)))
 
 
@@ -100,7 +100,7 @@ def test_training_with_a_layer_of_the_wrong_size_ends_in_one_line(ganzoo, pictur
     monkeypatch.setattr(networks.MLPDiscriminator, "execute", lambda self, images: execute(self, images[:, :1]))
     message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY), 1)
     assert message.startswith("Error: MLPDiscriminator.")
-    assert message.endswith("a linear layer takes (N, 192), and was given (4, 64).")
+    assert message.endswith("a linear layer expects shape (N, 192), got (4, 64).")
 
 
 def test_training_on_an_empty_selection_ends_in_one_line(ganzoo, pictures, monkeypatch):

@@ -39,7 +39,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
     """Return the folder for a toolkit, in `parent`, and create it if it does not exist. Its name contains a hash of its
     content: Jittor recompiles if and only if the name changes. Raises BackendError if it can't be created."""
     files, links = _files(kit), _links(kit)
-    described = repr([sorted(files.items()), [(name, str(path), _stamp(path)) for name, path in sorted(links.items())]])
+    described = repr([sorted(files.items()), [(name, str(path), _size(path)) for name, path in sorted(links.items())]])
     folder = parent / f"home-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
     if folder.is_dir():
         return folder
@@ -48,7 +48,7 @@ def home(kit: Toolkit, parent: Path) -> Path:
         with atomic_folder(folder) as temporary:  # other processes may do the same at this moment
             _write(temporary, files, links)
     except OSError as error:
-        raise BackendError(f"{parent}: can't be written ({reason(error)}); set HOME to another folder.") from error
+        raise BackendError(f"{parent} is not writable ({reason(error)}); set HOME to another folder.") from error
     return folder
 
 
@@ -74,7 +74,7 @@ def _files(kit: Toolkit) -> dict[str, str]:
 def _real(kit: Toolkit, name: str) -> Path:
     path = kit.header(name)
     if path is None:
-        raise BackendError(f"{kit.nvcc}: its toolkit lacks {name}. Run `ganzoo doctor`.")
+        raise BackendError(f"{kit.nvcc}: the CUDA toolkit has no {name}. Run `ganzoo doctor`.")
     return path.resolve()
 
 
@@ -101,6 +101,6 @@ def _library(path: Path) -> str | None:
     return found[1] if found else None
 
 
-def _stamp(path: Path) -> int:
+def _size(path: Path) -> int:
     """Return what distinguishes files of the same name: the size, or 0 for a folder, whose content is ignored."""
     return path.stat().st_size if path.is_file() else 0

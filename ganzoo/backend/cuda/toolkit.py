@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST = (11, 8)
-SHIMMED = 13  # from this CUDA version on, Jittor needs the folder that `shim` creates
+SHIM_FROM = 13  # from this CUDA version on, Jittor needs the folder that `shim` creates
 LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
 _OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
 OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
@@ -38,9 +38,9 @@ class Toolkit:
     broken: str = ""
 
     @property
-    def shimmed(self) -> bool:
+    def needs_shim(self) -> bool:
         """Whether Jittor can use it only through the folder of `shim`."""
-        return self.version[0] >= SHIMMED
+        return self.version[0] >= SHIM_FROM
 
     def library(self, name: str) -> Path | None:
         """Return the path of a library, the newest libNAME.so.N or else libNAME.so, or None if no folder has it."""
@@ -77,24 +77,24 @@ def candidates() -> list[Toolkit]:
     for path in _compilers():
         nvcc = path.resolve()
         if nvcc.is_file() and nvcc not in found:
-            found[nvcc] = _examined(nvcc)
+            found[nvcc] = _inspect(nvcc)
     return list(found.values())
 
 
 def _compilers() -> Iterator[Path]:
     if named := os.environ.get("nvcc_path"):
-        yield _wrapped(Path(named))  # in a child process, this is the script of `shim`
+        yield _unwrap(Path(named))  # in a child process, this is the script of `shim`
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         if folder := os.environ.get(variable):
             yield Path(folder, "bin", "nvcc")
     on_path = shutil.which("nvcc")
     if on_path is not None:
-        yield _wrapped(Path(on_path))
+        yield _unwrap(Path(on_path))
     yield INSTALLED / "bin/nvcc"
     yield from (wheel / "bin" / "nvcc" for wheel in _wheels())
 
 
-def _wrapped(nvcc: Path) -> Path:
+def _unwrap(nvcc: Path) -> Path:
     """Return the compiler that a shell script calls, since headers and libraries are beside it, or else `nvcc`."""
     try:
         with open(nvcc, "rb") as file:
@@ -122,13 +122,13 @@ def _version(nvcc: Path) -> tuple[int, int] | str:
     return (int(found[1]), int(found[2])) if found else f"{nvcc} --version fails with status {answer.returncode}"
 
 
-def _examined(nvcc: Path) -> Toolkit:
+def _inspect(nvcc: Path) -> Toolkit:
     version = _version(nvcc)
     if isinstance(version, str):
         return Toolkit(nvcc, (0, 0), (), (), broken=version)
     top = nvcc.parent.parent
     libraries, headers = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
-    if version[0] >= SHIMMED:  # the shim can combine several folders
+    if version[0] >= SHIM_FROM:  # the shim can combine several folders
         libraries += [folder / "lib" for folder in _wheels()]
         headers += [folder / "include" for folder in _wheels()]
     kit = Toolkit(nvcc, version, _folders([*headers, *SYSTEM_HEADERS]), _folders([*libraries, *SYSTEM_LIBRARIES]))
@@ -140,22 +140,24 @@ def _folders(paths: list[Path]) -> tuple[Path, ...]:
 
 
 def _missing(kit: Toolkit) -> Iterator[str]:
-    cudnn = OF_CUDNN_9 if kit.shimmed else _OF_CUDNN_8
+    cudnn = OF_CUDNN_9 if kit.needs_shim else _OF_CUDNN_8
     yield from (f"lib{name}.so" for name in (*LIBRARIES, *cudnn) if kit.library(name) is None)
     yield from (name for name in _HEADERS if kit.header(name) is None)
 
 
-def fault(kit: Toolkit) -> str | None:
+def problem_with(kit: Toolkit) -> str | None:
     """Return why Jittor can't use a toolkit and what to do, a sentence without its full stop, or None if it can."""
     if kit.broken:
-        return f"{kit.broken}; mend it, or run: {WHEELS}"
+        return f"{kit.broken}; repair it, or run: {WHEELS}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"
     if kit.version < OLDEST:
         return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"
     if kit.missing:
         lacks = f"{version} lacks {', '.join(kit.missing[:3])}{' and more' if len(kit.missing) > 3 else ''}"
         advice = (
-            f"run: {WHEELS}" if kit.shimmed else f"install them (cuDNN must be 8 with CUDA 11 and 12), or run: {WHEELS}"
+            f"run: {WHEELS}"
+            if kit.needs_shim
+            else f"install them (cuDNN must be 8 with CUDA 11 and 12), or run: {WHEELS}"
         )
         return f"{lacks}; {advice}"
     return None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ganzoo.backend import environment
 from ganzoo.backend.handle import device, jittor
-from ganzoo.backend.operations import gathers
+from ganzoo.backend.operations import reindexing
 from ganzoo.errors import ShapeError
 from ganzoo.files import atomic_folder
 
@@ -32,15 +32,15 @@ _NAMES = (
     "onednn_matmul",
     "symmetric_filter",
     "leaky_relu",
-    "leaky_slope",
+    "leaky_relu_grad",
     "norm",
     "finite",
     "adam",
-    "average",
+    "lerp",
 )
 _SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
 _HEADERS = ("convolution.h", "blocks.h")
-Sides = int | tuple[int, int]
+IntOrPair = int | tuple[int, int]
 
 
 class AdamSettings(Protocol):
@@ -74,7 +74,7 @@ def load(jittor: Any) -> None:
     """Compile the operations (ten seconds, once per cache) and make Jittor use them. If this fails, Jittor's own are
     used."""
     global _library, _operations
-    folder = _folder()
+    folder = _onednn_folder()
     if folder is None:
         return
     here = sources_in(Path(jittor.flags.cache_path))
@@ -107,7 +107,7 @@ def sources_in(cache: Path) -> Path:
     return folder
 
 
-def _folder() -> Path | None:
+def _onednn_folder() -> Path | None:
     """Return the folder in which Jittor keeps oneDNN, or None if there is none."""
     include = os.environ.get("mkl_include_path")
     if include:
@@ -135,12 +135,14 @@ def winograd_from(channels: int, pixels: int) -> Iterator[None]:
         _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))
 
 
-def conv2d(x: Any, weight: Any, stride: Sides = 1, padding: Sides = 0, dilation: Sides = 1, groups: int = 1) -> Any:
+def conv2d(
+    x: Any, weight: Any, stride: IntOrPair = 1, padding: IntOrPair = 0, dilation: IntOrPair = 1, groups: int = 1
+) -> Any:
     """Like torch.nn.functional.conv2d without bias, for x (N, C, H, W) and weight (K, C / groups, h, w). Pairs are
     (height, width)."""
     _require("a convolution", x, (0, weight.shape[1] * groups, 0, 0))
     if _operations is None:
-        return _halved(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
+        return _autocast_call(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
     pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
     return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
 
@@ -153,11 +155,11 @@ def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
     if not fits or 0 in shape:
         names = "NCHW" if len(wanted) == 4 else "NC"
         sides = ", ".join(str(need) if need else name for name, need in zip(names, wanted))
-        empty = " An empty array can't be computed with." if fits else ""
-        raise ShapeError(f"{what} takes ({sides}), and was given {shape}.{empty}")
+        empty = " Empty arrays are not supported." if fits else ""
+        raise ShapeError(f"{what} expects shape ({sides}), got {shape}.{empty}")
 
 
-def _halved(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
+def _autocast_call(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
     if not autocast_enabled:
         return function(x, weight, *rest)
     return function(x.bfloat16(), weight.bfloat16(), *rest).float32()
@@ -184,7 +186,7 @@ def available() -> bool:
     return _operations is not None
 
 
-def doubled(x: Any, weight: Any) -> Any:
+def upsampling_conv2d(x: Any, weight: Any) -> Any:
     """Return the transposed convolution of x (N, C, H, W) and weight (K, C, 4, 4) with stride 2, (N, K, 2 H, 2 W). Only
     where operations are available."""
     _require("a convolution", x, (0, weight.shape[1], 0, 0))
@@ -196,7 +198,7 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
     """Like torch.nn.functional.conv_transpose2d without bias, for x (N, C, H, W) and weight (C, K, h, w)."""
     _require("a transposed convolution", x, (0, weight.shape[0], 0, 0))
     if _operations is None:
-        return _halved(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
+        return _autocast_call(jittor().nn.conv_transpose2d, x, weight, None, stride, padding, output_padding)
     height, width = (
         (side - 1) * stride - 2 * padding + kernel + output_padding
         for side, kernel in zip(x.shape[2:], weight.shape[2:])
@@ -208,12 +210,15 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     """Filter each feature map of (N, C, H, W) with a symmetric 3x3 kernel of these values, with zero padding."""
     if _operations is not None:
         return _operations.symmetric_filter(x, centre, side, corner)
-    return gathers.symmetric_filter(x, centre, side, corner)
+    return reindexing.symmetric_filter(x, centre, side, corner)
 
 
-def leaky_relu(x: Any, slope: float = 0.2) -> Any:
-    """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope."""
-    if _operations is not None:
+def leaky_relu(x: Any, slope: float = 0.2, fused: bool = False) -> Any:
+    """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope.
+
+    `fused` lets Jittor compile it into one kernel with the operations around it: faster after a batch norm of small
+    images."""
+    if _operations is not None and not fused:
         return _operations.leaky_relu(x, slope)
     return jittor().nn.leaky_relu(x, slope)
 
@@ -222,28 +227,30 @@ def linear(x: Any, weight: Any) -> Any:
     """Like torch.nn.functional.linear without bias, for x (N, C) and weight (K, C)."""
     _require("a linear layer", x, (0, weight.shape[1]))
     if _operations is None:
-        return _halved(jittor().nn.matmul_transpose, x, weight)
+        return _autocast_call(jittor().nn.matmul_transpose, x, weight)
     return _operations.onednn_matmul(x, weight, False, True)
 
 
-def transposed(x: Any, axes: Sequence[int]) -> Any:
+def transpose(x: Any, axes: Sequence[int]) -> Any:
     """Like np.transpose."""
-    return gathers.transposed(x, axes) if on_gpu() else x.transpose(tuple(axes))
+    return reindexing.transpose(x, axes) if on_gpu() else x.transpose(tuple(axes))
 
 
 def upsample_nearest(x: Any) -> Any:
     """Repeat each pixel of (N, C, H, W) as 2x2 pixels."""
     if on_gpu():
-        return gathers.doubled(x)
+        return reindexing.upsample_nearest(x)
     n, c, h, w = x.shape  # twice as fast on the CPU as interpolation by index
     return x.reshape((n, c, h, 1, w, 1)).broadcast((n, c, h, 2, w, 2)).reshape((n, c, 2 * h, 2 * w))
 
 
 def average_pool(x: Any) -> Any:
-    """Return the mean of each 2x2 block of pixels of (N, C, H, W). H and W must be even."""
-    if on_gpu():
-        return gathers.added(x) * 0.25
+    """Return the mean of each 2x2 block of pixels of (N, C, H, W). ShapeError if a side is odd."""
     n, c, h, w = x.shape
+    if h % 2 or w % 2:
+        raise ShapeError(f"pooling expects images of even height and width, got {tuple(x.shape)}.")
+    if on_gpu():
+        return reindexing.sum_pool(x) * 0.25
     return x.reshape((n, c, h // 2, 2, w // 2, 2)).mean([3, 5])
 
 
@@ -274,7 +281,7 @@ def adam(
     return zip(updated[:count], updated[count : 2 * count], updated[2 * count :])
 
 
-def ema_update(old: Sequence[Any], new: Sequence[Any], share: float) -> Sequence[Any]:
+def ema_update(old: Sequence[Any], new: Sequence[Any], weight: float) -> Sequence[Any]:
     """See updates.ema_update; only where operations are available."""
-    found: Sequence[Any] = _operations.average([*old, *new], share)
+    found: Sequence[Any] = _operations.lerp([*old, *new], weight)
     return found

@@ -8,23 +8,23 @@
 
 namespace jittor {
 
-AdamOp::AdamOp(Var* scalars, Var* good, vector<Var*>&& given, float64 beta1, float64 beta2, float64 decay)
-    : scalars(scalars), good(good), arrays(given), beta1(beta1), beta2(beta2), decay(decay) {
-    ASSERT(arrays.size() % 4 == 0) << "weights, two moments and gradients: not" << arrays.size() << "arrays";
-    ASSERT(scalars->num * 2 == (int64)arrays.size()) << "a learning rate and eps for each weight";
+AdamOp::AdamOp(Var* scalars, Var* finite, vector<Var*>&& given, float64 beta1, float64 beta2, float64 decay)
+    : scalars(scalars), finite(finite), arrays(given), beta1(beta1), beta2(beta2), decay(decay) {
+    ASSERT(arrays.size() % 4 == 0) << "expected weights, two moments and gradients, got" << arrays.size() << "arrays";
+    ASSERT(scalars->num * 2 == (int64)arrays.size()) << "expected a learning rate and eps for each weight";
     flags.set(NodeFlags::_cpu);
     flags.set(NodeFlags::_manual_set_vnbb);
     const size_t n = arrays.size() / 4;
     for (size_t index = 0; index < arrays.size(); index++) {
         ASSERT(arrays[index]->dtype() == ns_float32 && arrays[index]->num == arrays[index % n]->num)
-            << "weights, moments and gradients are of float32, and of one size";
+            << "weights, moments and gradients must be float32 and of equal size";
         if (index < 3 * n) updated.push_back(create_output(arrays[index]->shape, ns_float32));
     }
 }
 
 void AdamOp::run() {
     const size_t n = arrays.size() / 4;
-    const bool still = good->ptr<float32>()[0] == 0;
+    const bool skip = finite->ptr<float32>()[0] == 0;
     const float keep1 = beta1, keep2 = beta2, take1 = 1 - beta1, take2 = 1 - beta2, weight_decay = decay;
     std::vector<int64_t> sizes;
     for (size_t index = 0; index < n; index++) sizes.push_back(arrays[index]->num);
@@ -33,7 +33,7 @@ void AdamOp::run() {
         float* made[3];
         for (int kind = 0; kind < 4; kind++) old[kind] = arrays[kind * n + index]->ptr<float32>();
         for (int kind = 0; kind < 3; kind++) made[kind] = updated[kind * n + index]->ptr<float32>();
-        if (still) {
+        if (skip) {
             for (int kind = 0; kind < 3; kind++)
                 std::memcpy(made[kind] + from, old[kind] + from, (to - from) * sizeof(float));
             return;

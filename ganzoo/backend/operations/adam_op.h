@@ -5,14 +5,14 @@ namespace jittor {
 
 // Adam's update of n float32 arrays (Kingma & Ba 2015, algorithm 1). Takes weights, first moments, second moments and
 // gradients, 4 n arrays in this order; `scalars` (n, 2), the learning rate and eps of each weight with bias correction;
-// and `good` (1,): if it is 0, nothing changes, whatever the gradients are. Returns 3 n new arrays.
+// and `finite` (1,): if it is 0, nothing changes, whatever the gradients are. Returns 3 n new arrays.
 struct AdamOp : Op {
-    Var* scalars, * good;
+    Var* scalars, * finite;
     vector<Var*> arrays, updated;
     float64 beta1, beta2, decay;
 
     // @attrs(multiple_outputs)
-    AdamOp(Var* scalars, Var* good, vector<Var*>&& arrays, float64 beta1, float64 beta2, float64 decay);
+    AdamOp(Var* scalars, Var* finite, vector<Var*>&& arrays, float64 beta1, float64 beta2, float64 decay);
 
     const char* name() const override { return "adam"; }
     void run() override;

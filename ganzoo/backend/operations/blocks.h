@@ -9,7 +9,7 @@
 namespace ganzoo {
 
 const int64_t BLOCK = 16384;          // elements that a thread takes at once, independent of the number of threads
-const int64_t ENOUGH = 8 * BLOCK;     // elements from which waking threads is worthwhile
+const int64_t PARALLEL_THRESHOLD = 8 * BLOCK;     // elements from which waking threads is worthwhile
 
 // Calls work(array, from, to) for blocks of elements from <= i < to that cover each array exactly once.
 template <class Work>
@@ -20,7 +20,7 @@ void in_blocks(const std::vector<int64_t>& sizes, Work work) {
         total += sizes[array];
         for (int64_t from = 0; from < sizes[array]; from += BLOCK) blocks.push_back({(int)array, from});
     }
-    #pragma omp parallel for if(total >= ENOUGH)
+    #pragma omp parallel for if(total >= PARALLEL_THRESHOLD)
     for (size_t index = 0; index < blocks.size(); index++) {
         const auto& block = blocks[index];
         work(block.first, block.second, std::min(sizes[block.first], block.second + BLOCK));

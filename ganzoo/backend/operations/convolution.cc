@@ -70,9 +70,9 @@ struct Arrays {
 
 // A convolution with everything that can be prepared before the arrays exist: at most two reorders before it and one
 // after it. Reordered arrays and oneDNN's scratch memory share a single block of temporary memory.
-class Prepared {
+class CachedPrimitive {
    public:
-    Prepared(const Geometry& geometry, algorithm kind, int64_t Counts::*counter, bool plain)
+    CachedPrimitive(const Geometry& geometry, algorithm kind, int64_t Counts::*counter, bool plain)
         : counter(counter) {
         Arrays user(geometry), computed = plain ? user : user.free();
         auto strides = numbers({geometry.stride_height, geometry.stride_width});
@@ -194,7 +194,7 @@ static bool is_product(const Geometry& g) {
            g.groups == 1;
 }
 
-static std::shared_ptr<Prepared> prepare(const Geometry& geometry) {
+static std::shared_ptr<CachedPrimitive> prepare(const Geometry& geometry) {
     struct Choice {
         bool suits, plain;
         algorithm kind;
@@ -211,7 +211,7 @@ static std::shared_ptr<Prepared> prepare(const Geometry& geometry) {
     for (const Choice& choice : choices) {
         if (!choice.suits) continue;
         try {
-            return std::make_shared<Prepared>(geometry, choice.kind, choice.counter, choice.plain);
+            return std::make_shared<CachedPrimitive>(geometry, choice.kind, choice.counter, choice.plain);
         } catch (const dnnl::error& error) {
             reason = error.what();
         }
@@ -221,8 +221,8 @@ static std::shared_ptr<Prepared> prepare(const Geometry& geometry) {
 
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result) {
     static std::mutex lock;
-    static std::map<Geometry, std::shared_ptr<Prepared>> known;
-    std::shared_ptr<Prepared> prepared;
+    static std::map<Geometry, std::shared_ptr<CachedPrimitive>> known;
+    std::shared_ptr<CachedPrimitive> prepared;
     {
         std::lock_guard<std::mutex> guard(lock);
         auto found = known.find(geometry);

@@ -7,7 +7,7 @@
 namespace jittor {
 
 FiniteOp::FiniteOp(vector<Var*>&& given) : arrays(given) {
-    for (Var* array : arrays) ASSERT(array->dtype() == ns_float32) << "what is finite or not is of float32";
+    for (Var* array : arrays) ASSERT(array->dtype() == ns_float32) << "inputs must be float32";
     flags.set(NodeFlags::_cpu);
     flags.set(NodeFlags::_manual_set_vnbb);
     create_output(NanoVector(1), ns_float32);

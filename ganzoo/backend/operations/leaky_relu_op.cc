@@ -7,7 +7,8 @@
 namespace jittor {
 
 LeakyReluOp::LeakyReluOp(Var* x, float64 slope) : x(x), slope(slope) {
-    ASSERT(x->dtype() == ns_float32 && slope >= 0 && slope <= 1) << "of float32, by a slope of 0 to 1, not" << slope;
+    ASSERT(x->dtype() == ns_float32 && slope >= 0 && slope <= 1)
+        << "needs float32 and a slope from 0 to 1, got" << slope;
     flags.set(NodeFlags::_cpu);
     flags.set(NodeFlags::_manual_set_vnbb);
     y = create_output(nullptr, ns_float32);
@@ -17,7 +18,7 @@ LeakyReluOp::LeakyReluOp(Var* x, float64 slope) : x(x), slope(slope) {
 void LeakyReluOp::infer_shape() { y->set_shape(x->shape); }
 
 VarPtr LeakyReluOp::grad(Var* out, Var* dout, Var* v, int v_index) {
-    static auto make = get_op_info("leaky_slope").get_constructor<VarPtr, Var*, Var*, float64>();
+    static auto make = get_op_info("leaky_relu_grad").get_constructor<VarPtr, Var*, Var*, float64>();
     return make(dout, out, slope);
 }
 

@@ -6,9 +6,9 @@ namespace jittor {
 // The product of two float32 matrices, each optionally transposed first. Its gradients are such products again.
 struct OnednnMatmulOp : Op {
     Var* left, * right, * result;
-    bool left_turned, right_turned;
+    bool transpose_left, transpose_right;
 
-    OnednnMatmulOp(Var* left, Var* right, bool left_turned=false, bool right_turned=false);
+    OnednnMatmulOp(Var* left, Var* right, bool transpose_left=false, bool transpose_right=false);
 
     const char* name() const override { return "onednn_matmul"; }
     void infer_shape() override;

@@ -110,5 +110,5 @@ def resized(x: Any, side: int) -> Any:
     n, c, height, width = x.shape
     matrix = constant(resize_matrix(height, side))
     rows = operations.linear(x.reshape((n * c * height, width)), matrix).reshape((n, c, height, side))
-    columns = operations.transposed(rows, (0, 1, 3, 2)).reshape((n * c * side, height))
-    return operations.transposed(operations.linear(columns, matrix).reshape((n, c, side, side)), (0, 1, 3, 2))
+    columns = operations.transpose(rows, (0, 1, 3, 2)).reshape((n * c * side, height))
+    return operations.transpose(operations.linear(columns, matrix).reshape((n, c, side, side)), (0, 1, 3, 2))

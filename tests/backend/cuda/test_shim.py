@@ -62,7 +62,7 @@ def test_a_home_is_made_once_and_another_for_other_libraries(kit, tmp_path):
 
 
 def test_a_folder_that_cant_be_written_is_told(kit):
-    with pytest.raises(BackendError, match="/proc/homes: can't be written"):
+    with pytest.raises(BackendError, match="/proc/homes is not writable"):
         shim.home(kit, toolkit.Path("/proc/homes"))
 
 

@@ -28,12 +28,12 @@ def found(version: str, libraries: dict[str, int], tmp_path, without: tuple[str,
 
 def test_cuda_12_wants_cudnn_8_and_no_shim(tmp_path):
     kit = found("12.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path)
-    assert (kit.version, kit.shimmed, toolkit.fault(kit)) == ((12, 4), False, None)
+    assert (kit.version, kit.needs_shim, toolkit.problem_with(kit)) == ((12, 4), False, None)
 
 
 def test_cuda_13_wants_cudnn_9_and_the_shim(tmp_path):
     kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
-    assert (kit.version, kit.shimmed, toolkit.fault(kit)) == ((13, 0), True, None)
+    assert (kit.version, kit.needs_shim, toolkit.problem_with(kit)) == ((13, 0), True, None)
     assert kit.cudnn == (9, 14, 0)
     assert str(kit) == f"CUDA 13.0 ({tmp_path}/usr/local/cuda/bin/nvcc), cuDNN 9.14.0"
 
@@ -43,24 +43,24 @@ def test_cuda_13_wants_cudnn_9_and_the_shim(tmp_path):
     [("12.4", fakes.CUDNN_9, "libcudnn_ops_infer.so"), ("13.0", fakes.CUDNN_8, "libcudnn_ops.so")],
 )
 def test_the_other_cudnn_is_told(tmp_path, version, cudnn, lacks):
-    fault = toolkit.fault(found(version, {**fakes.LIBRARIES, **cudnn}, tmp_path))
+    fault = toolkit.problem_with(found(version, {**fakes.LIBRARIES, **cudnn}, tmp_path))
     assert f"lacks {lacks}" in fault
     assert 'pip install "ganzoo[cuda13]"' in fault
 
 
 def test_a_toolkit_without_libraries_is_told(tmp_path):
-    fault = toolkit.fault(found("12.4", {}, tmp_path))
+    fault = toolkit.problem_with(found("12.4", {}, tmp_path))
     assert "lacks libcudart.so, libcublas.so, libcublasLt.so and more" in fault
 
 
 @pytest.mark.parametrize("header", ["cudnn.h", "cusparse.h"])
 def test_a_missing_header_is_told(tmp_path, header):
     kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path, without=(header,))
-    assert f"lacks {header}" in toolkit.fault(kit)
+    assert f"lacks {header}" in toolkit.problem_with(kit)
 
 
 def test_cuda_11_4_is_too_old(tmp_path):
-    assert "too old" in toolkit.fault(found("11.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path))
+    assert "too old" in toolkit.problem_with(found("11.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path))
 
 
 def test_wheels_fill_what_a_toolkit_of_cuda_13_lacks(tmp_path):
@@ -71,7 +71,7 @@ def test_wheels_fill_what_a_toolkit_of_cuda_13_lacks(tmp_path):
         for name, number in libraries.items():
             (tmp_path / "wheels" / place / f"lib/lib{name}.so.{number}").touch()
     installed = found_in_usr_local(tmp_path)
-    assert [toolkit.fault(kit) for kit in installed] == [None, None]
+    assert [toolkit.problem_with(kit) for kit in installed] == [None, None]
     assert installed[0].library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
 
 
@@ -119,7 +119,7 @@ def test_cudnn_of_the_package_manager_is_found(tmp_path):
         (tmp_path / "usr/lib").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"usr/lib/lib{name}.so.9").touch()
     kit = found("13.0", fakes.LIBRARIES, tmp_path)
-    assert toolkit.fault(kit) is None
+    assert toolkit.problem_with(kit) is None
     home = shim.home(kit, tmp_path / "homes")
     assert (home / "lib64/libcudnn_ops_infer.so").resolve() == tmp_path / "usr/lib/libcudnn_ops.so.9"
 
@@ -129,4 +129,4 @@ def test_a_compiler_that_does_not_tell_its_version_is_told(tmp_path, says, why):
     nvcc = fakes.toolkit(tmp_path / "usr/local/cuda", "13.0", {})
     nvcc.write_text(f"#!/bin/sh\n{says}\n")
     (kit,) = toolkit.candidates()
-    assert f"{nvcc} --version fails with {why}" in toolkit.fault(kit)
+    assert f"{nvcc} --version fails with {why}" in toolkit.problem_with(kit)

@@ -31,7 +31,7 @@ def machine(tmp_path_factory) -> dict[str, str]:
     """The environment of a process that finds a GPU and the wheels, and caches of its own."""
     folder = tmp_path_factory.mktemp("machine")
     kit = WHEELS[0]
-    assert toolkit.fault(kit) is None
+    assert toolkit.problem_with(kit) is None
     return {**os.environ, "HOME": str(folder), **stand_in.build(kit, folder / "cuda")}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ganzoo.backend.handle import jittor
 
 
-def transposed(x: Any, axes: Sequence[int]) -> Any:
+def transpose(x: Any, axes: Sequence[int]) -> Any:
     """Like np.transpose. Jittor's own runs on the host unless the library cuTT was downloaded for it, and then each
     call waits for the GPU."""
     places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
@@ -25,12 +25,12 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
     return _functions()[0](centre, side, corner)(x)
 
 
-def doubled(x: Any) -> Any:
+def upsample_nearest(x: Any) -> Any:
     """Repeat each pixel of (N, C, H, W) as 2x2 pixels."""
     return _functions()[1]()(x)
 
 
-def added(x: Any) -> Any:
+def sum_pool(x: Any) -> Any:
     """Return the sum of each 2x2 block of pixels of (N, C, H, W). H and W must be even."""
     return _functions()[2]()(x)
 
@@ -55,15 +55,15 @@ def _functions() -> tuple[Any, Any, Any]:
         def grad(self, gradient: Any) -> Any:
             return Filter(self.centre, self.side, self.corner)(gradient)
 
-    class Doubled(function):  # type: ignore[misc]
+    class UpsampleNearest(function):  # type: ignore[misc]
         def execute(self, x: Any) -> Any:
             n, c, h, w = x.shape
             return x.reindex([n, c, 2 * h, 2 * w], ["i0", "i1", "i2/2", "i3/2"])
 
         def grad(self, gradient: Any) -> Any:
-            return Added()(gradient)
+            return SumPool()(gradient)
 
-    class Added(function):  # type: ignore[misc]
+    class SumPool(function):  # type: ignore[misc]
         def execute(self, x: Any) -> Any:
             n, c, h, w = x.shape
 
@@ -73,6 +73,6 @@ def _functions() -> tuple[Any, Any, Any]:
             return (at(0, 0) + at(0, 1)) + (at(1, 0) + at(1, 1))
 
         def grad(self, gradient: Any) -> Any:
-            return Doubled()(gradient)
+            return UpsampleNearest()(gradient)
 
-    return Filter, Doubled, Added
+    return Filter, UpsampleNearest, SumPool

@@ -95,7 +95,7 @@ static jit_op_entry_t compile_in_turn(Op* op) {
     op->compile_optimize(source);
     string key = op->get_jit_key(get_jk());  // only now, because optimising changes it
     turn.unlock();
-    if (!op->flags.get(NodeFlags::_cuda)) source = ganzoo::divided_among_threads(source);
+    if (!op->flags.get(NodeFlags::_cuda)) source = ganzoo::parallelise(source);
     return compiler.compile(key, source);
 }
 
@@ -103,7 +103,7 @@ struct CheckedAllocator : AlignedAllocator {
     void* alloc(size_t size, size_t& allocation) override {
         void* memory = aligned_alloc(64, (size + 63) / 64 * 64);
         if (!memory && size)
-            throw std::runtime_error("ganzoo: no memory for " + std::to_string(size) + " bytes");
+            throw std::runtime_error("ganzoo: can't allocate " + std::to_string(size) + " bytes");
         return memory;
     }
 };
@@ -122,7 +122,7 @@ static void space_arrays() {
 
 }  // namespace jittor
 
-extern "C" void ganzoo_mend() {
+extern "C" void ganzoo_patch() {
     jittor::do_compile_hook = jittor::compile_in_turn;
     // The allocator has no members, and other code holds its address: construct the new allocator in its place.
     new (&jittor::aligned_allocator) jittor::CheckedAllocator;

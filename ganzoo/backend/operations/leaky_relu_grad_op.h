@@ -4,13 +4,13 @@
 namespace jittor {
 
 // The gradient of a leaky ReLU with output y: x where y is positive, slope * x elsewhere.
-struct LeakySlopeOp : Op {
+struct LeakyReluGradOp : Op {
     Var* x, * y, * result;
     float64 slope;
 
-    LeakySlopeOp(Var* x, Var* y, float64 slope);
+    LeakyReluGradOp(Var* x, Var* y, float64 slope);
 
-    const char* name() const override { return "leaky_slope"; }
+    const char* name() const override { return "leaky_relu_grad"; }
     void infer_shape() override;
     void run() override;
     VarPtr grad(Var* out, Var* dout, Var* v, int v_index) override;

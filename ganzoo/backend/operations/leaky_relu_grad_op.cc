@@ -1,4 +1,4 @@
-#include "leaky_slope_op.h"
+#include "leaky_relu_grad_op.h"
 
 #include "blocks.h"
 #include "ops/op_register.h"
@@ -6,25 +6,25 @@
 
 namespace jittor {
 
-LeakySlopeOp::LeakySlopeOp(Var* x, Var* y, float64 slope) : x(x), y(y), slope(slope) {
+LeakyReluGradOp::LeakyReluGradOp(Var* x, Var* y, float64 slope) : x(x), y(y), slope(slope) {
     flags.set(NodeFlags::_cpu);
     flags.set(NodeFlags::_manual_set_vnbb);
     result = create_output(nullptr, ns_float32);
     y->flags.set(NodeFlags::_needed_by_backward);
 }
 
-void LeakySlopeOp::infer_shape() {
-    ASSERT(x->num == y->num) << "a gradient of the size of" << y->shape << "and not of" << x->shape;
+void LeakyReluGradOp::infer_shape() {
+    ASSERT(x->num == y->num) << "expected a gradient of shape" << y->shape << "and got" << x->shape;
     result->set_shape(x->shape);
 }
 
 // Returns the gradient with respect to x. The one with respect to y is zero wherever it exists.
-VarPtr LeakySlopeOp::grad(Var* out, Var* dout, Var* v, int v_index) {
-    static auto make = get_op_info("leaky_slope").get_constructor<VarPtr, Var*, Var*, float64>();
+VarPtr LeakyReluGradOp::grad(Var* out, Var* dout, Var* v, int v_index) {
+    static auto make = get_op_info("leaky_relu_grad").get_constructor<VarPtr, Var*, Var*, float64>();
     return v_index == 0 ? make(dout, y, slope) : nullptr;
 }
 
-void LeakySlopeOp::run() {
+void LeakyReluGradOp::run() {
     const float* from = x->ptr<float32>();
     const float* sign = y->ptr<float32>();
     float* to = result->ptr<float32>();

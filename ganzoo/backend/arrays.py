@@ -1,0 +1,95 @@
+"""Arrays and selections in forms for which Jittor compiles one kernel and reuses it, whatever the values.
+
+Jittor compiles Python numbers, the bounds of slices and some one-element arrays into its kernels, so each new value
+costs a compilation. Here they are passed as data instead.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import operations
+from ganzoo.backend.handle import device, jittor
+from ganzoo.errors import ShapeError
+
+CACHED_CONSTANTS = 128  # size of the cache of `constant`
+
+
+def constant(values: np.ndarray) -> Any:
+    """Return a constant float32 Var. Equal arrays share a Var, because each new one has to be sent to the GPU; the last
+    CACHED_CONSTANTS Vars are cached."""
+    values = np.ascontiguousarray(values, np.float32)
+    return _constant(values.shape, values.tobytes())
+
+
+@functools.lru_cache(maxsize=CACHED_CONSTANTS)
+def _constant(shape: tuple[int, ...], content: bytes) -> Any:
+    return jittor().array(np.frombuffer(content, np.float32).reshape(shape)).stop_grad()
+
+
+def scalar(value: float, ndim: int = 4) -> Any:
+    """Return a number that may differ from step to step, as a constant float32 Var (1, ..., 1) of at least two axes.
+    `ndim` is that of the arrays it is multiplied by. Jittor compiles an array (1,) into the kernel if it is 0 or 1."""
+    return constant(np.full((1,) * max(ndim, 2), value))
+
+
+def pick(values: Any, labels: np.ndarray) -> Any:
+    """Select, in each row of `values` (N, K, ...), the entry of the row's label in 0...K-1. Returns (N, ...)."""
+    count, kinds = values.shape[:2]
+    chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
+    chosen[np.arange(count), labels] = 1.0
+    return (values * constant(chosen)).sum([1])
+
+
+def chunk(x: Any, chunks: int, ndim: int = 0) -> list[Any]:
+    """Split (N, C, ...) into `chunks` equal parts along axis 1, like torch.chunk(x, chunks, dim=1), and append axes of
+    length 1 up to `ndim`. Parts are selected by `pick`, because the gradient of each slice would be another kernel."""
+    n, c, *rest = x.shape
+    if c % chunks:
+        raise ShapeError(f"{c} channels can't be split into {chunks} equal parts.")
+    parts = x.reshape((n, chunks, c // chunks, *rest, *(1,) * (ndim - x.ndim)))
+    return [pick(parts, np.full(n, index)) for index in range(chunks)]
+
+
+def roll_rows(x: Any, shifts: np.ndarray) -> Any:
+    """Roll each channel of (N, C, H, W) down by its own number of rows, as np.roll does; `shifts` are C integers in
+    -H...H."""
+    height = x.shape[2]
+    source = f"(i2+@e0(i1)+{height})%{height}"
+    upwards = jittor().array(-np.asarray(shifts, np.int32))
+    return x.reindex(list(x.shape), ["i0", "i1", source, "i3"], extras=[upwards])
+
+
+def differentiable(x: Any) -> Any:
+    """Return `x`, detached from its graph, as a Var for which gradients can be computed, like torch's
+    x.detach().requires_grad_(). Real images have no gradients otherwise."""
+    leaf = x.detach()
+    leaf.start_grad()
+    return leaf
+
+
+def from_images(images: np.ndarray) -> Any:
+    """Return uint8 images (N, H, W, C) as a float32 Var (N, C, H, W) in [-1, 1]."""
+    jt = jittor()
+    if device() == "cuda":  # transfer uint8, a quarter of the bytes, and convert in one kernel
+        return (operations.transpose(jt.array(images), (0, 3, 1, 2)).float32() / 127.5 - 1.0).stop_grad()
+    scaled = np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
+    return jt.array(scaled).stop_grad()
+
+
+def pixel_mean(x: Any) -> Any:
+    """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
+
+    On the CPU, rows are averaged first: Jittor adds numbers one by one, so over a whole map of 512 px only four digits
+    would be right in float32. On a GPU the mean is a matrix product, because the threads of Jittor's sums wait for one
+    another.
+    """
+    if not operations.on_gpu():
+        return x.mean([3], keepdims=True).mean([2], keepdims=True)
+    n, c, h, w = x.shape
+    with operations.full_precision():
+        shares = constant(np.full((1, h * w), 1 / (h * w), np.float32))
+        return operations.linear(x.reshape((n * c, h * w)), shares).reshape((n, c, 1, 1))

@@ -1,0 +1,43 @@
+"""Convolutions that also double or halve an image, in the form that is fastest for their size and device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ganzoo.backend import operations
+from ganzoo.backend.arrays import constant
+from ganzoo.backend.operations import average_pool, conv2d, linear, upsample_nearest
+
+# The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of its four copies, each shifted by 0 or 1 pixel
+# along each axis.
+_SHIFTS = np.zeros((9, 16), np.float32)
+for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
+    _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
+# Number of channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of stride 2. The latter takes
+# 16 products per result instead of 36, but Winograd's algorithm for the 3x3 one needs fewer still.
+_WIDE = 256
+
+
+def upsampled_conv2d(x: Any, weight: Any) -> Any:
+    """Compute conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without creating the upsampled
+    image if that is faster."""
+    if min(weight.shape[:2]) >= _WIDE or not operations.available():
+        return conv2d(upsample_nearest(x), weight, padding=1)
+    return operations.upsampling_conv2d(x, widened(weight, _SHIFTS[:, ::-1]))
+
+
+def pooled_conv2d(x: Any, weight: Any) -> Any:
+    """Compute average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), as a single convolution if that is
+    faster."""
+    if min(weight.shape[:2]) >= _WIDE or not operations.available():
+        return average_pool(conv2d(x, weight, padding=1))
+    return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
+
+
+def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
+    """Return the sum, (A, B, 4, 4), of the four copies of a kernel (A, B, 3, 3) that `shifts` moves by 0 or 1 pixel
+    along each axis."""
+    a, b, _, _ = weight.shape
+    return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))
