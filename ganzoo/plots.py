@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.files import atomic_write
-from ganzoo.sampling.images import grid_shape
+from ganzoo.sampling.sheets import grid_shape
 
 
 @contextlib.contextmanager

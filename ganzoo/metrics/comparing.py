@@ -14,7 +14,7 @@ from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations, real_for
-from ganzoo.sampling import images
+from ganzoo.sampling import image_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +149,7 @@ class Kept:
         for at, image in enumerate(batch):
             output, source = divmod(at, sources)
             number = f"{self.count + source:04d}_{output:02d}" if self.outputs > 1 else f"{self.count + source:06d}"
-            images.save(self.folder / f"{number}.png", image)
+            image_files.save(self.folder / f"{number}.png", image)
         self.count += sources
 
 

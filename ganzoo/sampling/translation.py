@@ -13,7 +13,7 @@ import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.interfaces.translator import Translator
-from ganzoo.sampling import images
+from ganzoo.sampling import sheets
 from ganzoo.sampling.latents import PATHS, from_seeds, lerp, loop
 from ganzoo.sampling.sampler import CHUNK, PIXELS, to_uint8
 
@@ -132,8 +132,8 @@ def cycle_sheet(
     own = sampler.styles_of_images(sources, source_domains)
     there, back = sampler.there_and_back(sources, sampler.styles_of_images(references, reference_domains), own)
     rows = [sources, references, there, back]
-    sheet = images.grid(np.concatenate(rows), len(rows), len(sources))
-    return images.labelled(sheet, ["source", "reference", "translated", "and back"])
+    sheet = sheets.grid(np.concatenate(rows), len(rows), len(sources))
+    return sheets.labelled(sheet, ["source", "reference", "translated", "and back"])
 
 
 def latent_sheet(
@@ -169,8 +169,8 @@ def _below(
     top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], others: Sequence[str] = ()
 ) -> np.ndarray:
     """Return a sheet with a top row and one row for each label."""
-    sheet = images.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
-    return images.labelled(sheet, ["", *labels], others)
+    sheet = sheets.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
+    return sheets.labelled(sheet, ["", *labels], others)
 
 
 def latent_walk(

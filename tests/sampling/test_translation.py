@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo.sampling import images, latents, translation
+from ganzoo.sampling import latents, translation
 from ganzoo.sampling.translation import TranslationSampler, schedule
 from tests.support import tinter
 
@@ -265,20 +265,3 @@ def test_a_schedule_is_slow_at_both_ends_and_stays_in_a_domain(domains, steps):
         shares = [share for start, end, share in moments if (start, end) == (0, 1)]
         assert shares == sorted(shares)
         assert np.allclose(np.array(shares) + shares[::-1], 1)
-
-
-def test_labels_stand_beside_their_rows():
-    grid = images.grid(NOISE[:4], 2, 2)
-    sheet = images.labelled(grid, ["", "a fox, \u72d0"])
-    margin = sheet[:, : -grid.shape[1]]
-    assert np.array_equal(sheet[:, -grid.shape[1] :], grid)
-    assert (margin[:68] == 255).all()
-    assert (margin[68:] < 100).any()
-    assert images.labelled(grid, ["", ""]) is grid
-
-
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
-def test_any_text_can_be_a_label(labels):
-    grid = images.grid(NOISE[: len(labels)], len(labels), 1)
-    assert images.labelled(grid, labels).shape[0] == grid.shape[0]
