@@ -22,13 +22,13 @@ def test_a_picture_keeps_every_pixel(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(GanzooError, match=r"can't be written"):
         image_files.save(tmp_path / "missing" / "x.png", numbered(1)[0])
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
-def test_a_long_animation_is_never_in_memory_as_a_whole(tmp_path, suffix):
+def test_a_long_animation_is_never_entirely_in_memory(tmp_path, suffix):
     made: list[weakref.ref] = []
 
     def frames():
@@ -41,7 +41,7 @@ def test_a_long_animation_is_never_in_memory_as_a_whole(tmp_path, suffix):
     assert len(made) == 20
 
 
-def test_an_animation_is_written_whole_or_not_at_all(tmp_path):
+def test_an_animation_is_written_atomically(tmp_path):
     def frames():
         yield numbered(1)[0]
         raise KeyboardInterrupt
@@ -63,7 +63,7 @@ def test_a_gif_of_few_colours_is_exact(tmp_path):
         assert np.array_equal(np.asarray(animation.convert("RGB")), frame)
 
 
-def test_webp_loses_nothing_where_that_costs_little(tmp_path):
+def test_webp_is_lossless_unless_that_is_much_larger(tmp_path):
     flat = np.zeros((64, 64, 3), np.uint8)
     flat[:32, 16:] = (255, 30, 99)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -76,7 +76,7 @@ def test_webp_loses_nothing_where_that_costs_little(tmp_path):
     assert sizes["flat"] == 0 < sizes["noise"]
 
 
-def test_without_the_extra_it_says_how_to_write_mp4(tmp_path, monkeypatch):
+def test_mp4_without_the_extra_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(OptionError, match=r'pip install "ganzoo\[video\]"'):
         image_files.save_animation(tmp_path / "x.mp4", numbered(2))
@@ -96,7 +96,7 @@ def test_an_animation_has_every_frame_and_loops(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_mp4_has_every_frame_even_of_odd_size(tmp_path, channels):
+def test_mp4_has_every_frame_even_if_its_size_is_odd(tmp_path, channels):
     av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
     path = tmp_path / "x.mp4"
     image_files.save_animation(path, iter(numbered(6, 33, channels)))

@@ -15,7 +15,7 @@ def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
 
 
 @given(st.integers(1, 200))
-def test_a_sheet_has_room_for_all_and_no_empty_row(count):
+def test_a_grid_has_room_for_all_images_and_no_empty_row(count):
     rows, columns = sheets.grid_shape(count)
     assert rows * columns >= count > (rows - 1) * columns
 
@@ -31,7 +31,7 @@ def test_grid_puts_images_row_by_row_on_white(size, channels):
     assert min(sheet.shape[:2]) >= 64
 
 
-def test_labels_stand_beside_their_rows():
+def test_labels_are_beside_their_rows():
     grid = sheets.grid(IMAGES[:4], 2, 2)
     sheet = sheets.labelled(grid, ["", "a fox, \u72d0"])
     margin = sheet[:, : -grid.shape[1]]
