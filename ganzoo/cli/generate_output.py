@@ -45,7 +45,7 @@ def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterato
         raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
     kept: list[np.ndarray] = []
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
-    for seed, image in zip(seeds, progress(sampler.images(codes), len(seeds), "image")):
+    for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
         image_files.save(out / f"seed{seed:04d}.png", image)
         if len(kept) < sheet_room(data):
             kept.append(image)
@@ -103,7 +103,7 @@ def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
     walk = latents.loop(keys, request.steps, latents.PATHS[path], sampler.centre)
     steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
-    drawn = sampler.images(steps)
+    drawn = sampler.stream(steps)
     while frame := list(islice(drawn, cells)):
         yield sheets.grid(np.stack(frame), *shape)
 
@@ -120,7 +120,7 @@ def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterato
     codes = [*sources]
     for destination in destinations:
         codes += [destination, *(mix(destination, source, layers) for source in sources)]
-    drawn = list(progress(sampler.images((code, ()) for code in codes), len(codes), "image"))
+    drawn = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
     path = out / f"mixing-{request.mix_layers}.png"
     image_files.save(path, sheets.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
     yield f"style mixing in the layers {layers.start}-{layers.stop - 1}: {path}"
