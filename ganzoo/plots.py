@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.files import atomic_write
-from ganzoo.sampling.images import grid_shape
+from ganzoo.sampling.sheets import grid_shape
 
 
 @contextlib.contextmanager
-def _usual_backend() -> Iterator[None]:
+def _default_backend() -> Iterator[None]:
     """Unset MPLBACKEND within the body: if a notebook has exported a backend that this matplotlib doesn't know,
     importing matplotlib fails."""
-    named = os.environ.pop("MPLBACKEND", None)
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         yield
     finally:
-        if named is not None:
-            os.environ["MPLBACKEND"] = named
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
 
 def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str, str] | None = None) -> None:
@@ -35,47 +35,49 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     `panels` maps a title to a name pattern, which selects the terms and logged values drawn together; by default each
     term has its own panel. Each metric always has its own panel.
     """
-    drawn = _drawn(rows, panels or {})
+    png = _render(rows, panels or {})
     gc.collect()  # figures have reference cycles: training, which plots repeatedly, would hold 20 MB of them
-    if drawn:
-        atomic_write(path, drawn)
+    if png:
+        atomic_write(path, png)
 
 
-def _drawn(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
+def _render(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
     """Return the plot as PNG; empty bytes if there is nothing to plot."""
-    with _usual_backend():
+    with _default_backend():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-    names = {name for row in rows for name in _numbers(row)}
-    shown = _arranged(panels, names) if panels else {}
-    shown = shown or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
-    shown.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
-    if not shown:
+    names = {name for row in rows for name in _values(row)}
+    contents = _select_terms(panels, names) if panels else {}
+    contents = contents or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
+    contents.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
+    if not contents:
         return b""
-    down, across = grid_shape(len(shown)) if not panels else _square(len(shown))
+    down, across = grid_shape(len(contents)) if not panels else _square_grid(len(contents))
     figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, (title, terms) in zip(figure.subplots(down, across, squeeze=False).flat, shown.items()):
+    for panel, (title, terms) in zip(figure.subplots(down, across, squeeze=False).flat, contents.items()):
         _draw(panel, title, terms, rows)
-    for panel in figure.axes[len(shown) :]:
+    for panel in figure.axes[len(contents) :]:
         panel.set_visible(False)
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=100)
-    return drawn.getvalue()
+    png = BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    return png.getvalue()
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def _values(row: Mapping[str, Any]) -> dict[str, float]:
     return {**row.get("watched", {}), **row["losses"], **row.get("metrics", {})}
 
 
-def _arranged(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:
+def _select_terms(panels: Mapping[str, str], names: set[str]) -> dict[str, list[str]]:
     """Return the names in each panel, without empty panels."""
-    matching = {title: sorted(name for name in names if fnmatchcase(name, like)) for title, like in panels.items()}
+    matching = {
+        title: sorted(name for name in names if fnmatchcase(name, pattern)) for title, pattern in panels.items()
+    }
     return {title: terms for title, terms in matching.items() if terms}
 
 
-def _square(count: int) -> tuple[int, int]:
+def _square_grid(count: int) -> tuple[int, int]:
     across = math.ceil(count**0.5)
     return -(-count // across), across
 
@@ -83,7 +85,7 @@ def _square(count: int) -> tuple[int, int]:
 def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     """Draw one panel: a curve for each term, labelled by its phase if there are several."""
     for term in terms:
-        points = [(row["kimg"], _numbers(row)[term]) for row in rows if term in _numbers(row)]
+        points = [(row["kimg"], _values(row)[term]) for row in rows if term in _values(row)]
         panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1, label=term.partition("/")[0])
     if len(terms) > 1:
         panel.legend(fontsize=7)

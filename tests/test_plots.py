@@ -36,7 +36,7 @@ def test_a_line_marks_where_the_resolution_grew(tmp_path):
     assert ((grown < 200) & (even >= 200)).sum(0).max() > grown.shape[0] / 6
 
 
-def test_panels_show_terms_and_watched_numbers_together(tmp_path):
+def test_panels_show_terms_and_logged_values_together(tmp_path):
     losses = {"D-latent/real": 0.5, "D-reference/real": 0.6, "G-latent/adv": 1.0}
     rows = [{"kimg": k, "losses": losses, "watched": {"G-latent/weight": 2.0 / k}} for k in range(1, 6)]
 
@@ -51,8 +51,8 @@ def test_panels_show_terms_and_watched_numbers_together(tmp_path):
     assert (nine[0], nine[1]) == (3 * one[0], 3 * one[1])
 
 
-def test_a_backend_that_matplotlib_does_not_know_does_no_harm(tmp_path):
-    """As a notebook exports it whose packages are not installed here."""
+def test_a_backend_unknown_to_matplotlib_does_no_harm(tmp_path):
+    """A notebook exports such a backend, whose package may not be installed."""
     program = """
 from pathlib import Path
 from ganzoo import plots

@@ -13,8 +13,8 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import open_data
-from ganzoo.metrics.comparing import Comparison, Networks, compare
-from ganzoo.metrics.sources import BATCH, Images, Source
+from ganzoo.metrics.comparison import Comparison, Networks, compare
+from ganzoo.metrics.sources import BATCH, DatasetSource, Source
 from ganzoo.registry import plugins
 
 
@@ -45,7 +45,9 @@ def main(data: str, size: int, channels: int, samples: int, real: int, domain: i
     registry = plugins.load()
     dataset = open_data(data, registry)
     info = replace(dataset.info, size=size, channels=channels)
-    comparison = Comparison(Noise(samples, size, channels), Images(dataset, info, domain=domain, most=real))
+    comparison = Comparison(
+        Noise(samples, size, channels), DatasetSource(dataset, info, domain=domain, max_images=real)
+    )
     (result,) = compare([comparison], Networks(registry.metrics_named(metrics)))
     click.echo(", ".join(f"{name} {value:.4g}" for name, value in result.numbers.items()))
 

@@ -14,7 +14,7 @@ from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
 from ganzoo.errors import OptionError, UnsuitableError, printable
 from ganzoo.files import output_folder
-from ganzoo.interfaces.metric import MOST_IMAGES, Metric
+from ganzoo.interfaces.metric import MAX_IMAGES, Metric
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def _named(backbones: dict[str, Any], usual: str) -> str:
 )
 @click.option(
     "--samples",
-    type=click.IntRange(1, MOST_IMAGES),
+    type=click.IntRange(1, MAX_IMAGES),
     metavar="N",
     help="Images that are generated and judged.  [default: 10,000; of translations, 10 of each image that is kept "
     "for validation, for each pair of domains]",
 )
 @click.option(
     "--real",
-    type=click.IntRange(1, MOST_IMAGES),
+    type=click.IntRange(1, MAX_IMAGES),
     metavar="N",
     help="Real images, at most. With fewer, an FID is higher.  [default: as many as samples, but 1,000 at least; of "
     "translations without --samples, 50,000]",
@@ -110,7 +110,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     in the run's folder.
     """
     from ganzoo import backend
-    from ganzoo.metrics.comparing import STANDARD, STANDARD_TRANSLATING
+    from ganzoo.metrics.comparison import STANDARD, STANDARD_TRANSLATING
 
     if values["folders"] and (run or values["against"] is not None):
         raise OptionError("--folders: it stands in place of a run and of --against. Leave those out.")
@@ -129,20 +129,20 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     """Return the task: which images to compare with which."""
-    from ganzoo.metrics.comparing import MODES
-    from ganzoo.metrics.tasks import of_checkpoint, of_folders
+    from ganzoo.metrics.comparison import MODES
+    from ganzoo.metrics.tasks import checkpoint_task, folders_task
 
     common = {name: values[name] for name in ("samples", "seed", "quick")}
-    common |= {"most": values["real"], "say": click.echo}
+    common |= {"max_real": values["real"], "log": click.echo}
     if values["folders"]:
         if values["mode"]:
             raise OptionError("--mode: it is for models that translate images.")
         generated, real = values["folders"]
-        return of_folders(generated, real, size=values["size"], **common)
+        return folders_task(generated, real, size=values["size"], **common)
 
     def opened(saved: Checkpoint, folder: Path) -> Task:
         modes = [values["mode"]] if values["mode"] else MODES
-        task = of_checkpoint(saved, folder, plugins, against=values["against"], modes=modes, **common)
+        task = checkpoint_task(saved, folder, plugins, against=values["against"], modes=modes, **common)
         if values["mode"] and not task.translating:
             raise UnsuitableError("--mode: it is for models that translate images.")
         click.echo(f"from {saved.path}")
@@ -154,14 +154,14 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
 def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:
     """Compute the metrics, print them, and save them."""
     from ganzoo import backend
-    from ganzoo.metrics.comparing import Networks, compare
-    from ganzoo.metrics.report import lines, record, save
+    from ganzoo.metrics.comparison import Networks, compare
+    from ganzoo.metrics.report import lines, make_record, save
 
     networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
     with backend.watch_kernels("evaluating"):
         results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
-    made = record(task.about, networks, results, values["seed"])
-    for line in lines(made):
+    record = make_record(task.about, networks, results, values["seed"])
+    for line in lines(record):
         click.echo(line)
     if task.folder is not None:
-        click.echo(f"added to {save(task.folder, made)}")
+        click.echo(f"added to {save(task.folder, record)}")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
 from ganzoo.errors import OptionError, UnsuitableError, counted
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.sampling import images, latents, sampler
+from ganzoo.sampling import image_files, latents, sampler, sheets
 from ganzoo.sampling.styles import StyleSampler, mix
 
 SHEET_BYTES = 2**28  # maximum total size of the images on a sheet
@@ -45,13 +45,13 @@ def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterato
         raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
     kept: list[np.ndarray] = []
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
-    for seed, image in zip(seeds, progress(sampler.images(codes), len(seeds), "image")):
-        images.save(out / f"seed{seed:04d}.png", image)
+    for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
+        image_files.save(out / f"seed{seed:04d}.png", image)
         if len(kept) < sheet_room(data):
             kept.append(image)
-    columns = min(len(kept), (shape or images.grid_shape(len(kept)))[1])
+    columns = min(len(kept), (shape or sheets.grid_shape(len(kept)))[1])
     rows = -(-len(kept) // columns)  # no empty rows, however large --grid is
-    images.save(out / "grid.png", images.grid(np.stack(kept), rows, columns))
+    image_files.save(out / "grid.png", sheets.grid(np.stack(kept), rows, columns))
     yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
     yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
 
@@ -87,11 +87,11 @@ def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: 
     frames = progress(pictures, count, "frame")
     if format_ != "png":
         path = out / f"interpolation.{format_}"
-        images.save_animation(path, frames, fps)
+        image_files.save_animation(path, frames, fps)
         yield f"interpolation of {counted(count, 'frame')}: {path}"
         return
     for index, frame in enumerate(frames):
-        images.save(out / f"interpolation{index:05d}.png", frame)
+        image_files.save(out / f"interpolation{index:05d}.png", frame)
     yield f"{counted(count, 'frame')}: {out}/interpolation*.png"
 
 
@@ -103,9 +103,9 @@ def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
     walk = latents.loop(keys, request.steps, latents.PATHS[path], sampler.centre)
     steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
-    drawn = sampler.images(steps)
+    drawn = sampler.stream(steps)
     while frame := list(islice(drawn, cells)):
-        yield images.grid(np.stack(frame), *shape)
+        yield sheets.grid(np.stack(frame), *shape)
 
 
 def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
@@ -120,9 +120,9 @@ def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterato
     codes = [*sources]
     for destination in destinations:
         codes += [destination, *(mix(destination, source, layers) for source in sources)]
-    drawn = list(progress(sampler.images((code, ()) for code in codes), len(codes), "image"))
+    drawn = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
     path = out / f"mixing-{request.mix_layers}.png"
-    images.save(path, images.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
+    image_files.save(path, sheets.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
     yield f"style mixing in the layers {layers.start}-{layers.stop - 1}: {path}"
 
 
@@ -135,7 +135,7 @@ def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
 
 def _cells(count: int) -> tuple[int, int]:
     cells = next((each for each in (8, 4, 2) if count % each == 0 and count > each), 1)
-    return images.grid_shape(cells)
+    return sheets.grid_shape(cells)
 
 
 def progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:

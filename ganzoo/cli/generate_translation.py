@@ -15,7 +15,7 @@ from ganzoo.cli.generate_output import progress, sheet_room, write_frames
 from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
 from ganzoo.errors import OptionError, counted, printable
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.sampling import images, translation
+from ganzoo.sampling import image_files, sheets, translation
 from ganzoo.sampling.translation import TranslationSampler
 
 COLUMNS = 32  # maximum number of sources on a sheet
@@ -113,10 +113,10 @@ class Job:
         jobs, same = tee((source, look) for source in self.sources for look in looks)
         drawn = sampler.stream((source.pixels, look.style) for source, look in jobs)
         for (source, look), image in zip(same, progress(drawn, len(self.sources) * len(looks), "image")):
-            images.save(out / f"{names.new(f'{source.name}-{look.name}')}.png", image)
+            image_files.save(out / f"{names.new(f'{source.name}-{look.name}')}.png", image)
             sheet.add(source, look, image)
             count += 1
-        images.save(out / "grid.png", sheet.picture())
+        image_files.save(out / "grid.png", sheet.picture())
         yield f"{counted(count, 'image')}: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
         yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
 
@@ -177,8 +177,8 @@ class Sheet:
             for look, drawn in self._rows.items()
             for image in (drawn if look.reference is None else [look.reference, *drawn])
         ]
-        sheet = images.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
-        return images.labelled(sheet, ["", *(look.label for look in self._rows)])
+        sheet = sheets.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
+        return sheets.labelled(sheet, ["", *(look.label for look in self._rows)])
 
     def extent(self, sources: int) -> str:
         """Return which of the sources and looks are on the sheet, in words; '' if all of them are."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MOST_IMAGES = 100_000  # limit for generated and for real images; features of that many take up to 0.8 GB
+MAX_IMAGES = 100_000  # limit for generated and for real images; features of that many take up to 0.8 GB
 
 
 class Features(Protocol):
@@ -28,10 +28,10 @@ class Features(Protocol):
 
 
 class Evaluation(Protocol):
-    """Input of a metric: generated images (`subject`) and real ones (`real`), each with `name` and `count`, and a
+    """Input of a metric: the sources of the generated and of the real images, each with `name` and `count`, and a
     `seed` for the metric's random numbers."""
 
-    subject: Any
+    generated: Any
     real: Any
     seed: int
 
@@ -42,7 +42,7 @@ class Evaluation(Protocol):
         """Yield batches of real images, uint8 (N, H, W, C)."""
 
     @property
-    def generated(self) -> Features:
+    def generated_features(self) -> Features:
         """Features of the generated images. Requires 'features' in `Metric.needs`."""
 
     @property
@@ -50,8 +50,8 @@ class Evaluation(Protocol):
         """Features of the real images. Requires 'features' in `Metric.needs`."""
 
     @property
-    def spread(self) -> np.ndarray:
-        """The mean perceptual distance between the translations of each source, (N,). Requires 'spread' in
+    def diversity(self) -> np.ndarray:
+        """The mean perceptual distance between the translations of each source, (N,). Requires 'diversity' in
         `Metric.needs`."""
 
     @property
@@ -66,25 +66,25 @@ class Metric(ABC):
     """One or more numbers that measure the quality of generated images.
 
     `needs` names what the evaluation has to prepare, so that images are generated once for all metrics: 'features' (of
-    generated and real images), 'spread' (the perceptual distances between translations of one image), 'perceptual' (the
-    network for such distances). `numbers` names the values that `compute` returns, by default a single one with the
-    metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first. `higher` names those
-    for which higher is better.
+    generated and real images), 'diversity' (the perceptual distances between translations of one image), 'perceptual'
+    (the network for such distances). `outputs` names the values that `compute` returns, by default a single one with
+    the metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first. `higher_is_better`
+    lists the outputs for which it is.
     """
 
     name: str
     summary: str
     needs: ClassVar[tuple[str, ...]] = ()
-    numbers: ClassVar[tuple[str, ...]] = ()
-    higher: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[tuple[str, ...]] = ()
+    higher_is_better: ClassVar[tuple[str, ...]] = ()
 
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the metric's numbers."""
-        return self.numbers or (self.name,)
+    def output_names(self) -> tuple[str, ...]:
+        """Return the names of the values that `compute` returns."""
+        return self.outputs or (self.name,)
 
     def check(self, evaluation: Evaluation) -> None:  # noqa: B027 (most metrics suit everything)
         """Raise OptionError if this metric makes no sense for what is evaluated. Called before anything is computed."""
 
     @abstractmethod
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
-        """Return the numbers by name. The same evaluation, including its seed, must give the same numbers."""
+        """Return the values by name. The same evaluation, including its seed, must give the same values."""

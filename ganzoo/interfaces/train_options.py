@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ganzoo.interfaces.metric import MOST_IMAGES
+from ganzoo.interfaces.metric import MAX_IMAGES
 from ganzoo.interfaces.options import Options, option
 
 
@@ -59,7 +59,7 @@ class TrainOptions(Options):
         2000,
         "images that are generated for them; of translations, per pair",
         min=10,
-        max=MOST_IMAGES,
+        max=MAX_IMAGES,
         when="evaluate_every",
         group="Evaluation",
     )
@@ -68,7 +68,7 @@ class TrainOptions(Options):
         "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
         "1,000 at least]",
         min=10,
-        max=MOST_IMAGES,
+        max=MAX_IMAGES,
         when="evaluate_every",
         group="Evaluation",
     )

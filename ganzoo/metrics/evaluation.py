@@ -11,46 +11,47 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.errors import DataError
-from ganzoo.metrics import reals
+from ganzoo.metrics import feature_cache
+from ganzoo.metrics.feature_cache import Features
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from ganzoo.metrics.reals import Features
-from ganzoo.metrics.sources import Images, Source, Translations
+from ganzoo.metrics.sources import DatasetSource, Source, TranslationSource
 from ganzoo.sampling import sampler
 
 T = TypeVar("T")
-WATCHED, LONG = 2.0, 10.0  # seconds: delay before an estimate, and shortest estimate that is reported
+ESTIMATE_AFTER = 2.0  # seconds: delay before an estimate is made
+REPORT_ABOVE = 10.0  # seconds: shortest estimate that is reported
 
 
 class Evaluation:
-    """Generated images (`subject`) and real ones (`real`). Features and spread are computed once for all metrics, in a
-    single pass over the generated images.
+    """Generated and real images. Features and diversity are computed once for all metrics, in a single pass over the
+    generated images.
 
     `features` and `perceptual` are None if no metric needs them. `seed` is for the metrics' random numbers.
     """
 
     def __init__(
         self,
-        subject: Source,
-        real: Images,
+        generated: Source,
+        real: DatasetSource,
         features: FeatureExtractor | None = None,
         perceptual: Perceptual | None = None,
         seed: int = 0,
-        spread: bool = False,
+        diversity: bool = False,
         on_images: Callable[[np.ndarray], None] = lambda batch: None,
-        say: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """With `spread`, measure the property `spread` while images are generated. `on_images` is called with every
-        generated batch, `say` with an estimate if something takes long."""
-        self.subject, self.real, self.seed = subject, real, seed
-        self.extractor, self._perceptual, self._spread_wanted = features, perceptual, spread
-        self._on_images, self._say = on_images, say
-        self._looked_at_real = False
+        """With `diversity`, measure the property `diversity` while images are generated. `on_images` is called with
+        every generated batch, `log` with an estimate if something takes long."""
+        self.generated, self.real, self.seed = generated, real, seed
+        self.extractor, self._perceptual, self._with_diversity = features, perceptual, diversity
+        self._on_images, self._log = on_images, log
+        self._used_real = False
 
     @property
     def real_count(self) -> int:
         """Number of real images used so far; 0 if no metric used them."""
-        return self.real.count if self._looked_at_real else 0
+        return self.real.count if self._used_real else 0
 
     @property
     def perceptual(self) -> Perceptual:
@@ -60,15 +61,15 @@ class Evaluation:
 
     def generated_images(self) -> Iterator[np.ndarray]:
         """Yield batches of generated images, uint8 (N, H, W, C), generated anew on each call."""
-        yield from self.counted(self.subject.batches(), "generating", self.subject.count)
+        yield from self._with_progress(self.generated.batches(), "generating", self.generated.count)
 
     def real_images(self) -> Iterator[np.ndarray]:
         """Yield batches of real images, uint8 (N, H, W, C)."""
-        self._looked_at_real = True
-        yield from self.counted(self.real.batches(), "real images", self.real.count)
+        self._used_real = True
+        yield from self._with_progress(self.real.batches(), "real images", self.real.count)
 
     @property
-    def generated(self) -> Features:
+    def generated_features(self) -> Features:
         """Features of the generated images."""
         return self._pass[0]
 
@@ -79,12 +80,12 @@ class Evaluation:
         def compute() -> np.ndarray:
             return _rows(self._extractor.stream(self.real_images()), self.real.name)
 
-        found = reals.features(self.real, self._extractor, compute)
-        self._looked_at_real, self.real.count = True, len(found.rows)
+        found = feature_cache.features(self.real, self._extractor, compute)
+        self._used_real, self.real.count = True, len(found.rows)
         return found
 
     @property
-    def spread(self) -> np.ndarray:
+    def diversity(self) -> np.ndarray:
         """The mean perceptual distance between the translations of each source, (N,)."""
         return self._pass[1]
 
@@ -94,34 +95,34 @@ class Evaluation:
 
     @cached_property
     def _pass(self) -> tuple[Features, np.ndarray]:
-        spreads: list[np.ndarray] = []
+        distances: list[np.ndarray] = []
 
         def images() -> Iterator[np.ndarray]:
-            if not self._spread_wanted:
-                yield from self.subject.batches()
+            if not self._with_diversity:
+                yield from self.generated.batches()
                 return
-            assert isinstance(self.subject, Translations)
-            for group in self.subject.groups():
-                spreads.append(self.perceptual.spread(group))
+            assert isinstance(self.generated, TranslationSource)
+            for group in self.generated.groups():
+                distances.append(self.perceptual.pairwise_distance(group))
                 yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
 
-        def seen() -> Iterator[np.ndarray]:
-            for batch in self.counted(images(), "generating", self.subject.count):
+        def recorded() -> Iterator[np.ndarray]:
+            for batch in self._with_progress(images(), "generating", self.generated.count):
                 self._on_images(batch)
                 yield batch
 
         if self.extractor is not None:
-            rows = _rows(self.extractor.stream(seen()), self.subject.name)
+            rows = _rows(self.extractor.stream(recorded()), self.generated.name)
         else:
-            rows = np.zeros((sum(len(batch) for batch in seen()), 0), np.float32)
-        return Features(rows), np.concatenate(spreads) if spreads else np.zeros(0)
+            rows = np.zeros((sum(len(batch) for batch in recorded()), 0), np.float32)
+        return Features(rows), np.concatenate(distances) if distances else np.zeros(0)
 
     @property
     def _extractor(self) -> FeatureExtractor:
         assert self.extractor is not None, "the metric doesn't list 'features' among its needs"
         return self.extractor
 
-    def counted(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
+    def _with_progress(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
         """Yield the batches under a bar that counts images and appears after two seconds. Report an estimate if they
         will take long."""
         estimate, done = Estimate(total), 0
@@ -130,8 +131,8 @@ class Evaluation:
                 yield batch
                 done += len(batch)
                 bar.update(len(batch))
-                if (seconds := estimate.after(done)) > LONG:
-                    self._say(f"{what}: {total:,} take about {in_words(seconds)}")
+                if (seconds := estimate.after(done)) > REPORT_ABOVE:
+                    self._log(f"{what}: {total:,} images take about {in_words(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Iterate over the items with a progress bar."""
@@ -139,8 +140,8 @@ class Evaluation:
 
 
 class Estimate:
-    """A single estimate of the remaining time, made WATCHED seconds after the first call of `after`. Earlier time is
-    excluded, because kernels are compiled then."""
+    """A single estimate of the remaining time, made ESTIMATE_AFTER seconds after the first call of `after`. Earlier
+    time is excluded, because kernels are compiled then."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.clock = total, clock
@@ -153,7 +154,7 @@ class Estimate:
             self._begun = count, self.clock()
         first, began = self._begun
         passed = self.clock() - began
-        if self._done or passed < WATCHED or count == first:
+        if self._done or passed < ESTIMATE_AFTER or count == first:
             return 0.0
         self._done = True
         return (self.total - count) * passed / (count - first)

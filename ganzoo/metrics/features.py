@@ -32,16 +32,16 @@ class FeatureExtractor:
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield features float32 (n, width) in the order of the images, for at most BATCH images at a time."""
-        ahead: deque[list[Future[np.ndarray]]] = deque()
+        pending: deque[list[Future[np.ndarray]]] = deque()
         with ThreadPoolExecutor(THREADS, thread_name_prefix="ganzoo-features") as pool:
-            for batch in _regrouped(batches):
-                ahead.append([pool.submit(self._prepared, image) for image in batch])
-                if len(ahead) > 1:
-                    yield self._features(ahead.popleft())
-            while ahead:
-                yield self._features(ahead.popleft())
+            for batch in _rebatch(batches):
+                pending.append([pool.submit(self._preprocess, image) for image in batch])
+                if len(pending) > 1:
+                    yield self._features(pending.popleft())
+            while pending:
+                yield self._features(pending.popleft())
 
-    def _prepared(self, image: np.ndarray) -> np.ndarray:
+    def _preprocess(self, image: np.ndarray) -> np.ndarray:
         """Return an image as float32 (3, side, side) in [0, 255], at its original size if the device resizes it."""
         filter_name, side = self.network.resample, self.network.side
         if filter_name and image.shape[:2] != (side, side):
@@ -51,21 +51,21 @@ class FeatureExtractor:
         planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
         return np.repeat(planes, 3, 0) if len(planes) == 1 else planes
 
-    def _features(self, prepared: list[Future[np.ndarray]]) -> np.ndarray:
-        from ganzoo.metrics.networks import resized
+    def _features(self, preprocessed: list[Future[np.ndarray]]) -> np.ndarray:
+        from ganzoo.metrics.networks import resize_bilinear
 
         jt = jittor()
         with jt.no_grad(), operations.full_precision():
-            images = jt.array(np.stack([each.result() for each in prepared]))
+            images = jt.array(np.stack([each.result() for each in preprocessed]))
             run_pending()
             if images.shape[2] != self.network.side:
-                images = resized(images, self.network.side)
+                images = resize_bilinear(images, self.network.side)
             found: np.ndarray = self.network(images).numpy()
         run_pending()
         return found
 
 
-def _regrouped(batches: Iterable[Any]) -> Iterator[np.ndarray]:
+def _rebatch(batches: Iterable[Any]) -> Iterator[np.ndarray]:
     """Yield the same images in batches of BATCH; the last one may be smaller."""
     waiting: list[np.ndarray] = []
     for batch in batches:

@@ -13,7 +13,7 @@ import numpy as np
 from ganzoo.backend import jittor, operations, run_pending
 from ganzoo.metrics.backbones import Weights
 
-SMALLEST = 64  # px: smaller images are enlarged, otherwise the last feature maps would be empty
+MIN_SIDE = 64  # px: smaller images are enlarged, otherwise the last feature maps would be empty
 EPS = 1e-10
 
 
@@ -28,12 +28,12 @@ class Perceptual:
         """Return the distance between each image and the one at the same index in `others`, float32 (N,)."""
         jt = jittor()
         with jt.no_grad():
-            pairs = zip(self._units(images), self._units(others), self.network.heads)
+            pairs = zip(self._unit_maps(images), self._unit_maps(others), self.network.heads)
             found: np.ndarray = sum(_weighted((one - other).sqr(), head) for one, other, head in pairs).numpy()
         run_pending()
         return found
 
-    def spread(self, groups: Any) -> np.ndarray:
+    def pairwise_distance(self, groups: Any) -> np.ndarray:
         """Return the mean distance over all pairs of a group, float32 (N,), for N groups of K images, (K, N, C, H, H).
 
         The sum of squared differences over all pairs is K times the sum of squared differences from the mean.
@@ -42,18 +42,18 @@ class Perceptual:
         count, size = groups.shape[:2]
         with jt.no_grad():
             images = groups.reshape((count * size, *groups.shape[2:]))
-            found: Any = 0.0
-            for units, head in zip(self._units(images), self.network.heads):
-                grouped = units.reshape((count, size, *units.shape[1:]))
-                apart = (grouped - grouped.mean([0], keepdims=True)).sqr().sum(0)
-                found = found + _weighted(apart, head) * (2 / (count - 1))
-            spread: np.ndarray = found.numpy()
+            total: Any = 0.0
+            for maps, head in zip(self._unit_maps(images), self.network.heads):
+                grouped = maps.reshape((count, size, *maps.shape[1:]))
+                squares = (grouped - grouped.mean([0], keepdims=True)).sqr().sum(0)
+                total = total + _weighted(squares, head) * (2 / (count - 1))
+            mean: np.ndarray = total.numpy()
         run_pending()
-        return spread
+        return mean
 
-    def _units(self, images: Any) -> list[Any]:
+    def _unit_maps(self, images: Any) -> list[Any]:
         """Return the feature maps of images, normalised to length 1 at each position."""
-        from ganzoo.metrics.networks import resized
+        from ganzoo.metrics.networks import resize_bilinear
 
         jt = jittor()
         x = jt.array(images) if isinstance(images, np.ndarray) else images
@@ -61,14 +61,14 @@ class Perceptual:
         if x.shape[1] == 1:
             x = jt.concat([x, x, x], 1)
         multiple = self.network.multiple
-        side = -(-max(x.shape[2], SMALLEST) // multiple) * multiple
+        side = -(-max(x.shape[2], MIN_SIDE) // multiple) * multiple
         if side != x.shape[2]:
-            x = resized(x, side)
+            x = resize_bilinear(x, side)
         with operations.full_precision():
-            return [units(each) for each in self.network(x)]
+            return [normalise_channels(each) for each in self.network(x)]
 
 
-def units(maps: Any) -> Any:
+def normalise_channels(maps: Any) -> Any:
     """Normalise the features (N, C, H, W) to length 1 at each position."""
     return maps / (jittor().sqrt(maps.sqr().sum([1], keepdims=True)) + EPS)
 

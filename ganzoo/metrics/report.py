@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.files import append_lines, atomic_write
-from ganzoo.metrics.comparing import Networks, Result, means
+from ganzoo.metrics.comparison import Networks, Result, means
 
 RECORDS, TABLE = "evaluations.jsonl", "evaluations.md"
 Row = tuple[str, ...]
 
 
-def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
+def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
     """Return the numbers and everything that they depend on, ready for JSON. `about` says what was compared with
     what."""
     from ganzoo import __version__, backend
@@ -24,7 +24,9 @@ def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Resul
         "recipe": {
             **networks.recipe(),
             "metrics": [metric.name for metric in networks.metrics],
-            "backbones": {name: networks.backbone_of(each) for each in networks.metrics for name in each.names()},
+            "backbones": {
+                name: networks.backbone_of(each) for each in networks.metrics for name in each.output_names()
+            },
             "seed": seed,
             "ganzoo": __version__,
             "environment": backend.describe(),
@@ -34,9 +36,9 @@ def record(about: Mapping[str, Any], networks: Networks, results: Sequence[Resul
     }
 
 
-def save(folder: Path, made: Mapping[str, Any]) -> Path:
+def save(folder: Path, record: Mapping[str, Any]) -> Path:
     """Append a record to those in a folder, rewrite the table of all records, and return the path of the table."""
-    append_lines(folder / RECORDS, json.dumps(made) + "\n")
+    append_lines(folder / RECORDS, json.dumps(record) + "\n")
     lines = ["# Evaluations", "", "The recipe of each is in evaluations.jsonl.", ""]
     lines += _markdown([_HEADINGS, *(row for each in _records(folder / RECORDS) for row in _rows(each))])
     atomic_write(folder / TABLE, ("\n".join(lines) + "\n").encode())
@@ -46,10 +48,10 @@ def save(folder: Path, made: Mapping[str, Any]) -> Path:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records in a file, only the last of each evaluation: a resumed run repeats some."""
     found = {}
-    for made in _all(path):
-        recipe = {name: made[name] for name in made.keys() - {"mean", "results"}}
-        of = [{name: each[name] for name in each.keys() - {"numbers"}} for each in made["results"]]
-        found[json.dumps([recipe, of], sort_keys=True)] = made
+    for record in _all(path):
+        recipe = {name: record[name] for name in record.keys() - {"mean", "results"}}
+        inputs = [{name: each[name] for name in each.keys() - {"numbers"}} for each in record["results"]]
+        found[json.dumps([recipe, inputs], sort_keys=True)] = record
     yield from found.values()
 
 
@@ -66,18 +68,18 @@ def _all(path: Path) -> Iterator[dict[str, Any]]:
 _HEADINGS = ("subject", "real images", "mode", "pair", "samples", "real", "metric", "backbone", "value")
 
 
-def _rows(made: Mapping[str, Any]) -> Iterator[Row]:
-    backbones = made["recipe"]["backbones"]
-    what = (str(made["subject"]), str(made["against"]))
-    for each in made["results"]:
+def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
+    backbones = record["recipe"]["backbones"]
+    compared = (str(record["subject"]), str(record["against"]))
+    for each in record["results"]:
         pair = f"{each['source']} to {each['target']}" if each["target"] else ""
         counts = f"{each['samples']:,}", f"{each['real']:,}"
         for name, value in each["numbers"].items():
-            yield (*what, each["mode"], pair, *counts, name, backbones[name], f"{value:.4g}")
-    if len(made["results"]) > 1:
-        for mode, numbers in made["mean"].items():
+            yield (*compared, each["mode"], pair, *counts, name, backbones[name], f"{value:.4g}")
+    if len(record["results"]) > 1:
+        for mode, numbers in record["mean"].items():
             for name, value in numbers.items():
-                yield (*what, mode, "mean", "", "", name, backbones[name], f"{value:.4g}")
+                yield (*compared, mode, "mean", "", "", name, backbones[name], f"{value:.4g}")
 
 
 def _markdown(rows: Sequence[Row]) -> list[str]:
@@ -85,22 +87,22 @@ def _markdown(rows: Sequence[Row]) -> list[str]:
     return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
-def lines(made: Mapping[str, Any]) -> Iterator[str]:
+def lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a record for the terminal: what was compared and how, then a table with a row for each pair of
     domains, or a single row if there are none."""
-    recipe, results = made["recipe"], made["results"]
-    yield f"{made['subject']}, beside {made['against']}; seed {recipe['seed']}"
+    recipe, results = record["recipe"], record["results"]
+    yield f"{record['subject']} vs. {record['against']}; seed {recipe['seed']}"
     for kind in ("features", "perceptual"):
         if kind in recipe:
             yield f"{kind}: {recipe[kind]['backbone']} ({recipe[kind]['images']})"
     names = list(dict.fromkeys(name for each in results for name in each["numbers"]))
-    of = [recipe["backbones"][name] for name in names]
-    headings = [f"{name} ({backbone})" if backbone else name for name, backbone in zip(names, of)]
+    backbones = [recipe["backbones"][name] for name in names]
+    headings = [f"{name} ({backbone})" if backbone else name for name, backbone in zip(names, backbones)]
     paired = bool(results[0]["target"])
     table = [("pair", "samples", "real", *headings) if paired else ("samples", "real", *headings)]
-    for mode, numbers in made["mean"].items():
-        those = [each for each in results if each["mode"] == mode]
-        for each in those:
+    for mode, numbers in record["mean"].items():
+        of_mode = [each for each in results if each["mode"] == mode]
+        for each in of_mode:
             counts = (f"{each['samples']:,}", f"{each['real']:,}")
             table.append((*_pair(each), *counts, *_cells(each["numbers"], names)))
         if paired:

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
-MOST = 50_000  # default limit for the images of a data set, as is usual for FID
-FEWEST_REAL = 1000  # minimum of real images, unless the user asks for fewer or the data set has fewer
+DEFAULT_LIMIT = 50_000  # default limit for the images of a data set, as is usual for FID
+MIN_REAL = 1000  # minimum of real images, unless the user asks for fewer or the data set has fewer
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
-LATENTS, REFERENCES, CHOICE = 21, 22, 23  # streams of random numbers
-OUTPUTS = 10  # translations of each source (Choi et al. 2020, appendix C)
-GROUPS = 4  # sources translated at once
+LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM = 21, 22, 23  # of random numbers
+TRANSLATIONS_PER_SOURCE = 10  # Choi et al. 2020, appendix C
+SOURCES_AT_ONCE = 4  # sources translated at once
 
 
 class Source(ABC):
@@ -33,24 +33,25 @@ class Source(ABC):
 
     name: str
     count: int  # number of images; after an iteration, without those that could not be read
-    bounded = True  # whether a higher limit would give more images
+    can_grow = True  # whether a higher limit would give more images
 
     @abstractmethod
     def batches(self) -> Iterator[np.ndarray]:
         """Yield batches uint8 (N, H, W, C)."""
 
 
-def real_for(samples: int) -> int:
+def default_real_count(samples: int) -> int:
     """Return the default limit for real images to compare with `samples` generated ones: the same number, but at least
-    FEWEST_REAL, because with fewer the result would depend more on their selection than on the generator."""
-    return max(samples, FEWEST_REAL)
+    MIN_REAL, because with fewer the result would depend more on their selection than on the generator."""
+    return max(samples, MIN_REAL)
 
 
-class Images(Source):
+class DatasetSource(Source):
     """Images of a data set, or only of its domain number `domain`, fitted to the size and channels of `data`.
 
-    If there are more than `most`, a random subset is used that depends only on the seed. An image that can't be read is
-    reported once and skipped. Raises DataError if there are no images or, with `strict`, if an image has another size.
+    If there are more than `max_images`, a random subset is used that depends only on the seed. An image that can't be
+    read is reported once and skipped. Raises DataError if there are no images or, with `strict`, if an image has
+    another size.
     """
 
     def __init__(
@@ -59,51 +60,51 @@ class Images(Source):
         data: DataInfo,
         *,
         domain: int | None = None,
-        most: int = MOST,
+        max_images: int = DEFAULT_LIMIT,
         seed: int = 0,
         strict: bool = False,
-        say: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.dataset, self.data, self.strict, self.say = dataset.at_size(data.size), data, strict, say
+        self.dataset, self.data, self.strict, self.log = dataset.at_size(data.size), data, strict, log
         self.domain, self.name = domain, dataset.info.name
         found = np.arange(len(dataset)) if domain is None else np.flatnonzero(dataset.labels() == domain)
         if domain is not None:
             self.name = f"{dataset.info.name}/{dataset.info.domains[domain]}"
         if not len(found):
-            raise DataError(f"{self.name}: there is no image in it, so nothing can be evaluated.")
-        self.bounded = len(found) > most
-        if self.bounded:
-            found = np.sort(np.random.default_rng([seed, CHOICE]).permutation(found)[:most])
+            raise DataError(f"{self.name}: contains no images, so nothing can be evaluated.")
+        self.can_grow = len(found) > max_images
+        if self.can_grow:
+            found = np.sort(np.random.default_rng([seed, SELECTION_STREAM]).permutation(found)[:max_images])
         self.indices, self.count = found, len(found)
-        self._bad: set[int] = set()
+        self._unreadable: set[int] = set()
 
     def batches(self) -> Iterator[np.ndarray]:
-        at_once = min(BATCH, max(1, BATCH_BYTES // (self.data.size**2 * self.data.channels)))
+        batch_size = min(BATCH, max(1, BATCH_BYTES // (self.data.size**2 * self.data.channels)))
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="ganzoo-images") as pool:
-            ahead = None
-            for start in range(0, len(self.indices), at_once):
-                following = [pool.submit(self._load, int(index)) for index in self.indices[start : start + at_once]]
-                if ahead is not None:
-                    yield from _stacked(ahead)
-                ahead = following
-            yield from _stacked(ahead or [])
-        self.count = len(self.indices) - len(self._bad)
+            pending = None
+            for start in range(0, len(self.indices), batch_size):
+                upcoming = [pool.submit(self._load, int(index)) for index in self.indices[start : start + batch_size]]
+                if pending is not None:
+                    yield from _stacked(pending)
+                pending = upcoming
+            yield from _stacked(pending or [])
+        self.count = len(self.indices) - len(self._unreadable)
 
     def _load(self, index: int) -> np.ndarray | None:
         size, channels = self.data.size, self.data.channels
         try:
             loaded = self.dataset.load(index) if self.strict else load_resized(self.dataset, index, size, channels)
         except DataError as error:
-            if index not in self._bad:
-                self._bad.add(index)
-                self.say(f"{error} Left out.")
+            if index not in self._unreadable:
+                self._unreadable.add(index)
+                self.log(f"{error} Skipped.")
             return None
         image = loaded[0]
         if self.strict and image.shape[:2] != (size, size):
             height, width = image.shape[:2]
             raise DataError(
-                f"{self.dataset.describe(index)}: {width} x {height} px, where {size} x {size} are expected "
-                "of all images. Name a size to scale them to, with --size."
+                f"{self.dataset.describe(index)}: {width} x {height} px, but all images must be {size} x {size} px. "
+                f"Use --size to resize them."
             )
         return crop_and_resize(image, size, channels)
 
@@ -114,7 +115,7 @@ def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:
         yield np.stack(images)
 
 
-class Latents(Source):
+class GeneratorSource(Source):
     """Images generated from random latents, without truncation. A style-based generator gets different noise for each
     image."""
 
@@ -130,19 +131,24 @@ class Latents(Source):
             self._sampler = StyleSampler(generator, noise="random")
 
     def batches(self) -> Iterator[np.ndarray]:
-        rng = np.random.default_rng([self.seed, LATENTS])
+        rng = np.random.default_rng([self.seed, LATENT_STREAM])
         latents = (rng.standard_normal(self.generator.latent, "f4") for _ in range(self.count))
-        images = self._sampler.images((z, (self.seed, index)) for index, z in enumerate(latents))
-        while batch := list(islice(images, sampler.at_once(self.generator))):
+        images = self._sampler.stream((z, (self.seed, index)) for index, z in enumerate(latents))
+        while batch := list(islice(images, sampler.chunk_size(self.generator))):
             yield np.stack(batch)
 
 
-class Translations(Source):
-    """Each image of `sources` translated `OUTPUTS` times to another domain, with the styles of random latents or, if
-    given, of `references`: images of that domain, in random order."""
+class TranslationSource(Source):
+    """Each image of `sources` translated TRANSLATIONS_PER_SOURCE times to another domain, with the styles of random
+    latents or, if given, of `references`: images of that domain, in random order."""
 
     def __init__(
-        self, translator: Translator, sources: Images, domain: int, references: Images | None = None, seed: int = 0
+        self,
+        translator: Translator,
+        sources: DatasetSource,
+        domain: int,
+        references: DatasetSource | None = None,
+        seed: int = 0,
     ) -> None:
         self.sampler, self.sources, self.domain = TranslationSampler(translator), sources, domain
         self.references, self.seed = references, seed
@@ -151,34 +157,35 @@ class Translations(Source):
 
     @property
     def count(self) -> int:  # type: ignore[override]
-        return self.sources.count * OUTPUTS
+        return self.sources.count * TRANSLATIONS_PER_SOURCE
 
     def batches(self) -> Iterator[np.ndarray]:
         for group in self.groups():
             yield sampler.to_uint8(group.reshape(-1, *group.shape[2:]))
 
     def groups(self) -> Iterator[np.ndarray]:
-        """Yield the translations of N sources at a time: floats (OUTPUTS, N, C, H, W), not limited to [-1, 1]."""
+        """Yield the translations of N sources at a time, floats (K, N, C, H, W), not limited to [-1, 1]. K is
+        TRANSLATIONS_PER_SOURCE."""
         styles = self._styles()
         for batch in self.sources.batches():
-            for start in range(0, len(batch), GROUPS):
-                part = batch[start : start + GROUPS]
-                wanted = np.stack([next(styles) for _ in part], 1)
-                yield np.stack([self.sampler.translate(part, each) for each in wanted])
+            for start in range(0, len(batch), SOURCES_AT_ONCE):
+                part = batch[start : start + SOURCES_AT_ONCE]
+                part_styles = np.stack([next(styles) for _ in part], 1)
+                yield np.stack([self.sampler.translate(part, each) for each in part_styles])
 
     def _styles(self) -> Iterator[np.ndarray]:
-        """Yield the styles (OUTPUTS, width) for each source, without end."""
+        """Yield the styles (TRANSLATIONS_PER_SOURCE, width) of each source, without end."""
         if self.references is None:
-            rng, latent = np.random.default_rng([self.seed, LATENTS, self.domain]), self.sampler.translator.latent
+            rng, latent = np.random.default_rng([self.seed, LATENT_STREAM, self.domain]), self.sampler.translator.latent
             while True:
-                z = rng.standard_normal((BATCH, OUTPUTS, latent), "f4").reshape(-1, latent)
-                yield from self.sampler.styles_of_latents(z, self.domain).reshape(BATCH, OUTPUTS, -1)
-        parts = [self.sampler.styles_of_images(batch, self.domain) for batch in self.references.batches()]
-        known = np.concatenate(parts)
-        rng = np.random.default_rng([self.seed, REFERENCES, self.domain])
+                z = rng.standard_normal((BATCH, TRANSLATIONS_PER_SOURCE, latent), "f4").reshape(-1, latent)
+                yield from self.sampler.styles_of_latents(z, self.domain).reshape(BATCH, TRANSLATIONS_PER_SOURCE, -1)
+        batches = [self.sampler.styles_of_images(batch, self.domain) for batch in self.references.batches()]
+        styles = np.concatenate(batches)
+        rng = np.random.default_rng([self.seed, REFERENCE_STREAM, self.domain])
         order: list[int] = []
         while True:
-            while len(order) < OUTPUTS:
-                order += [int(index) for index in rng.permutation(len(known))]
-            yield known[order[:OUTPUTS]]
-            order = order[OUTPUTS:]
+            while len(order) < TRANSLATIONS_PER_SOURCE:
+                order += [int(index) for index in rng.permutation(len(styles))]
+            yield styles[order[:TRANSLATIONS_PER_SOURCE]]
+            order = order[TRANSLATIONS_PER_SOURCE:]

@@ -20,48 +20,48 @@ if TYPE_CHECKING:
 NEIGHBOURS = 3
 LPIPS_BATCH = 32  # sources per batch: like StarGAN v2, LPIPS averages the means of batches
 EPS = 1e-4
-TRIMMED = (1, 99)  # path lengths outside these percentiles are discarded
-LARGEST = 256  # px: larger images are average-pooled for the path length
-PATH_STREAM = 31
+PERCENTILES = (1, 99)  # path lengths outside these percentiles are discarded
+PPL_MAX_SIDE = 256  # px: larger images are average-pooled for the path length
+PATH_STREAM = 31  # of random numbers
 
 
 def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
-    for source, option in ((evaluation.subject, "--samples"), (evaluation.real, "--real")):
+    for source, option in ((evaluation.generated, "--samples"), (evaluation.real, "--real")):
         if source.count < count:
-            remedy = f"Raise {option}" if source.bounded else "Add images"
+            remedy = f"Raise {option}" if source.can_grow else "Add images"
             raise OptionError(
-                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} needs at least {count}. {remedy}, "
+                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} at least {count}. {remedy}, "
                 "or choose another metric."
             )
 
 
 class FID(Metric):
     name = "fid"
-    summary = "Frechet distance of features to those of real images; lower is better"
+    summary = "Frechet distance between features of generated and real images; lower is better"
     needs = ("features",)
 
     def check(self, evaluation: Evaluation) -> None:
-        _at_least(evaluation, 2, self.name, "a covariance")
+        _at_least(evaluation, 2, self.name, "a covariance needs")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         from ganzoo.metrics.distances import frechet_distance
 
-        return {"fid": frechet_distance(*evaluation.generated.moments, *evaluation.real_features.moments)}
+        return {"fid": frechet_distance(*evaluation.generated_features.moments, *evaluation.real_features.moments)}
 
 
 class KID(Metric):
     name = "kid"
-    summary = "kernel distance of features to those of real images, and its deviation over subsets; lower is better"
+    summary = "kernel distance between features of generated and real images, with its deviation; lower is better"
     needs = ("features",)
-    numbers = ("kid", "kid_std")
+    outputs = ("kid", "kid_std")
 
     def check(self, evaluation: Evaluation) -> None:
-        _at_least(evaluation, 2, self.name, "it")
+        _at_least(evaluation, 2, self.name, "it needs")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         from ganzoo.metrics.distances import SUBSET, kernel_distance
 
-        generated, real = evaluation.generated.rows, evaluation.real_features.rows
+        generated, real = evaluation.generated_features.rows, evaluation.real_features.rows
         mean, deviation = kernel_distance(generated, real, seed=evaluation.seed)
         if len(generated) == len(real) <= SUBSET:  # each subset would contain all rows
             return {"kid": mean}
@@ -70,12 +70,12 @@ class KID(Metric):
 
 class PrecisionRecall(Metric):
     name = "pr"
-    summary = "share of generated images that look real, and of real ones that are covered; higher is better"
+    summary = "fraction of generated images that look real, and of real images that are covered; higher is better"
     needs = ("features",)
-    numbers = higher = ("precision", "recall")
+    outputs = higher_is_better = ("precision", "recall")
 
     def check(self, evaluation: Evaluation) -> None:
-        _at_least(evaluation, NEIGHBOURS + 1, self.name, f"finding the {NEIGHBOURS} nearest neighbours of each")
+        _at_least(evaluation, NEIGHBOURS + 1, self.name, f"the {NEIGHBOURS} nearest neighbours need")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np
@@ -83,9 +83,9 @@ class PrecisionRecall(Metric):
         from ganzoo.metrics.distances import precision_recall
 
         # Equally many of each, because the radii of the balls shrink as the number of rows grows.
-        sets = [evaluation.generated.rows, evaluation.real_features.rows]
-        rng, count = np.random.default_rng(evaluation.seed), min(map(len, sets))
-        generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in sets)
+        features = [evaluation.generated_features.rows, evaluation.real_features.rows]
+        rng, count = np.random.default_rng(evaluation.seed), min(map(len, features))
+        generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in features)
         precision, recall = precision_recall(
             generated,
             real,
@@ -97,23 +97,27 @@ class PrecisionRecall(Metric):
 
 class LPIPS(Metric):
     name = "lpips"
-    summary = "perceptual distance among 10 translations of one image, of models that translate; higher is more diverse"
-    needs = ("spread", "perceptual")
-    higher = ("lpips",)
+    summary = (
+        "perceptual distance between 10 translations of one image (translation models only); higher is more diverse"
+    )
+    needs = ("diversity", "perceptual")
+    higher_is_better = ("lpips",)
 
     def check(self, evaluation: Evaluation) -> None:
-        from ganzoo.metrics.sources import Translations
+        from ganzoo.metrics.sources import TranslationSource
 
-        if not isinstance(evaluation.subject, Translations):
+        if not isinstance(evaluation.generated, TranslationSource):
             raise OptionError(
-                "lpips: it measures the diversity of translations, and this model does not translate images."
+                "lpips: measures the diversity of translations, but this model does not translate images."
             )
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np
 
-        spread = evaluation.spread
-        means = [spread[at : at + LPIPS_BATCH].mean(dtype=np.float64) for at in range(0, len(spread), LPIPS_BATCH)]
+        distances = evaluation.diversity
+        means = [
+            distances[at : at + LPIPS_BATCH].mean(dtype=np.float64) for at in range(0, len(distances), LPIPS_BATCH)
+        ]
         return {"lpips": float(np.mean(means))}
 
 
@@ -127,35 +131,35 @@ class PathLength(Metric):
     def __init__(self, space: str, places: str) -> None:
         self.space, self.places = space, places
         self.name = f"ppl-{space}-{places}"
-        of = {"z": "z", "w": "w, of style-based models"}[space]
+        where = {"z": "z", "w": "w, of style-based models"}[space]
         at = {"full": "anywhere on paths", "end": "at ends of paths"}[places]
-        self.summary = f"perceptual path length in {of}, {at}; lower is smoother"
+        self.summary = f"perceptual path length in {where}, {at}; lower is smoother"
 
     def check(self, evaluation: Evaluation) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
-        from ganzoo.metrics.sources import Latents
+        from ganzoo.metrics.sources import GeneratorSource
 
-        if not isinstance(evaluation.subject, Latents):
-            raise OptionError(f"{self.name}: it needs a generator of images from latents.")
-        if self.space == "w" and not isinstance(evaluation.subject.generator, StyleGenerator):
-            raise OptionError(f"{self.name}: only style-based models have a space w; ask for ppl-z.")
+        if not isinstance(evaluation.generated, GeneratorSource):
+            raise OptionError(f"{self.name}: requires a model that generates images from latents.")
+        if self.space == "w" and not isinstance(evaluation.generated.generator, StyleGenerator):
+            raise OptionError(f"{self.name}: only style-based models have a space w; use ppl-z instead.")
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:
         import numpy as np
 
         from ganzoo.sampling import sampler
 
-        subject: Any = evaluation.subject
-        path = _Path(subject.generator, self.space)
+        source: Any = evaluation.generated
+        path = _Path(source.generator, self.space)
         rng = np.random.default_rng([evaluation.seed, PATH_STREAM])
-        at_once = max(1, sampler.at_once(subject.generator) // 2)
+        chunk = max(1, sampler.chunk_size(source.generator) // 2)
         found = []
-        for start in evaluation.progress(range(0, subject.count, at_once), self.name):
-            count = min(at_once, subject.count - start)
-            z = rng.standard_normal((2, count, subject.generator.latent), "f4")
+        for start in evaluation.progress(range(0, source.count, chunk), self.name):
+            count = min(chunk, source.count - start)
+            z = rng.standard_normal((2, count, source.generator.latent), "f4")
             t = rng.random((count, 1))
             ends = path.codes(z)
-            first, second = path.images(ends, t if self.places == "full" else 0 * t)
+            first, second = path.image_pairs(ends, t if self.places == "full" else 0 * t)
             found.append(evaluation.perceptual.distances(first, second).astype(np.float64) / EPS**2)
         return {self.name: trimmed_mean(np.concatenate(found))}
 
@@ -164,7 +168,10 @@ def trimmed_mean(lengths: np.ndarray) -> float:
     """Return the mean of the lengths from the 1st to the 99th percentile."""
     import numpy as np
 
-    low, high = np.percentile(lengths, TRIMMED[0], method="lower"), np.percentile(lengths, TRIMMED[1], method="higher")
+    low, high = (
+        np.percentile(lengths, PERCENTILES[0], method="lower"),
+        np.percentile(lengths, PERCENTILES[1], method="higher"),
+    )
     return float(lengths[(lengths >= low) & (lengths <= high)].mean())
 
 
@@ -175,7 +182,7 @@ class _Path:
         from ganzoo.interfaces.networks import StyleGenerator
 
         self.generator, self.space = generator, space
-        self.styled = isinstance(generator, StyleGenerator)
+        self.style_based = isinstance(generator, StyleGenerator)
 
     def codes(self, z: np.ndarray) -> Any:
         """Return the endpoints (2, N, length), in z or w, of the paths between latents z (2, N, latent)."""
@@ -187,28 +194,28 @@ class _Path:
 
         return np.stack([StyleSampler(self.generator).map(each) for each in z])
 
-    def images(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
+    def image_pairs(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
         """Return two Vars (N, C, H, W): the images at the positions t (N, 1) of the paths, and at t + EPS."""
         from ganzoo.sampling.latents import lerp, slerp
 
         between: Any = slerp if self.space == "z" else lerp
         codes = [between(*ends.astype("f8"), place).astype("f4") for place in (t, t + EPS)]
-        return self._drawn(codes[0]), self._drawn(codes[1])
+        return self._generate(codes[0]), self._generate(codes[1])
 
-    def _drawn(self, codes: np.ndarray) -> Any:
+    def _generate(self, codes: np.ndarray) -> Any:
         from ganzoo.backend import jittor, run_pending
         from ganzoo.interfaces.noise import constant_noise
 
         jt = jittor()
         with jt.no_grad():
-            if self.styled:
+            if self.style_based:
                 network = self.generator
                 w = jt.array(codes) if self.space == "w" else network.map(jt.array(codes))
                 noise = [jt.array(each) for each in constant_noise(network.noise_sizes(), len(codes))]
                 images = network.synthesise([w] * network.style_layers(), noise)
             else:
                 images = self.generator(jt.array(codes))
-            while images.shape[2] > LARGEST:
+            while images.shape[2] > PPL_MAX_SIDE:
                 from ganzoo.interfaces.layers import average_pool
 
                 images = average_pool(images)

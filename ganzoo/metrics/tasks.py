@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import CheckpointError, DataError, OptionError, printable
-from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
-from ganzoo.metrics.sources import MOST, Images, real_for
+from ganzoo.metrics.comparison import MODES, Comparison, Log, generator_comparisons, translator_comparisons
+from ganzoo.metrics.sources import DEFAULT_LIMIT, DatasetSource, default_real_count
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -32,18 +32,18 @@ class Task:
     folder: Path | None = None
 
 
-def of_checkpoint(
+def checkpoint_task(
     saved: Checkpoint,
     folder: Path,
     registry: Registry,
     *,
     against: str | None = None,
     samples: int | None = None,
-    most: int | None = None,
+    max_real: int | None = None,
     modes: Sequence[str] = MODES,
     seed: int = 0,
     quick: bool = False,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Task:
     """Return the task of comparing a checkpoint with the data set `against` (None: the one it was trained on). With
     `quick`, the default numbers of images are smaller. DataError or OptionError if the two don't match."""
@@ -53,33 +53,33 @@ def of_checkpoint(
     # An imported checkpoint has no data: its options name only the default of the model.
     about = {} if data.count == 0 else saved.metadata
     try:
-        wanted = training_data_of(about, registry, "--against") if against is None else against
+        data_name = training_data_of(about, registry, "--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
-    dataset = open_data(wanted, registry, "--data" if against is None else "--against")
+    dataset = open_data(data_name, registry, "--data" if against is None else "--against")
     size = loading.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)
     translating = loading.translates(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
-        raise DataError(f"{wanted}: its domains ({theirs}) are not those of the model ({ours}).")
+        raise DataError(f"{data_name}: domains ({theirs}) differ from the model's ({ours}).")
 
     if quick:
         samples = (QUICK_PER_PAIR if translating else QUICK) if samples is None else samples
-        most = QUICK if most is None else most
+        max_real = QUICK if max_real is None else max_real
 
     def comparisons() -> list[Comparison]:
         if translating:
             translator = loading.load_translator(saved, registry)
-            return of_translator(translator, dataset, data, samples, modes, seed, most, say)
+            return translator_comparisons(translator, dataset, data, samples, modes, seed, max_real, log)
         generator = loading.load_generator(saved, registry)
-        return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
+        return generator_comparisons(generator, dataset, data, samples or SAMPLES, seed, max_real, log)
 
     images = saved.metadata.get("progress", {}).get("images", 0)
     if type(images) is not int:  # not validated before
-        raise CheckpointError(f"{saved.path}: its description is damaged (images: {str(images)[:40]!r}).")
+        raise CheckpointError(f"{saved.path}: damaged description (images: {str(images)[:40]!r}).")
     about = {
-        "subject": subject(model.name, images, data),
+        "subject": describe_subject(model.name, images, data),
         "against": dataset.info.name,
         "model": model.name,
         "checkpoint": saved.path.name,
@@ -90,47 +90,49 @@ def of_checkpoint(
     return Task(about, translating, comparisons, folder)
 
 
-def of_folders(
+def folders_task(
     generated: str,
     real: str,
     *,
     size: int | None = None,
     samples: int | None = None,
-    most: int | None = None,
+    max_real: int | None = None,
     seed: int = 0,
     quick: bool = False,
-    say: Say = lambda line: None,
+    log: Log = lambda line: None,
 ) -> Task:
     """Return the task of comparing the images in one folder, zip or LMDB with those in another. DataError if `size` is
     None and the images differ in size."""
     if samples is None:
-        samples = QUICK if quick else MOST
-    if most is None:
-        most = QUICK if quick else real_for(samples)
+        samples = QUICK if quick else DEFAULT_LIMIT
+    if max_real is None:
+        max_real = QUICK if quick else default_real_count(samples)
     from ganzoo.data.storage import open_path
 
-    sets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
-    if size is None and sets[0].info.size != sets[1].info.size:
-        both = " and ".join(f"{printable(each.path)} of {each.info.size} px" for each in sets)
-        raise DataError(f"--folders: their sizes differ, {both}. Name a size to scale both to, with --size.")
-    channels = max(each.info.channels for each in sets)
-    for each in sets:
+    datasets = [open_path(Path(each).expanduser(), domains=False) for each in (generated, real)]
+    if size is None and datasets[0].info.size != datasets[1].info.size:
+        both = " and ".join(f"{printable(each.path)} has {each.info.size} px" for each in datasets)
+        raise DataError(f"--folders: image sizes differ: {both}. Use --size to resize both.")
+    channels = max(each.info.channels for each in datasets)
+    for each in datasets:
         if each.info.channels < 3:
-            say(f"{printable(each.path)}: its images are grey; the network sees three times the same.")
-    strict, side = size is None, sets[0].info.size if size is None else size
-    subject, others = (
-        Images(each, replace(each.info, size=side, channels=channels), most=bound, seed=seed, strict=strict, say=say)
-        for each, bound in zip(sets, (samples, most))
+            log(f"{printable(each.path)}: images are grey; the channel is repeated three times for the network.")
+    strict, side = size is None, datasets[0].info.size if size is None else size
+    generated_images, real_images = (
+        DatasetSource(
+            each, replace(each.info, size=side, channels=channels), max_images=limit, seed=seed, strict=strict, log=log
+        )
+        for each, limit in zip(datasets, (samples, max_real))
     )
     about = {
-        "subject": printable(sets[0].path),
-        "against": printable(sets[1].path),
+        "subject": printable(datasets[0].path),
+        "against": printable(datasets[1].path),
         "size": side,
         "channels": channels,
     }
-    return Task(about, False, lambda: [Comparison(subject, others)])
+    return Task(about, False, lambda: [Comparison(generated_images, real_images)])
 
 
-def subject(model: str, images: int, data: DataInfo) -> str:
+def describe_subject(model: str, images: int, data: DataInfo) -> str:
     """Describe for the user what is evaluated."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"

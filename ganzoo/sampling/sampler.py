@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 
-if TYPE_CHECKING:
-    pass
-
-CHUNK = 64  # images generated at once
-PIXELS = 2**18  # maximum pixels at once, where the image size is known: 16 images of 128 px
+MAX_CHUNK = 64  # images generated at once
+MAX_PIXELS = 2**18  # generated at once, where the image size is known: 16 images of 128 px
 Key = tuple[int, ...]  # identifies an image, for its noise: the seed and, in a video, the frame
 
 
@@ -38,27 +35,27 @@ class Sampler:
         """The centre of spherical walks."""
         return 0.0
 
-    def draw(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
+    def generate_batch(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
         """Generate images uint8 (N, H, W, C) from N codes and their keys in one batch."""
         jt = jittor()
         with jt.no_grad():
             return to_uint8(self.generator(jt.array(codes)).numpy())
 
-    def images(self, codes: Iterable[tuple[np.ndarray, Key]]) -> Iterator[np.ndarray]:
+    def stream(self, codes: Iterable[tuple[np.ndarray, Key]]) -> Iterator[np.ndarray]:
         """Yield an image uint8 (H, W, C) for each code and its key, generated in chunks that fit in memory."""
-        waiting, count = iter(codes), at_once(self.generator)
-        while chunk := list(islice(waiting, count)):
-            yield from self.draw(np.stack([code for code, _ in chunk]), [key for _, key in chunk])
+        remaining, count = iter(codes), chunk_size(self.generator)
+        while chunk := list(islice(remaining, count)):
+            yield from self.generate_batch(np.stack([code for code, _ in chunk]), [key for _, key in chunk])
             run_pending()
 
 
-def at_once(generator: Any) -> int:
+def chunk_size(generator: Any) -> int:
     """Return how many images to generate at once with this generator."""
     from ganzoo.interfaces.networks import StyleGenerator
 
     if not isinstance(generator, StyleGenerator):
-        return CHUNK
-    return min(CHUNK, max(1, PIXELS // max(generator.noise_sizes()) ** 2))
+        return MAX_CHUNK
+    return min(MAX_CHUNK, max(1, MAX_PIXELS // max(generator.noise_sizes()) ** 2))
 
 
 def generate(generator: Any, z: np.ndarray) -> np.ndarray:
@@ -68,9 +65,9 @@ def generate(generator: Any, z: np.ndarray) -> np.ndarray:
 
 def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the images of `generate`, chunk by chunk."""
-    sampler, count = Sampler(generator), at_once(generator)
+    sampler, count = Sampler(generator), chunk_size(generator)
     for at in range(0, len(z), count):
-        yield sampler.draw(z[at : at + count], ())
+        yield sampler.generate_batch(z[at : at + count], ())
     run_pending()
 
 

@@ -35,9 +35,9 @@ class StyleSampler(Sampler):
         super().__init__(generator)
         self.psi, self.noise, self.space = psi, noise, space
         layers = generator.style_layers()
-        asked = generator.truncation_layers if cutoff is None else cutoff
-        self.cutoff = layers if asked is None else min(asked, layers)
-        self._constant: dict[int, list[Any]] = {}
+        limit = generator.truncation_layers if cutoff is None else cutoff
+        self.cutoff = layers if limit is None else min(limit, layers)
+        self._constant_noise: dict[int, list[Any]] = {}
 
     def code(self, z: np.ndarray) -> np.ndarray:
         """Return w (N, width), without truncation, of latents z (N, latent) if `space` is 'w', otherwise z itself."""
@@ -76,7 +76,7 @@ class StyleSampler(Sampler):
             styles[:, : self.cutoff] = (self.mean + self.psi * (w - self.mean))[:, None]
         return styles
 
-    def draw(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
+    def generate_batch(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:
         """Generate images uint8 (N, H, W, C) from N codes and their keys in one batch."""
         jt = jittor()
         # A separate array for each layer: slicing a Var would compile a separate kernel for each layer.
@@ -90,11 +90,11 @@ class StyleSampler(Sampler):
         if self.noise == "random":
             rngs = [np.random.default_rng([NOISE_SEED, *key]) for key in keys]
             return [jt.array(np.stack([rng.standard_normal((1, side, side), "f4") for rng in rngs])) for side in sides]
-        if count not in self._constant:  # cached for full chunks and the last one, because drawing is slow
+        if count not in self._constant_noise:  # cached for full chunks and the last one, because drawing is slow
             maps = constant_noise(sides, count)
             factor = np.float32(self.noise == "const")
-            self._constant[count] = [jt.array(factor * each).stop_grad() for each in maps]
-        return self._constant[count]
+            self._constant_noise[count] = [jt.array(factor * each).stop_grad() for each in maps]
+        return self._constant_noise[count]
 
 
 def mix(destination: np.ndarray, source: np.ndarray, layers: range) -> np.ndarray:

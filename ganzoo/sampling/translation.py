@@ -13,13 +13,13 @@ import numpy as np
 
 from ganzoo.backend import jittor, run_pending
 from ganzoo.interfaces.translator import Translator
-from ganzoo.sampling import images
+from ganzoo.sampling import sheets
 from ganzoo.sampling.latents import PATHS, from_seeds, lerp, loop
-from ganzoo.sampling.sampler import CHUNK, PIXELS, to_uint8
+from ganzoo.sampling.sampler import MAX_CHUNK, MAX_PIXELS, to_uint8
 
 MEAN_SEED, MEAN_LATENTS = 17, 10_000  # seed and number of the latents that estimate a domain's mean style
-LATENTS = 1000  # mapped to styles at once
-SHEET_DOMAINS = 5  # maximum on a latent sheet
+MAX_LATENTS = 1000  # mapped to styles at once
+MAX_SHEET_DOMAINS = 5  # on a latent sheet
 
 Domains = Any  # the domain of each image, (N,), or one number for all
 Images = np.ndarray | Sequence[np.ndarray]  # uint8 (N, H, W, C), or N times (H, W, C), possibly lazy
@@ -46,7 +46,7 @@ class TranslationSampler:
 
     def _styles(self, z: np.ndarray, domain: int) -> np.ndarray:
         jt = jittor()
-        parts = [z[at : at + LATENTS] for at in range(0, len(z), LATENTS)]
+        parts = [z[at : at + MAX_LATENTS] for at in range(0, len(z), MAX_LATENTS)]
         with jt.no_grad():
             styles = [
                 self.translator.style_of_latents(jt.array(part), np.full(len(part), domain)).numpy() for part in parts
@@ -89,30 +89,28 @@ class TranslationSampler:
         run_pending()
         return drawn
 
-    def there_and_back(
-        self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def cycle(self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Translate each image to its new style, and the result back to its own style, which should restore the image.
         Return both as uint8."""
         jt = jittor()
-        there, back = [], []
+        translated, restored = [], []
         for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
             with jt.no_grad():
                 # Translate back before the conversion to uint8, which clips to [-1, 1].
-                drawn = self.translator.translate(jt.array(_floats(chunk)), jt.array(new))
-                again = self.translator.translate(drawn, jt.array(own))
-                there.append(to_uint8(drawn.numpy()))
-                back.append(to_uint8(again.numpy()))
+                forward = self.translator.translate(jt.array(_floats(chunk)), jt.array(new))
+                backward = self.translator.translate(forward, jt.array(own))
+                translated.append(to_uint8(forward.numpy()))
+                restored.append(to_uint8(backward.numpy()))
             run_pending()
-        return np.concatenate(there), np.concatenate(back)
+        return np.concatenate(translated), np.concatenate(restored)
 
 
 def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
     """Yield chunks of rows that fit in memory, with each column stacked. The first column holds images."""
-    waiting = iter(rows)
-    for first in waiting:
-        count = min(CHUNK, max(1, PIXELS // (first[0].shape[0] * first[0].shape[1])))
-        yield [np.stack(column) for column in zip(first, *islice(waiting, count - 1))]
+    remaining = iter(rows)
+    for first in remaining:
+        count = min(MAX_CHUNK, max(1, MAX_PIXELS // (first[0].shape[0] * first[0].shape[1])))
+        yield [np.stack(column) for column in zip(first, *islice(remaining, count - 1))]
 
 
 def _floats(pixels: np.ndarray) -> np.ndarray:
@@ -130,10 +128,10 @@ def cycle_sheet(
     """Return a picture of four rows: N sources, N references, each source in the style of its reference, and the result
     translated back."""
     own = sampler.styles_of_images(sources, source_domains)
-    there, back = sampler.there_and_back(sources, sampler.styles_of_images(references, reference_domains), own)
-    rows = [sources, references, there, back]
-    sheet = images.grid(np.concatenate(rows), len(rows), len(sources))
-    return images.labelled(sheet, ["source", "reference", "translated", "and back"])
+    translated, restored = sampler.cycle(sources, sampler.styles_of_images(references, reference_domains), own)
+    rows = [sources, references, translated, restored]
+    sheet = sheets.grid(np.concatenate(rows), len(rows), len(sources))
+    return sheets.labelled(sheet, ["source", "reference", "translated", "and back"])
 
 
 def latent_sheet(
@@ -141,10 +139,10 @@ def latent_sheet(
 ) -> np.ndarray:
     """Return a picture of N columns: the sources on top and, below them, one row per seed for each of the first five
     domains. All domains have the same seeds."""
-    shown = list(domains)[:SHEET_DOMAINS]
+    shown = list(domains)[:MAX_SHEET_DOMAINS]
     styles = np.concatenate([sampler.styles_of_seeds(seeds, number, psi) for number in range(len(shown))])
     labels = [f"{domain} {seed}" for domain in shown for seed in seeds]
-    return _below(sources, sampler.stream((source, style) for style in styles for source in sources), labels)
+    return _sheet(sources, sampler.stream((source, style) for style in styles for source in sources), labels)
 
 
 def reference_sheet(
@@ -162,15 +160,15 @@ def reference_sheet(
     rows = (image for reference in references for image in (reference, *islice(drawn, len(sources))))
     corner = np.full_like(sources[:1], 255)
     labels = [domains[number] if domains else "" for number in numbers]
-    return _below(np.concatenate([corner, sources]), rows, labels)
+    return _sheet(np.concatenate([corner, sources]), rows, labels)
 
 
-def _below(
-    top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], others: Sequence[str] = ()
+def _sheet(
+    top: np.ndarray, rows: Iterable[np.ndarray], labels: Sequence[str], reserve: Sequence[str] = ()
 ) -> np.ndarray:
     """Return a sheet with a top row and one row for each label."""
-    sheet = images.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
-    return images.labelled(sheet, ["", *labels], others)
+    sheet = sheets.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
+    return sheets.labelled(sheet, ["", *labels], reserve)
 
 
 def latent_walk(
@@ -200,7 +198,7 @@ def latent_walk(
             walks.append(sampler.styles_of_latents(points, domain, psi))
     drawn = sampler.stream((source, style) for styles in zip(*walks) for style in styles for source in sources)
     for _ in walks[0]:
-        yield _below(sources, islice(drawn, len(domains) * len(sources)), list(domains.values()))
+        yield _sheet(sources, islice(drawn, len(domains) * len(sources)), list(domains.values()))
 
 
 def reference_walk(
@@ -219,21 +217,21 @@ def reference_walk(
     """
     numbers = [int(number) for number in np.broadcast_to(reference_domains, len(references))]
     styles = sampler.styles_of_images(references, np.array(numbers))
-    moments = [(moment, len(list(group))) for moment, group in groupby(schedule(numbers, steps))]
-    ways = (lerp(styles[start], styles[end], share) for (start, end, share), _ in moments)
-    drawn = sampler.stream((source, style) for style in ways for source in sources)
+    positions = [(position, len(list(group))) for position, group in groupby(schedule(numbers, steps))]
+    walk = (lerp(styles[start], styles[end], fraction) for (start, end, fraction), _ in positions)
+    drawn = sampler.stream((source, style) for style in walk for source in sources)
     top = np.concatenate([np.full_like(sources[:1], 255), sources])
-    for (start, end, share), count in moments:
-        passed, height = round(share * sources.shape[1]), sources.shape[1]
-        pane = np.concatenate([references[start], references[end]])[passed : passed + height]
+    for (start, end, fraction), count in positions:
+        offset, height = round(fraction * sources.shape[1]), sources.shape[1]
+        pane = np.concatenate([references[start], references[end]])[offset : offset + height]
         label = domains[numbers[start]] if domains else ""
-        picture = _below(top, [pane, *islice(drawn, len(sources))], [label], domains)
+        picture = _sheet(top, [pane, *islice(drawn, len(sources))], [label], domains)
         yield from (picture for _ in range(count))
 
 
 def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]:
-    """Return (start, end, share) for each picture of a closed walk through references of these domains: the indices of
-    the references between which the walk is, and the fraction of the way covered, in [0, 1).
+    """Return (start, end, fraction) for each picture of a closed walk through references of these domains: the indices
+    of the references between which the walk is, and the fraction of the way covered, in [0, 1).
 
     The fraction follows a sigmoid. The walk rests for a third of the `steps` after each move between references and
     before each cut (see `reference_walk`).
@@ -241,12 +239,12 @@ def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]
     rest = steps // 3
     moving = steps - rest - 1
     eased = [float(1 / (1 + np.exp(5 - 10 * (step + 0.5) / moving))) for step in range(moving)]
-    moments = []
+    positions: list[tuple[int, int, float]] = []
     for index, domain in enumerate(domains):
-        following = (index + 1) % len(domains)
-        if domains[following] == domain:
-            moments += [(index, index, 0.0), *((index, following, share) for share in eased)]
-            moments += [(following, following, 0.0)] * rest
+        next_index = (index + 1) % len(domains)
+        if domains[next_index] == domain:
+            positions += [(index, index, 0.0), *((index, next_index, fraction) for fraction in eased)]
+            positions += [(next_index, next_index, 0.0)] * rest
         else:
-            moments += [(index, index, 0.0)] * max(1, rest)
-    return moments
+            positions += [(index, index, 0.0)] * max(1, rest)
+    return positions

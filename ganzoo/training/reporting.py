@@ -21,13 +21,13 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.plots import save_curves
 from ganzoo.registry.plugins import Registry, describe_failure
 from ganzoo.runs import Run, is_number
-from ganzoo.sampling import images
+from ganzoo.sampling import image_files, sheets
 from ganzoo.signals import Stop
 from ganzoo.training import due
 from ganzoo.training.bar import Bar, in_kimg
 from ganzoo.training.feed import Feed
 from ganzoo.training.loss_stats import LossStats, Report
-from ganzoo.training.snapshots import TranslationInputs, sheet_shape, sheets
+from ganzoo.training.snapshots import TranslationInputs, sample_sheets, sheet_shape
 from ganzoo.training.state import TrainState
 from ganzoo.training.tracking import Tracker
 
@@ -155,7 +155,7 @@ class Reporter:
             count = min(math.prod(sheet_shape(size)), len(feed.dataset))
             reals = next(feed.loader(size, count, Draw()).batches()).images
             with self._beside("reals.png"):
-                images.save(self.run.path / "reals.png", images.grid(reals, *sheet_shape(size)))
+                image_files.save(self.run.path / "reals.png", sheets.grid(reals, *sheet_shape(size)))
         elif state.position is not None and due.to_evaluate(self.options, state.progress, state.position.stage.batch):
             rows = self.run.stats()  # the last session may have ended before measuring
             if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
@@ -264,10 +264,10 @@ class Reporter:
             return
         self._sampled_at = state.progress.images
         with self._beside("samples"):
-            for name, sheet in sheets(state, self._shown, self._domains):
+            for name, sheet in sample_sheets(state, self._shown, self._domains):
                 if self._stop():
                     break
-                images.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
+                image_files.save(self.run.path / f"samples-{state.progress.images:09d}{name}.png", sheet)
 
     def _plot(self) -> None:
         with self._beside("losses.png"):

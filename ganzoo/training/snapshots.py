@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.data.images import load_resized
 from ganzoo.errors import DataError
-from ganzoo.sampling import images, latents, sampler
+from ganzoo.sampling import latents, sampler, sheets
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -32,7 +32,7 @@ class TranslationInputs:
     reference_domains: np.ndarray
 
 
-def sheets(
+def sample_sheets(
     state: TrainState, shown: TranslationInputs | None, domains: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the sheets of a tick as (suffix of the file name, uint8 (H, W, C)). `shown` are the inputs for a
@@ -44,7 +44,7 @@ def sheets(
     rows, columns = sheet_shape(state.upcoming().stage.size)
     generator = state.ema.network(state.setup.generator)
     z = latents.from_seeds(range(rows * columns), generator.latent)
-    yield "", images.grid(sampler.generate(generator, z), rows, columns)
+    yield "", sheets.grid(sampler.generate(generator, z), rows, columns)
 
 
 def _translations(
@@ -102,5 +102,5 @@ def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
 
 def sheet_shape(size: int) -> tuple[int, int]:
     """Return the rows and columns of a sheet of samples of `size` px, about 700 px high."""
-    rows = int(np.clip(700 // max(size, images.SMALL), 2, 8))
+    rows = int(np.clip(700 // max(size, sheets.MIN_CELL), 2, 8))
     return rows, 2 * rows if size > 128 else rows + rows // 2

@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import OptionError, PluginError
-from ganzoo.metrics.comparing import MODES, Comparison, Networks, check, compare, of_generator, of_translator
-from ganzoo.metrics.report import record, save, short
-from ganzoo.metrics.sources import real_for
-from ganzoo.metrics.tasks import subject
+from ganzoo.metrics.comparison import (
+    MODES,
+    Comparison,
+    Networks,
+    check,
+    compare,
+    generator_comparisons,
+    translator_comparisons,
+)
+from ganzoo.metrics.report import make_record, save, short
+from ganzoo.metrics.sources import default_real_count
+from ganzoo.metrics.tasks import describe_subject
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -41,29 +49,31 @@ class Tracker:
         with self._named():
             self.networks = Networks(registry.metrics_named(options.evaluate), translating)
         # Limited by default: measuring all images of a data set would stall training for minutes.
-        self.real = real_for(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
+        self.real = (
+            default_real_count(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
+        )
         self._told: set[str] = set()
 
     @property
     def best_by(self) -> tuple[str, bool]:
         """Name of the metric in the statistics that selects the best checkpoint, and whether higher is better."""
         metric = self.networks.metrics[0]
-        name = metric.names()[0]
+        name = metric.output_names()[0]
         mode = "latent" if self.networks.translating else ""
-        return f"metrics/{self._label(name, mode)}", name in metric.higher
+        return f"metrics/{self._label(name, mode)}", name in metric.higher_is_better
 
     @property
     def names(self) -> set[str]:
         """Names of all metrics that the tracker adds to the statistics."""
         modes = MODES if self.networks.translating else ("",)
-        measured = [name for metric in self.networks.metrics for name in metric.names()]
+        measured = [name for metric in self.networks.metrics for name in metric.output_names()]
         return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
 
     def _label(self, name: str, mode: str) -> str:
         """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if not
         all real images are used."""
         backbones = {
-            number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.names()
+            number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.output_names()
         }
         some = f"real{short(self.real)}" if self.real < self.dataset.info.count else ""
         parts = [name + short(self.options.evaluate_samples), some, mode, backbones[name]]
@@ -93,7 +103,7 @@ class Tracker:
         data = replace(self.data, size=(state.position or state.upcoming()).stage.size)
         results = compare(self._comparisons(state, data, once), self.networks, self.options.seed, once)
         about = {
-            "subject": subject(self.model, state.progress.images, data),
+            "subject": describe_subject(self.model, state.progress.images, data),
             "against": self.dataset.info.name,
             "model": self.model,
             "checkpoint": None,
@@ -101,16 +111,20 @@ class Tracker:
             "size": data.size,
             "channels": data.channels,
         }
-        made = record(about, self.networks, results, self.options.seed)
-        save(run, made)
+        record = make_record(about, self.networks, results, self.options.seed)
+        save(run, record)
         return {
-            self._label(name, mode): value for mode, numbers in made["mean"].items() for name, value in numbers.items()
+            self._label(name, mode): value
+            for mode, numbers in record["mean"].items()
+            for name, value in numbers.items()
         }
 
     def _comparisons(self, state: TrainState, data: DataInfo, say: Callable[[str], None]) -> list[Comparison]:
         options, samples = self.options, self.options.evaluate_samples
         translator = state.ema.translator() if self.networks.translating else None
         if translator is not None:
-            return of_translator(translator, self.dataset, data, samples, seed=options.seed, most=self.real, say=say)
+            return translator_comparisons(
+                translator, self.dataset, data, samples, seed=options.seed, max_real=self.real, log=say
+            )
         generator: Any = state.ema.network(state.setup.generator)
-        return of_generator(generator, self.dataset, data, samples, options.seed, self.real, say)
+        return generator_comparisons(generator, self.dataset, data, samples, options.seed, self.real, say)

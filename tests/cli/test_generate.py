@@ -140,12 +140,12 @@ def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message
 
 def test_what_fails_on_the_way_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
     from ganzoo.errors import GanzooError
-    from ganzoo.sampling import images
+    from ganzoo.sampling import image_files
 
     def full(path, image):
         raise GanzooError(f"{path}: can't be written (No space left on device).")
 
-    monkeypatch.setattr(images, "save", full)
+    monkeypatch.setattr(image_files, "save", full)
     Path("there").mkdir()
     for out in ("new/deep", "there"):
         assert ganzoo("generate", "--seeds", "0-3", "--out", out).exit_code == 1

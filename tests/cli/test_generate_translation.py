@@ -256,7 +256,7 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
     monkeypatch.setattr(pictures, "fit", watched)
     monkeypatch.setattr(generate_output, "SHEET", 12)
-    monkeypatch.setattr("ganzoo.sampling.translation.CHUNK", 4)
+    monkeypatch.setattr("ganzoo.sampling.translation.MAX_CHUNK", 4)
     out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
     sheet = cells(pixels(out / "grid.png"), 2)

@@ -15,7 +15,7 @@ from ganzoo import hookimpl, plots
 from ganzoo.checkpoints import checkpoint
 from ganzoo.files import atomic_write
 from ganzoo.registry import plugins
-from ganzoo.sampling import images
+from ganzoo.sampling import image_files
 from ganzoo.training import reporting
 from tests.cli.test_train import RUN
 from tests.conftest import TINY
@@ -48,7 +48,7 @@ def break_the_disk(monkeypatch):
         replace(path, *parts)
 
     monkeypatch.setattr(plots, "atomic_write", full)
-    monkeypatch.setattr(images, "to_pil", raising(OSError(28, "No space left on device")))
+    monkeypatch.setattr(image_files, "to_pil", raising(OSError(28, "No space left on device")))
 
 
 def break_the_plugin(monkeypatch):

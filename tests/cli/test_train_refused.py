@@ -24,7 +24,7 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY]
         (["--micro-batch", "1"], "--batch 4 in pieces of at most --micro-batch 1: batch normalisation"),
         (
             ["--evaluate-every", "0.1", "--evaluate", "lpips"],
-            "--evaluate: lpips: it measures the diversity of translations",
+            "--evaluate: lpips: measures the diversity of translations",
         ),
         (["--keep-best", "losses/generator/adversarail"], "Did you mean 'losses/generator/adversarial'?"),
         (["--keep-best", "metrics/fid"], "--keep-best metrics/fid needs --evaluate-every"),

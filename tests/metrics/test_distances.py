@@ -1,4 +1,4 @@
-"""Against SciPy and plain NumPy in float64, closed forms, and what the papers say of special cases."""
+"""Distances against SciPy and plain NumPy in float64, closed forms, and special cases in the papers."""
 
 from __future__ import annotations
 
@@ -117,14 +117,14 @@ def plain_precision(generated: np.ndarray, real: np.ndarray, k: int) -> float:
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_precision_and_recall_count_those_in_reach(k):
+def test_precision_and_recall_count_rows_within_the_radii(k):
     generated, real = features(7, 60, 4, shift=0.4), features(8, 50, 4)
     found = precision_recall(generated, real, k)
     assert found == (plain_precision(generated, real, k), plain_precision(real, generated, k))
     assert 0 < found[0] < 1
 
 
-def test_precision_and_recall_over_several_blocks_are_those_of_one(monkeypatch):
+def test_precision_and_recall_do_not_depend_on_the_block_size(monkeypatch):
     generated, real = features(7, 90, 6, shift=0.2), features(8, 70, 6)
     whole = precision_recall(generated, real)
     monkeypatch.setattr("ganzoo.metrics.distances.BLOCK", 17)
@@ -135,11 +135,11 @@ def test_precision_and_recall_of_special_sets():
     real = features(9, 200)
     assert precision_recall(real, real) == (1.0, 1.0)
     assert precision_recall(real + 100, real) == (0.0, 0.0)
-    repeated = np.repeat(real[:1], 200, 0)  # a collapsed generator: what it makes is real, but all the same
+    repeated = np.repeat(real[:1], 200, 0)  # a collapsed generator: realistic, but always the same
     precision, recall = precision_recall(repeated, real)
     assert precision == 1.0
     assert recall == 1 / 200
-    spread = features(10, 200, scale=6.0)  # reaches everywhere, and is seldom real
-    precision, recall = precision_recall(spread, real)
+    wide = features(10, 200, scale=6.0)  # covers the real rows, but seldom looks real
+    precision, recall = precision_recall(wide, real)
     assert precision < 0.2
     assert recall > 0.8

@@ -1,4 +1,4 @@
-"""How long an evaluation will take, told while it begins."""
+"""Estimates of how long an evaluation will take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from ganzoo.metrics.evaluation import Estimate, in_words
 
 
-def test_time_is_estimated_once_from_what_follows_the_first_batch():
+def test_time_is_estimated_once_excluding_the_first_batch():
     now = 0.0
     estimate = Estimate(1000, clock=lambda: now)
     now = 30.0  # the first batch compiles kernels

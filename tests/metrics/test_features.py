@@ -1,4 +1,4 @@
-"""How images come to a network: grouped, scaled, grey or not; and files that are not of it."""
+"""Feature extraction: batching, resizing, grey images, and unsuitable weight files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def together(extractor, images) -> np.ndarray:
 
 
 @pytest.mark.parametrize("sizes", [[1] * COUNT, [2, BATCH - 3, 4], [BATCH, 3], [3, BATCH]], ids=str)
-def test_how_images_are_given_makes_no_difference(extractor, images, together, sizes: Sequence[int]) -> None:
+def test_features_do_not_depend_on_the_batches_of_the_input(extractor, images, together, sizes: Sequence[int]) -> None:
     batches = np.split(images, np.cumsum(sizes)[:-1])
     assert [len(each) for each in batches] == sizes
     assert np.array_equal(features(extractor, *batches), together)
@@ -65,12 +65,12 @@ def test_features_of_an_image_do_not_depend_on_the_others(extractor, images, tog
         assert error(alone[0], together[index]) < 1e-5
 
 
-def test_images_are_told_apart(together) -> None:
+def test_different_images_have_different_features(together) -> None:
     apart = np.abs(together[:, None] - together[None]).max(2)
     assert (apart[~np.eye(COUNT, dtype=bool)] > 0.01 * together.max()).all()
 
 
-def test_images_are_taken_as_they_are_needed(extractor, images) -> None:
+def test_images_are_requested_as_they_are_needed(extractor, images) -> None:
     taken: list[int] = []
 
     def batches() -> Iterator[np.ndarray]:
@@ -87,7 +87,7 @@ def test_no_images_have_no_features(extractor, images) -> None:
     assert list(extractor.stream([images[:0]])) == []
 
 
-def test_what_goes_wrong_with_images_is_not_swallowed(extractor, images) -> None:
+def test_errors_of_the_input_are_propagated(extractor, images) -> None:
     def batches() -> Iterator[np.ndarray]:
         yield images
         raise CheckpointError("no more")
@@ -117,21 +117,21 @@ def opened(path: Path) -> Any:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([np.zeros(3)], "it holds no weights by name, but a list"),
-        ({"state_dict": {"_bn0.weight": np.zeros(32)}}, "it holds no weights by name, but a dict"),
-        ({"_bn0.weight": 1.0}, "it holds no weights by name, but a dict"),
-        ({}, "'.*' has no such array"),
-        ({3: np.zeros(32)}, "'.*' has no such array"),
+        ([np.zeros(3)], "contains a list instead of named weights"),
+        ({"state_dict": {"_bn0.weight": np.zeros(32)}}, "contains a dict instead of named weights"),
+        ({"_bn0.weight": 1.0}, "contains a dict instead of named weights"),
+        ({}, "array '.*' is missing"),
+        ({3: np.zeros(32)}, "array '.*' is missing"),
     ],
 )
-def test_a_file_without_weights(tmp_path, value, message) -> None:
+def test_a_file_without_weights_is_an_error(tmp_path, value, message) -> None:
     path = tmp_path / "other.pth"
     path.write_bytes(pickle.dumps(value))
     with pytest.raises(CheckpointError, match=rf"other\.pth: .*{message}"):
         opened(path)
 
 
-def test_a_missing_and_a_damaged_file(tmp_path) -> None:
+def test_a_missing_and_a_damaged_file_are_errors(tmp_path) -> None:
     path = tmp_path / "other.pth"
     with pytest.raises(CheckpointError, match=r"other\.pth: there is no such file"):
         opened(path)
@@ -143,10 +143,14 @@ def test_a_missing_and_a_damaged_file(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("_fc.bias", None, "no such array"),
-        ("_blocks.15._bn2.running_var", None, "no such array"),
-        ("_blocks.9._depthwise_conv.weight", np.zeros((672, 1, 3, 3)), r"\(672, 1, 3, 3\), not \(672, 1, 5, 5\)"),
-        ("_blocks.0._bn1.bias", np.zeros((32, 1)), r"\(32, 1\), not \(32,\)"),
+        ("_fc.bias", None, "is missing"),
+        ("_blocks.15._bn2.running_var", None, "is missing"),
+        (
+            "_blocks.9._depthwise_conv.weight",
+            np.zeros((672, 1, 3, 3)),
+            r"has shape \(672, 1, 3, 3\), expected \(672, 1, 5, 5\)",
+        ),
+        ("_blocks.0._bn1.bias", np.zeros((32, 1)), r"has shape \(32, 1\), expected \(32,\)"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(extractor, tmp_path, name, value, message) -> None:
@@ -157,7 +161,7 @@ def test_weights_that_do_not_fit_are_named(extractor, tmp_path, name, value, mes
         del state[name]
     path = tmp_path / "changed.pth"
     path.write_bytes(pickle.dumps(state))
-    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*'{name}' has .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
         opened(path)
 
 
@@ -182,7 +186,7 @@ def test_pixels_are_interpolated(before, after, seed) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(sides, sides)
-def test_the_mean_of_two_neighbours_is_taken(before, after) -> None:
+def test_each_pixel_is_a_weighted_mean_of_two_neighbours(before, after) -> None:
     from ganzoo.metrics.networks import resize_matrix
 
     matrix = resize_matrix(before, after)
@@ -204,7 +208,7 @@ def test_slopes_stay_slopes_between_the_outermost_pixels(before, after, start, s
 
 
 @given(sides)
-def test_nothing_is_interpolated_for_the_same_size(side) -> None:
+def test_resizing_to_the_same_size_is_the_identity(side) -> None:
     from ganzoo.metrics.networks import resize_matrix
 
     assert np.array_equal(resize_matrix(side, side), np.eye(side))
@@ -212,10 +216,10 @@ def test_nothing_is_interpolated_for_the_same_size(side) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(5, 8), (40, 64), (90, 33)])
 def test_rows_and_columns_are_interpolated(jittor, before, after) -> None:
-    from ganzoo.metrics.networks import resized
+    from ganzoo.metrics.networks import resize_bilinear
 
     images = np.random.default_rng(0).uniform(-1, 1, (2, 3, before, before)).astype(np.float32)
     at, known = places(before, after), np.arange(before)
     down = np.apply_along_axis(lambda column: np.interp(at, known, column), 2, images.astype(np.float64))
     expected = np.apply_along_axis(lambda row: np.interp(at, known, row), 3, down)
-    assert error(resized(jittor.array(images), after), expected) < 1e-6
+    assert error(resize_bilinear(jittor.array(images), after), expected) < 1e-6

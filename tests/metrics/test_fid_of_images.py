@@ -1,4 +1,4 @@
-"""FID of photographs beside themselves and beside worse ones: it has to grow with what is wrong with them."""
+"""FID between photographs and degraded copies of them, which must grow with the degradation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def extractor(jittor):
 
 @pytest.fixture(scope="module")
 def crops():
-    """Random pieces of scikit-image's photographs, uint8 (COUNT, SIDE, SIDE, 3)."""
+    """Random crops of scikit-image's photographs, uint8 (COUNT, SIDE, SIDE, 3)."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("scikit-image, whose photographs these are, is in the extra dev")
@@ -39,7 +39,7 @@ def crops():
 
 @pytest.fixture(scope="module")
 def fid(extractor, crops):
-    """FID of images beside the crops."""
+    """Return the FID between given images and the crops."""
     from ganzoo.metrics.distances import frechet_distance, moments
 
     def features(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,12 +49,12 @@ def fid(extractor, crops):
     return lambda images: frechet_distance(*features(images), *real)
 
 
-def test_beside_itself_it_is_zero(fid, crops):
+def test_fid_with_itself_is_zero(fid, crops):
     assert abs(fid(crops)) < 1e-3
     assert abs(fid(crops[::-1])) < 1e-3
 
 
-def test_it_grows_with_blur(fid, crops):
+def test_fid_grows_with_blur(fid, crops):
     def blurred(radius: float) -> np.ndarray:
         return np.stack([np.asarray(Image.fromarray(each).filter(ImageFilter.GaussianBlur(radius))) for each in crops])
 
@@ -63,14 +63,14 @@ def test_it_grows_with_blur(fid, crops):
     assert found[0] > 0.1
 
 
-def test_it_grows_with_noise(fid, crops):
+def test_fid_grows_with_noise(fid, crops):
     noise = np.random.default_rng(1).normal(size=crops.shape)
     found = [fid(np.clip(crops + strength * noise, 0, 255).astype(np.uint8)) for strength in (5, 15, 40, 100)]
     assert found == sorted(found)
     assert found[0] > 0.1
 
 
-def test_it_grows_as_modes_are_dropped(fid, crops):
+def test_fid_grows_as_modes_are_dropped(fid, crops):
     kinds = [crops[kind::3] for kind in range(3)]
     without_one = np.concatenate([kinds[0], kinds[1], kinds[0][: COUNT // 6], kinds[1][: COUNT // 6]])
     found = [fid(without_one), fid(np.concatenate([kinds[0]] * 3)), fid(np.repeat(kinds[0][:1], COUNT, 0))]

@@ -1,4 +1,4 @@
-"""Perceptual distances, diversity and path length on given features and generators, against NumPy in float64."""
+"""Perceptual distances, diversity and path length for known features and generators, against NumPy in float64."""
 
 from __future__ import annotations
 
@@ -49,30 +49,34 @@ def plain_distance(maps, others, heads):
     return total
 
 
-def test_distances_are_those_of_unit_features(given_maps):
+def test_distances_are_between_unit_length_features(given_maps):
     perceptual, cut, heads = given_maps
     one, other = np.random.default_rng(1).normal(size=(2, 4, 3, 64, 64)).astype(np.float32)
     expected = plain_distance(cut(one), cut(other), heads)
     assert perceptual.distances(one, other) == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_spread_is_the_mean_over_all_pairs(given_maps):
+def test_the_pairwise_distance_is_the_mean_over_all_pairs(given_maps):
     perceptual, cut, heads = given_maps
     groups = np.random.default_rng(2).normal(size=(10, 3, 3, 64, 64)).astype(np.float32)
     pairs = [plain_distance(cut(groups[a]), cut(groups[b]), heads) for a, b in combinations(range(10), 2)]
     assert len(pairs) == 45
-    assert perceptual.spread(groups) == pytest.approx(np.mean(pairs, 0), rel=1e-6)
+    assert perceptual.pairwise_distance(groups) == pytest.approx(np.mean(pairs, 0), rel=1e-6)
 
 
 def test_lpips_is_the_mean_of_the_means_of_batches():
-    spread = np.random.default_rng(3).uniform(size=70).astype(np.float32)
-    found = LPIPS().compute(SimpleNamespace(spread=spread))["lpips"]
-    parts = [spread[:32].astype("f8").mean(), spread[32:64].astype("f8").mean(), spread[64:].astype("f8").mean()]
+    distances = np.random.default_rng(3).uniform(size=70).astype(np.float32)
+    found = LPIPS().compute(SimpleNamespace(diversity=distances))["lpips"]
+    parts = [
+        distances[:32].astype("f8").mean(),
+        distances[32:64].astype("f8").mean(),
+        distances[64:].astype("f8").mean(),
+    ]
     assert found == pytest.approx(np.mean(parts), rel=1e-12)
-    assert found != pytest.approx(spread.mean(), rel=1e-4)  # the last batch is smaller, and counts as much
+    assert found != pytest.approx(distances.mean(), rel=1e-4)  # the last batch is smaller, and counts as much
 
 
-def test_the_trimmed_mean_leaves_out_a_hundredth_on_either_side():
+def test_the_trimmed_mean_excludes_a_hundredth_on_either_side():
     lengths = np.arange(1000.0)
     lengths[[0, 500]] = -1e9, 1e9
     kept = np.sort(lengths)[9:-9]
@@ -81,7 +85,7 @@ def test_the_trimmed_mean_leaves_out_a_hundredth_on_either_side():
 
 
 class Straight:
-    """A generator whose images are its latents, and a distance that is the squared one."""
+    """A generator whose images are its latents."""
 
     latent = 12
 
@@ -96,9 +100,9 @@ class Squares:
 
 
 def path_length(generator, space, places, count=500, seed=4):
-    from ganzoo.metrics.sources import Latents
+    from ganzoo.metrics.sources import GeneratorSource
 
-    evaluation = Evaluation(Latents(generator, count, seed), None, None, Squares(), seed)
+    evaluation = Evaluation(GeneratorSource(generator, count, seed), None, None, Squares(), seed)
     metric = PathLength(space, places)
     return metric.compute(evaluation)[metric.name]
 
@@ -120,7 +124,7 @@ def test_the_path_in_z_is_an_arc(jittor, places):
     assert path_length(Straight(), "z", places) == pytest.approx(expected, rel=5e-3)
 
 
-def test_the_path_in_w_is_straight_and_as_long_everywhere(jittor):
+def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
     from ganzoo.interfaces.networks import StyleGenerator
 
     class Scaled(StyleGenerator):
@@ -147,12 +151,12 @@ def test_the_path_in_w_is_straight_and_as_long_everywhere(jittor):
     assert EPS == 1e-4
 
 
-def test_metrics_say_what_they_are_not_for(jittor):
-    from ganzoo.metrics.sources import Latents
+def test_metrics_refuse_unsuitable_models(jittor):
+    from ganzoo.metrics.sources import GeneratorSource
 
-    evaluation = Evaluation(Latents(Straight(), 10, 0), SimpleNamespace(count=10, name="real"))
+    evaluation = Evaluation(GeneratorSource(Straight(), 10, 0), SimpleNamespace(count=10, name="real"))
     with pytest.raises(OptionError, match=r"ppl-w-full: only style-based models have a space w"):
         PathLength("w", "full").check(evaluation)
-    with pytest.raises(OptionError, match=r"lpips: it measures the diversity of translations"):
+    with pytest.raises(OptionError, match=r"lpips: measures the diversity of translations"):
         LPIPS().check(evaluation)
     PathLength("z", "end").check(evaluation)

@@ -1,4 +1,4 @@
-"""Perceptual distances by the embedded network, and by AlexNet with random weights and heads."""
+"""Perceptual distances with the embedded network, and with AlexNet with random weights and heads."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def images(seed: int, *shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("count", "channels", "side"), [(2, 3, 64), (5, 3, 64), (3, 1, 64), (4, 3, 40)], ids=str)
-def test_the_spread_is_the_mean_over_all_pairs(perceptual, count, channels, side) -> None:
+def test_the_pairwise_distance_is_the_mean_over_all_pairs(perceptual, count, channels, side) -> None:
     groups = images(1, count, 2, channels, side, side)
     groups[:, 1] *= 0.1  # a group of images that are nearly alike
     expected = np.mean([perceptual.distances(*pair) for pair in combinations(groups, 2)], 0, np.float64)
-    found = perceptual.spread(groups)
+    found = perceptual.pairwise_distance(groups)
     assert found.shape == (2,)
     assert np.abs(found / expected - 1).max() < 1e-5
 
 
-def test_the_spread_of_equal_images_is_nothing(perceptual) -> None:
+def test_the_pairwise_distance_of_equal_images_is_zero(perceptual) -> None:
     groups = np.repeat(images(2, 1, 2, 3, 64, 64), 4, 0)
-    assert np.abs(perceptual.spread(groups)).max() < 1e-10
+    assert np.abs(perceptual.pairwise_distance(groups)).max() < 1e-10
 
 
-def test_an_image_is_at_no_distance_from_itself(perceptual) -> None:
+def test_the_distance_of_an_image_from_itself_is_zero(perceptual) -> None:
     given = images(3, 3, 3, 64, 64)
     assert np.array_equal(perceptual.distances(given, given), np.zeros(3))
 
 
-def test_distances_are_of_images_at_the_same_place(perceptual) -> None:
+def test_distances_are_between_images_at_the_same_index(perceptual) -> None:
     one, other = images(4, 3, 3, 64, 64), images(5, 3, 3, 64, 64)
     other[2] = one[2]
     together = perceptual.distances(one, other)
@@ -68,16 +68,16 @@ def test_distances_are_of_images_at_the_same_place(perceptual) -> None:
     assert error(perceptual.distances(other, one), together) < 1e-6
 
 
-def test_vars_do_as_well_as_arrays(perceptual, jittor) -> None:
+def test_vars_and_arrays_give_the_same_distances(perceptual, jittor) -> None:
     one, other = images(6, 2, 3, 48, 48), images(7, 2, 3, 48, 48)
     found = perceptual.distances(jittor.array(one), jittor.array(other))
     assert np.array_equal(found, perceptual.distances(one, other))
     groups = np.stack([one, other])
-    assert np.array_equal(perceptual.spread(jittor.array(groups)), perceptual.spread(groups))
+    assert np.array_equal(perceptual.pairwise_distance(jittor.array(groups)), perceptual.pairwise_distance(groups))
 
 
-def test_black_images_have_a_distance(perceptual) -> None:
-    """Where all features are zero, there is no unit length."""
+def test_black_images_have_a_finite_distance(perceptual) -> None:
+    """Their features may be zero, which can't be normalised."""
     black = np.full((1, 3, 64, 64), -1, np.float32)
     assert np.isfinite(perceptual.distances(black, images(8, 1, 3, 64, 64))).all()
     assert np.array_equal(perceptual.distances(black, black), np.zeros(1))

@@ -24,50 +24,50 @@ class Numbered(Dataset):
 
 
 def numbers(source) -> list[int]:
-    """Which images a source gave."""
+    """Return the numbers of the images that a source yields."""
     return [int(image[0, 0, 0]) for batch in source.batches() for image in batch]
 
 
 def images(dataset, **settings):
-    from ganzoo.metrics.sources import Images
+    from ganzoo.metrics.sources import DatasetSource
 
-    return Images(dataset, settings.pop("data", dataset.info), **settings)
+    return DatasetSource(dataset, settings.pop("data", dataset.info), **settings)
 
 
-def test_all_images_come_in_order_and_each_time_the_same():
+def test_all_images_come_in_the_same_order_each_time():
     source = images(Numbered(200))
     assert numbers(source) == list(range(200)) == numbers(source)
     assert source.count == 200
 
 
-def test_those_of_a_domain():
+def test_only_the_images_of_a_domain():
     source = images(Numbered(20), domain=1)
     assert numbers(source) == list(range(1, 20, 3))
     assert source.name == "numbered/b"
 
 
-def test_of_too_many_a_choice_by_the_seed():
-    chosen = [numbers(images(Numbered(250), most=40, seed=seed)) for seed in (0, 0, 1)]
+def test_a_subset_depends_on_the_seed():
+    chosen = [numbers(images(Numbered(250), max_images=40, seed=seed)) for seed in (0, 0, 1)]
     assert chosen[0] == chosen[1] != chosen[2]
     assert len(set(chosen[0])) == 40
 
 
-def test_a_domain_without_images_is_told():
+def test_a_domain_without_images_is_an_error():
     dataset = Numbered(20)
     dataset.info = replace(dataset.info, domains=("a", "b", "c", "empty"))
-    with pytest.raises(DataError, match=r"numbered/empty: there is no image in it"):
+    with pytest.raises(DataError, match=r"numbered/empty: contains no images"):
         images(dataset, domain=3)
 
 
-def test_images_that_cannot_be_read_are_left_out_and_told_once():
-    said = []
-    source = images(Numbered(9, bad=(2, 5)), say=said.append)
+def test_unreadable_images_are_skipped_and_reported_once():
+    logged = []
+    source = images(Numbered(9, bad=(2, 5)), log=logged.append)
     assert numbers(source) == numbers(source) == [0, 1, 3, 4, 6, 7, 8]
-    assert said == ["2.png: not a readable image. Left out.", "5.png: not a readable image. Left out."]
+    assert logged == ["2.png: not a readable image. Skipped.", "5.png: not a readable image. Skipped."]
     assert source.count == 7
 
 
-def test_large_images_come_few_at_once(monkeypatch):
+def test_large_images_come_a_few_at_a_time(monkeypatch):
     from ganzoo.metrics import sources
 
     monkeypatch.setattr(sources, "BATCH_BYTES", 5 * 8 * 8 * 3 + 1)
@@ -76,11 +76,13 @@ def test_large_images_come_few_at_once(monkeypatch):
     assert numbers(source) == list(range(12))
 
 
-def test_strictly_no_image_is_scaled():
+def test_strict_refuses_images_of_another_size():
     dataset = Numbered(4)
     assert numbers(images(dataset, strict=True)) == [0, 1, 2, 3]
     source = images(dataset, data=replace(dataset.info, size=16), strict=True)
-    with pytest.raises(DataError, match=r"image 0 of numbered: 8 x 8 px, where 16 x 16 .* with --size"):
+    with pytest.raises(
+        DataError, match=r"image 0 of numbered: 8 x 8 px, but all images must be 16 x 16 px\. Use --size"
+    ):
         numbers(source)
     (batch,) = images(dataset, data=replace(dataset.info, size=16, channels=1)).batches()
     assert batch.shape == (4, 16, 16, 1)
@@ -95,41 +97,41 @@ class Echo:
         return (z / 8).reshape((-1, 3, 2, 2))
 
 
-def test_latents_depend_on_the_seed_alone(jittor, monkeypatch):
-    from ganzoo.metrics.sources import Latents
+def test_latents_depend_only_on_the_seed(jittor, monkeypatch):
+    from ganzoo.metrics.sources import GeneratorSource
     from ganzoo.sampling import sampler
 
     def drawn(count, seed):
-        return np.concatenate(list(Latents(Echo(), count, seed).batches()))
+        return np.concatenate(list(GeneratorSource(Echo(), count, seed).batches()))
 
     whole = drawn(100, 3)
     assert whole.shape == (100, 2, 2, 3)
     assert np.array_equal(whole[:30], drawn(30, 3))
     assert not np.array_equal(whole, drawn(100, 4))
-    monkeypatch.setattr(sampler, "CHUNK", 7)
+    monkeypatch.setattr(sampler, "MAX_CHUNK", 7)
     assert np.array_equal(whole, drawn(100, 3))
     values = whole / 127.5 - 1
     assert abs(values.mean()) < 0.02
     assert values.std() == pytest.approx(1 / 8, rel=0.1)
 
 
-def test_a_style_based_generator_gets_noise_of_each_image(jittor, tmp_path):
+def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp_path):
     from ganzoo.checkpoints import loading
-    from ganzoo.metrics.sources import Latents
+    from ganzoo.metrics.sources import GeneratorSource
     from tests.support import styled
 
     saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
     generator = loading.load_generator(saved, registry)
     generator.map = lambda z: 0.0 * z  # so that nothing but noise tells images apart
-    (batch,) = Latents(generator, 3, 0).batches()
+    (batch,) = GeneratorSource(generator, 3, 0).batches()
     assert not np.array_equal(batch[0], batch[1])
-    assert np.array_equal(batch, next(Latents(generator, 3, 0).batches()))
+    assert np.array_equal(batch, next(GeneratorSource(generator, 3, 0).batches()))
 
 
 @pytest.fixture
 def translations(jittor):
-    """How the tinter redraws images of domain 'cat' as those of another."""
-    from ganzoo.metrics.sources import Images, Translations
+    """Make a source of the tinter's translations of domain 'cat' to another."""
+    from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
     class Animals(Numbered):
         def __init__(self, count):
@@ -138,18 +140,18 @@ def translations(jittor):
 
     def made(domain, *, reference=False, count=30, seed=0):
         translator, dataset = tinter.make()[1], Animals(count)
-        references = Images(dataset, dataset.info, domain=domain) if reference else None
-        return Translations(translator, Images(dataset, dataset.info, domain=0), domain, references, seed)
+        references = DatasetSource(dataset, dataset.info, domain=domain) if reference else None
+        return TranslationSource(translator, DatasetSource(dataset, dataset.info, domain=0), domain, references, seed)
 
     return made
 
 
 def colours(source) -> np.ndarray:
-    """The mean colours (sources, 10, 3) of what is made, before they are cut to the range of an image."""
+    """Return the mean colours (sources, 10, 3) of the translations, before clipping."""
     return np.concatenate([group.mean((3, 4)) for group in source.groups()], 1).transpose(1, 0, 2)
 
 
-def test_translations_are_ten_looks_of_each_source(translations):
+def test_each_source_has_ten_different_translations(translations):
     found = colours(translations(1))
     assert found.shape == (10, 10, 3)
     looks = (found - tinter.COLOURS[1]) * 3  # the latents
@@ -161,13 +163,13 @@ def test_translations_are_ten_looks_of_each_source(translations):
     assert translations(1).count == 100
 
 
-def test_translations_are_counted_by_the_sources_that_could_be_read(translations):
+def test_the_count_of_translations_excludes_unreadable_sources(translations):
     source = translations(1)
     source.sources.dataset.bad = (0, 6)
     assert sum(len(batch) for batch in source.batches()) == source.count == 80
 
 
-def test_references_are_images_of_the_target_in_turn(translations):
+def test_references_are_images_of_the_target_equally_often(translations):
     found = colours(translations(2, reference=True, count=36))
     brightness = np.rint((found[..., 0] + 1) * 127.5).astype(int)
     assert set(brightness.ravel()) == set(range(2, 36, 3))  # those of the third domain, all of them

@@ -10,7 +10,7 @@ from ganzoo.errors import CheckpointError
 from ganzoo.sampling import latents, sampler
 
 
-def test_a_seed_is_the_same_latent_in_any_company():
+def test_the_latent_of_a_seed_does_not_depend_on_the_other_seeds():
     together = latents.from_seeds(range(20), 7)
     assert together.dtype == np.float32
     assert np.array_equal(latents.from_seeds([13], 7)[0], together[13])
@@ -23,12 +23,12 @@ def test_latents_are_standard_normal():
     assert abs(drawn.std() - 1) < 0.02
 
 
-def test_pixels_cover_the_whole_range_and_no_more():
+def test_pixels_cover_the_full_range_and_are_clipped():
     floats = np.array([-3.0, -1.0, 0.0, 1.0, 3.0], np.float32).reshape(1, 1, 1, 5)
     assert sampler.to_uint8(floats).reshape(-1).tolist() == [0, 0, 128, 255, 255]
 
 
-def test_numbers_that_are_none_are_pixels_without_a_word(recwarn):
+def test_nan_and_infinity_become_pixels_without_a_warning(recwarn):
     floats = np.array([np.nan, np.inf, -np.inf], np.float32).reshape(1, 1, 1, 3)
     assert sampler.to_uint8(floats).reshape(-1).tolist() == [0, 255, 0]
     assert not recwarn.list
@@ -36,7 +36,7 @@ def test_numbers_that_are_none_are_pixels_without_a_word(recwarn):
 
 @given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
 @settings(max_examples=50)
-def test_slerp_keeps_to_the_arc(seed, t):
+def test_slerp_stays_on_the_arc(seed, t):
     start, end = latents.from_seeds([seed, seed + 1], 16).astype(np.float64)
     start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
     point = latents.slerp(start, end, t)
@@ -53,7 +53,7 @@ def test_slerp_between_equal_or_zero_latents_is_straight():
 
 @given(st.integers(0, 1000), st.floats(0, 1, allow_subnormal=False))
 @settings(max_examples=50)
-def test_lerp_and_slerp_treat_each_latent_of_many_alike(seed, t):
+def test_lerp_and_slerp_treat_each_latent_of_a_batch_alike(seed, t):
     start, end = latents.from_seeds([seed, seed + 1], 6).reshape(2, 2, 3).astype(np.float64)
     for path in latents.PATHS.values():
         together = path(start, end, t)
@@ -84,7 +84,7 @@ def test_a_spherical_walk_keeps_its_distance_from_the_centre():
 @pytest.mark.parametrize(
     "wrong", [{"options": {"latent": 10**30}}, {"moment": {"index": 0, "size": 2, "alpha": 1.0}}], ids=["huge", "size"]
 )
-def test_a_checkpoint_of_networks_that_can_not_be_is_refused(jittor, tmp_path, wrong):
+def test_a_checkpoint_of_impossible_networks_is_refused(jittor, tmp_path, wrong):
     from ganzoo.checkpoints import checkpoint
     from ganzoo.checkpoints.description import data_info
     from ganzoo.registry import plugins

@@ -1,4 +1,4 @@
-"""Truncation, noise and mixing against the same done by hand with the generator's own two networks."""
+"""Truncation, noise and mixing, against direct use of the generator's two networks."""
 
 from __future__ import annotations
 
@@ -43,18 +43,20 @@ def synthesised(jittor, generator, styles, noise):
 
 
 def alike(one, other):
-    """Equal but for the rounding of a number that another batch size computed otherwise in its last bit."""
+    """Whether images are equal, up to rounding, which may differ with the batch size."""
     return one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 1
 
 
-def test_no_truncation_is_the_generator_itself(make, generator, z):
-    assert np.array_equal(make().draw(z, KEYS), sampler.generate(generator, z))
+def test_without_truncation_images_are_the_generators(make, generator, z):
+    assert np.array_equal(make().generate_batch(z, KEYS), sampler.generate(generator, z))
 
 
-def test_full_truncation_is_one_image_for_all(make, z):
-    images = make(psi=0.0).draw(z, KEYS)
+def test_full_truncation_gives_the_same_image_for_all_latents(make, z):
+    images = make(psi=0.0).generate_batch(z, KEYS)
     assert np.array_equal(images[0], images[1])
-    assert not alike(make(psi=0.0, cutoff=2).draw(z, KEYS)[0], make(psi=0.0, cutoff=2).draw(z, KEYS)[1])
+    assert not alike(
+        make(psi=0.0, cutoff=2).generate_batch(z, KEYS)[0], make(psi=0.0, cutoff=2).generate_batch(z, KEYS)[1]
+    )
 
 
 @pytest.mark.parametrize("psi", [-1.0, 0.3, 1.5])
@@ -65,16 +67,16 @@ def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, 
     styles = [near] * 3 + [w] * 5
     assert np.array_equal(sampler.styles(z), np.stack(styles, 1))
     noise = constant_noise(generator.noise_sizes(), 3)
-    assert np.array_equal(sampler.draw(z, KEYS), synthesised(jittor, generator, styles, noise))
+    assert np.array_equal(sampler.generate_batch(z, KEYS), synthesised(jittor, generator, styles, noise))
 
 
-def test_the_cutoff_is_the_generators_own_unless_one_is_given(make, generator, monkeypatch):
+def test_the_cutoff_is_the_generators_unless_given(make, generator, monkeypatch):
     assert (make().cutoff, make(cutoff=5).cutoff, make(cutoff=99).cutoff, make(cutoff=0).cutoff) == (8, 5, 8, 0)
     monkeypatch.setattr(generator, "truncation_layers", 4)
     assert (make().cutoff, make(cutoff=5).cutoff) == (4, 5)
 
 
-def test_the_mean_is_that_of_many_latents_or_the_generators_own(make, generator, monkeypatch, jittor):
+def test_the_mean_is_over_many_latents_or_the_generators_running_average(make, generator, monkeypatch, jittor):
     w = make().map(latents.from_seeds(range(1000, 6000), generator.latent))
     standard_error = w.std(0) / np.sqrt(5000)
     assert (np.abs(make().mean - w.mean(0)) < 6 * standard_error).all()
@@ -84,28 +86,28 @@ def test_the_mean_is_that_of_many_latents_or_the_generators_own(make, generator,
 
 
 def test_a_code_can_be_w_or_all_styles(make, z):
-    reference = make(0.5).draw(z, KEYS)
+    reference = make(0.5).generate_batch(z, KEYS)
     in_w = make(0.5, space="w")
-    assert np.array_equal(in_w.draw(in_w.code(z), KEYS), reference)
-    assert np.array_equal(make(0.5).draw(make(0.5).styles(z), KEYS), reference)
+    assert np.array_equal(in_w.generate_batch(in_w.code(z), KEYS), reference)
+    assert np.array_equal(make(0.5).generate_batch(make(0.5).styles(z), KEYS), reference)
     assert make().code(z) is z
 
 
-def test_noise_is_constant_absent_or_of_each_image(make, generator, z, jittor):
+def test_noise_is_constant_absent_or_different_for_each_image(make, generator, z, jittor):
     styles = [make(psi=1.0).map(z)] * 8
     sides = generator.noise_sizes()
     nothing = [np.zeros((3, 1, side, side), np.float32) for side in sides]
-    images = {noise: make(noise=noise).draw(z, KEYS) for noise in ("const", "none", "random")}
+    images = {noise: make(noise=noise).generate_batch(z, KEYS) for noise in ("const", "none", "random")}
     assert np.array_equal(images["none"], synthesised(jittor, generator, styles, nothing))
     assert not alike(images["const"], images["none"])
     assert not alike(images["random"], images["const"])
     random = make(noise="random")
-    assert np.array_equal(random.draw(z, KEYS), images["random"])
-    assert alike(random.draw(z[1:2], KEYS[1:2]), images["random"][1:2])
-    assert not alike(random.draw(z, [(0, 1), (1, 1), (2, 1)]), images["random"])
+    assert np.array_equal(random.generate_batch(z, KEYS), images["random"])
+    assert alike(random.generate_batch(z[1:2], KEYS[1:2]), images["random"][1:2])
+    assert not alike(random.generate_batch(z, [(0, 1), (1, 1), (2, 1)]), images["random"])
 
 
-def test_mixing_takes_the_named_layers_of_the_source(make, z):
+def test_mixing_takes_the_given_layers_from_the_source(make, z):
     from ganzoo.sampling.styles import mix
 
     one, other, _ = make(psi=1.0).styles(z)
@@ -114,20 +116,20 @@ def test_mixing_takes_the_named_layers_of_the_source(make, z):
     assert np.array_equal(mix(one, other, range(8)), other)
 
 
-def test_large_images_are_drawn_a_few_at_a_time(make, generator, monkeypatch):
-    assert sampler.at_once(generator) == 64
+def test_large_images_are_generated_a_few_at_a_time(make, generator, monkeypatch):
+    assert sampler.chunk_size(generator) == 64
     codes = [(code, ()) for code in latents.from_seeds(range(5), generator.latent)]
-    together = list(make().images(codes))
-    monkeypatch.setattr(sampler, "PIXELS", 2 * 32 * 32)
+    together = list(make().stream(codes))
+    monkeypatch.setattr(sampler, "MAX_PIXELS", 2 * 32 * 32)
     taken = []
-    images = make().images(taken.append(code) or code for code in codes)
+    images = make().stream(taken.append(code) or code for code in codes)
     first = next(images)
     assert len(taken) == 2
     assert alike(np.stack([first, *images]), np.stack(together))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_earlier_resolution_is_the_network_grown_there(saved, generator, z, size):
+def test_an_earlier_resolution_is_the_network_grown_to_it(saved, generator, z, size):
     earlier = loading.load_generator(*saved, size=size)
     generator.grow(size, 1.0)
     try:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganzoo.sampling import images, latents, translation
+from ganzoo.sampling import latents, translation
 from ganzoo.sampling.translation import TranslationSampler, schedule
 from tests.support import tinter
 
@@ -17,11 +17,11 @@ NOISE = RNG.integers(30, 130, (12, 8, 8, 3), np.uint8) + RNG.integers(0, 100, (1
 CAT, DOG, FOX = range(3)
 
 
-class Fleeting(Sequence):
-    """Images that are made when they are asked for; `most` were in memory at once."""
+class LazyImages(Sequence):
+    """Images that are created on access; `peak` is how many were in memory at once."""
 
     def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels, self.most = pixels, 0
+        self.pixels, self.peak = pixels, 0
         self.made: list[weakref.ref] = []
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Fleeting(Sequence):
     def __getitem__(self, index: int) -> np.ndarray:
         image = self.pixels[index].copy()
         self.made.append(weakref.ref(image))
-        self.most = max(self.most, sum(made() is not None for made in self.made))
+        self.peak = max(self.peak, sum(made() is not None for made in self.made))
         return image
 
 
@@ -54,7 +54,7 @@ def tinted(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal but for rounding."""
+    """Whether images are equal, up to rounding."""
     return one.shape == other.shape and bool(np.abs(one.astype(int) - other.astype(int)).max() <= 1)
 
 
@@ -67,7 +67,7 @@ def cells(sheet: np.ndarray, columns: int) -> np.ndarray:
     )
 
 
-def test_psi_0_is_the_mean_look_of_the_domain_and_psi_1_that_of_the_seed(sampler):
+def test_psi_0_gives_the_mean_style_of_the_domain_and_psi_1_that_of_the_seed(sampler):
     free = sampler.styles_of_seeds(range(20), DOG)
     assert np.array_equal(sampler.styles_of_seeds(range(20), DOG, 1.0), free)
     expected = tinter.COLOURS[DOG] + latents.from_seeds(range(20), 5)[:, :3] / 3
@@ -86,14 +86,14 @@ def test_every_domain_has_a_mean_of_its_own(sampler):
     assert np.array_equal(sampler.mean(DOG), TranslationSampler(sampler.translator).mean(DOG))
 
 
-def test_a_seed_has_one_style_in_any_company(sampler, monkeypatch):
+def test_the_style_of_a_seed_does_not_depend_on_the_other_seeds(sampler, monkeypatch):
     together = sampler.styles_of_seeds(range(9), FOX, 0.5)
-    monkeypatch.setattr(translation, "LATENTS", 4)
+    monkeypatch.setattr(translation, "MAX_LATENTS", 4)
     assert np.array_equal(TranslationSampler(sampler.translator).styles_of_seeds(range(9), FOX, 0.5), together)
     assert np.array_equal(sampler.styles_of_seeds([7], FOX, 0.5)[0], together[7])
 
 
-def test_a_reference_is_seen_as_one_of_its_domain(sampler):
+def test_a_reference_is_taken_as_a_member_of_its_domain(sampler):
     styles = sampler.styles_of_images(NOISE[:3], np.array([FOX, CAT, FOX]))
     assert styles[:, 0].tolist() == [FOX, CAT, FOX]
     assert np.allclose(styles[:, 1:], mean(NOISE[:3]), atol=1e-6)
@@ -102,29 +102,29 @@ def test_a_reference_is_seen_as_one_of_its_domain(sampler):
 
 @given(st.integers(1, 12), st.integers(1, 5))
 @settings(max_examples=20, deadline=None)
-def test_an_output_depends_on_its_own_image_and_style_alone(count, at_once):
+def test_an_output_depends_only_on_its_own_image_and_style(count, at_once):
     sampler = TranslationSampler(tinter.make()[1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(translation, "CHUNK", at_once)
+        patch.setattr(translation, "MAX_CHUNK", at_once)
         styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
         drawn = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
     assert drawn.dtype == np.uint8
     assert alike(drawn, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
 
 
-def test_large_images_are_drawn_few_at_once(sampler, monkeypatch):
+def test_large_images_are_translated_a_few_at_a_time(sampler, monkeypatch):
     seen = []
     draw = sampler.translator.translate
     monkeypatch.setattr(sampler.translator, "translate", lambda x, s: seen.append(len(x)) or draw(x, s))
-    monkeypatch.setattr(translation, "PIXELS", 2 * 8 * 8)
+    monkeypatch.setattr(translation, "MAX_PIXELS", 2 * 8 * 8)
     list(sampler.stream(zip(NOISE[:5], sampler.styles_of_images(NOISE[:5], CAT))))
     assert seen == [2, 2, 1]
 
 
-def test_the_way_back_starts_beyond_black_and_white(sampler):
+def test_a_cycle_translates_back_before_clipping(sampler):
     own = sampler.styles_of_images(NOISE, CAT)
     white = np.tile(np.array([[DOG, 1.0, 1.0, 1.0]], np.float32), (12, 1))
-    there, back = sampler.there_and_back(NOISE, white, own)
+    there, back = sampler.cycle(NOISE, white, own)
     assert (there == 255).any()
     assert np.array_equal(back, NOISE)
 
@@ -150,7 +150,7 @@ def test_a_sheet_of_latents_has_a_block_of_the_same_seeds_for_each_domain(sample
             assert alike(found[1 + 4 * domain + seed], tinted(NOISE[:2], style))
 
 
-def test_a_sheet_of_latents_shows_five_domains_at_most(jittor):
+def test_a_sheet_of_latents_shows_at_most_five_domains(jittor):
     colours = np.random.default_rng(0).uniform(-0.5, 0.5, (7, 3)).astype(np.float32)
     sampler = TranslationSampler(tinter.make(colours)[1])
     assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg", 1.0, range(2)), 1)) == 1 + 5 * 2
@@ -211,11 +211,11 @@ def test_a_walk_through_references(sampler):
     assert len(frames) == 62
     colours = mean(references)
     way = colours[1] - colours[0]
-    shares = []
+    fractions = []
     for frame in frames:
         assert (frame[0, 0] == 255).all()
         assert np.array_equal(frame[0, 1:], NOISE[:2])
-        shares.append((mean(frame[1, 1]) - colours[0]) @ way / (way @ way))
+        fractions.append((mean(frame[1, 1]) - colours[0]) @ way / (way @ way))
     assert alike(frames[0][1, 1:], tinted(NOISE[:2], colours[[0, 0]]))
     assert np.array_equal(frames[0][1, 0], references[0])
     for frame in frames[21:32]:  # at rest
@@ -224,9 +224,9 @@ def test_a_walk_through_references(sampler):
     halfway = frames[10][1, 0]
     assert np.array_equal(halfway[:4], references[0][4:])
     assert np.array_equal(halfway[4:], references[1][:4])
-    planned = [share if start == 0 else 1.0 for start, _, share in schedule([DOG, DOG], 31)[:31]]
-    assert np.allclose(shares[:31], planned, atol=0.02)
-    assert np.allclose(shares[31:], 1 - np.array(shares[:31]), atol=0.02)
+    planned = [fraction if start == 0 else 1.0 for start, _, fraction in schedule([DOG, DOG], 31)[:31]]
+    assert np.allclose(fractions[:31], planned, atol=0.02)
+    assert np.allclose(fractions[31:], 1 - np.array(fractions[:31]), atol=0.02)
 
 
 def test_references_of_different_domains_are_never_mixed(sampler):
@@ -243,42 +243,25 @@ def test_references_of_different_domains_are_never_mixed(sampler):
     assert len({frame.shape for frame in frames}) == 1  # though one domain's name is longer than another's
 
 
-def test_references_may_be_more_than_fit_memory(sampler, monkeypatch):
-    monkeypatch.setattr(translation, "CHUNK", 2)
-    references, numbers = Fleeting(NOISE), [CAT] * 7 + [DOG] * 5
+def test_references_may_exceed_memory(sampler, monkeypatch):
+    monkeypatch.setattr(translation, "MAX_CHUNK", 2)
+    references, numbers = LazyImages(NOISE), [CAT] * 7 + [DOG] * 5
     assert np.array_equal(sampler.styles_of_images(references, CAT), sampler.styles_of_images(NOISE, CAT))
     walks = [list(translation.reference_walk(sampler, NOISE[:1], x, numbers, steps=4)) for x in (references, NOISE)]
     assert np.array_equal(*walks)
-    assert 0 < references.most <= 4
+    assert 0 < references.peak <= 4
 
 
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=6), st.integers(1, 40))
 def test_a_schedule_is_slow_at_both_ends_and_stays_in_a_domain(domains, steps):
-    moments = schedule(domains, steps)
-    assert moments[0] == (0, 0, 0.0)
-    assert all(0 <= share < 1 and (start != end or share == 0) for start, end, share in moments)
-    assert all(domains[start] == domains[end] for start, end, _ in moments)
-    assert {start for start, _, _ in moments} == set(range(len(domains)))
+    positions = schedule(domains, steps)
+    assert positions[0] == (0, 0, 0.0)
+    assert all(0 <= fraction < 1 and (start != end or fraction == 0) for start, end, fraction in positions)
+    assert all(domains[start] == domains[end] for start, end, _ in positions)
+    assert {start for start, _, _ in positions} == set(range(len(domains)))
     # Where one goes over to the next of its domain, `steps` pictures lie between them.
     if len(set(domains)) == 1:
-        assert len(moments) == steps * len(domains)
-        shares = [share for start, end, share in moments if (start, end) == (0, 1)]
-        assert shares == sorted(shares)
-        assert np.allclose(np.array(shares) + shares[::-1], 1)
-
-
-def test_labels_stand_beside_their_rows():
-    grid = images.grid(NOISE[:4], 2, 2)
-    sheet = images.labelled(grid, ["", "a fox, \u72d0"])
-    margin = sheet[:, : -grid.shape[1]]
-    assert np.array_equal(sheet[:, -grid.shape[1] :], grid)
-    assert (margin[:68] == 255).all()
-    assert (margin[68:] < 100).any()
-    assert images.labelled(grid, ["", ""]) is grid
-
-
-@given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
-def test_any_text_can_be_a_label(labels):
-    grid = images.grid(NOISE[: len(labels)], len(labels), 1)
-    assert images.labelled(grid, labels).shape[0] == grid.shape[0]
+        assert len(positions) == steps * len(domains)
+        fractions = [fraction for start, end, fraction in positions if (start, end) == (0, 1)]
+        assert fractions == sorted(fractions)
+        assert np.allclose(np.array(fractions) + fractions[::-1], 1)

@@ -60,7 +60,7 @@ def test_a_number_beside_a_part_of_the_real_images_says_so(jittor, ganzoo, pictu
 def test_real_images_are_as_many_as_samples_unless_told(jittor, ganzoo, pictures, monkeypatch):
     from ganzoo.metrics import sources
 
-    monkeypatch.setattr(sources, "FEWEST_REAL", 5)
+    monkeypatch.setattr(sources, "MIN_REAL", 5)
     track = [*TRACK[:-1], "10"]
     assert ganzoo(*TRAIN, *track, "--kimg", "0.012").exit_code == 0
     assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
@@ -71,7 +71,7 @@ class Scripted(Metric):
 
     name = "scripted"
     summary = "numbers of a test"
-    higher = ("scripted",)
+    higher_is_better = ("scripted",)
 
     def __init__(self, *numbers: float) -> None:
         self.waiting = list(numbers)
@@ -91,7 +91,7 @@ def scripted(monkeypatch):
         def loaded(*arguments, **named):
             registry = load(*arguments, **named)
             registry.metrics["scripted"] = Scripted(*numbers)
-            registry.metrics["scripted"].higher = ("scripted",) if higher else ()
+            registry.metrics["scripted"].higher_is_better = ("scripted",) if higher else ()
             return registry
 
         monkeypatch.setattr(plugins, "load", loaded)
@@ -122,7 +122,7 @@ def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, 
 def test_a_metric_that_does_not_fit_is_told_before_the_first_step(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
     assert result.exit_code == 2
-    assert "lpips: it measures the diversity of translations" in result.stderr
+    assert "lpips: measures the diversity of translations" in result.stderr
     assert not (RUN / "stats.jsonl").exists()
 
 

@@ -17,7 +17,7 @@ from ganzoo.errors import CheckpointError
 jt: Any = jittor()
 
 
-class Parameters:
+class WeightArrays:
     """The arrays in a weight file, retrieved one at a time by name. CheckpointError if one is missing or has another
     shape, which means that the file belongs to another network."""
 
@@ -25,15 +25,15 @@ class Parameters:
         self.path = path
         found = safe_load(path)
         if type(found) is not dict or not all(isinstance(each, np.ndarray) for each in found.values()):
-            raise CheckpointError(f"{path}: it holds no weights by name, but a {type(found).__name__}.")
+            raise CheckpointError(f"{path}: contains a {type(found).__name__} instead of named weights.")
         self._arrays: dict[str, np.ndarray] = found
 
-    def take(self, name: str, *shape: int) -> np.ndarray:
+    def get(self, name: str, *shape: int) -> np.ndarray:
         """Return the array with this name and shape, as float64."""
         array = self._arrays.get(name)
         if array is None or array.shape != shape:
-            what = "no such array" if array is None else f"the shape {array.shape}, not {shape}"
-            raise CheckpointError(f"{self.path}: the weights of another network: {name!r} has {what}.")
+            what = "is missing" if array is None else f"has shape {array.shape}, expected {shape}"
+            raise CheckpointError(f"{self.path}: weights of another network: array {name!r} {what}.")
         return array.astype(np.float64)
 
 
@@ -43,7 +43,7 @@ def constant(array: np.ndarray) -> Any:
 
 
 class Convolution(jt.nn.Module):  # type: ignore[misc]
-    """A convolution with a bias, followed by a ReLU that is clipped at `limit` (inf: not clipped; None: no ReLU)."""
+    """A convolution with a bias, followed by a ReLU that is clipped at `relu_max` (inf: not clipped; None: no ReLU)."""
 
     def __init__(
         self,
@@ -53,38 +53,38 @@ class Convolution(jt.nn.Module):  # type: ignore[misc]
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
         groups: int = 1,
-        limit: float | None = np.inf,
+        relu_max: float | None = np.inf,
     ) -> None:
         super().__init__()
         self.weight, self.bias = constant(weight), constant(bias.reshape(1, -1, 1, 1))
-        self.stride, self.padding, self.groups, self.limit = stride, padding, groups, limit
+        self.stride, self.padding, self.groups, self.relu_max = stride, padding, groups, relu_max
 
     def execute(self, x: Any) -> Any:
         y = operations.conv2d(x, self.weight, self.stride, self.padding, 1, self.groups) + self.bias
-        if self.limit is None:
+        if self.relu_max is None:
             return y
         y = jt.maximum(y, 0.0)
-        return y if self.limit == np.inf else jt.minimum(y, self.limit)
+        return y if self.relu_max == np.inf else jt.minimum(y, self.relu_max)
 
 
-def folded(
-    parameters: Parameters, convolution: str, norm: str, shape: tuple[int, int, int, int], eps: float = 1e-3
+def fold_batch_norm(
+    weights: WeightArrays, convolution: str, norm: str, shape: tuple[int, int, int, int], eps: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weight and bias of a convolution that has no bias itself, with the batch normalisation after it (using
     running statistics) folded in."""
     scale, offset, mean, variance = (
-        parameters.take(f"{norm}.{name}", shape[0]) for name in ("weight", "bias", "running_mean", "running_var")
+        weights.get(f"{norm}.{name}", shape[0]) for name in ("weight", "bias", "running_mean", "running_var")
     )
     factor = scale / np.sqrt(variance + eps)
-    weight = parameters.take(f"{convolution}.weight", *shape)
+    weight = weights.get(f"{convolution}.weight", *shape)
     return weight * factor[:, None, None, None], offset - mean * factor
 
 
-def pooled(x: Any, kernel: int, stride: int, padding: int = 0, upwards: bool = False) -> Any:
-    """Apply max pooling to (N, C, H, W). With `upwards`, the last window may extend beyond the border (ceil_mode)."""
+def max_pool(x: Any, kernel: int, stride: int, padding: int = 0, ceil_mode: bool = False) -> Any:
+    """Apply max pooling to (N, C, H, W). With `ceil_mode`, the last window may extend beyond the border."""
     n, c, *sides = x.shape
-    spare = stride - 1 if upwards else 0
-    down, across = ((side + 2 * padding - kernel + spare) // stride + 1 for side in sides)
+    extra = stride - 1 if ceil_mode else 0
+    down, across = ((side + 2 * padding - kernel + extra) // stride + 1 for side in sides)
     windows = x.reindex(
         [n, c, down, across, kernel, kernel],
         ["i0", "i1", f"i2*{stride}+i4-{padding}", f"i3*{stride}+i5-{padding}"],
@@ -98,14 +98,14 @@ def resize_matrix(before: int, after: int) -> np.ndarray:
     without antialiasing."""
     at = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
     below = np.minimum(at.astype(np.int64), max(before - 2, 0))
-    share = at - below
+    fraction = at - below
     matrix = np.zeros((after, before))
-    matrix[np.arange(after), below] = 1 - share
-    matrix[np.arange(after), np.minimum(below + 1, before - 1)] += share
+    matrix[np.arange(after), below] = 1 - fraction
+    matrix[np.arange(after), np.minimum(below + 1, before - 1)] += fraction
     return matrix
 
 
-def resized(x: Any, side: int) -> Any:
+def resize_bilinear(x: Any, side: int) -> Any:
     """Resize square images (N, C, H, H) to `side` px with `resize_matrix`."""
     n, c, height, width = x.shape
     matrix = constant(resize_matrix(height, side))

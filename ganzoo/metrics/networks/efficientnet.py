@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.metrics.networks import Convolution, Parameters, constant, folded, jt
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant, fold_batch_norm, jt
 
 EMBED, CLASSES = 1280, 1000
 
 
 @dataclass(frozen=True)
-class Kind:
+class Stage:
     """A stage of `count` blocks. Only the first block has the stride; the others have stride 1."""
 
     count: int
@@ -26,33 +26,33 @@ class Kind:
     outputs: int
 
 
-KINDS = (
-    Kind(1, 1, 3, 1, 16),
-    Kind(2, 6, 3, 2, 24),
-    Kind(2, 6, 5, 2, 40),
-    Kind(3, 6, 3, 2, 80),
-    Kind(3, 6, 5, 1, 112),
-    Kind(4, 6, 5, 2, 192),
-    Kind(1, 6, 3, 1, 320),
+STAGES = (
+    Stage(1, 1, 3, 1, 16),
+    Stage(2, 6, 3, 2, 24),
+    Stage(2, 6, 5, 2, 40),
+    Stage(3, 6, 3, 2, 80),
+    Stage(3, 6, 5, 1, 112),
+    Stage(4, 6, 5, 2, 192),
+    Stage(1, 6, 3, 1, 320),
 )
-MAPS = (0, 2, 4, 10, 15)  # index of the last block at each resolution
+MAP_BLOCKS = (0, 2, 4, 10, 15)  # index of the last block at each resolution
 
 
 class _Block(jt.nn.Module):  # type: ignore[misc]
     """An inverted residual block: a 1x1 convolution to more channels, a depthwise one, and a 1x1 projection."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int, kind: Kind, stride: int) -> None:
+    def __init__(self, weights: WeightArrays, name: str, inputs: int, stage: Stage, stride: int) -> None:
         super().__init__()
-        wide, kernel, outputs = inputs * kind.expansion, kind.kernel, kind.outputs
+        wide, kernel, outputs = inputs * stage.expansion, stage.kernel, stage.outputs
         self.expand = None
-        if kind.expansion > 1:
+        if stage.expansion > 1:
             self.expand = Convolution(
-                *folded(parameters, f"{name}._expand_conv", f"{name}._bn0", (wide, inputs, 1, 1)), limit=6.0
+                *fold_batch_norm(weights, f"{name}._expand_conv", f"{name}._bn0", (wide, inputs, 1, 1)), relu_max=6.0
             )
-        weight, bias = folded(parameters, f"{name}._depthwise_conv", f"{name}._bn1", (wide, 1, kernel, kernel))
-        self.depthwise = _same(weight, bias, stride, wide)
+        weight, bias = fold_batch_norm(weights, f"{name}._depthwise_conv", f"{name}._bn1", (wide, 1, kernel, kernel))
+        self.depthwise = _conv_same(weight, bias, stride, wide)
         self.project = Convolution(
-            *folded(parameters, f"{name}._project_conv", f"{name}._bn2", (outputs, wide, 1, 1)), limit=None
+            *fold_batch_norm(weights, f"{name}._project_conv", f"{name}._bn2", (outputs, wide, 1, 1)), relu_max=None
         )
         self.residual = stride == 1 and inputs == outputs
 
@@ -62,29 +62,29 @@ class _Block(jt.nn.Module):  # type: ignore[misc]
         return x + y if self.residual else y
 
 
-def _same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) -> Convolution:
+def _conv_same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) -> Convolution:
     """Return a convolution with ReLU6 and TensorFlow's "same" padding. For stride 2 and even sides, that is one pixel
     less on the left and top than on the right and bottom; zeros prepended to the kernel make it symmetric."""
     kernel = weight.shape[-1]
     if stride == 2:
         weight = np.pad(weight, [(0, 0), (0, 0), (1, 0), (1, 0)])
     padding = kernel // 2
-    return Convolution(weight, bias, stride=stride, padding=(padding, padding), groups=groups, limit=6.0)
+    return Convolution(weight, bias, stride=stride, padding=(padding, padding), groups=groups, relu_max=6.0)
 
 
-class _Trunk(jt.nn.Module):  # type: ignore[misc]
+class _Backbone(jt.nn.Module):  # type: ignore[misc]
     """The network up to the last block, for images (N, 3, H, W) in [0, 255] with H and W even at every resolution."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, weights: WeightArrays) -> None:
         super().__init__()
-        self.stem = _same(*folded(parameters, "_conv_stem", "_bn0", (32, 3, 3, 3)), stride=2)
+        self.stem = _conv_same(*fold_batch_norm(weights, "_conv_stem", "_bn0", (32, 3, 3, 3)), stride=2)
         inputs = 32
         blocks: list[_Block] = []
-        for kind in KINDS:
-            for each in range(kind.count):
-                stride = kind.stride if each == 0 else 1
-                blocks.append(_Block(parameters, f"_blocks.{len(blocks)}", inputs, kind, stride))
-                inputs = kind.outputs
+        for stage in STAGES:
+            for each in range(stage.count):
+                stride = stage.stride if each == 0 else 1
+                blocks.append(_Block(weights, f"_blocks.{len(blocks)}", inputs, stage, stride))
+                inputs = stage.outputs
         self.blocks = jt.nn.ModuleList(blocks)
 
     def maps(self, images: Any) -> list[Any]:
@@ -96,18 +96,18 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
         return found
 
 
-class EfficientNetLite0(_Trunk):
+class EfficientNetLite0(_Backbone):
     """Maps images (N, 3, 224, 224) in [0, 255] to features (N, 1280), the means of the last feature maps."""
 
     side = 224
     width = EMBED
     resample = "bicubic"
 
-    def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters)
-        self.head = Convolution(*folded(parameters, "_conv_head", "_bn1", (EMBED, 320, 1, 1)), limit=6.0)
-        self.weight = constant(parameters.take("_fc.weight", CLASSES, EMBED))
-        self.bias = constant(parameters.take("_fc.bias", CLASSES))
+    def __init__(self, weights: WeightArrays) -> None:
+        super().__init__(weights)
+        self.head = Convolution(*fold_batch_norm(weights, "_conv_head", "_bn1", (EMBED, 320, 1, 1)), relu_max=6.0)
+        self.weight = constant(weights.get("_fc.weight", CLASSES, EMBED))
+        self.bias = constant(weights.get("_fc.bias", CLASSES))
 
     def execute(self, images: Any) -> Any:
         return self.head(self.maps(images)[-1]).mean([2, 3])
@@ -117,16 +117,16 @@ class EfficientNetLite0(_Trunk):
         return jt.nn.matmul_transpose(features, self.weight) + self.bias
 
 
-class EfficientNetLite0Maps(_Trunk):
+class EfficientNetLite0Maps(_Backbone):
     """Maps images (N, 3, H, W) in [-1, 1], with sides that are multiples of 32, to one feature map for each of five
     resolutions. For perceptual distances, in which all channels have equal weight."""
 
     multiple = 32
 
-    def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters)
-        self.heads = [None] * len(MAPS)
+    def __init__(self, weights: WeightArrays) -> None:
+        super().__init__(weights)
+        self.heads = [None] * len(MAP_BLOCKS)
 
     def execute(self, images: Any) -> list[Any]:
         maps = self.maps(images * 127.5 + 127.5)
-        return [maps[index] for index in MAPS]
+        return [maps[index] for index in MAP_BLOCKS]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import operations
-from ganzoo.metrics.networks import Convolution, Parameters, constant, folded, jt, pooled
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant, fold_batch_norm, jt, max_pool
 
 
 def _conv(
-    parameters: Parameters,
+    weights: WeightArrays,
     name: str,
     inputs: int,
     outputs: int,
@@ -25,7 +25,7 @@ def _conv(
     padded: bool = True,
 ) -> Convolution:
     down, across = (kernel, kernel) if isinstance(kernel, int) else kernel
-    weight, bias = folded(parameters, f"{name}.conv", f"{name}.bn", (outputs, inputs, down, across))
+    weight, bias = fold_batch_norm(weights, f"{name}.conv", f"{name}.bn", (outputs, inputs, down, across))
     return Convolution(weight, bias, stride=stride, padding=(down // 2, across // 2) if padded else (0, 0))
 
 
@@ -33,38 +33,38 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
     """Parallel branches whose outputs are concatenated. A branch is built from chains of convolutions; each step of a
     chain is a tuple (name, outputs, kernel, stride, padded) as for `_conv`."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
+    def __init__(self, weights: WeightArrays, name: str, inputs: int) -> None:
         super().__init__()
-        self._file, self._prefix = parameters, name
+        self._weights, self._prefix = weights, name
         self.inputs = inputs
 
     def conv(self, name: str, *rest: Any) -> Convolution:
-        return _conv(self._file, f"{self._prefix}.{name}", *rest)
+        return _conv(self._weights, f"{self._prefix}.{name}", *rest)
 
     def chain(self, *steps: tuple[Any, ...]) -> Any:
         """Return a sequence of convolutions, beginning with the inputs of the block."""
-        inputs, made = self.inputs, []
+        inputs, convolutions = self.inputs, []
         for name, outputs, *rest in steps:
-            made.append(self.conv(name, inputs, outputs, *rest))
+            convolutions.append(self.conv(name, inputs, outputs, *rest))
             inputs = outputs
-        return jt.nn.Sequential(*made)
+        return jt.nn.Sequential(*convolutions)
 
-    def loaded(self) -> None:
-        """Release the weight file, so that it doesn't stay in memory, once all arrays have been taken from it."""
-        del self._file
+    def release_weights(self) -> None:
+        """Release the weight file once all arrays have been read, so that it doesn't stay in memory."""
+        del self._weights
 
 
 class _MixedA(_Mixed):
     """The block at 35 px (figure 5)."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, pooled_outputs: int) -> None:
-        super().__init__(parameters, name, inputs)
+    def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any, pooled_outputs: int) -> None:
+        super().__init__(weights, name, inputs)
         self.pool = pool
         self.one = self.chain(("branch1x1", 64))
         self.five = self.chain(("branch5x5_1", 48), ("branch5x5_2", 64, 5))
         self.three = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3))
         self.after = self.chain(("branch_pool", pooled_outputs))
-        self.loaded()
+        self.release_weights()
 
     def execute(self, x: Any) -> Any:
         return jt.concat([self.one(x), self.five(x), self.three(x), self.after(self.pool(x))], 1)
@@ -73,21 +73,21 @@ class _MixedA(_Mixed):
 class _MixedB(_Mixed):
     """The block from 35 to 17 px (figure 10)."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
-        super().__init__(parameters, name, inputs)
+    def __init__(self, weights: WeightArrays, name: str, inputs: int) -> None:
+        super().__init__(weights, name, inputs)
         self.three = self.chain(("branch3x3", 384, 3, 2, False))
         self.double = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3, 2, False))
-        self.loaded()
+        self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.three(x), self.double(x), pooled(x, 3, 2)], 1)
+        return jt.concat([self.three(x), self.double(x), max_pool(x, 3, 2)], 1)
 
 
 class _MixedC(_Mixed):
     """The block at 17 px (figure 6), with kernels of length 7."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any, width: int) -> None:
-        super().__init__(parameters, name, inputs)
+    def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any, width: int) -> None:
+        super().__init__(weights, name, inputs)
         self.pool = pool
         self.one = self.chain(("branch1x1", 192))
         self.seven = self.chain(("branch7x7_1", width), ("branch7x7_2", width, (1, 7)), ("branch7x7_3", 192, (7, 1)))
@@ -99,7 +99,7 @@ class _MixedC(_Mixed):
             ("branch7x7dbl_5", 192, (1, 7)),
         )
         self.after = self.chain(("branch_pool", 192))
-        self.loaded()
+        self.release_weights()
 
     def execute(self, x: Any) -> Any:
         return jt.concat([self.one(x), self.seven(x), self.double(x), self.after(self.pool(x))], 1)
@@ -108,8 +108,8 @@ class _MixedC(_Mixed):
 class _MixedD(_Mixed):
     """The block from 17 to 8 px."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int) -> None:
-        super().__init__(parameters, name, inputs)
+    def __init__(self, weights: WeightArrays, name: str, inputs: int) -> None:
+        super().__init__(weights, name, inputs)
         self.three = self.chain(("branch3x3_1", 192), ("branch3x3_2", 320, 3, 2, False))
         self.seven = self.chain(
             ("branch7x7x3_1", 192),
@@ -117,17 +117,17 @@ class _MixedD(_Mixed):
             ("branch7x7x3_3", 192, (7, 1)),
             ("branch7x7x3_4", 192, 3, 2, False),
         )
-        self.loaded()
+        self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.three(x), self.seven(x), pooled(x, 3, 2)], 1)
+        return jt.concat([self.three(x), self.seven(x), max_pool(x, 3, 2)], 1)
 
 
 class _MixedE(_Mixed):
     """The block at 8 px (figure 7). Two branches end in parallel 1x3 and 3x1 convolutions."""
 
-    def __init__(self, parameters: Parameters, name: str, inputs: int, pool: Any) -> None:
-        super().__init__(parameters, name, inputs)
+    def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any) -> None:
+        super().__init__(weights, name, inputs)
         self.pool = pool
         self.one = self.chain(("branch1x1", 320))
         self.three = self.chain(("branch3x3_1", 384))
@@ -137,7 +137,7 @@ class _MixedE(_Mixed):
         self.double_row = self.conv("branch3x3dbl_3a", 384, 384, (1, 3))
         self.double_column = self.conv("branch3x3dbl_3b", 384, 384, (3, 1))
         self.after = self.chain(("branch_pool", 192))
-        self.loaded()
+        self.release_weights()
 
     def execute(self, x: Any) -> Any:
         three, double = self.three(x), self.double(x)
@@ -146,23 +146,23 @@ class _MixedE(_Mixed):
         return jt.concat(paths, 1)
 
 
-def _mean_with_border(x: Any) -> Any:
-    """Average 3x3 pixels, counting the zeros beyond the border."""
+def _average_pool_with_padding(x: Any) -> Any:
+    """Average 3x3 pixels, counting the padding zeros (count_include_pad)."""
     return operations.symmetric_filter(x, 1 / 9, 1 / 9, 1 / 9)
 
 
-def _mean_within(x: Any) -> Any:
+def _average_pool_without_padding(x: Any) -> Any:
     """Average 3x3 pixels, counting only those inside the image."""
     counts = [np.full(side, 3.0) for side in x.shape[2:]]
     for each in counts:
         each[0] -= 1
         each[-1] -= 1
     factors = 9 / np.outer(*counts)
-    return _mean_with_border(x) * constant(factors[None, None])
+    return _average_pool_with_padding(x) * constant(factors[None, None])
 
 
-def _largest(x: Any) -> Any:
-    return pooled(x, 3, 1, padding=1)
+def _max_pool_3x3(x: Any) -> Any:
+    return max_pool(x, 3, 1, padding=1)
 
 
 class _Inception(jt.nn.Module):  # type: ignore[misc]
@@ -174,23 +174,23 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
     mean_pool: Any
     last_pool: Any
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, weights: WeightArrays) -> None:
         super().__init__()
-        self.conv1 = _conv(parameters, "Conv2d_1a_3x3", 3, 32, 3, 2, False)
-        self.conv2 = _conv(parameters, "Conv2d_2a_3x3", 32, 32, 3, 1, False)
-        self.conv3 = _conv(parameters, "Conv2d_2b_3x3", 32, 64, 3)
-        self.conv4 = _conv(parameters, "Conv2d_3b_1x1", 64, 80)
-        self.conv5 = _conv(parameters, "Conv2d_4a_3x3", 80, 192, 3, 1, False)
+        self.conv1 = _conv(weights, "Conv2d_1a_3x3", 3, 32, 3, 2, False)
+        self.conv2 = _conv(weights, "Conv2d_2a_3x3", 32, 32, 3, 1, False)
+        self.conv3 = _conv(weights, "Conv2d_2b_3x3", 32, 64, 3)
+        self.conv4 = _conv(weights, "Conv2d_3b_1x1", 64, 80)
+        self.conv5 = _conv(weights, "Conv2d_4a_3x3", 80, 192, 3, 1, False)
         mean, last = type(self).mean_pool, type(self).last_pool
         self.mixed = jt.nn.Sequential(
-            _MixedA(parameters, "Mixed_5b", 192, mean, 32),
-            _MixedA(parameters, "Mixed_5c", 256, mean, 64),
-            _MixedA(parameters, "Mixed_5d", 288, mean, 64),
-            _MixedB(parameters, "Mixed_6a", 288),
-            *(_MixedC(parameters, f"Mixed_6{at}", 768, mean, w) for at, w in zip("bcde", (128, 160, 160, 192))),
-            _MixedD(parameters, "Mixed_7a", 768),
-            _MixedE(parameters, "Mixed_7b", 1280, mean),
-            _MixedE(parameters, "Mixed_7c", 2048, last),
+            _MixedA(weights, "Mixed_5b", 192, mean, 32),
+            _MixedA(weights, "Mixed_5c", 256, mean, 64),
+            _MixedA(weights, "Mixed_5d", 288, mean, 64),
+            _MixedB(weights, "Mixed_6a", 288),
+            *(_MixedC(weights, f"Mixed_6{at}", 768, mean, w) for at, w in zip("bcde", (128, 160, 160, 192))),
+            _MixedD(weights, "Mixed_7a", 768),
+            _MixedE(weights, "Mixed_7b", 1280, mean),
+            _MixedE(weights, "Mixed_7c", 2048, last),
         )
 
     @abstractmethod
@@ -199,16 +199,16 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
     def execute(self, images: Any) -> Any:
         x = self.conv3(self.conv2(self.conv1(self.normalised(images))))
-        x = self.conv5(self.conv4(pooled(x, 3, 2)))
-        return self.mixed(pooled(x, 3, 2)).mean([2, 3])
+        x = self.conv5(self.conv4(max_pool(x, 3, 2)))
+        return self.mixed(max_pool(x, 3, 2)).mean([2, 3])
 
 
 class InceptionFID(_Inception):
     """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the border, and
     the last block uses max pooling instead."""
 
-    mean_pool = staticmethod(_mean_within)
-    last_pool = staticmethod(_largest)
+    mean_pool = staticmethod(_average_pool_without_padding)
+    last_pool = staticmethod(_max_pool_3x3)
 
     def normalised(self, images: Any) -> Any:
         return images / 127.5 - 1.0
@@ -219,11 +219,11 @@ class InceptionTorchvision(_Inception):
     torchvision's module (`transform_input`)."""
 
     resample = "bilinear"
-    mean_pool = staticmethod(_mean_with_border)
-    last_pool = staticmethod(_mean_with_border)
+    mean_pool = staticmethod(_average_pool_with_padding)
+    last_pool = staticmethod(_average_pool_with_padding)
 
-    def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters)
+    def __init__(self, weights: WeightArrays) -> None:
+        super().__init__(weights)
         self.mean = constant(np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
         self.std = constant(np.array([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
 

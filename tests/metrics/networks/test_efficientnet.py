@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its real weights, against another author's package, and on photographs of known things."""
+"""EfficientNet-Lite0 with its published weights, against another author's package and on photographs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ needs_package = pytest.mark.skipif(
     find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is in the extra dev"
 )
 
-# The classes of ImageNet, counted from 0, that a photograph may be taken for.
+# Acceptable ImageNet classes of each photograph, numbered from 0.
 PHOTOGRAPHS = {
     "chelsea.png": range(281, 286),  # cats
     "coffee.png": (967, 968),  # espresso, cup
@@ -36,7 +36,7 @@ def extractor(jittor) -> FeatureExtractor:
 
 
 def square(name: str) -> Image.Image:
-    """The middle of a photograph."""
+    """Return the central square of a photograph."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("scikit-image, whose photographs these are, is in the extra dev")
@@ -53,7 +53,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 def prepared(name: str) -> np.ndarray:
-    """As the network is to be given it, (1, 224, 224, 3)."""
+    """Return a photograph as the network's input, (1, 224, 224, 3)."""
     return pixels(square(name).resize((224, 224), Image.Resampling.BICUBIC).convert("RGB"))
 
 
@@ -83,7 +83,7 @@ def test_features_and_logits_are_those_of_the_package(extractor, compared, jitto
 
 @needs_torch
 @needs_package
-def test_features_tell_photographs_apart(compared) -> None:
+def test_features_differ_between_photographs(compared) -> None:
     features = np.concatenate([compared[1][f"features/{name}"] for name in PHOTOGRAPHS])
     apart = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
     assert (apart[~np.eye(len(features), dtype=bool)] > 0.1).all()
@@ -100,7 +100,7 @@ def test_distances_are_those_of_the_packages_feature_maps(compared, side) -> Non
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_it_knows_what_is_on_a_photograph(extractor, jittor, name) -> None:
+def test_photographs_are_classified_correctly(extractor, jittor, name) -> None:
     (features,) = extractor.stream([pixels(square(name))])
     assert features.shape == (1, extractor.width) == (1, 1280)
     logits = extractor.network.classify(jittor.array(features)).numpy()

@@ -24,7 +24,7 @@ FID_SIZES = {"32": 32, "100": 100, "299": 299, "made smaller": 340}
 
 
 def scenes(seed: int, count: int, side: int) -> np.ndarray:
-    """Unlike images (count, side, side, 3): a few blots of colour each, the more of them the later, and noise."""
+    """Return different images (count, side, side, 3): coloured blots, more in each image, and noise."""
     rng, found = np.random.default_rng(seed), []
     for index in range(count):
         blots = rng.integers(0, 256, (2 + 3 * index, 2 + 3 * index, 3), np.uint8)
@@ -78,7 +78,7 @@ def apart(one: np.ndarray, other: np.ndarray) -> float:
 
 @needs_torch
 @pytest.mark.parametrize("name", FID_SIZES)
-def test_the_variant_of_fid_enlarges_as_published(compared, fid, name) -> None:
+def test_the_fid_variant_resizes_as_published(compared, fid, name) -> None:
     found = features(fid, compared.images[f"fid/{name}"])
     assert error(found, compared.expected[f"fid/{name}"]) < TOLERANCE
 
@@ -103,7 +103,7 @@ def test_features_depend_on_the_image(compared, name) -> None:
 
 @needs_torch
 def test_the_variants_pool_differently(compared, fid, torchvision, jittor) -> None:
-    """Given pixels that are the same once each has normalised them."""
+    """Both get pixels that are equal after normalisation."""
     pixels = compared.images["torchvision/299"].transpose(0, 3, 1, 2).astype(np.float32)
     mean, std = (np.array(each).reshape(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     same = (255 * ((pixels / 127.5 - 1) * std + mean)).astype(np.float32)
@@ -122,8 +122,8 @@ def test_grey_images_are_rgb_of_equal_channels(compared, fid, torchvision) -> No
 
 
 @needs_torch
-def test_what_else_is_in_torchvisions_file_is_left_alone(compared, fid) -> None:
-    """Its auxiliary classifier, and a thousand classes."""
+def test_other_contents_of_torchvisions_file_are_ignored(compared, fid) -> None:
+    """The auxiliary classifier, and a classifier for 1000 classes."""
     other = compared.extractor("inception", "torchvision.pth")
     images = compared.images["fid/100"]
     assert np.array_equal(features(other, images), features(fid, images))
@@ -135,10 +135,10 @@ def written(path: Path, value: Any) -> Path:
 
 
 @pytest.mark.parametrize("backbone", ["inception", "inception-torchvision"])
-def test_weights_of_another_network(tmp_path, backbone) -> None:
+def test_weights_of_another_network_are_refused(tmp_path, backbone) -> None:
     alexnet = {"features.0.weight": np.zeros((64, 3, 11, 11), np.float32), "features.0.bias": np.zeros(64, np.float32)}
     path = written(tmp_path / "alexnet.pth", alexnet)
-    with pytest.raises(CheckpointError, match=r"alexnet\.pth: .*'Conv2d_1a_3x3\..*' has no such array"):
+    with pytest.raises(CheckpointError, match=r"alexnet\.pth: .*'Conv2d_1a_3x3\..*' is missing"):
         Weights(FEATURES[backbone], (path,), ("",)).open()
 
 
@@ -146,13 +146,17 @@ def test_weights_of_another_network(tmp_path, backbone) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("Mixed_7c.branch_pool.bn.running_var", None, "no such array"),
+        ("Mixed_7c.branch_pool.bn.running_var", None, "is missing"),
         (
             "Mixed_7c.branch3x3_2b.conv.weight",
             np.zeros((384, 384, 1, 3)),
-            r"\(384, 384, 1, 3\), not \(384, 384, 3, 1\)",
+            r"has shape \(384, 384, 1, 3\), expected \(384, 384, 3, 1\)",
         ),
-        ("Mixed_5b.branch5x5_2.conv.weight", np.zeros((64, 48, 3, 3)), r"\(64, 48, 3, 3\), not \(64, 48, 5, 5\)"),
+        (
+            "Mixed_5b.branch5x5_2.conv.weight",
+            np.zeros((64, 48, 3, 3)),
+            r"has shape \(64, 48, 3, 3\), expected \(64, 48, 5, 5\)",
+        ),
     ],
 )
 def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, message) -> None:
@@ -162,6 +166,6 @@ def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, mess
     if value is None:
         del state[name]
     path = written(tmp_path / "changed.pth", state)
-    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*'{name}' has .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
         Weights(FEATURES["inception"], (path,), ("",)).open()
     path.unlink()

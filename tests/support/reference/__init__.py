@@ -1,4 +1,4 @@
-"""What ganzoo's numbers are compared with: the same models and steps, written from the papers in PyTorch and float64.
+"""The reference implementation: the same models and training steps, written from the papers in PyTorch and float64.
 
 PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process and
 arrays travel in .npz files. This module imports neither.
@@ -38,7 +38,7 @@ def in_torch(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **setting
 
 
 def error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
-    """The largest difference between two arrays, relative to the largest magnitude of `expected` (or to `scale`)."""
+    """Return the largest difference between two arrays, relative to the largest magnitude of `expected` or `scale`."""
     actual = np.asarray(actual.numpy() if hasattr(actual, "numpy") else actual, np.float64)
     assert actual.shape == expected.shape
     assert np.isfinite(actual).all()
@@ -48,17 +48,18 @@ def error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
 
 
 def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin with `prefix`, without it."""
+    """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
 def values(
     shapes: Iterable[tuple[str, tuple[int, ...]]], rng: np.random.Generator, settled: Container[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Values by name for weights of these shapes, none of them special: no zeros, no ones, and outputs of order 1.
+    """Return random weights of the given names and shapes, without special values such as 0 or 1, scaled so that
+    outputs are of order 1.
 
-    `settled` names layers with offsets so large that the ReLU behind them sees nothing near zero. Of a million numbers
-    some are else so near to it that their sign, and with it a whole gradient, is a matter of rounding.
+    `settled` names layers with biases so large that the inputs of the following ReLU are not near zero. Otherwise
+    rounding would decide the sign of some of a million values, and thereby a whole gradient.
     """
     drawn = {}
     for name, shape in shapes:

@@ -1,6 +1,8 @@
-"""The networks that metrics look at images with, in PyTorch: Inception-v3 (Szegedy et al. 2016) as in TensorFlow and as
-in torchvision, and the networks of LPIPS (Zhang et al. 2018), with random weights in files like the public ones.
-EfficientNet-Lite0 is another author's, with its real weights."""
+"""The backbones of metrics in PyTorch.
+
+Inception-v3 (Szegedy et al. 2016) in the variants of TensorFlow and torchvision and the networks of LPIPS (Zhang et al.
+2018) have random weights, in files like the public ones. EfficientNet-Lite0 is another author's, with its own weights.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ Pool = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Drawn:
-    """Weights by name. Each is drawn when it is first asked for, and is a float32 number."""
+    """Random weights by name, drawn on first access with float32 precision."""
 
     def __init__(self, seed: int) -> None:
         self.values: Tensors = {}
@@ -47,13 +49,13 @@ class Drawn:
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
     ) -> torch.Tensor:
-        """Convolution, batch normalisation by the running statistics, ReLU."""
+        """Apply a convolution, batch normalisation with running statistics, and a ReLU."""
         y = F.conv2d(x, self.get(f"{name}.conv.weight", outputs, x.shape[1], *kernel), None, stride, padding)
         keys = ("running_mean", "running_var", "weight", "bias")
         return F.relu(F.batch_norm(y, *(self.get(f"{name}.bn.{key}", outputs) for key in keys), eps=0.001))
 
     def auxiliary(self) -> None:
-        """The classifier beside the trunk that torchvision's file has, and that features don't depend on."""
+        """Draw the auxiliary classifier in torchvision's file, which doesn't affect the features."""
         for name, inputs, outputs, kernel in (("conv0", 768, 128, 1), ("conv1", 128, 768, 5)):
             self.get(f"AuxLogits.{name}.conv.weight", outputs, inputs, kernel, kernel)
             for key in ("running_mean", "running_var", "weight", "bias"):
@@ -69,7 +71,7 @@ class Drawn:
 
 
 def _square(side: int) -> dict[str, tuple[int, int]]:
-    """A square kernel that keeps the size."""
+    """Return a square kernel with padding that keeps the size."""
     return {"kernel": (side, side), "padding": (side // 2, side // 2)}
 
 
@@ -82,8 +84,8 @@ def _column(side: int) -> dict[str, tuple[int, int]]:
 
 
 def _inception(net: Drawn, x: torch.Tensor, mean: Pool, last: Pool) -> torch.Tensor:
-    """Features (N, 2048) of normalised images of 299 px. `mean` and `last` are the 3x3 pools that keep the size: of
-    all blocks but the last, and of that one."""
+    """Return the features (N, 2048) of normalised images of 299 px. `mean` and `last` are the 3x3 pools that keep the
+    size: of all blocks but the last, and of the last."""
 
     conv = net.conv
     x = conv("Conv2d_1a_3x3", x, 32, kernel=(3, 3), stride=2)
@@ -144,30 +146,31 @@ def _inception(net: Drawn, x: torch.Tensor, mean: Pool, last: Pool) -> torch.Ten
     return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
 
-def _mean_within(x: torch.Tensor) -> torch.Tensor:
+def _average_pool_without_padding(x: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 
 
-def _mean_with_border(x: torch.Tensor) -> torch.Tensor:
+def _average_pool_with_padding(x: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(x, 3, 1, 1, count_include_pad=True)
 
 
-def _largest(x: torch.Tensor) -> torch.Tensor:
+def _max_pool(x: torch.Tensor) -> torch.Tensor:
     return F.max_pool2d(x, 3, 1, 1)
 
 
 def inception(arrays: Tensors, target: str, seed: int) -> Tensors:
-    """Features of the pixels (N, H, W, 3) 'fid/NAME' of any size and 'torchvision/NAME' of 299 px, by one trunk. It is
-    saved in `target` as fid.pth and torchvision.pth, each with what else is in the public file."""
+    """Return the features of the pixels (N, H, W, 3) 'fid/NAME' of any size and 'torchvision/NAME' of 299 px. Both
+    variants have the same random weights, saved in `target` as fid.pth and torchvision.pth, each with the other
+    contents of the public file."""
     net, found = Drawn(seed), Tensors()
     mean, std = (torch.tensor(each)[:, None, None] for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     for name, pixels in arrays.items():
         x = pixels.movedim(3, 1) / 255
         if name.startswith("fid/"):
             x = F.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False)
-            found[name] = _inception(net, 2 * x - 1, _mean_within, _largest)
+            found[name] = _inception(net, 2 * x - 1, _average_pool_without_padding, _max_pool)
         else:
-            found[name] = _inception(net, (x - mean) / std, _mean_with_border, _mean_with_border)
+            found[name] = _inception(net, (x - mean) / std, _average_pool_with_padding, _average_pool_with_padding)
     net.classifier(1008)
     counters = {name: torch.tensor(9) for name in (_counter(each) for each in net.values) if name}
     torch.save(OrderedDict(net.values, **counters), Path(target, "fid.pth"))
@@ -186,7 +189,7 @@ def _conv_relu(*shape: int) -> list[nn.Module]:
 
 
 class _Alex(nn.Module):
-    """One column, as in Krizhevsky 2014."""
+    """AlexNet with a single column (Krizhevsky 2014)."""
 
     taps = (1, 4, 7, 9, 11)
 
@@ -199,7 +202,7 @@ class _Alex(nn.Module):
 
 
 class _VGG(nn.Module):
-    """Configuration D."""
+    """VGG-16, configuration D."""
 
     taps = (3, 8, 15, 22, 29)
 
@@ -229,7 +232,7 @@ class _Fire(nn.Module):
 
 
 class _Squeeze(nn.Module):
-    """Version 1.1."""
+    """SqueezeNet 1.1."""
 
     taps = (1, 4, 7, 9, 10, 11, 12)
 
@@ -246,13 +249,15 @@ class _Squeeze(nn.Module):
 
 
 TRUNKS = {"alexnet": _Alex, "vgg16": _VGG, "squeezenet": _Squeeze}
-SMALLEST = 64
+MIN_SIDE = 64
 
 
 def trunks(arrays: Tensors, target: str, seed: int) -> Tensors:
-    """'TRUNK/NAME', the LPIPS of the images 'one/NAME' and 'other/NAME', which are enlarged to 64 px where they are
-    smaller. Weights are saved in `target` as TRUNK.pth and TRUNK-heads.pth, and as TRUNK-legacy.pth in the format that
-    the public ones were first saved in. The classifiers of AlexNet and VGG are but a few numbers."""
+    """Return 'NETWORK/NAME', the LPIPS between the images 'one/NAME' and 'other/NAME', enlarged to at least 64 px.
+
+    Weights are saved in `target` as NETWORK.pth and NETWORK-heads.pth, and as NETWORK-legacy.pth in PyTorch's older
+    format, which public files have. The classifiers of AlexNet and VGG are shortened to a few numbers.
+    """
     torch.manual_seed(seed)
     found = Tensors()
     for trunk, make in TRUNKS.items():
@@ -264,7 +269,7 @@ def trunks(arrays: Tensors, target: str, seed: int) -> Tensors:
         _save(net.state_dict(), Path(target, f"{trunk}.pth"))
         _save(net.state_dict(), Path(target, f"{trunk}-legacy.pth"), _use_new_zipfile_serialization=False)
         with torch.no_grad():
-            widths = [each.shape[1] for each in _maps(net, torch.zeros(1, 3, SMALLEST, SMALLEST))]
+            widths = [each.shape[1] for each in _maps(net, torch.zeros(1, 3, MIN_SIDE, MIN_SIDE))]
         heads = [torch.rand(1, width, 1, 1).float() for width in widths]
         state = {f"lin{index}.model.1.weight": head for index, head in enumerate(heads)}
         torch.save(OrderedDict(state), Path(target, f"{trunk}-heads.pth"))
@@ -275,7 +280,7 @@ def trunks(arrays: Tensors, target: str, seed: int) -> Tensors:
 
 
 def _save(state: OrderedDict[str, torch.Tensor], path: Path, **rest: bool) -> None:
-    """Keeps the versions that PyTorch notes beside a module's weights."""
+    """Save the weights as float32, with the version metadata that PyTorch adds to a state_dict."""
     for name in state:
         state[name] = state[name].float()
     torch.save(state, path, **rest)
@@ -298,7 +303,7 @@ def _enlarged(images: torch.Tensor, side: int) -> torch.Tensor:
 
 def _lpips(net: nn.Module, heads: list[torch.Tensor], *pair: torch.Tensor) -> torch.Tensor:
     shift, scale = (torch.tensor(each)[:, None, None] for each in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
-    side = max(pair[0].shape[2], SMALLEST)
+    side = max(pair[0].shape[2], MIN_SIDE)
     with torch.no_grad():
         pair = tuple(_maps(net, (_enlarged(each.expand(-1, 3, -1, -1), side) - shift) / scale) for each in pair)
     return sum((_apart(*maps) * head.double()).sum(1).mean((1, 2)) for *maps, head in zip(*pair, heads))

@@ -13,8 +13,16 @@ from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from ganzoo.metrics.sources import MOST, OUTPUTS, Images, Latents, Source, Translations, real_for
-from ganzoo.sampling import images
+from ganzoo.metrics.sources import (
+    DEFAULT_LIMIT,
+    TRANSLATIONS_PER_SOURCE,
+    DatasetSource,
+    GeneratorSource,
+    Source,
+    TranslationSource,
+    default_real_count,
+)
+from ganzoo.sampling import image_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 
 MODES = ("latent", "reference")
 STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # default metrics
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,8 @@ class Comparison:
     """Generated images and the real ones to compare them with. For translations, `mode`, `source` and `target` name the
     mode and the two domains."""
 
-    subject: Source
-    real: Images
+    generated: Source
+    real: DatasetSource
     mode: str = ""
     source: str = ""
     target: str = ""
@@ -97,27 +105,27 @@ def compare(
     comparisons: Iterable[Comparison],
     networks: Networks,
     seed: int = 0,
-    say: Say = lambda line: None,
-    keep: Path | None = None,
+    log: Log = lambda line: None,
+    save_images: Path | None = None,
 ) -> list[Result]:
-    """Compute the metrics for each comparison. Save generated images as PNG in the folder `keep`, unless it is None.
+    """Compute the metrics for each comparison. Save generated images as PNG in the folder `save_images`, if given.
 
     Raises OptionError, before anything is computed, if a metric makes no sense for one of the comparisons.
     """
-    spread = any("spread" in metric.needs for metric in networks.metrics)
-    waiting = list(comparisons)
-    check(waiting, networks.metrics)
+    diversity = any("diversity" in metric.needs for metric in networks.metrics)
+    comparisons = list(comparisons)
+    check(comparisons, networks.metrics)
     networks.open()
-    for line in _warnings(waiting, networks):
-        say(line)
+    for line in _warnings(comparisons, networks):
+        log(line)
     results = []
-    for number, each in enumerate(waiting):
-        kept = Kept(keep, each) if keep else lambda batch: None
-        estimates = say if number == 0 else lambda line: None  # the others take about as long
+    for number, each in enumerate(comparisons):
+        on_images = ImageSaver(save_images, each) if save_images else lambda batch: None
+        log_estimate = log if number == 0 else lambda line: None  # the others take about as long
         evaluation = Evaluation(
-            each.subject, each.real, networks.features, networks.perceptual, seed, spread, kept, estimates
+            each.generated, each.real, networks.features, networks.perceptual, seed, diversity, on_images, log_estimate
         )
-        if keep or networks.features is not None:
+        if save_images or networks.features is not None:
             evaluation.generate()
         if networks.features is not None:
             _ = evaluation.real_features
@@ -125,32 +133,36 @@ def compare(
         numbers: dict[str, float] = {}
         for metric in networks.metrics:
             numbers.update(metric.compute(evaluation))
-        counts = each.subject.count, evaluation.real_count
+        counts = each.generated.count, evaluation.real_count
         results.append(Result(numbers, *counts, each.mode, each.source, each.target))
     return results
 
 
-class Kept:
+class ImageSaver:
     """Saves images as they are generated: as 000000.png or, for translations, as MODE/cat2dog/0000_00.png with the
     numbers of the source and of the output."""
 
     def __init__(self, folder: Path, comparison: Comparison) -> None:
-        self.outputs = OUTPUTS if comparison.target else 1
+        self.outputs = TRANSLATIONS_PER_SOURCE if comparison.target else 1
         pair = (comparison.mode, f"{comparison.source}2{comparison.target}") if comparison.target else ()
-        self.folder, self.count = folder.joinpath(*pair), 0
+        self.folder, self.sources_saved = folder.joinpath(*pair), 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OptionError(f"--save-images {folder}: can't be made ({reason(error)}).") from error
+            raise OptionError(f"--save-images {folder}: can't be created ({reason(error)}).") from error
 
     def __call__(self, batch: np.ndarray) -> None:
         """Save images uint8 (N, H, W, C). Translations are ordered by output, then by source."""
         sources = len(batch) // self.outputs
-        for at, image in enumerate(batch):
-            output, source = divmod(at, sources)
-            number = f"{self.count + source:04d}_{output:02d}" if self.outputs > 1 else f"{self.count + source:06d}"
-            images.save(self.folder / f"{number}.png", image)
-        self.count += sources
+        for index, image in enumerate(batch):
+            output, source = divmod(index, sources)
+            number = (
+                f"{self.sources_saved + source:04d}_{output:02d}"
+                if self.outputs > 1
+                else f"{self.sources_saved + source:06d}"
+            )
+            image_files.save(self.folder / f"{number}.png", image)
+        self.sources_saved += sources
 
 
 def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable[str]:
@@ -158,7 +170,7 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
     if networks.features is None or not any(metric.name == "fid" for metric in networks.metrics):
         return
     width = networks.features.width
-    for sources in ([each.subject for each in comparisons], [each.real for each in comparisons]):
+    for sources in ([each.generated for each in comparisons], [each.real for each in comparisons]):
         few = {source.name: source.count for source in sources if source.count <= width}
         if few:
             name = min(few, key=lambda each: few[each])
@@ -166,7 +178,7 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
             too_few = "1 image is" if few[name] == 1 else f"{few[name]:,} images are"
             yield (
                 f"warning: {name}{others}: {too_few} too few for the covariance of {width:,} features; "
-                "its FID is too high, and comparable only among as many images. KID does not suffer from it."
+                "FID is biased upwards and comparable only at the same sample count. KID is not affected."
             )
 
 
@@ -174,70 +186,83 @@ def check(comparisons: Iterable[Comparison], metrics: Sequence[Metric]) -> None:
     """Raise OptionError if a metric makes no sense for a comparison."""
     for each in comparisons:
         for metric in metrics:
-            metric.check(Evaluation(each.subject, each.real))
+            metric.check(Evaluation(each.generated, each.real))
 
 
 def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     """Return, by mode, the mean over pairs of domains of each number that all pairs have."""
     found: dict[str, dict[str, float]] = {}
     for mode in dict.fromkeys(result.mode for result in results):
-        those = [result.numbers for result in results if result.mode == mode]
-        common = [name for name in those[0] if all(name in each for each in those)]
-        found[mode] = {name: sum(each[name] for each in those) / len(those) for name in common}
+        of_mode = [result.numbers for result in results if result.mode == mode]
+        common = [name for name in of_mode[0] if all(name in each for each in of_mode)]
+        found[mode] = {name: sum(each[name] for each in of_mode) / len(of_mode) for name in common}
     return found
 
 
-def of_generator(
+def generator_comparisons(
     generator: Any,
     dataset: Dataset,
     data: DataInfo,
     samples: int,
     seed: int = 0,
-    most: int | None = None,
-    say: Say = lambda line: None,
+    max_real: int | None = None,
+    log: Log = lambda line: None,
 ) -> list[Comparison]:
-    """Return the comparison of samples from a generator with at most `most` images of a data set (None: as many as
-    `real_for` says), fitted to the size and channels of `data`."""
-    most = real_for(samples) if most is None else most
-    return [Comparison(Latents(generator, samples, seed), Images(dataset, data, most=most, seed=seed, say=say))]
+    """Return the comparison of samples from a generator with at most `max_real` images of a data set (None: as many as
+    `default_real_count` says), fitted to the size and channels of `data`."""
+    max_real = default_real_count(samples) if max_real is None else max_real
+    return [
+        Comparison(
+            GeneratorSource(generator, samples, seed),
+            DatasetSource(dataset, data, max_images=max_real, seed=seed, log=log),
+        )
+    ]
 
 
-def of_translator(
+def translator_comparisons(
     translator: Translator,
     dataset: Dataset,
     data: DataInfo,
     samples: int | None = None,
     modes: Sequence[str] = MODES,
     seed: int = 0,
-    most: int | None = None,
-    say: Say = lambda line: None,
+    max_real: int | None = None,
+    log: Log = lambda line: None,
 ) -> list[Comparison]:
     """Return a comparison for each mode and ordered pair of domains (Choi et al. 2020, appendix C): the validation
     images of the first domain, each translated ten times to the second, against the second's training images.
 
-    `samples` limits the translations per pair and, unless `most` is given, the real images. Raises OptionError if
+    `samples` limits the translations per pair and, unless `max_real` is given, the real images. Raises OptionError if
     `samples` is below ten, DataError if there are fewer than two domains or a domain has no images.
     """
-    if samples is not None and samples < OUTPUTS:
-        raise OptionError(f"--samples {samples}: each image is redrawn {OUTPUTS} times; give {OUTPUTS} at least.")
-    if most is None:
-        most = MOST if samples is None else real_for(samples)
-    kept = dataset.validation()
-    if kept is None:
-        say(f"{dataset.info.name} keeps no images for validation; those of training are translated.")
-        kept = dataset
-    few = MOST if samples is None else samples // OUTPUTS
+    if samples is not None and samples < TRANSLATIONS_PER_SOURCE:
+        raise OptionError(
+            f"--samples {samples}: each image is translated {TRANSLATIONS_PER_SOURCE} times; "
+            f"give at least {TRANSLATIONS_PER_SOURCE}."
+        )
+    if max_real is None:
+        max_real = DEFAULT_LIMIT if samples is None else default_real_count(samples)
+    validation = dataset.validation()
+    if validation is None:
+        log(f"{dataset.info.name} has no validation images; translating training images instead.")
+        validation = dataset
+    max_sources = DEFAULT_LIMIT if samples is None else samples // TRANSLATIONS_PER_SOURCE
     count = len(data.domains)
     if count < 2:
         raise DataError(
-            f"{dataset.info.name}: it has {counted(count, 'domain')}; translations are evaluated between two or more."
+            f"{dataset.info.name}: has {counted(count, 'domain')}; evaluating translations requires at least two."
         )
-    sources = [Images(kept, data, domain=each, most=few, seed=seed, say=say) for each in range(count)]
-    references = [Images(kept, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
-    real = [Images(dataset, data, domain=each, most=most, seed=seed, say=say) for each in range(count)]
+
+    def by_domain(images: Dataset, max_images: int) -> list[DatasetSource]:
+        return [
+            DatasetSource(images, data, domain=each, max_images=max_images, seed=seed, log=log) for each in range(count)
+        ]
+
+    sources, references = by_domain(validation, max_sources), by_domain(validation, max_real)
+    real = by_domain(dataset, max_real)
     return [
         Comparison(
-            Translations(
+            TranslationSource(
                 translator, sources[source], target, references[target] if mode == "reference" else None, seed
             ),
             real[target],

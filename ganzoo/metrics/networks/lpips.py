@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.metrics.networks import Convolution, Parameters, constant, jt, pooled
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant, jt, max_pool
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # per colour channel, as in lpips
 
 
-class _Trunk(jt.nn.Module):  # type: ignore[misc]
+class _LpipsBackbone(jt.nn.Module):  # type: ignore[misc]
     """Maps images (N, 3, H, W) in [-1, 1] to feature maps. `heads` holds a weight (1, C, 1, 1) for each map."""
 
     multiple = 1
     channels: tuple[int, ...]
 
-    def __init__(self, heads: Parameters) -> None:
+    def __init__(self, heads: WeightArrays) -> None:
         super().__init__()
         self.shift, self.scale = (constant(np.array(each).reshape(1, 3, 1, 1)) for each in (SHIFT, SCALE))
         self.heads = [
-            constant(heads.take(f"lin{index}.model.1.weight", 1, count, 1, 1))
+            constant(heads.get(f"lin{index}.model.1.weight", 1, count, 1, 1))
             for index, count in enumerate(self.channels)
         ]
 
@@ -39,50 +39,50 @@ class _Trunk(jt.nn.Module):  # type: ignore[misc]
 
 
 def _conv(
-    parameters: Parameters, name: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
+    weights: WeightArrays, name: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
 ) -> Convolution:
-    weight = parameters.take(f"{name}.weight", outputs, inputs, kernel, kernel)
-    return Convolution(weight, parameters.take(f"{name}.bias", outputs), stride=stride, padding=(padding, padding))
+    weight = weights.get(f"{name}.weight", outputs, inputs, kernel, kernel)
+    return Convolution(weight, weights.get(f"{name}.bias", outputs), stride=stride, padding=(padding, padding))
 
 
-class AlexNet(_Trunk):
+class AlexNet(_LpipsBackbone):
     """Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014."""
 
     channels = (64, 192, 384, 256, 256)
 
-    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+    def __init__(self, weights: WeightArrays, heads: WeightArrays) -> None:
         super().__init__(heads)
         self.convs = jt.nn.ModuleList(
             [
-                _conv(parameters, "features.0", 3, 64, 11, 4, 2),
-                _conv(parameters, "features.3", 64, 192, 5, 1, 2),
-                _conv(parameters, "features.6", 192, 384),
-                _conv(parameters, "features.8", 384, 256),
-                _conv(parameters, "features.10", 256, 256),
+                _conv(weights, "features.0", 3, 64, 11, 4, 2),
+                _conv(weights, "features.3", 64, 192, 5, 1, 2),
+                _conv(weights, "features.6", 192, 384),
+                _conv(weights, "features.8", 384, 256),
+                _conv(weights, "features.10", 256, 256),
             ]
         )
 
     def maps(self, x: Any) -> list[Any]:
         found = []
         for index, conv in enumerate(self.convs):
-            x = conv(pooled(x, 3, 2) if index in (1, 2) else x)
+            x = conv(max_pool(x, 3, 2) if index in (1, 2) else x)
             found.append(x)
         return found
 
 
-class VGG16(_Trunk):
+class VGG16(_LpipsBackbone):
     """Simonyan & Zisserman, Very Deep Convolutional Networks, 2015, configuration D."""
 
     channels = (64, 128, 256, 512, 512)
     depths = (2, 2, 3, 3, 3)
 
-    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+    def __init__(self, weights: WeightArrays, heads: WeightArrays) -> None:
         super().__init__(heads)
         inputs, at, stages = 3, 0, []
         for outputs, depth in zip(self.channels, self.depths):
             convs = []
             for _ in range(depth):
-                convs.append(_conv(parameters, f"features.{at}", inputs, outputs))
+                convs.append(_conv(weights, f"features.{at}", inputs, outputs))
                 inputs, at = outputs, at + 2  # skip the ReLU
             stages.append(jt.nn.Sequential(*convs))
             at += 1  # skip the pooling
@@ -91,24 +91,24 @@ class VGG16(_Trunk):
     def maps(self, x: Any) -> list[Any]:
         found: list[Any] = []
         for stage in self.stages:
-            x = stage(pooled(x, 2, 2) if found else x)
+            x = stage(max_pool(x, 2, 2) if found else x)
             found.append(x)
         return found
 
 
 class _Fire(jt.nn.Module):  # type: ignore[misc]
-    def __init__(self, parameters: Parameters, name: str, inputs: int, squeezed: int, expanded: int) -> None:
+    def __init__(self, weights: WeightArrays, name: str, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
-        self.squeeze = _conv(parameters, f"{name}.squeeze", inputs, squeezed, 1, padding=0)
-        self.one = _conv(parameters, f"{name}.expand1x1", squeezed, expanded, 1, padding=0)
-        self.three = _conv(parameters, f"{name}.expand3x3", squeezed, expanded)
+        self.squeeze = _conv(weights, f"{name}.squeeze", inputs, squeezed, 1, padding=0)
+        self.one = _conv(weights, f"{name}.expand1x1", squeezed, expanded, 1, padding=0)
+        self.three = _conv(weights, f"{name}.expand3x3", squeezed, expanded)
 
     def execute(self, x: Any) -> Any:
         x = self.squeeze(x)
         return jt.concat([self.one(x), self.three(x)], 1)
 
 
-class SqueezeNet(_Trunk):
+class SqueezeNet(_LpipsBackbone):
     """Iandola et al., SqueezeNet, 2016, version 1.1."""
 
     channels = (64, 128, 256, 384, 384, 512, 512)
@@ -125,16 +125,16 @@ class SqueezeNet(_Trunk):
     )
     pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # indices of modules: pool before, take maps after
 
-    def __init__(self, parameters: Parameters, heads: Parameters) -> None:
+    def __init__(self, weights: WeightArrays, heads: WeightArrays) -> None:
         super().__init__(heads)
-        self.first = _conv(parameters, "features.0", 3, 64, 3, 2, 0)
-        self.blocks = jt.nn.ModuleList([_Fire(parameters, f"features.{at}", *rest) for at, *rest in self.fires])
+        self.first = _conv(weights, "features.0", 3, 64, 3, 2, 0)
+        self.blocks = jt.nn.ModuleList([_Fire(weights, f"features.{at}", *rest) for at, *rest in self.fires])
 
     def maps(self, x: Any) -> list[Any]:
         x = self.first(x)
         found = [x]
         for (at, *_), fire in zip(self.fires, self.blocks):
-            x = fire(pooled(x, 3, 2, upwards=True) if at in self.pools else x)
+            x = fire(max_pool(x, 3, 2, ceil_mode=True) if at in self.pools else x)
             if at in self.maps_after:
                 found.append(x)
         return found

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from ganzoo.data.storage import open_path
-from ganzoo.metrics import reals
-from ganzoo.metrics.sources import Images
+from ganzoo.metrics import feature_cache
+from ganzoo.metrics.sources import DatasetSource
 
 
 @pytest.fixture
 def extractor():
-    """As far as keeping features goes."""
+    """An extractor with the attributes that caching needs."""
     weights = SimpleNamespace(recipe=lambda: {"backbone": "few numbers"})
     return SimpleNamespace(weights=weights, width=4)
 
@@ -22,7 +22,7 @@ def extractor():
 @pytest.fixture
 def real(pictures):
     dataset = open_path(pictures)
-    return Images(dataset, replace(dataset.info, size=8))
+    return DatasetSource(dataset, replace(dataset.info, size=8))
 
 
 class Computed:
@@ -38,7 +38,7 @@ class Computed:
 
 def test_features_are_computed_once(real, extractor):
     compute = Computed()
-    first, second = (reals.features(real, extractor, compute) for _ in range(2))
+    first, second = (feature_cache.features(real, extractor, compute) for _ in range(2))
     assert compute.times == 1
     assert np.array_equal(first.rows, second.rows)
     for one, other in zip(first.moments, second.moments):
@@ -46,43 +46,43 @@ def test_features_are_computed_once(real, extractor):
     assert second.moments[0] == pytest.approx(first.rows.mean(0), rel=1e-6)
 
 
-def test_whatever_they_depend_on_makes_others(real, extractor, pictures):
+def test_the_key_changes_with_everything_that_features_depend_on(real, extractor, pictures):
     dataset, info = real.dataset, real.data
     other_network = SimpleNamespace(weights=SimpleNamespace(recipe=lambda: {"backbone": "another"}), width=4)
     keys = {
-        reals.key(real, extractor),
-        reals.key(real, other_network),
-        reals.key(Images(dataset, replace(info, size=16)), extractor),
-        reals.key(Images(dataset, replace(info, channels=1)), extractor),
-        reals.key(Images(dataset, info, most=5), extractor),
-        reals.key(Images(dataset, info, most=5, seed=1), extractor),
+        feature_cache.key(real, extractor),
+        feature_cache.key(real, other_network),
+        feature_cache.key(DatasetSource(dataset, replace(info, size=16)), extractor),
+        feature_cache.key(DatasetSource(dataset, replace(info, channels=1)), extractor),
+        feature_cache.key(DatasetSource(dataset, info, max_images=5), extractor),
+        feature_cache.key(DatasetSource(dataset, info, max_images=5, seed=1), extractor),
     }
     assert len(keys) == 6
-    assert reals.key(Images(open_path(pictures), info), extractor) in keys
+    assert feature_cache.key(DatasetSource(open_path(pictures), info), extractor) in keys
     Image.new("RGB", (9, 9)).save(pictures / "03.png")
-    assert reals.key(Images(open_path(pictures), info), extractor) not in keys
+    assert feature_cache.key(DatasetSource(open_path(pictures), info), extractor) not in keys
     (pictures / "05.png").unlink()
-    assert reals.key(Images(open_path(pictures), info), extractor) not in keys
+    assert feature_cache.key(DatasetSource(open_path(pictures), info), extractor) not in keys
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
-def test_a_damaged_file_is_made_anew(real, extractor, damage):
+def test_a_damaged_file_is_replaced(real, extractor, damage):
     compute = Computed()
-    expected = reals.features(real, extractor, compute).rows
-    (path,) = reals.folder().iterdir()
+    expected = feature_cache.features(real, extractor, compute).rows
+    (path,) = feature_cache.folder().iterdir()
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    assert np.array_equal(reals.features(real, extractor, compute).rows, expected)
+    assert np.array_equal(feature_cache.features(real, extractor, compute).rows, expected)
     assert compute.times == 2
-    reals.features(real, extractor, compute)
+    feature_cache.features(real, extractor, compute)
     assert compute.times == 2
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(real, extractor):
-    reals.folder().parent.mkdir(parents=True, exist_ok=True)
-    reals.folder().write_text("a file where the folder should be")
+def test_a_folder_that_cannot_be_written_is_ignored(real, extractor):
+    feature_cache.folder().parent.mkdir(parents=True, exist_ok=True)
+    feature_cache.folder().write_text("a file where the folder should be")
     compute = Computed()
     for _ in range(2):
-        assert len(reals.features(real, extractor, compute).rows) == 12
+        assert len(feature_cache.features(real, extractor, compute).rows) == 12
     assert compute.times == 2
 
 

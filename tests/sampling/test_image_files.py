@@ -5,49 +5,30 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.errors import GanzooError, OptionError
-from ganzoo.sampling import images
+from ganzoo.sampling import image_files
 
 
 def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
     return np.stack([np.full((size, size, channels), 10 * index + 5, np.uint8) for index in range(count)])
 
 
-@given(st.integers(1, 200))
-def test_a_sheet_has_room_for_all_and_no_empty_row(count):
-    rows, columns = images.grid_shape(count)
-    assert rows * columns >= count > (rows - 1) * columns
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [5, 64, 100])
-def test_grid_puts_images_row_by_row_on_white(size, channels):
-    sheet = images.grid(numbered(5, size, channels), 2, 3)
-    cell = sheet.shape[0] // 2
-    centres = [sheet[cell // 2 + cell * (i // 3), cell // 2 + cell * (i % 3), 0] for i in range(6)]
-    assert centres == [5, 15, 25, 35, 45, 255]
-    assert sheet.shape[2] == channels
-    assert min(sheet.shape[:2]) >= 64
-
-
 def test_a_picture_keeps_every_pixel(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    images.save(tmp_path / "x.png", pixels)
+    image_files.save(tmp_path / "x.png", pixels)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), pixels)
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(GanzooError, match=r"can't be written"):
-        images.save(tmp_path / "missing" / "x.png", numbered(1)[0])
+        image_files.save(tmp_path / "missing" / "x.png", numbered(1)[0])
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
-def test_a_long_animation_is_never_in_memory_as_a_whole(tmp_path, suffix):
+def test_a_long_animation_is_never_entirely_in_memory(tmp_path, suffix):
     made: list[weakref.ref] = []
 
     def frames():
@@ -56,11 +37,11 @@ def test_a_long_animation_is_never_in_memory_as_a_whole(tmp_path, suffix):
             assert sum(reference() is not None for reference in made) <= 2
             yield frame
 
-    images.save_animation(tmp_path / f"x.{suffix}", frames())
+    image_files.save_animation(tmp_path / f"x.{suffix}", frames())
     assert len(made) == 20
 
 
-def test_an_animation_is_written_whole_or_not_at_all(tmp_path):
+def test_an_animation_is_written_atomically(tmp_path):
     def frames():
         yield numbered(1)[0]
         raise KeyboardInterrupt
@@ -68,7 +49,7 @@ def test_an_animation_is_written_whole_or_not_at_all(tmp_path):
     for suffix in ("gif", "webp"):
         (tmp_path / f"x.{suffix}").write_text("before")
         with pytest.raises(KeyboardInterrupt):
-            images.save_animation(tmp_path / f"x.{suffix}", frames())
+            image_files.save_animation(tmp_path / f"x.{suffix}", frames())
         assert (tmp_path / f"x.{suffix}").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -76,36 +57,36 @@ def test_an_animation_is_written_whole_or_not_at_all(tmp_path):
 def test_a_gif_of_few_colours_is_exact(tmp_path):
     colours = np.random.default_rng(0).integers(0, 256, (40, 3), dtype=np.uint8)
     frame = colours[np.arange(64 * 64) % 40].reshape(64, 64, 3)
-    images.save_animation(tmp_path / "x.gif", [frame, frame.copy()])
+    image_files.save_animation(tmp_path / "x.gif", [frame, frame.copy()])
     with Image.open(tmp_path / "x.gif") as animation:
         assert animation.n_frames == 2
         assert np.array_equal(np.asarray(animation.convert("RGB")), frame)
 
 
-def test_webp_loses_nothing_where_that_costs_little(tmp_path):
+def test_webp_is_lossless_unless_that_is_much_larger(tmp_path):
     flat = np.zeros((64, 64, 3), np.uint8)
     flat[:32, 16:] = (255, 30, 99)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     sizes = {}
     for name, frame in (("flat", flat), ("noise", noise)):
         path = tmp_path / f"{name}.webp"
-        images.save_animation(path, [frame, frame])
+        image_files.save_animation(path, [frame, frame])
         with Image.open(path) as animation:
             sizes[name] = np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max()
     assert sizes["flat"] == 0 < sizes["noise"]
 
 
-def test_without_the_extra_it_says_how_to_write_mp4(tmp_path, monkeypatch):
+def test_mp4_without_the_extra_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(OptionError, match=r'pip install "ganzoo\[video\]"'):
-        images.save_animation(tmp_path / "x.mp4", numbered(2))
+        image_files.save_animation(tmp_path / "x.mp4", numbered(2))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_an_animation_has_every_frame_and_loops(tmp_path, suffix):
     path = tmp_path / f"x.{suffix}"
-    images.save_animation(path, iter(numbered(6, 20)))
+    image_files.save_animation(path, iter(numbered(6, 20)))
     with Image.open(path) as animation:
         assert animation.n_frames == 6
         assert animation.info["loop"] == 0
@@ -115,10 +96,10 @@ def test_an_animation_has_every_frame_and_loops(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_mp4_has_every_frame_even_of_odd_size(tmp_path, channels):
+def test_mp4_has_every_frame_even_if_its_size_is_odd(tmp_path, channels):
     av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
     path = tmp_path / "x.mp4"
-    images.save_animation(path, iter(numbered(6, 33, channels)))
+    image_files.save_animation(path, iter(numbered(6, 33, channels)))
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 6

@@ -29,7 +29,7 @@ KINDS = {
 
 
 def pair(rng: np.random.Generator, side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two images (2, channels, side, side), and the same with a little and with much noise."""
+    """Return two images (2, channels, side, side), and copies with little and with much noise."""
     found = []
     for _ in range(2):
         blots = rng.integers(0, 256, (6, 6, 3), np.uint8)
@@ -70,8 +70,8 @@ def test_distances_are_those_of_the_reference(compared, networks, trunk, name) -
 
 @needs_torch
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_more_noise_is_farther_away(compared, trunk) -> None:
-    """So that a wrong distance can be told from a right one."""
+def test_more_noise_is_more_distant(compared, trunk) -> None:
+    """Otherwise the comparison with the reference would prove little."""
     for name in KINDS:
         little, much = compared[2][f"{trunk}/{name}"]
         assert 0.001 < little < 0.8 * much
@@ -87,7 +87,7 @@ def test_grey_images_are_rgb_of_equal_channels(compared, networks, trunk) -> Non
 
 @needs_torch
 @pytest.mark.parametrize("trunk", TRUNKS)
-def test_files_in_the_older_format(compared, networks, trunk) -> None:
+def test_files_in_the_legacy_format_are_read(compared, networks, trunk) -> None:
     folder, given, _ = compared
     older = opened(trunk, folder / f"{trunk}-legacy.pth", folder / f"{trunk}-heads.pth")
     one, other = given["one/64 px"], given["other/64 px"]
@@ -107,7 +107,7 @@ def test_files_in_the_older_format(compared, networks, trunk) -> None:
         ("squeezenet", ("squeezenet-heads", "squeezenet"), r"squeezenet\.pth: .*'lin0\.model\.1\.weight'"),
     ],
 )
-def test_files_of_another_network(compared, trunk, files, message) -> None:
+def test_files_of_another_network_are_refused(compared, trunk, files, message) -> None:
     with pytest.raises(CheckpointError, match=message):
         opened(trunk, *(compared[0] / f"{name}.pth" for name in files))
 
@@ -116,9 +116,14 @@ def test_files_of_another_network(compared, trunk, files, message) -> None:
 @pytest.mark.parametrize(
     ("trunk", "name", "value", "message"),
     [
-        ("alexnet", "features.10.bias", None, "no such array"),
-        ("vgg16", "features.28.weight", np.zeros((512, 512, 1, 1)), r"\(512, 512, 1, 1\), not \(512, 512, 3, 3\)"),
-        ("squeezenet", "features.12.expand3x3.bias", np.zeros(257), r"\(257,\), not \(256,\)"),
+        ("alexnet", "features.10.bias", None, "is missing"),
+        (
+            "vgg16",
+            "features.28.weight",
+            np.zeros((512, 512, 1, 1)),
+            r"has shape \(512, 512, 1, 1\), expected \(512, 512, 3, 3\)",
+        ),
+        ("squeezenet", "features.12.expand3x3.bias", np.zeros(257), r"has shape \(257,\), expected \(256,\)"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(compared, tmp_path, trunk, name, value, message) -> None:
@@ -129,6 +134,6 @@ def test_weights_that_do_not_fit_are_named(compared, tmp_path, trunk, name, valu
         del state[name]
     path = tmp_path / "changed.pth"
     path.write_bytes(pickle.dumps(state))
-    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*'{name}' has .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
         opened(trunk, path, compared[0] / f"{trunk}-heads.pth")
     path.unlink()

@@ -17,7 +17,7 @@ import numpy as np
 from ganzoo.files import atomic_write, data_dir
 from ganzoo.metrics.distances import moments
 from ganzoo.metrics.features import FeatureExtractor
-from ganzoo.metrics.sources import Images
+from ganzoo.metrics.sources import DatasetSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def folder() -> Path:
     return data_dir() / "features"
 
 
-def key(images: Images, extractor: FeatureExtractor) -> str:
+def key(images: DatasetSource, extractor: FeatureExtractor) -> str:
     """Return a cache key that changes with the images, their selection and scaling, and the network."""
     data = images.data
     described = {
@@ -51,7 +51,7 @@ def key(images: Images, extractor: FeatureExtractor) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def features(images: Images, extractor: FeatureExtractor, compute: Callable[[], np.ndarray]) -> Features:
+def features(images: DatasetSource, extractor: FeatureExtractor, compute: Callable[[], np.ndarray]) -> Features:
     """Return the features of real images from the cache, or `compute` and cache them. A damaged file is replaced;
     features that can't be written are computed again next time."""
     path = folder() / f"{key(images, extractor)}.npz"

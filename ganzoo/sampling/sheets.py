@@ -1,0 +1,64 @@
+"""Sheets: grids of images with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+MIN_CELL = 64  # px; smaller images are enlarged in a grid, to be recognisable
+MARGIN = 2  # px between the cells of a grid
+LABEL_SIZES = 10, 24  # px; limits for the font size of labels, which is a fifth of the cell height
+LABEL_LENGTH = 40  # characters
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """Return the rows and columns of a grid of `count` images that is about twice as wide as high."""
+    rows = max(1, int((count / 2) ** 0.5))
+    return rows, -(-count // rows)
+
+
+def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Arrange images uint8 (N, H, W, C) row by row in one uint8 picture. Cells without an image are white."""
+    count, height, width, channels = images.shape
+    factor = max(1, MIN_CELL // max(height, width))
+    cell_h, cell_w = height * factor + MARGIN, width * factor + MARGIN
+    sheet = np.full((rows * cell_h + MARGIN, columns * cell_w + MARGIN, channels), 255, np.uint8)
+    for index in range(min(count, rows * columns)):
+        top, left = MARGIN + index // columns * cell_h, MARGIN + index % columns * cell_w
+        enlarged = images[index].repeat(factor, 0).repeat(factor, 1)
+        sheet[top : top + height * factor, left : left + width * factor] = enlarged
+    return sheet
+
+
+def labelled(sheet: np.ndarray, labels: Sequence[str], reserve: Sequence[str] = ()) -> np.ndarray:
+    """Add a label to the left of each of the len(labels) rows of a grid. Characters outside Latin-1 become '?'.
+
+    The margin is wide enough for the labels in `reserve` too, so that sheets with changing labels have the same size.
+    """
+    if not any([*labels, *reserve]):
+        return sheet
+    row = (sheet.shape[0] - MARGIN) // len(labels)
+    size = int(np.clip(row // 5, *LABEL_SIZES))
+    texts = [_text(label, size) for label in labels]
+    width = max(text.shape[1] for text in [*texts, *(_text(label, size) for label in set(reserve))]) + 4 * MARGIN
+    margin = np.full((sheet.shape[0], width, sheet.shape[2]), 255, np.uint8)
+    for index, text in enumerate(texts):
+        fitting = text[: row - MARGIN]
+        top = MARGIN + index * row + (row - MARGIN - len(fitting)) // 2
+        margin[top : top + len(fitting), 3 * MARGIN : 3 * MARGIN + text.shape[1]] = fitting[:, :, None]
+    return np.concatenate([margin, sheet], 1)
+
+
+def _text(text: str, size: int) -> np.ndarray:
+    """Render text in black on white, uint8 (H, W), cropped to its ink."""
+    try:
+        font = ImageFont.load_default(size)
+    except TypeError:  # before Pillow 10.1, the font has a fixed size
+        font = ImageFont.load_default()
+    known = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
+    canvas = Image.new("L", (2 * size * (len(known) + 1), 3 * size))
+    ImageDraw.Draw(canvas).text((size, size), known, 255, font)
+    ink = canvas.getbbox()
+    return 255 - np.asarray(canvas.crop(ink)) if ink else np.full((0, 0), 255, np.uint8)
