@@ -1,10 +1,12 @@
 """Resumable HTTP download of a zip archive, which never mixes the bytes of two versions of a file.
 
-Requests does the HTTP. Resuming is done here: no library compares the validators of the two versions.
+Written here because no library resumes a download only if the server's validators show the same version: pooch does not
+resume, huggingface_hub does not compare, and requests leaves both to its caller.
 """
 
 from __future__ import annotations
 
+import http.client
 import re
 import shutil
 import socket
@@ -13,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
+from urllib import request
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
 
-import requests
-import urllib3
 from tqdm import tqdm
 
 from ganzoo.data.partial import FREE_SPACE, PartialFile, Version
@@ -51,7 +54,7 @@ class TransferError(Exception):
 
 
 def validate_url(url: str) -> str:
-    """Return the URL without surrounding spaces. OptionError if it is not a valid HTTP or HTTPS address."""
+    """Return the URL, quoted for a request. OptionError if it is not a valid HTTP or HTTPS address."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -60,7 +63,7 @@ def validate_url(url: str) -> str:
         valid = False
     if not valid:
         raise OptionError(f"--url {url!r}: give an address that begins with https://HOST or http://HOST.")
-    return url
+    return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
 
 
 def transfer(url: str, partial: PartialFile, policy: RetryPolicy, say: Say) -> None:
@@ -92,24 +95,24 @@ def _attempt(url: str, partial: PartialFile, timeout: float, say: Say) -> None:
         return
     rest = _request_rest(known, partial.size, timeout, say) if known else None
     with rest or _request(url, {}, timeout) as response:
-        if response.status_code == 206 and known:
+        if response.status == 206 and known:
             length = known.length
             _check_space(partial, length)
             say(f"resuming at {format_bytes(partial.size)} of {format_bytes(length or 0)}")
         else:
-            length = response.raw.length_remaining
+            length = response.length
             _check_space(partial, length)
             _restart(url, partial, response, timeout)
             say(f"downloading {'a file of unknown length' if length is None else format_bytes(length)}")
         _receive(partial, response, length, timeout)
 
 
-def _request_rest(known: Version, start: int, timeout: float, say: Say) -> requests.Response | None:
+def _request_rest(known: Version, start: int, timeout: float, say: Say) -> Any | None:
     """Request the bytes from `start` on. Return a response with status 206 (the rest of the same file) or 200 (a whole
     file), or None if the server sends neither."""
     response = _request(known.url, {"Range": f"bytes={start}-", "If-Range": known.validator}, timeout)
-    if response.status_code == 200:
-        same = known.matches(_version(known.url, response, response.raw.length_remaining))
+    if response.status == 200:
+        same = known.matches(_version(known.url, response, response.length))
         say("the server can't resume downloads; starting over" if same else FILE_CHANGED)
         return response
     sent = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -120,20 +123,37 @@ def _request_rest(known: Version, start: int, timeout: float, say: Say) -> reque
     return None
 
 
-def _request(url: str, headers: dict[str, str], timeout: float) -> requests.Response:
+def _request(url: str, headers: dict[str, str], timeout: float) -> Any:
     """Return the response: status 200 or, for a range request, also 206 or 416. Raises TransferError for any other."""
     allowed = (200, 206, 416) if "Range" in headers else (200,)
-    headers = {"User-Agent": "ganzoo", "Accept-Encoding": "identity", **headers}
     with _network_errors(timeout):
-        response = requests.get(url, headers=headers, timeout=timeout, stream=True)
-    response.raw.enforce_content_length = False  # `_receive` checks the length, and keeps what came
-    if response.status_code not in allowed:
+        try:
+            response = _opener().open(request.Request(url, headers={"User-Agent": "ganzoo", **headers}), None, timeout)
+        except HTTPError as error:
+            response = error
+    if response.status not in allowed:
         response.close()
-        raise _status_error(response.status_code, response.reason)
+        raise _status_error(response.status, response.reason)
     return response
 
 
-def _version(url: str, response: requests.Response, length: int | None) -> Version:
+def _opener() -> request.OpenerDirector:
+    """Return an opener that follows redirects, but only to HTTP(S), and uses the proxies of the environment."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler,
+        request.UnknownHandler,
+        request.HTTPHandler,
+        request.HTTPSHandler,
+        request.HTTPRedirectHandler,
+        request.HTTPDefaultErrorHandler,
+        request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _version(url: str, response: Any, length: int | None) -> Version:
     etag = response.headers.get("ETag", "")
     return Version(url, length, "" if etag.startswith("W/") else etag, response.headers.get("Last-Modified", ""))
 
@@ -152,19 +172,12 @@ def _network_errors(timeout: float) -> Iterator[None]:
     """Convert network and protocol errors to TransferError."""
     try:
         yield
-    except (OSError, urllib3.exceptions.HTTPError, ValueError) as error:  # requests' errors are OSErrors
-        cause = _root_cause(error)
-        raise _network_error(cause, timeout) from cause
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = error.reason if isinstance(error, URLError) else error
+        raise _network_error(cause, timeout) from (cause if isinstance(cause, BaseException) else error)
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    """Return the system's error below those of requests and urllib3."""
-    while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = below
-    return error
-
-
-def _network_error(cause: BaseException, timeout: float) -> TransferError:
+def _network_error(cause: BaseException | str, timeout: float) -> TransferError:
     if isinstance(cause, socket.gaierror):
         return TransferError("the host's name is unknown, or there is no network", retryable=True)
     if isinstance(cause, ConnectionRefusedError):
@@ -173,9 +186,7 @@ def _network_error(cause: BaseException, timeout: float) -> TransferError:
         return TransferError(f"the server sent nothing for {timeout:g} s", retryable=True)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return TransferError(f"the host's certificate can't be trusted ({cause.verify_message})")
-    if isinstance(cause, requests.TooManyRedirects):
-        return TransferError("the server redirected too often")
-    if isinstance(cause, ValueError):  # an invalid host name, a redirect to FTP
+    if isinstance(cause, (ValueError, str)):  # an invalid host name, a redirect to FTP
         return TransferError(f"this address can't be requested ({printable(str(cause))})")
     return TransferError(f"the connection broke ({printable(str(cause)) or type(cause).__name__})", retryable=True)
 
@@ -191,11 +202,11 @@ def _check_space(partial: PartialFile, length: int | None) -> None:
         )
 
 
-def _restart(url: str, partial: PartialFile, response: requests.Response, timeout: float) -> None:
+def _restart(url: str, partial: PartialFile, response: Any, timeout: float) -> None:
     """Restart the partial file, but only if the response is a zip archive: an error page must not replace it."""
-    version = _version(url, response, response.raw.length_remaining)
+    version = _version(url, response, response.length)
     with _network_errors(timeout):
-        head = response.raw.read(len(MAGIC))
+        head = response.read(len(MAGIC))
     if not head and version.length != 0:
         raise TransferError("the connection broke before the first byte", retryable=True)
     if head != MAGIC:
@@ -205,13 +216,12 @@ def _restart(url: str, partial: PartialFile, response: requests.Response, timeou
     partial.restart(version, head)
 
 
-def _receive(partial: PartialFile, response: requests.Response, length: int | None, timeout: float) -> None:
+def _receive(partial: PartialFile, response: Any, length: int | None, timeout: float) -> None:
     """Append the response to the partial file, up to a total of `length` bytes (None: until the response ends)."""
     with tqdm(total=length, initial=partial.size, desc="downloading", **BAR) as bar:
         while length is None or partial.size < length:
             with _network_errors(timeout):
-                # Unlike iter_content, read1 loses nothing that came before the connection broke.
-                data = response.raw.read1(CHUNK if length is None else min(CHUNK, length - partial.size))
+                data = response.read1(CHUNK if length is None else min(CHUNK, length - partial.size))
             if not data:
                 break
             partial.append(data)

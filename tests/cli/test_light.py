@@ -1,4 +1,4 @@
-"""Listings and help must not wait for Jittor, NumPy, Pillow or requests."""
+"""Listings and help must not wait for Jittor, NumPy or Pillow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COMMANDS = [
 ]
 BLOCKED = """
 import sys
-HEAVY = "jittor jittor_utils numpy PIL lmdb matplotlib safetensors requests urllib3".split()
+HEAVY = "jittor jittor_utils numpy PIL lmdb matplotlib safetensors".split()
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in HEAVY:
