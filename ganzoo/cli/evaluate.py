@@ -11,7 +11,7 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
-from ganzoo.cli.saved import open_saved
+from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsuitableError, printable
 from ganzoo.files import output_folder
 from ganzoo.interfaces.metric import MOST_IMAGES, Metric
@@ -140,7 +140,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         generated, real = values["folders"]
         return of_folders(generated, real, size=values["size"], **common)
 
-    def opened(saved: Checkpoint, folder: Path) -> Task:
+    def make_task(saved: Checkpoint, folder: Path) -> Task:
         modes = [values["mode"]] if values["mode"] else MODES
         task = of_checkpoint(saved, folder, plugins, against=values["against"], modes=modes, **common)
         if values["mode"] and not task.translating:
@@ -148,7 +148,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         click.echo(f"from {saved.path}")
         return task
 
-    return open_saved(run, Path(values["experiments"]), opened)
+    return open_checkpoint(run, Path(values["experiments"]), make_task)
 
 
 def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:

@@ -215,7 +215,10 @@ class Hostile:
         (pickle.dumps({"g_running": Hostile()}), "system"),
         (b"Dear reader,\nthis is a letter.\n", "not a file of PyTorch or Jittor"),
         (b"", "not a file of PyTorch or Jittor"),
-        (pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}), "of another network"),
+        (
+            pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}),
+            "does not belong to StyleGAN's",
+        ),
         (pickle.dumps([1, 2, 3]), "no weights by name"),
         (b"\x89PNG\r\n\x1a\n", "a picture, not weights"),
         (b"cdnnlib.tflib.network\nNetwork\n.", "The --help of this command says which files are taken instead"),
@@ -255,7 +258,7 @@ def test_a_file_that_is_no_translator_is_an_error_of_one_line(ganzoo, workdir, c
 def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
     result = ganzoo("import", "stylegan", str(files.path("other")))
     assert result.exit_code == 1
-    assert "of another network than StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
+    assert "does not belong to StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
     assert unpickling.safe_load(files.path("other")).keys() == {"weight", "bias"}
 
 

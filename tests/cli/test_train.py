@@ -155,7 +155,11 @@ def test_a_wrong_preset_is_told(ganzoo, pictures, preset, message):
         (["train", "gan", "--data", "empty"], 1, "no image in it"),
         (["train", "gan", "--data", "texts"], 1, "no image in it"),
         (["train", "gan", "--data", "phone"], 1, "AVIF files). 2 other files ignored (.heic)."),
-        (["train", "gan", "--data", "texts", "--experiments", ""], 2, "no folder is named; '.' is the current one"),
+        (
+            ["train", "gan", "--data", "texts", "--experiments", ""],
+            2,
+            "the path is empty; use '.' for the current folder",
+        ),
         (
             ["train", "gan", "--data", "texts", "--preset", "paper"],
             2,

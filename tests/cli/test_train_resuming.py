@@ -49,14 +49,14 @@ def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, tra
         (folder / "options.json").write_text(content)
     result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
-    assert "00001-gan-other has no checkpoint, so it is passed over" in result.output
+    assert "skipping 00001-gan-other: it has no checkpoint" in result.output
     assert f"finished: {trained}" in result.output
 
 
 def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
     older, newer = checkpoint.names(trained)
     message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
-    assert f"goes on from its newest checkpoint, which is {newer.name}. To go on from this one, copy" in message
+    assert f"continues from its newest checkpoint, {newer.name}. To continue from an older one, copy" in message
     result = ganzoo("train", "gan", "--resume", str(newer), "--kimg", "0.024")
     assert result.exit_code == 0, result.output
     assert f"finished: {trained}" in result.output

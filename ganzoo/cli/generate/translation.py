@@ -10,48 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.cli.generate_input import TranslationRequest, check_walk, parse_domains
-from ganzoo.cli.generate_output import progress, sheet_room, write_frames
-from ganzoo.cli.pictures import Names, Picture, Pictures, Reread, part
+from ganzoo.cli.generate.output import max_sheet_images, progress, write_frames
+from ganzoo.cli.generate.request import TranslateRequest, check_walk, parse_domains
 from ganzoo.errors import OptionError, counted, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, translation
+from ganzoo.sampling.input_images import InputImage, InputImages, LazyImages, UniqueNames, part
 from ganzoo.sampling.translation import TranslationSampler
 
-COLUMNS = 32  # maximum number of sources on a sheet
-CELLS = 64  # maximum number of translated images in a video frame
-LOOKS = 100_000  # maximum number of looks, whose styles are all in memory
+MAX_COLUMNS = 32  # maximum number of sources on a sheet
+MAX_FRAME_IMAGES = 64  # maximum number of translated images in a video frame
+MAX_STYLES = 100_000  # maximum number of styles, which are all in memory
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """A style (width,) to apply to every source. `name` is used in file names; sheets show `label` and, if given,
+class NamedStyle:
+    """A style code (width,) to apply to every source. `name` is used in file names; sheets show `label` and, if given,
     `reference`, uint8 (H, W, C)."""
 
     name: str
     label: str
-    style: np.ndarray
+    code: np.ndarray
     reference: np.ndarray | None = None
 
 
-class Job:
+class TranslationJob:
     """A translation request, checked as a whole before Jittor is started."""
 
-    def __init__(self, request: TranslationRequest, data: DataInfo) -> None:
+    def __init__(self, request: TranslateRequest, data: DataInfo) -> None:
         self.request, self.data = request, data
         given = None if request.domain is None else parse_domains(request.domain, data.domains)
         self.domains = list(range(len(data.domains))) if given is None else given
-        self.sources = Pictures(request.sources, "--source", data)
-        self.references: Reread | None = None
+        self.sources = InputImages(request.sources, "--source", data)
+        self.references: LazyImages | None = None
         self.reference_domains: list[int] = []
         if request.references:
             # --domain selects from a folder that has several domains.
             others = [name for name in data.domains if given is not None and data.domains.index(name) not in given]
-            self.references = Reread(Pictures(request.references, "--reference", data, others))
+            self.references = LazyImages(InputImages(request.references, "--reference", data, others))
             self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
-        elif len(self.domains) * len(request.seeds) > LOOKS:
-            looks = len(self.domains) * len(request.seeds)
-            raise OptionError(f"--seeds: {looks:,} looks are more than the {LOOKS:,} that there may be.")
+        elif len(self.domains) * len(request.seeds) > MAX_STYLES:
+            styles = len(self.domains) * len(request.seeds)
+            raise OptionError(f"--seeds: {styles:,} styles exceed the maximum of {MAX_STYLES:,}.")
         if request.interpolate:
             self._check_walk()
 
@@ -61,60 +61,60 @@ class Job:
             return given[0]
         known = ", ".join(self.data.domains)
         if given is not None:
-            raise OptionError(f"--domain {self.request.domain}: --reference takes one domain, of {known}.")
+            raise OptionError(f"--domain {self.request.domain}: --reference takes one domain: {known}.")
         folders = reversed(path.parts[:-1])
         named = next((folder for folder in folders if folder in self.data.domains), None)
         if named is None:
-            raise OptionError(f"--reference {printable(path)}: say with --domain what it is; there are {known}.")
+            raise OptionError(f"--reference {printable(path)}: name its domain with --domain: {known}.")
         return self.data.domains.index(named)
 
     def _check_walk(self) -> None:
         request = self.request
         if self.references is not None and len(self.references) < 2:
-            raise OptionError("--interpolate: a walk needs two references at least; --reference gives one.")
+            raise OptionError("--interpolate: a walk needs at least two references, but --reference names one.")
         if not request.references and len(request.seeds) < 2:
-            raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
+            raise OptionError("--interpolate: a walk needs at least two seeds, but --seeds names one.")
         check_walk(len(self.references or request.seeds), request.steps)
         rows = 1 if request.references else len(self.domains)
-        if rows * len(self.sources) > CELLS:
-            asked = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
+        if rows * len(self.sources) > MAX_FRAME_IMAGES:
+            requested = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
             raise OptionError(
-                f"--interpolate: {asked} are more than the {CELLS} images of a frame; name fewer with --source"
+                f"--interpolate: {requested} exceed the {MAX_FRAME_IMAGES} images of a frame; name fewer with --source"
                 + (" or --domain." if rows > 1 else ".")
             )
 
     def write(self, translator: Any, out: Path) -> Iterator[str]:
-        """Write the pictures to a folder, and yield lines that describe them."""
+        """Write the images or the animation to a folder, and yield lines that describe them."""
         sampler = TranslationSampler(translator)
         if self.request.interpolate:
             return self._walk(sampler, out)
-        return self._stills(sampler, out)
+        return self._images(sampler, out)
 
-    def _looks(self, sampler: TranslationSampler) -> list[Look]:
+    def _styles(self, sampler: TranslationSampler) -> list[NamedStyle]:
         names, seeds = self.data.domains, self.request.seeds
         if self.references is None:
             return [
-                Look(f"{part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
+                NamedStyle(f"{part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
                 for domain in self.domains
                 for seed, style in zip(seeds, sampler.styles_of_seeds(seeds, domain, self.request.psi))
             ]
         styles = sampler.styles_of_images(self.references, np.array(self.reference_domains))
         described = zip(self.references.names, self.reference_domains, styles)
-        shown = chain(islice(self.references, sheet_rows(self.data)), repeat(None))  # the sheet shows only these
+        shown = chain(islice(self.references, max_rows(self.data)), repeat(None))  # the sheet shows only these
         return [
-            Look(f"{part(names[domain])}-{name}", names[domain], style, reference)
+            NamedStyle(f"{part(names[domain])}-{name}", names[domain], style, reference)
             for (name, domain, style), reference in zip(described, shown)
         ]
 
-    def _stills(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
-        """Write an image of each source in each look, and a sheet of them."""
-        looks = self._looks(sampler)
-        names, sheet, count = Names(), Sheet(looks, self.data), 0
-        jobs, same = tee((source, look) for source in self.sources for look in looks)
-        drawn = sampler.stream((source.pixels, look.style) for source, look in jobs)
-        for (source, look), image in zip(same, progress(drawn, len(self.sources) * len(looks), "image")):
-            images.save(out / f"{names.new(f'{source.name}-{look.name}')}.png", image)
-            sheet.add(source, look, image)
+    def _images(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
+        """Write an image of each source in each style, and a sheet of them."""
+        styles = self._styles(sampler)
+        names, sheet, count = UniqueNames(), Sheet(styles, self.data), 0
+        jobs, same = tee((source, style) for source in self.sources for style in styles)
+        generated = sampler.stream((source.pixels, style.code) for source, style in jobs)
+        for (source, style), image in zip(same, progress(generated, len(self.sources) * len(styles), "image")):
+            images.save(out / f"{names.new(f'{source.name}-{style.name}')}.png", image)
+            sheet.add(source, style, image)
             count += 1
         images.save(out / "grid.png", sheet.picture())
         yield f"{counted(count, 'image')}: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
@@ -142,30 +142,30 @@ class Job:
         return write_frames(frames, count, request.format, request.fps, out)
 
 
-def sheet_rows(data: DataInfo) -> int:
-    """Return how many looks fit on a sheet with a single source and the reference of each look."""
-    return max(1, sheet_room(data) // 2 - 1)
+def max_rows(data: DataInfo) -> int:
+    """Return how many styles fit on a sheet with a single source and the reference of each style."""
+    return max(1, max_sheet_images(data) // 2 - 1)
 
 
 class Sheet:
-    """A sheet with the sources in the top row and a row for each look below, as many of both as fit."""
+    """A sheet with the sources in the top row and a row for each style below, as many of both as fit."""
 
-    def __init__(self, looks: Sequence[Look], data: DataInfo) -> None:
-        self._looks = len(looks)
-        self._rows: dict[Look, list[np.ndarray]] = {look: [] for look in looks[: sheet_rows(data)]}
-        self._references = looks[0].reference is not None
-        room = sheet_room(data) // (len(self._rows) + 1)
-        self._columns = min(COLUMNS, max(1, room - self._references))
-        self._top: list[Picture] = []
+    def __init__(self, styles: Sequence[NamedStyle], data: DataInfo) -> None:
+        self._styles = len(styles)
+        self._rows: dict[NamedStyle, list[np.ndarray]] = {style: [] for style in styles[: max_rows(data)]}
+        self._references = styles[0].reference is not None
+        room = max_sheet_images(data) // (len(self._rows) + 1)
+        self._columns = min(MAX_COLUMNS, max(1, room - self._references))
+        self._top: list[InputImage] = []
 
-    def add(self, source: Picture, look: Look, image: np.ndarray) -> None:
+    def add(self, source: InputImage, style: NamedStyle, image: np.ndarray) -> None:
         """Add a translated image if there is room for it. All images of a source must be added in succession."""
         if source not in self._top[-1:]:
             if len(self._top) == self._columns:
                 return
             self._top.append(source)
-        if look in self._rows:
-            self._rows[look].append(image)
+        if style in self._rows:
+            self._rows[style].append(image)
 
     def picture(self) -> np.ndarray:
         """The sheet, uint8 (H, W, C)."""
@@ -174,14 +174,14 @@ class Sheet:
             top = [np.full_like(top[0], 255), *top]
         below = [
             image
-            for look, drawn in self._rows.items()
-            for image in (drawn if look.reference is None else [look.reference, *drawn])
+            for style, generated in self._rows.items()
+            for image in (generated if style.reference is None else [style.reference, *generated])
         ]
         sheet = images.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
-        return images.labelled(sheet, ["", *(look.label for look in self._rows)])
+        return images.labelled(sheet, ["", *(style.label for style in self._rows)])
 
     def extent(self, sources: int) -> str:
-        """Return which of the sources and looks are on the sheet, in words; '' if all of them are."""
+        """Return which of the sources and styles are on the sheet, in words; '' if all of them are."""
         shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
-        shown += [counted(len(self._rows), "look")] if len(self._rows) < self._looks else []
+        shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
         return f" of the first {' and '.join(shown)}" if shown else ""

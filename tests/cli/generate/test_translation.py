@@ -1,4 +1,4 @@
-"""`ganzoo generate --source`: what is redrawn, in which looks, each kind of output, and each refusal."""
+"""`ganzoo generate --source`: what is translated, in which styles, each kind of output, and each refusal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from ganzoo import backend
-from ganzoo.cli.pictures import Names, part
 from ganzoo.registry import plugins
+from ganzoo.sampling.input_images import UniqueNames, part
 from tests.data.pictures import encoded, lay_folder, noise
 from tests.sampling.test_translation import alike, cells, mean, tinted
 from tests.support import tinter
@@ -151,7 +151,7 @@ def test_files_of_one_name_do_not_overwrite_each_other(redraw, zoo):
 
 
 def test_names_are_never_alike():
-    taken = Names()
+    taken = UniqueNames()
     wanted = ["a", "a-2", "a", "a", "a-2", "b", "a-2-2"]
     made = [taken.new(name) for name in wanted]
     assert len(set(made)) == len(made)
@@ -225,27 +225,28 @@ def test_a_checkpoint_is_enough(ganzoo, zoo):
 
 
 def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
-    from ganzoo.cli import generate_output, generate_translation
+    from ganzoo.cli.generate import output, translation
 
-    monkeypatch.setattr(generate_translation, "COLUMNS", 2)
-    monkeypatch.setattr(generate_output, "SHEET", 12)
+    monkeypatch.setattr(translation, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(output, "MAX_SHEET_IMAGES", 12)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
-    assert "sheet of the first 2 sources and 5 looks" in result.stdout
+    assert "sheet of the first 2 sources and 5 styles" in result.stdout
     assert len(names(zoo / "out")) == 3 * 6 + 1
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
 def test_a_sheet_of_large_images_has_few_rows(monkeypatch):
-    from ganzoo.cli import generate_translation
+    from ganzoo.cli.generate import translation
 
-    rows = {size: generate_translation.sheet_rows(tinter.DataInfo("", 1, size, 3)) for size in (256, 1024, 2**15)}
+    rows = {size: translation.sheet_rows(tinter.DataInfo("", 1, size, 3)) for size in (256, 1024, 2**15)}
     assert rows == {256: 511, 1024: 41, 2**15: 1}
 
 
 def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
-    from ganzoo.cli import generate_output, pictures
+    from ganzoo.cli.generate import output
+    from ganzoo.sampling import input_images
 
-    fit, made, most = pictures.fit, [], []
+    fit, made, most = input_images.fit, [], []
 
     def watched(*arguments):
         image = fit(*arguments)
@@ -254,8 +255,8 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
         return image
 
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
-    monkeypatch.setattr(pictures, "fit", watched)
-    monkeypatch.setattr(generate_output, "SHEET", 12)
+    monkeypatch.setattr(input_images, "fit", watched)
+    monkeypatch.setattr(output, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.CHUNK", 4)
     out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
@@ -285,30 +286,30 @@ def frames(out: Path, columns: int) -> list[np.ndarray]:
 def test_a_walk_through_seeds_in_every_domain(redraw, space):
     walk = ["--interpolate", "--seeds", "2,5", "--steps", "4", "--psi", "0.5", "--format", "png", *space]
     drawn = frames(redraw("--source", "sources", *walk), 3)
-    stills = redraw("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
+    images = redraw("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
     assert len(drawn) == 8
     for frame, seed in ((0, 2), (4, 5)):
         for row, domain in enumerate(tinter.DOMAINS, 1):
-            assert alike(drawn[frame][row, 1], pixels(stills / f"b-{domain}-seed000{seed}.png"))
+            assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
 def test_a_walk_through_references(redraw, zoo):
     walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
     drawn = frames(redraw("--source", "sources", *walk, "--steps", "6"), 4)
-    stills = redraw("--source", "sources", "--reference", "val/dog")
+    images = redraw("--source", "sources", "--reference", "val/dog")
     assert len(drawn) == 12
     for frame, name in ((0, "rex"), (6, "sam")):
-        assert alike(drawn[frame][1, 2], pixels(stills / f"b-dog-{name}.png"))
+        assert alike(drawn[frame][1, 2], pixels(images / f"b-dog-{name}.png"))
         assert np.array_equal(drawn[frame][1, 0], square(zoo / f"val/dog/{name}.png"))
     assert len(list(redraw("--source", "sources/a.png", *walk).glob("*.png"))) == 62
 
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])
-@pytest.mark.parametrize("looks", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
-def test_every_format(redraw, format_, looks):
+@pytest.mark.parametrize("styles", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
+def test_every_format(redraw, format_, styles):
     walk = ["--interpolate", "--steps", "3", "--fps", "25", "--format", format_]
-    path = redraw("--source", "sources", *looks, *walk) / f"interpolation.{format_}"
-    expected = 9 if "--seeds" in looks else 3 + 1 + 1
+    path = redraw("--source", "sources", *styles, *walk) / f"interpolation.{format_}"
+    expected = 9 if "--seeds" in styles else 3 + 1 + 1
     if format_ == "mp4":
         av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
         with av.open(str(path)) as container:
@@ -331,15 +332,15 @@ REFERENCE = ["--reference", "val/dog"]
     ("arguments", "status", "message"),
     [
         ([], 2, "tinter redraws images: name them with --source IMAGE|FOLDER"),
-        (["--domain", "dog"], 2, "--domain: goes with --source"),
-        (["--reference", "val"], 2, "--reference: goes with --source"),
+        (["--domain", "dog"], 2, "--domain: requires --source"),
+        (["--reference", "val"], 2, "--reference: requires --source"),
         (["--source", "sources", "--domain", "dgo"], 2, "no domain 'dgo'; there are cat, dog, wild fox. Did you mean"),
         (["--source", "sources", "--domain", "cat,7"], 2, "no domain '7'"),
         (["--source", "sources", "--domain", ""], 2, "no domain ''"),
         (
             ["--source", "sources", "--reference", "sources"],
             2,
-            "say with --domain what it is; there are cat, dog, wild",
+            "name its domain with --domain: cat, dog, wild",
         ),
         (["--source", "sources", *REFERENCE, "--domain", "dog,cat"], 2, "--reference takes one domain"),
         (["--source", "nowhere"], 2, "--source: there is no file or folder 'nowhere'"),
@@ -365,12 +366,12 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", *REFERENCE, "--truncation", "0.5"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", "--psi", "nan"], 2, "--psi / --truncation: nan is not a number"),
         (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
-        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows are more than the 64 images of a frame"),
+        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows exceed the 64 images of a frame"),
         (["--source", "sources", "--size", "0"], 2, "--size: not with --source"),
         (["--source", "sources", "--psi-layers", "0"], 2, "--psi-layers: not with --source"),
         (["--source", "sources", *REFERENCE, "--psi", "0"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", "--reference", "val", "--domain", "cat"], 2, "--reference val: all images in this"),
-        (["--source", "sources", "--seeds", "0-49999"], 2, "150,000 looks are more than the 100,000"),
+        (["--source", "sources", "--seeds", "0-49999"], 2, "150,000 styles exceed the maximum of 100,000"),
         (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames are more"),
     ],
 )
