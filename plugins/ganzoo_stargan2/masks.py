@@ -11,7 +11,7 @@ from ganzoo import jt
 from ganzoo_stargan2.landmarks import SIDE, resized
 
 nn: Any = jt.nn
-LEAST = 0.1  # values of a heatmap below this are set to 0
+THRESHOLD = 0.1  # values of a heatmap below this are set to 0
 EPS = 1e-6
 
 
@@ -58,23 +58,23 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
-        maps = _normalised(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
+        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
-        parts = _moved(nn.conv2d(raised, jt.array(SUMS)))
+        parts = _shift_up(nn.conv2d(raised, jt.array(SUMS)))
         both = nn.conv2d(parts, jt.array(MASKS))
         both = jt.where(jt.isnan(both), jt.zeros_like(both), both).clamp(0.0, 1.0)
         return both[:, :1], both[:, 1:]
 
 
-def _normalised(maps: Any) -> Any:
-    """Set values below LEAST to 0, then rescale each map to [0, 1]."""
-    maps = jt.ternary(maps < LEAST, jt.zeros_like(maps), maps)
-    least, most = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
-    return (maps - least) / (most - least + EPS)
+def _normalise(maps: Any) -> Any:
+    """Set values below THRESHOLD to 0, then rescale each map to [0, 1]."""
+    maps = jt.ternary(maps < THRESHOLD, jt.zeros_like(maps), maps)
+    low, high = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
+    return (maps - low) / (high - low + EPS)
 
 
-def _moved(parts: Any) -> Any:
+def _shift_up(parts: Any) -> Any:
     """Move each part up as given by SHIFTS, passed as data: Jittor would compile a kernel for each constant."""
     shape = list(parts.shape)
     row = f"(i2+@e0(i1)+{shape[2]})%{shape[2]}"

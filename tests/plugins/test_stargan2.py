@@ -185,16 +185,16 @@ def test_the_target_of_the_diversity_gets_no_gradient(monkeypatch):
     """With the second image replaced by its own pixels as constants, the gradients are the same."""
     trained = state()
     free = gradients(trained, "ds")
-    redraw, calls = trained.setup.loss.generator.redraw, []
+    decode_features, calls = trained.setup.loss.generator.decode_features, []
 
     def constant_second(features: Any, style: Any, masks: Any = None) -> Any:
         import jittor as jt
 
         calls.append(None)
-        drawn = redraw(features, style, masks)
+        drawn = decode_features(features, style, masks)
         return jt.array(drawn.numpy()).stop_grad() if len(calls) == 2 else drawn
 
-    monkeypatch.setattr(trained.setup.loss.generator, "redraw", constant_second)
+    monkeypatch.setattr(trained.setup.loss.generator, "decode_features", constant_second)
     constant = gradients(trained, "ds")
     assert any(np.abs(value).max() > 0 for value in free.values())
     for name, value in free.items():

@@ -33,17 +33,17 @@ def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves)
     return colours(x, y).round().astype(np.uint8)
 
 
-def fitted(points: np.ndarray, goals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and offset of the similarity from points to goals, by a general least-squares solver."""
+def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and offset of the similarity from points to target_points, by a general least-squares solver."""
     (x, y), zero, one = points.T, np.zeros(len(points)), np.ones(len(points))
     system = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
-    c, s, right, down = np.linalg.lstsq(system, goals.T.reshape(-1), rcond=None)[0]
+    c, s, right, down = np.linalg.lstsq(system, target_points.T.reshape(-1), rcond=None)[0]
     return np.array([[c, -s], [s, c]]), np.array([right, down])
 
 
-def seen_through(points: np.ndarray, goals: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def seen_through(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Where in the image each of the size x size aligned pixels comes from."""
-    matrix, offset = fitted(points, goals)
+    matrix, offset = fitted(points, target_points)
     y, x = np.mgrid[:size, :size] + 0.5
     back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T
     return back[..., 0], back[..., 1]
@@ -81,9 +81,9 @@ def test_landmarks_that_do_not_fit_are_fitted_by_least_squares(seed: int, count:
     from ganzoo_stargan2.alignment import similarity
 
     rng = np.random.default_rng(seed)
-    points, goals = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
-    factor, move = similarity(points, goals)
-    matrix, offset = fitted(points, goals)
+    points, target_points = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
+    factor, move = similarity(points, target_points)
+    matrix, offset = fitted(points, target_points)
     assert [factor.real, factor.imag] == pytest.approx(matrix[:, 0], abs=1e-9)
     assert [move.real, move.imag] == pytest.approx(offset, abs=1e-6)
 
@@ -110,13 +110,13 @@ def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size:
     from ganzoo_stargan2.alignment import align
 
     rng = np.random.default_rng(2)
-    goals = face(rng) * (size / 256)
-    points = turned(goals, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
-    x, y = seen_through(points, goals, size)
+    target_points = face(rng) * (size / 256)
+    points = turned(target_points, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
+    x, y = seen_through(points, target_points, size)
     image = picture(900, 800, lambda x, y: waves(x - 100, y))
     inside = (x > 2) & (x < 898) & (y > 2) & (y < 798)
     assert inside.mean() > 0.3
-    found = align(image, points, goals, size)
+    found = align(image, points, target_points, size)
     assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
     assert abs(found - waves(x - 100, y))[inside].max() < 2.5
 
@@ -124,13 +124,13 @@ def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size:
 def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
     from ganzoo_stargan2.alignment import align
 
-    goals = face(np.random.default_rng(3))
-    points = turned(goals, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
-    x, y = seen_through(points, goals, 256)
+    target_points = face(np.random.default_rng(3))
+    points = turned(target_points, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
+    x, y = seen_through(points, target_points, 256)
     assert x.min() < -20
     assert y.max() > 120
     wide, high = 200 - abs(200 - abs(x)), 110 - abs(110 - abs(y))
-    found = align(picture(200, 110), points, goals, 256)
+    found = align(picture(200, 110), points, target_points, 256)
     near = (np.minimum(abs(wide), abs(wide - 200)) < 1.5) | (np.minimum(abs(high), abs(high - 110)) < 1.5)
     assert abs(found - waves(wide, high))[~near].max() < 2.5
 
@@ -138,10 +138,10 @@ def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
 def test_fine_patterns_of_large_images_become_grey() -> None:
     from ganzoo_stargan2.alignment import align
 
-    goals = face(np.random.default_rng(4))
+    target_points = face(np.random.default_rng(4))
     board = np.indices((1600, 1600)).sum(0) % 2 * 255
     image = board[..., None].repeat(3, 2).astype(np.uint8)
-    found = align(image, turned(goals, 7, 5.3, 100, 100), goals, 256)
+    found = align(image, turned(target_points, 7, 5.3, 100, 100), target_points, 256)
     assert abs(found - 127.5).max() < 12
 
 
@@ -221,8 +221,8 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
     x = (np.asarray(small, np.float64).transpose(2, 0, 1)[None] / 255 - 0.5) / 0.5
     heatmaps = network(jt.array(x.astype(np.float32))).numpy()[0, :98]
     points = np.array([naive_peak(heatmap) for heatmap in heatmaps]) * [400 / 256, 300 / 256]
-    goals = turned(points, 25, 0.9, 20, -70)
-    np.savez(workdir / "mean.npz", mean=goals.reshape(196))
+    target_points = turned(points, 25, 0.9, 20, -70)
+    np.savez(workdir / "mean.npz", mean=target_points.reshape(196))
 
     result = data_align(size="128")
     assert "aligned: 2 faces aligned at 128 px" in result.output
@@ -230,7 +230,7 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
         assert (second.size, second.mode) == ((128, 128), "RGB")
     with Image.open(workdir / "aligned" / "below" / "first.png") as first:
         found = np.asarray(first)
-    x, y = seen_through(points, goals / 2, 128)
+    x, y = seen_through(points, target_points / 2, 128)
     inside = (x > 2) & (x < 398) & (y > 2) & (y < 298)
     assert inside.mean() > 0.3
     assert abs(found - waves(x, y))[inside].max() < 2.5
@@ -254,7 +254,7 @@ def test_unreadable_images_are_listed_and_an_interrupted_call_goes_on(data_align
     (out / "b.png").write_bytes(b"mine")
     (out / "a.png.png").unlink()
     result = data_align(size="16")
-    assert "3 images were there already." in result.output
+    assert "3 images already existed." in result.output
     assert "aligned: 1 faces aligned" in result.output
     assert (out / "b.png").read_bytes() == b"mine"
 
@@ -280,7 +280,7 @@ def test_no_two_faces_go_to_one_file(data_align, workdir, no_network) -> None:
     made = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert len(made) == len(names)
     assert {"2.png", "3.png/1.png", "below/2.png"} < made
-    assert f"{len(names)} images were there already" in data_align(size="16").output
+    assert f"{len(names)} images already existed" in data_align(size="16").output
 
 
 def test_linked_folders_are_followed(data_align, workdir, no_network) -> None:
@@ -314,14 +314,14 @@ def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, wor
 @pytest.mark.parametrize("out", ["faces", "./faces/../faces", "faces/below/aligned"])
 def test_the_pictures_themselves_are_not_overwritten(data_align, workdir, out) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
-    with pytest.raises(OptionError, match=r"--out faces.*: is faces itself, or lies in it"):
+    with pytest.raises(OptionError, match=r"--out faces.*: must not be faces or a folder inside it"):
         data_align(out=out)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt, the weights .* Get wing.ckpt from https://"),
+        ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt with the weights .* Get wing.ckpt from https://"),
         ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz, .* Get celeba_lm_mean.npz from https://"),
     ],
 )
@@ -354,7 +354,7 @@ def test_a_folder_without_readable_images_is_told(data_align, workdir) -> None:
     with pytest.raises(DataError, match="faces: no image in this folder"):
         data_align()
     (workdir / "faces" / "bad.png").write_bytes(b"no")
-    with pytest.raises(DataError, match="faces: not one of its 1 images can be aligned"):
+    with pytest.raises(DataError, match="faces: none of its 1 images can be aligned"):
         data_align()
     (workdir / "faces" / "bad.png").unlink()
     (workdir / "faces" / "below").rmdir()

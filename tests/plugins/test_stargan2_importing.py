@@ -243,17 +243,17 @@ def many_domains(found: dict[str, Any]) -> None:
 
 
 WRONG = {
-    "a thousand domains": (many_domains, "it is for 1,001 domains, of 1,000 at most"),
+    "a thousand domains": (many_domains, "it is for 1,001 domains; the maximum is 1,000"),
     "no mapping network": (drop("mapping_network"), "it holds no 'mapping_network', as StarGAN v2's checkpoints do"),
     "no generator": (drop("generator"), "it holds no 'generator'"),
     "no style encoder": (drop("style_encoder"), "it holds no 'style_encoder'"),
-    "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is no state_dict"),
-    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is no state_dict: it holds 'x'"),
+    "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is not a state_dict"),
+    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is not a state_dict: it holds 'x'"),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
     "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
     "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint is of"),
     "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
-    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not that of StarGAN v2: it"),
+    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not StarGAN v2's: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
     "no shape": (put("nets", "generator", from_rgb__weight=np.ones(())), "'from_rgb.weight' has the shape ()"),
     "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, and 2 in discriminator"),
@@ -262,7 +262,7 @@ WRONG = {
         lambda found: found.update(nets_ema={**found["nets_ema"], "mapping_network": {
             name: value for name, value in found["nets_ema"]["mapping_network"].items() if "unshared.2" not in name
         }}),
-        "domains is 3 in mapping_network, and 2 in mapping_network (average)",
+        "domains is 3 in mapping_network, but 2 in mapping_network (EMA)",
     ),
     "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, and 64 in discriminator"),
     "blocks": (cut("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),

@@ -18,7 +18,7 @@ from tests.support.reference.stargan2_port import Files, check_translations, con
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 
-LEFT_OUT = "optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh"
+LEFT_OUT = "optimizers: left out (Jittor's, not PyTorch's); Adam's moments are reset"
 TRAINED_TOGETHER = ("mapping_network", "generator", "style_encoder")
 
 

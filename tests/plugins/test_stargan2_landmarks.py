@@ -64,7 +64,7 @@ def test_a_file_of_several_gpus_with_entries_too_many(compared, weights) -> None
     found = read_wing(compared[0], told.append)
     assert found.keys() == weights.keys()
     assert all(np.array_equal(found[name], value) for name, value in weights.items())
-    assert told == [f"{compared[0]}: 6 entries are of no use to the landmark network, and left out"]
+    assert told == [f"{compared[0]}: 6 entries are not used by the landmark network and were ignored"]
 
 
 def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:

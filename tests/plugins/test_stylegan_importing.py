@@ -260,7 +260,9 @@ def test_a_moment_that_is_not_finite_is_named(files, tmp_path):
 
 def test_a_file_of_stylegan2_is_called_so(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
-    with pytest.raises(CheckpointError, match=r"it is of StyleGAN2 \(stylegan2-pytorch\), whose networks are others"):
+    with pytest.raises(
+        CheckpointError, match=r"it is a StyleGAN2 checkpoint \(stylegan2-pytorch\), whose networks differ"
+    ):
         imported(path, tmp_path)
 
 
@@ -279,8 +281,8 @@ WRONG = {
     "a list": (lambda content: [1, 2], "holds no weights by name"),
     "numbers": (lambda content: {1: 2}, "holds no weights by name"),
     "no networks": (lambda content: {"g_optimizer": content["g_optimizer"]}, "'g_optimizer'"),
-    "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "holds no generator"),
-    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is no state_dict"),
+    "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "but no generator"),
+    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is not a state_dict"),
     "a weight is a text": (set_first("g_running", "to_rgb", "x"), "StyleGAN's generator: it holds 'generator.to_rgb"),
     "a strange weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
     "a missing weight": (drop("g_running", "to_rgb.1.conv.bias"), "it lacks 'synthesis.to_rgb.1.bias'"),

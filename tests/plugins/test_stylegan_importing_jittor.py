@@ -137,7 +137,7 @@ def test_a_generator_alone_needs_no_discriminator_beside_it(files, tmp_path):
 def test_a_discriminator_alone_is_an_error_that_says_what_is_missing(files, tmp_path):
     lay(files, tmp_path)
     (tmp_path / "300000.model").unlink()
-    with pytest.raises(CheckpointError, match=r"it holds no generator, only a discriminator. Put NUMBER\.model beside"):
+    with pytest.raises(CheckpointError, match=r"it holds a discriminator but no generator. Put NUMBER\.model in"):
         imported(tmp_path / "300000.discrim-model")
 
 
@@ -145,7 +145,9 @@ def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
     lay(files, tmp_path)
     result = imported(tmp_path / "train_step-3.model")
     for name in ("g_optimizer", "d_optimizer"):
-        assert [line for line in result.found if line.startswith(f"{name}: left out (not an optimizer of PyTorch")]
+        assert [
+            line for line in result.found if line.startswith(f"{name}: left out (a Jittor optimizer, not a PyTorch one")
+        ]
     assert sum("no optimizer state" in line for line in result.found) == 2
 
 
@@ -198,5 +200,5 @@ def test_a_weight_that_is_no_scaled_copy_is_not_passed_over(files, tmp_path):
     write(
         path, broken(files, lambda state: state.update({"generator.progression.1.other.weight": np.ones(3)})), "plain"
     )
-    with pytest.raises(CheckpointError, match=r"another network than StyleGAN's generator: .*other\.weight"):
+    with pytest.raises(CheckpointError, match=r"does not belong to StyleGAN's generator: .*other\.weight"):
         imported(path)
