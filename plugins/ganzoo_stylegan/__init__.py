@@ -112,6 +112,11 @@ class StyleGAN(Model):
     other_names = {
         **dict.fromkeys(("img_size", "image_size", "resolution", "size"), "--max-size"),
         "ckpt": "--resume with a run; `ganzoo import stylegan` turns the port's checkpoint into one",
+        "gamma": "--r1-gamma",
+        "cbase": "--channels-base",
+        "cmax": "--channels-max",
+        "map_depth": "--mapping-layers",
+        "cfg": "--preset",
         "no_from_rgb_activate": "--no-from-rgb-activation",
         "n_critic": "Omit it: the networks are updated in turn.",
         "gen_sample": "--tick, in thousands of images",

@@ -252,7 +252,7 @@ def test_check_is_quiet_about_images_that_are_read(pictures):
     (pictures / "bad.tif").write_bytes(damaged)
     done = run("data", "check", "pictures")
     assert b"bad.tif: not a readable image" in done.stdout
-    assert done.stderr == b"Error: 1 of 15 images can't be read; they are named above.\n"
+    assert done.stderr == b"Error: 1 of 15 images can't be read; they are listed above.\n"
 
 
 def test_check_says_how_folders_are_read_and_what_is_not(ganzoo, workdir):

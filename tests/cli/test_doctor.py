@@ -57,7 +57,7 @@ def test_gradients_that_differ_are_a_problem(ganzoo, on_the_cpu, monkeypatch):
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1
     assert "tf32: gradients of one step on the GPU differ from the CPU's by 1.0e-01" in result.stdout
-    assert "That is more than the 0.05 that rounding explains." in result.stdout
+    assert "This exceeds the tolerance of 0.05 for rounding errors." in result.stdout
     assert result.stdout.count("PROBLEM") == 1
 
 

@@ -90,7 +90,7 @@ def test_images_are_kept_in_a_folder_of_their_own(ganzoo, trained):
     command = ("evaluate", "--metrics", "kid", "--save-images", "made/deep")
     assert ganzoo(*command, "--samples", "6").exit_code == 0
     line = one_line(ganzoo(*command, "--samples", "4"), 2)
-    assert "--save-images made/deep: there is something in it already; name a new folder" in line
+    assert "--save-images made/deep: the folder is not empty; choose a new one" in line
     assert len(list(Path("made/deep").iterdir())) == 6
     assert ganzoo("evaluate", "--samples", "1", "--metrics", "kid", "--save-images", "new/deep").exit_code == 2
     assert not Path("new").exists()
@@ -115,7 +115,7 @@ def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_o
     assert result.exit_code == 0, result.output
     (record,) = records(Path("experiments/00000-cgan-pictures"))
     assert {"fid", "kid", "precision"} <= record["mean"][""].keys()
-    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+    assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
 
 
 def test_real_images_that_are_not_there_are_told_by_the_option_that_named_them(ganzoo, trained):
@@ -243,8 +243,8 @@ def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
     assert "lpips: it measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
-    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
-    assert "--size: it is for --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
+    assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+    assert "--size: only valid with --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
     assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)
 
 

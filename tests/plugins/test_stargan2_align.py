@@ -308,7 +308,7 @@ def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, wor
     assert file.exists() is (bad > 20)
     if file.exists():
         assert len(file.read_text().splitlines()) == bad
-        assert lines[21].endswith("All are named in aligned/unreadable.txt.")
+        assert lines[21].endswith("All are listed in aligned/unreadable.txt.")
 
 
 @pytest.mark.parametrize("out", ["faces", "./faces/../faces", "faces/below/aligned"])

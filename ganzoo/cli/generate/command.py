@@ -79,7 +79,7 @@ if TYPE_CHECKING:
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
-    help="Style-based: noise inputs: the same in all images, random for each image, or none.  [default: const]",
+    help="Style-based: noise inputs, the same in all images, random for each, or none.  [default: const]",
 )
 @click.option(
     "--mix", is_flag=True, help="Style-based: a style-mixing sheet: destinations (left) with styles of sources (top)."
@@ -107,8 +107,8 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
     through its share of the seeds (as frames with --format png); with --mix a style-mixing sheet.
 
-    A model that translates images translates each --source into each --domain with a style for each of the --seeds, or
-    in the style of each --reference. With --interpolate it walks from style to style.
+    With --source, a model that translates images applies to each source a style per --domain and seed, or the style of
+    each --reference. With --interpolate it walks from style to style.
 
     The same command always gives the same files.
     """
