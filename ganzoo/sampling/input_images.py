@@ -131,7 +131,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
         above = os.path.commonpath(folders)
         stems = ["-".join([*folder.relative_to(above).parts, stem]) for folder, stem in zip(folders, stems)]
     names = UniqueNames()
-    return [names.new(part(stem)) for stem in stems]
+    return [names.new(filename_part(stem)) for stem in stems]
 
 
 class UniqueNames:
@@ -152,7 +152,7 @@ class UniqueNames:
         return free
 
 
-def part(text: str) -> str:
+def filename_part(text: str) -> str:
     """Turn a text into a part of a file name: no characters that file systems refuse, at most MAX_NAME_BYTES bytes."""
     short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-MAX_NAME_BYTES:]
     return short.decode("utf-8", "ignore") or "image"

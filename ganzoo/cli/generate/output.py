@@ -10,18 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.cli.generate.request import MAX_SHEET_IMAGES, GenerateRequest, check_walk, parse_mix_layers
+from ganzoo.cli.generate.request import GenerateRequest, check_walk, parse_mix_layers
 from ganzoo.errors import OptionError, UnsuitableError, counted
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, latents, sampler
+from ganzoo.sampling.sheets import max_sheet_images
 from ganzoo.sampling.styles import StyleSampler, mix
-
-SHEET_BYTES = 2**28  # maximum total size of the images on a sheet
-
-
-def max_sheet_images(data: DataInfo) -> int:
-    """Return how many images of this size a sheet may hold."""
-    return max(1, min(MAX_SHEET_IMAGES, SHEET_BYTES // (data.size**2 * data.channels)))
 
 
 def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:

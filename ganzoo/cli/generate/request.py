@@ -20,7 +20,6 @@ NOT_WITH_SOURCE = ("grid", "size", "psi_layers", "noise", "mix", "sources", "des
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 WALK_OPTIONS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the paper's figures (appendix B)
-MAX_SHEET_IMAGES = 1024
 MAX_SEEDS = 1_000_000
 MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
 MAX_FRAMES = 100_000  # maximum number of frames in a walk
@@ -200,6 +199,8 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
 
 def parse_grid(text: str) -> tuple[int, int]:
     """'4x8' -> (4, 8): rows and columns. OptionError for anything else."""
+    from ganzoo.sampling.sheets import MAX_SHEET_IMAGES  # not at the top: --help should not import NumPy
+
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if match is None or not int(match[1]) * int(match[2]):
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ganzoo.cli.generate.output import max_sheet_images, progress, write_frames
+from ganzoo.cli.generate.output import progress, write_frames
 from ganzoo.cli.generate.request import TranslateRequest, check_walk, parse_domains
 from ganzoo.errors import OptionError, counted, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, translation
-from ganzoo.sampling.input_images import InputImage, InputImages, LazyImages, UniqueNames, part
+from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
+from ganzoo.sampling.sheets import NamedStyle, TranslationSheet, max_rows
 from ganzoo.sampling.translation import TranslationSampler
 
-MAX_COLUMNS = 32  # maximum number of sources on a sheet
 MAX_FRAME_IMAGES = 64  # maximum number of translated images in a video frame
 MAX_STYLES = 100_000  # maximum number of styles, which are all in memory
-
-
-@dataclass(frozen=True, eq=False)
-class NamedStyle:
-    """A style code (width,) to apply to every source. `name` is used in file names; sheets show `label` and, if given,
-    `reference`, uint8 (H, W, C)."""
-
-    name: str
-    label: str
-    code: np.ndarray
-    reference: np.ndarray | None = None
 
 
 class TranslationJob:
@@ -94,7 +82,7 @@ class TranslationJob:
         names, seeds = self.data.domains, self.request.seeds
         if self.references is None:
             return [
-                NamedStyle(f"{part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
+                NamedStyle(f"{filename_part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
                 for domain in self.domains
                 for seed, style in zip(seeds, sampler.styles_of_seeds(seeds, domain, self.request.psi))
             ]
@@ -102,14 +90,14 @@ class TranslationJob:
         described = zip(self.references.names, self.reference_domains, styles)
         shown = chain(islice(self.references, max_rows(self.data)), repeat(None))  # the sheet shows only these
         return [
-            NamedStyle(f"{part(names[domain])}-{name}", names[domain], style, reference)
+            NamedStyle(f"{filename_part(names[domain])}-{name}", names[domain], style, reference)
             for (name, domain, style), reference in zip(described, shown)
         ]
 
     def _images(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
         """Write an image of each source in each style, and a sheet of them."""
         styles = self._styles(sampler)
-        names, sheet, count = UniqueNames(), Sheet(styles, self.data), 0
+        names, sheet, count = UniqueNames(), TranslationSheet(styles, self.data), 0
         jobs, same = tee((source, style) for source in self.sources for style in styles)
         generated = sampler.stream((source.pixels, style.code) for source, style in jobs)
         for (source, style), image in zip(same, progress(generated, len(self.sources) * len(styles), "image")):
@@ -140,48 +128,3 @@ class TranslationJob:
             )
             count = request.steps * len(request.seeds)
         return write_frames(frames, count, request.format, request.fps, out)
-
-
-def max_rows(data: DataInfo) -> int:
-    """Return how many styles fit on a sheet with a single source and the reference of each style."""
-    return max(1, max_sheet_images(data) // 2 - 1)
-
-
-class Sheet:
-    """A sheet with the sources in the top row and a row for each style below, as many of both as fit."""
-
-    def __init__(self, styles: Sequence[NamedStyle], data: DataInfo) -> None:
-        self._styles = len(styles)
-        self._rows: dict[NamedStyle, list[np.ndarray]] = {style: [] for style in styles[: max_rows(data)]}
-        self._references = styles[0].reference is not None
-        room = max_sheet_images(data) // (len(self._rows) + 1)
-        self._columns = min(MAX_COLUMNS, max(1, room - self._references))
-        self._top: list[InputImage] = []
-
-    def add(self, source: InputImage, style: NamedStyle, image: np.ndarray) -> None:
-        """Add a translated image if there is room for it. All images of a source must be added in succession."""
-        if source not in self._top[-1:]:
-            if len(self._top) == self._columns:
-                return
-            self._top.append(source)
-        if style in self._rows:
-            self._rows[style].append(image)
-
-    def picture(self) -> np.ndarray:
-        """The sheet, uint8 (H, W, C)."""
-        top = [source.pixels for source in self._top]
-        if self._references:
-            top = [np.full_like(top[0], 255), *top]
-        below = [
-            image
-            for style, generated in self._rows.items()
-            for image in (generated if style.reference is None else [style.reference, *generated])
-        ]
-        sheet = images.grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
-        return images.labelled(sheet, ["", *(style.label for style in self._rows)])
-
-    def extent(self, sources: int) -> str:
-        """Return which of the sources and styles are on the sheet, in words; '' if all of them are."""
-        shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
-        shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
-        return f" of the first {' and '.join(shown)}" if shown else ""

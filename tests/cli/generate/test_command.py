@@ -246,9 +246,9 @@ def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
 
 
 def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
-    from ganzoo.cli.generate import output
+    from ganzoo.sampling import sheets
 
-    monkeypatch.setattr(output, "SHEET_BYTES", 5 * 8 * 8 * 3)
+    monkeypatch.setattr(sheets, "SHEET_BYTES", 5 * 8 * 8 * 3)
     result = ganzoo("generate", "--seeds", "0-9")
     assert "sheet of the first 5" in result.stdout
     assert len(list((trained / "generated").glob("seed*.png"))) == 10

@@ -12,7 +12,6 @@ from PIL import Image
 
 from ganzoo import backend
 from ganzoo.registry import plugins
-from ganzoo.sampling.input_images import UniqueNames, part
 from tests.data.pictures import encoded, lay_folder, noise
 from tests.sampling.test_translation import alike, cells, mean, tinted
 from tests.support import tinter
@@ -150,15 +149,6 @@ def test_files_of_one_name_do_not_overwrite_each_other(redraw, zoo):
     assert {"x-1-cat-seed0000.png", "y-1-cat-seed0000.png"} <= set(names(out))
 
 
-def test_names_are_never_alike():
-    taken = UniqueNames()
-    wanted = ["a", "a-2", "a", "a", "a-2", "b", "a-2-2"]
-    made = [taken.new(name) for name in wanted]
-    assert len(set(made)) == len(made)
-    assert made[:3] == ["a", "a-2", "a-3"]
-    assert [part("a/b"), part("\0"), len(part("\u72d0" * 99).encode()) <= 60] == ["a-b", "-", True]
-
-
 MODES = {
     "grey.png": lambda: encoded(noise(12, 15, "L")),
     "alpha.png": lambda: encoded(noise(12, 15, "RGBA")),
@@ -225,26 +215,18 @@ def test_a_checkpoint_is_enough(ganzoo, zoo):
 
 
 def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
-    from ganzoo.cli.generate import output, translation
+    from ganzoo.sampling import sheets
 
-    monkeypatch.setattr(translation, "MAX_COLUMNS", 2)
-    monkeypatch.setattr(output, "MAX_SHEET_IMAGES", 12)
+    monkeypatch.setattr(sheets, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
     assert "sheet of the first 2 sources and 5 styles" in result.stdout
     assert len(names(zoo / "out")) == 3 * 6 + 1
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
-def test_a_sheet_of_large_images_has_few_rows(monkeypatch):
-    from ganzoo.cli.generate import translation
-
-    rows = {size: translation.sheet_rows(tinter.DataInfo("", 1, size, 3)) for size in (256, 1024, 2**15)}
-    assert rows == {256: 511, 1024: 41, 2**15: 1}
-
-
 def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
-    from ganzoo.cli.generate import output
-    from ganzoo.sampling import input_images
+    from ganzoo.sampling import input_images, sheets
 
     fit, made, most = input_images.fit, [], []
 
@@ -256,7 +238,7 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
 
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
     monkeypatch.setattr(input_images, "fit", watched)
-    monkeypatch.setattr(output, "MAX_SHEET_IMAGES", 12)
+    monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.CHUNK", 4)
     out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
