@@ -35,7 +35,7 @@ def ready(ganzoo, name: str) -> bool:
     return {row["name"]: row["ready"] for row in rows}[name]
 
 
-def test_a_set_is_fetched_and_known_by_its_name(ganzoo, served, workdir):
+def test_a_data_set_is_downloaded_and_found_by_its_name(ganzoo, served, workdir):
     assert not ready(ganzoo, "afhq")
     served.answers = [Answer(cut=20_000)]
     result = ganzoo("data", "download", "afhq", "--url", served.url)
@@ -61,7 +61,7 @@ def test_the_official_address_is_that_of_the_source(ganzoo, served, monkeypatch)
 
 
 @pytest.mark.parametrize("place", ["afhq.zip", "afhq.lmdb", "afhq/train/cat"])
-def test_what_is_there_is_not_fetched_again(ganzoo, served, workdir, place):
+def test_a_downloaded_data_set_is_not_downloaded_again(ganzoo, served, workdir, place):
     (workdir / "data" / place).mkdir(parents=True)
     result = ganzoo("data", "download", "afhq", "--url", served.url)
     there = workdir / "data" / place.split("/")[0]
@@ -81,7 +81,7 @@ def test_what_is_there_is_not_fetched_again(ganzoo, served, workdir, place):
         ([], 2, "Missing argument 'NAME'."),
     ],
 )
-def test_wrong_arguments_are_told(ganzoo, workdir, arguments, status, message):
+def test_wrong_arguments_are_reported(ganzoo, workdir, arguments, status, message):
     result = ganzoo("data", "download", *arguments)
     assert result.exit_code == status
     assert result.stderr.startswith(f"Error: {message}")
@@ -128,7 +128,7 @@ def test_a_set_laid_out_by_hand_is_found_under_its_name(ganzoo, workdir):
     assert "4 readable images of 4, RGB" in ganzoo("data", "check", "celeba-hq").stdout
 
 
-def test_ctrl_c_keeps_what_came(served, workdir):
+def test_ctrl_c_keeps_the_partial_download(served, workdir):
     served.answers = [Answer(stall=20_000)]
     command = [sys.executable, "-m", "ganzoo", "data", "download", "afhq", "--url", served.url]
     part = workdir / "data" / "afhq.zip.part"

@@ -78,7 +78,7 @@ def test_a_checkpoint_beside_other_images(ganzoo, trained):
     assert records()[0]["checkpoint"] == Path(checkpoint).name
 
 
-def test_generated_images_are_kept_if_that_is_asked_for(ganzoo, trained):
+def test_generated_images_are_saved_on_request(ganzoo, trained):
     assert ganzoo("evaluate", "--samples", "6", "--metrics", "kid", "--save-images", "made").exit_code == 0
     assert sorted(path.name for path in Path("made").iterdir()) == [f"00000{index}.png" for index in range(6)]
     before = sorted(Path().rglob("*.png"))
@@ -118,7 +118,7 @@ def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_o
     assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
 
 
-def test_real_images_that_are_not_there_are_told_by_the_option_that_named_them(ganzoo, trained):
+def test_missing_real_images_are_reported_with_the_option_that_named_them(ganzoo, trained):
     assert "--against nosuch: neither a data set" in one_line(ganzoo("evaluate", "--against", "nosuch"), 1)
     assert "--against : neither a data set" in one_line(ganzoo("evaluate", "--against", ""), 1)
     Path("pictures").rename("moved")  # of data that are gone tests/cli/test_train_resuming.py has a test
@@ -186,7 +186,7 @@ def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictu
     assert "there is no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
 
 
-def test_grey_images_are_told(jittor, ganzoo, workdir):
+def test_grey_images_are_reported(jittor, ganzoo, workdir):
     grey = {f"{index}.png": encoded(noise(12, 12, seed=index).convert("L")) for index in range(6)}
     lay_folder(workdir / "grey", grey)
     lay_folder(
@@ -198,7 +198,7 @@ def test_grey_images_are_told(jittor, ganzoo, workdir):
     assert abs(float(result.stdout.splitlines()[-1].split()[2])) < 1e-3
 
 
-def test_too_few_images_are_told(ganzoo, trained):
+def test_too_few_images_are_reported(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "20", "--metrics", "fid")
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 2  # of the samples, and of the real ones
@@ -215,7 +215,7 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
 
 
-def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):
+def test_missing_or_wrong_weights_are_one_line_each(ganzoo, trained):
     line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
     assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Get it from its source, https://" in line
     assert str(weights_folder()) in line
@@ -324,7 +324,7 @@ def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, 
     assert len(records(zoo)) == 4
 
 
-def test_a_first_look_at_translations_is_quick(ganzoo, zoo):
+def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
     for domain in tinter.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
         lay_folder(zoo / "animals" / "val" / domain, files)

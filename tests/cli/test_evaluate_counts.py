@@ -47,7 +47,7 @@ def test_as_many_real_images_are_read_as_there_are_samples(ganzoo, trained, monk
     assert all(f"| {samples} | {real} | kid |" in table for samples, real in counts)
 
 
-def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
+def test_a_quick_evaluation_uses_few_images(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import tasks
 
     monkeypatch.setattr(tasks, "QUICK", 8)
@@ -57,7 +57,7 @@ def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
     assert counts == [(8, 8), (5, 8)]
 
 
-def test_what_takes_long_is_told_first(ganzoo, trained, monkeypatch):
+def test_a_long_computation_is_announced_first(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import evaluation
 
     monkeypatch.setattr(evaluation, "WATCHED", 0.0)

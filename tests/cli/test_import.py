@@ -72,7 +72,7 @@ def test_an_import_can_be_sampled(ganzoo, files):
 
 
 @needs_torch
-def test_training_goes_on_with_the_next_resolution(ganzoo, files, pictures):
+def test_training_continues_with_the_next_resolution(ganzoo, files, pictures):
     result = ganzoo("import", "stylegan", str(files.path("step")), "--max-size", "32", "--phase", "0.008")
     assert result.exit_code == 0, result.output
     assert "RGB images of 16 px, and on to 32 px" in result.stdout
@@ -115,7 +115,7 @@ def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
 
 
 @needs_torch
-def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pictures):
+def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, pictures):
     assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
     short = ["--kimg", "0.004", "--batch", "4"]
     for extra in ([], ["--dry-run"]):
@@ -133,7 +133,7 @@ def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pic
 
 
 @needs_torch
-def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
+def test_an_imported_translator_translates_images(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog")
     result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
     assert result.exit_code == 0, result.output
@@ -154,7 +154,7 @@ def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
 
 
 @needs_torch
-def test_training_of_a_translator_goes_on_with_its_domains_only(ganzoo, workdir, translating):
+def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog", "wild")
     lay_domains(workdir / "others", "cat", "dog", "fox")
     named = ("--domains", "cat,dog,wild", "--ds-iter", "8")
@@ -197,7 +197,7 @@ def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, trans
     assert not Path("experiments").exists()
 
 
-def test_help_tells_in_which_order_domains_are_named(ganzoo):
+def test_help_explains_the_order_of_domains(ganzoo):
     text = " ".join(ganzoo("import", "stargan2", "--help").stdout.split())
     assert "--domains" in text
     assert "in the order in which they were trained: that of the sorted names of their folders" in text
@@ -225,7 +225,7 @@ class Hostile:
     ],
     ids=["hostile", "text", "empty", "another network", "no network", "picture", "NVIDIA's"],
 )
-def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_that_is_not_a_checkpoint_is_an_error_of_one_line(ganzoo, workdir, content, message):
     Path("given.model").write_bytes(content)
     result = ganzoo("import", "stylegan", "given.model")
     assert result.exit_code == 1
@@ -244,7 +244,7 @@ def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, m
     ],
     ids=["hostile", "another network"],
 )
-def test_a_file_that_is_no_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_without_a_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
     Path("000001_nets.ckpt").write_bytes(pickle.dumps(content))
     result = ganzoo("import", "stargan2", "000001_nets.ckpt")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -263,7 +263,7 @@ def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
 
 
 @pytest.mark.parametrize("model", ["stylegan", "stargan2"])
-def test_a_checkpoint_of_ganzoo_itself_is_answered_with_what_takes_it(ganzoo, pictures, model):
+def test_a_checkpoint_of_ganzoo_itself_gets_a_hint_at_the_right_command(ganzoo, pictures, model):
     assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
     path = str(checkpoint.newest(Path("experiments/00000-gan-pictures")))
     result = ganzoo("import", model, path)
@@ -286,7 +286,7 @@ def test_a_wrong_option_is_a_usage_error(ganzoo, files):
     assert not Path("experiments").exists()
 
 
-def test_an_unknown_model_is_answered_with_the_nearest(ganzoo):
+def test_an_unknown_model_gets_a_hint_at_the_nearest_name(ganzoo):
     result = ganzoo("import", "stylgan", "given.model")
     assert result.exit_code == 2
     assert "no model is called 'stylgan'. Did you mean 'stylegan'?" in result.stderr

@@ -108,14 +108,16 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     assert list((tmp_path / "my-gan").iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = new_plugin("my-gan", "--out", tmp_path / "file" / "below")
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
     assert f"Error: {tmp_path / 'file' / 'below' / 'my-gan'}: can't be written (Not a directory)" in result.output
 
 
-def test_what_was_begun_is_taken_away_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partly_written_plugin_is_removed_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_text = Path.write_text
 
     def full(path: Path, *arguments: str) -> int:

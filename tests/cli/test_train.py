@@ -38,7 +38,7 @@ def one_error(result, status: int) -> str:
     return lines[0]
 
 
-def test_a_run_leaves_what_it_promises(trained):
+def test_a_run_writes_the_documented_files(trained):
     names = {path.name for path in trained.iterdir()}
     assert {"options.json", "log.txt", "stats.jsonl", "reals.png", "losses.png"} <= names
     assert "samples-000000004.png" in names  # after the first step
@@ -56,7 +56,7 @@ def test_a_run_leaves_what_it_promises(trained):
         assert len(set(reals.convert("L").tobytes())) > 50
 
 
-def test_resume_goes_on_where_it_stopped_and_names_changes(ganzoo, trained):
+def test_resume_continues_where_it_stopped_and_reports_changes(ganzoo, trained):
     result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.032", "--learning-rate", "0.001")
     assert result.exit_code == 0, result.output
     assert "changed: --kimg was 0.016, is 0.032" in result.output
@@ -93,7 +93,7 @@ def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained)
     assert images == list(range(8, 801, 8))
 
 
-def test_dry_run_tells_all_and_leaves_nothing(ganzoo, pictures, monkeypatch):
+def test_a_dry_run_reports_everything_and_writes_nothing(ganzoo, pictures, monkeypatch):
     result = ganzoo("train", "lsgan", "--data", "pictures", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "generator: 1,050,883 parameters" in result.stdout
@@ -102,7 +102,7 @@ def test_dry_run_tells_all_and_leaves_nothing(ganzoo, pictures, monkeypatch):
     assert not Path("experiments").exists()
 
 
-def test_dry_run_runs_no_kernel(ganzoo, pictures):
+def test_a_dry_run_runs_no_kernel(ganzoo, pictures):
     from ganzoo import backend
 
     backend.run_pending()
@@ -132,7 +132,7 @@ def test_a_preset_gives_options_and_the_command_line_wins(ganzoo, pictures):
         (f"seed = 0x{'9' * 9999}", "--seed: this int is not a whole number"),
     ],
 )
-def test_a_wrong_preset_is_told(ganzoo, pictures, preset, message):
+def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
     Path("wrong.toml").write_bytes(preset.encode("latin-1"))
     assert message in one_error(ganzoo("train", "gan", "--preset", "wrong.toml"), 2)
 
@@ -186,7 +186,7 @@ def test_bad_input_is_one_clear_line(ganzoo, workdir, arguments, status, message
     assert not Path("experiments").exists()
 
 
-def test_one_damaged_picture_is_named_and_training_goes_on(ganzoo, pictures):
+def test_a_damaged_image_is_named_and_training_continues(ganzoo, pictures):
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(pictures / "05.jpg")
     whole = (pictures / "05.jpg").read_bytes()
     (pictures / "05.jpg").write_bytes(whole[: len(whole) // 2])
@@ -229,7 +229,7 @@ def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
     assert sorted(path.name for path in trained.iterdir() if path.name != "log.txt") == before
 
 
-def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(ganzoo, trained):
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(ganzoo, trained):
     whole = checkpoint.newest(trained).read_bytes()
     for path in trained.glob("*.safetensors"):
         path.unlink()
@@ -252,7 +252,7 @@ def test_generate_takes_the_newest_run_that_has_a_checkpoint(ganzoo, trained):
     assert str(RUN) in result.stdout
 
 
-def test_what_changed_around_a_run_is_told(ganzoo, trained, monkeypatch):
+def test_changes_in_the_environment_of_a_run_are_reported(ganzoo, trained, monkeypatch):
     options = json.loads((trained / "options.json").read_text())
     options["environment"]["threads"] += 1
     (trained / "options.json").write_text(json.dumps(options))
@@ -281,7 +281,7 @@ def test_a_run_that_another_process_uses_is_refused(ganzoo, trained):
         assert "in use by another process" in one_error(ganzoo("train", "gan", "--resume", "0"), 1)
 
 
-def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained, monkeypatch):
+def test_a_full_disk_is_reported_and_the_previous_checkpoint_is_intact(ganzoo, trained, monkeypatch):
     before = checkpoint.newest(trained)
     content = before.read_bytes()
     replace = os.replace
@@ -298,7 +298,7 @@ def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained,
     assert checkpoint.read(before).metadata["progress"]["images"] == 16
 
 
-def test_convolutions_that_jittor_misses_are_told_once(ganzoo, pictures, monkeypatch):
+def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, monkeypatch):
     monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
     result = ganzoo("train", "gan", "--data", "pictures", *TINY)
     assert result.output.count("does not recognise 2 of the convolutions") == 1

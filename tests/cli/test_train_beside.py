@@ -78,7 +78,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monkeypatch, fault):
+def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, monkeypatch, fault):
     assert ganzoo(*TRAIN, *TRACK).exit_code == 0
     spoil, message = FAULTS[fault]
     with monkeypatch.context() as patched:
@@ -94,7 +94,7 @@ def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monke
     assert not list(run.glob(".*"))
 
 
-def test_the_checkpoint_comes_before_what_could_fail(jittor, ganzoo, pictures, monkeypatch):
+def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo, pictures, monkeypatch):
     """Even before what ends the process."""
     monkeypatch.setattr(reporting, "sheets", raising(SystemExit(3)))
     monkeypatch.setattr(reporting.Reporter, "begun", lambda *_: None)

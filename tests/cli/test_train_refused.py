@@ -75,7 +75,7 @@ def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, picture
     assert result.exit_code == 0, result.output
 
 
-def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
+def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
     for more in ([], ["--dry-run"]):
         result = ganzoo(*GROWING, "--kimg", "0.012", *more)
         assert result.exit_code == 0, result.output
@@ -86,7 +86,7 @@ def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
     assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
 
 
-def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch):
+def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
     assert "Begin again with a lower learning rate" in message

@@ -63,7 +63,7 @@ def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ga
     assert "not a run of ganzoo" in one_error(ganzoo("train", "gan", "--resume", "pictures/x.safetensors"), 1)
 
 
-def test_a_goal_that_is_reached_is_told_and_changes_nothing(ganzoo, trained):
+def test_a_goal_that_is_reached_is_reported_and_changes_nothing(ganzoo, trained):
     before = {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"}
     for kimg in ("0.012", "0.016"):
         result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
@@ -92,7 +92,7 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     assert f"changed: the data were at {workdir / 'pictures'}, and are at {elsewhere / 'pictures'} now" in other.output
 
 
-def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained, workdir):
+def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, workdir):
     (workdir / "pictures").rename(workdir / "moved")
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
     assert f"the data it was trained on were at {workdir / 'pictures'}, and are gone. Name them with --data." in message
@@ -102,7 +102,7 @@ def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained,
     assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
 
 
-def test_runs_from_before_paths_were_kept_go_on(ganzoo, trained, workdir, monkeypatch):
+def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir, monkeypatch):
     described = options()
     del described["data_path"]
     (trained / "options.json").write_text(json.dumps(described))
@@ -130,7 +130,7 @@ def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
     assert result.exit_code == 0, result.output
 
 
-def test_a_measurement_that_was_cut_off_is_made_up_for(ganzoo, pictures):
+def test_an_interrupted_measurement_is_repeated(ganzoo, pictures):
     track = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
     assert ganzoo("train", "gan", "--data", "pictures", *TINY, *track).exit_code == 0
     stats = RUN / "stats.jsonl"
@@ -148,7 +148,7 @@ def test_a_measurement_that_was_cut_off_is_made_up_for(ganzoo, pictures):
 
 
 @pytest.mark.parametrize("name", ["stats.jsonl", "log.txt", "losses.png", "samples-000000024.png", "reals.png"])
-def test_whatever_lies_in_a_run_ends_in_no_traceback(ganzoo, trained, name):
+def test_no_content_of_a_run_folder_causes_a_traceback(ganzoo, trained, name):
     path = trained / name
     if path.exists():
         path.unlink()

@@ -65,7 +65,7 @@ numbers = partial(st.floats, allow_subnormal=False)  # Jittor's kernels flush th
 
 @settings(deadline=None)
 @given(numbers(-180, 180), numbers(0.05, 20), numbers(-500, 500), numbers(-500, 500))
-def test_a_known_turn_scale_and_move_are_found(degrees: float, scale: float, x: float, y: float) -> None:
+def test_a_known_rotation_scale_and_translation_are_found(degrees: float, scale: float, x: float, y: float) -> None:
     from ganzoo_stargan2.alignment import similarity
 
     points = face(np.random.default_rng(1))
@@ -88,14 +88,14 @@ def test_landmarks_that_do_not_fit_are_fitted_by_least_squares(seed: int, count:
     assert [move.real, move.imag] == pytest.approx(offset, abs=1e-6)
 
 
-def test_landmarks_in_one_place_are_no_face() -> None:
+def test_coinciding_landmarks_are_not_a_face() -> None:
     from ganzoo_stargan2.alignment import similarity
 
     with pytest.raises(ValueError, match="no face found"):
         similarity(np.full((98, 2), 3.1), face(np.random.default_rng(1)))
 
 
-def test_landmarks_that_would_make_the_picture_a_dot_are_no_face() -> None:
+def test_landmarks_that_would_shrink_the_image_to_a_dot_are_not_a_face() -> None:
     from ganzoo_stargan2.alignment import align
 
     points = face(np.random.default_rng(1))
@@ -106,7 +106,7 @@ def test_landmarks_that_would_make_the_picture_a_dot_are_no_face() -> None:
 @pytest.mark.parametrize(
     ("degrees", "scale", "size"), [(0, 1, 256), (35, 0.8, 256), (-120, 1.9, 256), (10, 1.1, 64), (80, 0.5, 128)]
 )
-def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size: int) -> None:
+def test_pixels_come_from_the_transformed_position(degrees: float, scale: float, size: int) -> None:
     from ganzoo_stargan2.alignment import align
 
     rng = np.random.default_rng(2)
@@ -121,7 +121,7 @@ def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size:
     assert abs(found - waves(x - 100, y))[inside].max() < 2.5
 
 
-def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
+def test_an_image_is_reflected_beyond_its_edges() -> None:
     from ganzoo_stargan2.alignment import align
 
     target_points = face(np.random.default_rng(3))
@@ -135,7 +135,7 @@ def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
     assert abs(found - waves(wide, high))[~near].max() < 2.5
 
 
-def test_fine_patterns_of_large_images_become_grey() -> None:
+def test_fine_patterns_of_large_images_are_averaged() -> None:
     from ganzoo_stargan2.alignment import align
 
     target_points = face(np.random.default_rng(4))
@@ -236,7 +236,7 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
     assert abs(found - waves(x, y))[inside].max() < 2.5
 
 
-def test_unreadable_images_are_listed_and_an_interrupted_call_goes_on(data_align, workdir) -> None:
+def test_unreadable_images_are_listed_and_an_interrupted_call_continues(data_align, workdir) -> None:
     faces = workdir / "faces"
     for name in ("a.png", "a.jpg", "b.webp", "below/a.png", ".hidden.png"):
         Image.fromarray(picture(40, 30)).save(faces / name)
@@ -312,7 +312,7 @@ def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, wor
 
 
 @pytest.mark.parametrize("out", ["faces", "./faces/../faces", "faces/below/aligned"])
-def test_the_pictures_themselves_are_not_overwritten(data_align, workdir, out) -> None:
+def test_the_input_images_are_not_overwritten(data_align, workdir, out) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
     with pytest.raises(OptionError, match=r"--out faces.*: must not be faces or a folder inside it"):
         data_align(out=out)
@@ -325,7 +325,7 @@ def test_the_pictures_themselves_are_not_overwritten(data_align, workdir, out) -
         ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz, .* Get celeba_lm_mean.npz from https://"),
     ],
 )
-def test_a_missing_file_is_told_with_its_source(data_align, workdir, options, message) -> None:
+def test_a_missing_file_is_reported_with_its_source(data_align, workdir, options, message) -> None:
     with pytest.raises(OptionError, match=message):
         data_align(**options)
 
@@ -333,7 +333,7 @@ def test_a_missing_file_is_told_with_its_source(data_align, workdir, options, me
 @pytest.mark.parametrize(
     "content", [{"mean": np.zeros((68, 2))}, {"average": np.zeros((98, 2))}, {"mean": np.full((98, 2), np.nan)}, None]
 )
-def test_mean_landmarks_of_another_kind_are_told(data_align, workdir, content) -> None:
+def test_a_file_without_mean_landmarks_is_reported(data_align, workdir, content) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
     if content is None:
         (workdir / "mean.npz").write_bytes(b"PK\x03\x04 nothing")
@@ -343,14 +343,14 @@ def test_mean_landmarks_of_another_kind_are_told(data_align, workdir, content) -
         data_align()
 
 
-def test_weights_of_another_kind_are_told(data_align, workdir) -> None:
+def test_weights_of_another_network_are_reported(data_align, workdir) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
     (workdir / "other.ckpt").write_bytes(pickle.dumps({"state_dict": {}}))
     with pytest.raises(CheckpointError, match=r"other\.ckpt: its landmark network lacks"):
         data_align(wing="other.ckpt")
 
 
-def test_a_folder_without_readable_images_is_told(data_align, workdir) -> None:
+def test_a_folder_without_readable_images_is_reported(data_align, workdir) -> None:
     with pytest.raises(DataError, match="faces: no image in this folder"):
         data_align()
     (workdir / "faces" / "bad.png").write_bytes(b"no")

@@ -52,7 +52,7 @@ def test_any_of_the_three_files_brings_the_others(files, kind):
 
 
 @pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "published.model"])
-def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
+def test_ema_weights_alone_translate_and_the_rest_is_initialised(files, name):
     shutil.copy(files.path("nets_ema"), name)
     result = imported(Path(name))
     assert "discriminator: not in the file, begins afresh" in result.found
@@ -66,7 +66,7 @@ def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
 
 
 @pytest.mark.parametrize("name", ["000009_nets.ckpt", "mine"])
-def test_networks_alone_are_averaged_from_where_they_are(files, name):
+def test_without_an_ema_it_starts_from_the_networks(files, name):
     shutil.copy(files.path("nets"), name)
     result = imported(Path(name))
     assert all("their average" not in line for line in result.found)
@@ -96,13 +96,13 @@ def test_the_next_update_is_that_of_the_reference(files):
     check_next_update(files, imported(files.path("nets")).run)
 
 
-def test_the_weight_of_the_diversity_goes_on_where_it_was(files):
+def test_the_weight_of_the_diversity_loss_continues_where_it_was(files):
     state: Any = state_of(imported(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
     assert (state.progress.step, state.progress.images) == (ITERATIONS, 0)
     assert state.setup.loss.diversity_weight(state.progress) == 2.0 * (1 - ITERATIONS / 8)
 
 
-def test_what_the_files_decide_is_read_off_them(files):
+def test_options_that_the_files_determine_are_read_from_them(files):
     options = imported(files.path("nets")).run.options()["options"]
     expected = {
         "size": 64,

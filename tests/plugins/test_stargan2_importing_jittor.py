@@ -115,7 +115,7 @@ def test_any_of_its_three_files_brings_the_others(files, kind, how):
         assert np.array_equal(saved_by(result.run).tensors[f"net/discriminator/{name}"], value)
 
 
-def test_the_places_of_pixels_in_its_landmark_network_are_left_out(faces):
+def test_coordinate_buffers_of_its_landmark_network_are_left_out(faces):
     result = imported(lay(faces, "variables")["nets_ema"])
     check_translations(faces, result.run)
     assert "landmarks: 6,333,603 weights" in result.found

@@ -57,7 +57,7 @@ def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
 
 
 @needs_torch
-def test_a_file_of_several_gpus_with_entries_too_many(compared, weights) -> None:
+def test_a_file_of_several_gpus_with_superfluous_entries(compared, weights) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     told: list[str] = []
@@ -81,7 +81,7 @@ def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
     assert network(images).is_stop_grad()
 
 
-def test_weights_without_a_wrapping_are_read(weights, tmp_path) -> None:
+def test_a_bare_state_dict_is_read(weights, tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     told: list[str] = []
@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, message) -
         read_wing(path)
 
 
-def test_a_file_of_something_else_is_told(tmp_path) -> None:
+def test_a_file_of_something_else_is_reported(tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     path = tmp_path / "wing.ckpt"

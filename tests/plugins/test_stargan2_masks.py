@@ -95,7 +95,7 @@ def test_masks_of_images_are_those_of_their_heatmaps_and_have_no_gradient() -> N
         assert np.array_equal(mask.numpy(), expected.numpy())
 
 
-def test_nothing_found_is_nothing_shown_and_nan_is_none() -> None:
+def test_heatmaps_without_a_face_give_empty_masks_without_nan() -> None:
     from ganzoo_stargan2.masks import from_heatmaps
 
     from ganzoo import jt

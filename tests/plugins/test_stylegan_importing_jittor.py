@@ -195,7 +195,7 @@ def test_norms_that_do_not_fit_their_style_layer_are_an_error(files, tmp_path, c
         imported(path)
 
 
-def test_a_weight_that_is_no_scaled_copy_is_not_passed_over(files, tmp_path):
+def test_a_weight_that_is_not_a_scaled_copy_is_not_ignored(files, tmp_path):
     path = tmp_path / "x.model"
     write(
         path, broken(files, lambda state: state.update({"generator.progression.1.other.weight": np.ones(3)})), "plain"

@@ -40,7 +40,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def test_stills_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
+def test_images_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
     result = ganzoo("generate", "--seeds", "3,5-7", "--grid", "2x2")
     assert result.exit_code == 0, result.output
     out = trained / "generated"
@@ -51,7 +51,7 @@ def test_stills_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
     assert np.array_equal(sheet[2:66, 2:66], pixels(out / "seed0003.png").repeat(8, 0).repeat(8, 1))
 
 
-def test_a_seed_gives_the_same_picture_in_any_company(ganzoo, trained):
+def test_a_seed_gives_the_same_image_in_any_batch(ganzoo, trained):
     assert ganzoo("generate", "--seeds", "0-9", "--out", "many").exit_code == 0
     assert ganzoo("generate", str(RUN), "--seeds", "7", "--out", "one").exit_code == 0
     checkpoint = str(next(RUN.glob("*.safetensors")))
@@ -190,7 +190,7 @@ def lay_run(name: str, write) -> Path:
     return run
 
 
-def test_without_a_run_the_newest_that_can_do_it_is_taken(ganzoo, trained):
+def test_without_a_run_the_newest_suitable_one_is_used(ganzoo, trained):
     lay_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
     shutil.copytree(RUN, "experiments/00002-gan-pictures")
     shutil.copytree(RUN, "experiments/00003-gan-pictures")
@@ -211,7 +211,7 @@ def test_without_a_run_the_newest_that_can_do_it_is_taken(ganzoo, trained):
     )
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_is_passed_over(ganzoo, trained):
+def test_a_run_whose_checkpoints_are_all_damaged_is_skipped(ganzoo, trained):
     shutil.copytree(RUN, "experiments/00001-gan-pictures")
     for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
@@ -230,12 +230,12 @@ def test_a_sheet_is_no_larger_than_its_images_need(ganzoo, trained):
         assert ((height - 2) // 66, (width - 2) // 66) == shape
 
 
-def test_one_image_is_told_as_one(ganzoo, trained):
+def test_one_image_is_reported_in_the_singular(ganzoo, trained):
     said = ganzoo("generate", "--seeds", "5").stdout
     assert f"1 image: {RUN}/generated/seed*.png" in said
 
 
-def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
+def test_the_path_of_a_walk_is_spherical_by_default(ganzoo, trained):
     for out, path in (("usual", []), ("arc", ["--path", "spherical"]), ("line", ["--path", "linear", "--space", "z"])):
         walk = ("--seeds", "0-1", "--grid", "1x1", "--steps", "4", "--format", "png", "--out", out)
         assert ganzoo("generate", "--interpolate", *walk, *path).exit_code == 0
@@ -281,7 +281,7 @@ def test_seeds_can_be_a_range(first, count):
 
 
 @given(st.text())
-def test_any_text_is_understood_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     for parse in (parse_seeds, parse_grid, parse_mix_layers, parse_psi_layers):
         try:
             assert parse(text) is not None

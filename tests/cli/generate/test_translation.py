@@ -101,7 +101,7 @@ def test_one_image_goes_to_every_domain_by_ten_seeds(redraw):
     assert (out / "a-wild fox-seed0009.png").exists()
 
 
-def test_the_look_of_a_reference(redraw, zoo):
+def test_the_style_of_a_reference(redraw, zoo):
     out = redraw("--source", "sources", "--reference", "val/dog", "--domain", "dog")
     assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
     colour = mean(square(zoo / "val/dog/sam.png"))[None]
@@ -123,13 +123,13 @@ def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_tak
     assert names(out) == ["a-cat-rex.png", "grid.png"]
 
 
-def test_folders_named_as_domains_say_what_references_are(redraw):
+def test_folders_named_after_domains_determine_the_domains_of_references(redraw):
     out = redraw("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
     made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
     assert names(out) == sorted(f"{name}.png" for name in made)
 
 
-def test_psi_is_1_unless_told(redraw):
+def test_psi_is_1_by_default(redraw):
     outs = [redraw("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
             for psi in ([], ["--psi", "1"], ["--truncation", "0"], ["--psi", "0.7"])]  # fmt: skip
     drawn = [[pixels(out / f"a-cat-seed000{seed}.png") for seed in range(3)] for out in outs]
@@ -170,7 +170,7 @@ def test_sources_of_any_mode_and_size(redraw, zoo):
     assert (sheet[0, sorted(MODES).index("strip.png")] == [255, 0, 0]).all()
 
 
-def test_a_photo_is_turned_as_its_camera_was_held(redraw, zoo):
+def test_a_photo_is_rotated_by_its_exif_orientation(redraw, zoo):
     upright = Image.new("RGB", (16, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
     exif = Image.Exif()
