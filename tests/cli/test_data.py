@@ -153,7 +153,7 @@ def test_a_data_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, w
 
 
 def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """A `ganzoo` command in a process of its own, which may have so many bytes of addresses."""
+    """Run a `ganzoo` command in its own process, whose address space has at most `limit` bytes."""
 
     def limited() -> None:
         if limit:
@@ -204,7 +204,7 @@ def test_paths_of_any_bytes_are_prepared_under_any_locale(pictures, workdir, nam
 
 
 def test_an_unfinished_set_is_the_same_under_any_locale(workdir):
-    """What a fingerprint is made of must not depend on how Python decodes the path."""
+    """The input of a fingerprint must not depend on how Python decodes the path."""
     lay_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
     script = (
         "import pathlib; from ganzoo.data import preparing, storage; "
@@ -242,7 +242,7 @@ def test_names_from_an_archive_cannot_control_the_terminal(ganzoo, workdir):
 
 
 def test_check_prints_no_warnings_about_readable_images(pictures):
-    """Of Pillow a warning, and of libtiff a line on the standard error, beside the message that names the file."""
+    """Pillow would warn, and libtiff would write a line to stderr, besides the message that names the file."""
     (pictures / "odd.gif").write_bytes(encoded(noise(9, 9).convert("P"), "gif", transparency=3))
     palette = Image.new("P", (4, 4))
     palette.info["transparency"] = b"\0\1\2"

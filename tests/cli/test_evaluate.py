@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: what it prints and keeps, and each refusal."""
+"""`ganzoo evaluate`: what it prints and saves, and each error."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("kept") / "experiments"
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "experiments"
 
 
 @pytest.fixture
-def trained(jittor, ganzoo, pictures, kept):
+def trained(jittor, ganzoo, pictures, cache):
     """The folder of a run, trained once and copied for each test."""
-    if not kept.exists():
+    if not cache.exists():
         assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", kept)
-    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+        shutil.copytree("experiments", cache)
+    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
     return pictures.parent / RUN
 
 
@@ -66,7 +66,7 @@ def test_numbers_repeat_for_a_seed(ganzoo, trained):
         assert ganzoo("evaluate", "0", "--samples", "12", "--metrics", "fid,kid", "--seed", seed).exit_code == 0
     first, second, third = (record["mean"] for record in records())
     assert first == second != third
-    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # of the same evaluation one
+    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # one per evaluation
 
 
 def test_a_checkpoint_beside_other_images(ganzoo, trained):
@@ -121,7 +121,7 @@ def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_o
 def test_missing_real_images_are_reported_with_the_option_that_named_them(ganzoo, trained):
     assert "--against nosuch: neither a data set" in one_line(ganzoo("evaluate", "--against", "nosuch"), 1)
     assert "--against : neither a data set" in one_line(ganzoo("evaluate", "--against", ""), 1)
-    Path("pictures").rename("moved")  # of data that are gone tests/cli/test_train_resuming.py has a test
+    Path("pictures").rename("moved")  # missing data are tested in tests/cli/test_train_resuming.py
     result = ganzoo("evaluate", "--samples", "12", "--against", "moved", "--metrics", "kid")
     assert result.exit_code == 0, result.output
 
@@ -201,7 +201,7 @@ def test_grey_images_are_reported(jittor, ganzoo, workdir):
 def test_too_few_images_are_reported(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "20", "--metrics", "fid")
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 2  # of the samples, and of the real ones
+    assert len(warnings) == 2  # one about the samples, one about the real images
     assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[0]
     line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
     assert "fid: random latents has 1 image; a covariance needs at least 2. Raise --samples, or" in line
@@ -294,12 +294,12 @@ def test_translations_between_all_ordered_pairs_in_both_modes(ganzoo, zoo):
             assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
             assert f"{mode}: {source} to {target}" in result.stdout
     assert "latent: mean" in result.stdout
-    # Ten looks of one image, in the order in which they are named.
-    looks = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
+    # Ten styles of one image, in the order of their names.
+    styles = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
     source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
-    for look in looks:
-        inside = (look > 0) & (look < 255)
-        shift = look - source
+    for style in styles:
+        inside = (style > 0) & (style < 255)
+        shift = style - source
         assert all(np.ptp(shift[:, :, colour][inside[:, :, colour]]) <= 1.5 for colour in range(3))
 
 
@@ -310,7 +310,7 @@ def test_one_mode_and_few_images(ganzoo, zoo):
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
-    assert {each["real"] for each in record["results"]} == {0}  # none was looked at
+    assert {each["real"] for each in record["results"]} == {0}  # none was read
     few = (*command[:-1], "4")
     assert "--samples 4: each image is redrawn 10 times; give 10 at least" in one_line(ganzoo(*few), 2)
 
@@ -376,7 +376,7 @@ def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
     (record,) = records()
     made = np.mean([np.asarray(Image.open(path)) for path in Path("made").iterdir()])
     assert record["mean"][""]["made"] == pytest.approx(made)
-    assert abs(record["mean"][""]["real"] - 127.5) < 20  # the pictures are of noise
+    assert abs(record["mean"][""]["real"] - 127.5) < 20  # the images are noise
     assert record["recipe"]["backbones"] == {"made": "", "real": ""}
     assert "brightness" in ganzoo("metrics").stdout
 

@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: how many images of each kind it measures, and what it says of that."""
+"""`ganzoo evaluate`: how many images of each kind it measures, and what it reports about that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trained(jittor, ganzoo, pictures, kept):
 
 
 def results() -> list[dict]:
-    """Those of all evaluations so far."""
+    """The results of all evaluations so far."""
     lines = (RUN / "evaluations.jsonl").read_text().splitlines()
     return [result for line in lines for result in json.loads(line)["results"]]
 
@@ -71,7 +71,7 @@ def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
     for index in (3, 7):
         Path(f"pictures/{index:02d}.png").write_bytes(b"no image")
     command = ("evaluate", "--samples", "11", "--metrics", "kid", "--against", "pictures")
-    for _ in range(2):  # the second time from the features that were kept
+    for _ in range(2):  # the second time from cached features
         result = ganzoo(*command)
         assert result.exit_code == 0, result.output
         assert result.stdout.splitlines()[-2].split()[:2] == ["11", "10"]

@@ -1,4 +1,4 @@
-"""`ganzoo import`: from a file of another program to images and further training; files that are none."""
+"""`ganzoo import`: from a file of another program to images and further training; invalid files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def translating(jittor, tmp_path_factory) -> stargan2_port.Files:
 
 
 def lay_domains(folder: Path, *domains: str) -> None:
-    """Three pictures of each."""
+    """Make three images of each domain."""
     rng = np.random.default_rng(0)
     for domain in domains:
         (folder / domain).mkdir(parents=True)
@@ -123,13 +123,15 @@ def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, 
         assert (result.exit_code, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
         assert line.startswith("Error: --data: 00000-stylegan-ema-zip was imported, and its file doesn't tell what")
-    assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
+    assert not Path("data").exists()  # `symbols`, the model's default, would be here
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
     assert "it doesn't tell what it was trained on. Name real images with --against." in result.stderr
     Path("set.toml").write_text('data = "pictures"\n')
     assert ganzoo("train", "stylegan", "--resume", "latest", *short, "--preset", "set.toml").exit_code == 0
-    assert ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0  # as it was named before
+    assert (
+        ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0
+    )  # uses the data named before
 
 
 @needs_torch

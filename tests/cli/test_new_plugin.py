@@ -1,4 +1,4 @@
-"""`ganzoo new-plugin` writes a whole package, and says in one line what is wrong with a name."""
+"""`ganzoo new-plugin` writes a complete package, and reports a bad name in one line."""
 
 from __future__ import annotations
 

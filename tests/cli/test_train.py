@@ -30,7 +30,7 @@ def trained(jittor, ganzoo, pictures):
 
 
 def one_error(result, status: int) -> str:
-    """The one line that a failed command says, after checking that there is no other."""
+    """Return the single line of error that a failed command prints."""
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert result.exit_code == status, result.output
     assert len(lines) == 1
@@ -211,7 +211,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trai
     assert generated.exit_code == 0, generated.output
     assert f"{newer.name}: not a whole checkpoint" in generated.stderr
     assert older.name in generated.stdout
-    assert newer.exists()  # only training, which holds the run, moves files
+    assert newer.exists()  # only training, which locks the run, moves files
     result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
     assert f"It is {newer.name}.damaged now" in result.stdout
@@ -305,7 +305,7 @@ def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, mon
 
 
 def diverging(monkeypatch, steps: int) -> None:
-    """Make the losses of the generator infinite in each of so many runs of its phase."""
+    """Make the generator's loss infinite in the first `steps` runs of its phase."""
     import ganzoo_gan.loss
 
     real, left = ganzoo_gan.loss.binary_cross_entropy, [steps]

@@ -1,4 +1,4 @@
-"""What training says of the images that it is given."""
+"""What training reports about its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `ganzoo train` says of its options: in vain, out of range, by other programs' names, in the help."""
+"""Options of `ganzoo train`: without effect, out of range, other programs' names, and the help."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROW = ["--max-size", "8", "--latent", "8", "--mapping-layers", "1", "--channe
 
 
 def dry(ganzoo, *arguments: str) -> dict[str, str]:
-    """The options that a dry run says would be trained with."""
+    """The options that a dry run shows."""
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     return dict(line.split() for line in result.stdout.splitlines() if line.startswith("    --"))
@@ -53,7 +53,7 @@ def test_an_option_without_effect_is_refused_with_the_option_that_it_needs(ganzo
         ["--loss", "r1", "--r1-gamma", "3"],
         ["--preset", "vain.toml"],
         ["--preset", "paper", "--r1-gamma", "3"],
-        ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px stand in no table
+        ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px is not in the table
     ],
 )
 def test_presets_and_options_with_an_effect_are_accepted(ganzoo, domains, arguments):
@@ -200,7 +200,7 @@ def test_a_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_predicts_what_is_made(workdir):
-    """The count aside, which depends on the fonts."""
+    """All but the count, which depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 

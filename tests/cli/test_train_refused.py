@@ -1,4 +1,4 @@
-"""What a training is refused for, before it has left anything, and what it is warned of."""
+"""Training that is refused before it writes anything, and warnings."""
 
 from __future__ import annotations
 

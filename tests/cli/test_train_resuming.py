@@ -1,4 +1,4 @@
-"""What --resume goes on with: which run, which checkpoint, which data."""
+"""What --resume continues: which run, which checkpoint, which data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training that grows, through the command line: stylegan with the smallest networks, from 4 to 16 px."""
+"""Progressive training through the command line: stylegan with the smallest networks, from 4 to 16 px."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
 
 
 def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
-    """The last stage becomes one of the others: it comes to its length, and the next resolution is faded in."""
+    """The last stage is no longer the last: it is completed, and the next resolution fades in."""
     assert ganzoo(*GROWING, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")

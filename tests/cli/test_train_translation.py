@@ -1,4 +1,4 @@
-"""Training a model that translates, through the command line: stargan2 with the smallest networks."""
+"""Training a translation model through the command line: stargan2 with the smallest networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StarGAN v2: sizes, options, and tests that would have caught the faults of the ports (see the model's page)."""
+"""StarGAN v2: sizes, options, and tests for the bugs of the ports (see the model's README)."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_the_ema_starts_from_the_networks():
 
 
 class Judge:
-    """Takes the discriminator's or the encoder's place, and notes as what domain images are seen."""
+    """Replaces the discriminator or the encoder, and records the domain given with each image."""
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.seen = inner, []
@@ -168,7 +168,7 @@ def test_sources_are_judged_in_their_own_domain_and_fakes_in_the_target():
 
 
 def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
-    """Of one term of the first generator's update, for generator and mapping network."""
+    """Gradients of one term of the generator's first update, for generator and mapping network."""
     from ganzoo import backend
     from ganzoo.training.step import to_device
 
@@ -182,7 +182,7 @@ def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
 
 
 def test_the_second_image_of_the_diversity_loss_gets_no_gradient(monkeypatch):
-    """With the second image replaced by its own pixels as constants, the gradients are the same."""
+    """The gradients are the same if the second image is replaced by its pixels as constants."""
     trained = state()
     free = gradients(trained, "ds")
     decode_features, calls = trained.setup.loss.generator.decode_features, []
@@ -220,7 +220,7 @@ def test_small_batches_are_accumulated_to_eight():
     (small, told), (whole, silent) = trained(2), trained(8)
     assert "accumulated over 8 images" in told[0]
     assert not silent
-    # The same update, but for other latents and rounding: no network sees other images of its batch.
+    # The same update up to other latents and rounding errors: no network depends on other images of the batch.
     one, other = weights(small)["discriminator"], weights(whole)["discriminator"]
     assert small.optimizers["discriminator"].steps == whole.optimizers["discriminator"].steps
     assert all(np.abs(one[key] - other[key]).max() <= 4.1e-4 for key in one)

@@ -1,4 +1,4 @@
-"""Faces laid over the mean landmarks, against transforms that are known or computed in another way."""
+"""Alignment of faces to the mean landmarks, against transforms that are known or computed in another way."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 
 def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A smooth picture on all the plane: its colours, 0 to 255, at points (...)."""
+    """A smooth picture of the whole plane: its colours, 0 to 255, at points (...)."""
     phases = [0.031 * x + 0.017 * y, 0.023 * y - 0.02 * x + 1, 0.011 * x + 0.037 * y + 2]
     return np.stack([127.5 + 120 * np.sin(phase) for phase in phases], -1)
 
 
 def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves) -> np.ndarray:
-    """What is seen of it in an image uint8 (height, width, 3)."""
+    """The part of it that an image uint8 (height, width, 3) shows."""
     y, x = np.mgrid[:height, :width] + 0.5
     return colours(x, y).round().astype(np.uint8)
 
 
 def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and offset of the similarity from points to target_points, by a general least-squares solver."""
+    """The matrix and offset of the similarity from points to targets, by a general least-squares solver."""
     (x, y), zero, one = points.T, np.zeros(len(points)), np.ones(len(points))
     system = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
     c, s, right, down = np.linalg.lstsq(system, target_points.T.reshape(-1), rcond=None)[0]
@@ -42,7 +42,7 @@ def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, n
 
 
 def seen_through(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the image each of the size x size aligned pixels comes from."""
+    """The position in the image of each of the size x size aligned pixels."""
     matrix, offset = fitted(points, target_points)
     y, x = np.mgrid[:size, :size] + 0.5
     back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T
@@ -162,7 +162,7 @@ def test_peaks_are_found_where_they_were_put() -> None:
     maps = np.zeros((1, 4, 64, 64), np.float32)
     maps[0, 0, 10, 20], maps[0, 0, 10, 21], maps[0, 0, 9, 20] = 1, 0.5, 0.4  # towards the right, and up
     maps[0, 1, 0, 30], maps[0, 1, 0, 31] = 1, 0.5  # at the edge
-    maps[0, 2, 40, 50] = 1  # as large on both sides
+    maps[0, 2, 40, 50] = 1  # equal neighbours on both sides
     maps[0, 3, 62, 1], maps[0, 3, 63, 1], maps[0, 3, 62, 0] = 1, 0.5, 0.9
     expected = [[4 * 20.75, 4 * 10.25], [4 * 30.5, 4 * 0.5], [4 * 50.5, 4 * 40.5], [4 * 1.25, 4 * 62.75]]
     assert peaks(maps)[0] * 256 == pytest.approx(np.array(expected))
@@ -208,7 +208,7 @@ def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
 
 
 def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> None:
-    """The mean landmarks are those found in one image, but for a known transform, so it must be transformed so."""
+    """The mean landmarks are those of one image after a known transform, which alignment must apply."""
     from ganzoo_stargan2.landmarks import FAN, read_wing
 
     from ganzoo import jt
@@ -261,7 +261,7 @@ def test_unreadable_images_are_listed_and_an_interrupted_call_continues(data_ali
 
 @pytest.fixture
 def no_network(monkeypatch) -> None:
-    """Faces are found in no time, in the middle of each image."""
+    """Replace the landmark network: it finds a face in the middle of each image."""
     from ganzoo_stargan2 import alignment
 
     def found(network: Any, images: list[np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; files that are none."""
+"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; invalid files."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_options_that_the_files_determine_are_read_from_them(files):
         "learning_rate": 1e-4,
         "mapping_rate": 1e-6,
         "weight_decay": 1e-4,
-        "lambda_ds": None,  # as the data ask for that training goes on with
+        "lambda_ds": None,  # resolved from the data when training continues
     }
     assert {name: options[name] for name in expected} == expected
 
@@ -174,12 +174,12 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
 
 
 def drop(theirs: str) -> Any:
-    """Leave a network out."""
+    """Remove a network."""
     return lambda found: [found[kind].pop(theirs) for kind in KINDS]
 
 
 def cut(theirs: str, *names: str) -> Any:
-    """Leave weights out whose names begin so, and what is known of them in the optimizers."""
+    """Remove the weights whose names begin with one of `names`, and their optimizer states."""
 
     def change(found: dict[str, Any]) -> None:
         found.pop("optims", None)
@@ -192,7 +192,7 @@ def cut(theirs: str, *names: str) -> Any:
 
 
 def put(kind: str, theirs: str, **weights: Any) -> Any:
-    """Replace weights, '__' stands for a dot; the optimizers are left out."""
+    """Replace weights ('__' stands for a dot), and remove the optimizers."""
 
     def change(found: dict[str, Any]) -> None:
         found.pop("optims", None)
@@ -226,7 +226,7 @@ def negative_steps(found: dict[str, Any]) -> None:
 
 
 def tiny(found: dict[str, Any]) -> None:
-    """32 px in all networks."""
+    """Networks for 32 px."""
     cut("style_encoder", "shared.4.")(found)
     cut("discriminator", "main.4.")(found)
     state = found["nets"]["discriminator"]
@@ -234,7 +234,7 @@ def tiny(found: dict[str, Any]) -> None:
 
 
 def many_domains(found: dict[str, Any]) -> None:
-    """1,001 heads in all networks that have any; none of a size that a file can't have."""
+    """1,001 output branches in all networks with branches, in a file of realistic size."""
     found.pop("optims")
     for kind in ("nets", "nets_ema"):
         for network, last in (("mapping_network", ".6.bias"), ("style_encoder", ".bias")):

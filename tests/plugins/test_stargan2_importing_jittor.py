@@ -1,4 +1,4 @@
-"""Checkpoints that a translation of StarGAN v2 to Jittor leaves, imitated entry by entry: the same translations."""
+"""Checkpoints of a port of StarGAN v2 to Jittor, imitated entry by entry: the same translations."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def lay(files: Files, how: str) -> dict[str, Path]:
 
 
 def coordinates() -> dict[str, np.ndarray]:
-    """The places of pixels, which count as weights in Jittor: 6 of the landmark network's 287 entries."""
+    """The coordinate buffers, which Jittor saves as weights: 6 of the landmark network's 287 entries."""
     return {
         f"{layer}.addcoords.{name}": np.ones(shape, np.float32)
         for layer, side in (("conv1", 256), ("m0.coordconv", 64))
@@ -90,7 +90,7 @@ def coordinates() -> dict[str, np.ndarray]:
 
 
 def write(path: Path, content: Any, how: str) -> None:
-    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
     from ganzoo import jt
 
     if how == "variables":

@@ -1,4 +1,4 @@
-"""The landmark network against the reference, and its weights in others' files."""
+"""The landmark network against the reference, and its weights in files of other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.reference import error, in_torch, needs_torch, values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
-SIDES = (96, 300)  # px: enlarged, made smaller
+SIDES = (96, 300)  # px: upscaled, downscaled
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A file of these weights that PyTorch has written, images, and the heatmaps that it makes of them."""
+    """A file of these weights written by PyTorch, and images with the reference's heatmaps."""
     folder = tmp_path_factory.mktemp("landmarks")
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
@@ -50,7 +50,7 @@ def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
 
     network = FAN()
     network.load_state(weights)
-    network.train()  # batch statistics are not used all the same
+    network.train()  # must not switch to batch statistics
     for side in SIDES:
         found = network(jt.array(compared[1][f"images/{side}"]))
         assert error(found, compared[1][f"heatmaps/{side}"]) < 1e-4

@@ -164,7 +164,7 @@ def test_the_paper_preset_follows_the_papers_schedule():
         (128, 16, None, 600_000),
     ]
     assert all(stage.reset for stage in found)
-    # After 10,000 images, half of what the average was is left.
+    # After 10,000 images, half of the former average is left.
     assert [stage.ema_decay ** (10_000 / stage.batch) for stage in found] == pytest.approx([0.5] * 5)
 
 
@@ -178,7 +178,7 @@ def crossovers(architecture: str, size: int, largest: int = 32, prob: float = 0.
 @pytest.mark.parametrize(("architecture", "places"), [("port", [2, 4, 6]), ("paper", [1, 2, 3, 4, 5, 6, 7])])
 def test_every_crossover_point_is_equally_frequent(architecture, places):
     found = crossovers(architecture, 32)
-    assert found.count(8) == pytest.approx(200, abs=45)  # one latent styles all of the 8 layers
+    assert found.count(8) == pytest.approx(200, abs=45)  # unmixed: one latent for all 8 layers
     for place in places:
         assert found.count(place) == pytest.approx(1800 / len(places), rel=0.25)
     assert set(found) == {*places, 8}
@@ -271,7 +271,7 @@ def test_adam_is_reset_at_each_resolution_and_after_its_fade_in(reset):
         counts.append(training.state.optimizers["discriminator"].steps["linear.bias"])
     assert counts == ([1, 2, 3, 1, 2, 1, 2] if reset else [1, 2, 3, 4, 5, 6, 7])
     second = training.state.optimizers["discriminator"].second["from_rgb.0.weight"].numpy()
-    assert second.any() != reset  # a weight that rests has no moments left
+    assert second.any() != reset  # an unused weight has no moments left
 
 
 def test_real_images_are_blended_while_a_resolution_fades_in():

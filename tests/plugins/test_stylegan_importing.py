@@ -46,7 +46,7 @@ def state_of(run: Any) -> TrainState:
 def test_an_imported_generator_makes_the_images_of_the_reference(files, tmp_path, name):
     run = imported(files.path(name), tmp_path).run
     images = files.images(run.path)
-    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels say little
+    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels would hide differences
     assert error(images, files.expected["images"]) < 1e-4
 
 
@@ -125,7 +125,7 @@ def test_coarser_resolutions_are_imported_only_on_request(files, tmp_path):
 
 
 def as_jittor(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A state_dict as the translations to Jittor leave it: with the scaled weight beside each weight."""
+    """A state_dict of the ports to Jittor, which has a scaled copy beside each weight."""
     scaled = {name.replace("weight_orig", "weight"): value * 0.1 for name, value in state.items() if "_orig" in name}
     return {**scaled, **state}
 
@@ -139,7 +139,7 @@ def test_files_of_jittor_are_imported(files, tmp_path):
 
 
 def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
-    """The file with something about it changed, as a plain pickle of arrays."""
+    """The modified file, as a plain pickle of arrays."""
     content = unpickling.safe_load(files.path(name))
     content = change(content) or content
     path = folder / "changed.model"
@@ -193,7 +193,7 @@ def set_first(part: str, word: str, value: Any) -> Any:
 
 
 def without_offsets(*words: str) -> Any:
-    """All biases and weights of noise of these layers are zero."""
+    """Set all biases and noise weights of these layers to zero."""
 
     def change(content: dict[str, Any]) -> None:
         for part in ("generator", "g_running"):
@@ -210,9 +210,9 @@ def without_offsets(*words: str) -> Any:
 @pytest.mark.parametrize(
     ("words", "size"),
     [
-        (("to_rgb",), 16),  # whose convolutions to RGB have no biases, say
+        (("to_rgb",), 16),  # as if toRGB convolutions had no biases
         (("to_rgb.2", "progression.2"), 8),
-        (("to_rgb", "progression"), 1024),  # nothing says where training stopped
+        (("to_rgb", "progression"), 1024),  # nothing shows where training stopped
     ],
 )
 def test_the_trained_resolution_is_inferred_from_zero_initialised_weights(files, tmp_path, words, size):

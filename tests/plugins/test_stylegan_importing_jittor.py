@@ -1,4 +1,4 @@
-"""Checkpoints that two translations of the public port to Jittor leave, imitated entry by entry: the same images."""
+"""Checkpoints of two ports of the public port to Jittor, imitated entry by entry: the same images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def entries(state: Arrays, copies_first: bool) -> Arrays:
 
 
 def variables(content: Any) -> Any:
-    """The same with Jittor's variables for arrays."""
+    """Convert arrays to Jittor variables."""
     from ganzoo import jt
 
     if isinstance(content, dict):
@@ -70,7 +70,7 @@ def optimizer(state: Arrays) -> dict[str, Any]:
 
 
 def write(path: Path, content: Any, how: str) -> None:
-    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
     from ganzoo import jt
 
     if how == "variables":
@@ -154,7 +154,7 @@ def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("name", ["040000.model", "train_step-3.model"])
 def test_the_translation_without_scales_and_offsets_is_imported(files, tmp_path, name, how):
-    """It keeps the average, and no optimizer."""
+    """This port saves the EMA, but no optimizer."""
     average = entries(unpickling.safe_load(files.path("ema-zip")), False)
     step = {
         part: entries(unpickling.safe_load(files.path("step"))[part], False) for part in ("generator", "discriminator")

@@ -1,4 +1,4 @@
-"""A plugin as `ganzoo new-plugin` writes it works at once: installed, it passes its own test and trains."""
+"""A plugin written by `ganzoo new-plugin` installs, passes its own test and trains."""
 
 from __future__ import annotations
 

@@ -21,17 +21,17 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("kept") / "experiments"
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "experiments"
 
 
 @pytest.fixture
-def trained(jittor, ganzoo, pictures, kept):
+def trained(jittor, ganzoo, pictures, cache):
     """The folder of a run, trained once and copied for each test."""
-    if not kept.exists():
+    if not cache.exists():
         assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", kept)
-    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+        shutil.copytree("experiments", cache)
+    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
     return pictures.parent / RUN
 
 
@@ -177,7 +177,7 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
     assert not Path("generated").exists()
 
 
-def lay_run(name: str, write) -> Path:
+def make_run(name: str, write) -> Path:
     """A run folder around the checkpoint that `write` makes at a path."""
     from ganzoo.checkpoints import checkpoint
 
@@ -191,7 +191,7 @@ def lay_run(name: str, write) -> Path:
 
 
 def test_without_a_run_the_newest_suitable_one_is_used(ganzoo, trained):
-    lay_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
+    make_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
     shutil.copytree(RUN, "experiments/00002-gan-pictures")
     shutil.copytree(RUN, "experiments/00003-gan-pictures")
     result = ganzoo("generate", "--mix", "--sources", "0", "--destinations", "1")

@@ -1,4 +1,4 @@
-"""`ganzoo generate` with a style-based generator: each kind of output, and each refusal."""
+"""`ganzoo generate` with a style-based generator: each kind of output, and each error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
 from tests.support.styled import write_checkpoint
 
-CELL = slice(2, 66)  # of the first cell of a sheet; a cell is 64 px, 2 px between
+CELL = slice(2, 66)  # pixels of the first cell of a sheet; cells have 64 px, with 2 px between them
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The 32 px image in a cell of a sheet, where it is twice as large."""
+    """The 32 px image in a cell of a sheet, which shows it at twice the size."""
     return sheet[2 + 66 * row : 66 + 66 * row : 2, 2 + 66 * column : 66 + 66 * column : 2]
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal but for the rounding of a number that another batch size computed otherwise in its last bit."""
+    """Whether images are equal up to rounding errors, which differ between batch sizes."""
     return one.shape == other.shape and bool(np.abs(one - other).max() <= 1)
 
 
@@ -95,7 +95,7 @@ def test_a_walk_passes_its_seeds_and_closes(generate, space, path):
         assert alike(walked[0], seeds[first])
         assert alike(walked[6], seeds[second])
         assert not alike(walked[3], walked[0])
-        # The way from the second seed back to the first is that from the first to the second.
+        # The walk from the second seed back to the first takes the same path.
         assert all(alike(one, other) for one, other in zip(walked[1:], walked[:0:-1]))
 
 

@@ -1,4 +1,4 @@
-"""`ganzoo generate --source`: what is translated, in which styles, each kind of output, and each refusal."""
+"""`ganzoo generate --source`: what is translated, in which styles, each kind of output, and each error."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def zoo(jittor, workdir, monkeypatch) -> Path:
 
 
 def coloured(seed: int) -> Image.Image:
-    """A reference of 8 x 8 px with a colour of its own."""
+    """A reference of 8 x 8 px in a unique colour."""
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
 
 
 @pytest.fixture
-def redraw(ganzoo, zoo):
+def translate(ganzoo, zoo):
     """`ganzoo generate` from the checkpoint into a new folder, which it returns."""
     folders = (Path(f"out{index}") for index in range(9))
 
@@ -79,14 +79,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
-    out = redraw("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
+def test_each_source_in_each_domain_with_each_seed(translate, zoo):
+    out = translate("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
     made = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
     assert names(out) == sorted(["grid.png", *made])
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the average: the network has others
+        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the EMA; the network has others
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
@@ -95,14 +95,14 @@ def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
     assert np.array_equal(sheet[4, 2], pixels(out / "c-cat-seed0003.png"))
 
 
-def test_one_image_goes_to_every_domain_by_ten_seeds(redraw):
-    out = redraw("--source", "sources/a.png")
+def test_one_image_goes_to_every_domain_by_ten_seeds(translate):
+    out = translate("--source", "sources/a.png")
     assert len(names(out)) == 3 * 10 + 1
     assert (out / "a-wild fox-seed0009.png").exists()
 
 
-def test_the_style_of_a_reference(redraw, zoo):
-    out = redraw("--source", "sources", "--reference", "val/dog", "--domain", "dog")
+def test_the_style_of_a_reference(translate, zoo):
+    out = translate("--source", "sources", "--reference", "val/dog", "--domain", "dog")
     assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
     colour = mean(square(zoo / "val/dog/sam.png"))[None]
     expected = tinted(square(zoo / "sources/a.png")[None], colour)[0]
@@ -115,22 +115,22 @@ def test_the_style_of_a_reference(redraw, zoo):
     assert alike(sheet[2, 1], expected)
 
 
-def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(redraw, zoo):
-    out = redraw("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
+def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(translate, zoo):
+    out = translate("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
     assert names(out) == ["a-dog-rex.png", "a-dog-sam.png", "grid.png"]
-    # What is named itself is taken as what the user says that it is.
-    out = redraw("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
+    # An image that the user names itself belongs to the domain that the user names.
+    out = translate("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
     assert names(out) == ["a-cat-rex.png", "grid.png"]
 
 
-def test_folders_named_after_domains_determine_the_domains_of_references(redraw):
-    out = redraw("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
+def test_folders_named_after_domains_determine_the_domains_of_references(translate):
+    out = translate("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
     made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
     assert names(out) == sorted(f"{name}.png" for name in made)
 
 
-def test_psi_is_1_by_default(redraw):
-    outs = [redraw("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
+def test_psi_is_1_by_default(translate):
+    outs = [translate("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
             for psi in ([], ["--psi", "1"], ["--truncation", "0"], ["--psi", "0.7"])]  # fmt: skip
     drawn = [[pixels(out / f"a-cat-seed000{seed}.png") for seed in range(3)] for out in outs]
     assert np.array_equal(drawn[0], drawn[1])
@@ -139,10 +139,10 @@ def test_psi_is_1_by_default(redraw):
     assert not alike(drawn[0][0], drawn[3][0])
 
 
-def test_files_of_one_name_do_not_overwrite_each_other(redraw, zoo):
+def test_files_of_one_name_do_not_overwrite_each_other(translate, zoo):
     lay_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
         ["x/1.png", "y/1.png", "y/1.bmp", "y-1.png", "x-1.png"])})  # fmt: skip
-    out = redraw("--source", "twins", "--domain", "cat", "--seeds", "0")
+    out = translate("--source", "twins", "--domain", "cat", "--seeds", "0")
     assert len(names(out)) == 5 + 1
     different = {pixels(path).tobytes() for path in out.glob("*-cat-seed0000.png")}
     assert len(different) == 5
@@ -159,9 +159,9 @@ MODES = {
 }
 
 
-def test_sources_of_any_mode_and_size(redraw, zoo):
+def test_sources_of_any_mode_and_size(translate, zoo):
     lay_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
-    out = redraw("--source", "modes", "--domain", "dog", "--seeds", "0")
+    out = translate("--source", "modes", "--domain", "dog", "--seeds", "0")
     assert len(names(out)) == len(MODES) + 1
     sheet = cells(pixels(out / "grid.png"), len(MODES))
     wide = sheet[0, sorted(MODES).index("wide.png")].astype(int)
@@ -170,13 +170,13 @@ def test_sources_of_any_mode_and_size(redraw, zoo):
     assert (sheet[0, sorted(MODES).index("strip.png")] == [255, 0, 0]).all()
 
 
-def test_a_photo_is_rotated_by_its_exif_orientation(redraw, zoo):
+def test_a_photo_is_rotated_by_its_exif_orientation(translate, zoo):
     upright = Image.new("RGB", (16, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
     exif = Image.Exif()
     exif[0x0112] = 6
     (zoo / "turned.png").write_bytes(encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
-    out = redraw("--source", "turned.png", "--domain", "dog", "--seeds", "0")
+    out = translate("--source", "turned.png", "--domain", "dog", "--seeds", "0")
     shown = cells(pixels(out / "grid.png"), 1)[0, 0].astype(int)
     assert shown[:3].min() > 200 > 50 > shown[5:].max()
 
@@ -200,9 +200,9 @@ def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
     assert result.stderr.count("Left out: sources/z.png: not a readable image") == 1
 
 
-def test_the_same_command_gives_the_same_files(redraw):
+def test_the_same_command_gives_the_same_files(translate):
     for arguments in (["--seeds", "0-2", "--psi", "0.5"], ["--reference", "val"]):
-        one, other = (redraw("--source", "sources", *arguments) for _ in range(2))
+        one, other = (translate("--source", "sources", *arguments) for _ in range(2))
         assert names(one) == names(other)
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in names(one))
 
@@ -225,7 +225,7 @@ def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
-def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
+def test_of_many_references_only_those_on_the_sheet_are_held(translate, zoo, monkeypatch):
     from ganzoo.sampling import input_images, sheets
 
     fit, made, most = input_images.fit, [], []
@@ -240,7 +240,7 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
     monkeypatch.setattr(input_images, "fit", watched)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.CHUNK", 4)
-    out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
+    out = translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
     sheet = cells(pixels(out / "grid.png"), 2)
     assert len(sheet) == 1 + 5
@@ -248,15 +248,15 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
     assert max(most) < 16
     most.clear()
     walk = ["--interpolate", "--steps", "2", "--format", "png"]
-    redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
+    translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
     assert max(most) < 10
 
 
-def test_linked_folders_are_followed_and_read_once(redraw, zoo):
+def test_linked_folders_are_followed_and_read_once(translate, zoo):
     (zoo / "linked").mkdir()
     (zoo / "linked" / "there").symlink_to(zoo / "val" / "dog")
     (zoo / "linked" / "again").symlink_to(zoo / "linked")
-    out = redraw("--source", "linked", "--domain", "cat", "--seeds", "0")
+    out = translate("--source", "linked", "--domain", "cat", "--seeds", "0")
     assert names(out) == ["grid.png", "rex-cat-seed0000.png", "sam-cat-seed0000.png"]
 
 
@@ -265,32 +265,32 @@ def frames(out: Path, columns: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("space", [[], ["--space", "w"], ["--path", "linear"]])
-def test_a_walk_through_seeds_in_every_domain(redraw, space):
+def test_a_walk_through_seeds_in_every_domain(translate, space):
     walk = ["--interpolate", "--seeds", "2,5", "--steps", "4", "--psi", "0.5", "--format", "png", *space]
-    drawn = frames(redraw("--source", "sources", *walk), 3)
-    images = redraw("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
+    drawn = frames(translate("--source", "sources", *walk), 3)
+    images = translate("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
     assert len(drawn) == 8
     for frame, seed in ((0, 2), (4, 5)):
         for row, domain in enumerate(tinter.DOMAINS, 1):
             assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
-def test_a_walk_through_references(redraw, zoo):
+def test_a_walk_through_references(translate, zoo):
     walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
-    drawn = frames(redraw("--source", "sources", *walk, "--steps", "6"), 4)
-    images = redraw("--source", "sources", "--reference", "val/dog")
+    drawn = frames(translate("--source", "sources", *walk, "--steps", "6"), 4)
+    images = translate("--source", "sources", "--reference", "val/dog")
     assert len(drawn) == 12
     for frame, name in ((0, "rex"), (6, "sam")):
         assert alike(drawn[frame][1, 2], pixels(images / f"b-dog-{name}.png"))
         assert np.array_equal(drawn[frame][1, 0], square(zoo / f"val/dog/{name}.png"))
-    assert len(list(redraw("--source", "sources/a.png", *walk).glob("*.png"))) == 62
+    assert len(list(translate("--source", "sources/a.png", *walk).glob("*.png"))) == 62
 
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])
 @pytest.mark.parametrize("styles", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
-def test_every_format(redraw, format_, styles):
+def test_every_format(translate, format_, styles):
     walk = ["--interpolate", "--steps", "3", "--fps", "25", "--format", format_]
-    path = redraw("--source", "sources", *styles, *walk) / f"interpolation.{format_}"
+    path = translate("--source", "sources", *styles, *walk) / f"interpolation.{format_}"
     expected = 9 if "--seeds" in styles else 3 + 1 + 1
     if format_ == "mp4":
         av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")

@@ -1,4 +1,4 @@
-"""A model that translates without averages, as CycleGAN does: what is shown and sampled are the trained networks."""
+"""A translation model without EMA, like CycleGAN: samples come from the trained networks."""
 
 from __future__ import annotations
 
