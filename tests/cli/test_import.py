@@ -202,7 +202,7 @@ def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, trans
 def test_help_explains_the_order_of_domains(ganzoo):
     text = " ".join(ganzoo("import", "stargan2", "--help").stdout.split())
     assert "--domains" in text
-    assert "in the order in which they were trained: that of the sorted names of their folders" in text
+    assert "in the order of training, which is that of their sorted folder names" in text
     assert "--domains" not in ganzoo("import", "stylegan", "--help").stdout
 
 

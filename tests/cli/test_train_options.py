@@ -35,7 +35,7 @@ def dry(ganzoo, *arguments: str) -> dict[str, str]:
         (["stylegan", "--loss", "r1", "--gp-weight", "3"], "--gp-weight has no effect with --loss r1"),
         (["stylegan", "--loss", "r1", "--drift", "0"], "--drift has no effect with --loss r1, only with --loss wgan"),
         (["stylegan", "--ema", "0.9", "--ema-kimg", "5"], "--ema has no effect with --ema-kimg 5."),
-        (["stylegan", "--sched", "--batch", "7"], "--batch has no effect: with these options stylegan chooses"),
+        (["stylegan", "--sched", "--batch", "7"], "--batch has no effect: with these options stylegan sets"),
         (["lsgan", "--variant", "tutorial", "--dropout", "0.5"], "--dropout has no effect with --variant tutorial"),
         (["stargan2", "--wing", "wing.ckpt"], "--wing has no effect with --w-hpf 0."),
         (["stargan2", "--lambda-ds", "0", "--ds-iter", "5"], "--ds-iter has no effect with --lambda-ds 0."),

@@ -301,7 +301,7 @@ def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, wor
         (workdir / "faces" / f"{index:02}.png").write_text("no image")
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "good.png")
     lines = data_align(size="16").output.splitlines()
-    assert lines[0] == "finding landmarks (the first time, kernels are compiled for some minutes)"
+    assert lines[0] == "finding landmarks (the first time, compiling kernels takes some minutes)"
     assert [line.split(":")[0] for line in lines[1:21]] == [f"    faces/{index:02}.png" for index in range(20)]
     assert lines[21].startswith(f"{bad} images can't be aligned and were left out.")
     file = workdir / "aligned" / "unreadable.txt"
@@ -322,7 +322,7 @@ def test_the_input_images_are_not_overwritten(data_align, workdir, out) -> None:
     ("options", "message"),
     [
         ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt with the weights .* Get wing.ckpt from https://"),
-        ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz, .* Get celeba_lm_mean.npz from https://"),
+        ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz with .* Get celeba_lm_mean.npz from https://"),
     ],
 )
 def test_a_missing_file_is_reported_with_its_source(data_align, workdir, options, message) -> None:
@@ -339,7 +339,7 @@ def test_a_file_without_mean_landmarks_is_reported(data_align, workdir, content)
         (workdir / "mean.npz").write_bytes(b"PK\x03\x04 nothing")
     else:
         np.savez(workdir / "mean.npz", **content)
-    with pytest.raises(DataError, match=r"mean.npz: not mean landmarks; .* 98 points called 'mean'"):
+    with pytest.raises(DataError, match=r"mean.npz: not mean landmarks: .* 98 points under the key 'mean'"):
         data_align()
 
 

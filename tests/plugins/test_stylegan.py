@@ -234,7 +234,7 @@ def test_only_weights_up_to_the_current_resolution_are_used(size, alpha, colours
 
 
 def test_a_resolution_that_the_networks_lack_is_an_error():
-    with pytest.raises(ValueError, match="32 px is none of"):
+    with pytest.raises(ValueError, match="32 px is not one of"):
         build(16).networks["generator"].grow(32, 1.0)
 
 

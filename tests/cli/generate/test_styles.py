@@ -189,7 +189,7 @@ def test_named_layers_end_with_the_image(generate):
         (["--space", "w"], "--space: for --interpolate only"),
         (["--steps", "3"], "--steps: for --interpolate only"),
         (["--interpolate", "--format", "png", "--fps", "5"], "--fps 5: not for --format png"),
-        (["--interpolate", "--fps", "60"], "--fps 60: a GIF has at most 50; take --format webp or mp4"),
+        (["--interpolate", "--fps", "60"], "--fps 60: a GIF has at most 50; use --format webp or mp4"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(ganzoo, stored, arguments, message):
