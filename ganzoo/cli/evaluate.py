@@ -172,8 +172,8 @@ def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> 
     networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
     with backend.watch_kernels("evaluating"):
         results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
-    made = record(task.about, networks, results, values["seed"])
-    for line in lines(made):
+    recorded = record(task.about, networks, results, values["seed"])
+    for line in lines(recorded):
         click.echo(line)
     if task.folder is not None:
-        click.echo(f"added to {save(task.folder, made)}")
+        click.echo(f"added to {save(task.folder, recorded)}")

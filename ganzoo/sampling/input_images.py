@@ -32,7 +32,7 @@ class InputImage:
 
 
 class InputImages:
-    """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them anew.
+    """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them again.
 
     Images are scaled and cropped to the size and channels of `data`. An unreadable image in a folder is reported once
     and left out. Sub-folders with a name in `excluded` are skipped. OptionError, naming the `option`, if a path does

@@ -50,13 +50,13 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
 
     from ganzoo_stargan2.alignment import align_folder
 
-    made = align_folder(folder, out, weights, mean, size, click.echo)
-    list_bad(made.bad, out / "unreadable.txt", "aligned")
-    if made.existing:
-        click.echo(f"{made.existing:,} images already existed. Delete them to align them again.")
-    if not made.aligned + made.existing:
-        raise DataError(f"{folder}: none of its {len(made.bad):,} images can be aligned.")
-    click.echo(f"{out}: {made.aligned:,} faces aligned at {size} px")
+    result = align_folder(folder, out, weights, mean, size, click.echo)
+    list_bad(result.bad, out / "unreadable.txt", "aligned")
+    if result.existing:
+        click.echo(f"{result.existing:,} images already existed. Delete them to align them again.")
+    if not result.aligned + result.existing:
+        raise DataError(f"{folder}: none of its {len(result.bad):,} images can be aligned.")
+    click.echo(f"{out}: {result.aligned:,} faces aligned at {size} px")
 
 
 def _file(option: str, given: Path | None, name: str, what: str, source: str) -> Path:

@@ -165,10 +165,10 @@ def peaks(heatmaps: np.ndarray) -> np.ndarray:
     edged = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)))
     images, maps = np.ogrid[:n, :c]
 
-    def beside(right: int, down: int) -> np.ndarray:
+    def neighbour(right: int, down: int) -> np.ndarray:
         return edged[images, maps, y + 1 + down, x + 1 + right]
 
-    across, along = np.sign(beside(1, 0) - beside(-1, 0)), np.sign(beside(0, 1) - beside(0, -1))
+    across, along = np.sign(neighbour(1, 0) - neighbour(-1, 0)), np.sign(neighbour(0, 1) - neighbour(0, -1))
     return np.stack([(x + 0.5 + 0.25 * inside * across) / w, (y + 0.5 + 0.25 * inside * along) / h], 2)
 
 

@@ -79,10 +79,10 @@ class HourGlass(nn.Module):  # type: ignore[misc]
         return self._below(DEPTH, self.coordconv(x))
 
     def _below(self, level: int, x: Any) -> Any:
-        beside = getattr(self, f"b1_{level}")(x)
+        skip = getattr(self, f"b1_{level}")(x)
         low = getattr(self, f"b2_{level}")(average_pool(x))
         low = self._below(level - 1, low) if level > 1 else self.b2_plus_1(low)
-        return beside + upsample_nearest(getattr(self, f"b3_{level}")(low))
+        return skip + upsample_nearest(getattr(self, f"b3_{level}")(low))
 
 
 class FAN(Network):

@@ -189,22 +189,22 @@ class Generator(Network):
     def encode_features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
         """Encode images into the decoder's input, which is independent of the style: the last features, and the
         features for the skips by their size in px."""
-        x, kept = self.from_rgb(images), {}
+        x, skips = self.from_rgb(images), {}
         for block in self.encode:
             if self.w_hpf > 0 and x.shape[2] in SKIP_SIZES:
-                kept[x.shape[2]] = x
+                skips[x.shape[2]] = x
             x = block(x)
-        return x, kept
+        return x, skips
 
     def decode_features(self, features: tuple[Any, Mapping[int, Any]], style: Any, masks: Masks | None = None) -> Any:
         """Decode `features` into images (N, C, size, size) in the styles (N, style_dim)."""
-        x, kept = features
+        x, skips = features
         for block in self.decode:
             x = block(x, style)
             side = x.shape[2]
-            if masks is not None and side in kept:
+            if masks is not None and side in skips:
                 mask = nn.interpolate(masks[0 if side == SKIP_SIZES[0] else 1], size=(side, side), mode="bilinear")
-                x = x + self._high_pass(mask * kept[side])
+                x = x + self._high_pass(mask * skips[side])
         return self.to_rgb(x)
 
     def _high_pass(self, x: Any) -> Any:

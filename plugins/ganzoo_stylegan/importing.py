@@ -170,8 +170,8 @@ def _shapes_match(layer: Any, scale: Any, offset: Any) -> bool:
 def _is_derived(name: str, state: Mapping[str, Any]) -> bool:
     """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside it."""
     layer, _, kind = name.rpartition(".")
-    beside = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
-    return kind == "weight_flip" or (kind == "weight" and bool(beside))
+    originals = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
+    return kind == "weight_flip" or (kind == "weight" and bool(originals))
 
 
 def _state(which: str, found: Mapping[str, Any]) -> Arrays:
@@ -236,16 +236,16 @@ def _options(generator: Arrays) -> dict[str, Any]:
     sizes = [4 << level for level in range(9) if f"synthesis.blocks.{level}.conv2.bias" in generator]
     widths = [_length(generator, f"synthesis.blocks.{level}.conv2.bias") for level in range(len(sizes) or 1)]
     latent = _length(generator, "mapping.layers.0.bias")
-    most = max(widths)
-    least = max((size * width for size, width in zip(sizes, widths) if width > 1), default=sizes[0])
-    for base in (16384, least):
-        if [max(1, min(base // size, most)) for size in sizes] == widths:
+    channels_max = max(widths)
+    base_from_widths = max((size * width for size, width in zip(sizes, widths) if width > 1), default=sizes[0])
+    for base in (16384, base_from_widths):
+        if [max(1, min(base // size, channels_max)) for size in sizes] == widths:
             break
     else:
         shown = ", ".join(f"{size} px: {width}" for size, width in zip(sizes, widths))
         raise CheckpointError(f"its numbers of feature maps ({shown}) don't follow from --channels-base and -max.")
     depth = sum(name.startswith("mapping.") and name.endswith(".bias") for name in generator)
-    return {"latent": latent, "mapping_layers": depth, "channels_base": base, "channels_max": most}
+    return {"latent": latent, "mapping_layers": depth, "channels_base": base, "channels_max": channels_max}
 
 
 def _channels(generator: Arrays) -> int:

@@ -154,6 +154,9 @@ def test_the_help_has_headings(ganzoo):
         (["stylegan", "--code_size", "5"], "Use --latent."),
         (["stylegan", "--img_size", "5"], "Use --max-size."),
         (["stylegan", "--expname", "a"], "Use --experiments"),
+        (["stylegan", "--gamma", "5", "--cbase", "64"], "unknown option --gamma. Use --r1-gamma."),
+        (["gan", "--metrics", "fid"], "unknown option --metrics. Use --evaluate with --evaluate-every."),
+        (["gan", "--snap", "5"], "unknown option --snap. Use --snapshot."),
         (["stargan2", "--img_size=5"], "unknown option --img_size. Use --size."),
         (["stargan2", "--total_iters", "5"], "Use --kimg, the length in thousands of images"),
         (["stargan2", "--num_domains", "5"], "Leave it out: domains are the folders of --data."),
@@ -170,8 +173,8 @@ def test_all_unknown_options_are_reported_at_once(ganzoo):
     written = ["--mode", "train", "--total_iters", "5", "--batch_size", "-8", "--w_hpf", "1"]
     result = ganzoo("train", "stargan2", *written)
     assert result.exit_code == 2
-    told = [line.partition("unknown option ")[2].split(".")[0] for line in result.stderr.splitlines()]
-    assert told == ["--mode", "--total_iters", "--batch_size"]
+    reported = [line.partition("unknown option ")[2].split(".")[0] for line in result.stderr.splitlines()]
+    assert reported == ["--mode", "--total_iters", "--batch_size"]
 
 
 def test_underscores_are_taken_for_dashes(ganzoo, pictures):
