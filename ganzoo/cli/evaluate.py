@@ -28,7 +28,7 @@ def _summaries(backbones: dict[str, Any], usual: str) -> str:
     return f"{'; '.join(f'{each.name}: {each.summary}' for each in backbones.values())}.  [default: {usual}]"
 
 
-@click.command(short_help="Compute metrics (FID, KID, ...) of a run or checkpoint.")
+@click.command(short_help="Compute FID and other metrics of a run or checkpoint.")
 @click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
 @click.option(
     "--metrics",
