@@ -103,7 +103,6 @@ def test_a_dry_run_reports_everything_and_writes_nothing(ganzoo, pictures, monke
 
 
 def test_a_dry_run_runs_no_kernel(ganzoo, pictures):
-    from ganzoo import backend
 
     backend.run_pending()
     jt = backend.jittor()
@@ -296,12 +295,6 @@ def test_a_full_disk_is_reported_and_the_previous_checkpoint_is_intact(ganzoo, t
     assert "No space left on device: make room" in message
     assert before.read_bytes() == content
     assert checkpoint.read(before).metadata["progress"]["images"] == 16
-
-
-def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, monkeypatch):
-    monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
-    assert result.output.count("does not recognise 2 of the convolutions") == 1
 
 
 def diverging(monkeypatch, steps: int) -> None:

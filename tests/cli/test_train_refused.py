@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
 from tests.cli.test_train_stages import GROWING
@@ -94,3 +95,9 @@ def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monk
     assert log.count("training diverged before a checkpoint was made. It begins anew with --seed") == 2
     assert "killed" not in log
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2
+
+
+def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, monkeypatch):
+    monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    assert result.output.count("does not recognise 2 of the convolutions") == 1

@@ -256,19 +256,19 @@ WRONG = {
     "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not StarGAN v2's: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
     "no shape": (put("nets", "generator", from_rgb__weight=np.ones(())), "'from_rgb.weight' has the shape ()"),
-    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, and 2 in discriminator"),
-    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, and 2 in style_"),
+    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, but 2 in discriminator"),
+    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, but 2 in style_"),
     "domains of the averages": (
         lambda found: found.update(nets_ema={**found["nets_ema"], "mapping_network": {
             name: value for name, value in found["nets_ema"]["mapping_network"].items() if "unshared.2" not in name
         }}),
         "domains is 3 in mapping_network, but 2 in mapping_network (EMA)",
     ),
-    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, and 64 in discriminator"),
+    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, but 64 in discriminator"),
     "blocks": (cut("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),
     "widths": (
         put("nets", "generator", from_rgb__weight=np.ones((4, 3, 3, 3), np.float32)),
-        "width is 4 in generator, and 8 in style_encoder",
+        "width is 4 in generator, but 8 in style_encoder",
     ),
     "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),

@@ -191,7 +191,7 @@ BROKEN = {
 def test_norms_that_do_not_fit_their_style_layer_are_an_error(files, tmp_path, case):
     path = tmp_path / "x.model"
     write(path, broken(files, BROKEN[case]), "plain")
-    with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer behind it"):
+    with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer after it"):
         imported(path)
 
 
