@@ -85,7 +85,7 @@ def test_our_options_in_the_tables_exist():
         known |= {f"--{each.replace('_', '-')}" for each in describe(models[name].options)}
     from ganzoo_stargan2.align_command import align
 
-    from ganzoo.cli.generate import generate
+    from ganzoo.cli.generate.command import generate
 
     for command in (align, generate):
         known |= {name for param in command.params if isinstance(param, click.Option) for name in param.opts}

@@ -20,7 +20,9 @@ from ganzoo.errors import GanzooError, is_out_of_memory, near_match, printable
 from ganzoo.files import write_error
 from ganzoo.signals import interruptible, let_signals_arrive
 
-OF_RANK_0 = 2.0  # grace period (s): rank 0 usually reports the same error first, and mpirun then ends the other ranks
+RANK_ZERO_GRACE = (
+    2.0  # grace period (s): rank 0 usually reports the same error first, and mpirun then ends the other ranks
+)
 
 
 class Main(click.Group):
@@ -39,7 +41,7 @@ class Main(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = self.list_commands(ctx)
-            raise click.UsageError(f"there is no command {args[0]!r}.{near_match(args[0], names)}")
+            raise click.UsageError(f"unknown command {args[0]!r}.{near_match(args[0], names)}")
         if distributed.world_size() > 1 and args[0] != "train":
             raise click.UsageError(f"mpirun is for `ganzoo train`; start `ganzoo {args[0]}` without it.")
         return super().resolve_command(ctx, args)
@@ -62,20 +64,20 @@ def _status(run: Callable[[], Any]) -> Any:
     """Run a command, and return its result or exit status. Errors are printed in one line."""
     with interruptible() as interrupts:
         try:
-            result = _finished(run)
+            result = _run_command(run)
             interrupts.over = True
             return result
         except (KeyboardInterrupt, Exception) as error:
             interrupts.over = True
             if interrupts.number is not None or isinstance(error, (click.Abort, KeyboardInterrupt)):
                 return _fail("interrupted", interrupts.status)
-            status = _told(error)
+            status = _report_error(error)
             if status is None:
                 raise
             return status
 
 
-def _finished(run: Callable[[], Any]) -> Any:
+def _run_command(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except Exception:  # perhaps caused by a signal: one of Jittor's, or that of a closed terminal
@@ -83,7 +85,7 @@ def _finished(run: Callable[[], Any]) -> Any:
         raise
 
 
-def _told(error: BaseException) -> int | None:
+def _report_error(error: BaseException) -> int | None:
     """Print a known error in one line and return its exit status; return None for any other error."""
     if isinstance(error, click.ClickException):
         if type(error).__name__ == "NoArgsIsHelpError":  # new in click 8.2
@@ -96,7 +98,7 @@ def _told(error: BaseException) -> int | None:
         sys.stderr.close()
         return 1
     if is_out_of_memory(error):
-        return _fail("out of memory. End other programs, or ask for less at once.", 1)
+        return _fail("out of memory. Close other programs, or use smaller settings.", 1)
     if isinstance(error, OSError):  # a full disk, say, or a missing permission: show the system's own message
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{write_error(error)}.", 1)
@@ -106,7 +108,7 @@ def _told(error: BaseException) -> int | None:
 def _fail(message: str, status: int) -> int:
     message = "\n".join(map(printable, message.split("\n")))
     if not distributed.is_rank_zero():
-        time.sleep(OF_RANK_0)
+        time.sleep(RANK_ZERO_GRACE)
     with contextlib.suppress(OSError):  # stderr may be closed
         click.echo(
             f"Error{'' if distributed.is_rank_zero() else f' on rank {distributed.rank()}'}: {message}", err=True
@@ -126,7 +128,7 @@ def main() -> None:
 
     \b
     ganzoo train lsgan --data mnist      train a model
-    ganzoo generate --seeds 0-31         sample the newest run
-    ganzoo evaluate                      measure how good it is
-    ganzoo doctor                        see whether this machine can train
+    ganzoo generate --seeds 0-31         generate images with the newest run
+    ganzoo evaluate                      compute its FID and other metrics
+    ganzoo doctor                        check whether this machine can train
     """

@@ -8,7 +8,7 @@ import click
 
 COMMANDS = {
     "train": "ganzoo.cli.train:train",
-    "generate": "ganzoo.cli.generate:generate",
+    "generate": "ganzoo.cli.generate.command:generate",
     "evaluate": "ganzoo.cli.evaluate:evaluate",
     "import": "ganzoo.cli.import_:import_",
     "runs": "ganzoo.cli.listing:runs",

@@ -14,7 +14,7 @@ from ganzoo.errors import DataError, counted, printable
 from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
-SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
+MAX_SHOWN = 20  # unreadable files to print; if there are more, a file lists them all
 
 
 class Data(click.Group):
@@ -36,7 +36,7 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """List the data sets that can be named after --data."""
+    """List the data sets that --data knows by name."""
     sources = plugin_registry(ctx).datasets
     found = {name: (source.summary, is_ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
@@ -48,16 +48,16 @@ def list_(ctx: click.Context, as_json: bool) -> None:
         return
     for name, (summary, there) in sorted(found.items()):
         click.echo(printable(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}"))
-    click.echo("A folder, a .zip or an .lmdb can be given in place of a name.")
+    click.echo("--data also takes a folder, a .zip or an .lmdb.")
 
 
-@data.command(short_help="Read every image of a data set, and name those that fail.")
+@data.command(short_help="Read every image of a data set, and list unreadable ones.")
 @click.argument("name_or_path")
 @click.pass_context
 def check(ctx: click.Context, name_or_path: str) -> None:
-    """Read every image of a data set; count sizes and domains, and name every file that can't be read.
+    """Read every image of a data set, count sizes and domains, and list unreadable files.
 
-    Exit status 1 if there is an unreadable file.
+    The exit status is 1 if a file is unreadable.
     """
     from ganzoo.data.checking import check_dataset
 
@@ -70,29 +70,31 @@ def check(ctx: click.Context, name_or_path: str) -> None:
             click.echo(line)
         part = part.validation()
     if bad:
-        raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are named above.")
+        raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are listed above.")
 
 
 @data.command(short_help="Scale all images of a data set into one LMDB.")
 @click.argument("source")
-@click.option("--out", metavar="NAME", help="A name to use after --data from then on, or a path.")
+@click.option("--out", metavar="NAME", help="Name for --data to find the set by, or a path.")
 @click.option(
     "--from",
     "files",
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Make the set SOURCE (`emoji`, say) from this file or folder of yours. Repeatable; --out may be left out.",
+    help="Build the data set SOURCE (such as `emoji`) from this file or folder. Repeatable; makes --out optional.",
 )
 @click.option(
     "--sizes",
     metavar="PX",
-    help="Powers of two: 8-128, 64 or 8,32,128.  [default: 8 to that of most images]",
+    help="Powers of two: 8-128, 64 or 8,32,128.  [default: from 8 to the size of most images]",
 )
-@click.option("--lossless", is_flag=True, help="Store PNG in place of JPEG of quality 100.")
-@click.option("--flip/--no-flip", default=None, help="Images may be mirrored.  [default: as SOURCE says]")
-@click.option("--no-domains", is_flag=True, help="Sub-folders of SOURCE are no labels.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes at work.  [default: one per core]")
+@click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
+@click.option(
+    "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
+)
+@click.option("--no-domains", is_flag=True, help="Don't use the sub-folders of SOURCE as labels.")
+@click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.  [default: one per core]")
 @click.pass_context
 def prepare(
     ctx: click.Context,
@@ -107,34 +109,34 @@ def prepare(
 ) -> None:
     """Scale all images of SOURCE (a name, a folder, a .zip or an .lmdb) to several sizes, into one LMDB.
 
-    Images that SOURCE keeps for validation (in val/ beside train/) go into a second one, NAME-val.lmdb. Unreadable
-    files are left out, and listed at the end. If the command is interrupted, the same one continues it.
+    The validation images of SOURCE (in val/ next to train/) go into a second one, NAME-val.lmdb. Unreadable files are
+    left out, and listed at the end. To continue after an interruption, run the same command again.
     """
     from ganzoo.data import preparing
 
-    wanted = None if sizes is None else preparing.parse_sizes(sizes)
+    chosen_sizes = None if sizes is None else preparing.parse_sizes(sizes)
     if out is None and not files:
-        raise click.UsageError("Missing option '--out', a name for the set; only a set made --from files has its own.")
-    known = plugin_registry(ctx)
-    dataset = known.dataset(source).from_files(files) if files else None
-    out = known.dataset(source).name if out is None else out
-    path = destination(out, known)
+        raise click.UsageError("Missing option '--out', a name for the set; it is optional only with --from.")
+    registry = plugin_registry(ctx)
+    dataset = registry.dataset(source).from_files(files) if files else None
+    out = registry.dataset(source).name if out is None else out
+    path = destination(out, registry)
     if dataset is None:
-        dataset = open_data(source, known)
-    if wanted is None:
-        wanted, why = preparing.suggest_sizes(dataset)
+        dataset = open_data(source, registry)
+    if chosen_sizes is None:
+        chosen_sizes, why = preparing.suggest_sizes(dataset)
         click.echo(why)
-    made = preparing.prepare(
+    result = preparing.prepare(
         dataset,
         path,
-        wanted,
+        chosen_sizes,
         lossless=lossless,
         flip=flip,
         domains=not no_domains,
         workers=workers,
         say=click.echo,
     )
-    for part in (made.validation, made):
+    for part in (result.validation, result):
         if part is None:
             continue
         list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
@@ -146,14 +148,14 @@ def prepare(
     click.echo(f"Train with: ganzoo train MODEL --data {shlex.quote(str(name))}")
 
 
-@data.command(short_help="Fetch a data set from its official source.")
+@data.command(short_help="Download a data set from its official source.")
 @click.argument("name")
-@click.option("--url", metavar="URL", help="Address of the zip.  [default: the official one]")
+@click.option("--url", metavar="URL", help="URL of the zip.  [default: the official one]")
 @click.pass_context
 def download(ctx: click.Context, name: str, url: str | None) -> None:
-    """Fetch the data set NAME (`afhq` or `celeba-hq`, say) from its official source, as a zip that is read as it is.
+    """Download the data set NAME (such as `afhq` or `celeba-hq`) from its official source, as a zip that is read as is.
 
-    If the command is interrupted, the same one continues it. The zip is checked before it gets its name.
+    To continue after an interruption, run the same command again. The zip is checked before it gets its final name.
     """
     from ganzoo.data.downloading import download_dataset
 
@@ -161,15 +163,15 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
 
 
 def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
-    """Print the messages about images that can't be `done` (a past participle). If there are more than SHOWN, print the
-    first ones and write all of them to `file`."""
+    """Print the messages about images that can't be `done` (a past participle). If there are more than MAX_SHOWN, print
+    the first ones and write all of them to `file`."""
     if not bad:
         return
-    for message in bad[:SHOWN]:
+    for message in bad[:MAX_SHOWN]:
         click.echo(f"    {message}")
     left = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
-    click.echo(left, nl=len(bad) <= SHOWN)
-    if len(bad) > SHOWN:
+    click.echo(left, nl=len(bad) <= MAX_SHOWN)
+    if len(bad) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{message}\n" for message in bad), "utf-8", "backslashreplace")
-        click.echo(f" All are named in {file}.")
+        click.echo(f" All are listed in {file}.")

@@ -11,13 +11,17 @@ from ganzoo.cli.commands import plugin_registry
 
 
 @click.command(short_help="Check whether this machine can train.")
-@click.option("--gpu", is_flag=True, help="Also train each model for a step on the GPU and on the CPU, and compare.")
+@click.option(
+    "--gpu",
+    is_flag=True,
+    help="Also train each model for one step on the GPU and on the CPU, and compare the gradients.",
+)
 @click.pass_context
 def doctor(ctx: click.Context, gpu: bool) -> None:
-    """Check everything training needs, at last with a real convolution. Exit status 1 if training would fail.
+    """Check everything that training needs, and finally run a convolution. The exit status is 1 if training would fail.
 
-    The first time on a machine this compiles Jittor, and --gpu the models' kernels, which takes minutes each. Later
-    --gpu takes two minutes.
+    The first time on a machine, this compiles Jittor, which takes minutes; --gpu also compiles the models' kernels.
+    Later, --gpu takes two minutes.
     """
     fatal = False
     for finding in _findings(plugin_registry(ctx) if gpu else None):
@@ -26,7 +30,7 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
         if finding.problem:
             fatal = fatal or finding.fatal
             click.echo(f"{'':<8} {finding.problem} {finding.remedy}".rstrip())
-    click.echo("Training would fail; mend the problems above." if fatal else "Ready to train.")
+    click.echo("Training would fail; fix the problems above." if fatal else "Ready to train.")
     ctx.exit(1 if fatal else 0)
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 DEVICE = "cuda"
-MOST_APART = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # maximum relative error of gradients, by precision
+TOLERANCES = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # maximum relative error of gradients, by precision
 BATCH, SIDE = 8, 64
-NOTHING = 1e-10  # relative to the largest mean square: a smaller gradient is 0 apart from rounding errors
+NEGLIGIBLE = 1e-10  # relative to the largest mean square: a smaller gradient is 0 apart from rounding errors
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -39,23 +39,23 @@ def compare_devices(registry: Registry) -> Iterator[Finding]:
         folder = Path(name)
         draw_pictures(folder / "pictures")
         for model in registry.models.values():
-            yield from _compared(model, folder)
+            yield from _compare_model(model, folder)
 
 
-def _compared(model: Model, folder: Path) -> Iterator[Finding]:
+def _compare_model(model: Model, folder: Path) -> Iterator[Finding]:
     expected = _step(model, folder, "cpu", "fp32")
     if isinstance(expected, str):
         yield Finding(model.name, "", f"a step on the CPU fails: {expected}")
         return
-    for precision, most in MOST_APART.items():
-        made = _step(model, folder, DEVICE, precision)
-        if isinstance(made, str):
-            yield Finding(model.name, "", f"a step on the GPU in {precision} fails: {made}")
+    for precision, tolerance in TOLERANCES.items():
+        actual = _step(model, folder, DEVICE, precision)
+        if isinstance(actual, str):
+            yield Finding(model.name, "", f"a step on the GPU in {precision} fails: {actual}")
             continue
-        apart = max(differences(made, expected).values())
-        told = f"{precision}: gradients of one step on the GPU differ from the CPU's by {apart:.1e}"
-        problem = "" if apart <= most else f"That is more than the {most:g} that rounding explains."
-        yield Finding(model.name, told, problem)
+        error = max(relative_errors(actual, expected).values())
+        detail = f"{precision}: gradients of one step on the GPU differ from the CPU's by {error:.1e}"
+        problem = "" if error <= tolerance else f"This exceeds the tolerance of {tolerance:g} for rounding errors."
+        yield Finding(model.name, detail, problem)
 
 
 def draw_pictures(folder: Path) -> None:
@@ -72,29 +72,29 @@ def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | s
     """Return the checkpoint after one training step, or why there is none. Each device needs its own process."""
     experiments = f"{model.name}-{device}-{precision}"
     kimg = str(BATCH / 1000)
-    words = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
+    options = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
     if "dropout" in describe(model.options):  # dropout masks differ between devices
-        words += ["--dropout", "0"]
-    command = [sys.executable, "-m", "ganzoo", "train", model.name, "--data", "pictures", *words]
+        options += ["--dropout", "0"]
+    command = [sys.executable, "-m", "ganzoo", "train", model.name, "--data", "pictures", *options]
     command += ["--device", device, "--precision", precision]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    made = list((folder / experiments).glob(f"*/*{checkpoint.SUFFIX}"))
-    if made:  # ignore the exit status: CUDA libraries may abort when a process exits
-        return checkpoint.read(made[0]).tensors
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    checkpoints = list((folder / experiments).glob(f"*/*{checkpoint.SUFFIX}"))
+    if checkpoints:  # ignore the exit status: CUDA libraries may abort when a process exits
+        return checkpoint.read(checkpoints[0]).tensors
+    lines = [line for line in process.stderr.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("Error")]
-    return (errors or lines or [f"status {done.returncode}"])[-1]
+    return (errors or lines or [f"status {process.returncode}"])[-1]
 
 
-def differences(made: Arrays, expected: Arrays) -> dict[str, float]:
+def relative_errors(actual: Arrays, expected: Arrays) -> dict[str, float]:
     """Return the relative error of each network's gradients. They are read from Adam's first moments, which after one
     step are the gradients times a constant."""
     found = {}
     for network in {name.split("/")[1] for name in expected if "/first/" in name}:
         names = [name for name in expected if name.startswith(f"adam/{network}/first/")]
         squares = {name: float(np.square(expected[name], dtype=np.float64).mean()) for name in names}
-        matter = [name for name in names if squares[name] > NOTHING * max(squares.values())]
-        one, two = (_joined(each, matter) for each in (made, expected))
+        compared = [name for name in names if squares[name] > NEGLIGIBLE * max(squares.values())]
+        one, two = (_joined(each, compared) for each in (actual, expected))
         found[network] = float(np.linalg.norm(one - two) / np.linalg.norm(two))
     return found
 

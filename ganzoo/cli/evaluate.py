@@ -11,7 +11,7 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
-from ganzoo.cli.saved import open_saved
+from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsuitableError, printable
 from ganzoo.files import output_folder
 from ganzoo.interfaces.metric import MAX_IMAGES, Metric
@@ -21,104 +21,116 @@ if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
     from ganzoo.metrics.tasks import Task
 
-LARGEST = 2048  # maximum of --size in px: several batches are in memory at once
+MAX_SIZE = 2048  # maximum of --size in px: several batches are in memory at once
 
 
-def _named(backbones: dict[str, Any], usual: str) -> str:
+def _summaries(backbones: dict[str, Any], usual: str) -> str:
     return f"{'; '.join(f'{each.name}: {each.summary}' for each in backbones.values())}.  [default: {usual}]"
 
 
-@click.command(short_help="Measure how good the images of a run are.")
+@click.command(short_help="Compute FID and other metrics of a run or checkpoint.")
 @click.argument("run", required=False, metavar="[RUN|CHECKPOINT]")
 @click.option(
     "--metrics",
     metavar="LIST",
-    help="Which, e.g. fid,kid,pr,ppl; `ganzoo metrics` lists them.  [default: fid,kid,pr; fid,lpips of translations]",
+    help="Metrics to compute, e.g. fid,kid,pr,ppl; `ganzoo metrics` lists them.  [default: fid,kid,pr; for translation "
+    "fid,lpips]",
 )
 @click.option(
     "--samples",
     type=click.IntRange(1, MAX_IMAGES),
     metavar="N",
-    help="Images that are generated and judged.  [default: 10,000; of translations, 10 of each image that is kept "
-    "for validation, for each pair of domains]",
+    help="Number of images to generate.  [default: 10,000; for translation, 10 of each validation image, for each pair "
+    "of domains]",
 )
 @click.option(
     "--real",
     type=click.IntRange(1, MAX_IMAGES),
     metavar="N",
-    help="Real images, at most. With fewer, an FID is higher.  [default: as many as samples, but 1,000 at least; of "
-    "translations without --samples, 50,000]",
+    help="Maximum number of real images. With fewer, an FID is higher.  [default: as many as --samples, but at least "
+    "1,000; for translation without --samples, 50,000]",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="A first look: 500 samples, of translations 100 for each pair, beside 500 real images, unless --samples or "
-    "--real says otherwise.",
+    help="A rough estimate: 500 samples (for translation 100 for each pair) and 500 real images, unless --samples or "
+    "--real is given.",
 )
 @click.option(
-    "--against", metavar="NAME|PATH", help="Real images: a data set, folder, zip or LMDB.  [default: those trained on]"
+    "--against",
+    metavar="NAME|PATH",
+    help="Real images: a data set, folder, zip or LMDB.  [default: those of the training]",
 )
 @click.option(
     "--folders",
     nargs=2,
     metavar="A B",
-    help="Judge the images in A by those in B, folders, zips or LMDBs, in place of a checkpoint.",
+    help="Compare the images in A with the real ones in B (folders, zips or LMDBs), instead of a checkpoint.",
 )
 @click.option(
-    "--size", type=click.IntRange(1, LARGEST), metavar="PX", help="With --folders: scale all images to this size."
+    "--size", type=click.IntRange(1, MAX_SIZE), metavar="PX", help="With --folders: scale all images to this size."
 )
 @click.option(
-    "--mode", type=click.Choice(["latent", "reference"]), help="Of translations: looks from where.  [default: both]"
+    "--mode",
+    type=click.Choice(["latent", "reference"]),
+    help="Translation only: take styles from latents or from references.  [default: both]",
 )
 @click.option(
     "--backbone",
     type=click.Choice(list(FEATURES)),
-    help="Of fid, kid and pr. " + _named(FEATURES, "an Inception if its weights are there, else efficientnet-lite0"),
+    help="Backbone for fid, kid and pr. "
+    + _summaries(FEATURES, "an Inception if its weights are there, else efficientnet-lite0"),
 )
 @click.option(
     "--perceptual",
     type=click.Choice(list(PERCEPTUAL)),
-    help="Of lpips and ppl. "
-    + _named(PERCEPTUAL, "alexnet for lpips, vgg16 for ppl, if their weights are there, else efficientnet-lite0"),
+    help="Network for lpips and ppl. "
+    + _summaries(PERCEPTUAL, "alexnet for lpips, vgg16 for ppl, if their weights are there, else efficientnet-lite0"),
 )
 @click.option(
     "--weights",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A file of weights of a backbone, recognised by its SHA-256. Can be given several times. Those in the folder "
-    "`weights` of the data directory are found by themselves.",
+    help="File with the weights of a backbone, recognised by its SHA-256. Can be given several times. Those in the "
+    "folder `weights` of the data directory are found automatically.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Of whatever is drawn.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.", show_default=True)
 @click.option(
     "--save-images",
     type=Folder(Path),
     metavar="FOLDER",
-    help="Keep the generated images there as PNG, in a folder that is new or empty.",
+    help="Save the generated images as PNG to FOLDER, which must be new or empty.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--experiments", type=Folder(), default="experiments", help="Where runs are kept.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Device to compute on.",
+    show_default=True,
+)
+@click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True)
 @click.pass_context
 def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
-    """Measure how good a run's or a checkpoint's images are; those of the newest run when none is named.
+    """Compute metrics of a run or a checkpoint; of the newest run when none is named.
 
-    Everything comes from this machine: without the weights of published metrics, an embedded network stands in, and
-    its numbers carry its name; compare them only with numbers of the same network, size and count.
+    Nothing is downloaded: without the weights of the published metrics, a built-in network is used, and its numbers
+    carry its name. Compare them only with numbers of the same network, size and count.
 
-    A model that translates is measured for each ordered pair of domains, in looks of random latents and of reference
-    images. The numbers are printed and added, with all that they depend on, to evaluations.jsonl and evaluations.md
-    in the run's folder.
+    A model that translates images is measured for each ordered pair of domains, with styles from random latents and
+    from reference images. The numbers are printed and added, with everything they depend on, to evaluations.jsonl and
+    evaluations.md in the run's folder.
     """
     from ganzoo import backend
     from ganzoo.metrics.comparison import STANDARD, STANDARD_TRANSLATING
 
     if values["folders"] and (run or values["against"] is not None):
-        raise OptionError("--folders: it stands in place of a run and of --against. Leave those out.")
+        raise OptionError("--folders: can't be combined with a run or --against.")
     if values["size"] is not None and not values["folders"]:
-        raise OptionError("--size: it is for --folders; a checkpoint has its own size.")
+        raise OptionError("--size: only valid with --folders; a checkpoint determines its own size.")
     keep = values["save_images"]
     if keep is not None and keep.is_dir() and any(keep.iterdir()):
-        raise OptionError(f"--save-images {printable(keep)}: there is something in it already; name a new folder.")
+        raise OptionError(f"--save-images {printable(keep)}: the folder is not empty; choose a new one.")
     plugins = plugin_registry(ctx)
     named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
     backend.start(values["device"])  # needed to build a checkpoint's networks, which determine what it can do
@@ -136,19 +148,19 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     common |= {"max_real": values["real"], "log": click.echo}
     if values["folders"]:
         if values["mode"]:
-            raise OptionError("--mode: it is for models that translate images.")
+            raise OptionError("--mode: only valid for models that translate images.")
         generated, real = values["folders"]
         return folders_task(generated, real, size=values["size"], **common)
 
-    def opened(saved: Checkpoint, folder: Path) -> Task:
+    def make_task(saved: Checkpoint, folder: Path) -> Task:
         modes = [values["mode"]] if values["mode"] else MODES
         task = checkpoint_task(saved, folder, plugins, against=values["against"], modes=modes, **common)
         if values["mode"] and not task.translating:
-            raise UnsuitableError("--mode: it is for models that translate images.")
+            raise UnsuitableError("--mode: only valid for models that translate images.")
         click.echo(f"from {saved.path}")
         return task
 
-    return open_saved(run, Path(values["experiments"]), opened)
+    return open_checkpoint(run, Path(values["experiments"]), make_task)
 
 
 def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, click_options, given
+from ganzoo.cli.params import Folder, click_options, given_values
 from ganzoo.errors import OptionError
 
 
@@ -30,17 +30,17 @@ class ImportGroup(click.Group):
 
 @click.group("import", cls=ImportGroup, subcommand_metavar="MODEL FILE [OPTIONS]")
 def import_() -> None:
-    """Make a run of a checkpoint of another program.
+    """Turn another program's checkpoint into a run.
 
-    Takes files of torch.save, of its present format and that before PyTorch 1.6, of jt.save, and plain pickles of NumPy
-    arrays. They are read without running what is in them, and without PyTorch. The run can be sampled, and trained on
+    Reads files written by torch.save (the current format, or that before PyTorch 1.6) or jt.save, and plain pickles of
+    NumPy arrays, without running code in them and without PyTorch. The run can be sampled, and its training continued
     with `ganzoo train MODEL --resume`.
     """
 
 
 def _command(model: Any) -> click.Command:
     argument = click.Argument(["file"], type=click.Path(dir_okay=False))
-    experiments = click.Option(["--experiments"], type=Folder(), default="experiments", help="Where runs are kept.")
+    experiments = click.Option(["--experiments"], type=Folder(), default="experiments", help="Folder of all runs.")
 
     @click.pass_context
     def run(ctx: click.Context, /, **values: Any) -> None:
@@ -48,7 +48,7 @@ def _command(model: Any) -> click.Command:
 
     text = f"Import {model.summary}.\n\n{inspect.getdoc(model.import_weights) or ''}"
     domains = click.Option(
-        ["--domains"], metavar="LIST", help="Names of the file's domains in their order there, e.g. cat,dog,wild."
+        ["--domains"], metavar="LIST", help="Names of the file's domains, in its order, e.g. cat,dog,wild."
     )
     own = [domains] if model.conditional else []
     params: list[click.Parameter] = [argument, *click_options(model.options, {}), *own, experiments]
@@ -60,7 +60,7 @@ def _import(model: Any, values: dict[str, Any]) -> None:
 
     listed = values.get("domains")
     domains = [] if listed is None else [name.strip() for name in listed.split(",")]
-    options = given(model.options, values)
+    options = given_values(model.options, values)
     imported = import_checkpoint(model, Path(values["file"]), options, Path(values["experiments"]), domains)
     for line in imported.found:
         click.echo(line)

@@ -34,7 +34,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def metrics(ctx: click.Context, as_json: bool) -> None:
-    """List the metrics that `ganzoo evaluate` knows."""
+    """List the metrics of `ganzoo evaluate`."""
     found = plugin_registry(ctx).metrics
     if as_json:
         click.echo(json.dumps([{"name": m.name, "summary": m.summary} for m in found.values()], indent=2))
@@ -43,11 +43,11 @@ def metrics(ctx: click.Context, as_json: bool) -> None:
         click.echo(f"{name:<12} {metric.summary}")
 
 
-@click.command(short_help="List the plugins, with what they provide.")
+@click.command(short_help="List the plugins and what they provide.")
 @as_json
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
-    """List the plugins, what each provides, and what is wrong with a broken one."""
+    """List the plugins, what each provides, and its problems."""
     found = plugin_registry(ctx).plugins
     if as_json:
         click.echo(json.dumps([{**vars(plugin), "origin": plugin.origin} for plugin in found], indent=2))
@@ -65,7 +65,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 @click.command()
 @as_json
-@click.option("--experiments", type=Folder(), default="experiments", help="Where runs are kept.")
+@click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.")
 def runs(as_json: bool, experiments: str) -> None:
     """List the runs, oldest first."""
     from ganzoo import runs as run_folders

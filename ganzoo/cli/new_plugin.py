@@ -29,28 +29,28 @@ FILES = {
     "test_contract.py.tmpl": "tests/test_contract.py",
 }
 # Valid as a distribution's name (PyPI's rule) and, with '_' for '-', as a Python identifier.
-_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
+NAME = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
 
 
-@click.command("new-plugin", short_help="Write a model plugin to begin with.")
+@click.command("new-plugin", short_help="Create a starter model plugin.")
 @click.argument("name")
-@click.option("--out", type=Folder(), default=".", help="Folder to write NAME into.  [default: .]")
+@click.option("--out", type=Folder(), default=".", help="Parent folder of NAME.  [default: .]")
 @click.pass_context
 def new_plugin(ctx: click.Context, name: str, out: str) -> None:
-    """Write a plugin to begin with: a folder NAME with a small GAN that trains at once, and its test.
+    """Create a starter plugin: a folder NAME with a small GAN that is ready to train, and its test.
 
-    NAME is what will stand after `ganzoo train`; with '_' for '-' it is the Python package as well.
+    NAME is the model's name for `ganzoo train` and, with '_' for '-', the name of the Python package.
     """
     package = check_name(name, plugin_registry(ctx))
     folder = Path(out) / name
     if folder.exists():
-        raise OptionError(f"{folder}: there is such a folder or file already; choose another name or --out.")
+        raise OptionError(f"{folder}: already exists; choose another name or --out.")
     try:
         write(folder, name, package)
     except OSError as error:
         raise OptionError(f"{folder}: can't be written ({reason(error)}).") from error
     shown = shlex.quote(str(folder))
-    click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next:")
+    click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next steps:")
     click.echo(f"    pip install -e {shlex.quote(f'{folder}[test]')}")  # pytest comes with the extra
     click.echo(f"    ganzoo train {name}")
     click.echo(f"    pytest {shown}")
@@ -62,17 +62,17 @@ def check_name(name: str, known: Any) -> str:
     `known` is the plugin registry.
     """
     package = name.replace("-", "_")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise OptionError(f"{name!r} can't be a plugin's name: use letters, digits, '-' and '_', a letter first.")
     if keyword.iskeyword(package):
-        raise OptionError(f"{name!r} can't be a plugin's name: it is a word of the Python language.")
+        raise OptionError(f"{name!r} can't be a plugin's name: it is a Python keyword.")
     for model in known.models:
         if model.lower().replace("-", "_") == package.lower():
-            raise OptionError(f"{name!r}: there is a model {model!r} already; choose another name.")
+            raise OptionError(f"{name!r}: a model {model!r} already exists; choose another name.")
     if package == "tests" or _importable(package):
-        raise OptionError(f"{name!r}: there is a Python module {package!r} already; choose another name.")
+        raise OptionError(f"{name!r}: a Python module {package!r} already exists; choose another name.")
     if _installed(name):
-        raise OptionError(f"{name!r}: pip knows a package of that name already; choose another name.")
+        raise OptionError(f"{name!r}: a package of that name is already installed; choose another name.")
     return package
 
 

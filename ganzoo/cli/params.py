@@ -35,7 +35,7 @@ class Folder(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if not str(value).strip():
-            self.fail("no folder is named; '.' is the current one.", param, ctx)
+            self.fail("the path is empty; use '.' for the current folder.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -45,15 +45,15 @@ def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Op
 
 
 def _click_option(option: Option, default: Any) -> click.Option:
-    facts = option.conditions()
+    notes = option.conditions()
     if default is not None and default != "":
-        facts.append(f"default: {plain(default)}")
-    shown = f"  [{'; '.join(facts)}]" if facts else ""
+        notes.append(f"default: {plain(default)}")
+    shown = f"  [{'; '.join(notes)}]" if notes else ""
     if option.type is bool:
         declaration = f"{option.flag}/--no-{option.flag[2:]}"
-        return HeadedOption([declaration, option.name], default=None, help=option.help + shown, group=option.group)
+        return GroupedOption([declaration, option.name], default=None, help=option.help + shown, group=option.group)
     kind = OptionType(option)
-    return HeadedOption(
+    return GroupedOption(
         [option.flag, option.name],
         type=kind,
         metavar=kind.name if option.choices else None,  # click would show choices in capitals
@@ -63,7 +63,7 @@ def _click_option(option: Option, default: Any) -> click.Option:
     )
 
 
-class HeadedOption(click.Option):
+class GroupedOption(click.Option):
     """An option that the help lists under the heading `group`."""
 
     def __init__(self, *arguments: Any, group: str = "", **settings: Any) -> None:
@@ -71,7 +71,7 @@ class HeadedOption(click.Option):
         self.group = group
 
 
-class HeadedCommand(click.Command):
+class GroupedCommand(click.Command):
     """A command whose help has headings, and which suggests replacements for options of other programs.
 
     `other_names` maps such an option, with underscores, to our option with an optional remark, or to a whole sentence.
@@ -86,7 +86,7 @@ class HeadedCommand(click.Command):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                group = param.group or self.heading if isinstance(param, HeadedOption) else OTHER
+                group = param.group or self.heading if isinstance(param, GroupedOption) else OTHER
                 sections.setdefault(group, []).append(record)
         for heading, records in sections.items():
             if records:
@@ -108,9 +108,9 @@ class HeadedCommand(click.Command):
         flags = {flag for param in self.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)}
         written = dict.fromkeys(arg.split("=", 1)[0] for arg in args if arg.startswith("-") and not _is_number(arg))
         unknown = [flag for flag in written if flag.replace("_", "-") not in flags]
-        return [f"there is no option {flag}.{self._instead(flag, flags)}" for flag in unknown]
+        return [f"unknown option {flag}.{self._hint(flag, flags)}" for flag in unknown]
 
-    def _instead(self, flag: str, flags: set[str]) -> str:
+    def _hint(self, flag: str, flags: set[str]) -> str:
         known = self.other_names.get(flag.lstrip("-").replace("-", "_"))
         if known is None:
             return near_match(flag.replace("_", "-"), flags)
@@ -125,6 +125,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def given(cls: type[Options], values: dict[str, Any]) -> dict[str, Any]:
+def given_values(cls: type[Options], values: dict[str, Any]) -> dict[str, Any]:
     """Return the command's values that belong to `cls` and were given by the user."""
     return {name: values[name] for name in describe(cls) if values.get(name) is not None}

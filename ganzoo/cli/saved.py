@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_saved(named: str | None, experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
-    """Return `opened(checkpoint, folder)`, where `folder` is for results.
+def open_checkpoint(named: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
+    """Return `use(checkpoint, folder)`, where `folder` is for results.
 
     `named` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the newest run
-    that has one, skipping runs for which `opened` raises UnsuitableError.
+    that has one, skipping runs for which `use` raises UnsuitableError.
     """
     from ganzoo import runs
 
     if named in (None, "latest"):
-        return _newest(experiments, opened)
+        return _newest(experiments, use)
     path = _file(str(named), experiments)
     if path is not None:
         from ganzoo.checkpoints.checkpoint import read
 
-        return opened(read(path), path.resolve().parent)
+        return use(read(path), path.resolve().parent)
     run = runs.find(str(named), experiments)
-    return opened(_whole(run), run.path)
+    return use(_newest_intact(run), run.path)
 
 
 def _file(named: str, experiments: Path) -> Path | None:
@@ -58,7 +58,7 @@ def _file(named: str, experiments: Path) -> Path | None:
     return path if named.endswith(SUFFIX) else None
 
 
-def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
+def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
     from ganzoo import runs
 
     runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
@@ -68,14 +68,14 @@ def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
         if _model(run) in unsuitable:
             continue
         try:
-            found = opened(_whole(run), run.path)
+            found = use(_newest_intact(run), run.path)
         except (UnsuitableError, DamagedError, RunError) as error:
             failures.append((run, error))
             if isinstance(error, UnsuitableError):
                 unsuitable.add(_model(run))
             continue
-        for passed, reason in failures:
-            click.echo(f"{passed.path.name} is passed over: {reason}", err=True)
+        for skipped, reason in failures:
+            click.echo(f"skipping {skipped.path.name}: {reason}", err=True)
         return found
     unfit = [error for _, error in failures if isinstance(error, UnsuitableError)]
     raise unfit[0] if unfit else failures[0][1]
@@ -89,7 +89,7 @@ def _model(run: Run) -> str:
         return str(run.path)
 
 
-def _whole(run: Run) -> Checkpoint:
+def _newest_intact(run: Run) -> Checkpoint:
     """Return the newest intact checkpoint. RunError if the run has none at all, DamagedError if all are damaged."""
     from ganzoo.checkpoints.checkpoint import newest_whole
 

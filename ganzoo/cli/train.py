@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder, HeadedCommand, HeadedOption, click_options, given
+from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, click_options, given_values
 from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match, reason
 from ganzoo.files import open_regular
 from ganzoo.interfaces.options import changes, describe, refuse_without_effect, resolve, setting
@@ -36,18 +36,20 @@ class TrainGroup(click.Group):
 def train() -> None:
     """Train a model, or continue a run with --resume.
 
-    `ganzoo train MODEL --help` shows the model's own options. Leaves a numbered folder with samples, loss curves,
-    statistics and checkpoints. Ctrl-C ends it with a checkpoint.
+    `ganzoo train MODEL --help` shows the model's own options. A run writes samples, loss curves, statistics and
+    checkpoints to a numbered folder. Ctrl-C saves a checkpoint and stops.
     """
 
 
 def _command(model: Any) -> click.Command:
     folder = Folder()
     own = [
-        _own("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
-        _own("--preset", metavar="|".join([*model.presets, "FILE"]), help=_about_presets(model)),
-        _own("--experiments", type=folder, default=EXPERIMENTS, help="Where runs are kept."),
-        _own("--dry-run", is_flag=True, help="Show what would be trained; run nothing, leave nothing."),
+        _run_option("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
+        _run_option("--preset", metavar="|".join([*model.presets, "FILE"]), help=_preset_help(model)),
+        _run_option("--experiments", type=folder, default=EXPERIMENTS, help="Folder of all runs."),
+        _run_option(
+            "--dry-run", is_flag=True, help="Show what would be trained, without training or writing anything."
+        ),
     ]
     common = click_options(TrainOptions, dict(model.defaults))
     specific = click_options(model.options, {})
@@ -55,11 +57,11 @@ def _command(model: Any) -> click.Command:
     @click.pass_context
     def run(ctx: click.Context, /, **values: Any) -> None:
         if ctx.args:
-            raise OptionError(f"{ctx.args[0]!r} belongs to no option. Name the data with --data.")
+            raise OptionError(f"{ctx.args[0]!r} is an unexpected argument. Use --data to name the data.")
         _train(ctx, model, values)
 
     text = f"Train {model.summary}.\n\n{model.paper}"
-    return HeadedCommand(
+    return GroupedCommand(
         model.name,
         params=[*specific, *common, *own],
         callback=run,
@@ -71,8 +73,8 @@ def _command(model: Any) -> click.Command:
     )
 
 
-def _own(flag: str, **settings: Any) -> HeadedOption:
-    return HeadedOption([flag], group="Runs", **settings)
+def _run_option(flag: str, **settings: Any) -> GroupedOption:
+    return GroupedOption([flag], group="Runs", **settings)
 
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
@@ -81,18 +83,18 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo.training.resuming import check_fit, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
-    chosen = {**given(TrainOptions, values), **given(model.options, values)}
-    train_values = _belonging(TrainOptions, {**preset, **chosen})
-    model_values = _belonging(model.options, {**preset, **chosen})
+    chosen = {**given_values(TrainOptions, values), **given_values(model.options, values)}
+    train_values = _options_of(TrainOptions, {**preset, **chosen})
+    model_values = _options_of(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
-    resume, lay = None, ""
+    resume, data_path = None, ""
     if values["resume"] is not None:
-        resume = _resumed(values["resume"], model.name, experiments)
+        resume = _run_to_resume(values["resume"], model.name, experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)
         for note in notes:
             click.echo(note)
         if "data" not in train_values:
-            lay = _former_data(resume, plugin_registry(ctx))
+            data_path = _recorded_data(resume, plugin_registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -103,14 +105,14 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = make_plan(
-            model, train_options, options, plugin_registry(ctx), new=resume is None, at=lay, dry=values["dry_run"]
+            model, train_options, options, plugin_registry(ctx), new=resume is None, at=data_path, dry=values["dry_run"]
         )
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
         check_resume(planned, resume)
     _check_batch(planned, "batch" in chosen)
     if distributed.is_rank_zero():
-        _tell(planned, options, chosen, backend.device())
+        _print_notes(planned, options, chosen, backend.device())
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 
@@ -126,7 +128,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             raise
         raise RunError(
             "out of memory. Use a smaller --batch, --micro-batch or --size, or end other programs. A run that has a "
-            "checkpoint goes on from it with --resume."
+            "checkpoint can be continued with --resume."
         ) from error
     with contextlib.suppress(OSError):  # after SIGHUP, stdout may be closed
         if stop() or run:
@@ -158,11 +160,11 @@ def _check_batch(planned: Any, chosen: bool) -> None:
     if chosen and model.stages(planned.options, another, planned.data) == stages:
         batches = ", ".join(str(stage.batch) for stage in stages)
         raise OptionError(
-            f"--batch has no effect: with these options {model.name} chooses the images per update ({batches})."
+            f"--batch has no effect: with these options {model.name} sets the images per update itself ({batches})."
         )
 
 
-def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
+def _print_notes(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
     """Print the options that were resolved from the data, and warnings."""
     decided = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if decided:
@@ -174,7 +176,7 @@ def _tell(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> No
         click.echo(f"warning: {warning}", err=True)
 
 
-def _resumed(wanted: str, model: str, experiments: Path) -> Any:
+def _run_to_resume(wanted: str, model: str, experiments: Path) -> Any:
     """Return the run named by --resume. RunError if there is none, or if a named checkpoint is not the run's newest."""
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
@@ -189,12 +191,11 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     newest = checkpoint.newest(run.path)
     if newest is None or path.name not in known:
         has = f"its newest is {newest.name}" if newest else "it has none yet"
-        named = f"called so (checkpoint-NUMBER{checkpoint.SUFFIX})"
-        raise RunError(f"--resume {wanted}: {run.path.name} has no checkpoint {named}; {has}.")
+        raise RunError(f"--resume {wanted}: {run.path.name} has no such checkpoint; {has}.")
     if known[path.name] != newest:
         raise RunError(
-            f"--resume {wanted}: a run goes on from its newest checkpoint, which is {newest.name}. To go on from this "
-            "one, copy the folder and remove what is newer."
+            f"--resume {wanted}: a run continues from its newest checkpoint, {newest.name}. To continue from an "
+            "older one, copy the folder and delete the newer ones."
         )
     return run
 
@@ -207,7 +208,7 @@ def _latest(model: str, experiments: Path) -> Any:
     known = [run for run in reversed(runs.every(experiments)) if _model_of(run) == model]
     begun = next((run for run in known if checkpoint.newest(run.path)), None)
     for run in known[: known.index(begun)] if begun else ():
-        click.echo(f"{run.path.name} has no checkpoint, so it is passed over")
+        click.echo(f"skipping {run.path.name}: it has no checkpoint")
     return begun or next(iter(known), None)
 
 
@@ -217,7 +218,7 @@ def _model_of(run: Any) -> str | None:
     return None
 
 
-def _former_data(run: Any, plugins: Any) -> str:
+def _recorded_data(run: Any, plugins: Any) -> str:
     """Return where a run's data are. DataError if they are gone, OptionError if the run has no record of them."""
     from ganzoo.data.catalog import training_data_of
 
@@ -227,7 +228,7 @@ def _former_data(run: Any, plugins: Any) -> str:
         raise type(error)(f"{run.path}: {error}") from error
 
 
-def _about_presets(model: Any) -> str:
+def _preset_help(model: Any) -> str:
     return "Options from a TOML file" + (f", or the model's own: {', '.join(model.presets)}." if model.presets else ".")
 
 
@@ -247,7 +248,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
             wrong = f"can't be read ({reason(error)})."
         raise OptionError(f"--preset {path}: {wrong}") from error
     except UnicodeDecodeError as error:
-        raise OptionError(f"--preset {path}: not TOML (it is no text in UTF-8; save it as that).") from error
+        raise OptionError(f"--preset {path}: not TOML (not UTF-8 text; save it as UTF-8).") from error
     except (ValueError, RecursionError) as error:  # invalid TOML, too long a number, or lists nested too deeply
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
     known = [*describe(TrainOptions), *describe(model.options)]
@@ -257,5 +258,5 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in preset.items()}
 
 
-def _belonging(cls: Any, preset: dict[str, Any]) -> dict[str, Any]:
+def _options_of(cls: Any, preset: dict[str, Any]) -> dict[str, Any]:
     return {name: preset[name] for name in describe(cls) if name in preset}

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ganzoo.interfaces.dataset import DataInfo
+
 MIN_CELL = 64  # px; smaller images are enlarged in a grid, to be recognisable
 MARGIN = 2  # px between the cells of a grid
 LABEL_SIZES = 10, 24  # px; limits for the font size of labels, which is a fifth of the cell height
 LABEL_LENGTH = 40  # characters
+MAX_SHEET_IMAGES = 1024
+SHEET_BYTES = 2**28  # maximum total size of the images on a sheet
+
+
+def max_sheet_images(data: DataInfo) -> int:
+    """Return how many images of this size a sheet may hold."""
+    return max(1, min(MAX_SHEET_IMAGES, SHEET_BYTES // (data.size**2 * data.channels)))
 
 
 def grid_shape(count: int) -> tuple[int, int]:

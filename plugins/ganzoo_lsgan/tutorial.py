@@ -6,11 +6,11 @@ from typing import Any
 
 import ganzoo
 from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
-from ganzoo_lsgan import USUAL
+from ganzoo_lsgan import VARIANT_DEFAULTS
 
 nn = jt.nn
 SLOPE = 0.2  # negative slope of leaky ReLU
-NORM_EPS = USUAL["tutorial"].norm_eps
+NORM_EPS = VARIANT_DEFAULTS["tutorial"].norm_eps
 BASE_WIDTH = 256
 UP = ((256, 2), (256, 1), (256, 2), (256, 1), (128, 2), (64, 2))  # output channels and stride of each transposed conv
 DOWN = (64, 128, 256, 512)

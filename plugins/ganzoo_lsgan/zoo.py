@@ -6,11 +6,11 @@ from typing import Any
 
 import ganzoo
 from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, init_dcgan, jt, leaky_relu, tanh
-from ganzoo_lsgan import USUAL
+from ganzoo_lsgan import VARIANT_DEFAULTS
 
 nn = jt.nn
 SLOPE = 0.2  # negative slope of leaky ReLU
-NORM_EPS = USUAL["zoo"].norm_eps
+NORM_EPS = VARIANT_DEFAULTS["zoo"].norm_eps
 DROPOUT = 0.25
 INIT_STD = 0.02
 BASE_WIDTH = 128

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ganzoo import Network
 
-SMALLEST, LARGEST = 64, 512  # px
+MIN_SIZE, MAX_SIZE = 64, 512  # px
 BATCH = 8  # minimum images per update; gradients of smaller batches are accumulated
 # The authors' settings for their data sets; others get DEFAULTS.
 PRESETS = {"afhq": {"w_hpf": 0.0, "lambda_ds": 2.0}, "celeba-hq": {"w_hpf": 1.0, "lambda_ds": 1.0}}
@@ -46,30 +46,32 @@ class StarGAN2Options(Options):
         None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
     )
     w_hpf: float | None = option(
-        None, "strength of the high-pass filtered skips of faces, 0: none [default: 1 for celeba-hq, else 0]", min=0
+        None,
+        "strength of the high-pass filtered skip connections, for faces; 0: none [default: 1 for celeba-hq, else 0]",
+        min=0,
     )
-    wing: str = option("", "landmark weights [default: wing.ckpt in the data directory]", when="w_hpf")
+    wing: str = option(
+        "", "file of the landmark network's weights [default: wing.ckpt in the data directory]", when="w_hpf"
+    )
     latent: int = option(16, "length of z", min=1, max=4096)
-    style: int = option(64, "length of a style", min=1, max=4096)
+    style: int = option(64, "length of the style code", min=1, max=4096)
     hidden: int = option(512, "width of the mapping network", min=1, max=8192)
-    channels_base: int = option(
-        16384, "width: feature maps at full size are this number divided by the size", min=64, max=65536
-    )
-    channels_max: int = option(512, "and at most so many", min=1, max=4096)
+    channels_base: int = option(16384, "number of feature maps at full size, times that size in px", min=64, max=65536)
+    channels_max: int = option(512, "maximum number of feature maps", min=1, max=4096)
     lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
-    lambda_sty: float = option(1.0, "weight of the style reconstruction", min=0)
-    lambda_cyc: float = option(1.0, "weight of the cycle consistency", min=0)
-    lambda_ds: float | None = option(
-        None, "weight of the diversity at the beginning [default: 2 for afhq, else 1]", min=0
+    lambda_sty: float = option(1.0, "weight of the style reconstruction loss", min=0)
+    lambda_cyc: float = option(1.0, "weight of the cycle consistency loss", min=0)
+    lambda_ds: float | None = option(None, "initial weight of the diversity loss [default: 2 for afhq, else 1]", min=0)
+    ds_iter: int = option(
+        100_000, "steps over which the weight of the diversity loss falls to 0", min=1, when="lambda_ds"
     )
-    ds_iter: int = option(100_000, "steps over which the weight of the diversity falls to 0", min=1, when="lambda_ds")
-    randcrop_prob: float = option(0.5, "how often an image is cropped at random", min=0, max=1)
+    randcrop_prob: float = option(0.5, "probability of a random crop", min=0, max=1)
     learning_rate: float = option(1e-4, "learning rate of generator, style encoder and discriminator", above=0)
     mapping_rate: float = option(1e-6, "learning rate of the mapping network", above=0)
-    beta1: float = option(0.0, "Adam's beta 1", min=0, max=0.999)
-    beta2: float = option(0.99, "Adam's beta 2", min=0, max=0.9999)
+    beta1: float = option(0.0, "decay of Adam's first moment", min=0, max=0.999)
+    beta2: float = option(0.99, "decay of Adam's second moment", min=0, max=0.9999)
     weight_decay: float = option(1e-4, "Adam's weight decay (L2)", min=0)
-    ema: float = option(0.999, "decay per step of the averages", min=0, below=1)
+    ema: float = option(0.999, "decay per step of the networks' EMA", min=0, below=1)
 
 
 class StarGAN2(Model):
@@ -87,7 +89,7 @@ class StarGAN2(Model):
         "hidden_dim": "--hidden",
         "f_lr": "--mapping-rate",
         "wing_path": "--wing",
-        "resume_iter": "--resume latest; a checkpoint of stargan-v2 is made a run by `ganzoo import stargan2`",
+        "resume_iter": "--resume latest; `ganzoo import stargan2` turns a checkpoint of stargan-v2 into a run",
         "src_dir": "`ganzoo generate --source` with a run.",
         "ref_dir": "`ganzoo generate --reference` with a run.",
         "lm_path": "`ganzoo data align` has --landmarks.",
@@ -104,7 +106,7 @@ class StarGAN2(Model):
 
     def image_size(self, options: StarGAN2Options, data: DataInfo) -> int:
         nearest = 2 ** round(math.log2(data.size))
-        return options.size or max(SMALLEST, min(nearest, LARGEST))
+        return options.size or max(MIN_SIZE, min(nearest, MAX_SIZE))
 
     def check(self, options: StarGAN2Options, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
         if data.size & (data.size - 1):
@@ -124,7 +126,8 @@ class StarGAN2(Model):
         warnings = []
         if {"train", "val"} <= {name.lower() for name in data.domains}:
             warnings.append(
-                f"the domains are {', '.join(data.domains)}. For a split, leave nothing beside train and val."
+                f"the domains are {', '.join(data.domains)}. If these are splits, the folder must hold only train and "
+                "val."
             )
         if train.batch < BATCH:
             warnings.append(
@@ -188,24 +191,24 @@ class StarGAN2(Model):
         return checkpoint_files(path)
 
     def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-        """Takes NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2) and of its
-        translations to Jittor, and with it what else there is of the same number in the same folder (averages,
-        weights, PyTorch's optimizers).
+        """Reads NUMBER_nets_ema.ckpt or NUMBER_nets.ckpt of the reference implementation (stargan-v2) or of one of its
+        ports to Jittor, together with the other files of the same number in the folder (EMA, weights, PyTorch
+        optimizers).
 
-        Sizes, widths and the settings of the optimizers are read off the files. Name the domains with --domains, in
-        the order in which they were trained: that of the sorted names of their folders. They are 0, 1, 2 otherwise.
+        Sizes, widths and optimizer settings are taken from the files. Name the domains with --domains in the order of
+        training, which is that of their sorted folder names; otherwise they are called 0, 1, 2.
         """
         from ganzoo_stargan2.importing import import_weights
 
         return import_weights(content, given)
 
     def _wing(self, options: StarGAN2Options, remark: str = "") -> Path:
-        """Return the file of the landmark weights. OptionError, with all remedies, if it is missing."""
+        """Return the file of the landmark weights. OptionError, with the remedies, if it is missing."""
         path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
         if not path.is_file():
             raise OptionError(
-                f"--w-hpf {options.w_hpf:g}{remark} needs landmark weights, and there is no file {path}. Get wing.ckpt "
-                f"from {WING_SOURCE} and put it there, or name it with --wing; or train without, with --w-hpf 0."
+                f"--w-hpf {options.w_hpf:g}{remark} needs landmark weights, but there is no file {path}. Get wing.ckpt "
+                f"from {WING_SOURCE} and put it there, or name it with --wing; or train with --w-hpf 0."
             )
         return path
 

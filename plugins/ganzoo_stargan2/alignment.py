@@ -18,12 +18,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganzoo import DataError, atomic_path, decode, images_below, jt, png, printable, to_array
-from ganzoo_stargan2.landmarks import FAN, POINTS, SIDE, read_wing
+from ganzoo_stargan2.landmarks import FAN, NUM_LANDMARKS, SIDE, read_wing
 
 BATCH = 4  # images that go through the network at once
 MARGIN = 2  # px beyond an edge that bicubic interpolation reads
-FARTHEST = 100  # times the image's larger side: if the crop would be larger than this, there is no face
-LEAST = 1e-6  # px^2; anything smaller is a rounding error
+MAX_CROP_RATIO = 100  # times the image's larger side: if the crop would be larger than this, there is no face
+EPS = 1e-6  # px^2; anything smaller is a rounding error
 NO_FACE = "no face found; its landmarks have no shape"
 
 Say = Callable[[str], None]
@@ -35,7 +35,7 @@ class Summary:
     that can't be aligned."""
 
     aligned: int = 0
-    present: int = 0
+    existing: int = 0
     bad: list[str] = field(default_factory=list)
 
 
@@ -47,17 +47,17 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
     """
     targets = _targets(folder, out)
     todo = [source for source, target in targets.items() if not target.exists()]
-    summary = Summary(present=len(targets) - len(todo))
+    summary = Summary(existing=len(targets) - len(todo))
     if not todo:
         return summary
-    goals = read_mean(landmarks) * (size / SIDE)
+    target_points = read_mean(landmarks) * (size / SIDE)
     network = FAN()
     network.load_state(read_wing(wing, say))
-    say("finding landmarks (the first time, kernels are compiled for some minutes)")
+    say("finding landmarks (the first time, compiling kernels takes some minutes)")
     with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, disable=None, delay=1) as bar:
         for start in range(0, len(todo), BATCH):
             chosen = todo[start : start + BATCH]
-            for source, result in zip(chosen, _aligned(network, chosen, goals, size)):
+            for source, result in zip(chosen, _aligned(network, chosen, target_points, size)):
                 if isinstance(result, DataError):
                     summary.bad.append(str(result))
                 else:
@@ -88,7 +88,9 @@ def _targets(folder: Path, out: Path) -> dict[Path, Path]:
     return targets
 
 
-def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int) -> Iterator[np.ndarray | DataError]:
+def _aligned(
+    network: Any, sources: Sequence[Path], target_points: np.ndarray, size: int
+) -> Iterator[np.ndarray | DataError]:
     """Yield the aligned face of each file, uint8 (size, size, C), or a DataError that says what is wrong."""
     found = [_read(source) for source in sources]
     images = [each for each in found if not isinstance(each, DataError)]
@@ -98,7 +100,7 @@ def _aligned(network: Any, sources: Sequence[Path], goals: np.ndarray, size: int
             yield image
             continue
         try:
-            yield align(image, next(points), goals, size)
+            yield align(image, next(points), target_points, size)
         except ValueError as error:
             yield DataError(f"{printable(source)}: {error}.")
 
@@ -129,11 +131,12 @@ def read_mean(path: Path) -> np.ndarray:
     mean = np.empty(0)
     with contextlib.suppress(Exception), np.load(path) as file:  # a dozen kinds can be raised
         mean = np.asarray(file["mean"], np.float64)
-    if mean.shape not in ((POINTS, 2), (2 * POINTS,)) or not np.isfinite(mean).all():
+    if mean.shape not in ((NUM_LANDMARKS, 2), (2 * NUM_LANDMARKS,)) or not np.isfinite(mean).all():
         raise DataError(
-            f"{path}: not mean landmarks; a NumPy file (.npz) with {POINTS} points called 'mean' is wanted."
+            f"{path}: not mean landmarks: expected a NumPy file (.npz) with {NUM_LANDMARKS} points under the "
+            "key 'mean'."
         )
-    return mean.reshape(POINTS, 2)
+    return mean.reshape(NUM_LANDMARKS, 2)
 
 
 def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -141,7 +144,7 @@ def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
     small = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in images]
     pixels = np.stack([np.asarray(image, np.float32) for image in small]).transpose(0, 3, 1, 2) / 127.5 - 1
     sizes = np.array([[[image.shape[1], image.shape[0]]] for image in images])
-    return peaks(network(jt.array(pixels)).numpy()[:, :POINTS]) * sizes
+    return peaks(network(jt.array(pixels)).numpy()[:, :NUM_LANDMARKS]) * sizes
 
 
 def peaks(heatmaps: np.ndarray) -> np.ndarray:
@@ -156,36 +159,36 @@ def peaks(heatmaps: np.ndarray) -> np.ndarray:
     edged = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)))
     images, maps = np.ogrid[:n, :c]
 
-    def beside(right: int, down: int) -> np.ndarray:
+    def neighbour(right: int, down: int) -> np.ndarray:
         return edged[images, maps, y + 1 + down, x + 1 + right]
 
-    across, along = np.sign(beside(1, 0) - beside(-1, 0)), np.sign(beside(0, 1) - beside(0, -1))
+    across, along = np.sign(neighbour(1, 0) - neighbour(-1, 0)), np.sign(neighbour(0, 1) - neighbour(0, -1))
     return np.stack([(x + 0.5 + 0.25 * inside * across) / w, (y + 0.5 + 0.25 * inside * along) / h], 2)
 
 
-def similarity(points: np.ndarray, goals: np.ndarray) -> tuple[complex, complex]:
-    """Return the similarity transform without reflection that maps points (N, 2) to goals (N, 2) by least squares
-    (Umeyama 1991), as a and b in goal = a * point + b, for complex numbers x + iy. ValueError if all points coincide,
-    or if no rotation fits better than another."""
-    start, end = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, goals))
+def similarity(points: np.ndarray, target_points: np.ndarray) -> tuple[complex, complex]:
+    """Return the similarity transform without reflection that maps points (N, 2) to target points (N, 2) by least
+    squares (Umeyama 1991), as a and b in target = a * point + b, for complex numbers x + iy. ValueError if all points
+    coincide, or if no rotation fits better than another."""
+    start, end = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, target_points))
     centred = start - start.mean()
     spread = float((abs(centred) ** 2).sum())
     factor = complex((centred.conj() * (end - end.mean())).sum())
-    if spread < LEAST or abs(factor) < LEAST:
+    if spread < EPS or abs(factor) < EPS:
         raise ValueError(NO_FACE)
     factor /= spread
     return factor, complex(end.mean() - factor * start.mean())
 
 
-def align(pixels: np.ndarray, points: np.ndarray, goals: np.ndarray, size: int) -> np.ndarray:
+def align(pixels: np.ndarray, points: np.ndarray, target_points: np.ndarray, size: int) -> np.ndarray:
     """Rotate, scale and crop an image uint8 (H, W, C) to uint8 (size, size, C), bringing its landmarks at `points` as
-    close to `goals` as possible.
+    close to `target_points` as possible.
 
     Resampling is bicubic, and averages pixels when downscaling. Beyond its edges, the image is reflected. ValueError if
     `points` do not have the shape of a face.
     """
-    factor, move = similarity(points, goals)
-    if size > abs(factor) * max(pixels.shape[:2]) * FARTHEST:
+    factor, move = similarity(points, target_points)
+    if size > abs(factor) * max(pixels.shape[:2]) * MAX_CROP_RATIO:
         raise ValueError(NO_FACE)
     coarser = max(1, int(1 / abs(factor)))
     pixels, factor = np.asarray(Image.fromarray(pixels).reduce(coarser)), factor * coarser
@@ -206,5 +209,5 @@ def align(pixels: np.ndarray, points: np.ndarray, goals: np.ndarray, size: int) 
 
 def _mirrored(start: int, end: int, length: int) -> np.ndarray:
     """Return the pixel in 0...length-1 seen at each position from `start` to `end`, with reflection at the edges."""
-    places = np.arange(start, end) % (2 * length)
-    return np.minimum(places, 2 * length - 1 - places)
+    positions = np.arange(start, end) % (2 * length)
+    return np.minimum(positions, 2 * length - 1 - positions)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import AdamMoments, CheckpointError, ImportedWeights, OptionError, data_dir
-from ganzoo_stargan2 import LARGEST, SMALLEST, WING_SOURCE
+from ganzoo_stargan2 import MAX_SIZE, MIN_SIZE, WING_SOURCE
 
 NETWORKS = {
     "generator": "generator",
@@ -23,10 +23,10 @@ NETWORKS = {
     "style_encoder": "encoder",
     "discriminator": "discriminator",
 }
-AVERAGED = ("generator", "mapping", "encoder")
+EMA_NETWORKS = ("generator", "mapping", "encoder")
 KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
-MOST_DOMAINS = 1000  # the layers of each domain take far more memory than naming them in a file does
+MAX_DOMAINS = 1000  # the layers of each domain take far more memory than naming them in a file does
 FILTER = "hpf.filter"  # constant kernel of the high-pass skips, which determines their strength
 HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
@@ -45,30 +45,28 @@ def checkpoint_files(path: Path) -> dict[str, Path]:
 def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     """See `ganzoo.Model.import_weights`."""
     files = _files(content)
-    weights, averages = _states(files.get("nets")), _states(files.get("nets_ema"))
-    whole = {**averages, **weights}
-    _complete(files, whole)
-    strengths = [_strength(states) for states in (weights, averages)]
-    facts = _facts(weights, averages)
-    options = _options(whole, facts, strengths[0] or strengths[1], given)
+    weights, ema = _states(files.get("nets")), _states(files.get("nets_ema"))
+    whole = {**ema, **weights}
+    _check_complete(files, whole)
+    strengths = [_pop_hpf_strength(states) for states in (weights, ema)]
+    dimensions = _dimensions(weights, ema)
+    options = _options(whole, dimensions, strengths[0] or strengths[1], given)
     if options["w_hpf"]:
         whole["landmarks"] = _landmarks(files, given)
     optimizers = files.get("optims") if weights else None
-    of_jittor = optimizers is not None and any(map(_of_jittor, optimizers.values()))
-    if of_jittor:
+    from_jittor = optimizers is not None and any(map(_is_jittor_optimizer, optimizers.values()))
+    if from_jittor:
         optimizers = None
     return ImportedWeights(
         options={**_settings(optimizers), **given, **options},
-        size=facts["size"],
-        channels=facts["channels"],
-        trained=facts["size"],
+        size=dimensions["size"],
+        channels=dimensions["channels"],
+        trained=dimensions["size"],
         weights=whole,
-        ema={name: averages[name] for name in AVERAGED if name in averages},
+        ema={name: ema[name] for name in EMA_NETWORKS if name in ema},
         moments=_moments(optimizers, weights),
-        domains=tuple(map(str, range(facts["domains"]))),
-        notes=("optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh",)
-        if of_jittor
-        else (),
+        domains=tuple(map(str, range(dimensions["domains"]))),
+        notes=("optimizers: left out (Jittor's, not PyTorch's); Adam's moments are reset",) if from_jittor else (),
     )
 
 
@@ -82,12 +80,12 @@ def _files(content: Any) -> dict[str, dict[str, Any]]:
 
 def _kind(content: Any) -> str:
     held = content if isinstance(content, dict) else {}
-    if any(isinstance(each, dict) and ("param_groups" in each or _of_jittor(each)) for each in held.values()):
+    if any(isinstance(each, dict) and ("param_groups" in each or _is_jittor_optimizer(each)) for each in held.values()):
         return "optims"
     return "nets" if "discriminator" in held else "nets_ema"
 
 
-def _of_jittor(optimizer: Any) -> bool:
+def _is_jittor_optimizer(optimizer: Any) -> bool:
     """Whether this is the state of a Jittor optimizer."""
     return isinstance(optimizer, dict) and "defaults" in optimizer
 
@@ -99,25 +97,25 @@ def _states(file: Mapping[str, Any] | None) -> dict[str, Arrays]:
 
 def _state(network: str, found: Any) -> Arrays:
     if not isinstance(found, dict) or not found:
-        raise CheckpointError(f"its {network!r} is no state_dict.")
+        raise CheckpointError(f"its {network!r} is not a state_dict.")
     state: Arrays = {}
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
-            raise CheckpointError(f"its {network!r} is no state_dict: it holds {name!r}.")
+            raise CheckpointError(f"its {network!r} is not a state_dict: it holds {name!r}.")
         state[name.removeprefix("module.")] = value.astype(np.float32, copy=False)
     return state
 
 
-def _complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
+def _check_complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
     """Raise CheckpointError if a network needed for translation is missing."""
     if not whole and "optims" in files:
         raise CheckpointError("it holds optimizers only; put NUMBER_nets.ckpt or NUMBER_nets_ema.ckpt beside it.")
     for theirs, ours in NETWORKS.items():
-        if ours in AVERAGED and ours not in whole:
+        if ours in EMA_NETWORKS and ours not in whole:
             raise CheckpointError(f"it holds no {theirs!r}, as StarGAN v2's checkpoints do.")
 
 
-def _strength(states: Mapping[str, Arrays]) -> float | None:
+def _pop_hpf_strength(states: Mapping[str, Arrays]) -> float | None:
     """Remove the kernel of the high-pass skips from the generator's weights and return their strength, or None if there
     is no kernel."""
     kernel = states.get("generator", {}).pop(FILTER, None)
@@ -129,35 +127,35 @@ def _strength(states: Mapping[str, Arrays]) -> float | None:
     return float(f"{8 / middle:.6g}")  # undo rounding: the file has 8 / strength as a float32
 
 
-def _facts(weights: Mapping[str, Arrays], averages: Mapping[str, Arrays]) -> dict[str, int]:
+def _dimensions(weights: Mapping[str, Arrays], ema: Mapping[str, Arrays]) -> dict[str, int]:
     """Return the dimensions of the networks. CheckpointError if two networks contradict each other."""
     states = [
         (theirs, f"{theirs}{which}", group[ours])
-        for which, group in (("", weights), (" (average)", averages))
+        for which, group in (("", weights), (" (EMA)", ema))
         for theirs, ours in NETWORKS.items()
         if ours in group
     ]
-    facts: dict[str, tuple[int, str]] = {}
+    dimensions: dict[str, tuple[int, str]] = {}
     for network, name, state in states:
         try:
             found = list(_read(network, state))
         except CheckpointError as error:
-            raise CheckpointError(f"its {name} is not that of StarGAN v2: {error}") from error
-        for fact, value in found:
-            known, where = facts.setdefault(fact, (value, name))
+            raise CheckpointError(f"its {name} is not StarGAN v2's: {error}") from error
+        for dimension, value in found:
+            known, where = dimensions.setdefault(dimension, (value, name))
             if known != value:
                 raise CheckpointError(
-                    f"its networks are not of one model: {fact} is {known} in {where}, and {value} in {name}."
+                    f"its networks don't belong to one model: {dimension} is {known} in {where}, but {value} in {name}."
                 )
-    size, channels = facts["size"][0], facts["channels"][0]
-    if not SMALLEST <= size <= LARGEST or channels not in (1, 3):
+    size, channels = dimensions["size"][0], dimensions["channels"][0]
+    if not MIN_SIZE <= size <= MAX_SIZE or channels not in (1, 3):
         raise CheckpointError(
-            f"it is for images of {size} px and {channels} channels; stargan2 makes images of {SMALLEST} to {LARGEST} "
+            f"it is for images of {size} px and {channels} channels; stargan2 makes images of {MIN_SIZE} to {MAX_SIZE} "
             "px, grey or RGB."
         )
-    if facts["domains"][0] > MOST_DOMAINS:
-        raise CheckpointError(f"it is for {facts['domains'][0]:,} domains, of {MOST_DOMAINS:,} at most.")
-    return {fact: value for fact, (value, _) in facts.items()}
+    if dimensions["domains"][0] > MAX_DOMAINS:
+        raise CheckpointError(f"it is for {dimensions['domains'][0]:,} domains; the maximum is {MAX_DOMAINS:,}.")
+    return {dimension: value for dimension, (value, _) in dimensions.items()}
 
 
 def _read(network: str, state: Arrays) -> Iterator[tuple[str, int]]:
@@ -194,23 +192,23 @@ def _count(state: Arrays, pattern: str) -> int:
 
 
 def _options(
-    whole: Mapping[str, Arrays], facts: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
+    whole: Mapping[str, Arrays], dimensions: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the options that determine the networks. OptionError if the user's options contradict them."""
-    size = facts["size"]
+    size = dimensions["size"]
     blocks = _count(whole["generator"], r"encode\.\d+\.conv1\.weight")
     without = size.bit_length() - 5 + 2  # a block per halving to 16 px, and two at 16 px; skips add one
     if blocks not in (without, without + 1):
-        raise CheckpointError(f"its networks are not of one model: no generator of {size} px has {blocks} blocks.")
+        raise CheckpointError(f"its networks don't belong to one model: no generator of {size} px has {blocks} blocks.")
     if strength is None:
         strength = given.get("w_hpf") or 1.0  # not recorded in old files
     options = {
         "size": size,
         "w_hpf": strength if blocks > without else 0.0,
-        "latent": facts["latent"],
-        "hidden": facts["hidden"],
-        "style": facts["style"],
-        "channels_base": facts["width"] * size,
+        "latent": dimensions["latent"],
+        "hidden": dimensions["hidden"],
+        "style": dimensions["style"],
+        "channels_base": dimensions["width"] * size,
         "channels_max": max(
             (value.shape[0] for name, value in whole["encoder"].items() if name.endswith("conv2.bias")), default=1
         ),

@@ -16,7 +16,7 @@ from ganzoo import BatchNorm, CheckpointError, Conv, Network, average_pool, jt, 
 
 nn: Any = jt.nn
 SIDE = 256  # size in px of the network's input
-POINTS = 98  # landmarks; an extra channel is for the boundaries of facial parts
+NUM_LANDMARKS = 98  # landmarks; an extra channel is for the boundaries of facial parts
 DEPTH = 4  # halvings in the hourglass
 WIDTH = 256  # channels of the hourglass
 
@@ -33,10 +33,10 @@ class CoordConv(nn.Module):  # type: ignore[misc]
 
     def execute(self, x: Any) -> Any:
         n, _, h, w = x.shape
-        return self.conv(jt.concat([x, jt.array(places(h, w)).broadcast((n, 3, h, w))], 1))
+        return self.conv(jt.concat([x, jt.array(coordinate_channels(h, w)).broadcast((n, 3, h, w))], 1))
 
 
-def places(height: int, width: int) -> np.ndarray:
+def coordinate_channels(height: int, width: int) -> np.ndarray:
     """Return the coordinate channels of `CoordConv`, float32 (1, 3, height, width)."""
     down, right = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     distance = np.hypot(down, right)
@@ -79,10 +79,10 @@ class HourGlass(nn.Module):  # type: ignore[misc]
         return self._below(DEPTH, self.coordconv(x))
 
     def _below(self, level: int, x: Any) -> Any:
-        beside = getattr(self, f"b1_{level}")(x)
+        skip = getattr(self, f"b1_{level}")(x)
         low = getattr(self, f"b2_{level}")(average_pool(x))
         low = self._below(level - 1, low) if level > 1 else self.b2_plus_1(low)
-        return beside + upsample_nearest(getattr(self, f"b3_{level}")(low))
+        return skip + upsample_nearest(getattr(self, f"b3_{level}")(low))
 
 
 class FAN(Network):
@@ -97,7 +97,7 @@ class FAN(Network):
         self.conv2, self.conv3, self.conv4 = ConvBlock(64, 128), ConvBlock(128, 128), ConvBlock(128, WIDTH)
         self.m0, self.top_m_0 = HourGlass(), ConvBlock(WIDTH, WIDTH)
         self.conv_last0, self.bn_end0 = Conv(WIDTH, WIDTH, 1), BatchNorm(WIDTH)
-        self.l0 = Conv(WIDTH, POINTS + 1, 1)
+        self.l0 = Conv(WIDTH, NUM_LANDMARKS + 1, 1)
         self._switch(False)
         for var in self.state().values():
             var.stop_grad()
@@ -166,7 +166,7 @@ def wing_weights(state: Any, say: Say = lambda line: None) -> dict[str, np.ndarr
     for name, shape in wanted.items():
         _check(name, shape, found.get(name))
     if len(found) > len(wanted):
-        say(f"{len(found) - len(wanted)} entries are of no use to the landmark network, and left out")
+        say(f"{len(found) - len(wanted)} entries are not used by the landmark network and were ignored")
     return {name: found[name].astype(np.float32) for name in wanted}
 
 

@@ -57,40 +57,42 @@ class StarGAN2Loss(Loss):
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         if phase.name == "D-latent":
             batch.cache["z"] = [batch.latents(self.options.latent) for _ in range(2)]
-            return self._judge(batch, self._by_latents(batch)[2].detach())
+            return self._discriminator_terms(batch, self._translate_with_latents(batch)[2].detach())
         if phase.name == "D-reference":
-            kept = batch.cache.get("latent")
-            features = _detached(kept[0] if kept else self.generator.features(batch.images))
+            cached = batch.cache.get("latent")
+            features = _detached(cached[0] if cached else self.generator.encode_features(batch.images))
             style = self.encoder(batch.references[0], batch.targets).detach()
-            return self._judge(batch, self.generator.redraw(features, style, self._masks(batch)).detach())
+            return self._discriminator_terms(
+                batch, self.generator.decode_features(features, style, self._masks(batch)).detach()
+            )
         if phase.name == "G-latent":
-            features, style, fake = self._by_latents(batch)
+            features, style, fake = self._translate_with_latents(batch)
             batch.cache.pop("latent", None)
             other = self.mapping(batch.cache["z"][1], batch.targets)
         else:
-            features = self.generator.features(batch.images)
+            features = self.generator.encode_features(batch.images)
             style, other = (self.encoder(images, batch.targets).detach() for images in batch.references)
-            fake = self.generator.redraw(features, style, self._masks(batch))
-        second = self.generator.redraw(_detached(features), other.detach(), self._masks(batch)).detach()
-        return self._improve(batch, fake, style, second, self.diversity_weight(progress))
+            fake = self.generator.decode_features(features, style, self._masks(batch))
+        second = self.generator.decode_features(_detached(features), other.detach(), self._masks(batch)).detach()
+        return self._generator_terms(batch, fake, style, second, self.diversity_weight(progress))
 
     def diversity_weight(self, progress: Progress) -> float:
         """Return the weight of the diversity term, which falls linearly from --lambda-ds to 0 over --ds-iter steps."""
         assert self.options.lambda_ds is not None, "resolved when the run began"
         return self.options.lambda_ds * max(0.0, 1.0 - progress.step / self.options.ds_iter)
 
-    def _by_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
+    def _translate_with_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
         """Return features, styles from latents, and the images translated with them. The first update caches them with
         their graph for the third, unless a step has several micro-batches, whose graphs would be in memory together."""
         if "latent" in batch.cache:
             return batch.cache["latent"]
-        features, style = self.generator.features(batch.images), self.mapping(batch.cache["z"][0], batch.targets)
-        made = features, style, self.generator.redraw(features, style, self._masks(batch))
+        features, style = self.generator.encode_features(batch.images), self.mapping(batch.cache["z"][0], batch.targets)
+        translation = features, style, self.generator.decode_features(features, style, self._masks(batch))
         if batch.micro_batches == 1:
-            batch.cache["latent"] = made
-        return made
+            batch.cache["latent"] = translation
+        return translation
 
-    def _judge(self, batch: Batch, fake: Any) -> dict[str, Any]:
+    def _discriminator_terms(self, batch: Batch, fake: Any) -> dict[str, Any]:
         real = differentiable(batch.images)
         scores = self.discriminator(real, batch.labels)
         terms = {
@@ -102,21 +104,21 @@ class StarGAN2Loss(Loss):
         batch.logged["total"] = sum(terms.values())
         return terms
 
-    def _improve(self, batch: Batch, fake: Any, style: Any, second: Any, diversity: float) -> dict[str, Any]:
+    def _generator_terms(self, batch: Batch, fake: Any, style: Any, second: Any, ds_weight: float) -> dict[str, Any]:
         options = self.options
-        back = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
-        spread = (fake - second).abs().mean()
-        weight = scalar(diversity, ndim=2)
+        reconstruction = self.generator(fake, self.encoder(batch.images, batch.labels), self._masks_of(fake.detach()))
+        diversity = (fake - second).abs().mean()
+        weight = scalar(ds_weight, ndim=2)
         terms = {
             "adv": binary_cross_entropy(self.discriminator(fake, batch.targets), real=True),
             "sty": options.lambda_sty * (self.encoder(fake, batch.targets) - style).abs().mean(),
-            "ds": -(weight * spread).mean(),
-            "cyc": options.lambda_cyc * (back - batch.images).abs().mean(),
+            "ds": -(weight * diversity).mean(),
+            "cyc": options.lambda_cyc * (reconstruction - batch.images).abs().mean(),
         }
         batch.logged.update(
             total=sum(terms.values()),
             lambda_ds=weight.mean(),
-            diversity=spread,
+            diversity=diversity,
             fake_min=fake.min(),
             fake_max=fake.max(),
         )
@@ -134,5 +136,5 @@ class StarGAN2Loss(Loss):
 
 def _detached(features: Features) -> Features:
     """Detach the generator's features from the graph."""
-    last, kept = features
-    return last.detach(), {side: each.detach() for side, each in kept.items()}
+    last, skips = features
+    return last.detach(), {side: each.detach() for side, each in skips.items()}

@@ -11,7 +11,7 @@ from ganzoo import jt, roll_rows
 from ganzoo_stargan2.landmarks import SIDE, resized
 
 nn: Any = jt.nn
-LEAST = 0.1  # values of a heatmap below this are set to 0
+THRESHOLD = 0.1  # values of a heatmap below this are set to 0
 EPS = 1e-6
 
 
@@ -58,7 +58,7 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
-        maps = _normalised(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
+        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
         parts = roll_rows(nn.conv2d(raised, jt.array(SUMS)), SHIFTS)
@@ -67,8 +67,8 @@ def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
         return both[:, :1], both[:, 1:]
 
 
-def _normalised(maps: Any) -> Any:
-    """Set values below LEAST to 0, then rescale each map to [0, 1]."""
-    maps = jt.ternary(maps < LEAST, jt.zeros_like(maps), maps)
-    least, most = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
-    return (maps - least) / (most - least + EPS)
+def _normalise(maps: Any) -> Any:
+    """Set values below THRESHOLD to 0, then rescale each map to [0, 1]."""
+    maps = jt.ternary(maps < THRESHOLD, jt.zeros_like(maps), maps)
+    low, high = maps.min([2, 3], keepdims=True), maps.max([2, 3], keepdims=True)
+    return (maps - low) / (high - low + EPS)

@@ -33,8 +33,8 @@ from ganzoo import (
 )
 
 nn: Any = jt.nn
-ROOT2 = math.sqrt(2.0)
-SKIPS = (32, 64, 128)  # resolutions in px of the high-pass filtered skip connections
+SQRT2 = math.sqrt(2.0)
+SKIP_SIZES = (32, 64, 128)  # resolutions in px of the high-pass filtered skip connections
 
 Masks = Sequence[Any]  # two Vars (N, 1, H, W) in [0, 1]: for the skip at 32 px, and for those at 64 and 128 px
 
@@ -50,17 +50,17 @@ class Conv(nn.Module):  # type: ignore[misc]
         self.padding, self.has_bias = padding, bias
 
     def execute(self, x: Any) -> Any:
-        return self._offset(conv2d(x, self.weight, padding=self.padding))
+        return self._add_bias(conv2d(x, self.weight, padding=self.padding))
 
-    def of_upsampled(self, x: Any) -> Any:
+    def upsample_conv(self, x: Any) -> Any:
         """Upsample x by 2 (nearest neighbour), then convolve. For 3x3 kernels only."""
-        return self._offset(upsampled_conv2d(x, self.weight))
+        return self._add_bias(upsampled_conv2d(x, self.weight))
 
-    def pooled(self, x: Any) -> Any:
+    def conv_pool(self, x: Any) -> Any:
         """Convolve, then average-pool by 2. For 3x3 kernels only."""
-        return self._offset(pooled_conv2d(x, self.weight))
+        return self._add_bias(pooled_conv2d(x, self.weight))
 
-    def _offset(self, x: Any) -> Any:
+    def _add_bias(self, x: Any) -> Any:
         return x + self.bias.reshape((1, -1, 1, 1)) if self.has_bias else x
 
 
@@ -107,44 +107,44 @@ class ResBlk(nn.Module):  # type: ignore[misc]
 
     def __init__(self, inputs: int, outputs: int, normalize: bool = False, downsample: bool = False) -> None:
         super().__init__()
-        self.normalize, self.downsample, self.learned = normalize, downsample, inputs != outputs
+        self.normalize, self.downsample, self.learned_shortcut = normalize, downsample, inputs != outputs
         self.conv1 = Conv(inputs, inputs, 3, 1)
         self.conv2 = Conv(inputs, outputs, 3, 1)
         if normalize:
             self.norm1, self.norm2 = InstanceNorm(inputs), InstanceNorm(inputs)
-        if self.learned:
+        if self.learned_shortcut:
             self.conv1x1 = Conv(inputs, outputs, 1, bias=False)
 
     def execute(self, x: Any) -> Any:
         shortcut = average_pool(x) if self.downsample else x
-        if self.learned:
+        if self.learned_shortcut:
             shortcut = self.conv1x1(shortcut)
         x = leaky_relu(self.norm1(x) if self.normalize else x)
-        x = self.conv1.pooled(x) if self.downsample else self.conv1(x)
+        x = self.conv1.conv_pool(x) if self.downsample else self.conv1(x)
         x = self.conv2(leaky_relu(self.norm2(x) if self.normalize else x))
-        return (shortcut + x) * (1 / ROOT2)
+        return (shortcut + x) * (1 / SQRT2)
 
 
 class AdainResBlk(nn.Module):  # type: ignore[misc]
-    """A residual block with AdaIN. `plain` (for high-pass skips) omits the shortcut."""
+    """A residual block with AdaIN. `no_shortcut` (for high-pass skips) omits the shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, plain: bool, upsample: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, width: int, no_shortcut: bool, upsample: bool = False) -> None:
         super().__init__()
-        self.plain, self.upsample, self.learned = plain, upsample, inputs != outputs
+        self.no_shortcut, self.upsample, self.learned_shortcut = no_shortcut, upsample, inputs != outputs
         self.conv1 = Conv(inputs, outputs, 3, 1)
         self.conv2 = Conv(outputs, outputs, 3, 1)
         self.norm1, self.norm2 = AdaIN(width, inputs), AdaIN(width, outputs)
-        if self.learned:
-            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)  # exists but is unused if plain
+        if self.learned_shortcut:
+            self.conv1x1 = Conv(inputs, outputs, 1, bias=False)  # exists but is unused if no_shortcut
 
     def execute(self, x: Any, style: Any) -> Any:
         out = leaky_relu(self.norm1(x, style))
-        out = self.conv1.of_upsampled(out) if self.upsample else self.conv1(out)
+        out = self.conv1.upsample_conv(out) if self.upsample else self.conv1(out)
         out = self.conv2(leaky_relu(self.norm2(out, style)))
-        if self.plain:
+        if self.no_shortcut:
             return out
-        shortcut = self.conv1x1(x) if self.learned else x
-        return ((upsample_nearest(shortcut) if self.upsample else shortcut) + out) * (1 / ROOT2)
+        shortcut = self.conv1x1(x) if self.learned_shortcut else x
+        return ((upsample_nearest(shortcut) if self.upsample else shortcut) + out) * (1 / SQRT2)
 
 
 class Generator(Network):
@@ -164,19 +164,19 @@ class Generator(Network):
     ) -> None:
         super().__init__()
         self.w_hpf = w_hpf
-        plain, width = w_hpf > 0, min(base // size, max_channels)
+        no_shortcut, width = w_hpf > 0, min(base // size, max_channels)
         down: list[Any] = []
         up: list[Any] = []
         self.from_rgb = Conv(channels, width, 3, 1)
         self.to_rgb = nn.Sequential(InstanceNorm(width), LeakyReLU(), Conv(width, channels, 1))
-        for _ in range(int(math.log2(size)) - 4 + plain):
+        for _ in range(int(math.log2(size)) - 4 + no_shortcut):
             wider = min(2 * width, max_channels)
             down.append(ResBlk(width, wider, normalize=True, downsample=True))
-            up.insert(0, AdainResBlk(wider, width, style_dim, plain, upsample=True))
+            up.insert(0, AdainResBlk(wider, width, style_dim, no_shortcut, upsample=True))
             width = wider
         for _ in range(2):
             down.append(ResBlk(width, width, normalize=True))
-            up.insert(0, AdainResBlk(width, width, style_dim, plain))
+            up.insert(0, AdainResBlk(width, width, style_dim, no_shortcut))
         self.encode, self.decode = nn.ModuleList(down), nn.ModuleList(up)
 
     def used(self) -> dict[str, Any]:
@@ -184,32 +184,32 @@ class Generator(Network):
         resting = set(shortcuts if self.w_hpf > 0 else ())
         return {name: var for name, var in self.trainable().items() if name not in resting}
 
-    def features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
+    def encode_features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
         """Encode images into the decoder's input, which is independent of the style: the last features, and the
         features for the skips by their size in px."""
-        x, kept = self.from_rgb(images), {}
+        x, skips = self.from_rgb(images), {}
         for block in self.encode:
-            if self.w_hpf > 0 and x.shape[2] in SKIPS:
-                kept[x.shape[2]] = x
+            if self.w_hpf > 0 and x.shape[2] in SKIP_SIZES:
+                skips[x.shape[2]] = x
             x = block(x)
-        return x, kept
+        return x, skips
 
-    def redraw(self, features: tuple[Any, Mapping[int, Any]], style: Any, masks: Masks | None = None) -> Any:
+    def decode_features(self, features: tuple[Any, Mapping[int, Any]], style: Any, masks: Masks | None = None) -> Any:
         """Decode `features` into images (N, C, size, size) in the styles (N, style_dim)."""
-        x, kept = features
+        x, skips = features
         for block in self.decode:
             x = block(x, style)
             side = x.shape[2]
-            if masks is not None and side in kept:
-                mask = nn.interpolate(masks[0 if side == SKIPS[0] else 1], size=(side, side), mode="bilinear")
-                x = x + self._high_pass(mask * kept[side])
+            if masks is not None and side in skips:
+                mask = nn.interpolate(masks[0 if side == SKIP_SIZES[0] else 1], size=(side, side), mode="bilinear")
+                x = x + self._high_pass(mask * skips[side])
         return self.to_rgb(x)
 
     def _high_pass(self, x: Any) -> Any:
         return symmetric_filter(x, centre=8 / self.w_hpf, side=-1 / self.w_hpf, corner=-1 / self.w_hpf)
 
     def execute(self, images: Any, style: Any, masks: Masks | None = None) -> Any:
-        return self.redraw(self.features(images), style, masks)
+        return self.decode_features(self.encode_features(images), style, masks)
 
 
 class MappingNetwork(Network):
@@ -217,15 +217,15 @@ class MappingNetwork(Network):
 
     def __init__(self, latent: int, style_dim: int, domains: int, hidden: int = 512) -> None:
         super().__init__()
-        self.shared = _perceptron([latent] + 4 * [hidden], last=True)
-        self.unshared = nn.ModuleList([_perceptron(4 * [hidden] + [style_dim], last=False) for _ in range(domains)])
+        self.shared = _mlp([latent] + 4 * [hidden], last=True)
+        self.unshared = nn.ModuleList([_mlp(4 * [hidden] + [style_dim], last=False) for _ in range(domains)])
 
     def execute(self, z: Any, domains: np.ndarray) -> Any:
         h = self.shared(z)
         return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
 
 
-def _perceptron(widths: Sequence[int], last: bool) -> Any:
+def _mlp(widths: Sequence[int], last: bool) -> Any:
     """Return linear layers with ReLUs between them, and after the last one if `last`."""
     layers: list[Any] = []
     for inputs, outputs in itertools.pairwise(widths):

@@ -23,12 +23,12 @@ from ganzoo import (
     option,
 )
 
-SMALLEST, LARGEST = 4, 1024  # px
+MIN_SIZE, MAX_SIZE = 4, 1024  # px
 FUSED_FROM = 128  # px; from this resolution on, resampling is fused with its convolution
 # Images per update and learning rate by resolution, for --sched; others use --batch and --learning-rate.
-BATCHES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
-PAPER_BATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
-RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}
+BATCH_SIZES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
+PAPER_BATCH_SIZES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
+LEARNING_RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}
 
 
 @dataclass(frozen=True)
@@ -43,43 +43,48 @@ class StyleGANOptions(Options):
     )
     init_size: int = option(8, "the first resolution in px, a power of two", min=4, max=1024)
     phase: float = option(
-        600.0, "kimg over which a resolution is faded in, and again for which it is stable", above=0, max=100_000
+        600.0, "kimg for which a resolution fades in, and then for which it is trained", above=0, max=100_000
     )
     first_stage: float | None = option(
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
     )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
-    mixing: bool = option(False, "style mixing: layers behind a random one get the style of a second latent")
-    mixing_prob: float = option(0.9, "how often a style is mixed", min=0, max=1, when="mixing")
+    mixing: bool = option(False, "style mixing: layers from a random one on use the style of a second latent")
+    mixing_prob: float = option(0.9, "probability of style mixing", min=0, max=1, when="mixing")
     sched: bool = option(
         False,
-        "by resolution, from a table (see the model's page): images per update, in place of --batch, and learning rate",
+        "images per update and learning rate by resolution, from the table in the model's README, instead of --batch",
     )
     learning_rate: float = option(0.001, "learning rate of both networks", above=0)
-    mapping_rate: float = option(0.01, "the mapping network's learning rate, as a factor", above=0)
+    mapping_rate: float = option(0.01, "learning rate multiplier of the mapping network", above=0)
     r1_gamma: float = option(10.0, "weight of the R1 penalty", min=0, when={"loss": "r1"})
-    r1_interval: int = option(1, "apply R1 at every n-th step only, n times as strongly", min=1, when={"loss": "r1"})
+    r1_interval: int = option(1, "apply R1 only every n-th step, with n times the weight", min=1, when={"loss": "r1"})
     gp_weight: float = option(10.0, "weight of the gradient penalty", min=0, when={"loss": "wgan-gp"})
-    drift: float = option(0.001, "weight that keeps the scores of real images near 0", min=0, when={"loss": "wgan-gp"})
-    ema: float = option(0.999, "decay per step of the generator's average", min=0, below=1, unless="ema_kimg")
+    drift: float = option(
+        0.001,
+        "weight of the drift penalty, which keeps the scores of real images near 0",
+        min=0,
+        when={"loss": "wgan-gp"},
+    )
+    ema: float = option(0.999, "decay per step of the generator's EMA", min=0, below=1, unless="ema_kimg")
     ema_kimg: float | None = option(
-        None, "half-life of the generator's average in kimg, instead of --ema", above=0, max=10_000
+        None, "half-life of the generator's EMA in kimg, instead of --ema", above=0, max=10_000
     )
     latent: int = option(512, "length of z and w", min=1)
-    mapping_layers: int = option(8, "fully connected layers from z to w", min=1, max=32)
-    channels_base: int = option(16384, "width: feature maps at a resolution are this number divided by its side", min=4)
-    channels_max: int = option(512, "and at most so many", min=1)
-    from_rgb_activation: bool = option(True, "leaky ReLU behind the discriminator's convolutions from RGB")
+    mapping_layers: int = option(8, "number of fully connected layers from z to w", min=1, max=32)
+    channels_base: int = option(16384, "number of feature maps at a resolution, times that resolution in px", min=4)
+    channels_max: int = option(512, "maximum number of feature maps", min=1)
+    from_rgb_activation: bool = option(True, "leaky ReLU after the discriminator's fromRGB convolutions")
     architecture: str = option(
-        "port", "the public PyTorch port, whose checkpoints can be imported, or the paper", choices=("port", "paper")
+        "port",
+        "that of the public PyTorch port, whose checkpoints can be imported, or of the paper",
+        choices=("port", "paper"),
     )
     w_average: float = option(
-        0.0, "decay of a running average of w; 0: estimated for truncation when needed", min=0, below=1
+        0.0, "decay of the running average of w; 0: no average, truncation estimates it when needed", min=0, below=1
     )
-    blend_reals: bool = option(
-        False, "while a resolution fades in, real images are blended with their half-size version"
-    )
-    reset_optimizers: bool = option(False, "forget Adam's moments when a stage begins and when its fade ends")
+    blend_reals: bool = option(False, "blend real images with their half-size version while a resolution fades in")
+    reset_optimizers: bool = option(False, "reset Adam's moments when a stage starts and when its fade-in ends")
 
 
 class StyleGAN(Model):
@@ -106,9 +111,14 @@ class StyleGAN(Model):
 
     other_names = {
         **dict.fromkeys(("img_size", "image_size", "resolution", "size"), "--max-size"),
-        "ckpt": "--resume with a run; `ganzoo import stylegan` makes one of the port's checkpoint",
+        "ckpt": "--resume with a run; `ganzoo import stylegan` turns the port's checkpoint into one",
+        "gamma": "--r1-gamma",
+        "cbase": "--channels-base",
+        "cmax": "--channels-max",
+        "map_depth": "--mapping-layers",
+        "cfg": "--preset",
         "no_from_rgb_activate": "--no-from-rgb-activation",
-        "n_critic": "Leave it out: the networks are updated in turn.",
+        "n_critic": "Omit it: the networks are updated in turn.",
         "gen_sample": "--tick, in thousands of images",
     }
 
@@ -117,7 +127,7 @@ class StyleGAN(Model):
 
     def image_size(self, options: StyleGANOptions, data: DataInfo) -> int:
         nearest = 2 ** round(math.log2(data.size))
-        return options.max_size or max(SMALLEST, min(nearest, LARGEST))
+        return options.max_size or max(MIN_SIZE, min(nearest, MAX_SIZE))
 
     def stages(self, options: StyleGANOptions, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
         for name, size in (("max-size", data.size), ("init-size", options.init_size)):
@@ -131,8 +141,8 @@ class StyleGAN(Model):
     def _stage(self, options: StyleGANOptions, train: TrainOptions, size: int, first: bool, last: bool) -> Stage:
         batch, rate = train.batch, options.learning_rate
         if options.sched:
-            batches = PAPER_BATCHES if options.architecture == "paper" else BATCHES
-            batch, rate = batches.get(size, batch), RATES.get(size, rate)
+            batches = PAPER_BATCH_SIZES if options.architecture == "paper" else BATCH_SIZES
+            batch, rate = batches.get(size, batch), LEARNING_RATES.get(size, rate)
         kimg = options.first_stage if first and options.first_stage else 2 * options.phase
         return Stage(
             size=size,
@@ -146,9 +156,9 @@ class StyleGAN(Model):
 
     def build(self, options: StyleGANOptions, data: DataInfo) -> Setup:
         from ganzoo_stylegan.loss import StyleGANLoss
-        from ganzoo_stylegan.networks import Generator, Shape, StyleDiscriminator
+        from ganzoo_stylegan.networks import Generator, NetworkConfig, StyleDiscriminator
 
-        shape = Shape(
+        config = NetworkConfig(
             data.size,
             data.channels,
             options.latent,
@@ -157,8 +167,8 @@ class StyleGAN(Model):
             options.channels_max,
             options.architecture == "paper",
         )
-        generator = Generator(shape, options.w_average)
-        discriminator = StyleDiscriminator(shape, options.from_rgb_activation)
+        generator = Generator(config, options.w_average)
+        discriminator = StyleDiscriminator(config, options.from_rgb_activation)
         adam = Adam(options.learning_rate, beta1=0.0, beta2=0.99)
         slow = Adam(options.learning_rate, beta1=0.0, beta2=0.99, multipliers={"mapping.": options.mapping_rate})
         return Setup(
@@ -174,12 +184,12 @@ class StyleGAN(Model):
         return checkpoint_files(path)
 
     def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-        """Takes files of the public PyTorch port (style-based-gan-pytorch), and of its translations to Jittor: a
-        generator or its average (NUMBER.model, with NUMBER.discrim-model if that lies beside it), or all networks with
-        their optimizers (train_step-N.model). What Jittor's optimizers keep is left out.
+        """Reads files of the public PyTorch port (style-based-gan-pytorch) and of its ports to Jittor: a generator or
+        its EMA (NUMBER.model, with NUMBER.discrim-model if it is in the same folder), or all networks with their
+        optimizers (train_step-N.model). States of Jittor's optimizers are left out.
 
-        They usually have weights up to 1024 px, of which those are used that were trained. With a larger --max-size
-        the next resolutions come along, and training goes on with them. Widths and the like are read off the file.
+        The files usually have weights up to 1024 px; those that were trained are used. With a larger --max-size, the
+        next resolutions are imported too, and training continues with them. Widths are taken from the file.
         """
         from ganzoo_stylegan.importing import import_weights
 

@@ -51,7 +51,7 @@ DISCRIMINATOR = {
 # Scales and offsets of instance norms, which Jittor's have by default.
 AFFINE = re.compile(r"(generator\.progression\.\d+\.adain[12])\.norm\.(weight|bias)")
 # Our names of weights that are zero until their resolution is trained.
-BEGINS_AT_0 = re.compile(r"synthesis\.(?:to_rgb|blocks)\.([0-8])\.(?:(?:conv[12]\.)?bias|layer[12]\.noise)")
+ZERO_INITIALISED = re.compile(r"synthesis\.(?:to_rgb|blocks)\.([0-8])\.(?:(?:conv[12]\.)?bias|layer[12]\.noise)")
 FILE = re.compile(r"(\d+)\.(model|discrim-model)")
 FUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.0|2\.1)\.bias")
 UNFUSED = re.compile(r"(?:generator\.)?progression\.(\d+)\.conv(?:1\.1|2\.1)\.conv\.bias")
@@ -76,20 +76,20 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     states = {name: _state(name, parts[name]) for name in STATES if name in parts}
     generator = states.get("g_running") or states.get("generator")
     if not generator:
-        raise CheckpointError("it holds no generator, only a discriminator. Put NUMBER.model beside it.")
-    inside = _trained(generator)
-    size = int(given.get("max_size") or inside)
+        raise CheckpointError("it holds a discriminator but no generator. Put NUMBER.model in the same folder.")
+    trained = _trained_size(generator)
+    size = int(given.get("max_size") or trained)
     levels = size.bit_length() - 2
     if f"synthesis.to_rgb.{levels - 1}.bias" not in generator:
         raise OptionError(f"--max-size: the file has no weights for {size} px.")
-    first = given.get("init_size") or min(8, inside)
-    if first > inside:
-        raise OptionError(f"--init-size: {first} px is more than the {inside} px that the file was trained to.")
+    first = given.get("init_size") or min(8, trained)
+    if first > trained:
+        raise OptionError(f"--init-size: {first} px is more than the {trained} px that the file was trained to.")
     options = {**_options(generator), "max_size": size, "init_size": first}
     if "discriminator" in parts:
         options["from_rgb_activation"] = any(name.startswith("from_rgb.0.0.") for name in parts["discriminator"])
-    _agree(given, options)
-    kept = {name: _up_to(levels, state) for name, state in states.items()}
+    _check_given(given, options)
+    kept = {name: _truncate_levels(levels, state) for name, state in states.items()}
     weights = {name: kept[name] for name in OPTIMIZERS if name in kept}
     optimizers = {
         name: parts[theirs]
@@ -100,7 +100,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         options=options,
         size=size,
         channels=_channels(generator),
-        trained=min(inside, size),
+        trained=min(trained, size),
         weights={"generator": kept.get("g_running", {}), **weights},
         ema={"generator": kept["g_running"]} if "g_running" in kept else {},
         moments={
@@ -116,11 +116,11 @@ def _notes(parts: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequ
     for name, theirs in OPTIMIZERS.items():
         if theirs in parts and name not in optimizers:
             why = (
-                "of norms that are no more"
+                "its instance norms were folded away"
                 if _has_moments(parts[theirs])
-                else "not an optimizer of PyTorch, but of Jittor"
+                else "a Jittor optimizer, not a PyTorch one"
             )
-            yield f"{theirs}: left out ({why}); Adam's moments begin afresh"
+            yield f"{theirs}: left out ({why}); Adam's moments are reset"
 
 
 def _parts(content: Any) -> dict[str, Any]:
@@ -129,8 +129,8 @@ def _parts(content: Any) -> dict[str, Any]:
         raise CheckpointError("it holds no weights by name, as a state_dict does.")
     if "g_ema" in content:
         raise CheckpointError(
-            "it is of StyleGAN2 (stylegan2-pytorch), whose networks are others. stylegan takes files of "
-            "style-based-gan-pytorch and of its translations to Jittor."
+            "it is a StyleGAN2 checkpoint (stylegan2-pytorch), whose networks differ. stylegan reads files of "
+            "style-based-gan-pytorch and of its ports to Jittor."
         )
     if not content.keys() & set(STATES):
         content = {"g_running": content}
@@ -138,7 +138,7 @@ def _parts(content: Any) -> dict[str, Any]:
     for name in STATES:
         if name in parts:
             if not isinstance(parts[name], dict) or not all(isinstance(key, str) for key in parts[name]):
-                raise CheckpointError(f"its {name!r} is no state_dict.")
+                raise CheckpointError(f"its {name!r} is not a state_dict.")
             parts[name] = {key[7:] if key.startswith("module.") else key: value for key, value in parts[name].items()}
     return parts
 
@@ -154,24 +154,24 @@ def _fold_norms(state: dict[str, Any]) -> bool:
         scale, offset = norms.get(f"{prefix}.norm.weight"), norms.get(f"{prefix}.norm.bias")
         for kind in ("weight_orig", "bias"):
             name = f"{prefix}.style.linear.{kind}"
-            if not _fit(state.get(name), scale, offset):
-                raise CheckpointError(f"its instance norm {prefix + '.norm'!r} does not fit the style layer behind it.")
+            if not _shapes_match(state.get(name), scale, offset):
+                raise CheckpointError(f"its instance norm {prefix + '.norm'!r} does not fit the style layer after it.")
             gamma, beta = np.split(state[name].astype(np.float64).T, 2, -1)
             state[name] = np.concatenate([gamma * scale, beta + gamma * offset], -1).T
     return bool(norms)
 
 
-def _fit(layer: Any, scale: Any, offset: Any) -> bool:
+def _shapes_match(layer: Any, scale: Any, offset: Any) -> bool:
     if not all(isinstance(each, np.ndarray) for each in (layer, scale, offset)):
         return False
     return bool(layer.ndim and scale.shape == offset.shape == (len(layer) / 2,))
 
 
-def _is_no_weight(name: str, state: Mapping[str, Any]) -> bool:
+def _is_derived(name: str, state: Mapping[str, Any]) -> bool:
     """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside it."""
     layer, _, kind = name.rpartition(".")
-    beside = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
-    return kind == "weight_flip" or (kind == "weight" and bool(beside))
+    originals = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
+    return kind == "weight_flip" or (kind == "weight" and bool(originals))
 
 
 def _state(which: str, found: Mapping[str, Any]) -> Arrays:
@@ -186,13 +186,13 @@ def _state(which: str, found: Mapping[str, Any]) -> Arrays:
     state: Arrays = {}
     for name, value in found.items():
         ours = _renamed(name, last)
-        if ours is None and _is_no_weight(name, found):
+        if ours is None and _is_derived(name, found):
             continue
         if ours is None or ours in state or not isinstance(value, np.ndarray):
-            raise CheckpointError(f"it is of another network than StyleGAN's {what}: it holds {name!r}.")
+            raise CheckpointError(f"it does not belong to StyleGAN's {what}: it holds {name!r}.")
         state[ours] = value.astype(np.float32)
     if not state:
-        raise CheckpointError(f"it is of another network than StyleGAN's {what}.")
+        raise CheckpointError(f"it does not belong to StyleGAN's {what}.")
     return state
 
 
@@ -221,11 +221,11 @@ def _check_fused(name: str, last: int | None) -> None:
                 raise CheckpointError(f"its resampling at {size} px is {how}, unlike in ganzoo: {name!r}.")
 
 
-def _trained(generator: Arrays) -> int:
+def _trained_size(generator: Arrays) -> int:
     """Return the finest resolution in px that has been trained, which shows in biases and noise weights that are not 0,
     their initial value. If all of them are 0, return the finest resolution in the file."""
     levels = [
-        (int(match[1]), value.any()) for name, value in generator.items() if (match := BEGINS_AT_0.fullmatch(name))
+        (int(match[1]), value.any()) for name, value in generator.items() if (match := ZERO_INITIALISED.fullmatch(name))
     ]
     trained = [level for level, moved in levels if moved]
     return 4 << max(trained or [level for level, _ in levels] or [0])
@@ -236,16 +236,16 @@ def _options(generator: Arrays) -> dict[str, Any]:
     sizes = [4 << level for level in range(9) if f"synthesis.blocks.{level}.conv2.bias" in generator]
     widths = [_length(generator, f"synthesis.blocks.{level}.conv2.bias") for level in range(len(sizes) or 1)]
     latent = _length(generator, "mapping.layers.0.bias")
-    most = max(widths)
-    least = max((size * width for size, width in zip(sizes, widths) if width > 1), default=sizes[0])
-    for base in (16384, least):
-        if [max(1, min(base // size, most)) for size in sizes] == widths:
+    channels_max = max(widths)
+    base_from_widths = max((size * width for size, width in zip(sizes, widths) if width > 1), default=sizes[0])
+    for base in (16384, base_from_widths):
+        if [max(1, min(base // size, channels_max)) for size in sizes] == widths:
             break
     else:
         shown = ", ".join(f"{size} px: {width}" for size, width in zip(sizes, widths))
         raise CheckpointError(f"its numbers of feature maps ({shown}) don't follow from --channels-base and -max.")
     depth = sum(name.startswith("mapping.") and name.endswith(".bias") for name in generator)
-    return {"latent": latent, "mapping_layers": depth, "channels_base": base, "channels_max": most}
+    return {"latent": latent, "mapping_layers": depth, "channels_base": base, "channels_max": channels_max}
 
 
 def _channels(generator: Arrays) -> int:
@@ -264,7 +264,7 @@ def _length(generator: Arrays, name: str) -> int:
     return len(generator[name])
 
 
-def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:
+def _check_given(given: Mapping[str, Any], options: dict[str, Any]) -> None:
     """Raise OptionError if an option given by the user contradicts the file; add the other given ones to `options`."""
     for name, value in {**options, "architecture": "port", "w_average": 0.0}.items():
         if given.get(name, value) != value:
@@ -272,7 +272,7 @@ def _agree(given: Mapping[str, Any], options: dict[str, Any]) -> None:
     options.update({name: value for name, value in given.items() if name not in options})
 
 
-def _up_to(levels: int, state: Arrays) -> Arrays:
+def _truncate_levels(levels: int, state: Arrays) -> Arrays:
     """Return the weights of the first `levels` resolutions, and those that belong to no resolution."""
     kept = {}
     for name, value in state.items():

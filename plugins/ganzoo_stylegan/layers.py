@@ -25,7 +25,7 @@ from ganzoo import (
 )
 
 nn: Any = jt.nn
-ROOT2 = math.sqrt(2.0)  # gain of He initialisation
+SQRT2 = math.sqrt(2.0)  # gain of He initialisation
 
 
 def blur(x: Any) -> Any:
@@ -49,7 +49,7 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     groups = 1 if group is None else whole // math.gcd(whole, group)
     mean = batch_mean
     if n % groups:  # the groups can't be shared evenly among ranks: each rank forms its own
-        groups, mean = n // math.gcd(n, group or n), _its_own
+        groups, mean = n // math.gcd(n, group or n), _identity
     grouped = x.reshape((n // groups, groups, c, h, w))
     centred = grouped - mean(grouped.mean([0], keepdims=True))
     stddev = jt.sqrt(mean(centred.sqr().mean([0])) + 1e-8).mean([1, 2, 3])
@@ -57,7 +57,7 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     return jt.concat([x, spread.reshape((n, 1, h, w))], 1)
 
 
-def _its_own(x: Any) -> Any:
+def _identity(x: Any) -> Any:
     return x
 
 
@@ -65,7 +65,7 @@ class EqualLinear(nn.Module):  # type: ignore[misc]
     """A linear layer with equalised learning rate: weights from N(0, 1), outputs scaled by gain / sqrt(inputs)
     (Karras et al. 2018, section 4.1)."""
 
-    def __init__(self, inputs: int, outputs: int, gain: float = ROOT2) -> None:
+    def __init__(self, inputs: int, outputs: int, gain: float = SQRT2) -> None:
         super().__init__()
         self.weight = jt.randn(outputs, inputs)
         self.bias = jt.zeros(outputs)
@@ -78,7 +78,7 @@ class EqualLinear(nn.Module):  # type: ignore[misc]
 class EqualConv(nn.Module):  # type: ignore[misc]
     """A size-preserving convolution of stride 1 with equalised learning rate (Karras et al. 2018, section 4.1)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = ROOT2) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = SQRT2) -> None:
         super().__init__()
         self.weight = jt.randn(outputs, inputs, kernel, kernel)
         self.bias = jt.zeros(outputs)

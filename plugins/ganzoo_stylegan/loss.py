@@ -42,17 +42,17 @@ class StyleGANLoss(Loss):
         reals = self.reals(batch.images)
         if phase.name == "r1":
             return {"penalty": self._r1(self.discriminator(reals), reals) * self.options.r1_interval}
-        return self._judge(reals, self.fakes(batch).detach(), batch)
+        return self._discriminator_terms(reals, self.fakes(batch).detach(), batch)
 
-    def _judge(self, reals: Any, fakes: Any, batch: Batch) -> dict[str, Any]:
+    def _discriminator_terms(self, reals: Any, fakes: Any, batch: Batch) -> dict[str, Any]:
         real, fake = self.discriminator(reals), self.discriminator(fakes)
         if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; drift: Karras et al. 2018, appendix A.1
-            mix = batch.uniform(1, 1, 1)
+            epsilon = batch.uniform(1, 1, 1)
             return {
                 "real": -real.mean(),
                 "fake": fake.mean(),
                 "drift": self.options.drift * real.sqr().mean(),
-                "penalty": self.options.gp_weight * gradient_penalty(self.discriminator, reals, fakes, mix),
+                "penalty": self.options.gp_weight * gradient_penalty(self.discriminator, reals, fakes, epsilon),
             }
         terms = {"real": binary_cross_entropy(real, real=True), "fake": binary_cross_entropy(fake, real=False)}
         return terms if self.lazy else {**terms, "penalty": self._r1(real, reals)}
@@ -88,6 +88,6 @@ class StyleGANLoss(Loss):
         layers = self.generator.style_layers()
         if rng.random() >= self.options.mixing_prob or layers == 2:
             return layers
-        if self.generator.shape.paper:
+        if self.generator.config.paper:
             return int(rng.integers(1, layers))
         return 2 * int(rng.integers(1, layers // 2))

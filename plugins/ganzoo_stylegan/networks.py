@@ -14,7 +14,7 @@ from typing import Any
 from ganzoo import Discriminator, StyleGenerator, average_pool, jt, leaky_relu, linear, scalar, upsample_nearest
 from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
-    ROOT2,
+    SQRT2,
     AdaIN,
     DownConv,
     EqualConv,
@@ -27,11 +27,11 @@ from ganzoo_stylegan.layers import (
 
 nn: Any = jt.nn
 MINIBATCH_GROUP = 4  # group size of the paper's minibatch stddev
-CUTOFF = 8  # number of layers that the paper truncates
+TRUNCATION_CUTOFF = 8  # number of layers that the paper truncates
 
 
 @dataclass(frozen=True)
-class Shape:
+class NetworkConfig:
     """The dimensions of both networks: size and channels of the images, widths, and which of the two designs."""
 
     size: int
@@ -54,19 +54,19 @@ class Shape:
     @property
     def gain(self) -> float:
         """The gain of style layers, toRGB convolutions and the discriminator's last layer."""
-        return 1.0 if self.paper else ROOT2
+        return 1.0 if self.paper else SQRT2
 
 
-class Growing:
+class ProgressiveMixin:
     """A mixin for both networks: the current resolution and its fade-in."""
 
-    shape: Shape
+    config: NetworkConfig
     trainable: Any
 
     def grow(self, size: int, alpha: float) -> None:
-        if size not in self.shape.sizes:
-            raise ValueError(f"{size} px is none of the resolutions {self.shape.sizes}")
-        self.level, self.fading = self.shape.sizes.index(size), alpha < 1 and size > 4
+        if size not in self.config.sizes:
+            raise ValueError(f"{size} px is not one of the resolutions {self.config.sizes}")
+        self.level, self.fading = self.config.sizes.index(size), alpha < 1 and size > 4
         self._alpha = scalar(alpha)
 
     def blend(self, coarse: Any, fine: Any) -> Any:
@@ -91,11 +91,11 @@ class Growing:
 class StyledLayer(nn.Module):  # type: ignore[misc]
     """The layers after a convolution: noise, leaky ReLU, AdaIN. In the paper's design, the bias follows the noise."""
 
-    def __init__(self, channels: int, shape: Shape) -> None:
+    def __init__(self, channels: int, config: NetworkConfig) -> None:
         super().__init__()
         self.noise = jt.zeros((1, channels, 1, 1))
-        self.adain = AdaIN(channels, shape.latent, 1e-8 if shape.paper else 1e-5, shape.gain)
-        self.noise_scale = 1.0 if shape.paper else math.sqrt(2 / channels)
+        self.adain = AdaIN(channels, config.latent, 1e-8 if config.paper else 1e-5, config.gain)
+        self.noise_scale = 1.0 if config.paper else math.sqrt(2 / channels)
 
     def execute(self, x: Any, w: Any, noise: Any, bias: Any = None) -> Any:
         x = x + self.noise * self.noise_scale * noise
@@ -108,20 +108,20 @@ class SynthesisBlock(nn.Module):  # type: ignore[misc]
     """Two styled layers at one resolution. The first is preceded by an upsampling convolution or, at 4 px, by a learned
     constant."""
 
-    def __init__(self, size: int, shape: Shape) -> None:
+    def __init__(self, size: int, config: NetworkConfig) -> None:
         super().__init__()
-        channels = shape.channels(size)
-        self.paper, self.first = shape.paper, size == 4
+        channels = config.channels(size)
+        self.paper, self.first = config.paper, size == 4
         if self.first:
-            self.const = jt.ones((1, channels, 4, 4)) if shape.paper else jt.randn(1, channels, 4, 4)
-            if shape.paper:
+            self.const = jt.ones((1, channels, 4, 4)) if config.paper else jt.randn(1, channels, 4, 4)
+            if config.paper:
                 self.bias = jt.zeros(channels)
         else:
-            fused_scale = 1.0 if shape.paper else 1 / 4
-            self.conv1 = UpConv(shape.channels(size // 2), channels, size >= FUSED_FROM, fused_scale)
-        self.layer1 = StyledLayer(channels, shape)
+            fused_scale = 1.0 if config.paper else 1 / 4
+            self.conv1 = UpConv(config.channels(size // 2), channels, size >= FUSED_FROM, fused_scale)
+        self.layer1 = StyledLayer(channels, config)
         self.conv2 = EqualConv(channels, channels, 3)
-        self.layer2 = StyledLayer(channels, shape)
+        self.layer2 = StyledLayer(channels, config)
 
     def execute(self, x: Any, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
         if self.first:
@@ -141,9 +141,9 @@ class SynthesisBlock(nn.Module):  # type: ignore[misc]
 class Mapping(nn.Module):  # type: ignore[misc]
     """Maps z (N, latent), normalised to length sqrt(latent), to w (N, latent) by fully connected layers."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*[EqualLinear(shape.latent, shape.latent) for _ in range(shape.mapping_layers)])
+        self.layers = nn.Sequential(*[EqualLinear(config.latent, config.latent) for _ in range(config.mapping_layers)])
 
     def execute(self, z: Any) -> Any:
         w = pixel_norm(z)
@@ -155,35 +155,35 @@ class Mapping(nn.Module):  # type: ignore[misc]
 class Synthesis(nn.Module):  # type: ignore[misc]
     """The synthesis network: a block and a toRGB convolution per resolution."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*[SynthesisBlock(size, shape) for size in shape.sizes])
+        self.blocks = nn.Sequential(*[SynthesisBlock(size, config) for size in config.sizes])
         self.to_rgb = nn.Sequential(
-            *[EqualConv(shape.channels(size), shape.img_channels, 1, shape.gain) for size in shape.sizes]
+            *[EqualConv(config.channels(size), config.img_channels, 1, config.gain) for size in config.sizes]
         )
 
 
-class Generator(Growing, StyleGenerator):
+class Generator(ProgressiveMixin, StyleGenerator):
     """z -> mapping -> w -> synthesis -> images (Karras et al. 2019, figure 1b).
 
-    If `track_w` is not 0, the network keeps a running average of w, with that decay per batch.
+    If `w_avg_beta` is not 0, the network keeps a running average of w, with that decay per batch.
     """
 
-    def __init__(self, shape: Shape, track_w: float = 0.0) -> None:
+    def __init__(self, config: NetworkConfig, w_avg_beta: float = 0.0) -> None:
         super().__init__()
-        self.shape, self.latent, self.track_w = shape, shape.latent, track_w
-        self.mapping = Mapping(shape)
-        self.synthesis = Synthesis(shape)
-        self.truncation_layers = CUTOFF if shape.paper else None
-        if track_w:
-            self.w_average = jt.zeros(shape.latent).stop_grad()
-        self.grow(shape.size, 1.0)
+        self.config, self.latent, self.w_avg_beta = config, config.latent, w_avg_beta
+        self.mapping = Mapping(config)
+        self.synthesis = Synthesis(config)
+        self.truncation_layers = TRUNCATION_CUTOFF if config.paper else None
+        if w_avg_beta:
+            self.w_average = jt.zeros(config.latent).stop_grad()
+        self.grow(config.size, 1.0)
 
     def map(self, z: Any) -> Any:
         w = self.mapping(z)
-        if self.track_w and self.is_train:
+        if self.w_avg_beta and self.is_train:
             mean = w.detach().mean([0])
-            self.w_average.update(self.w_average + (1 - self.track_w) * (mean - self.w_average))
+            self.w_average.update(self.w_average + (1 - self.w_avg_beta) * (mean - self.w_average))
         return w
 
     def style_layers(self) -> int:
@@ -191,8 +191,8 @@ class Generator(Growing, StyleGenerator):
 
     def noise_sizes(self) -> list[int]:
         """One noise map per layer in the paper's design; in the port's, both layers of a resolution share one."""
-        each = 2 if self.shape.paper else 1
-        return [size for size in self.shape.sizes[: self.level + 1] for _ in range(each)]
+        each = 2 if self.config.paper else 1
+        return [size for size in self.config.sizes[: self.level + 1] for _ in range(each)]
 
     def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
         before = x = None
@@ -205,31 +205,31 @@ class Generator(Growing, StyleGenerator):
 
     def _by_block(self, noise: Sequence[Any]) -> Iterator[Sequence[Any]]:
         for level in range(self.level + 1):
-            yield noise[2 * level : 2 * level + 2] if self.shape.paper else [noise[level]] * 2
+            yield noise[2 * level : 2 * level + 2] if self.config.paper else [noise[level]] * 2
 
 
 class DiscriminatorBlock(nn.Module):  # type: ignore[misc]
     """Two convolutions. A blur precedes the second, which halves the resolution."""
 
-    def __init__(self, size: int, shape: Shape) -> None:
+    def __init__(self, size: int, config: NetworkConfig) -> None:
         super().__init__()
-        inputs, outputs = shape.channels(size), shape.channels(size // 2)
-        self.conv1 = EqualConv(inputs, inputs if shape.paper else outputs, 3)
-        self.conv2 = DownConv(inputs if shape.paper else outputs, outputs, size >= FUSED_FROM)
+        inputs, outputs = config.channels(size), config.channels(size // 2)
+        self.conv1 = EqualConv(inputs, inputs if config.paper else outputs, 3)
+        self.conv2 = DownConv(inputs if config.paper else outputs, outputs, size >= FUSED_FROM)
 
     def execute(self, x: Any) -> Any:
         return leaky_relu(self.conv2(blur(leaky_relu(self.conv1(x)))))
 
 
-class LastBlock(nn.Module):  # type: ignore[misc]
+class DiscriminatorEpilogue(nn.Module):  # type: ignore[misc]
     """Minibatch stddev, a convolution, and a fully connected layer over all 4x4 pixels."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        channels = shape.channels(4)
+        channels = config.channels(4)
         self.conv1 = EqualConv(channels + 1, channels, 3)
         self.conv2 = EqualConv(channels, channels, 4)
-        self.group = MINIBATCH_GROUP if shape.paper else None
+        self.group = MINIBATCH_GROUP if config.paper else None
 
     def execute(self, x: Any) -> Any:
         x = leaky_relu(self.conv1(minibatch_stddev(x, self.group)))
@@ -238,16 +238,20 @@ class LastBlock(nn.Module):  # type: ignore[misc]
         return leaky_relu(scores + self.conv2.bias)
 
 
-class StyleDiscriminator(Growing, Discriminator):
+class StyleDiscriminator(ProgressiveMixin, Discriminator):
     """Progressive GAN's discriminator with a blur before each downsampling (Karras et al. 2019, section 2)."""
 
-    def __init__(self, shape: Shape, from_rgb_activation: bool = True) -> None:
+    def __init__(self, config: NetworkConfig, from_rgb_activation: bool = True) -> None:
         super().__init__()
-        self.shape, self.from_rgb_activation = shape, from_rgb_activation
-        self.from_rgb = nn.Sequential(*[EqualConv(shape.img_channels, shape.channels(size), 1) for size in shape.sizes])
-        self.blocks = nn.Sequential(LastBlock(shape), *[DiscriminatorBlock(size, shape) for size in shape.sizes[1:]])
-        self.linear = EqualLinear(shape.channels(4), 1, shape.gain)
-        self.grow(shape.size, 1.0)
+        self.config, self.from_rgb_activation = config, from_rgb_activation
+        self.from_rgb = nn.Sequential(
+            *[EqualConv(config.img_channels, config.channels(size), 1) for size in config.sizes]
+        )
+        self.blocks = nn.Sequential(
+            DiscriminatorEpilogue(config), *[DiscriminatorBlock(size, config) for size in config.sizes[1:]]
+        )
+        self.linear = EqualLinear(config.channels(4), 1, config.gain)
+        self.grow(config.size, 1.0)
 
     def execute(self, images: Any) -> Any:
         x = self._features(images, self.level)

@@ -36,7 +36,7 @@ def test_check_counts_a_good_folder(ganzoo, pictures):
     assert "10 x 12 px: 12" in result.stdout
 
 
-def test_check_names_every_unreadable_file(ganzoo, pictures):
+def test_check_lists_every_unreadable_file(ganzoo, pictures):
     (pictures / "03.png").write_bytes((pictures / "03.png").read_bytes()[:100])
     (pictures / "07.png").write_bytes(b"")
     result = ganzoo("data", "check", "pictures")
@@ -46,7 +46,7 @@ def test_check_names_every_unreadable_file(ganzoo, pictures):
     assert "2 of 12 images can't be read" in result.stderr
 
 
-def test_check_of_nothing_is_told(ganzoo):
+def test_check_reports_a_missing_data_set(ganzoo):
     result = ganzoo("data", "check", "mnits")
     assert result.exit_code == 1
     assert "Did you mean 'mnist'?" in result.stderr
@@ -141,7 +141,7 @@ def test_prepare_refuses_wrong_options(ganzoo, pictures, workdir, arguments, mes
     assert [path.name for path in workdir.iterdir()] == ["pictures"]
 
 
-def test_a_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, workdir):
+def test_a_data_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, workdir):
     assert "ganzoo data prepare PATH --out ffhq" in ganzoo("data", "check", "ffhq").stderr
     lay_folder(workdir / "fetched", {f"0{index}000/{index}.png": encoded(noise(9, 9)) for index in range(3)})
     assert ganzoo("data", "prepare", "fetched", "--out", "ffhq").exit_code == 0
@@ -153,7 +153,7 @@ def test_a_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, workdi
 
 
 def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """A `ganzoo` command in a process of its own, which may have so many bytes of addresses."""
+    """Run a `ganzoo` command in its own process, whose address space has at most `limit` bytes."""
 
     def limited() -> None:
         if limit:
@@ -169,13 +169,13 @@ def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -
     )
 
 
-def test_prepare_works_where_addresses_are_limited(pictures, workdir):
+def test_prepare_works_with_a_limited_address_space(pictures, workdir):
     done = run("data", "prepare", "pictures", "--out", "mine", "--workers", "1", limit=2 << 30)
     assert done.returncode == 0, done.stderr.decode()
     assert open_path(workdir / "data" / "mine.lmdb").info.count == 12
 
 
-def test_too_few_addresses_are_told_and_nothing_is_left(ganzoo, pictures, workdir, monkeypatch):
+def test_too_small_an_address_space_is_reported_and_no_file_remains(ganzoo, pictures, workdir, monkeypatch):
     def refuse(*arguments: object, **options: object) -> None:
         (workdir / "data" / "mine.lmdb.preparing" / "data.mdb").touch()
         raise lmdb.MemoryError("Cannot allocate memory")
@@ -204,7 +204,7 @@ def test_paths_of_any_bytes_are_prepared_under_any_locale(pictures, workdir, nam
 
 
 def test_an_unfinished_set_is_the_same_under_any_locale(workdir):
-    """What a fingerprint is made of must not depend on how Python decodes the path."""
+    """The input of a fingerprint must not depend on how Python decodes the path."""
     lay_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
     script = (
         "import pathlib; from ganzoo.data import preparing, storage; "
@@ -219,7 +219,7 @@ def test_an_unfinished_set_is_the_same_under_any_locale(workdir):
     assert len(prints) == 1
 
 
-def test_a_data_directory_that_cannot_be_is_told_at_once(pictures):
+def test_an_impossible_data_directory_is_reported_at_once(pictures):
     for directory in ("/proc/x", "/proc"):
         done = run("data", "prepare", "pictures", "--out", "mine", GANZOO_DATA=directory)
         assert done.returncode == 1
@@ -230,7 +230,7 @@ def test_a_data_directory_that_cannot_be_is_told_at_once(pictures):
 EVIL = "\x1b[2Jbad\nError: fake line \x1b]0;pwned\x07"
 
 
-def test_names_from_an_archive_cannot_steer_the_terminal(ganzoo, workdir):
+def test_names_from_an_archive_cannot_control_the_terminal(ganzoo, workdir):
     names = {f"cat/{EVIL}.png": b"text", f"{EVIL}/1.png": encoded(noise()), "cat/2.png": encoded(noise())}
     lay_zip(workdir / "set.zip", {**names, "cat/3.png": encoded(noise())})
     for command in ("check", "prepare"):
@@ -241,8 +241,8 @@ def test_names_from_an_archive_cannot_steer_the_terminal(ganzoo, workdir):
     assert "\\x1b]0;pwned\\x07" in ganzoo("data", "check", "mine").stdout
 
 
-def test_check_is_quiet_about_images_that_are_read(pictures):
-    """Of Pillow a warning, and of libtiff a line on the standard error, beside the message that names the file."""
+def test_check_prints_no_warnings_about_readable_images(pictures):
+    """Pillow would warn, and libtiff would write a line to stderr, besides the message that names the file."""
     (pictures / "odd.gif").write_bytes(encoded(noise(9, 9).convert("P"), "gif", transparency=3))
     palette = Image.new("P", (4, 4))
     palette.info["transparency"] = b"\0\1\2"
@@ -252,10 +252,10 @@ def test_check_is_quiet_about_images_that_are_read(pictures):
     (pictures / "bad.tif").write_bytes(damaged)
     done = run("data", "check", "pictures")
     assert b"bad.tif: not a readable image" in done.stdout
-    assert done.stderr == b"Error: 1 of 15 images can't be read; they are named above.\n"
+    assert done.stderr == b"Error: 1 of 15 images can't be read; they are listed above.\n"
 
 
-def test_check_says_how_folders_are_read_and_what_is_not(ganzoo, workdir):
+def test_check_reports_how_folders_are_read_and_what_is_skipped(ganzoo, workdir):
     files = {f"{part}{domain}/1.png": encoded(noise()) for part in ("train", "test") for domain in "AB"}
     lay_folder(workdir / "set", {**files, "trainA/2.heic": b"x", "trainA/3.HEIC": b"x"})
     lines = ganzoo("data", "check", "set").stdout.splitlines()
@@ -266,7 +266,7 @@ def test_check_says_how_folders_are_read_and_what_is_not(ganzoo, workdir):
     assert "set-val: 2 readable images of 2, RGB" in lines
 
 
-def test_one_image_is_told_in_the_singular(ganzoo, workdir):
+def test_one_image_is_reported_in_the_singular(ganzoo, workdir):
     lay_folder(workdir / "set", {"a.png": encoded(noise(9, 9))})
     assert "1 readable image of 1" in ganzoo("data", "check", "set").stdout
     assert ": 1 image at 8 px" in ganzoo("data", "prepare", "set", "--out", "mine").stdout

@@ -7,7 +7,7 @@ from ganzoo.backend import checks
 from ganzoo.cli import doctor_gpu
 
 
-def test_a_good_machine_is_told_so(jittor, ganzoo):
+def test_a_machine_that_can_train_is_reported_as_ready(jittor, ganzoo):
     result = ganzoo("doctor")
     assert result.exit_code == 0, result.output
     assert "Ready to train." in result.stdout
@@ -15,7 +15,7 @@ def test_a_good_machine_is_told_so(jittor, ganzoo):
     assert "PROBLEM" not in result.stdout
 
 
-def test_a_missing_compiler_is_a_problem_with_a_mend(ganzoo, monkeypatch):
+def test_a_missing_compiler_is_a_problem_with_a_remedy(ganzoo, monkeypatch):
     monkeypatch.setenv("cc_path", "no-such-compiler")
     result = ganzoo("doctor")
     assert result.exit_code == 1
@@ -57,11 +57,11 @@ def test_gradients_that_differ_are_a_problem(ganzoo, on_the_cpu, monkeypatch):
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1
     assert "tf32: gradients of one step on the GPU differ from the CPU's by 1.0e-01" in result.stdout
-    assert "That is more than the 0.05 that rounding explains." in result.stdout
+    assert "This exceeds the tolerance of 0.05 for rounding errors." in result.stdout
     assert result.stdout.count("PROBLEM") == 1
 
 
-def test_a_step_that_fails_is_told(ganzoo, on_the_cpu, monkeypatch):
+def test_a_failing_step_is_reported(ganzoo, on_the_cpu, monkeypatch):
     monkeypatch.setattr(doctor_gpu, "draw_pictures", lambda folder: folder.mkdir())
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1

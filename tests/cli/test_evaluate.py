@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: what it prints and keeps, and each refusal."""
+"""`ganzoo evaluate`: what it prints and saves, and each error."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("kept") / "experiments"
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "experiments"
 
 
 @pytest.fixture
-def trained(jittor, ganzoo, pictures, kept):
+def trained(jittor, ganzoo, pictures, cache):
     """The folder of a run, trained once and copied for each test."""
-    if not kept.exists():
+    if not cache.exists():
         assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", kept)
-    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+        shutil.copytree("experiments", cache)
+    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
     return pictures.parent / RUN
 
 
@@ -66,7 +66,7 @@ def test_numbers_repeat_for_a_seed(ganzoo, trained):
         assert ganzoo("evaluate", "0", "--samples", "12", "--metrics", "fid,kid", "--seed", seed).exit_code == 0
     first, second, third = (record["mean"] for record in records())
     assert first == second != third
-    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # of the same evaluation one
+    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # one per evaluation
 
 
 def test_a_checkpoint_beside_other_images(ganzoo, trained):
@@ -78,7 +78,7 @@ def test_a_checkpoint_beside_other_images(ganzoo, trained):
     assert records()[0]["checkpoint"] == Path(checkpoint).name
 
 
-def test_generated_images_are_kept_if_that_is_asked_for(ganzoo, trained):
+def test_generated_images_are_saved_on_request(ganzoo, trained):
     assert ganzoo("evaluate", "--samples", "6", "--metrics", "kid", "--save-images", "made").exit_code == 0
     assert sorted(path.name for path in Path("made").iterdir()) == [f"00000{index}.png" for index in range(6)]
     before = sorted(Path().rglob("*.png"))
@@ -90,7 +90,7 @@ def test_images_are_kept_in_a_folder_of_their_own(ganzoo, trained):
     command = ("evaluate", "--metrics", "kid", "--save-images", "made/deep")
     assert ganzoo(*command, "--samples", "6").exit_code == 0
     line = one_line(ganzoo(*command, "--samples", "4"), 2)
-    assert "--save-images made/deep: there is something in it already; name a new folder" in line
+    assert "--save-images made/deep: the folder is not empty; choose a new one" in line
     assert len(list(Path("made/deep").iterdir())) == 6
     assert ganzoo("evaluate", "--samples", "1", "--metrics", "kid", "--save-images", "new/deep").exit_code == 2
     assert not Path("new").exists()
@@ -115,13 +115,13 @@ def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_o
     assert result.exit_code == 0, result.output
     (record,) = records(Path("experiments/00000-cgan-pictures"))
     assert {"fid", "kid", "precision"} <= record["mean"][""].keys()
-    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+    assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
 
 
-def test_real_images_that_are_not_there_are_told_by_the_option_that_named_them(ganzoo, trained):
+def test_missing_real_images_are_reported_with_the_option_that_named_them(ganzoo, trained):
     assert "--against nosuch: neither a data set" in one_line(ganzoo("evaluate", "--against", "nosuch"), 1)
     assert "--against : neither a data set" in one_line(ganzoo("evaluate", "--against", ""), 1)
-    Path("pictures").rename("moved")  # of data that are gone tests/cli/test_train_resuming.py has a test
+    Path("pictures").rename("moved")  # missing data are tested in tests/cli/test_train_resuming.py
     result = ganzoo("evaluate", "--samples", "12", "--against", "moved", "--metrics", "kid")
     assert result.exit_code == 0, result.output
 
@@ -186,7 +186,7 @@ def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictu
     assert "no such file or folder" in one_line(ganzoo("evaluate", "--folders", "nowhere", "large"), 1)
 
 
-def test_grey_images_are_told(jittor, ganzoo, workdir):
+def test_grey_images_are_reported(jittor, ganzoo, workdir):
     grey = {f"{index}.png": encoded(noise(12, 12, seed=index).convert("L")) for index in range(6)}
     lay_folder(workdir / "grey", grey)
     lay_folder(
@@ -198,10 +198,10 @@ def test_grey_images_are_told(jittor, ganzoo, workdir):
     assert abs(float(result.stdout.splitlines()[-1].split()[2])) < 1e-3
 
 
-def test_too_few_images_are_told(ganzoo, trained):
+def test_too_few_images_are_reported(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "20", "--metrics", "fid")
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
-    assert len(warnings) == 2  # of the samples, and of the real ones
+    assert len(warnings) == 2  # one about the samples, one about the real images
     assert "random latents: 20 images are too few for the covariance of 1,280 features" in warnings[0]
     line = one_line(ganzoo("evaluate", "--samples", "1", "--metrics", "fid"), 2)
     assert "fid: random latents has 1 image; a covariance needs at least 2. Raise --samples, or" in line
@@ -213,7 +213,7 @@ def test_too_few_images_are_told(ganzoo, trained):
     assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
 
 
-def test_weights_that_are_not_there_or_others_are_one_line_each(ganzoo, trained):
+def test_missing_or_wrong_weights_are_one_line_each(ganzoo, trained):
     line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
     assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Download it from https://" in line
     assert str(weights_folder()) in line
@@ -241,8 +241,8 @@ def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
     assert "lpips: measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
-    assert "--mode: it is for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
-    assert "--size: it is for --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
+    assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
+    assert "--size: only valid with --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
     assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)
 
 
@@ -292,12 +292,12 @@ def test_translations_between_all_ordered_pairs_in_both_modes(ganzoo, zoo):
             assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
             assert f"{mode}: {source} to {target}" in result.stdout
     assert "latent: mean" in result.stdout
-    # Ten looks of one image, in the order in which they are named.
-    looks = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
+    # Ten styles of one image, in the order of their names.
+    styles = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
     source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
-    for look in looks:
-        inside = (look > 0) & (look < 255)
-        shift = look - source
+    for style in styles:
+        inside = (style > 0) & (style < 255)
+        shift = style - source
         assert all(np.ptp(shift[:, :, colour][inside[:, :, colour]]) <= 1.5 for colour in range(3))
 
 
@@ -308,7 +308,7 @@ def test_one_mode_and_few_images(ganzoo, zoo):
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
-    assert {each["real"] for each in record["results"]} == {0}  # none was looked at
+    assert {each["real"] for each in record["results"]} == {0}  # none was read
     few = (*command[:-1], "4")
     assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 
@@ -322,7 +322,7 @@ def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, 
     assert len(records(zoo)) == 4
 
 
-def test_a_first_look_at_translations_is_quick(ganzoo, zoo):
+def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
     for domain in tinter.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
         lay_folder(zoo / "animals" / "val" / domain, files)
@@ -374,7 +374,7 @@ def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
     (record,) = records()
     made = np.mean([np.asarray(Image.open(path)) for path in Path("made").iterdir()])
     assert record["mean"][""]["made"] == pytest.approx(made)
-    assert abs(record["mean"][""]["real"] - 127.5) < 20  # the pictures are of noise
+    assert abs(record["mean"][""]["real"] - 127.5) < 20  # the images are noise
     assert record["recipe"]["backbones"] == {"made": "", "real": ""}
     assert "brightness" in ganzoo("metrics").stdout
 

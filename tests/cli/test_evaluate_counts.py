@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: how many images of each kind it measures, and what it says of that."""
+"""`ganzoo evaluate`: how many images of each kind it measures, and what it reports about that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def trained(jittor, ganzoo, pictures, kept):
 
 
 def results() -> list[dict]:
-    """Those of all evaluations so far."""
+    """The results of all evaluations so far."""
     lines = (RUN / "evaluations.jsonl").read_text().splitlines()
     return [result for line in lines for result in json.loads(line)["results"]]
 
@@ -47,7 +47,7 @@ def test_as_many_real_images_are_read_as_there_are_samples(ganzoo, trained, monk
     assert all(f"| {samples} | {real} | kid |" in table for samples, real in counts)
 
 
-def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
+def test_a_quick_evaluation_uses_few_images(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import tasks
 
     monkeypatch.setattr(tasks, "QUICK", 8)
@@ -57,7 +57,7 @@ def test_a_first_look_is_quick(ganzoo, trained, monkeypatch):
     assert counts == [(8, 8), (5, 8)]
 
 
-def test_what_takes_long_is_told_first(ganzoo, trained, monkeypatch):
+def test_a_long_computation_is_announced_first(ganzoo, trained, monkeypatch):
     from ganzoo.metrics import evaluation
 
     monkeypatch.setattr(evaluation, "ESTIMATE_AFTER", 0.0)
@@ -71,7 +71,7 @@ def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
     for index in (3, 7):
         Path(f"pictures/{index:02d}.png").write_bytes(b"no image")
     command = ("evaluate", "--samples", "11", "--metrics", "kid", "--against", "pictures")
-    for _ in range(2):  # the second time from the features that were kept
+    for _ in range(2):  # the second time from cached features
         result = ganzoo(*command)
         assert result.exit_code == 0, result.output
         assert result.stdout.splitlines()[-2].split()[:2] == ["11", "10"]

@@ -1,4 +1,4 @@
-"""Files that are named on the command line and are none, or hold other numbers than they should: one line each."""
+"""Files named on the command line that are not regular or hold wrong numbers: one line each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("jittor")
     ],
     ids=lambda command: " ".join(command[:2]) + (" --weights" if "--weights" in command else ""),
 )
-def test_what_is_no_regular_file_is_refused_without_waiting(ganzoo, domains, command, file):
+def test_a_file_that_is_not_regular_is_refused_without_waiting(ganzoo, domains, command, file):
     os.mkfifo("pipe.safetensors")
     result = ganzoo(*(file if word == "FILE" else word for word in command))
     assert result.exit_code in (1, 2), result.output
@@ -51,8 +51,8 @@ def test_a_run_whose_options_are_a_pipe_is_damaged(ganzoo):
 
 
 @pytest.mark.parametrize("part", ["net/", "ema/", "adam/"])
-def test_numbers_of_another_type_are_refused_though_the_checksum_is_right(ganzoo, pictures, part):
-    """As in a file that somebody made on purpose: Jittor would fail in the middle of a layer."""
+def test_numbers_of_another_type_are_refused_even_with_a_correct_checksum(ganzoo, pictures, part):
+    """As in a maliciously crafted file: Jittor would fail in the middle of a layer."""
     assert ganzoo("train", "gan", "--data", "pictures", "--ema", "0.9", *TINY).exit_code == 0
     path = checkpoint.newest(Path("experiments/00000-gan-pictures"))
     saved = checkpoint.read(path)

@@ -1,4 +1,4 @@
-"""`ganzoo import`: from a file of another program to images and further training; files that are none."""
+"""`ganzoo import`: from a file of another program to images and further training; invalid files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def translating(jittor, tmp_path_factory) -> stargan2_port.Files:
 
 
 def lay_domains(folder: Path, *domains: str) -> None:
-    """Three pictures of each."""
+    """Make three images of each domain."""
     rng = np.random.default_rng(0)
     for domain in domains:
         (folder / domain).mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_an_import_can_be_sampled(ganzoo, files):
 
 
 @needs_torch
-def test_training_goes_on_with_the_next_resolution(ganzoo, files, pictures):
+def test_training_continues_with_the_next_resolution(ganzoo, files, pictures):
     result = ganzoo("import", "stylegan", str(files.path("step")), "--max-size", "32", "--phase", "0.008")
     assert result.exit_code == 0, result.output
     assert "RGB images of 16 px, and on to 32 px" in result.stdout
@@ -115,7 +115,7 @@ def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
 
 
 @needs_torch
-def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pictures):
+def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, pictures):
     assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
     short = ["--kimg", "0.004", "--batch", "4"]
     for extra in ([], ["--dry-run"]):
@@ -123,17 +123,19 @@ def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pic
         assert (result.exit_code, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
         assert line.startswith("Error: --data: 00000-stylegan-ema-zip was imported, and its file doesn't tell what")
-    assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
+    assert not Path("data").exists()  # `symbols`, the model's default, would be here
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
     assert "it doesn't record its training data. Name real images with --against." in result.stderr
     Path("set.toml").write_text('data = "pictures"\n')
     assert ganzoo("train", "stylegan", "--resume", "latest", *short, "--preset", "set.toml").exit_code == 0
-    assert ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0  # as it was named before
+    assert (
+        ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0
+    )  # uses the data named before
 
 
 @needs_torch
-def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
+def test_an_imported_translator_translates_images(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog")
     result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
     assert result.exit_code == 0, result.output
@@ -154,7 +156,7 @@ def test_an_imported_translator_redraws_images(ganzoo, workdir, translating):
 
 
 @needs_torch
-def test_training_of_a_translator_goes_on_with_its_domains_only(ganzoo, workdir, translating):
+def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog", "wild")
     lay_domains(workdir / "others", "cat", "dog", "fox")
     named = ("--domains", "cat,dog,wild", "--ds-iter", "8")
@@ -197,10 +199,10 @@ def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, trans
     assert not Path("experiments").exists()
 
 
-def test_help_tells_in_which_order_domains_are_named(ganzoo):
+def test_help_explains_the_order_of_domains(ganzoo):
     text = " ".join(ganzoo("import", "stargan2", "--help").stdout.split())
     assert "--domains" in text
-    assert "in the order in which they were trained: that of the sorted names of their folders" in text
+    assert "in the order of training, which is that of their sorted folder names" in text
     assert "--domains" not in ganzoo("import", "stylegan", "--help").stdout
 
 
@@ -215,14 +217,17 @@ class Hostile:
         (pickle.dumps({"g_running": Hostile()}), "system"),
         (b"Dear reader,\nthis is a letter.\n", "not a file of PyTorch or Jittor"),
         (b"", "not a file of PyTorch or Jittor"),
-        (pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}), "of another network"),
+        (
+            pickle.dumps({"weight": np.ones((2, 3), np.float32), "bias": np.ones(2, np.float32)}),
+            "does not belong to StyleGAN's",
+        ),
         (pickle.dumps([1, 2, 3]), "no weights by name"),
         (b"\x89PNG\r\n\x1a\n", "an image, not weights"),
         (b"cdnnlib.tflib.network\nNetwork\n.", "The --help of this command lists the files that can be read"),
     ],
     ids=["hostile", "text", "empty", "another network", "no network", "picture", "NVIDIA's"],
 )
-def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_that_is_not_a_checkpoint_is_an_error_of_one_line(ganzoo, workdir, content, message):
     Path("given.model").write_bytes(content)
     result = ganzoo("import", "stylegan", "given.model")
     assert result.exit_code == 1
@@ -241,7 +246,7 @@ def test_a_file_that_is_none_is_an_error_of_one_line(ganzoo, workdir, content, m
     ],
     ids=["hostile", "another network"],
 )
-def test_a_file_that_is_no_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_without_a_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
     Path("000001_nets.ckpt").write_bytes(pickle.dumps(content))
     result = ganzoo("import", "stargan2", "000001_nets.ckpt")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -255,12 +260,12 @@ def test_a_file_that_is_no_translator_is_an_error_of_one_line(ganzoo, workdir, c
 def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
     result = ganzoo("import", "stylegan", str(files.path("other")))
     assert result.exit_code == 1
-    assert "of another network than StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
+    assert "does not belong to StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
     assert unpickling.safe_load(files.path("other")).keys() == {"weight", "bias"}
 
 
 @pytest.mark.parametrize("model", ["stylegan", "stargan2"])
-def test_a_checkpoint_of_ganzoo_itself_is_answered_with_what_takes_it(ganzoo, pictures, model):
+def test_a_checkpoint_of_ganzoo_itself_gets_a_hint_at_the_right_command(ganzoo, pictures, model):
     assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
     path = str(checkpoint.newest(Path("experiments/00000-gan-pictures")))
     result = ganzoo("import", model, path)
@@ -283,7 +288,7 @@ def test_a_wrong_option_is_a_usage_error(ganzoo, files):
     assert not Path("experiments").exists()
 
 
-def test_an_unknown_model_is_answered_with_the_nearest(ganzoo):
+def test_an_unknown_model_gets_a_hint_at_the_nearest_name(ganzoo):
     result = ganzoo("import", "stylgan", "given.model")
     assert result.exit_code == 2
     assert "no model is called 'stylgan'. Did you mean 'stylegan'?" in result.stderr

@@ -31,7 +31,7 @@ def test_runs_are_listed_with_their_state(ganzoo):
         assert row["state"] in text
 
 
-def test_a_crash_is_no_stop(ganzoo):
+def test_a_crash_is_not_listed_as_stopped(ganzoo):
     for outcome in (["failed"], ["interrupted"], ["finished"], [], ["failed", "on the CPU", "interrupted"]):
         run = make_run(1, 5)
         run.log("on the CPU")
@@ -44,7 +44,7 @@ def test_a_crash_is_no_stop(ganzoo):
 
 
 def test_a_run_whose_last_step_was_not_saved_is_not_finished(ganzoo):
-    """It diverged there, or was killed before the checkpoint was written."""
+    """The run diverged in that step, or was killed before the checkpoint was written."""
     for outcome in ("failed", "interrupted", None):
         run = make_run(5, 5, saved=False)
         run.log("on the CPU")
@@ -59,13 +59,13 @@ def test_a_run_whose_goal_is_no_number_is_listed_as_damaged(ganzoo):
     assert {row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)} == {"damaged"}
 
 
-def test_no_runs_is_no_error(ganzoo):
+def test_an_empty_list_of_runs_is_not_an_error(ganzoo):
     assert ganzoo("runs").exit_code == 0
     assert "ganzoo train" in ganzoo("runs").stdout
     assert json.loads(ganzoo("runs", "--json").stdout) == []
 
 
-def test_models_tell_name_summary_and_paper(ganzoo):
+def test_models_are_listed_with_name_summary_and_paper(ganzoo):
     rows = {row["name"]: row for row in json.loads(ganzoo("models", "--json").stdout)}
     assert {"gan", "lsgan"} <= rows.keys()
     assert "arXiv" in rows["lsgan"]["paper"]

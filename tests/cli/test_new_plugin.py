@@ -1,4 +1,4 @@
-"""`ganzoo new-plugin` writes a whole package, and says in one line what is wrong with a name."""
+"""`ganzoo new-plugin` writes a complete package, and reports a bad name in one line."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def test_good_names(tmp_path: Path, name: str) -> None:
         ("_gan", "can't be a plugin's name: use letters"),
         ("größe", "can't be a plugin's name: use letters"),
         ("", "can't be a plugin's name: use letters"),
-        ("class", "can't be a plugin's name: it is a word of the Python language"),
-        ("lsgan", "there is a model 'lsgan' already"),
-        ("LSGAN", "there is a model 'lsgan' already"),
-        ("ganzoo", "there is a Python module 'ganzoo' already"),
-        ("ganzoo-gan", "there is a Python module 'ganzoo_gan' already"),
-        ("random", "there is a Python module 'random' already"),
-        ("tests", "there is a Python module 'tests' already"),
-        ("Pillow", "pip knows a package of that name already"),
+        ("class", "can't be a plugin's name: it is a Python keyword"),
+        ("lsgan", "a model 'lsgan' already exists"),
+        ("LSGAN", "a model 'lsgan' already exists"),
+        ("ganzoo", "a Python module 'ganzoo' already exists"),
+        ("ganzoo-gan", "a Python module 'ganzoo_gan' already exists"),
+        ("random", "a Python module 'random' already exists"),
+        ("tests", "a Python module 'tests' already exists"),
+        ("Pillow", "a package of that name is already installed"),
     ],
 )
 def test_a_bad_name_gives_one_line_and_writes_nothing(tmp_path: Path, name: str, reason: str) -> None:
@@ -104,18 +104,20 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "my-gan").mkdir()
     result = new_plugin("my-gan", "--out", tmp_path)
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
-    assert f"Error: {tmp_path / 'my-gan'}: there is such a folder or file already" in result.output
+    assert f"Error: {tmp_path / 'my-gan'}: already exists" in result.output
     assert list((tmp_path / "my-gan").iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = new_plugin("my-gan", "--out", tmp_path / "file" / "below")
     assert (result.exit_code, len(result.output.splitlines())) == (2, 1)
     assert f"Error: {tmp_path / 'file' / 'below' / 'my-gan'}: can't be written (Not a directory)" in result.output
 
 
-def test_what_was_begun_is_taken_away_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partly_written_plugin_is_removed_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_text = Path.write_text
 
     def full(path: Path, *arguments: str) -> int:

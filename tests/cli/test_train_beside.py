@@ -1,4 +1,4 @@
-"""Whatever fails beside training never ends it: it is told once, and the same weights come out."""
+"""Failures outside training never end it: they are reported once, and the weights are the same."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plugin:
 
 
 def break_the_disk(monkeypatch):
-    """Full for all but checkpoints and options."""
+    """Make the disk full for everything except checkpoints and options."""
     replace = atomic_write
 
     def full(path, *parts):
@@ -78,7 +78,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monkeypatch, fault):
+def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, monkeypatch, fault):
     assert ganzoo(*TRAIN, *TRACK).exit_code == 0
     spoil, message = FAULTS[fault]
     with monkeypatch.context() as patched:
@@ -94,8 +94,8 @@ def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monke
     assert not list(run.glob(".*"))
 
 
-def test_the_checkpoint_comes_before_what_could_fail(jittor, ganzoo, pictures, monkeypatch):
-    """Even before what ends the process."""
+def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo, pictures, monkeypatch):
+    """Even before a failure that ends the process."""
     monkeypatch.setattr(reporting, "sheets", raising(SystemExit(3)))
     monkeypatch.setattr(reporting.Reporter, "begun", lambda *_: None)
     assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
@@ -129,7 +129,7 @@ def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
         assert subprocess.run(command, stderr=output, stdout=subprocess.PIPE, check=False).returncode == 0
     lines = Path("output.txt").read_text().splitlines()
     assert not [line for line in lines if "tqdm" in line or "%|" in line]
-    said = [line for line in lines if line.startswith("00000-")]  # between them Jittor may tell of kernels
+    said = [line for line in lines if line.startswith("00000-")]  # Jittor may report kernels between them
     assert [line.split(" img/s")[0].rpartition(" ")[0] for line in said] == [
         f"00000-gan-pictures: {kimg} kimg:" for kimg in ("0.008", "0.016", "0.024", "0.032")
     ]
@@ -140,7 +140,7 @@ def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
 
 
 def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
-    """Though those of the tick before were drawn less than half a minute ago."""
+    """Even though those of the previous tick were drawn less than half a minute ago."""
     drawn = []
     stepped = reporting.Reporter.stepped
 

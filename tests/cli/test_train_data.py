@@ -1,4 +1,4 @@
-"""What training says of the images that it is given."""
+"""What training reports about its images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
     assert "`ganzoo data check` lists them all" in result.stderr
 
 
-def test_how_folders_are_read_is_said_and_a_run_on_all_of_them_is_told_of_the_change(ganzoo, workdir):
+def test_how_folders_are_read_is_reported_and_older_runs_are_warned_of_the_change(ganzoo, workdir):
     files = {f"{part}/{index}.png": encoded(noise(8, 8)) for part in ("training", "testing") for index in range(4)}
     lay_folder(workdir / "set", files)
     result = ganzoo("train", "gan", "--data", "set", *TINY)

@@ -1,4 +1,4 @@
-"""What `ganzoo train` says of its options: in vain, out of range, by other programs' names, in the help."""
+"""Options of `ganzoo train`: without effect, out of range, other programs' names, and the help."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NARROW = ["--max-size", "8", "--latent", "8", "--mapping-layers", "1", "--channe
 
 
 def dry(ganzoo, *arguments: str) -> dict[str, str]:
-    """The options that a dry run says would be trained with."""
+    """The options that a dry run shows."""
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     return dict(line.split() for line in result.stdout.splitlines() if line.startswith("    --"))
@@ -35,13 +35,13 @@ def dry(ganzoo, *arguments: str) -> dict[str, str]:
         (["stylegan", "--loss", "r1", "--gp-weight", "3"], "--gp-weight has no effect with --loss r1"),
         (["stylegan", "--loss", "r1", "--drift", "0"], "--drift has no effect with --loss r1, only with --loss wgan"),
         (["stylegan", "--ema", "0.9", "--ema-kimg", "5"], "--ema has no effect with --ema-kimg 5."),
-        (["stylegan", "--sched", "--batch", "7"], "--batch has no effect: with these options stylegan chooses"),
+        (["stylegan", "--sched", "--batch", "7"], "--batch has no effect: with these options stylegan sets"),
         (["lsgan", "--variant", "tutorial", "--dropout", "0.5"], "--dropout has no effect with --variant tutorial"),
         (["stargan2", "--wing", "wing.ckpt"], "--wing has no effect with --w-hpf 0."),
         (["stargan2", "--lambda-ds", "0", "--ds-iter", "5"], "--ds-iter has no effect with --lambda-ds 0."),
     ],
 )
-def test_an_option_in_vain_is_refused_with_the_option_that_it_needs(ganzoo, domains, arguments, message):
+def test_an_option_without_effect_is_refused_with_the_option_that_it_needs(ganzoo, domains, arguments, message):
     model, *given = arguments
     assert message in one_error(ganzoo("train", model, "--data", "pictures", *given, "--dry-run"), 2)
 
@@ -53,15 +53,15 @@ def test_an_option_in_vain_is_refused_with_the_option_that_it_needs(ganzoo, doma
         ["--loss", "r1", "--r1-gamma", "3"],
         ["--preset", "vain.toml"],
         ["--preset", "paper", "--r1-gamma", "3"],
-        ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px stand in no table
+        ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px is not in the table
     ],
 )
-def test_presets_and_options_with_an_effect_are_taken(ganzoo, domains, arguments):
+def test_presets_and_options_with_an_effect_are_accepted(ganzoo, domains, arguments):
     Path("vain.toml").write_text("r1-gamma = 3\nmixing-prob = 0.1\nevaluate = 'pr'\n")
     dry(ganzoo, "stylegan", "--data", "pictures", *NARROW, *arguments)
 
 
-def test_a_resumed_run_keeps_its_options_in_vain_and_refuses_those_that_are_given(ganzoo, pictures):
+def test_a_resumed_run_keeps_its_options_without_effect_and_refuses_new_ones(ganzoo, pictures):
     Path("vain.toml").write_text("r1-gamma = 3\n")
     common = ["--data", "pictures", *NARROW, "--batch", "4", "--tick", "1"]
     started = ganzoo("train", "stylegan", "--preset", "vain.toml", *common, "--kimg", "0.004")
@@ -75,7 +75,7 @@ def test_a_resumed_run_keeps_its_options_in_vain_and_refuses_those_that_are_give
 @pytest.mark.parametrize(
     "arguments", [["gan", "--ema"], ["lsgan", "--ema"], ["stylegan", "--ema"], ["stargan2", "--ema"]]
 )
-def test_an_average_that_never_follows_is_refused(ganzoo, arguments):
+def test_an_ema_that_never_changes_is_refused(ganzoo, arguments):
     assert "--ema: '1' is not a number of at least 0 and below 1." in one_error(ganzoo("train", *arguments, "1"), 2)
 
 
@@ -92,14 +92,14 @@ def test_values_that_train_nothing_are_refused(ganzoo, workdir, arguments, messa
     assert message in one_error(ganzoo("train", *arguments), 2)
 
 
-def test_a_refused_resume_names_the_options_that_stand_in_the_way(jittor, ganzoo, pictures):
+def test_a_refused_resume_names_the_conflicting_options(jittor, ganzoo, pictures):
     common = ["--data", "pictures", *NARROW, "--kimg", "0.004", "--tick", "1"]
     assert ganzoo("train", "stylegan", *common, "--batch", "4").exit_code == 0
     refused = one_error(ganzoo("train", "stylegan", "--resume", "0", "--preset", "paper"), 2)
     assert refused.startswith("Error: --architecture paper, --w-average 0.995: the networks of 00000-stylegan-pictures")
 
 
-def test_a_checkpoint_with_an_average_of_1_is_sampled_and_trained_on_with_another(jittor, ganzoo, pictures):
+def test_a_checkpoint_with_an_ema_of_1_is_sampled_and_its_training_continued_with_another(jittor, ganzoo, pictures):
     result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--ema", "0.5")
     assert result.exit_code == 0, result.output
     run = Path("experiments/00000-gan-pictures")
@@ -147,14 +147,17 @@ def test_the_help_has_headings(ganzoo):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gan", "--lr", "3"], "there is no option --lr. Use --learning-rate."),
-        (["gan", "--batch_szie", "3"], "there is no option --batch_szie. Did you mean '--batch'?"),
-        (["stylegan", "my-images", "--mixing"], "'my-images' belongs to no option. Name the data with --data."),
+        (["gan", "--lr", "3"], "unknown option --lr. Use --learning-rate."),
+        (["gan", "--batch_szie", "3"], "unknown option --batch_szie. Did you mean '--batch'?"),
+        (["stylegan", "my-images", "--mixing"], "'my-images' is an unexpected argument. Use --data to name the data."),
         (["stylegan", "--max_iters", "5"], "Use --kimg, the length in thousands of images"),
         (["stylegan", "--code_size", "5"], "Use --latent."),
         (["stylegan", "--img_size", "5"], "Use --max-size."),
         (["stylegan", "--expname", "a"], "Use --experiments"),
-        (["stargan2", "--img_size=5"], "there is no option --img_size. Use --size."),
+        (["stylegan", "--gamma", "5", "--cbase", "64"], "unknown option --gamma. Use --r1-gamma."),
+        (["gan", "--metrics", "fid"], "unknown option --metrics. Use --evaluate with --evaluate-every."),
+        (["gan", "--snap", "5"], "unknown option --snap. Use --snapshot."),
+        (["stargan2", "--img_size=5"], "unknown option --img_size. Use --size."),
         (["stargan2", "--total_iters", "5"], "Use --kimg, the length in thousands of images"),
         (["stargan2", "--num_domains", "5"], "Leave it out: domains are the folders of --data."),
         (["stargan2", "--train_img_dir", "x"], "Use --data, with the folder that holds train and val."),
@@ -162,16 +165,16 @@ def test_the_help_has_headings(ganzoo):
         (["stargan2", "--resume_iter", "5"], "Use --resume latest"),
     ],
 )
-def test_a_name_of_another_program_is_told_by_ours(ganzoo, arguments, message):
+def test_an_option_of_another_program_gets_a_hint_at_ours(ganzoo, arguments, message):
     assert message in one_error(ganzoo("train", *arguments), 2)
 
 
-def test_all_names_that_there_are_not_are_told_at_once(ganzoo):
+def test_all_unknown_options_are_reported_at_once(ganzoo):
     written = ["--mode", "train", "--total_iters", "5", "--batch_size", "-8", "--w_hpf", "1"]
     result = ganzoo("train", "stargan2", *written)
     assert result.exit_code == 2
-    told = [line.partition("there is no option ")[2].split(".")[0] for line in result.stderr.splitlines()]
-    assert told == ["--mode", "--total_iters", "--batch_size"]
+    reported = [line.partition("unknown option ")[2].split(".")[0] for line in result.stderr.splitlines()]
+    assert reported == ["--mode", "--total_iters", "--batch_size"]
 
 
 def test_underscores_are_taken_for_dashes(ganzoo, pictures):
@@ -179,7 +182,7 @@ def test_underscores_are_taken_for_dashes(ganzoo, pictures):
     assert (options["--learning-rate"], options["--micro-batch"]) == ("0.5", "4")
 
 
-def test_the_dry_run_shows_what_will_be(ganzoo, pictures):
+def test_a_dry_run_shows_the_resolved_options(ganzoo, pictures):
     zoo = dry(ganzoo, "lsgan", "--data", "pictures")
     assert (zoo["--size"], zoo["--latent"], zoo["--norm-eps"], zoo["--flip"]) == ("32", "100", "0.8", "False")
     assert (zoo["--evaluate"], zoo["--dropout"]) == ("-", "0.25")
@@ -191,7 +194,7 @@ def test_the_dry_run_shows_what_will_be(ganzoo, pictures):
 
 
 @pytest.mark.parametrize("arguments", [["stylegan", "--max-size", "32", *NARROW[2:]], ["stargan2"]])
-def test_the_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
+def test_a_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "not there yet" in result.stdout
@@ -199,8 +202,8 @@ def test_the_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
     assert list(workdir.iterdir()) == []
 
 
-def test_what_a_dry_run_expects_is_what_is_made(workdir):
-    """The count aside, which depends on the fonts."""
+def test_a_dry_run_predicts_what_is_made(workdir):
+    """All but the count, which depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 
@@ -224,7 +227,7 @@ def test_what_a_dry_run_expects_is_what_is_made(workdir):
         ("mine", "mine", "chosen for mine: --size 64, --w-hpf 0, --lambda-ds 1"),
     ],
 )
-def test_settings_of_known_sets_are_found_by_their_folder_and_told(ganzoo, domains, folder, data, chosen):
+def test_settings_of_known_data_sets_are_found_by_their_folder_and_reported(ganzoo, domains, folder, data, chosen):
     (domains.parent / "data").mkdir()
     (domains.parent / "data" / "wing.ckpt").write_bytes(b"")
     target = domains.parent / folder
@@ -247,7 +250,7 @@ def test_no_line_of_the_help_is_cut(ganzoo):
         assert "..." not in listed
 
 
-def test_a_plugin_that_is_wanted_and_missing_is_told_by_every_command(ganzoo, monkeypatch):
+def test_every_command_reports_a_requested_plugin_that_is_missing(ganzoo, monkeypatch):
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan,nope")
     result = ganzoo("models")
     assert result.stdout.split()[0] == "gan"

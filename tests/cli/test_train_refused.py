@@ -1,4 +1,4 @@
-"""What a training is refused for, before it has left anything, and what it is warned of."""
+"""Training that is refused before it writes anything, and warnings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
 from tests.cli.test_train_stages import GROWING
@@ -75,7 +76,7 @@ def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, picture
     assert result.exit_code == 0, result.output
 
 
-def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
+def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
     for more in ([], ["--dry-run"]):
         result = ganzoo(*GROWING, "--kimg", "0.012", *more)
         assert result.exit_code == 0, result.output
@@ -86,7 +87,7 @@ def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
     assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
 
 
-def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch):
+def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
     assert "Begin again with a lower learning rate" in message
@@ -94,3 +95,9 @@ def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch)
     assert log.count("training diverged before a checkpoint was made. It begins anew with --seed") == 2
     assert "killed" not in log
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2
+
+
+def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, monkeypatch):
+    monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    assert result.output.count("does not recognise 2 of the convolutions") == 1

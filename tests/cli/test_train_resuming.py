@@ -1,4 +1,4 @@
-"""What --resume goes on with: which run, which checkpoint, which data."""
+"""What --resume continues: which run, which checkpoint, which data."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, tra
         (folder / "options.json").write_text(content)
     result = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
-    assert "00001-gan-other has no checkpoint, so it is passed over" in result.output
+    assert "skipping 00001-gan-other: it has no checkpoint" in result.output
     assert f"finished: {trained}" in result.output
 
 
 def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
     older, newer = checkpoint.names(trained)
     message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
-    assert f"goes on from its newest checkpoint, which is {newer.name}. To go on from this one, copy" in message
+    assert f"continues from its newest checkpoint, {newer.name}. To continue from an older one, copy" in message
     result = ganzoo("train", "gan", "--resume", str(newer), "--kimg", "0.024")
     assert result.exit_code == 0, result.output
     assert f"finished: {trained}" in result.output
     assert "not a run of ganzoo" in one_error(ganzoo("train", "gan", "--resume", "pictures/x.safetensors"), 1)
 
 
-def test_a_goal_that_is_reached_is_told_and_changes_nothing(ganzoo, trained):
+def test_a_goal_that_is_reached_is_reported_and_changes_nothing(ganzoo, trained):
     before = {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"}
     for kimg in ("0.012", "0.016"):
         result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
@@ -92,7 +92,7 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     assert f"changed: the data were at {workdir / 'pictures'}, and are at {elsewhere / 'pictures'} now" in other.output
 
 
-def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained, workdir):
+def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, workdir):
     (workdir / "pictures").rename(workdir / "moved")
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
     assert f"its training data are no longer at {workdir / 'pictures'}. Give their location with --data." in message
@@ -102,7 +102,7 @@ def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained,
     assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
 
 
-def test_runs_from_before_paths_were_kept_go_on(ganzoo, trained, workdir, monkeypatch):
+def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir, monkeypatch):
     described = options()
     del described["data_path"]
     (trained / "options.json").write_text(json.dumps(described))
@@ -130,7 +130,7 @@ def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
     assert result.exit_code == 0, result.output
 
 
-def test_a_measurement_that_was_cut_off_is_made_up_for(ganzoo, pictures):
+def test_an_interrupted_measurement_is_repeated(ganzoo, pictures):
     track = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
     assert ganzoo("train", "gan", "--data", "pictures", *TINY, *track).exit_code == 0
     stats = RUN / "stats.jsonl"
@@ -148,7 +148,7 @@ def test_a_measurement_that_was_cut_off_is_made_up_for(ganzoo, pictures):
 
 
 @pytest.mark.parametrize("name", ["stats.jsonl", "log.txt", "losses.png", "samples-000000024.png", "reals.png"])
-def test_whatever_lies_in_a_run_ends_in_no_traceback(ganzoo, trained, name):
+def test_no_content_of_a_run_folder_causes_a_traceback(ganzoo, trained, name):
     path = trained / name
     if path.exists():
         path.unlink()

@@ -1,4 +1,4 @@
-"""Training that grows, through the command line: stylegan with the smallest networks, from 4 to 16 px."""
+"""Progressive training through the command line: stylegan with the smallest networks, from 4 to 16 px."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
     ]
 
 
-def test_the_dry_run_tells_the_stages(ganzoo, pictures):
+def test_a_dry_run_shows_the_stages(ganzoo, pictures):
     result = ganzoo(*SCHEDULED, "--dry-run", "--sched")
     assert result.exit_code == 0, result.output
     stages = [line for line in result.stdout.splitlines() if line.startswith("stage")]
@@ -95,8 +95,8 @@ def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
     assert "trained at 8 px in stage 2, but the options now ask for the stages 8, 16 px" in result.output
 
 
-def test_a_finished_run_grows_on(ganzoo, pictures):
-    """The last stage becomes one of the others: it comes to its length, and the next resolution is faded in."""
+def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
+    """The last stage is no longer the last: it is completed, and the next resolution fades in."""
     assert ganzoo(*GROWING, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")
@@ -120,7 +120,7 @@ def test_a_finished_run_grows_on(ganzoo, pictures):
     assert "trained at 32 px in stage 4, but the options now ask for the stages 4, 8, 16 px" in back.output
 
 
-def test_a_run_grows_on_from_the_very_weights_that_it_had(ganzoo, pictures):
+def test_a_run_grows_from_the_exact_weights_that_it_had(ganzoo, pictures):
     from ganzoo.interfaces.options import resolve
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins

@@ -1,4 +1,4 @@
-"""Training a model that translates, through the command line: stargan2 with the smallest networks."""
+"""Training a translation model through the command line: stargan2 with the smallest networks."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_training_on_a_folder_like_afhq(ganzoo, animals):
     assert (RUN / "losses.png").exists()
 
 
-def test_sheets_show_images_kept_for_validation(ganzoo, animals):
+def test_sheets_show_validation_images(ganzoo, animals):
     for path in (animals / "val").rglob("*.png"):
         Image.new("RGB", (40, 40), (255, 0, 0)).save(path)
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
@@ -75,7 +75,7 @@ def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, animals):
     assert [row["losses"] for row in rows()] == [row["losses"] for row in rows(other)]
 
 
-def test_a_run_goes_on_with_its_domains_only(ganzoo, animals, workdir):
+def test_a_run_continues_with_its_domains_only(ganzoo, animals, workdir):
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
     lay(workdir / "others", ("cat", "fox"), 2)
     result = ganzoo("train", "stargan2", "--resume", "0", "--data", "./others", "--kimg", "0.016")
@@ -104,7 +104,7 @@ def test_high_pass_skips_need_landmarks(ganzoo, animals):
     assert "--w-hpf 0" in result.output
 
 
-def test_a_small_batch_is_told(ganzoo, animals):
+def test_a_small_batch_is_reported(ganzoo, animals):
     result = ganzoo(*TRAIN, "--batch", "2", "--dry-run")
     assert result.exit_code == 0
     assert "warning: --batch 2: gradients are accumulated over 8 images" in result.output

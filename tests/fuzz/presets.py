@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ganzoo.cli.train import _belonging, _read_preset
+from ganzoo.cli.train import _options_of, _read_preset
 from ganzoo.interfaces.options import describe, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from tests.fuzz.edits import ODD, Choices, made, own_errors
@@ -54,5 +54,5 @@ def check(data: bytes) -> None:
         for model in MODELS.values():
             with own_errors():
                 preset = _read_preset(model, str(path))
-                train = resolve(TrainOptions, _belonging(TrainOptions, preset), model.defaults)
-                consider(model, train, resolve(model.options, _belonging(model.options, preset)), DATA)
+                train = resolve(TrainOptions, _options_of(TrainOptions, preset), model.defaults)
+                consider(model, train, resolve(model.options, _options_of(model.options, preset)), DATA)

@@ -1,4 +1,4 @@
-"""A throw-away environment into which a test really installs a plugin."""
+"""A temporary virtual environment into which a test installs a plugin."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Throwaway:
         ours = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
         # addsitedir and not just the paths: our own .pth files count, too (an editable ganzoo is found by one).
         lines = [f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(ours)]
-        # Jittor writes sys.executable into the key of each kernel, and would compile them all anew for a new path,
+        # Jittor writes sys.executable into the key of each kernel, and would recompile them all for a new path,
         # over the ones that it has.
         lines.append(f"import sys; sys.executable = {sys.executable!r}")
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         (folder / "lib" / version / "site-packages" / "parent.pth").write_text("\n".join(lines) + "\n")
 
     def run(self, *arguments: object, cwd: Path | None = None, status: int = 0) -> str:
-        """What `python ARGUMENTS` prints there, stderr included; the test fails if its status is another."""
+        """Return the output of `python ARGUMENTS`, stderr included. The test fails if the exit status differs."""
         environment = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "GANZOO_PLUGINS")
         }

@@ -1,4 +1,4 @@
-"""The contract test on the bundled models, with networks as small as they can be made."""
+"""The contract test on the bundled models, with the smallest possible networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example as a user meets it: copied, installed into another environment, tested and trained there."""
+"""The example as users use it: copied, installed into another environment, tested and trained there."""
 
 from __future__ import annotations
 

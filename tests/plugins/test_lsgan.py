@@ -13,12 +13,12 @@ pytestmark = pytest.mark.usefixtures("jittor")
 SIZES = {"zoo": 16, "tutorial": 32}
 CHANNELS = {"zoo": 3, "tutorial": 1}
 BATCH = 5
-KEEP = 0.75  # of what the zoo's dropout sees
+KEEP = 0.75  # share of the inputs that the zoo's dropout keeps
 # A batch norm follows these, which takes away any constant: the true gradient is zero.
 WITHOUT_EFFECT = {
     "zoo": {
         "generator": {"conv1.bias", "conv2.bias"},
-        "discriminator": set(),  # leaky ReLU and dropout stand between
+        "discriminator": set(),  # leaky ReLU and dropout come in between
     },
     "tutorial": {
         "generator": {f"layers.{index}.bias" for index in (0, 3, 6, 9, 12, 15)},
@@ -80,7 +80,7 @@ def test_number_of_weights_of_the_tutorial_follows_from_the_widths(size, channel
 
 
 def test_zoo_starts_as_dcgan_does():
-    """Convolutions from N(0, 0.02^2), scales of norms from N(1, 0.02^2), linear layers as Jittor makes them."""
+    """Convolutions from N(0, 0.02^2), scales of norms from N(1, 0.02^2), linear layers as Jittor initialises them."""
     ganzoo.seed(5)
     networks = build("zoo", 32, 1).networks
     weights = {**networks["generator"].state(), **networks["discriminator"].state()}
@@ -138,7 +138,7 @@ def test_dropout_passes_everything_at_inference():
 
 
 def fix_dropout(state) -> dict[str, np.ndarray]:
-    """Put given masks in the place of drawn ones; return them by the number of the layer."""
+    """Replace the random dropout masks by fixed ones; return them by layer number."""
 
     class Masked(ganzoo.jt.nn.Module):
         def __init__(self, mask):

@@ -1,4 +1,4 @@
-"""StarGAN v2: sizes, options, and tests that would have caught the faults of the ports (see the model's page)."""
+"""StarGAN v2: sizes, options, and tests for the bugs of the ports (see the model's README)."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def test_settings_follow_the_data_unless_given():
     assert weights("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
 
 
-def test_a_size_is_settled_by_the_first_data():
+def test_the_size_is_resolved_by_the_first_data():
     found = MODEL.resolve_options(StarGAN2Options(), dataclasses.replace(DATA, size=100))
     assert found.size == 128
     assert MODEL.resolve_options(found, dataclasses.replace(DATA, size=512)) == found
 
 
-def test_channels_max_holds_at_full_size():
+def test_channels_max_limits_the_channels_at_full_size():
     generator = MODEL.build(options(channels_max=8, size=64), DATA).networks["generator"]
     assert max(max(var.shape) for name, var in generator.state().items() if "conv" in name) == 8
 
 
-def test_a_split_that_is_none_is_told():
+def test_domains_named_like_splits_are_reported():
     data = dataclasses.replace(DATA, domains=("raw", "train", "val"))
     (warning,) = MODEL.check(options(), TrainOptions(), data, new=True)
     assert "the domains are raw, train, val" in warning
@@ -135,7 +135,7 @@ def test_the_mapping_network_moves_a_hundred_times_slower():
     assert moved["encoder"] == pytest.approx(1e-4, rel=0.1)
 
 
-def test_averages_begin_at_the_networks():
+def test_the_ema_starts_from_the_networks():
     fresh = state()
     for name in ("generator", "mapping", "encoder"):
         average = fresh.ema.copies[name].state()
@@ -145,7 +145,7 @@ def test_averages_begin_at_the_networks():
 
 
 class Judge:
-    """Takes the discriminator's or the encoder's place, and notes as what domain images are seen."""
+    """Replaces the discriminator or the encoder, and records the domain given with each image."""
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.seen = inner, []
@@ -155,7 +155,7 @@ class Judge:
         return self.inner(images, domains)
 
 
-def test_sources_are_seen_as_of_their_own_domain_and_fakes_as_of_the_target():
+def test_sources_are_judged_in_their_own_domain_and_fakes_in_the_target():
     trained = state()
     loss = trained.setup.loss
     loss.discriminator, loss.encoder = Judge(loss.discriminator), Judge(loss.encoder)
@@ -168,7 +168,7 @@ def test_sources_are_seen_as_of_their_own_domain_and_fakes_as_of_the_target():
 
 
 def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
-    """Of one term of the first generator's update, for generator and mapping network."""
+    """Gradients of one term of the generator's first update, for generator and mapping network."""
     from ganzoo import backend
     from ganzoo.training.step import to_device
 
@@ -181,20 +181,20 @@ def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
     return {f"{name}.{key}": gradient.numpy() for (name, key), gradient in zip(names, found)}
 
 
-def test_the_target_of_the_diversity_gets_no_gradient(monkeypatch):
-    """With the second image replaced by its own pixels as constants, the gradients are the same."""
+def test_the_second_image_of_the_diversity_loss_gets_no_gradient(monkeypatch):
+    """The gradients are the same if the second image is replaced by its pixels as constants."""
     trained = state()
     free = gradients(trained, "ds")
-    redraw, calls = trained.setup.loss.generator.redraw, []
+    decode_features, calls = trained.setup.loss.generator.decode_features, []
 
     def constant_second(features: Any, style: Any, masks: Any = None) -> Any:
         import jittor as jt
 
         calls.append(None)
-        drawn = redraw(features, style, masks)
+        drawn = decode_features(features, style, masks)
         return jt.array(drawn.numpy()).stop_grad() if len(calls) == 2 else drawn
 
-    monkeypatch.setattr(trained.setup.loss.generator, "redraw", constant_second)
+    monkeypatch.setattr(trained.setup.loss.generator, "decode_features", constant_second)
     constant = gradients(trained, "ds")
     assert any(np.abs(value).max() > 0 for value in free.values())
     for name, value in free.items():
@@ -220,13 +220,13 @@ def test_small_batches_are_accumulated_to_eight():
     (small, told), (whole, silent) = trained(2), trained(8)
     assert "accumulated over 8 images" in told[0]
     assert not silent
-    # The same update, but for other latents and rounding: no network sees other images of its batch.
+    # The same update up to other latents and rounding errors: no network depends on other images of the batch.
     one, other = weights(small)["discriminator"], weights(whole)["discriminator"]
     assert small.optimizers["discriminator"].steps == whole.optimizers["discriminator"].steps
     assert all(np.abs(one[key] - other[key]).max() <= 4.1e-4 for key in one)
 
 
-def test_numbers_worth_a_look_are_reported():
+def test_additional_numbers_are_reported():
     trained, seen = state(), {}
     Step(trained, 0, None, lambda *_: None, lambda phase, values, _: seen.update({phase.name: values}))(batch(2))
     assert seen["G-latent"].keys() >= {"fake_min", "fake_max", "lambda_ds", "diversity", "total"}
@@ -250,7 +250,7 @@ def test_numbers_worth_a_look_are_reported():
         (DATA, {"w_hpf": 1.0, "wing": "none/wing.ckpt"}, "--w-hpf 1 needs landmark weights.*none/wing.ckpt.*--w-hpf 0"),
     ],
 )
-def test_what_cannot_work_is_refused(data, values, message):
+def test_impossible_settings_are_refused(data, values, message):
     if "size" in values:
         data = dataclasses.replace(data, size=values["size"])
     with pytest.raises(OptionError, match=message):

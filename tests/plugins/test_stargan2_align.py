@@ -1,4 +1,4 @@
-"""Faces laid over the mean landmarks, against transforms that are known or computed in another way."""
+"""Alignment of faces to the mean landmarks, against transforms that are known or computed in another way."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 
 def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A smooth picture on all the plane: its colours, 0 to 255, at points (...)."""
+    """A smooth picture of the whole plane: its colours, 0 to 255, at points (...)."""
     phases = [0.031 * x + 0.017 * y, 0.023 * y - 0.02 * x + 1, 0.011 * x + 0.037 * y + 2]
     return np.stack([127.5 + 120 * np.sin(phase) for phase in phases], -1)
 
 
 def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves) -> np.ndarray:
-    """What is seen of it in an image uint8 (height, width, 3)."""
+    """The part of it that an image uint8 (height, width, 3) shows."""
     y, x = np.mgrid[:height, :width] + 0.5
     return colours(x, y).round().astype(np.uint8)
 
 
-def fitted(points: np.ndarray, goals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and offset of the similarity from points to goals, by a general least-squares solver."""
+def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and offset of the similarity from points to targets, by a general least-squares solver."""
     (x, y), zero, one = points.T, np.zeros(len(points)), np.ones(len(points))
     system = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
-    c, s, right, down = np.linalg.lstsq(system, goals.T.reshape(-1), rcond=None)[0]
+    c, s, right, down = np.linalg.lstsq(system, target_points.T.reshape(-1), rcond=None)[0]
     return np.array([[c, -s], [s, c]]), np.array([right, down])
 
 
-def seen_through(points: np.ndarray, goals: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the image each of the size x size aligned pixels comes from."""
-    matrix, offset = fitted(points, goals)
+def seen_through(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The position in the image of each of the size x size aligned pixels."""
+    matrix, offset = fitted(points, target_points)
     y, x = np.mgrid[:size, :size] + 0.5
     back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T
     return back[..., 0], back[..., 1]
@@ -65,7 +65,7 @@ numbers = partial(st.floats, allow_subnormal=False)  # Jittor's kernels flush th
 
 @settings(deadline=None)
 @given(numbers(-180, 180), numbers(0.05, 20), numbers(-500, 500), numbers(-500, 500))
-def test_a_known_turn_scale_and_move_are_found(degrees: float, scale: float, x: float, y: float) -> None:
+def test_a_known_rotation_scale_and_translation_are_found(degrees: float, scale: float, x: float, y: float) -> None:
     from ganzoo_stargan2.alignment import similarity
 
     points = face(np.random.default_rng(1))
@@ -81,21 +81,21 @@ def test_landmarks_that_do_not_fit_are_fitted_by_least_squares(seed: int, count:
     from ganzoo_stargan2.alignment import similarity
 
     rng = np.random.default_rng(seed)
-    points, goals = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
-    factor, move = similarity(points, goals)
-    matrix, offset = fitted(points, goals)
+    points, target_points = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
+    factor, move = similarity(points, target_points)
+    matrix, offset = fitted(points, target_points)
     assert [factor.real, factor.imag] == pytest.approx(matrix[:, 0], abs=1e-9)
     assert [move.real, move.imag] == pytest.approx(offset, abs=1e-6)
 
 
-def test_landmarks_in_one_place_are_no_face() -> None:
+def test_coinciding_landmarks_are_not_a_face() -> None:
     from ganzoo_stargan2.alignment import similarity
 
     with pytest.raises(ValueError, match="no face found"):
         similarity(np.full((98, 2), 3.1), face(np.random.default_rng(1)))
 
 
-def test_landmarks_that_would_make_the_picture_a_dot_are_no_face() -> None:
+def test_landmarks_that_would_shrink_the_image_to_a_dot_are_not_a_face() -> None:
     from ganzoo_stargan2.alignment import align
 
     points = face(np.random.default_rng(1))
@@ -106,42 +106,42 @@ def test_landmarks_that_would_make_the_picture_a_dot_are_no_face() -> None:
 @pytest.mark.parametrize(
     ("degrees", "scale", "size"), [(0, 1, 256), (35, 0.8, 256), (-120, 1.9, 256), (10, 1.1, 64), (80, 0.5, 128)]
 )
-def test_a_pixel_is_that_from_where_it_comes(degrees: float, scale: float, size: int) -> None:
+def test_pixels_come_from_the_transformed_position(degrees: float, scale: float, size: int) -> None:
     from ganzoo_stargan2.alignment import align
 
     rng = np.random.default_rng(2)
-    goals = face(rng) * (size / 256)
-    points = turned(goals, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
-    x, y = seen_through(points, goals, size)
+    target_points = face(rng) * (size / 256)
+    points = turned(target_points, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
+    x, y = seen_through(points, target_points, size)
     image = picture(900, 800, lambda x, y: waves(x - 100, y))
     inside = (x > 2) & (x < 898) & (y > 2) & (y < 798)
     assert inside.mean() > 0.3
-    found = align(image, points, goals, size)
+    found = align(image, points, target_points, size)
     assert (found.shape, found.dtype) == ((size, size, 3), np.uint8)
     assert abs(found - waves(x - 100, y))[inside].max() < 2.5
 
 
-def test_beyond_its_edges_an_image_goes_on_as_in_a_mirror() -> None:
+def test_an_image_is_reflected_beyond_its_edges() -> None:
     from ganzoo_stargan2.alignment import align
 
-    goals = face(np.random.default_rng(3))
-    points = turned(goals, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
-    x, y = seen_through(points, goals, 256)
+    target_points = face(np.random.default_rng(3))
+    points = turned(target_points, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
+    x, y = seen_through(points, target_points, 256)
     assert x.min() < -20
     assert y.max() > 120
     wide, high = 200 - abs(200 - abs(x)), 110 - abs(110 - abs(y))
-    found = align(picture(200, 110), points, goals, 256)
+    found = align(picture(200, 110), points, target_points, 256)
     near = (np.minimum(abs(wide), abs(wide - 200)) < 1.5) | (np.minimum(abs(high), abs(high - 110)) < 1.5)
     assert abs(found - waves(wide, high))[~near].max() < 2.5
 
 
-def test_fine_patterns_of_large_images_become_grey() -> None:
+def test_fine_patterns_of_large_images_are_averaged() -> None:
     from ganzoo_stargan2.alignment import align
 
-    goals = face(np.random.default_rng(4))
+    target_points = face(np.random.default_rng(4))
     board = np.indices((1600, 1600)).sum(0) % 2 * 255
     image = board[..., None].repeat(3, 2).astype(np.uint8)
-    found = align(image, turned(goals, 7, 5.3, 100, 100), goals, 256)
+    found = align(image, turned(target_points, 7, 5.3, 100, 100), target_points, 256)
     assert abs(found - 127.5).max() < 12
 
 
@@ -162,7 +162,7 @@ def test_peaks_are_found_where_they_were_put() -> None:
     maps = np.zeros((1, 4, 64, 64), np.float32)
     maps[0, 0, 10, 20], maps[0, 0, 10, 21], maps[0, 0, 9, 20] = 1, 0.5, 0.4  # towards the right, and up
     maps[0, 1, 0, 30], maps[0, 1, 0, 31] = 1, 0.5  # at the edge
-    maps[0, 2, 40, 50] = 1  # as large on both sides
+    maps[0, 2, 40, 50] = 1  # equal neighbours on both sides
     maps[0, 3, 62, 1], maps[0, 3, 63, 1], maps[0, 3, 62, 0] = 1, 0.5, 0.9
     expected = [[4 * 20.75, 4 * 10.25], [4 * 30.5, 4 * 0.5], [4 * 50.5, 4 * 40.5], [4 * 1.25, 4 * 62.75]]
     assert peaks(maps)[0] * 256 == pytest.approx(np.array(expected))
@@ -208,7 +208,7 @@ def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
 
 
 def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> None:
-    """The mean landmarks are those found in one image, but for a known transform, so it must be transformed so."""
+    """The mean landmarks are those of one image after a known transform, which alignment must apply."""
     from ganzoo_stargan2.landmarks import FAN, read_wing
 
     from ganzoo import jt
@@ -221,8 +221,8 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
     x = (np.asarray(small, np.float64).transpose(2, 0, 1)[None] / 255 - 0.5) / 0.5
     heatmaps = network(jt.array(x.astype(np.float32))).numpy()[0, :98]
     points = np.array([naive_peak(heatmap) for heatmap in heatmaps]) * [400 / 256, 300 / 256]
-    goals = turned(points, 25, 0.9, 20, -70)
-    np.savez(workdir / "mean.npz", mean=goals.reshape(196))
+    target_points = turned(points, 25, 0.9, 20, -70)
+    np.savez(workdir / "mean.npz", mean=target_points.reshape(196))
 
     result = data_align(size="128")
     assert "aligned: 2 faces aligned at 128 px" in result.output
@@ -230,13 +230,13 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
         assert (second.size, second.mode) == ((128, 128), "RGB")
     with Image.open(workdir / "aligned" / "below" / "first.png") as first:
         found = np.asarray(first)
-    x, y = seen_through(points, goals / 2, 128)
+    x, y = seen_through(points, target_points / 2, 128)
     inside = (x > 2) & (x < 398) & (y > 2) & (y < 298)
     assert inside.mean() > 0.3
     assert abs(found - waves(x, y))[inside].max() < 2.5
 
 
-def test_unreadable_images_are_listed_and_an_interrupted_call_goes_on(data_align, workdir) -> None:
+def test_unreadable_images_are_listed_and_an_interrupted_call_continues(data_align, workdir) -> None:
     faces = workdir / "faces"
     for name in ("a.png", "a.jpg", "b.webp", "below/a.png", ".hidden.png"):
         Image.fromarray(picture(40, 30)).save(faces / name)
@@ -254,14 +254,14 @@ def test_unreadable_images_are_listed_and_an_interrupted_call_goes_on(data_align
     (out / "b.png").write_bytes(b"mine")
     (out / "a.png.png").unlink()
     result = data_align(size="16")
-    assert "3 images were there already." in result.output
+    assert "3 images already existed." in result.output
     assert "aligned: 1 faces aligned" in result.output
     assert (out / "b.png").read_bytes() == b"mine"
 
 
 @pytest.fixture
 def no_network(monkeypatch) -> None:
-    """Faces are found in no time, in the middle of each image."""
+    """Replace the landmark network: it finds a face in the middle of each image."""
     from ganzoo_stargan2 import alignment
 
     def found(network: Any, images: list[np.ndarray]) -> np.ndarray:
@@ -280,7 +280,7 @@ def test_no_two_faces_go_to_one_file(data_align, workdir, no_network) -> None:
     made = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert len(made) == len(names)
     assert {"2.png", "3.png/1.png", "below/2.png"} < made
-    assert f"{len(names)} images were there already" in data_align(size="16").output
+    assert f"{len(names)} images already existed" in data_align(size="16").output
 
 
 def test_linked_folders_are_followed(data_align, workdir, no_network) -> None:
@@ -301,31 +301,31 @@ def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, wor
         (workdir / "faces" / f"{index:02}.png").write_text("no image")
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "good.png")
     lines = data_align(size="16").output.splitlines()
-    assert lines[0] == "finding landmarks (the first time, kernels are compiled for some minutes)"
+    assert lines[0] == "finding landmarks (the first time, compiling kernels takes some minutes)"
     assert [line.split(":")[0] for line in lines[1:21]] == [f"    faces/{index:02}.png" for index in range(20)]
     assert lines[21].startswith(f"{bad} images can't be aligned and were left out.")
     file = workdir / "aligned" / "unreadable.txt"
     assert file.exists() is (bad > 20)
     if file.exists():
         assert len(file.read_text().splitlines()) == bad
-        assert lines[21].endswith("All are named in aligned/unreadable.txt.")
+        assert lines[21].endswith("All are listed in aligned/unreadable.txt.")
 
 
 @pytest.mark.parametrize("out", ["faces", "./faces/../faces", "faces/below/aligned"])
-def test_the_pictures_themselves_are_not_overwritten(data_align, workdir, out) -> None:
+def test_the_input_images_are_not_overwritten(data_align, workdir, out) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
-    with pytest.raises(OptionError, match=r"--out faces.*: is faces itself, or lies in it"):
+    with pytest.raises(OptionError, match=r"--out faces.*: must not be faces or a folder inside it"):
         data_align(out=out)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt, the weights .* Get wing.ckpt from https://"),
-        ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz, .* Get celeba_lm_mean.npz from https://"),
+        ({"wing": "no.ckpt"}, "--wing: there is no file no.ckpt with the weights .* Get wing.ckpt from https://"),
+        ({"landmarks": "no.npz"}, "--landmarks: there is no file no.npz with .* Get celeba_lm_mean.npz from https://"),
     ],
 )
-def test_a_missing_file_is_told_with_its_source(data_align, workdir, options, message) -> None:
+def test_a_missing_file_is_reported_with_its_source(data_align, workdir, options, message) -> None:
     with pytest.raises(OptionError, match=message):
         data_align(**options)
 
@@ -333,28 +333,28 @@ def test_a_missing_file_is_told_with_its_source(data_align, workdir, options, me
 @pytest.mark.parametrize(
     "content", [{"mean": np.zeros((68, 2))}, {"average": np.zeros((98, 2))}, {"mean": np.full((98, 2), np.nan)}, None]
 )
-def test_mean_landmarks_of_another_kind_are_told(data_align, workdir, content) -> None:
+def test_a_file_without_mean_landmarks_is_reported(data_align, workdir, content) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
     if content is None:
         (workdir / "mean.npz").write_bytes(b"PK\x03\x04 nothing")
     else:
         np.savez(workdir / "mean.npz", **content)
-    with pytest.raises(DataError, match=r"mean.npz: not mean landmarks; .* 98 points called 'mean'"):
+    with pytest.raises(DataError, match=r"mean.npz: not mean landmarks: .* 98 points under the key 'mean'"):
         data_align()
 
 
-def test_weights_of_another_kind_are_told(data_align, workdir) -> None:
+def test_weights_of_another_network_are_reported(data_align, workdir) -> None:
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "a.png")
     (workdir / "other.ckpt").write_bytes(pickle.dumps({"state_dict": {}}))
     with pytest.raises(CheckpointError, match=r"other\.ckpt: its landmark network lacks"):
         data_align(wing="other.ckpt")
 
 
-def test_a_folder_without_readable_images_is_told(data_align, workdir) -> None:
+def test_a_folder_without_readable_images_is_reported(data_align, workdir) -> None:
     with pytest.raises(DataError, match="faces: no image in this folder"):
         data_align()
     (workdir / "faces" / "bad.png").write_bytes(b"no")
-    with pytest.raises(DataError, match="faces: not one of its 1 images can be aligned"):
+    with pytest.raises(DataError, match="faces: none of its 1 images can be aligned"):
         data_align()
     (workdir / "faces" / "bad.png").unlink()
     (workdir / "faces" / "below").rmdir()

@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; files that are none."""
+"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; invalid files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_any_of_the_three_files_brings_the_others(files, kind):
 
 
 @pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "published.model"])
-def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
+def test_ema_weights_alone_translate_and_the_rest_is_initialised(files, name):
     shutil.copy(files.path("nets_ema"), name)
     result = imported(Path(name))
     assert "discriminator: not in the file, begins afresh" in result.found
@@ -66,7 +66,7 @@ def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
 
 
 @pytest.mark.parametrize("name", ["000009_nets.ckpt", "mine"])
-def test_networks_alone_are_averaged_from_where_they_are(files, name):
+def test_without_an_ema_it_starts_from_the_networks(files, name):
     shutil.copy(files.path("nets"), name)
     result = imported(Path(name))
     assert all("their average" not in line for line in result.found)
@@ -96,13 +96,13 @@ def test_the_next_update_is_that_of_the_reference(files):
     check_next_update(files, imported(files.path("nets")).run)
 
 
-def test_the_weight_of_the_diversity_goes_on_where_it_was(files):
+def test_the_weight_of_the_diversity_loss_continues_where_it_was(files):
     state: Any = state_of(imported(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
     assert (state.progress.step, state.progress.images) == (ITERATIONS, 0)
     assert state.setup.loss.diversity_weight(state.progress) == 2.0 * (1 - ITERATIONS / 8)
 
 
-def test_what_the_files_decide_is_read_off_them(files):
+def test_options_that_the_files_determine_are_read_from_them(files):
     options = imported(files.path("nets")).run.options()["options"]
     expected = {
         "size": 64,
@@ -115,7 +115,7 @@ def test_what_the_files_decide_is_read_off_them(files):
         "learning_rate": 1e-4,
         "mapping_rate": 1e-6,
         "weight_decay": 1e-4,
-        "lambda_ds": None,  # as the data ask for that training goes on with
+        "lambda_ds": None,  # resolved from the data when training continues
     }
     assert {name: options[name] for name in expected} == expected
 
@@ -174,12 +174,12 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
 
 
 def drop(theirs: str) -> Any:
-    """Leave a network out."""
+    """Remove a network."""
     return lambda found: [found[kind].pop(theirs) for kind in KINDS]
 
 
 def cut(theirs: str, *names: str) -> Any:
-    """Leave weights out whose names begin so, and what is known of them in the optimizers."""
+    """Remove the weights whose names begin with one of `names`, and their optimizer states."""
 
     def change(found: dict[str, Any]) -> None:
         found.pop("optims", None)
@@ -192,7 +192,7 @@ def cut(theirs: str, *names: str) -> Any:
 
 
 def put(kind: str, theirs: str, **weights: Any) -> Any:
-    """Replace weights, '__' stands for a dot; the optimizers are left out."""
+    """Replace weights ('__' stands for a dot), and remove the optimizers."""
 
     def change(found: dict[str, Any]) -> None:
         found.pop("optims", None)
@@ -226,7 +226,7 @@ def negative_steps(found: dict[str, Any]) -> None:
 
 
 def tiny(found: dict[str, Any]) -> None:
-    """32 px in all networks."""
+    """Networks for 32 px."""
     cut("style_encoder", "shared.4.")(found)
     cut("discriminator", "main.4.")(found)
     state = found["nets"]["discriminator"]
@@ -234,7 +234,7 @@ def tiny(found: dict[str, Any]) -> None:
 
 
 def many_domains(found: dict[str, Any]) -> None:
-    """1,001 heads in all networks that have any; none of a size that a file can't have."""
+    """1,001 output branches in all networks with branches, in a file of realistic size."""
     found.pop("optims")
     for kind in ("nets", "nets_ema"):
         for network, last in (("mapping_network", ".6.bias"), ("style_encoder", ".bias")):
@@ -243,32 +243,32 @@ def many_domains(found: dict[str, Any]) -> None:
 
 
 WRONG = {
-    "a thousand domains": (many_domains, "it is for 1,001 domains, of 1,000 at most"),
+    "a thousand domains": (many_domains, "it is for 1,001 domains; the maximum is 1,000"),
     "no mapping network": (drop("mapping_network"), "it holds no 'mapping_network', as StarGAN v2's checkpoints do"),
     "no generator": (drop("generator"), "it holds no 'generator'"),
     "no style encoder": (drop("style_encoder"), "it holds no 'style_encoder'"),
-    "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is no state_dict"),
-    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is no state_dict: it holds 'x'"),
+    "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is not a state_dict"),
+    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is not a state_dict: it holds 'x'"),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
     "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
     "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint is of"),
     "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
-    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not that of StarGAN v2: it"),
+    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not StarGAN v2's: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
     "no shape": (put("nets", "generator", from_rgb__weight=np.ones(())), "'from_rgb.weight' has the shape ()"),
-    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, and 2 in discriminator"),
-    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, and 2 in style_"),
+    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, but 2 in discriminator"),
+    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, but 2 in style_"),
     "domains of the averages": (
         lambda found: found.update(nets_ema={**found["nets_ema"], "mapping_network": {
             name: value for name, value in found["nets_ema"]["mapping_network"].items() if "unshared.2" not in name
         }}),
-        "domains is 3 in mapping_network, and 2 in mapping_network (average)",
+        "domains is 3 in mapping_network, but 2 in mapping_network (EMA)",
     ),
-    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, and 64 in discriminator"),
+    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, but 64 in discriminator"),
     "blocks": (cut("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),
     "widths": (
         put("nets", "generator", from_rgb__weight=np.ones((4, 3, 3, 3), np.float32)),
-        "width is 4 in generator, and 8 in style_encoder",
+        "width is 4 in generator, but 8 in style_encoder",
     ),
     "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),

@@ -1,4 +1,4 @@
-"""Checkpoints that a translation of StarGAN v2 to Jittor leaves, imitated entry by entry: the same translations."""
+"""Checkpoints of a port of StarGAN v2 to Jittor, imitated entry by entry: the same translations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.reference.stargan2_port import Files, check_translations, con
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 
-LEFT_OUT = "optimizers: left out (not of PyTorch, but of Jittor); Adam's moments begin afresh"
+LEFT_OUT = "optimizers: left out (Jittor's, not PyTorch's); Adam's moments are reset"
 TRAINED_TOGETHER = ("mapping_network", "generator", "style_encoder")
 
 
@@ -81,7 +81,7 @@ def lay(files: Files, how: str) -> dict[str, Path]:
 
 
 def coordinates() -> dict[str, np.ndarray]:
-    """The places of pixels, which count as weights in Jittor: 6 of the landmark network's 287 entries."""
+    """The coordinate buffers, which Jittor saves as weights: 6 of the landmark network's 287 entries."""
     return {
         f"{layer}.addcoords.{name}": np.ones(shape, np.float32)
         for layer, side in (("conv1", 256), ("m0.coordconv", 64))
@@ -90,7 +90,7 @@ def coordinates() -> dict[str, np.ndarray]:
 
 
 def write(path: Path, content: Any, how: str) -> None:
-    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
     from ganzoo import jt
 
     if how == "variables":
@@ -115,7 +115,7 @@ def test_any_of_its_three_files_brings_the_others(files, kind, how):
         assert np.array_equal(saved_by(result.run).tensors[f"net/discriminator/{name}"], value)
 
 
-def test_the_places_of_pixels_in_its_landmark_network_are_left_out(faces):
+def test_coordinate_buffers_of_its_landmark_network_are_left_out(faces):
     result = imported(lay(faces, "variables")["nets_ema"])
     check_translations(faces, result.run)
     assert "landmarks: 6,333,603 weights" in result.found

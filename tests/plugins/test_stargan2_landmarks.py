@@ -1,4 +1,4 @@
-"""The landmark network against the reference, and its weights in others' files."""
+"""The landmark network against the reference, and its weights in files of other programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.reference import error, in_torch, needs_torch, values
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
-SIDES = (96, 300)  # px: enlarged, made smaller
+SIDES = (96, 300)  # px: upscaled, downscaled
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A file of these weights that PyTorch has written, images, and the heatmaps that it makes of them."""
+    """A file of these weights written by PyTorch, and images with the reference's heatmaps."""
     folder = tmp_path_factory.mktemp("landmarks")
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
@@ -50,21 +50,21 @@ def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
 
     network = FAN()
     network.load_state(weights)
-    network.train()  # batch statistics are not used all the same
+    network.train()  # must not switch to batch statistics
     for side in SIDES:
         found = network(jt.array(compared[1][f"images/{side}"]))
         assert error(found, compared[1][f"heatmaps/{side}"]) < 1e-4
 
 
 @needs_torch
-def test_a_file_of_several_gpus_with_entries_too_many(compared, weights) -> None:
+def test_a_file_of_several_gpus_with_superfluous_entries(compared, weights) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     told: list[str] = []
     found = read_wing(compared[0], told.append)
     assert found.keys() == weights.keys()
     assert all(np.array_equal(found[name], value) for name, value in weights.items())
-    assert told == [f"{compared[0]}: 6 entries are of no use to the landmark network, and left out"]
+    assert told == [f"{compared[0]}: 6 entries are not used by the landmark network and were ignored"]
 
 
 def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
@@ -81,7 +81,7 @@ def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
     assert network(images).is_stop_grad()
 
 
-def test_weights_without_a_wrapping_are_read(weights, tmp_path) -> None:
+def test_a_bare_state_dict_is_read(weights, tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     told: list[str] = []
@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, message) -
         read_wing(path)
 
 
-def test_a_file_of_something_else_is_told(tmp_path) -> None:
+def test_a_file_of_something_else_is_reported(tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     path = tmp_path / "wing.ckpt"

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 
 def blobs(count: int, seed: int) -> np.ndarray:
-    """Heatmaps (N, 99, 64, 64): a spot of its own strength in each, some too weak, some at an edge, and noise."""
+    """Heatmaps (N, 99, 64, 64): a spot of different strength in each, some too weak, some at an edge, and noise."""
     rng = np.random.default_rng(seed)
     x, y = (rng.uniform(-1, 64, (count, 99, 1, 1)) for _ in range(2))
     rows, columns = np.mgrid[:64, :64]
@@ -19,7 +19,7 @@ def blobs(count: int, seed: int) -> np.ndarray:
 
 
 def enlarged(heatmap: np.ndarray) -> np.ndarray:
-    """64 to 256 px by straight lines from one pixel's middle to the next; the corners stay."""
+    """64 to 256 px by linear interpolation between pixel centres; the corners stay in place."""
     at, known = np.linspace(0, 63, 256), np.arange(64)
     wide = np.array([np.interp(at, known, row) for row in heatmap])
     return np.array([np.interp(at, known, column) for column in wide.T]).T
@@ -64,7 +64,7 @@ def test_masks_are_those_of_the_table() -> None:
         for mask, expected in zip(found, transcribed(heatmaps[index, :98])):
             assert mask.shape == (2, 1, 256, 256)
             assert 0.1 < (expected > 0.01).mean() < 0.9
-            # A pixel that is 0.1 but for rounding counts in one of the two computations only.
+            # A pixel at the threshold, up to rounding errors, may count in only one of the two computations.
             assert (abs(mask[index, 0] - expected) > 1e-5).sum() <= 2
 
 
@@ -95,7 +95,7 @@ def test_masks_of_images_are_those_of_their_heatmaps_and_have_no_gradient() -> N
         assert np.array_equal(mask.numpy(), expected.numpy())
 
 
-def test_nothing_found_is_nothing_shown_and_nan_is_none() -> None:
+def test_heatmaps_without_a_face_give_empty_masks_without_nan() -> None:
     from ganzoo_stargan2.masks import from_heatmaps
 
     from ganzoo import jt

@@ -42,7 +42,7 @@ NAMES = {
 
 
 def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
-    """uint8 images (count, SIZE, SIZE, 3) with shapes of every size, as pictures have them."""
+    """uint8 images (count, SIZE, SIZE, 3) with shapes of every size, as in natural images."""
     total = np.zeros((count, SIZE, SIZE, 3))
     for step in (2**power for power in range(SIZE.bit_length())):
         total += rng.standard_normal((count, SIZE // step, SIZE // step, 3)).repeat(step, 1).repeat(step, 2)
@@ -54,7 +54,7 @@ def draws(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     found = {name: pictures(rng, count) for name in ("x", "reference", "reference2")}
     found.update({name: rng.standard_normal((count, LATENT), np.float32) for name in ("z", "z2")})
-    # Of two images none is of the third domain, whose branches no gradient reaches.
+    # With two images, the third domain is missing, and its branches get no gradient.
     found.update({name: rng.permutation(len(DOMAINS)).repeat(count // 2)[:count] for name in ("y", "target")})
     for kind in ("mask", "fake_mask"):
         found.update({f"{kind}/{index}": rng.random((count, 1, 128, 128), np.float32) for index in range(2)})
@@ -84,7 +84,7 @@ def data() -> ganzoo.DataInfo:
 
 
 class Given(ganzoo.Batch):
-    """A batch with the latents that were drawn before."""
+    """A batch with latents drawn in advance."""
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         jt = ganzoo.jt
@@ -98,7 +98,7 @@ class Given(ganzoo.Batch):
 
 
 class FixedMasks:
-    """In the place of the landmark network: the same masks for the sources, and for all that is made of them."""
+    """Replaces the landmark network: fixed masks for the sources, and for all images generated from them."""
 
     def __init__(self, arrays: dict[str, np.ndarray], sources: Any) -> None:
         self.arrays, self.sources = arrays, sources
@@ -109,7 +109,7 @@ class FixedMasks:
 
 
 class Actual:
-    """What ganzoo computes for a case."""
+    """The results of ganzoo for a case."""
 
     def __init__(self, w_hpf: float, arrays: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
         from ganzoo_stargan2 import StarGAN2
@@ -170,7 +170,7 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=CASES)
 def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What ganzoo and the reference make of one case."""
+    """The results of ganzoo and of the reference for one case."""
     wanted = under(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
     return Actual(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
@@ -199,7 +199,7 @@ def test_every_term_is_that_of_the_reference(compared, phase):
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_gradient_is_that_of_the_reference(compared, phase):
     actual, wanted = (under(each, f"grad/{phase}/") for each in compared)
-    assert actual.keys() == wanted.keys()  # those weights are updated that the reference gives a gradient to
+    assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         assert error(actual[name], value, scale(wanted, name)) < BOUND, name
 
@@ -260,7 +260,7 @@ class Trained:
 
 
 def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[np.ndarray]:
-    """In the order in which they are drawn: both of a micro-batch, then those of the next."""
+    """The latents in the order of drawing: both of a micro-batch, then those of the next."""
     for batch in batches:
         for start in range(0, len(batch["x"]), micro_batch):
             for name in ("z", "z2"):
@@ -269,7 +269,7 @@ def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[
 
 @pytest.fixture(scope="module", params=[2, 4], ids=["whole", "accumulated"])
 def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
-    """Five iterations, by ganzoo and by the reference: of two images, and of four of which two fit at once."""
+    """Five iterations of ganzoo and of the reference: with two images, and with four in micro-batches of two."""
     batches = [draws(100 + step, request.param) for step in range(STEPS)]
     given = {f"{step}/{name}": value for step in range(STEPS) for name, value in in_floats(batches[step]).items()}
     plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
@@ -323,6 +323,6 @@ def test_five_iterations_move_the_weights_as_in_the_reference(trained, averages)
 
 
 def distance(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """How far apart actual and wanted are, all numbers together, relative to the wanted."""
+    """The distance of all actual numbers from the wanted ones, relative to the length of the latter."""
     actual, wanted = (np.concatenate([each.ravel() for each in side]) for side in zip(*pairs))
     return float(np.linalg.norm(actual - wanted) / np.linalg.norm(wanted))

@@ -79,7 +79,7 @@ def test_networks_have_as_many_weights_as_published(architecture, size, generato
     assert counts == [generator, discriminator]
 
 
-def test_weights_begin_as_published():
+def test_weights_are_initialised_as_published():
     ganzoo.seed(3)
     for architecture in ("port", "paper"):
         weights = {
@@ -132,12 +132,12 @@ def test_the_power_of_two_nearest_to_the_images_is_trained(side, expected):
         (16, {"init_size": 32}, "--init-size: 32"),
     ],
 )
-def test_a_side_that_can_not_be_is_an_error(size, options, named):
+def test_an_impossible_size_is_an_error(size, options, named):
     with pytest.raises(OptionError, match=named):
         stages(size, **options)
 
 
-def test_stages_double_the_side_and_fade_all_but_the_first():
+def test_stages_double_the_size_and_fade_in_all_but_the_first():
     found = stages(64, batch=20)
     assert [stage.size for stage in found] == [8, 16, 32, 64]
     assert [stage.images for stage in found] == [1_200_000, 1_200_000, 1_200_000, None]
@@ -164,7 +164,7 @@ def test_the_paper_preset_follows_the_papers_schedule():
         (128, 16, None, 600_000),
     ]
     assert all(stage.reset for stage in found)
-    # After 10,000 images, half of what the average was is left.
+    # After 10,000 images, half of the former average is left.
     assert [stage.ema_decay ** (10_000 / stage.batch) for stage in found] == pytest.approx([0.5] * 5)
 
 
@@ -176,9 +176,9 @@ def crossovers(architecture: str, size: int, largest: int = 32, prob: float = 0.
 
 
 @pytest.mark.parametrize(("architecture", "places"), [("port", [2, 4, 6]), ("paper", [1, 2, 3, 4, 5, 6, 7])])
-def test_styles_switch_at_every_place_equally_often(architecture, places):
+def test_every_crossover_point_is_equally_frequent(architecture, places):
     found = crossovers(architecture, 32)
-    assert found.count(8) == pytest.approx(200, abs=45)  # one latent styles all of the 8 layers
+    assert found.count(8) == pytest.approx(200, abs=45)  # unmixed: one latent for all 8 layers
     for place in places:
         assert found.count(place) == pytest.approx(1800 / len(places), rel=0.25)
     assert set(found) == {*places, 8}
@@ -189,7 +189,7 @@ def test_there_is_nothing_to_mix_at_4_px_or_never():
     assert set(crossovers("port", 32, prob=0.0)) == {8}
 
 
-def test_one_latent_styles_the_layers_before_the_crossover_and_another_those_behind():
+def test_one_latent_styles_the_layers_before_the_crossover_and_another_those_after():
     setup = build(16, mixing=True, mixing_prob=1.0)
     generator = setup.networks["generator"]
     for seed in range(4):
@@ -203,7 +203,7 @@ def test_one_latent_styles_the_layers_before_the_crossover_and_another_those_beh
             np.testing.assert_allclose(style, generator.map(ganzoo.jt.array(z)).numpy(), atol=1e-5)
 
 
-def test_the_average_of_w_follows_what_training_maps():
+def test_the_average_of_w_follows_the_latents_mapped_in_training():
     generator = build(4, w_average=0.9).networks["generator"]
     generator.train()
     expected = np.zeros(8)
@@ -220,7 +220,7 @@ def test_the_average_of_w_follows_what_training_maps():
 
 
 @pytest.mark.parametrize(("size", "alpha", "colours"), [(4, 0.5, {"0"}), (8, 0.5, {"0", "1"}), (8, 1.0, {"1"})])
-def test_only_weights_of_the_present_resolution_are_used(size, alpha, colours):
+def test_only_weights_up_to_the_current_resolution_are_used(size, alpha, colours):
     for name, network in build(16).networks.items():
         network.grow(size, alpha)
         used = network.used()
@@ -233,12 +233,12 @@ def test_only_weights_of_the_present_resolution_are_used(size, alpha, colours):
         assert others <= used.keys()
 
 
-def test_a_resolution_that_is_none_of_the_networks_is_an_error():
-    with pytest.raises(ValueError, match="32 px is none of"):
+def test_a_resolution_that_the_networks_lack_is_an_error():
+    with pytest.raises(ValueError, match="32 px is not one of"):
         build(16).networks["generator"].grow(32, 1.0)
 
 
-def test_weights_of_other_resolutions_rest():
+def test_weights_of_other_resolutions_do_not_change():
     training = Training()
     before = training.state.tensors()
     training.run(3)  # the 12 images of 4 px
@@ -263,7 +263,7 @@ def test_weights_of_other_resolutions_rest():
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_adam_starts_anew_with_each_resolution_and_after_its_fade(reset):
+def test_adam_is_reset_at_each_resolution_and_after_its_fade_in(reset):
     training = Training(reset_optimizers=reset)
     counts = []
     for _ in range(7):  # three of 4 px, two of a fade, two of 8 px alone
@@ -271,7 +271,7 @@ def test_adam_starts_anew_with_each_resolution_and_after_its_fade(reset):
         counts.append(training.state.optimizers["discriminator"].steps["linear.bias"])
     assert counts == ([1, 2, 3, 1, 2, 1, 2] if reset else [1, 2, 3, 4, 5, 6, 7])
     second = training.state.optimizers["discriminator"].second["from_rgb.0.weight"].numpy()
-    assert second.any() != reset  # a weight that rests has no moments left
+    assert second.any() != reset  # an unused weight has no moments left
 
 
 def test_real_images_are_blended_while_a_resolution_fades_in():

@@ -46,7 +46,7 @@ def state_of(run: Any) -> TrainState:
 def test_an_imported_generator_makes_the_images_of_the_reference(files, tmp_path, name):
     run = imported(files.path(name), tmp_path).run
     images = files.images(run.path)
-    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels say little
+    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels would hide differences
     assert error(images, files.expected["images"]) < 1e-4
 
 
@@ -76,7 +76,7 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
             assert np.abs(weight.numpy() - expected).max() < 1e-4 * moved + 1e-7 * np.abs(expected).max(), key
 
 
-def test_what_the_file_decides_is_read_off_it(files, tmp_path):
+def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
     run = imported(files.path("step"), tmp_path).run
     options = run.options()["options"]
     expected = {
@@ -95,7 +95,7 @@ def test_what_the_file_decides_is_read_off_it(files, tmp_path):
     assert state.position.stage.size == 16
 
 
-def test_the_missing_half_begins_afresh(files, tmp_path):
+def test_a_missing_discriminator_is_initialised(files, tmp_path):
     result = imported(files.path("ema-zip"), tmp_path)
     assert "discriminator: not in the file, begins afresh" in result.found
     state = state_of(result.run)
@@ -106,7 +106,7 @@ def test_the_missing_half_begins_afresh(files, tmp_path):
     assert state.setup.networks["discriminator"].state()["blocks.1.conv1.weight"].numpy().std() > 0.9
 
 
-def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
+def test_finer_resolutions_are_imported_on_request(files, tmp_path):
     state = state_of(imported(files.path("step"), tmp_path, max_size=64, phase=1.0).run)
     assert [stage.size for stage in state.schedule.stages] == [8, 16, 32, 64]
     assert (state.position.stage.size, state.position.alpha) == (16, 1.0)
@@ -117,7 +117,7 @@ def test_finer_resolutions_come_along_if_asked_for(files, tmp_path):
     assert state.optimizers["generator"].steps["synthesis.blocks.3.conv1.weight"] == 0
 
 
-def test_coarser_resolutions_only_if_asked_for(files, tmp_path):
+def test_coarser_resolutions_are_imported_only_on_request(files, tmp_path):
     state = state_of(imported(files.path("step"), tmp_path, max_size=8).run)
     assert (state.position.stage.size, len(state.schedule.stages)) == (8, 1)
     assert "synthesis.to_rgb.2.weight" not in state.setup.networks["generator"].state()
@@ -125,7 +125,7 @@ def test_coarser_resolutions_only_if_asked_for(files, tmp_path):
 
 
 def as_jittor(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A state_dict as the translations to Jittor leave it: with the scaled weight beside each weight."""
+    """A state_dict of the ports to Jittor, which has a scaled copy beside each weight."""
     scaled = {name.replace("weight_orig", "weight"): value * 0.1 for name, value in state.items() if "_orig" in name}
     return {**scaled, **state}
 
@@ -139,7 +139,7 @@ def test_files_of_jittor_are_imported(files, tmp_path):
 
 
 def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
-    """The file with something about it changed, as a plain pickle of arrays."""
+    """The modified file, as a plain pickle of arrays."""
     content = unpickling.safe_load(files.path(name))
     content = change(content) or content
     path = folder / "changed.model"
@@ -157,7 +157,7 @@ def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
     assert converted.moments.keys() == {"generator"}
 
 
-def test_a_generator_without_its_average_is_averaged_from_where_it_is(files, tmp_path):
+def test_without_an_ema_it_starts_from_the_generator(files, tmp_path):
     state = state_of(imported(changed(files, tmp_path, without("g_running")), tmp_path).run)
     generator = state.setup.networks["generator"].state()
     assert all(
@@ -166,7 +166,7 @@ def test_a_generator_without_its_average_is_averaged_from_where_it_is(files, tmp
     )
 
 
-def test_a_discriminator_without_activation_behind_rgb_is_recognised(files, tmp_path):
+def test_a_discriminator_without_from_rgb_activation_is_recognised(files, tmp_path):
     def change(content: dict[str, Any]) -> None:
         names = {
             name: name.replace(".0.conv", ".conv") if "from_rgb" in name else name for name in content["discriminator"]
@@ -193,7 +193,7 @@ def set_first(part: str, word: str, value: Any) -> Any:
 
 
 def without_offsets(*words: str) -> Any:
-    """All biases and weights of noise of these layers are zero."""
+    """Set all biases and noise weights of these layers to zero."""
 
     def change(content: dict[str, Any]) -> None:
         for part in ("generator", "g_running"):
@@ -210,12 +210,12 @@ def without_offsets(*words: str) -> Any:
 @pytest.mark.parametrize(
     ("words", "size"),
     [
-        (("to_rgb",), 16),  # whose convolutions to RGB have no biases, say
+        (("to_rgb",), 16),  # as if toRGB convolutions had no biases
         (("to_rgb.2", "progression.2"), 8),
-        (("to_rgb", "progression"), 1024),  # nothing says where training stopped
+        (("to_rgb", "progression"), 1024),  # nothing shows where training stopped
     ],
 )
-def test_the_resolution_that_was_trained_is_told_by_all_that_begins_at_zero(files, tmp_path, words, size):
+def test_the_trained_resolution_is_inferred_from_zero_initialised_weights(files, tmp_path, words, size):
     path = changed(files, tmp_path, without_offsets(*words))
     assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained == size
 
@@ -258,9 +258,11 @@ def test_a_moment_that_is_not_finite_is_named(files, tmp_path):
         imported(changed(files, tmp_path, change), tmp_path)
 
 
-def test_a_file_of_stylegan2_is_called_so(files, tmp_path):
+def test_a_file_of_stylegan2_is_identified_as_such(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
-    with pytest.raises(CheckpointError, match=r"it is of StyleGAN2 \(stylegan2-pytorch\), whose networks are others"):
+    with pytest.raises(
+        CheckpointError, match=r"it is a StyleGAN2 checkpoint \(stylegan2-pytorch\), whose networks differ"
+    ):
         imported(path, tmp_path)
 
 
@@ -279,8 +281,8 @@ WRONG = {
     "a list": (lambda content: [1, 2], "holds no weights by name"),
     "numbers": (lambda content: {1: 2}, "holds no weights by name"),
     "no networks": (lambda content: {"g_optimizer": content["g_optimizer"]}, "'g_optimizer'"),
-    "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "holds no generator"),
-    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is no state_dict"),
+    "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "but no generator"),
+    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is not a state_dict"),
     "a weight is a text": (set_first("g_running", "to_rgb", "x"), "StyleGAN's generator: it holds 'generator.to_rgb"),
     "a strange weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
     "a missing weight": (drop("g_running", "to_rgb.1.conv.bias"), "it lacks 'synthesis.to_rgb.1.bias'"),

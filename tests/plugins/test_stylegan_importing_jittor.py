@@ -1,4 +1,4 @@
-"""Checkpoints that two translations of the public port to Jittor leave, imitated entry by entry: the same images."""
+"""Checkpoints of two ports of the public port to Jittor, imitated entry by entry: the same images."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def entries(state: Arrays, copies_first: bool) -> Arrays:
 
 
 def variables(content: Any) -> Any:
-    """The same with Jittor's variables for arrays."""
+    """Convert arrays to Jittor variables."""
     from ganzoo import jt
 
     if isinstance(content, dict):
@@ -70,7 +70,7 @@ def optimizer(state: Arrays) -> dict[str, Any]:
 
 
 def write(path: Path, content: Any, how: str) -> None:
-    """As jt.save does now, or as it did when it turned variables into arrays; with and without a checksum."""
+    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
     from ganzoo import jt
 
     if how == "variables":
@@ -137,7 +137,7 @@ def test_a_generator_alone_needs_no_discriminator_beside_it(files, tmp_path):
 def test_a_discriminator_alone_is_an_error_that_says_what_is_missing(files, tmp_path):
     lay(files, tmp_path)
     (tmp_path / "300000.model").unlink()
-    with pytest.raises(CheckpointError, match=r"it holds no generator, only a discriminator. Put NUMBER\.model beside"):
+    with pytest.raises(CheckpointError, match=r"it holds a discriminator but no generator. Put NUMBER\.model in"):
         imported(tmp_path / "300000.discrim-model")
 
 
@@ -145,14 +145,16 @@ def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
     lay(files, tmp_path)
     result = imported(tmp_path / "train_step-3.model")
     for name in ("g_optimizer", "d_optimizer"):
-        assert [line for line in result.found if line.startswith(f"{name}: left out (not an optimizer of PyTorch")]
+        assert [
+            line for line in result.found if line.startswith(f"{name}: left out (a Jittor optimizer, not a PyTorch one")
+        ]
     assert sum("no optimizer state" in line for line in result.found) == 2
 
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("name", ["040000.model", "train_step-3.model"])
 def test_the_translation_without_scales_and_offsets_is_imported(files, tmp_path, name, how):
-    """It keeps the average, and no optimizer."""
+    """This port saves the EMA, but no optimizer."""
     average = entries(unpickling.safe_load(files.path("ema-zip")), False)
     step = {
         part: entries(unpickling.safe_load(files.path("step"))[part], False) for part in ("generator", "discriminator")
@@ -189,14 +191,14 @@ BROKEN = {
 def test_norms_that_do_not_fit_their_style_layer_are_an_error(files, tmp_path, case):
     path = tmp_path / "x.model"
     write(path, broken(files, BROKEN[case]), "plain")
-    with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer behind it"):
+    with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer after it"):
         imported(path)
 
 
-def test_a_weight_that_is_no_scaled_copy_is_not_passed_over(files, tmp_path):
+def test_a_weight_that_is_not_a_scaled_copy_is_not_ignored(files, tmp_path):
     path = tmp_path / "x.model"
     write(
         path, broken(files, lambda state: state.update({"generator.progression.1.other.weight": np.ones(3)})), "plain"
     )
-    with pytest.raises(CheckpointError, match=r"another network than StyleGAN's generator: .*other\.weight"):
+    with pytest.raises(CheckpointError, match=r"does not belong to StyleGAN's generator: .*other\.weight"):
         imported(path)

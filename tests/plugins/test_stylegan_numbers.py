@@ -13,7 +13,7 @@ from tests.support.reference import error, in_torch, needs_torch, under
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
-LARGEST = 128  # px; the networks are built for this side, so those that resample in a fused way occur
+MAX_SIZE = 128  # px; the networks are built for this size, so that fused resampling occurs
 COUNT, LATENT, DEPTH, BASE, MOST = 4, 16, 2, 512, 32
 LOSSES = ("wgan-gp", "r1")
 BOUND = 1e-4
@@ -43,7 +43,7 @@ CASES["paper-mixing"] = case(16, 1.0, crossover=3, paper=True)
 
 
 def pictures(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Images (COUNT, 3, side, side) in [-1, 1] with shapes of every size, as pictures have them."""
+    """Images (COUNT, 3, side, side) in [-1, 1] with shapes of every size, as in natural images."""
     total = np.zeros((COUNT, 3, side, side))
     for step in (2**power for power in range(side.bit_length())):
         total += rng.standard_normal((COUNT, 3, side // step, side // step)).repeat(step, 2).repeat(step, 3)
@@ -64,7 +64,7 @@ def draws() -> dict[str, np.ndarray]:
 
 
 class Given:
-    """In the place of a random generator: gives what was drawn before, and mixes styles from a given layer on."""
+    """Replaces a random generator: returns numbers drawn in advance, and mixes styles from a given layer on."""
 
     def __init__(self, arrays: dict[str, np.ndarray], crossover: int | None, paper: bool) -> None:
         self.arrays, self.crossover, self.paper = arrays, crossover, paper
@@ -89,7 +89,7 @@ class Given:
 
 
 class Actual:
-    """What ganzoo computes for a case."""
+    """The results of ganzoo for a case."""
 
     def __init__(self, settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
         from ganzoo_stylegan import StyleGAN, StyleGANOptions
@@ -108,7 +108,7 @@ class Actual:
             from_rgb_activation=settings.get("from_rgb_activation", True),
             architecture="paper" if self.paper else "port",
         )
-        data = ganzoo.DataInfo("drawn", 9, LARGEST, settings.get("colours", 3))
+        data = ganzoo.DataInfo("drawn", 9, MAX_SIZE, settings.get("colours", 3))
         self.setups = {loss: StyleGAN().build(dataclasses.replace(options, loss=loss), data) for loss in LOSSES}
         for setup in self.setups.values():
             for name, network in setup.networks.items():
@@ -154,7 +154,7 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=CASES)
 def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """What ganzoo and the reference make of one case."""
+    """The results of ganzoo and of the reference for one case."""
     wanted = under(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
     return Actual(CASES[request.param], given, weights).results(), wanted
@@ -183,7 +183,7 @@ def test_every_term_is_that_of_the_reference(compared, loss):
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_every_gradient_is_that_of_the_reference(compared, loss, network):
     actual, wanted = (under(each, f"grad/{loss}/{network}/") for each in compared)
-    assert actual.keys() == wanted.keys()  # those weights are used that the reference gives a gradient to
+    assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         if value.any():
             assert error(actual[name], value) < BOUND, name

@@ -1,4 +1,4 @@
-"""A plugin as `ganzoo new-plugin` writes it works at once: installed, it passes its own test and trains."""
+"""A plugin written by `ganzoo new-plugin` installs, passes its own test and trains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_written_plugin_passes_its_contract_and_trains(throwaway: Any, tmp_pat
     assert tick["losses"].keys() == {"discriminator/real", "discriminator/fake", "generator/adversarial"}
 
     again = throwaway.run("-m", "ganzoo", "new-plugin", "written_here", cwd=tmp_path, status=2)
-    assert "there is a model 'written-here' already" in again
+    assert "a model 'written-here' already exists" in again
 
 
 def test_a_plugin_of_one_word_is_found_beside_its_folder(throwaway: Any, tmp_path: Path) -> None:

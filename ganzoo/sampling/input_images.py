@@ -19,29 +19,29 @@ from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
-NAME_BYTES = 60  # limit for a part of a file name: three or more parts must fit the 255 bytes of a file system
+MAX_NAME_BYTES = 60  # limit for a part of a file name: three or more parts must fit the 255 bytes of a file system
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """An image as the model expects it, uint8 (size, size, C). `name` is unique among the images of a `Pictures`."""
+class InputImage:
+    """An image as the model expects it, uint8 (size, size, C). Its `name` is unique within an `InputImages`."""
 
     name: str
     path: Path
     pixels: np.ndarray
 
 
-class Pictures:
-    """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them anew.
+class InputImages:
+    """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them again.
 
     Images are scaled and cropped to the size and channels of `data`. An unreadable image in a folder is reported once
-    and left out. Sub-folders with a name in `passed_over` are skipped. OptionError, naming the `option`, if a path does
+    and left out. Sub-folders with a name in `excluded` are skipped. OptionError, naming the `option`, if a path does
     not exist or a folder has no images; DataError if a file that the user named, or every image, can't be read.
     """
 
-    def __init__(self, named: Sequence[str], option: str, data: DataInfo, passed_over: Collection[str] = ()) -> None:
+    def __init__(self, named: Sequence[str], option: str, data: DataInfo, excluded: Collection[str] = ()) -> None:
         self.data = data
-        self.paths = [path for each in named for path in _files(each, option, passed_over)]
+        self.paths = [path for each in named for path in _files(each, option, excluded)]
         self._names = _names(self.paths)
         self._bad: set[Path] = set()
         for path in map(Path, named):
@@ -55,7 +55,7 @@ class Pictures:
         """The number of images, without those found unreadable so far."""
         return len(self.paths) - len(self._bad)
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[InputImage]:
         for path, name in zip(self.paths, self._names):
             if path in self._bad:
                 continue
@@ -65,7 +65,7 @@ class Pictures:
                 self._bad.add(path)
                 tqdm.write(f"Left out: {error}", file=sys.stderr)
                 continue
-            yield Picture(name, path, pixels)
+            yield InputImage(name, path, pixels)
 
     def read(self, path: Path) -> np.ndarray:
         """Return the pixels of one of `paths`. DataError if it can't be read."""
@@ -80,15 +80,15 @@ class Pictures:
             raise DataError(f"{printable(path)}: its colours can't be read ({error}).") from error
 
 
-class Reread(Sequence[np.ndarray]):
-    """The pixels of all readable pictures, by index. They are read on access, so they need not fit into memory; the
+class LazyImages(Sequence[np.ndarray]):
+    """The pixels of all readable images, by index. They are read on access, so they need not fit into memory; the
     last two are cached. `names` and `paths` have the same indices.
     """
 
-    def __init__(self, pictures: Pictures) -> None:
-        found = [(picture.name, picture.path) for picture in pictures]
+    def __init__(self, images: InputImages) -> None:
+        found = [(image.name, image.path) for image in images]
         self.names, self.paths = [name for name, _ in found], [path for _, path in found]
-        self._read = lru_cache(maxsize=2)(pictures.read)
+        self._read = lru_cache(maxsize=2)(images.read)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -97,7 +97,7 @@ class Reread(Sequence[np.ndarray]):
         return self._read(self.paths[index])
 
 
-def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
+def _files(named: str, option: str, excluded: Collection[str]) -> list[Path]:
     path = Path(named)
     if not named or not _exists(path):
         raise OptionError(f"{option}: there is no file or folder {printable(named)!r}.")
@@ -108,11 +108,11 @@ def _files(named: str, option: str, passed_over: Collection[str]) -> list[Path]:
     found = images_below(path)
     if not found:
         raise OptionError(f"{option} {printable(path)}: no image in this folder ({', '.join(SUPPORTED_FORMATS)}).")
-    taken = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(passed_over)]
-    if not taken:
-        others = ", ".join(map(printable, passed_over))
-        raise OptionError(f"{option} {printable(path)}: all images in this folder are in those named {others}.")
-    return taken
+    kept = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(excluded)]
+    if not kept:
+        others = ", ".join(map(printable, excluded))
+        raise OptionError(f"{option} {printable(path)}: all images in this folder are in sub-folders named {others}.")
+    return kept
 
 
 def _exists(path: Path) -> bool:
@@ -129,11 +129,11 @@ def _names(paths: Sequence[Path]) -> list[str]:
         folders = [path.parent.absolute() for path in paths]
         above = os.path.commonpath(folders)
         stems = ["-".join([*folder.relative_to(above).parts, stem]) for folder, stem in zip(folders, stems)]
-    names = Names()
-    return [names.new(part(stem)) for stem in stems]
+    names = UniqueNames()
+    return [names.new(filename_part(stem)) for stem in stems]
 
 
-class Names:
+class UniqueNames:
     """Unique file names: a name that is taken gets a number."""
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ class Names:
         return free
 
 
-def part(text: str) -> str:
-    """Turn a text into a part of a file name: no characters that file systems refuse, at most NAME_BYTES bytes."""
-    short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-NAME_BYTES:]
+def filename_part(text: str) -> str:
+    """Turn a text into a part of a file name: no characters that file systems refuse, at most MAX_NAME_BYTES bytes."""
+    short = os.fsencode(text.replace("/", "-").replace("\0", "-"))[-MAX_NAME_BYTES:]
     return short.decode("utf-8", "ignore") or "image"

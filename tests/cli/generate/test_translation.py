@@ -1,4 +1,4 @@
-"""`ganzoo generate --source`: what is redrawn, in which looks, each kind of output, and each refusal."""
+"""`ganzoo generate --source`: what is translated, in which styles, each kind of output, and each error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from ganzoo import backend
-from ganzoo.cli.pictures import Names, part
 from ganzoo.registry import plugins
 from tests.data.pictures import encoded, lay_folder, noise
 from tests.sampling.test_translation import alike, cells, mean, tinted
@@ -44,13 +43,13 @@ def zoo(jittor, workdir, monkeypatch) -> Path:
 
 
 def coloured(seed: int) -> Image.Image:
-    """A reference of 8 x 8 px with a colour of its own."""
+    """A reference of 8 x 8 px in a unique colour."""
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
 
 
 @pytest.fixture
-def redraw(ganzoo, zoo):
+def translate(ganzoo, zoo):
     """`ganzoo generate` from the checkpoint into a new folder, which it returns."""
     folders = (Path(f"out{index}") for index in range(9))
 
@@ -80,14 +79,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
-    out = redraw("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
+def test_each_source_in_each_domain_with_each_seed(translate, zoo):
+    out = translate("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
     made = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
     assert names(out) == sorted(["grid.png", *made])
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the average: the network has others
+        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the EMA; the network has others
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
@@ -96,14 +95,14 @@ def test_each_source_in_each_domain_with_each_seed(redraw, zoo):
     assert np.array_equal(sheet[4, 2], pixels(out / "c-cat-seed0003.png"))
 
 
-def test_one_image_goes_to_every_domain_by_ten_seeds(redraw):
-    out = redraw("--source", "sources/a.png")
+def test_one_image_goes_to_every_domain_by_ten_seeds(translate):
+    out = translate("--source", "sources/a.png")
     assert len(names(out)) == 3 * 10 + 1
     assert (out / "a-wild fox-seed0009.png").exists()
 
 
-def test_the_look_of_a_reference(redraw, zoo):
-    out = redraw("--source", "sources", "--reference", "val/dog", "--domain", "dog")
+def test_the_style_of_a_reference(translate, zoo):
+    out = translate("--source", "sources", "--reference", "val/dog", "--domain", "dog")
     assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
     colour = mean(square(zoo / "val/dog/sam.png"))[None]
     expected = tinted(square(zoo / "sources/a.png")[None], colour)[0]
@@ -116,22 +115,22 @@ def test_the_look_of_a_reference(redraw, zoo):
     assert alike(sheet[2, 1], expected)
 
 
-def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(redraw, zoo):
-    out = redraw("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
+def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(translate, zoo):
+    out = translate("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
     assert names(out) == ["a-dog-rex.png", "a-dog-sam.png", "grid.png"]
-    # What is named itself is taken as what the user says that it is.
-    out = redraw("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
+    # An image that the user names itself belongs to the domain that the user names.
+    out = translate("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
     assert names(out) == ["a-cat-rex.png", "grid.png"]
 
 
-def test_folders_named_as_domains_say_what_references_are(redraw):
-    out = redraw("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
+def test_folders_named_after_domains_determine_the_domains_of_references(translate):
+    out = translate("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
     made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
     assert names(out) == sorted(f"{name}.png" for name in made)
 
 
-def test_psi_is_1_unless_told(redraw):
-    outs = [redraw("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
+def test_psi_is_1_by_default(translate):
+    outs = [translate("--source", "sources/a.png", "--domain", "cat", "--seeds", "0-2", *psi)
             for psi in ([], ["--psi", "1"], ["--truncation", "0"], ["--psi", "0.7"])]  # fmt: skip
     drawn = [[pixels(out / f"a-cat-seed000{seed}.png") for seed in range(3)] for out in outs]
     assert np.array_equal(drawn[0], drawn[1])
@@ -140,23 +139,14 @@ def test_psi_is_1_unless_told(redraw):
     assert not alike(drawn[0][0], drawn[3][0])
 
 
-def test_files_of_one_name_do_not_overwrite_each_other(redraw, zoo):
+def test_files_of_one_name_do_not_overwrite_each_other(translate, zoo):
     lay_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
         ["x/1.png", "y/1.png", "y/1.bmp", "y-1.png", "x-1.png"])})  # fmt: skip
-    out = redraw("--source", "twins", "--domain", "cat", "--seeds", "0")
+    out = translate("--source", "twins", "--domain", "cat", "--seeds", "0")
     assert len(names(out)) == 5 + 1
     different = {pixels(path).tobytes() for path in out.glob("*-cat-seed0000.png")}
     assert len(different) == 5
     assert {"x-1-cat-seed0000.png", "y-1-cat-seed0000.png"} <= set(names(out))
-
-
-def test_names_are_never_alike():
-    taken = Names()
-    wanted = ["a", "a-2", "a", "a", "a-2", "b", "a-2-2"]
-    made = [taken.new(name) for name in wanted]
-    assert len(set(made)) == len(made)
-    assert made[:3] == ["a", "a-2", "a-3"]
-    assert [part("a/b"), part("\0"), len(part("\u72d0" * 99).encode()) <= 60] == ["a-b", "-", True]
 
 
 MODES = {
@@ -169,9 +159,9 @@ MODES = {
 }
 
 
-def test_sources_of_any_mode_and_size(redraw, zoo):
+def test_sources_of_any_mode_and_size(translate, zoo):
     lay_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
-    out = redraw("--source", "modes", "--domain", "dog", "--seeds", "0")
+    out = translate("--source", "modes", "--domain", "dog", "--seeds", "0")
     assert len(names(out)) == len(MODES) + 1
     sheet = cells(pixels(out / "grid.png"), len(MODES))
     wide = sheet[0, sorted(MODES).index("wide.png")].astype(int)
@@ -180,13 +170,13 @@ def test_sources_of_any_mode_and_size(redraw, zoo):
     assert (sheet[0, sorted(MODES).index("strip.png")] == [255, 0, 0]).all()
 
 
-def test_a_photo_is_turned_as_its_camera_was_held(redraw, zoo):
+def test_a_photo_is_rotated_by_its_exif_orientation(translate, zoo):
     upright = Image.new("RGB", (16, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
     exif = Image.Exif()
     exif[0x0112] = 6
     (zoo / "turned.png").write_bytes(encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
-    out = redraw("--source", "turned.png", "--domain", "dog", "--seeds", "0")
+    out = translate("--source", "turned.png", "--domain", "dog", "--seeds", "0")
     shown = cells(pixels(out / "grid.png"), 1)[0, 0].astype(int)
     assert shown[:3].min() > 200 > 50 > shown[5:].max()
 
@@ -210,9 +200,9 @@ def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
     assert result.stderr.count("Left out: sources/z.png: not a readable image") == 1
 
 
-def test_the_same_command_gives_the_same_files(redraw):
+def test_the_same_command_gives_the_same_files(translate):
     for arguments in (["--seeds", "0-2", "--psi", "0.5"], ["--reference", "val"]):
-        one, other = (redraw("--source", "sources", *arguments) for _ in range(2))
+        one, other = (translate("--source", "sources", *arguments) for _ in range(2))
         assert names(one) == names(other)
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in names(one))
 
@@ -225,39 +215,32 @@ def test_a_checkpoint_is_enough(ganzoo, zoo):
 
 
 def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
-    from ganzoo.cli import generate_output, generate_translation
+    from ganzoo.sampling import sheets
 
-    monkeypatch.setattr(generate_translation, "COLUMNS", 2)
-    monkeypatch.setattr(generate_output, "SHEET", 12)
+    monkeypatch.setattr(sheets, "MAX_COLUMNS", 2)
+    monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
-    assert "sheet of the first 2 sources and 5 looks" in result.stdout
+    assert "sheet of the first 2 sources and 5 styles" in result.stdout
     assert len(names(zoo / "out")) == 3 * 6 + 1
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
-def test_a_sheet_of_large_images_has_few_rows(monkeypatch):
-    from ganzoo.cli import generate_translation
+def test_of_many_references_only_those_on_the_sheet_are_held(translate, zoo, monkeypatch):
+    from ganzoo.sampling import input_images, sheets
 
-    rows = {size: generate_translation.sheet_rows(tinter.DataInfo("", 1, size, 3)) for size in (256, 1024, 2**15)}
-    assert rows == {256: 511, 1024: 41, 2**15: 1}
-
-
-def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkeypatch):
-    from ganzoo.cli import generate_output, pictures
-
-    fit, made, most = pictures.fit, [], []
+    to_array, made, most = input_images.to_array, [], []
 
     def watched(*arguments):
-        image = fit(*arguments)
+        image = to_array(*arguments)
         made.append(weakref.ref(image))
         most.append(sum(each() is not None for each in made))
         return image
 
     lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
-    monkeypatch.setattr(pictures, "fit", watched)
-    monkeypatch.setattr(generate_output, "SHEET", 12)
+    monkeypatch.setattr(input_images, "to_array", watched)
+    monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.MAX_CHUNK", 4)
-    out = redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
+    out = translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
     assert len(names(out)) == 40 + 1
     sheet = cells(pixels(out / "grid.png"), 2)
     assert len(sheet) == 1 + 5
@@ -265,15 +248,15 @@ def test_of_many_references_only_those_on_the_sheet_are_held(redraw, zoo, monkey
     assert max(most) < 16
     most.clear()
     walk = ["--interpolate", "--steps", "2", "--format", "png"]
-    redraw("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
+    translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
     assert max(most) < 10
 
 
-def test_linked_folders_are_followed_and_read_once(redraw, zoo):
+def test_linked_folders_are_followed_and_read_once(translate, zoo):
     (zoo / "linked").mkdir()
     (zoo / "linked" / "there").symlink_to(zoo / "val" / "dog")
     (zoo / "linked" / "again").symlink_to(zoo / "linked")
-    out = redraw("--source", "linked", "--domain", "cat", "--seeds", "0")
+    out = translate("--source", "linked", "--domain", "cat", "--seeds", "0")
     assert names(out) == ["grid.png", "rex-cat-seed0000.png", "sam-cat-seed0000.png"]
 
 
@@ -282,33 +265,33 @@ def frames(out: Path, columns: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("space", [[], ["--space", "w"], ["--path", "linear"]])
-def test_a_walk_through_seeds_in_every_domain(redraw, space):
+def test_a_walk_through_seeds_in_every_domain(translate, space):
     walk = ["--interpolate", "--seeds", "2,5", "--steps", "4", "--psi", "0.5", "--format", "png", *space]
-    drawn = frames(redraw("--source", "sources", *walk), 3)
-    stills = redraw("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
+    drawn = frames(translate("--source", "sources", *walk), 3)
+    images = translate("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
     assert len(drawn) == 8
     for frame, seed in ((0, 2), (4, 5)):
         for row, domain in enumerate(tinter.DOMAINS, 1):
-            assert alike(drawn[frame][row, 1], pixels(stills / f"b-{domain}-seed000{seed}.png"))
+            assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
-def test_a_walk_through_references(redraw, zoo):
+def test_a_walk_through_references(translate, zoo):
     walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
-    drawn = frames(redraw("--source", "sources", *walk, "--steps", "6"), 4)
-    stills = redraw("--source", "sources", "--reference", "val/dog")
+    drawn = frames(translate("--source", "sources", *walk, "--steps", "6"), 4)
+    images = translate("--source", "sources", "--reference", "val/dog")
     assert len(drawn) == 12
     for frame, name in ((0, "rex"), (6, "sam")):
-        assert alike(drawn[frame][1, 2], pixels(stills / f"b-dog-{name}.png"))
+        assert alike(drawn[frame][1, 2], pixels(images / f"b-dog-{name}.png"))
         assert np.array_equal(drawn[frame][1, 0], square(zoo / f"val/dog/{name}.png"))
-    assert len(list(redraw("--source", "sources/a.png", *walk).glob("*.png"))) == 62
+    assert len(list(translate("--source", "sources/a.png", *walk).glob("*.png"))) == 62
 
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])
-@pytest.mark.parametrize("looks", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
-def test_every_format(redraw, format_, looks):
+@pytest.mark.parametrize("styles", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
+def test_every_format(translate, format_, styles):
     walk = ["--interpolate", "--steps", "3", "--fps", "25", "--format", format_]
-    path = redraw("--source", "sources", *looks, *walk) / f"interpolation.{format_}"
-    expected = 9 if "--seeds" in looks else 3 + 1 + 1
+    path = translate("--source", "sources", *styles, *walk) / f"interpolation.{format_}"
+    expected = 9 if "--seeds" in styles else 3 + 1 + 1
     if format_ == "mp4":
         av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
         with av.open(str(path)) as container:
@@ -331,15 +314,19 @@ REFERENCE = ["--reference", "val/dog"]
     ("arguments", "status", "message"),
     [
         ([], 2, "tinter redraws images: name them with --source IMAGE|FOLDER"),
-        (["--domain", "dog"], 2, "--domain: goes with --source"),
-        (["--reference", "val"], 2, "--reference: goes with --source"),
-        (["--source", "sources", "--domain", "dgo"], 2, "no domain 'dgo'; there are cat, dog, wild fox. Did you mean"),
-        (["--source", "sources", "--domain", "cat,7"], 2, "no domain '7'"),
-        (["--source", "sources", "--domain", ""], 2, "no domain ''"),
+        (["--domain", "dog"], 2, "--domain: requires --source"),
+        (["--reference", "val"], 2, "--reference: requires --source"),
+        (
+            ["--source", "sources", "--domain", "dgo"],
+            2,
+            "unknown domain 'dgo'; choose from cat, dog, wild fox. Did you mean",
+        ),
+        (["--source", "sources", "--domain", "cat,7"], 2, "unknown domain '7'"),
+        (["--source", "sources", "--domain", ""], 2, "unknown domain ''"),
         (
             ["--source", "sources", "--reference", "sources"],
             2,
-            "say with --domain what it is; there are cat, dog, wild",
+            "name its domain with --domain: cat, dog, wild",
         ),
         (["--source", "sources", *REFERENCE, "--domain", "dog,cat"], 2, "--reference takes one domain"),
         (["--source", "nowhere"], 2, "--source: there is no file or folder 'nowhere'"),
@@ -359,19 +346,19 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--steps", "3"], 2, "--steps: for --interpolate only"),
         (["--source", "sources", "--format", "gif"], 2, "--format gif: for --interpolate only"),
         (["--source", "sources", "--interpolate", "--fps", "60"], 2, "--fps 60: a GIF has at most 50"),
-        (["--source", "sources", "--interpolate", "--seeds", "1"], 2, "two seeds at least"),
-        (["--source", "sources", "--reference", "val/dog/rex.png", "--interpolate"], 2, "two references at least"),
+        (["--source", "sources", "--interpolate", "--seeds", "1"], 2, "at least two seeds"),
+        (["--source", "sources", "--reference", "val/dog/rex.png", "--interpolate"], 2, "at least two references"),
         (["--source", "sources", "--seeds", "x"], 2, "--seeds: 'x' is not a number"),
         (["--source", "sources", *REFERENCE, "--truncation", "0.5"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", "--psi", "nan"], 2, "--psi / --truncation: nan is not a number"),
         (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
-        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows are more than the 64 images of a frame"),
+        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows exceed the 64 images of a frame"),
         (["--source", "sources", "--size", "0"], 2, "--size: not with --source"),
         (["--source", "sources", "--psi-layers", "0"], 2, "--psi-layers: not with --source"),
         (["--source", "sources", *REFERENCE, "--psi", "0"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", "--reference", "val", "--domain", "cat"], 2, "--reference val: all images in this"),
-        (["--source", "sources", "--seeds", "0-49999"], 2, "150,000 looks are more than the 100,000"),
-        (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames are more"),
+        (["--source", "sources", "--seeds", "0-49999"], 2, "150,000 styles exceed the maximum of 100,000"),
+        (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames exceed"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(ganzoo, zoo, arguments, status, message):
@@ -387,7 +374,7 @@ def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, zoo, monk
     monkeypatch.setattr(tinter.TinterModel, "conditional", False)
     monkeypatch.setattr(backend, "start", None)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--domain", "dgo")
-    assert (result.exit_code, "tinter makes images of latents" in result.stderr) == (2, True)
+    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)
 
 
 def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, zoo, monkeypatch):

@@ -1,4 +1,4 @@
-"""A model that translates without averages, as CycleGAN does: what is shown and sampled are the trained networks."""
+"""A translation model without EMA, like CycleGAN: samples come from the trained networks."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_discriminator_is_not_kept_twice(jittor):
     assert set(state.ema.copies) == {"colours"}
 
 
-def test_generate_asks_for_images_where_no_network_is_called_generator(zoo, ganzoo):
+def test_generate_requires_source_images_for_a_model_without_a_generator_network(zoo, ganzoo):
     assert ganzoo(*TRAIN).exit_code == 0
     result = ganzoo("generate")
     assert result.exit_code == 2

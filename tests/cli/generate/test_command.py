@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ganzoo.cli.generate_input import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
+from ganzoo.cli.generate.request import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
 from tests.conftest import TINY
 from tests.support import styled
@@ -21,17 +21,17 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("kept") / "experiments"
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "experiments"
 
 
 @pytest.fixture
-def trained(jittor, ganzoo, pictures, kept):
+def trained(jittor, ganzoo, pictures, cache):
     """The folder of a run, trained once and copied for each test."""
-    if not kept.exists():
+    if not cache.exists():
         assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", kept)
-    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+        shutil.copytree("experiments", cache)
+    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
     return pictures.parent / RUN
 
 
@@ -40,7 +40,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def test_stills_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
+def test_images_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
     result = ganzoo("generate", "--seeds", "3,5-7", "--grid", "2x2")
     assert result.exit_code == 0, result.output
     out = trained / "generated"
@@ -51,7 +51,7 @@ def test_stills_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
     assert np.array_equal(sheet[2:66, 2:66], pixels(out / "seed0003.png").repeat(8, 0).repeat(8, 1))
 
 
-def test_a_seed_gives_the_same_picture_in_any_company(ganzoo, trained):
+def test_a_seed_gives_the_same_image_in_any_batch(ganzoo, trained):
     assert ganzoo("generate", "--seeds", "0-9", "--out", "many").exit_code == 0
     assert ganzoo("generate", str(RUN), "--seeds", "7", "--out", "one").exit_code == 0
     checkpoint = str(next(RUN.glob("*.safetensors")))
@@ -85,13 +85,13 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
                 animation.seek(index)
                 frames.append(np.asarray(animation.convert("RGB")))
     assert len(frames) == 8
-    assert ganzoo("generate", "--seeds", "0-3", "--out", "stills").exit_code == 0
+    assert ganzoo("generate", "--seeds", "0-3", "--out", "images").exit_code == 0
     # The left cell walks from seed 0 to seed 1 and back, the right one from 2 to 3. A GIF has 256 colours a frame.
     tolerance = 40 if format_ == "gif" else 1
     for frame, left, right in ((0, 0, 2), (4, 1, 3)):
         for column, seed in ((0, left), (1, right)):
             cell = frames[frame][2:66:8, 2 + 66 * column : 66 + 66 * column : 8].astype(int)
-            assert np.abs(cell - pixels(Path(f"stills/seed{seed:04d}.png"))).max() <= tolerance
+            assert np.abs(cell - pixels(Path(f"images/seed{seed:04d}.png"))).max() <= tolerance
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
         (["--steps", "0"], 2, "--steps"),
         (["--out", "options.json"], 2, "--out"),
         (["--device", "cuda"], 1, "cuda"),
-        (["--size", "16"], 2, "--size 16: training went through 8 px"),
-        (["--psi", "0.5"], 2, "--psi / --truncation: for style-based generators only; gan has no styles"),
+        (["--size", "16"], 2, "--size 16: this run was trained at 8 px"),
+        (["--psi", "0.5"], 2, "--psi / --truncation: for style-based generators only; gan is not style-based"),
         (["--psi-layers", "8"], 2, "--psi-layers: for style-based"),
         (["--noise", "none"], 2, "--noise: for style-based"),
         (["--mix"], 2, "--mix: for style-based"),
         (["--interpolate", "--space", "w"], 2, "--space w: for style-based"),
         (["--psi", "0"], 2, "--psi / --truncation: for style-based generators only"),
-        (["--size", "0"], 2, "--size 0: training went through 8 px"),
-        (["--seeds", "0-499999,500000-999999,7"], 2, "more than a million images"),
-        (["--grid", "33x32"], 2, "--grid: 33x32 is more than the 1,024 images of a sheet"),
-        (["--grid", "999x999", "--interpolate"], 2, "--grid: 999x999 is more than the 1,024 images of a sheet"),
-        (["--interpolate", "--seeds", "5"], 2, "a walk needs two seeds at least; --seeds gives one"),
-        (["--interpolate", "--seeds", "0-10009"], 2, "10,010 seeds or references are more than the 10,000 of a walk"),
-        (["--interpolate", "--grid", "1x1", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames are more than"),
+        (["--size", "0"], 2, "--size 0: this run was trained at 8 px"),
+        (["--seeds", "0-499999,500000-999999,7"], 2, "more than a million seeds"),
+        (["--grid", "33x32"], 2, "--grid: 33x32 exceeds the 1,024 images of a sheet"),
+        (["--grid", "999x999", "--interpolate"], 2, "--grid: 999x999 exceeds the 1,024 images of a sheet"),
+        (["--interpolate", "--seeds", "5"], 2, "a walk needs at least two seeds, but --seeds names one"),
+        (["--interpolate", "--seeds", "0-10009"], 2, "10,010 seeds or references exceed the 10,000 of a walk"),
+        (["--interpolate", "--grid", "1x1", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames exceed"),
         (["0/checkpoint-000000008.safetensors"], 1, "checkpoint-000000008.safetensors: there is no such file"),
         (["7/checkpoint-000000016.safetensors"], 1, "7/checkpoint-000000016.safetensors: there is no such file"),
     ],
@@ -177,7 +177,7 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
     assert not Path("generated").exists()
 
 
-def lay_run(name: str, write) -> Path:
+def make_run(name: str, write) -> Path:
     """A run folder around the checkpoint that `write` makes at a path."""
     from ganzoo.checkpoints import checkpoint
 
@@ -190,31 +190,34 @@ def lay_run(name: str, write) -> Path:
     return run
 
 
-def test_without_a_run_the_newest_that_can_do_it_is_taken(ganzoo, trained):
-    lay_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
+def test_without_a_run_the_newest_suitable_one_is_used(ganzoo, trained):
+    make_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
     shutil.copytree(RUN, "experiments/00002-gan-pictures")
     shutil.copytree(RUN, "experiments/00003-gan-pictures")
     result = ganzoo("generate", "--mix", "--sources", "0", "--destinations", "1")
     assert result.exit_code == 0, result.output
     assert "from experiments/00001-stylegan-nothing/checkpoint-000000001.safetensors" in result.stdout
-    assert [line for line in result.stderr.splitlines() if "passed over" in line] == [
-        "00003-gan-pictures is passed over: --mix: for style-based generators only; gan has no styles."
+    assert [line for line in result.stderr.splitlines() if "skipping" in line] == [
+        "skipping 00003-gan-pictures: --mix: for style-based generators only; gan is not style-based."
     ]
     assert "from experiments/00003-gan-pictures" in ganzoo("generate", "--seeds", "0").stdout
     named = ganzoo("generate", "3", "--mix")
-    assert (named.exit_code, "gan has no styles" in named.stderr) == (2, True)
+    assert (named.exit_code, "gan is not style-based" in named.stderr) == (2, True)
     shutil.rmtree("experiments/00001-stylegan-nothing")
     none = ganzoo("generate", "--mix")
-    assert (none.exit_code, none.stderr) == (2, "Error: --mix: for style-based generators only; gan has no styles.\n")
+    assert (none.exit_code, none.stderr) == (
+        2,
+        "Error: --mix: for style-based generators only; gan is not style-based.\n",
+    )
 
 
-def test_a_run_whose_checkpoints_are_all_damaged_is_passed_over(ganzoo, trained):
+def test_a_run_whose_checkpoints_are_all_damaged_is_skipped(ganzoo, trained):
     shutil.copytree(RUN, "experiments/00001-gan-pictures")
     for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-1])
     result = ganzoo("generate", "--seeds", "0")
     assert result.exit_code == 0, result.output
-    assert "00001-gan-pictures is passed over: " in result.stderr
+    assert "skipping 00001-gan-pictures: " in result.stderr
     assert f"from {RUN}/" in result.stdout
     assert ganzoo("generate", "1", "--seeds", "0").exit_code == 1
 
@@ -227,12 +230,12 @@ def test_a_sheet_is_no_larger_than_its_images_need(ganzoo, trained):
         assert ((height - 2) // 66, (width - 2) // 66) == shape
 
 
-def test_one_image_is_told_as_one(ganzoo, trained):
+def test_one_image_is_reported_in_the_singular(ganzoo, trained):
     said = ganzoo("generate", "--seeds", "5").stdout
     assert f"1 image: {RUN}/generated/seed*.png" in said
 
 
-def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
+def test_the_path_of_a_walk_is_spherical_by_default(ganzoo, trained):
     for out, path in (("usual", []), ("arc", ["--path", "spherical"]), ("line", ["--path", "linear", "--space", "z"])):
         walk = ("--seeds", "0-1", "--grid", "1x1", "--steps", "4", "--format", "png", "--out", out)
         assert ganzoo("generate", "--interpolate", *walk, *path).exit_code == 0
@@ -243,9 +246,9 @@ def test_the_path_of_a_walk_is_spherical_unless_told(ganzoo, trained):
 
 
 def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
-    from ganzoo.cli import generate_output
+    from ganzoo.sampling import sheets
 
-    monkeypatch.setattr(generate_output, "SHEET_BYTES", 5 * 8 * 8 * 3)
+    monkeypatch.setattr(sheets, "SHEET_BYTES", 5 * 8 * 8 * 3)
     result = ganzoo("generate", "--seeds", "0-9")
     assert "sheet of the first 5" in result.stdout
     assert len(list((trained / "generated").glob("seed*.png"))) == 10
@@ -253,11 +256,11 @@ def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
     assert pixels(trained / "generated" / "grid.png").shape[:2] == (68, 5 * 66 + 2)
     walk = ganzoo("generate", "--interpolate", "--grid", "2x3", "--seeds", "0-11")
     assert walk.exit_code == 2
-    assert "--grid: 2 rows of 3 images are more than the 5 of a sheet at 8 px" in walk.stderr
+    assert "--grid: 2 rows of 3 images exceed the 5 that a sheet may hold at 8 px" in walk.stderr
 
 
 def test_jittor_waits_for_the_choice_of_a_device():
-    check = "import ganzoo.cli.generate_output, sys; assert 'jittor' not in sys.modules"
+    check = "import ganzoo.cli.generate.output, sys; assert 'jittor' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
@@ -278,7 +281,7 @@ def test_seeds_can_be_a_range(first, count):
 
 
 @given(st.text())
-def test_any_text_is_understood_or_refused(text):
+def test_any_text_is_parsed_or_refused(text):
     for parse in (parse_seeds, parse_grid, parse_mix_layers, parse_psi_layers):
         try:
             assert parse(text) is not None

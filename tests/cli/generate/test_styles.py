@@ -1,4 +1,4 @@
-"""`ganzoo generate` with a style-based generator: each kind of output, and each refusal."""
+"""`ganzoo generate` with a style-based generator: each kind of output, and each error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
 from tests.support.styled import write_checkpoint
 
-CELL = slice(2, 66)  # of the first cell of a sheet; a cell is 64 px, 2 px between
+CELL = slice(2, 66)  # pixels of the first cell of a sheet; cells have 64 px, with 2 px between them
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The 32 px image in a cell of a sheet, where it is twice as large."""
+    """The 32 px image in a cell of a sheet, which shows it at twice the size."""
     return sheet[2 + 66 * row : 66 + 66 * row : 2, 2 + 66 * column : 66 + 66 * column : 2]
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal but for the rounding of a number that another batch size computed otherwise in its last bit."""
+    """Whether images are equal up to rounding errors, which differ between batch sizes."""
     return one.shape == other.shape and bool(np.abs(one - other).max() <= 1)
 
 
@@ -95,7 +95,7 @@ def test_a_walk_passes_its_seeds_and_closes(generate, space, path):
         assert alike(walked[0], seeds[first])
         assert alike(walked[6], seeds[second])
         assert not alike(walked[3], walked[0])
-        # The way from the second seed back to the first is that from the first to the second.
+        # The walk from the second seed back to the first takes the same path.
         assert all(alike(one, other) for one, other in zip(walked[1:], walked[:0:-1]))
 
 
@@ -167,19 +167,19 @@ def test_named_layers_end_with_the_image(generate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--size", "64"], "--size 64: training went through 4, 8, 16, 32 px"),
+        (["--size", "64"], "--size 64: this run was trained at 4, 8, 16, 32 px"),
         (["--size", "12"], "--size 12"),
-        (["--size", "0"], "--size 0: training went through 4, 8, 16, 32 px"),
+        (["--size", "0"], "--size 0: this run was trained at 4, 8, 16, 32 px"),
         (["--psi", "nan"], "--psi / --truncation: nan is not a number from -100 to 100"),
         (["--psi", "x"], "--psi"),
         (["--psi-layers", "some"], "--psi-layers: 'some' is not 'all' or a number"),
         (["--noise", "much"], "--noise"),
-        (["--mix", "--mix-layers", "fine"], "--mix-layers fine: begins at layer 8, but images of this size have"),
+        (["--mix", "--mix-layers", "fine"], "--mix-layers fine: starts at layer 8, but images of this size have"),
         (["--mix", "--mix-layers", "6-8"], "--mix-layers 6-8: images of this size have the style layers 0-7"),
         (["--mix", "--mix-layers", "3-1"], "'3-1' is not coarse, middle, fine or a range"),
         (["--mix", "--mix-layers", "-1"], "'-1' is not coarse"),
         (["--mix", "--sources", "a"], "--sources: 'a' is not a number or a range"),
-        (["--mix", "--sources", "0-99", "--destinations", "0-99"], "101 rows of 101 images are more than the 1024"),
+        (["--mix", "--sources", "0-99", "--destinations", "0-99"], "101 rows of 101 images exceed the 1024"),
         (["--mix", "--interpolate"], "--mix and --interpolate: choose one"),
         (["--mix", "--seeds", "1"], "--seeds: not for --mix"),
         (["--mix", "--format", "gif"], "--format gif: for --interpolate only"),
@@ -189,7 +189,7 @@ def test_named_layers_end_with_the_image(generate):
         (["--space", "w"], "--space: for --interpolate only"),
         (["--steps", "3"], "--steps: for --interpolate only"),
         (["--interpolate", "--format", "png", "--fps", "5"], "--fps 5: not for --format png"),
-        (["--interpolate", "--fps", "60"], "--fps 60: a GIF has at most 50; take --format webp or mp4"),
+        (["--interpolate", "--fps", "60"], "--fps 60: a GIF has at most 50; use --format webp or mp4"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(ganzoo, stored, arguments, message):

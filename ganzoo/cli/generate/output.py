@@ -10,21 +10,15 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
+from ganzoo.cli.generate.request import GenerateRequest, check_walk, parse_mix_layers
 from ganzoo.errors import OptionError, UnsuitableError, counted
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, latents, sampler, sheets
+from ganzoo.sampling.sheets import max_sheet_images
 from ganzoo.sampling.styles import StyleSampler, mix
 
-SHEET_BYTES = 2**28  # maximum total size of the images on a sheet
 
-
-def sheet_room(data: DataInfo) -> int:
-    """Return how many images of this size a sheet may hold."""
-    return max(1, min(SHEET, SHEET_BYTES // (data.size**2 * data.channels)))
-
-
-def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler:
+def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:
     """Return the sampler for a request. UnsuitableError if the model lacks what the request needs."""
     from ganzoo.interfaces.networks import (
         StyleGenerator,  # not at the top: this import requires that Jittor has been started
@@ -34,57 +28,57 @@ def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
     if request.styled:
-        raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
+        raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} is not style-based.")
     return sampler.Sampler(generator)
 
 
-def stills(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
+def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
     """Write an image per seed, and a sheet of all images or of the first ones."""
-    seeds, shape = request.seeds, request.grid
-    if shape and shape[0] * shape[1] < len(seeds):
-        raise OptionError(f"--grid: {shape[0]}x{shape[1]} has no room for {len(seeds)} seeds.")
+    seeds, grid = request.seeds, request.grid
+    if grid and grid[0] * grid[1] < len(seeds):
+        raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {len(seeds)} seeds.")
     kept: list[np.ndarray] = []
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
     for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
         image_files.save(out / f"seed{seed:04d}.png", image)
-        if len(kept) < sheet_room(data):
+        if len(kept) < max_sheet_images(data):
             kept.append(image)
-    columns = min(len(kept), (shape or sheets.grid_shape(len(kept)))[1])
+    columns = min(len(kept), (grid or sheets.grid_shape(len(kept)))[1])
     rows = -(-len(kept) // columns)  # no empty rows, however large --grid is
     image_files.save(out / "grid.png", sheets.grid(np.stack(kept), rows, columns))
     yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
     yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
 
 
-def interpolation(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
+def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
     """Write a video, or its frames, of a grid in which each cell walks through its share of the seeds in a loop."""
     seeds = request.seeds
-    shape = request.grid or _cells(len(seeds))
-    cells = shape[0] * shape[1]
+    grid = request.grid or _cells(len(seeds))
+    cells = grid[0] * grid[1]
     if cells == 1 and len(seeds) < 2:
-        raise OptionError("--interpolate: a walk needs two seeds at least; --seeds gives one.")
+        raise OptionError("--interpolate: a walk needs at least two seeds, but --seeds names one.")
     if len(seeds) % cells or len(seeds) < 2 * cells:
         raise OptionError(
             f"--seeds: {len(seeds)} seeds can't be shared among the {cells} cells of --grid "
-            f"{shape[0]}x{shape[1]}; give a multiple of {cells}, at least {2 * cells}."
+            f"{grid[0]}x{grid[1]}; give a multiple of {cells}, at least {2 * cells}."
         )
-    _check_room("--grid", *shape, data)
+    _check_room("--grid", *grid, data)
     check_walk(len(seeds), request.steps, cells)
     count = len(seeds) // cells * request.steps
-    yield from write_frames(_frames(sampler, request, shape), count, request.format, request.fps, out)
+    yield from write_frames(_frames(sampler, request, grid), count, request.format, request.fps, out)
 
 
 def _check_room(option: str, rows: int, columns: int, data: DataInfo) -> None:
-    if rows * columns > sheet_room(data):
+    if rows * columns > max_sheet_images(data):
         raise OptionError(
-            f"{option}: {rows} rows of {columns} images are more than the {sheet_room(data)} of a sheet at "
+            f"{option}: {rows} rows of {columns} images exceed the {max_sheet_images(data)} that a sheet may hold at "
             f"{data.size} px."
         )
 
 
-def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: int, out: Path) -> Iterator[str]:
-    """Write `count` pictures as an animation, or as separate files if the format is 'png'."""
-    frames = progress(pictures, count, "frame")
+def write_frames(frames: Iterable[np.ndarray], count: int, format_: str, fps: int, out: Path) -> Iterator[str]:
+    """Write `count` frames as an animation, or as separate files if the format is 'png'."""
+    frames = progress(frames, count, "frame")
     if format_ != "png":
         path = out / f"interpolation.{format_}"
         image_files.save_animation(path, frames, fps)
@@ -95,38 +89,38 @@ def write_frames(pictures: Iterable[np.ndarray], count: int, format_: str, fps: 
     yield f"{counted(count, 'frame')}: {out}/interpolation*.png"
 
 
-def _frames(sampler: Any, request: Request, shape: tuple[int, int]) -> Iterator[np.ndarray]:
-    cells = shape[0] * shape[1]
+def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> Iterator[np.ndarray]:
+    cells = grid[0] * grid[1]
     codes = sampler.code(_latents(sampler, request.seeds))
     keys = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
     starts = request.seeds[:: len(keys)]
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
     walk = latents.loop(keys, request.steps, latents.PATHS[path], sampler.centre)
     steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
-    drawn = sampler.stream(steps)
-    while frame := list(islice(drawn, cells)):
-        yield sheets.grid(np.stack(frame), *shape)
+    generated = sampler.stream(steps)
+    while frame := list(islice(generated, cells)):
+        yield sheets.grid(np.stack(frame), *grid)
 
 
-def mixing(sampler: Any, request: Request, data: DataInfo, out: Path) -> Iterator[str]:
+def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
     """Write a style-mixing sheet, with the sources in the top row and the destinations in the left column. Each cell
     shows its destination with the source's style in some layers (Karras et al. 2019, figure 3)."""
     layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
-    shape = len(request.destinations) + 1, len(request.sources) + 1
-    _check_room("--mix", *shape, data)
+    grid = len(request.destinations) + 1, len(request.sources) + 1
+    _check_room("--mix", *grid, data)
     sources, destinations = (
         sampler.styles(_latents(sampler, seeds)) for seeds in (request.sources, request.destinations)
     )
     codes = [*sources]
     for destination in destinations:
         codes += [destination, *(mix(destination, source, layers) for source in sources)]
-    drawn = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
+    generated = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
     path = out / f"mixing-{request.mix_layers}.png"
-    image_files.save(path, sheets.grid(np.stack([np.full_like(drawn[0], 255), *drawn]), *shape))
+    image_files.save(path, sheets.grid(np.stack([np.full_like(generated[0], 255), *generated]), *grid))
     yield f"style mixing in the layers {layers.start}-{layers.stop - 1}: {path}"
 
 
-OUTPUTS = {"stills": stills, "interpolate": interpolation, "mix": mixing}
+OUTPUTS = {"images": write_images, "interpolate": write_interpolation, "mix": write_mixing}
 
 
 def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
@@ -138,6 +132,6 @@ def _cells(count: int) -> tuple[int, int]:
     return sheets.grid_shape(cells)
 
 
-def progress(pictures: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
-    """Iterate over the pictures, with a progress bar if it takes longer than 2 s."""
-    return iter(tqdm(pictures, total=count, unit=unit, leave=False, disable=None, delay=2))
+def progress(frames: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
+    """Iterate over images or frames, with a progress bar if it takes longer than 2 s."""
+    return iter(tqdm(frames, total=count, unit=unit, leave=False, disable=None, delay=2))

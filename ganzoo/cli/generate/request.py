@@ -11,20 +11,20 @@ from ganzoo.errors import OptionError, counted, near_match
 
 # The options that each kind of output takes, in addition to those common to all kinds.
 KINDS = {
-    "stills": ("seeds", "grid"),
+    "images": ("seeds", "grid"),
     "interpolate": ("seeds", "grid", "steps", "space", "path", "fps"),
     "mix": ("sources", "destinations", "mix_layers"),
 }
-STYLED = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
-NO_TRANSLATION = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
-LOOKS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
-WALKS = ("steps", "space", "path", "fps")
+STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
+NOT_WITH_SOURCE = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
+LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
+WALK_OPTIONS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the paper's figures (appendix B)
-SHEET = 1024  # maximum number of images on a sheet
-SEEDS = 1_000_000  # maximum number of seeds
-KEYS, FRAMES = 10_000, 100_000  # maximum numbers of seeds in a walk, whose latents are all in memory, and of its frames
-MANY = 9999  # more layers than any generator has
-NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, MANY)}  # Karras et al. 2019, figure 3
+MAX_SEEDS = 1_000_000
+MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
+MAX_FRAMES = 100_000  # maximum number of frames in a walk
+ALL_LAYERS = 9999  # more layers than any generator has
+NAMED_LAYERS = {"coarse": (0, 3), "middle": (4, 7), "fine": (8, ALL_LAYERS)}  # Karras et al. 2019, figure 3
 
 
 def flag(name: str) -> str:
@@ -33,7 +33,7 @@ def flag(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerateRequest:
     """A parsed call of `ganzoo generate`. None: not given, or not used by this kind of output."""
 
     kind: str  # a key of KINDS
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class TranslationRequest:
+class TranslateRequest:
     """A parsed call of `ganzoo generate --source`. Without references, styles come from the seeds' latents."""
 
     sources: tuple[str, ...]
@@ -71,60 +71,60 @@ class TranslationRequest:
     format: str
 
 
-def read(values: Mapping[str, Any]) -> Request:
+def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
     """Parse the values of the command. OptionError if one is invalid or some conflict."""
     for name in ("domain", "reference"):
         if _given(values[name]):
-            raise OptionError(f"{flag(name)}: goes with --source, the images to redraw.")
+            raise OptionError(f"{flag(name)}: requires --source, the images to translate.")
     kind = _kind(values)
     grid = parse_grid(values["grid"]) if values["grid"] is not None else None
-    styled = [flag(name) for name in STYLED if _given(values[name])]
+    styled = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
     styled += ["--space w"] if values["space"] == "w" else []
-    mix_layers = _either(values["mix_layers"], "coarse")
+    mix_layers = _or_default(values["mix_layers"], "coarse")
     parse_mix_layers(mix_layers)  # rejects nonsense now; layers that the image lacks are rejected later
-    return Request(
+    return GenerateRequest(
         kind=kind,
         seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
         grid=grid,
         size=values["size"],
-        steps=_either(values["steps"], 15),
+        steps=_or_default(values["steps"], 15),
         space=values["space"],
         path=values["path"],
-        fps=_either(values["fps"], 20),
+        fps=_or_default(values["fps"], 20),
         format=values["format_"] or ("gif" if kind == "interpolate" else "png"),
-        psi=check_psi(_either(values["psi"], PSI)),
+        psi=check_psi(_or_default(values["psi"], PSI)),
         psi_layers=None if values["psi_layers"] is None else parse_psi_layers(values["psi_layers"]),
         noise=values["noise"] or "const",
-        sources=parse_seeds(_either(values["sources"], "0-4"), "--sources"),
-        destinations=parse_seeds(_either(values["destinations"], "5-7"), "--destinations"),
+        sources=parse_seeds(_or_default(values["sources"], "0-4"), "--sources"),
+        destinations=parse_seeds(_or_default(values["destinations"], "5-7"), "--destinations"),
         mix_layers=mix_layers,
         styled=tuple(styled),
     )
 
 
-def read_translation(values: Mapping[str, Any]) -> TranslationRequest:
+def parse_translation_request(values: Mapping[str, Any]) -> TranslateRequest:
     """Parse the values of the command with --source. OptionError if one is invalid or some conflict."""
-    refused = dict.fromkeys(NO_TRANSLATION, "not with --source")
+    refused = dict.fromkeys(NOT_WITH_SOURCE, "not with --source")
     if values["reference"]:
-        refused.update(dict.fromkeys(LOOKS, "not with --reference, whose look is taken as it is"))
+        refused.update(dict.fromkeys(LATENT_OPTIONS, "not with --reference, whose style is used as it is"))
     if not values["interpolate"]:
-        refused.update(dict.fromkeys(WALKS, "for --interpolate only"))
+        refused.update(dict.fromkeys(WALK_OPTIONS, "for --interpolate only"))
     for name, why in refused.items():
         if _given(values[name]):
             raise OptionError(f"{flag(name)}: {why}.")
-    _check_format("interpolate" if values["interpolate"] else "stills", values["format_"], values["fps"])
-    space = _either(values["space"], "z")
-    return TranslationRequest(
+    _check_format("interpolate" if values["interpolate"] else "images", values["format_"], values["fps"])
+    space = _or_default(values["space"], "z")
+    return TranslateRequest(
         sources=values["source"],
         references=values["reference"],
         domain=values["domain"],
-        seeds=parse_seeds(_either(values["seeds"], "0-3" if values["interpolate"] else "0-9")),
-        psi=check_psi(_either(values["psi"], 1.0)),
+        seeds=parse_seeds(_or_default(values["seeds"], "0-3" if values["interpolate"] else "0-9")),
+        psi=check_psi(_or_default(values["psi"], 1.0)),
         interpolate=values["interpolate"],
-        steps=_either(values["steps"], 31 if values["reference"] else 15),
+        steps=_or_default(values["steps"], 31 if values["reference"] else 15),
         space=space,
-        path=_either(values["path"], "linear" if space == "w" else "spherical"),
-        fps=_either(values["fps"], 20),
+        path=_or_default(values["path"], "linear" if space == "w" else "spherical"),
+        fps=_or_default(values["fps"], 20),
         format=values["format_"] or ("gif" if values["interpolate"] else "png"),
     )
 
@@ -135,7 +135,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
     for name in names:
         if name not in domains:
             raise OptionError(
-                f"--domain: there is no domain {name!r}; there are {', '.join(domains)}.{near_match(name, domains)}"
+                f"--domain: unknown domain {name!r}; choose from {', '.join(domains)}.{near_match(name, domains)}"
             )
     return [domains.index(name) for name in dict.fromkeys(names)]
 
@@ -145,17 +145,17 @@ def _given(value: Any) -> bool:
     return value is not None and value is not False and value != ()
 
 
-def _either(value: Any, default: Any) -> Any:
+def _or_default(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
 def _kind(values: Mapping[str, Any]) -> str:
     if values["mix"] and values["interpolate"]:
         raise OptionError("--mix and --interpolate: choose one of them.")
-    kind = "mix" if values["mix"] else "interpolate" if values["interpolate"] else "stills"
+    kind = "mix" if values["mix"] else "interpolate" if values["interpolate"] else "images"
     for name in sorted({name for names in KINDS.values() for name in names}.difference(KINDS[kind])):
         if values[name] is not None:
-            only = "not for --mix" if name in KINDS["stills"] else f"for --{_taker(name)} only"
+            only = "not for --mix" if name in KINDS["images"] else f"for --{_kind_of(name)} only"
             raise OptionError(f"{flag(name)}: {only}.")
     _check_format(kind, values["format_"], values["fps"])
     if kind == "mix" and values["noise"] == "random":
@@ -163,7 +163,7 @@ def _kind(values: Mapping[str, Any]) -> str:
     return kind
 
 
-def _taker(name: str) -> str:
+def _kind_of(name: str) -> str:
     return next(kind for kind, names in KINDS.items() if name in names)
 
 
@@ -171,9 +171,9 @@ def _check_format(kind: str, format_: str | None, fps: int | None) -> None:
     if kind != "interpolate" and format_ in ("gif", "webp", "mp4"):
         raise OptionError(f"--format {format_}: for --interpolate only; still images are PNG.")
     if fps is not None and format_ == "png":
-        raise OptionError(f"--fps {fps}: not for --format png; frames in files of their own have no speed.")
+        raise OptionError(f"--fps {fps}: not for --format png; separate frames have no frame rate.")
     if fps is not None and fps > 50 and format_ in (None, "gif"):
-        raise OptionError(f"--fps {fps}: a GIF has at most 50; take --format webp or mp4.")
+        raise OptionError(f"--fps {fps}: a GIF has at most 50; use --format webp or mp4.")
 
 
 def _default_seeds(grid: tuple[int, int] | None, kind: str) -> list[int]:
@@ -191,30 +191,32 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
         if match is None or (match[2] and int(match[2]) < int(match[1])):
             raise OptionError(f"{option}: {part!r} is not a number or a range like 0-31.")
         last = int(match[2] or match[1])
-        if last - int(match[1]) + len(seeds) >= SEEDS:
-            raise OptionError(f"{option}: {text[:40]!r} is more than a million images.")
+        if last - int(match[1]) + len(seeds) >= MAX_SEEDS:
+            raise OptionError(f"{option}: {text[:40]!r} is more than a million seeds.")
         seeds += range(int(match[1]), last + 1)
     return seeds
 
 
 def parse_grid(text: str) -> tuple[int, int]:
     """'4x8' -> (4, 8): rows and columns. OptionError for anything else."""
+    from ganzoo.sampling.sheets import MAX_SHEET_IMAGES  # not at the top: --help should not import NumPy
+
     match = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
     if match is None or not int(match[1]) * int(match[2]):
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
     rows, columns = int(match[1]), int(match[2])
-    if rows * columns > SHEET:
-        raise OptionError(f"--grid: {text} is more than the {counted(SHEET, 'image')} of a sheet.")
+    if rows * columns > MAX_SHEET_IMAGES:
+        raise OptionError(f"--grid: {text} exceeds the {counted(MAX_SHEET_IMAGES, 'image')} of a sheet.")
     return rows, columns
 
 
 def check_walk(keys: int, steps: int, cells: int = 1) -> None:
     """Raise OptionError if a walk through `keys` seeds or references, shared among `cells`, is too long."""
-    if keys > KEYS:
-        raise OptionError(f"--interpolate: {keys:,} seeds or references are more than the {KEYS:,} of a walk.")
-    if keys // cells * steps > FRAMES:
+    if keys > MAX_KEYS:
+        raise OptionError(f"--interpolate: {keys:,} seeds or references exceed the {MAX_KEYS:,} of a walk.")
+    if keys // cells * steps > MAX_FRAMES:
         raise OptionError(
-            f"--interpolate: {keys // cells * steps:,} frames are more than the {FRAMES:,} of an animation; take fewer "
+            f"--interpolate: {keys // cells * steps:,} frames exceed the {MAX_FRAMES:,} of an animation; use fewer "
             "--steps or --seeds."
         )
 
@@ -230,7 +232,7 @@ def parse_psi_layers(text: str) -> int:
     """'8' -> 8, 'all' -> more layers than there can be. OptionError for anything else."""
     if text != "all" and not re.fullmatch(r"\d{1,4}", text):
         raise OptionError(f"--psi-layers: {text!r} is not 'all' or a number of layers.")
-    return MANY if text == "all" else int(text)
+    return ALL_LAYERS if text == "all" else int(text)
 
 
 def parse_mix_layers(text: str) -> Callable[[int], range]:
@@ -246,8 +248,8 @@ def parse_mix_layers(text: str) -> Callable[[int], range]:
     def layers(count: int) -> range:
         stop = min(last + 1, count) if match is None else last + 1
         if first >= count or stop > count:
-            begins = f"begins at layer {first}, but " if match is None else ""
-            raise OptionError(f"--mix-layers {text}: {begins}images of this size have the style layers 0-{count - 1}.")
+            starts = f"starts at layer {first}, but " if match is None else ""
+            raise OptionError(f"--mix-layers {text}: {starts}images of this size have the style layers 0-{count - 1}.")
         return range(first, stop)
 
     return layers

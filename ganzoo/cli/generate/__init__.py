@@ -1,0 +1,1 @@
+"""`ganzoo generate`: the command, its options, and what it writes."""

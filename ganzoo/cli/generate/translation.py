@@ -1,0 +1,130 @@
+"""Output of `ganzoo generate --source`: translated images, sheets of them, and animated walks between styles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice, repeat, tee
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganzoo.cli.generate.output import progress, write_frames
+from ganzoo.cli.generate.request import TranslateRequest, check_walk, parse_domains
+from ganzoo.errors import OptionError, counted, printable
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.sampling import image_files, translation
+from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
+from ganzoo.sampling.translation import TranslationSampler
+from ganzoo.sampling.translation_sheet import NamedStyle, TranslationSheet, max_rows
+
+MAX_FRAME_IMAGES = 64  # maximum number of translated images in a video frame
+MAX_STYLES = 100_000  # maximum number of styles, which are all in memory
+
+
+class TranslationJob:
+    """A translation request, checked as a whole before Jittor is started."""
+
+    def __init__(self, request: TranslateRequest, data: DataInfo) -> None:
+        self.request, self.data = request, data
+        given = None if request.domain is None else parse_domains(request.domain, data.domains)
+        self.domains = list(range(len(data.domains))) if given is None else given
+        self.sources = InputImages(request.sources, "--source", data)
+        self.references: LazyImages | None = None
+        self.reference_domains: list[int] = []
+        if request.references:
+            # --domain selects from a folder that has several domains.
+            others = [name for name in data.domains if given is not None and data.domains.index(name) not in given]
+            self.references = LazyImages(InputImages(request.references, "--reference", data, others))
+            self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
+        elif len(self.domains) * len(request.seeds) > MAX_STYLES:
+            styles = len(self.domains) * len(request.seeds)
+            raise OptionError(f"--seeds: {styles:,} styles exceed the maximum of {MAX_STYLES:,}.")
+        if request.interpolate:
+            self._check_walk()
+
+    def _domain_of(self, path: Path, given: list[int] | None) -> int:
+        """Return the domain given by --domain, or else by the innermost folder named after a domain."""
+        if given is not None and len(given) == 1:
+            return given[0]
+        known = ", ".join(self.data.domains)
+        if given is not None:
+            raise OptionError(f"--domain {self.request.domain}: --reference takes one domain: {known}.")
+        folders = reversed(path.parts[:-1])
+        named = next((folder for folder in folders if folder in self.data.domains), None)
+        if named is None:
+            raise OptionError(f"--reference {printable(path)}: name its domain with --domain: {known}.")
+        return self.data.domains.index(named)
+
+    def _check_walk(self) -> None:
+        request = self.request
+        if self.references is not None and len(self.references) < 2:
+            raise OptionError("--interpolate: a walk needs at least two references, but --reference names one.")
+        if not request.references and len(request.seeds) < 2:
+            raise OptionError("--interpolate: a walk needs at least two seeds, but --seeds names one.")
+        check_walk(len(self.references or request.seeds), request.steps)
+        rows = 1 if request.references else len(self.domains)
+        if rows * len(self.sources) > MAX_FRAME_IMAGES:
+            requested = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
+            raise OptionError(
+                f"--interpolate: {requested} exceed the {MAX_FRAME_IMAGES} images of a frame; name fewer with --source"
+                + (" or --domain." if rows > 1 else ".")
+            )
+
+    def write(self, translator: Any, out: Path) -> Iterator[str]:
+        """Write the images or the animation to a folder, and yield lines that describe them."""
+        sampler = TranslationSampler(translator)
+        if self.request.interpolate:
+            return self._walk(sampler, out)
+        return self._images(sampler, out)
+
+    def _styles(self, sampler: TranslationSampler) -> list[NamedStyle]:
+        names, seeds = self.data.domains, self.request.seeds
+        if self.references is None:
+            return [
+                NamedStyle(f"{filename_part(names[domain])}-seed{seed:04d}", f"{names[domain]} {seed}", style)
+                for domain in self.domains
+                for seed, style in zip(seeds, sampler.styles_of_seeds(seeds, domain, self.request.psi))
+            ]
+        styles = sampler.styles_of_images(self.references, np.array(self.reference_domains))
+        described = zip(self.references.names, self.reference_domains, styles)
+        shown = chain(islice(self.references, max_rows(self.data)), repeat(None))  # the sheet shows only these
+        return [
+            NamedStyle(f"{filename_part(names[domain])}-{name}", names[domain], style, reference)
+            for (name, domain, style), reference in zip(described, shown)
+        ]
+
+    def _images(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
+        """Write an image of each source in each style, and a sheet of them."""
+        styles = self._styles(sampler)
+        names, sheet, count = UniqueNames(), TranslationSheet(styles, self.data), 0
+        jobs, same = tee((source, style) for source in self.sources for style in styles)
+        generated = sampler.stream((source.pixels, style.code) for source, style in jobs)
+        for (source, style), image in zip(same, progress(generated, len(self.sources) * len(styles), "image")):
+            image_files.save(out / f"{names.new(f'{source.name}-{style.name}')}.png", image)
+            sheet.add(source, style, image)
+            count += 1
+        image_files.save(out / "grid.png", sheet.picture())
+        yield f"{counted(count, 'image')}: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
+        yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
+
+    def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
+        request, sources = self.request, np.stack([source.pixels for source in self.sources])
+        if self.references is not None:
+            numbers, names = self.reference_domains, self.data.domains
+            frames = translation.reference_walk(sampler, sources, self.references, numbers, names, request.steps)
+            count = len(translation.schedule(numbers, request.steps))
+        else:
+            domains = {domain: self.data.domains[domain] for domain in self.domains}
+            frames = translation.latent_walk(
+                sampler,
+                sources,
+                domains,
+                request.seeds,
+                psi=request.psi,
+                steps=request.steps,
+                space=request.space,
+                path=request.path,
+            )
+            count = request.steps * len(request.seeds)
+        return write_frames(frames, count, request.format, request.fps, out)

@@ -1,0 +1,71 @@
+"""Sheets of translated images: sources in the top row, a row for each style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganzoo.errors import counted
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.sampling.input_images import InputImage
+from ganzoo.sampling.sheets import grid, labelled, max_sheet_images
+
+MAX_COLUMNS = 32  # maximum number of sources on a sheet
+
+
+@dataclass(frozen=True, eq=False)
+class NamedStyle:
+    """A style code (width,) to apply to every source. `name` is used in file names; sheets show `label` and, if given,
+    `reference`, uint8 (H, W, C)."""
+
+    name: str
+    label: str
+    code: np.ndarray
+    reference: np.ndarray | None = None
+
+
+def max_rows(data: DataInfo) -> int:
+    """Return how many styles fit on a sheet with a single source and the reference of each style."""
+    return max(1, max_sheet_images(data) // 2 - 1)
+
+
+class TranslationSheet:
+    """A sheet with the sources in the top row and a row for each style below, as many of both as fit."""
+
+    def __init__(self, styles: Sequence[NamedStyle], data: DataInfo) -> None:
+        self._styles = len(styles)
+        self._rows: dict[NamedStyle, list[np.ndarray]] = {style: [] for style in styles[: max_rows(data)]}
+        self._references = styles[0].reference is not None
+        room = max_sheet_images(data) // (len(self._rows) + 1)
+        self._columns = min(MAX_COLUMNS, max(1, room - self._references))
+        self._top: list[InputImage] = []
+
+    def add(self, source: InputImage, style: NamedStyle, image: np.ndarray) -> None:
+        """Add a translated image if there is room for it. All images of a source must be added in succession."""
+        if source not in self._top[-1:]:
+            if len(self._top) == self._columns:
+                return
+            self._top.append(source)
+        if style in self._rows:
+            self._rows[style].append(image)
+
+    def picture(self) -> np.ndarray:
+        """The sheet, uint8 (H, W, C)."""
+        top = [source.pixels for source in self._top]
+        if self._references:
+            top = [np.full_like(top[0], 255), *top]
+        below = [
+            image
+            for style, generated in self._rows.items()
+            for image in (generated if style.reference is None else [style.reference, *generated])
+        ]
+        sheet = grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
+        return labelled(sheet, ["", *(style.label for style in self._rows)])
+
+    def extent(self, sources: int) -> str:
+        """Return which of the sources and styles are on the sheet, in words; '' if all of them are."""
+        shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
+        shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
+        return f" of the first {' and '.join(shown)}" if shown else ""
