@@ -102,6 +102,11 @@ def reason(error: BaseException) -> str:
     return printable(said) or type(error).__name__
 
 
+def describe_failure(error: BaseException) -> str:
+    """Describe an exception in one line: its type and its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def counted(count: int, noun: str) -> str:
     """Format a count with its noun: '1 image', '2 images', '1,000 images'."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -84,7 +84,7 @@ BROKEN = {
     ),
     "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "an instance is wanted, not the class"),
     "nonsense": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42]", "42 is not a Model"),
-    "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None, and a list of models is wanted"),
+    "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None instead of a list of models"),
     "text": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return 'mine'", "it returned 'mine'"),
     "hook_raises": (
         MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): yield 1 / 0",
@@ -100,7 +100,7 @@ BROKEN = {
     ),
     "data_none": (
         DATA_COMMAND.replace("return [count]", "return count"),
-        "is wanted",
+        "instead of a list of data commands",
     ),
     "unsound": (
         MODEL + "Model.summary = None\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]",
@@ -390,3 +390,13 @@ def test_ctrl_c_in_an_event_hook_is_the_users() -> None:
     registry.manager.register(Interrupting())
     with pytest.raises(KeyboardInterrupt):
         registry.notify("ganzoo_tick", run=Path(), stats={})
+
+
+def test_two_implementations_of_one_hook_belong_to_their_own_plugin(install: Install) -> None:
+    """pluggy before 1.7 called an implementation that is registered by `specname` in the name of any plugin."""
+    second = '\n@ganzoo.hookimpl(specname="ganzoo_tick")\ndef second(stats): raise OSError("disk")\n'
+    install("event_a", EVENT.format(arguments="stats", body="pass"))
+    install("event_b", EVENT.format(arguments="stats", body="pass") + second)
+    (report,) = plugins.load().notify("ganzoo_tick", run=Path(), stats={})
+    assert report == "plugin dist-of-event_b:event_b: ganzoo_tick raised OSError: disk"
+    assert sys.modules["event_a"].__dict__["seen"] == [{}]
