@@ -49,7 +49,9 @@ def test_the_commands_of_a_page_work_one_after_the_other(page, jittor, ganzoo, p
         assert result.exit_code == 0, f"{command}\n{result.output}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "COMING_FROM.md"], ids=lambda page: page.parent.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "COMING_FROM.md", ROOT / "ganzoo" / "README.md"], ids=lambda page: page.parent.name
+)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         if not target.startswith("http"):
