@@ -79,17 +79,17 @@ def check_model(
 
     check_declaration(model)
     chosen = check_options(model, options or {})
-    check_light(model)
+    check_lazy_import(model)
     if not backend.started():
         backend.start()
     for count in channels:
         data = DataInfo("made-up", IMAGES, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))
-        chosen = check_settled(model, chosen, data)
+        chosen = check_resolve_options(model, chosen, data)
         setup = model.build(chosen, data)
         check_setup(setup)
         _require(setup.translator is None or model.conditional, "a model with a translator needs `conditional = True`.")
-        state = check_training(model, chosen, data, MadeUp(data))
+        state = check_training(model, chosen, data, SyntheticDataset(data))
         if state.setup.translator is None:
             check_generator(state, data)
         else:
@@ -115,11 +115,11 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
             again = resolve(type(each), json.loads(json.dumps(each.to_dict())))
             _require(again == each, f"{type(each).__name__} is not the same after a round trip through JSON: {each}")
     except (GanzooError, TypeError, ValueError) as error:
-        raise AssertionError(f"the options of {model.name!r} can't be used: {error}") from error
+        raise AssertionError(f"the options of {model.name!r} are invalid: {error}") from error
     return chosen
 
 
-def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
+def check_resolve_options(model: Model, options: Any, data: DataInfo) -> Options:
     """Return the options with data-dependent defaults filled in, after checking that they are filled in only once:
     later calls must not change a run's options."""
     chosen: Options = model.resolve_options(options, data)
@@ -128,7 +128,7 @@ def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
     return chosen
 
 
-def check_light(model: Model) -> None:
+def check_lazy_import(model: Model) -> None:
     """Check that the model's module does not import Jittor, because every `--help` imports that module."""
     module = type(model).__module__
     if module == "__main__":
@@ -152,7 +152,7 @@ def _import_alone(module: str) -> tuple[str, str]:
     return child.stdout.partition("JITTOR:")[2].strip(), last if child.returncode else ""
 
 
-class MadeUp(Dataset):
+class SyntheticDataset(Dataset):
     """Noise images, whose labels take each value in turn."""
 
     def __init__(self, info: DataInfo) -> None:
@@ -203,8 +203,8 @@ class _Watch:
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
             own = network in phase.networks
             first = f"{network}.{(changed or [''])[0]}"
-            _require(bool(changed) or not own, f"{which} names {network!r}, but leaves all its weights as they are.")
-            _require(own or not changed, f"{which} changes {first}, and does not name {network!r}.")
+            _require(bool(changed) or not own, f"{which} names {network!r}, but changes none of its weights.")
+            _require(own or not changed, f"{which} changes {first}, but does not name {network!r}.")
         self.before = after
         self.waiting.discard(phase.name)
 
@@ -231,7 +231,7 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     step = Step(state, 0, None, watch)
     draw = state.model.draw(state.options)
     batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, draw=draw).batches()
-    most = max(STEPS, *(phase.every for phase in state.setup.loss.phases))
+    most = max(STEPS, *(phase.interval for phase in state.setup.loss.phases))
     while state.progress.step < first + STEPS or (watch.waiting and state.progress.step < first + most):
         try:
             step(next(batches))
@@ -275,8 +275,10 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
         _require(
             -limit <= low and high <= limit, f"the generator's pixels are in [{low:.3g}, {high:.3g}], not [-1, 1]."
         )
-    _require(not _differ(three, _images(generator, z)), "in inference the same latents give other images each time.")
-    _require(not _differ(three[:1], one), "in inference an image depends on the others of its batch.")
+    _require(
+        not _differ(three, _images(generator, z)), "in inference the same latents give different images each time."
+    )
+    _require(not _differ(three[:1], one), "in inference an image depends on the other images in its batch.")
     _require(not np.array_equal(three[0], three[1]), "two latents give the same image.")
 
 
@@ -291,9 +293,11 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
     _require(three.shape == wanted, f"for 6 images the translator gives {three.shape}, not {wanted}.")
     _require(three.dtype == np.float32, f"the translator gives {three.dtype}, not float32.")
     _require(bool(np.isfinite(three).all()), "the translator gives pixels that are infinite or NaN.")
-    _require(not _differ(three, _translated(translator, data)), "the same image and style give other images each time.")
+    _require(
+        not _differ(three, _translated(translator, data)), "the same image and style give different images each time."
+    )
     alone = _translated(translator, data, 1)
-    _require(not _differ(three[[0, 3]], alone), "a translation depends on the others of its batch.")
+    _require(not _differ(three[[0, 3]], alone), "a translation depends on the other images in its batch.")
     _require(_differ(three[:1], three[1:2]), "two images in two styles give the same image.")
 
 
@@ -350,7 +354,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     what = "the generator" if translator is None else "the translator"
     hint = "a weight is an attribute that holds a Var or a Module, not a list of them"
     if translator is not None:
-        hint += "; a ganzoo.Discriminator is no part of what translates, unless it has an average"
+        hint += "; a ganzoo.Discriminator without EMA is not available to the translator"
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
     else:
         sampled, loaded = state.ema.network(state.setup.generator), load_generator(saved, registry)
@@ -358,7 +362,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         before, after = _images(sampled, z), _images(loaded, z)
     _require(
         not _differ(before, after),
-        f"{what} gives other images after saving and loading: some of its weights are not in the checkpoint ({hint}).",
+        f"{what} gives different images after saving and loading: some weights are not in the checkpoint ({hint}).",
     )
 
 

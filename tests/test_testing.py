@@ -18,7 +18,7 @@ from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress,
 from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
-PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), every=3))
+PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), interval=3))
 
 
 @dataclass(frozen=True)
@@ -141,18 +141,18 @@ def test_a_model_without_an_average_passes() -> None:
             "network 'discriminator' has layers or weights in the plain list 'more'; put layers into",
         ),
         ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
-        ("foreign", "phase 'critic' changes generator.offset, and does not name 'generator'"),
-        ("frozen", "phase 'generator' names 'generator', but leaves all its weights as they are"),
+        ("foreign", "phase 'critic' changes generator.offset, but does not name 'generator'"),
+        ("frozen", "phase 'generator' names 'generator', but changes none of its weights"),
         ("infinite", "term 'adversarial' of phase 'critic' is "),
         ("terms", "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
         ("no_terms", "phase 'generator' gives {}, not a dict of terms"),
         ("number", "term 'penalty' of phase 'critic' is 0.0, not a Var"),
         ("range", "the generator's pixels are in ["),
         ("shape", "for 3 latents the generator gives (3, 1, 16, 1), not (3, 1, 4, 4)"),
-        ("random", "in inference the same latents give other images each time"),
-        ("batch", "in inference an image depends on the others of its batch"),
+        ("random", "in inference the same latents give different images each time"),
+        ("batch", "in inference an image depends on the other images in its batch"),
         ("constant", "two latents give the same image"),
-        ("hidden", "some of its weights are not in the checkpoint"),
+        ("hidden", "some weights are not in the checkpoint"),
     ],
 )
 def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
@@ -163,18 +163,18 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
     ("changes", "expected"),
     [
         ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
-        ({"generator": "discriminator"}, "network 'discriminator', to be sampled, is no ganzoo.Generator"),
-        ({"generator": "painter"}, "network 'painter', to be sampled, is no ganzoo.Generator"),
+        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
+        ({"generator": "painter"}, "the network to sample, 'painter', is not a ganzoo.Generator"),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
         ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
-        ({"ema": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
-        ({"ema": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
-        ({"ema": {"generator": 1.0}}, "the average of 'generator' has the decay 1.0"),
+        ({"ema": {"painter": 0.9}}, "there is an EMA of 'painter', but no such network"),
+        ({"ema": {"generator": 1.5}}, "the EMA decay of 'generator' is 1.5"),
+        ({"ema": {"generator": 1.0}}, "the EMA decay of 'generator' is 1.0"),
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),
         ({"phases": (Phase("critic", "discriminator"),)}, "phase 'critic': its networks are not a tuple"),
-        ({"phases": (Phase("critic", ("discriminator",), every=0),)}, "phase 'critic' runs every 0"),
+        ({"phases": (Phase("critic", ("discriminator",), interval=0),)}, "phase 'critic' runs every 0"),
         ({"phases": PHASES[:1]}, "no phase updates the network 'generator'"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], e
     ("model", "expected"),
     [
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
-        (Tiny(generator="painter"), "network 'painter', to be sampled"),
+        (Tiny(generator="painter"), "the network to sample, 'painter'"),
         (Tiny(optimizers={"generator": 0.1}), "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
         (Tiny(phases=(Phase("critic", ("critic",)),)), "phase 'critic' updates 'critic', which has no optimizer"),
         (Tiny("terms"), "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),

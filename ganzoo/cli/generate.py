@@ -14,7 +14,7 @@ from ganzoo.cli import generate_input as texts
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_saved
-from ganzoo.errors import OptionError, UnsuitableError
+from ganzoo.errors import OptionError, UnsupportedByModelError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -143,7 +143,7 @@ def _translations(saved: Any, plugins: Any, request: texts.TranslationRequest, d
 
     model = saved.model(plugins)
     if not model.conditional or not saved.data.domains:  # known without building the model
-        raise UnsuitableError(f"--source: {model.name} makes images of latents; it can't redraw any.")
+        raise UnsupportedByModelError(f"--source: {model.name} makes images of latents; it can't redraw any.")
     job = Job(request, saved.data)
     backend.start(device)
     return partial(job.write, loading.load_translator(saved, plugins))

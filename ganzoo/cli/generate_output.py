@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.cli.generate_input import SHEET, Request, check_walk, parse_mix_layers
-from ganzoo.errors import OptionError, UnsuitableError, counted
+from ganzoo.errors import OptionError, UnsupportedByModelError, counted
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import images, latents, sampler
 from ganzoo.sampling.styles import StyleSampler, mix
@@ -25,7 +25,7 @@ def sheet_room(data: DataInfo) -> int:
 
 
 def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler:
-    """Return the sampler for a request. UnsuitableError if the model lacks what the request needs."""
+    """Return the sampler for a request. UnsupportedByModelError if the model lacks what the request needs."""
     from ganzoo.interfaces.networks import (
         StyleGenerator,  # not at the top: this import requires that Jittor has been started
     )
@@ -34,7 +34,7 @@ def sampler_for(generator: Any, model: str, request: Request) -> sampler.Sampler
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
     if request.styled:
-        raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
+        raise UnsupportedByModelError(f"{request.styled[0]}: for style-based generators only; {model} has no styles.")
     return sampler.Sampler(generator)
 
 

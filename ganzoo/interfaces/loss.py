@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
+    """One kind of update: its name, the networks it updates, and its `interval` in steps (lazy if above 1)."""
 
     name: str
     networks: tuple[str, ...]
-    every: int = 1
+    interval: int = 1
 
 
 @dataclass
@@ -63,16 +63,16 @@ class Batch:
 
     def normal(self, *shape: int) -> Any:
         """Draw standard normal numbers, a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.standard_normal((self._drawn(), *shape), dtype="float32"))
+        return self._local_rows(self.rng.standard_normal((self._step_size(), *shape), dtype="float32"))
 
     def uniform(self, *shape: int) -> Any:
         """Draw uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.random((self._drawn(), *shape), dtype="float32"))
+        return self._local_rows(self.rng.random((self._step_size(), *shape), dtype="float32"))
 
-    def _drawn(self) -> int:
+    def _step_size(self) -> int:
         return len(self) if self.global_size is None else self.global_size
 
-    def _own(self, drawn: np.ndarray) -> Any:
+    def _local_rows(self, drawn: np.ndarray) -> Any:
         """Select this Batch's rows of numbers that were drawn for the whole step."""
         from ganzoo.backend import jittor
 

@@ -78,7 +78,7 @@ class Registry:
                 family if family and name not in self.metrics else {name: self._find("metric", name, self.metrics)}
             )
         if not found:
-            raise OptionError(f"no metric is named. There are: {', '.join(sorted(self.metrics))}.")
+            raise OptionError(f"no metric given. Available: {', '.join(sorted(self.metrics))}.")
         return list(found.values())
 
     def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
@@ -88,12 +88,12 @@ class Registry:
         for plugin in broken:
             if _normalised(name) in (_normalised(plugin.name), _normalised(plugin.distribution)):
                 raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
-        hint = near_match(name, known) or f" There are: {', '.join(sorted(known)) or 'none'}."
+        hint = near_match(name, known) or f" Available: {', '.join(sorted(known)) or 'none'}."
         if broken:
             names = ", ".join(plugin.name for plugin in broken)
-            hint += f" Some plugins have problems ({names}); `ganzoo plugins` tells which."
+            hint += f" Some plugins have problems ({names}); see `ganzoo plugins`."
         elif PLUGINS_VARIABLE in os.environ:
-            hint += " GANZOO_PLUGINS is set, and keeps other plugins out."
+            hint += " GANZOO_PLUGINS is set, so other plugins are not loaded."
         raise OptionError(f"no {what} is called {name!r}.{hint}")
 
     def notify(self, event: str, **arguments: Any) -> list[str]:
@@ -177,7 +177,7 @@ def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> lis
     """Register a plugin's module, and return the names and implementations of its hooks. If it raises, the manager is
     unchanged."""
     if manager.is_registered(module):
-        raise PluginError(f"{plugin.module} is registered already, as {manager.get_name(module)}")
+        raise PluginError(f"{plugin.module} is already registered, as {manager.get_name(module)}")
     try:
         manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         callers = manager.get_hookcallers(module) or []
@@ -194,12 +194,12 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
     specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
     if not hooks and getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
         folder = next(iter(module.__path__), "")
-        raise PluginError(f"the folder {folder} hides the package of that name; start ganzoo in another folder")
+        raise PluginError(f"the folder {folder} shadows the package of the same name; run ganzoo from another folder")
     for name, implementation in hooks:
         if name not in specified and not implementation.optionalhook:
             raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")
         if implementation.hookwrapper or implementation.wrapper:
-            raise PluginError(f"{name} is a hook wrapper, and hooks are called one by one; make it a plain function")
+            raise PluginError(f"{name} is a hook wrapper, but each hook is called by itself; make it a plain function")
     decorated = [implementation.function for _, implementation in hooks]
     for name in specified:
         function = getattr(module, name, None)
@@ -236,9 +236,9 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
     what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1], name)
     if name in known:
         owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
-        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is left out")
+        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is skipped")
     if what == "command" and full in registry.reserved:
-        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is left out")
+        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is skipped")
 
 
 def _trace_hook_calls(manager: pluggy.PluginManager) -> None:

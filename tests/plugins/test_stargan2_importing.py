@@ -251,7 +251,7 @@ WRONG = {
     "a weight is a text": (put("nets", "generator", x="y"), "'generator' is no state_dict: it holds 'x'"),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
     "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
-    "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint is of"),
+    "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint belongs to"),
     "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
     "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not that of StarGAN v2: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
@@ -274,8 +274,8 @@ WRONG = {
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
     "other moments": (other_moments, "optimizer state does not fit the network"),
     "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer is none of"),
-    "endless updates": (no_steps, "generator: its optimizer is none of PyTorch's Adam"),
-    "negative updates": (negative_steps, "generator: its optimizer is none of PyTorch's Adam"),
+    "endless updates": (no_steps, "generator: its optimizer state is not from torch.optim.Adam"),
+    "negative updates": (negative_steps, "generator: its optimizer state is not from torch.optim.Adam"),
 }  # fmt: skip
 
 

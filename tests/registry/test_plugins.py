@@ -82,7 +82,7 @@ BROKEN = {
         MODEL + "def ganzoo_models(): return [Model()]",
         "ganzoo_models is not decorated with @ganzoo.hook",
     ),
-    "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "an instance is wanted, not the class"),
+    "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "pass an instance, not the class"),
     "nonsense": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42]", "42 is not a Model"),
     "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None instead of a list of models"),
     "text": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return 'mine'", "it returned 'mine'"),
@@ -224,7 +224,7 @@ def test_what_is_sound_in_a_faulty_plugin_can_be_used(install: Install) -> None:
 def test_a_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     install("thief", GOOD.replace('"greet"', '"train"'))
     registry = plugins.load(reserved=COMMANDS)
-    assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is left out"]
+    assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is skipped"]
     assert registry.commands == {}
 
 
@@ -241,7 +241,7 @@ def test_a_strangers_data_commands_stand_beside_ganzoos_own(install: Install) ->
 def test_a_data_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     install("thief", DATA_COMMAND.replace('"count"', '"list"'))
     rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").output)}
-    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is left out"]
+    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is skipped"]
     assert "one two three" not in ganzoo("data", "list").output
 
 
@@ -249,7 +249,7 @@ def test_a_taken_data_command_stays_with_its_owner(install: Install) -> None:
     install("aaa", DATA_COMMAND)
     install("bbb", DATA_COMMAND.replace("one two three", "four"))
     (problem,) = plugin(plugins.load(), "bbb").problems
-    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is left out"
+    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is skipped"
     assert ganzoo("data", "count").output == "one two three\n"
 
 
@@ -257,7 +257,7 @@ def test_one_module_under_two_names_is_one_plugin(install: Install) -> None:
     install("twice", GOOD + "\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): raise OSError", one="twice", two="twice")
     registry = plugins.load()
     assert plugin(registry, "one").problems == []
-    assert plugin(registry, "two").problems == ["twice is registered already, as dist-of-twice:one"]
+    assert plugin(registry, "two").problems == ["twice is already registered, as dist-of-twice:one"]
     assert len(registry.notify("ganzoo_tick", run=Path(), stats={})) == 1
 
 
@@ -322,7 +322,7 @@ def test_a_folder_that_hides_a_package_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(tmp_path)
     registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])
     assert plugin(registry, "hidden").problems == [
-        f"the folder {tmp_path / 'hidden_gan'} hides the package of that name; start ganzoo in another folder"
+        f"the folder {tmp_path / 'hidden_gan'} shadows the package of the same name; run ganzoo from another folder"
     ]
 
 
@@ -335,7 +335,7 @@ def test_ganzoo_plugins_chooses_what_is_loaded(monkeypatch: pytest.MonkeyPatch) 
     ]
     monkeypatch.setenv("GANZOO_PLUGINS", "")
     assert plugins.load().plugins == []
-    with pytest.raises(OptionError, match="GANZOO_PLUGINS is set, and keeps other plugins out"):
+    with pytest.raises(OptionError, match="GANZOO_PLUGINS is set, so other plugins are not loaded"):
         plugins.load().model("gan")
 
 

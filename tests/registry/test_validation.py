@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ganzoo import DataSource, Model, Options, option
 from ganzoo.cli import main
 from ganzoo.errors import PluginError
-from ganzoo.registry.validation import OF_THE_TRAIN_COMMAND, checked_name
+from ganzoo.registry.validation import RESERVED_TRAIN_OPTIONS, checked_name
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,24 @@ def test_a_sound_model_is_accepted() -> None:
         ({"options": field_of(float, field(metadata={"help": "a rate"}))}, "the default of --rate"),
         (
             {"options": field_of(int, option(1, "images"), "batch")},
-            "its option --batch is one of `ganzoo train` already",
+            "its option --batch is already an option of `ganzoo train`",
         ),
-        ({"options": field_of(str, option("", "a run"), "resume")}, "its option --resume is one of `ganzoo train`"),
-        ({"options": field_of(bool, option(True, "a dry run"), "dry_run")}, "its option --dry-run is one of"),
+        (
+            {"options": field_of(str, option("", "a run"), "resume")},
+            "its option --resume is already an option of `ganzoo train`",
+        ),
+        (
+            {"options": field_of(bool, option(True, "a dry run"), "dry_run")},
+            "its option --dry-run is already an option of",
+        ),
         (
             {"options": field_of(float, option(1.0, "a rate", when="mixng"))},
-            "--rate depends on 'mixng', which is no option",
+            "--rate depends on 'mixng', which is not an option",
         ),
-        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "no option. Did you mean 'kimg'?"),
+        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "not an option. Did you mean 'kimg'?"),
         (
             {"options": field_of(float, option(1.0, "a rate", when={"device": "gpu"}))},
-            "--rate depends on 'device' being 'gpu', which it can't be",
+            "--rate depends on 'device' being 'gpu', which is not a valid value",
         ),
         ({"defaults": {"bacth": 8}}, "unknown option 'bacth'. Did you mean 'batch'?"),
         ({"defaults": {"batch": 0}}, "--batch: 0 is not a whole number of at least 1"),
@@ -100,7 +106,7 @@ def test_the_negative_of_a_switch_is_a_name_too() -> None:
         blur: bool = option(True, "blur")
         no_blur: float = option(1.0, "how little to blur")
 
-    with pytest.raises(PluginError, match="its option --no-blur is there twice"):
+    with pytest.raises(PluginError, match="its option --no-blur exists twice"):
         checked_name("models", model(options=Twice))
 
 
@@ -123,5 +129,5 @@ def test_every_option_of_the_train_command_itself_is_reserved() -> None:
     from ganzoo.interfaces.train_options import TrainOptions
 
     command = _command(model(options=Options))
-    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*OF_THE_TRAIN_COMMAND}
+    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*RESERVED_TRAIN_OPTIONS}
     assert "--help" in CliRunner().invoke(main, ["train", "gan", "--help"]).output
