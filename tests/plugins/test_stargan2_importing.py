@@ -250,8 +250,14 @@ WRONG = {
     "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is no state_dict"),
     "a weight is a text": (put("nets", "generator", x="y"), "'generator' is no state_dict: it holds 'x'"),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
-    "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
-    "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint belongs to"),
+    "a strange weight": (
+        put("nets", "discriminator", x=np.ones(2)),
+        "discriminator: the checkpoint belongs to another",
+    ),
+    "a strange average": (
+        put("nets_ema", "generator", x=np.ones(2)),
+        "average of the generator: the checkpoint belongs to another",
+    ),
     "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
     "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not that of StarGAN v2: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
