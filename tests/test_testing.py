@@ -1,4 +1,4 @@
-"""The contract test passes a sound model and catches faulty ones, each with the sentence that its author needs."""
+"""The contract test passes a correct model, and names the fault of each incorrect one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def networks() -> SimpleNamespace:
     from ganzoo import jt
 
     class Generator(ganzoo.Generator):
-        """One layer, and a fault if asked for."""
+        """One layer, with one fault if requested."""
 
         def __init__(self, data: DataInfo, fault: str) -> None:
             super().__init__()
@@ -119,17 +119,17 @@ class Tiny(Model):
         return Setup(**{**setup, **{name: value for name, value in self.changes.items() if name != "phases"}})
 
 
-def complaint(model: Model, options: dict[str, Any] | None = None) -> str:
+def failure_of(model: Model, options: dict[str, Any] | None = None) -> str:
     with pytest.raises(AssertionError) as caught:
         check_model(model, options, size=4, channels=(1,))
     return str(caught.value)
 
 
-def test_a_sound_model_passes() -> None:
+def test_a_correct_model_passes() -> None:
     check_model(Tiny(), {"latent": 2}, size=4)
 
 
-def test_a_model_without_an_average_passes() -> None:
+def test_a_model_without_ema_passes() -> None:
     check_model(Tiny(ema={}), size=4, channels=(3,), domains=())
 
 
@@ -156,7 +156,7 @@ def test_a_model_without_an_average_passes() -> None:
     ],
 )
 def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
-    assert expected in complaint(Tiny(fault))
+    assert expected in failure_of(Tiny(fault))
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"phases": PHASES[:1]}, "no phase updates the network 'generator'"),
     ],
 )
-def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], expected: str) -> None:
-    assert expected in complaint(Tiny(**changes))
+def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str) -> None:
+    assert expected in failure_of(Tiny(**changes))
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], e
         (Tiny("number"), "term 'penalty' of phase 'critic' is 0.0, not a Var"),
     ],
 )
-def test_training_says_the_same(ganzoo, pictures, monkeypatch, model, expected) -> None:
-    """In one line, to whoever has not run the contract test."""
+def test_training_reports_the_same(ganzoo, pictures, monkeypatch, model, expected) -> None:
+    """In one line, for authors who have not run the contract test."""
     load = plugins.load
 
     def loaded(*arguments: Any, **named: Any) -> Any:
@@ -208,10 +208,10 @@ def test_training_says_the_same(ganzoo, pictures, monkeypatch, model, expected) 
     assert f"Error: {expected}" in result.stderr
 
 
-def test_an_unsound_declaration_is_caught() -> None:
+def test_an_invalid_declaration_is_caught() -> None:
     model = Tiny()
     model.summary = ""  # type: ignore[misc]
-    assert "'tiny': its summary is ''" in complaint(model)
+    assert "'tiny': its summary is ''" in failure_of(model)
 
 
 def test_options_that_do_not_survive_json_are_caught() -> None:
@@ -222,16 +222,16 @@ def test_options_that_do_not_survive_json_are_caught() -> None:
 
     model = Tiny()
     model.options = Forgetful  # type: ignore[misc]
-    assert "Forgetful is not the same after a round trip through JSON" in complaint(model, {"latent": 3})
+    assert "Forgetful is not the same after a round trip through JSON" in failure_of(model, {"latent": 3})
 
 
 def test_options_that_the_model_lacks_are_caught() -> None:
-    assert "unknown option 'latnt'. Did you mean 'latent'?" in complaint(Tiny(), {"latnt": 2})
+    assert "unknown option 'latnt'. Did you mean 'latent'?" in failure_of(Tiny(), {"latnt": 2})
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Makes a module of some source text, and a Tiny that claims to be from there."""
+    """Make a module with some source code, and a Tiny whose `__module__` it is."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(name: str, code: str) -> Model:
@@ -247,12 +247,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     [("imports_it", "import os\nimport jittor"), ("asks_for_it", "import os\nfrom ganzoo import jt")],
 )
 def test_a_heavy_import_is_caught_with_its_line(module: Any, name: str, code: str) -> None:
-    message = complaint(module(name, code))
+    message = failure_of(module(name, code))
     assert message.startswith(f"{name} imports Jittor when it is imported (")
     assert message.endswith(f"{name}.py, line 2); do it inside `build`.")
 
 
 def test_a_module_that_cannot_be_imported_by_itself_is_caught(module: Any) -> None:
-    assert complaint(module("broken_module", "1 / 0")) == (
+    assert failure_of(module("broken_module", "1 / 0")) == (
         "broken_module can't be imported by itself: ZeroDivisionError: division by zero"
     )

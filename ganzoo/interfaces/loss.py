@@ -101,7 +101,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     gradient.
     """
     jt = _jt()
-    _refuse_empty(logits)
+    _require_images(logits)
     margin = -logits if real else logits
     # max(margin, 0) and |margin| use the same condition. Jittor's own versions assume different slopes at 0, so the
     # gradient there would be three times too large.
@@ -112,7 +112,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
 
 def least_squares(scores: Any, real: bool) -> Any:
     """Mean squared distance of the scores from 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
-    _refuse_empty(scores)
+    _require_images(scores)
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
 
@@ -122,7 +122,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     `mix` is a Var (N, 1, 1, 1) of uniform numbers in [0, 1]. `fake` must be detached.
     """
     jt = _jt()
-    _refuse_empty(real)
+    _require_images(real)
     # start_grad: real images are marked stop_grad, but the penalty needs a gradient.
     points = (fake + mix * (real - fake)).detach()
     points.start_grad()
@@ -136,11 +136,11 @@ def r1_penalty(scores: Any, real: Any) -> Any:
 
     `scores` are the discriminator's for `real`, a Var (N, C, H, W) on which `start_grad()` was called first.
     """
-    _refuse_empty(real)
+    _require_images(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
 
 
-def _refuse_empty(x: Any) -> None:
+def _require_images(x: Any) -> None:
     """Raise ShapeError for an empty batch. Jittor would return a mean of 0, whose gradient ends the process."""
     if 0 in x.shape:
         raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")

@@ -65,15 +65,17 @@ class Option:
 
     def conditions(self) -> list[str]:
         """Return the conditions under which this option has an effect, in words: 'with --loss r1'."""
-        needed = (flag(name) if wanted is ANY_SET else setting(name, wanted) for name, wanted in self.when.items())
+        needed = (
+            flag(name) if required is ANY_SET else setting(name, required) for name, required in self.when.items()
+        )
         return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
 
     def reason_without_effect(self, values: Mapping[str, Any]) -> str:
         """Return why this option has no effect with these `values` of the others, e.g. 'without --mixing'; '' if it has
         one."""
-        for name, wanted in self.when.items():
-            if name in values and not _holds(values[name], wanted):
-                return _lacking(name, values[name], wanted)
+        for name, required in self.when.items():
+            if name in values and not _is_met(values[name], required):
+                return _describe_unmet(name, values[name], required)
         if self.unless and values.get(self.unless):
             return f"with {setting(self.unless, values[self.unless])}"
         return ""
@@ -103,13 +105,13 @@ class Option:
         if value is None:
             if self.optional:
                 return None
-            raise self._wrong(value)
+            raise self._invalid(value)
         try:
             parsed = self._convert(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._wrong(value) from None
+            raise self._invalid(value) from None
         if not (stored and self.type is float) and not self._in_range(parsed):
-            raise self._wrong(value)
+            raise self._invalid(value)
         return parsed
 
     def _convert(self, value: Any) -> Any:
@@ -147,9 +149,9 @@ class Option:
             and (self.below is None or value < self.below)
         )
 
-    def _wrong(self, value: Any) -> OptionError:
+    def _invalid(self, value: Any) -> OptionError:
         hint = near_match(value, self.choices) if self.choices and isinstance(value, str) else ""
-        return OptionError(f"{self.flag}: {_shown(value)} is not {self.expected()}.{hint}")
+        return OptionError(f"{self.flag}: {_shortened(value)} is not {self.expected()}.{hint}")
 
 
 def flag(name: str) -> str:
@@ -174,17 +176,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _holds(value: Any, wanted: Any) -> bool:
-    return bool(value) if wanted is ANY_SET else value == wanted
+def _is_met(value: Any, required: Any) -> bool:
+    return bool(value) if required is ANY_SET else value == required
 
 
-def _lacking(name: str, value: Any, wanted: Any) -> str:
-    if wanted is not ANY_SET:
-        return f"with {setting(name, value)}, only with {setting(name, wanted)}"
+def _describe_unmet(name: str, value: Any, required: Any) -> str:
+    if required is not ANY_SET:
+        return f"with {setting(name, value)}, only with {setting(name, required)}"
     return f"with {setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     """Format a wrong value for a message, cut short because files can hold very long ones."""
     try:
         text = repr(value)

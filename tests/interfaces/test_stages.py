@@ -61,7 +61,7 @@ def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
 
 
 @given(st.integers(0, 200), st.integers(0, 60))
-def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
+def test_the_stages_that_training_will_not_reach_are_predicted(goal, done):
     """From any checkpoint on the way."""
     progress, reached = Progress(), Progress()
     while progress.images < goal:
@@ -73,7 +73,7 @@ def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
     assert unreached_stages(THREE.stages, goal, reached) == 2 - progress.stage
 
 
-def test_a_progress_beyond_the_stages_is_refused_in_words():
+def test_a_progress_beyond_the_last_stage_is_an_option_error():
     with pytest.raises(OptionError, match="already at stage 4, but the options define only 3"):
         THREE.advance(dataclasses.replace(Progress(), stage=3))
 

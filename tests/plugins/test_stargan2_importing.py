@@ -279,7 +279,7 @@ WRONG = {
     "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
     "other moments": (other_moments, "optimizer state does not fit the network"),
-    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer is none of"),
+    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer state is not from"),
     "endless updates": (no_steps, "generator: its optimizer state is not from torch.optim.Adam"),
     "negative updates": (negative_steps, "generator: its optimizer state is not from torch.optim.Adam"),
 }  # fmt: skip
