@@ -29,7 +29,7 @@ class OptionError(GanzooError):
     exit_status = 2
 
 
-class UnsuitableError(OptionError):
+class UnsupportedByModelError(OptionError):
     """A run's model can't do what was requested, but another run's model might."""
 
 
@@ -49,7 +49,7 @@ class CheckpointError(GanzooError):
     """A checkpoint can't be read or written, or belongs to something else."""
 
 
-class DamagedError(CheckpointError):
+class CorruptCheckpointError(CheckpointError):
     """A checkpoint is corrupt: its content is not what was written."""
 
 
@@ -98,8 +98,13 @@ def _escaped(letter: str) -> str:
 
 def reason(error: BaseException) -> str:
     """Return an error's message in one line. For a system error, the number and the path are omitted."""
-    said = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-    return printable(said) or type(error).__name__
+    message = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
+    return printable(message) or type(error).__name__
+
+
+def describe_failure(error: BaseException) -> str:
+    """Describe an exception in one line: its type and its message."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def counted(count: int, noun: str) -> str:

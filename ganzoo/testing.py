@@ -1,4 +1,4 @@
-"""The contract test: checks everything that ganzoo expects of a model, on the model itself, with tiny made-up data.
+"""The contract test: checks everything that ganzoo expects of a model, on the model itself, with tiny synthetic data.
 
     from ganzoo.testing import check_model
     from my_package import MyGAN
@@ -23,17 +23,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pluggy
+
+from ganzoo import backend
 from ganzoo.errors import GanzooError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.registry.plugins import Registry
 from ganzoo.registry.validation import checked_name
+from ganzoo.sampling.latents import from_seeds
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ganzoo.interfaces.translator import Translator
     from ganzoo.training.state import TrainState
 
@@ -72,24 +76,22 @@ def check_model(
     """Check everything that ganzoo expects of `model`. AssertionError if a check fails.
 
     `options` are the model's own, by name: choose the smallest networks and images, so that the test takes seconds. The
-    made-up images have `size` px (unless the model asks for another size), each number of channels in `channels` in
+    synthetic images have `size` px (unless the model asks for another size), each number of channels in `channels` in
     turn, and labels from `domains`.
     """
-    from ganzoo import backend
-
     check_declaration(model)
     chosen = check_options(model, options or {})
-    check_light(model)
+    check_lazy_import(model)
     if not backend.started():
         backend.start()
     for count in channels:
-        data = DataInfo("made-up", IMAGES, size, count, domains)
+        data = DataInfo("synthetic", IMAGES, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))
-        chosen = check_settled(model, chosen, data)
+        chosen = check_resolve_options(model, chosen, data)
         setup = model.build(chosen, data)
         check_setup(setup)
         _require(setup.translator is None or model.conditional, "a model with a translator needs `conditional = True`.")
-        state = check_training(model, chosen, data, MadeUp(data))
+        state = check_training(model, chosen, data, SyntheticDataset(data))
         if state.setup.translator is None:
             check_generator(state, data)
         else:
@@ -115,11 +117,11 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
             again = resolve(type(each), json.loads(json.dumps(each.to_dict())))
             _require(again == each, f"{type(each).__name__} is not the same after a round trip through JSON: {each}")
     except (GanzooError, TypeError, ValueError) as error:
-        raise AssertionError(f"the options of {model.name!r} can't be used: {error}") from error
+        raise AssertionError(f"the options of {model.name!r} are invalid: {error}") from error
     return chosen
 
 
-def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
+def check_resolve_options(model: Model, options: Any, data: DataInfo) -> Options:
     """Return the options with data-dependent defaults filled in, after checking that they are filled in only once:
     later calls must not change a run's options."""
     chosen: Options = model.resolve_options(options, data)
@@ -128,7 +130,7 @@ def check_settled(model: Model, options: Any, data: DataInfo) -> Options:
     return chosen
 
 
-def check_light(model: Model) -> None:
+def check_lazy_import(model: Model) -> None:
     """Check that the model's module does not import Jittor, because every `--help` imports that module."""
     module = type(model).__module__
     if module == "__main__":
@@ -152,12 +154,10 @@ def _import_alone(module: str) -> tuple[str, str]:
     return child.stdout.partition("JITTOR:")[2].strip(), last if child.returncode else ""
 
 
-class MadeUp(Dataset):
+class SyntheticDataset(Dataset):
     """Noise images, whose labels take each value in turn."""
 
     def __init__(self, info: DataInfo) -> None:
-        import numpy as np
-
         self.info = info
         shape = (info.count, info.size, info.size, info.channels)
         self._images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -178,7 +178,7 @@ def check_setup(setup: Setup) -> None:
         raise AssertionError(str(error)) from error
 
 
-class _Watch:
+class PhaseChecker:
     """Callback that checks, after each phase, that the losses are finite and that only the phase's networks changed."""
 
     def __init__(self, state: TrainState) -> None:
@@ -187,15 +187,11 @@ class _Watch:
         self.waiting = {phase.name for phase in state.setup.loss.phases}
 
     def _weights(self) -> dict[str, dict[str, np.ndarray]]:
-        from ganzoo.backend import run_pending
-
-        run_pending()
+        backend.run_pending()
         networks = self.networks.items()
         return {name: {key: var.numpy() for key, var in network.trainable().items()} for name, network in networks}
 
     def __call__(self, phase: Phase, terms: Mapping[str, Any], finite: Any) -> None:
-        import numpy as np
-
         after, which = self._weights(), f"phase {phase.name!r}"
         for name, term in terms.items():
             value = float(term.item())
@@ -205,8 +201,8 @@ class _Watch:
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
             own = network in phase.networks
             first = f"{network}.{(changed or [''])[0]}"
-            _require(bool(changed) or not own, f"{which} names {network!r}, but leaves all its weights as they are.")
-            _require(own or not changed, f"{which} changes {first}, and does not name {network!r}.")
+            _require(bool(changed) or not own, f"{which} names {network!r}, but changes none of its weights.")
+            _require(own or not changed, f"{which} changes {first}, but does not name {network!r}.")
         self.before = after
         self.waiting.discard(phase.name)
 
@@ -229,110 +225,89 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     from ganzoo.training.step import Step
 
     size, first = state.upcoming().stage.size, state.progress.step
-    watch = _Watch(state)
-    step = Step(state, 0, None, watch)
+    checker = PhaseChecker(state)
+    step = Step(state, 0, None, checker)
     draw = state.model.draw(state.options)
     batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, draw=draw).batches()
-    most = max(STEPS, *(phase.every for phase in state.setup.loss.phases))
-    while state.progress.step < first + STEPS or (watch.waiting and state.progress.step < first + most):
+    max_steps = max(STEPS, *(phase.interval for phase in state.setup.loss.phases))
+    while state.progress.step < first + STEPS or (checker.waiting and state.progress.step < first + max_steps):
         try:
             step(next(batches))
         except (PluginError, RunError) as error:
             raise AssertionError(str(error)) from error
         state.progress = state.progress.after(BATCH)
-    _require(not watch.waiting, f"these phases never ran in {most} steps: {', '.join(sorted(watch.waiting))}.")
+    _require(not checker.waiting, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.waiting))}.")
 
 
 def _images(generator: Any, z: np.ndarray) -> np.ndarray:
-    from ganzoo.backend import jittor
-
-    jt = jittor()
+    jt = backend.jittor()
     with jt.no_grad():
         images: np.ndarray = generator(jt.array(z)).numpy()
     return images
 
 
-def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    import numpy as np
+def _check_images(images: np.ndarray, data: DataInfo, count: int, inputs: str, network: str) -> None:
+    """Check the shape, dtype and values of the images that a network returns for `count` inputs."""
+    expected = (count, data.channels, data.size, data.size)
+    _require(images.shape == expected, f"for {count} {inputs} {network} gives {images.shape}, not {expected}.")
+    _require(images.dtype == np.float32, f"{network} gives {images.dtype}, not float32.")
+    _require(bool(np.isfinite(images).all()), f"{network} gives pixels that are infinite or NaN.")
 
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
     return not np.allclose(one, other, rtol=0, atol=TOLERANCE)
 
 
 def check_generator(state: TrainState, data: DataInfo) -> None:
     """Check the generated images: float (N, C, H, W) in [-1, 1], each depending on its own latent only."""
-    import numpy as np
-
-    from ganzoo.sampling.latents import from_seeds
-
     generator = state.ema.network(state.setup.generator)
     z = from_seeds(range(3), generator.latent)
     three, one = _images(generator, z), _images(generator, z[:1])
     for images, count in ((three, 3), (one, 1)):
-        wanted = (count, data.channels, data.size, data.size)
-        _require(images.shape == wanted, f"for {count} latents the generator gives {images.shape}, not {wanted}.")
-        _require(images.dtype == np.float32, f"the generator gives {images.dtype}, not float32.")
-        _require(bool(np.isfinite(images).all()), "the generator gives pixels that are infinite or NaN.")
-        low, high = float(images.min()), float(images.max())
-        limit = 1 + TOLERANCE
-        _require(
-            -limit <= low and high <= limit, f"the generator's pixels are in [{low:.3g}, {high:.3g}], not [-1, 1]."
-        )
-    _require(not _differ(three, _images(generator, z)), "in inference the same latents give other images each time.")
-    _require(not _differ(three[:1], one), "in inference an image depends on the others of its batch.")
+        _check_images(images, data, count, "latents", "the generator")
+        low, high, limit = float(images.min()), float(images.max()), 1 + TOLERANCE
+        inside = -limit <= low and high <= limit
+        _require(inside, f"the generator's pixels are in [{low:.3g}, {high:.3g}], not [-1, 1].")
+    again = _images(generator, z)
+    _require(not _differ(three, again), "in inference the same latents give different images each time.")
+    _require(not _differ(three[:1], one), "in inference an image depends on the other images in its batch.")
     _require(not np.array_equal(three[0], three[1]), "two latents give the same image.")
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:
     """Check the translated images: float (N, C, H, W), each depending on its own image and style only."""
-    import numpy as np
-
     translator = state.ema.translator()
     assert translator is not None
-    three = _translated(translator, data)
-    wanted = (6, data.channels, data.size, data.size)
-    _require(three.shape == wanted, f"for 6 images the translator gives {three.shape}, not {wanted}.")
-    _require(three.dtype == np.float32, f"the translator gives {three.dtype}, not float32.")
-    _require(bool(np.isfinite(three).all()), "the translator gives pixels that are infinite or NaN.")
-    _require(not _differ(three, _translated(translator, data)), "the same image and style give other images each time.")
-    alone = _translated(translator, data, 1)
-    _require(not _differ(three[[0, 3]], alone), "a translation depends on the others of its batch.")
-    _require(_differ(three[:1], three[1:2]), "two images in two styles give the same image.")
+    images = _translated(translator, data)
+    _check_images(images, data, 6, "images", "the translator")
+    again, alone = _translated(translator, data), _translated(translator, data, 1)
+    _require(not _differ(images, again), "the same image and style give different images each time.")
+    _require(not _differ(images[[0, 3]], alone), "a translation depends on the other images in its batch.")
+    _require(_differ(images[:1], images[1:2]), "two images in two styles give the same image.")
 
 
 def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.ndarray:
     """Return, in one array, `count` images translated to styles of latents, and the same ones to styles of other
     images."""
-    import numpy as np
-
-    from ganzoo.backend import jittor
-    from ganzoo.sampling.latents import from_seeds
-
-    jt = jittor()
+    jt = backend.jittor()
     domains = np.arange(count) % len(data.domains)
     sources, references = (_noise(data, seed)[:count] for seed in (1, 2))
     with jt.no_grad():
-        styles = translator.style_of_latents(jt.array(from_seeds(range(count), translator.latent)), domains)
-        seen = translator.style_of_images(jt.array(references), domains)
-        made = [translator.translate(jt.array(sources), each).numpy() for each in (styles, seen)]
-    return np.concatenate(made)
+        by_latents = translator.style_of_latents(jt.array(from_seeds(range(count), translator.latent)), domains)
+        by_images = translator.style_of_images(jt.array(references), domains)
+        translations = [translator.translate(jt.array(sources), each).numpy() for each in (by_latents, by_images)]
+    return np.concatenate(translations)
 
 
 def _noise(data: DataInfo, seed: int) -> np.ndarray:
-    import numpy as np
-
     shape = 3, data.channels, data.size, data.size
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
 def check_checkpoint(model: Model, options: Options, data: DataInfo, state: TrainState) -> None:
     """Check that a state restored from its checkpoint is identical, to the bit, and generates the same images."""
-    import numpy as np
-    import pluggy
-
     from ganzoo.checkpoints import checkpoint
     from ganzoo.checkpoints.loading import load_generator, load_translator
-    from ganzoo.registry.plugins import Registry
-    from ganzoo.sampling.latents import from_seeds
     from ganzoo.training.state import TrainState
 
     description = {"model": model.name, "options": options.to_dict(), "data": dataclasses.asdict(data)}
@@ -352,7 +327,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     what = "the generator" if translator is None else "the translator"
     hint = "a weight is an attribute that holds a Var or a Module, not a list of them"
     if translator is not None:
-        hint += "; a ganzoo.Discriminator is no part of what translates, unless it has an average"
+        hint += "; a ganzoo.Discriminator without EMA is not available to the translator"
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)
     else:
         sampled, loaded = state.ema.network(state.setup.generator), load_generator(saved, registry)
@@ -360,7 +335,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
         before, after = _images(sampled, z), _images(loaded, z)
     _require(
         not _differ(before, after),
-        f"{what} gives other images after saving and loading: some of its weights are not in the checkpoint ({hint}).",
+        f"{what} gives different images after saving and loading: some weights are not in the checkpoint ({hint}).",
     )
 
 

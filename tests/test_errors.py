@@ -19,7 +19,7 @@ from ganzoo.errors import counted, printable
         ("back\\slash", "back\\slash"),
     ],
 )
-def test_names_are_printed_without_what_steers_a_terminal(name: str, shown: str) -> None:
+def test_control_characters_in_names_are_escaped(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 
@@ -31,5 +31,5 @@ def test_any_name_is_one_line_that_can_be_encoded(name: str) -> None:
     assert printable(shown) == shown
 
 
-def test_counts_are_told_in_the_right_number() -> None:
+def test_counts_have_the_right_plural() -> None:
     assert [counted(count, "image") for count in (0, 1, 1000)] == ["0 images", "1 image", "1,000 images"]

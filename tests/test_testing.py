@@ -1,4 +1,4 @@
-"""The contract test passes a sound model and catches faulty ones, each with the sentence that its author needs."""
+"""The contract test passes a correct model, and names the fault of each incorrect one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress,
 from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
-PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), every=3))
+PHASES = (Phase("critic", ("discriminator",)), Phase("generator", ("generator",), interval=3))
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def networks() -> SimpleNamespace:
     from ganzoo import jt
 
     class Generator(ganzoo.Generator):
-        """One layer, and a fault if asked for."""
+        """One layer, with one fault if requested."""
 
         def __init__(self, data: DataInfo, fault: str) -> None:
             super().__init__()
@@ -119,17 +119,17 @@ class Tiny(Model):
         return Setup(**{**setup, **{name: value for name, value in self.changes.items() if name != "phases"}})
 
 
-def complaint(model: Model, options: dict[str, Any] | None = None) -> str:
+def failure_of(model: Model, options: dict[str, Any] | None = None) -> str:
     with pytest.raises(AssertionError) as caught:
         check_model(model, options, size=4, channels=(1,))
     return str(caught.value)
 
 
-def test_a_sound_model_passes() -> None:
+def test_a_correct_model_passes() -> None:
     check_model(Tiny(), {"latent": 2}, size=4)
 
 
-def test_a_model_without_an_average_passes() -> None:
+def test_a_model_without_ema_passes() -> None:
     check_model(Tiny(ema={}), size=4, channels=(3,), domains=())
 
 
@@ -141,60 +141,60 @@ def test_a_model_without_an_average_passes() -> None:
             "network 'discriminator' has layers or weights in the plain list 'more'; put layers into",
         ),
         ("unused", "no phase gives a gradient to discriminator.unused.bias, discriminator.unused.weight"),
-        ("foreign", "phase 'critic' changes generator.offset, and does not name 'generator'"),
-        ("frozen", "phase 'generator' names 'generator', but leaves all its weights as they are"),
+        ("foreign", "phase 'critic' changes generator.offset, but does not name 'generator'"),
+        ("frozen", "phase 'generator' names 'generator', but changes none of its weights"),
         ("infinite", "term 'adversarial' of phase 'critic' is "),
         ("terms", "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
         ("no_terms", "phase 'generator' gives {}, not a dict of terms"),
         ("number", "term 'penalty' of phase 'critic' is 0.0, not a Var"),
         ("range", "the generator's pixels are in ["),
         ("shape", "for 3 latents the generator gives (3, 1, 16, 1), not (3, 1, 4, 4)"),
-        ("random", "in inference the same latents give other images each time"),
-        ("batch", "in inference an image depends on the others of its batch"),
+        ("random", "in inference the same latents give different images each time"),
+        ("batch", "in inference an image depends on the other images in its batch"),
         ("constant", "two latents give the same image"),
-        ("hidden", "some of its weights are not in the checkpoint"),
+        ("hidden", "some weights are not in the checkpoint"),
     ],
 )
 def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
-    assert expected in complaint(Tiny(fault))
+    assert expected in failure_of(Tiny(fault))
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"networks": {"generator": 1}}, "network 'generator' is not a subclass of ganzoo.Network"),
-        ({"generator": "discriminator"}, "network 'discriminator', to be sampled, is no ganzoo.Generator"),
-        ({"generator": "painter"}, "network 'painter', to be sampled, is no ganzoo.Generator"),
+        ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
+        ({"generator": "painter"}, "the network to sample, 'painter', is not a ganzoo.Generator"),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
         ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
-        ({"ema": {"painter": 0.9}}, "there is an average of 'painter', but no such network"),
-        ({"ema": {"generator": 1.5}}, "the average of 'generator' has the decay 1.5"),
-        ({"ema": {"generator": 1.0}}, "the average of 'generator' has the decay 1.0"),
+        ({"ema": {"painter": 0.9}}, "there is an EMA of 'painter', but no such network"),
+        ({"ema": {"generator": 1.5}}, "the EMA decay of 'generator' is 1.5"),
+        ({"ema": {"generator": 1.0}}, "the EMA decay of 'generator' is 1.0"),
         ({"phases": ()}, "the loss has no phases"),
         ({"phases": (PHASES[0], PHASES[0])}, "two phases have the same name: critic, critic"),
         ({"phases": (Phase("critic", ("critic",)),)}, "phase 'critic' updates 'critic', which has no optimizer"),
         ({"phases": (Phase("critic", "discriminator"),)}, "phase 'critic': its networks are not a tuple"),
-        ({"phases": (Phase("critic", ("discriminator",), every=0),)}, "phase 'critic' runs every 0"),
+        ({"phases": (Phase("critic", ("discriminator",), interval=0),)}, "phase 'critic' runs every 0"),
         ({"phases": PHASES[:1]}, "no phase updates the network 'generator'"),
     ],
 )
-def test_a_setup_that_does_not_fit_together_is_caught(changes: dict[str, Any], expected: str) -> None:
-    assert expected in complaint(Tiny(**changes))
+def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str) -> None:
+    assert expected in failure_of(Tiny(**changes))
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
-        (Tiny(generator="painter"), "network 'painter', to be sampled"),
+        (Tiny(generator="painter"), "the network to sample, 'painter'"),
         (Tiny(optimizers={"generator": 0.1}), "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
         (Tiny(phases=(Phase("critic", ("critic",)),)), "phase 'critic' updates 'critic', which has no optimizer"),
         (Tiny("terms"), "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
         (Tiny("number"), "term 'penalty' of phase 'critic' is 0.0, not a Var"),
     ],
 )
-def test_training_says_the_same(ganzoo, pictures, monkeypatch, model, expected) -> None:
-    """In one line, to whoever has not run the contract test."""
+def test_training_reports_the_same(ganzoo, pictures, monkeypatch, model, expected) -> None:
+    """In one line, for authors who have not run the contract test."""
     load = plugins.load
 
     def loaded(*arguments: Any, **named: Any) -> Any:
@@ -208,10 +208,10 @@ def test_training_says_the_same(ganzoo, pictures, monkeypatch, model, expected) 
     assert f"Error: {expected}" in result.stderr
 
 
-def test_an_unsound_declaration_is_caught() -> None:
+def test_an_invalid_declaration_is_caught() -> None:
     model = Tiny()
     model.summary = ""  # type: ignore[misc]
-    assert "'tiny': its summary is ''" in complaint(model)
+    assert "'tiny': its summary is ''" in failure_of(model)
 
 
 def test_options_that_do_not_survive_json_are_caught() -> None:
@@ -222,16 +222,16 @@ def test_options_that_do_not_survive_json_are_caught() -> None:
 
     model = Tiny()
     model.options = Forgetful  # type: ignore[misc]
-    assert "Forgetful is not the same after a round trip through JSON" in complaint(model, {"latent": 3})
+    assert "Forgetful is not the same after a round trip through JSON" in failure_of(model, {"latent": 3})
 
 
 def test_options_that_the_model_lacks_are_caught() -> None:
-    assert "unknown option 'latnt'. Did you mean 'latent'?" in complaint(Tiny(), {"latnt": 2})
+    assert "unknown option 'latnt'. Did you mean 'latent'?" in failure_of(Tiny(), {"latnt": 2})
 
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Makes a module of some source text, and a Tiny that claims to be from there."""
+    """Make a module with some source code, and a Tiny whose `__module__` it is."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(name: str, code: str) -> Model:
@@ -247,12 +247,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     [("imports_it", "import os\nimport jittor"), ("asks_for_it", "import os\nfrom ganzoo import jt")],
 )
 def test_a_heavy_import_is_caught_with_its_line(module: Any, name: str, code: str) -> None:
-    message = complaint(module(name, code))
+    message = failure_of(module(name, code))
     assert message.startswith(f"{name} imports Jittor when it is imported (")
     assert message.endswith(f"{name}.py, line 2); do it inside `build`.")
 
 
 def test_a_module_that_cannot_be_imported_by_itself_is_caught(module: Any) -> None:
-    assert complaint(module("broken_module", "1 / 0")) == (
+    assert failure_of(module("broken_module", "1 / 0")) == (
         "broken_module can't be imported by itself: ZeroDivisionError: division by zero"
     )

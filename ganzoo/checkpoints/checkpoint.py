@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints.description import data_info, fault
-from ganzoo.errors import CheckpointError, DamagedError, reason
+from ganzoo.errors import CheckpointError, CorruptCheckpointError, reason
 from ganzoo.files import atomic_write, open_regular, write_error
 from ganzoo.interfaces.dataset import DataInfo
 
@@ -143,8 +143,8 @@ class Writer:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint. DamagedError if the file is truncated, altered or not a ganzoo checkpoint; CheckpointError if
-    it is missing, unreadable or of a newer format."""
+    """Read a checkpoint. CorruptCheckpointError if the file is truncated, altered or not a ganzoo checkpoint;
+    CheckpointError if it is missing, unreadable or of a newer format."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -156,7 +156,7 @@ def read(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except (SafetensorError, ValueError, RecursionError, TypeError) as error:
-        raise DamagedError(f"{path}: not a whole checkpoint ({error}).") from error
+        raise CorruptCheckpointError(f"{path}: not a whole checkpoint ({error}).") from error
     return Checkpoint(path, tensors, metadata)
 
 
@@ -170,12 +170,12 @@ def _description(path: Path) -> dict[str, Any]:
         layout = json.loads(header)
         said = layout.get("__metadata__") if isinstance(layout, dict) else None
         if not isinstance(said, dict) or _DESCRIPTION not in said:
-            raise DamagedError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
+            raise CorruptCheckpointError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
         metadata = json.loads(said[_DESCRIPTION])
         if isinstance(metadata, dict) and type(metadata.get("format")) is int and metadata["format"] > FORMAT:
             raise CheckpointError(f"{path}: format {metadata['format']} is newer than this ganzoo; upgrade it.")
         if fault(metadata) or not {"format", "data", "progress"} <= metadata.keys():
-            raise DamagedError(f"{path}: its description is damaged.")
+            raise CorruptCheckpointError(f"{path}: its description is damaged.")
         if metadata["format"] != 1:
             _check(file, length, header, str(said.get(_CHECKSUM, "")).encode())
     return metadata
@@ -201,16 +201,16 @@ def newest(folder: Path) -> Path | None:
     return next(reversed(names(folder)), None)
 
 
-def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None]) -> Checkpoint | None:
+def newest_whole(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
-    `on_damaged` is called with each newer, damaged one and its error. DamagedError if all checkpoints are damaged.
+    `on_damaged` is called with each newer, damaged one and its error. CorruptCheckpointError if all are.
     """
-    failure: DamagedError | None = None
+    failure: CorruptCheckpointError | None = None
     for path in reversed(names(folder)):
         try:
             return read(path)
-        except DamagedError as error:
+        except CorruptCheckpointError as error:
             failure = error
             on_damaged(path, error)
     if failure is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo.checkpoints.checkpoint import Checkpoint, part
-from ganzoo.errors import CheckpointError, UnsuitableError
+from ganzoo.errors import CheckpointError, UnsupportedByModelError
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 
@@ -28,23 +28,25 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     """Load the generator from a checkpoint, in inference mode, with its EMA weights if there are any.
 
     It generates images at the resolution that training had reached, or at `size` px, one of the `trained_sizes`.
-    UnsuitableError if the model translates images.
+    UnsupportedByModelError if the model translates images.
     """
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
     if setup.translator is not None:
-        raise UnsuitableError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
+        raise UnsupportedByModelError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
     return setup.networks[setup.generator]
 
 
 def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
-    """Load the image translator from a checkpoint, in inference mode. UnsuitableError if the model only generates
-    images from latents."""
+    """Load the image translator from a checkpoint, in inference mode. UnsupportedByModelError if the model only
+    generates images from latents."""
     model = checkpoint.model(registry)
     setup = _built(checkpoint, model)
     if setup.translator is None:
-        raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+        raise UnsupportedByModelError(
+            f"{model.name} makes images of latents and can't translate any; leave --source out."
+        )
     for name in setup.sampling_networks():
         _load(checkpoint, setup, name)
     translator: Translator = setup.translator

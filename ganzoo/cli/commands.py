@@ -27,11 +27,12 @@ def plugin_registry(ctx: click.Context) -> Any:
     root = ctx.find_root()
     if root.obj is None:
         from ganzoo.registry import plugins
+        from ganzoo.registry.discovery import PLUGINS_VARIABLE
 
         root.obj = plugins.load(reserved=[*COMMANDS, *(f"data {name}" for name in DATA_COMMANDS)])
         for plugin in root.obj.plugins:
-            if plugin.distribution == plugins.WANTED:
-                click.echo(f"warning: {plugins.WANTED}: {plugin.problems[0]}", err=True)
+            if plugin.distribution == PLUGINS_VARIABLE:
+                click.echo(f"warning: {PLUGINS_VARIABLE}: {plugin.problems[0]}", err=True)
     return root.obj
 
 

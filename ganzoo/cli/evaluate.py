@@ -12,7 +12,7 @@ import click
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_checkpoint
-from ganzoo.errors import OptionError, UnsuitableError, printable
+from ganzoo.errors import OptionError, UnsupportedByModelError, printable
 from ganzoo.files import output_folder
 from ganzoo.interfaces.metric import MAX_IMAGES, Metric
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL
@@ -156,7 +156,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         modes = [values["mode"]] if values["mode"] else MODES
         task = checkpoint_task(saved, folder, plugins, against=values["against"], modes=modes, **common)
         if values["mode"] and not task.translating:
-            raise UnsuitableError("--mode: only valid for models that translate images.")
+            raise UnsupportedByModelError("--mode: only valid for models that translate images.")
         click.echo(f"from {saved.path}")
         return task
 

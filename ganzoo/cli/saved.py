@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ganzoo.errors import DamagedError, GanzooError, RunError, UnsuitableError
+from ganzoo.errors import CorruptCheckpointError, GanzooError, RunError, UnsupportedByModelError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ def open_checkpoint(named: str | None, experiments: Path, use: Callable[[Checkpo
     """Return `use(checkpoint, folder)`, where `folder` is for results.
 
     `named` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the newest run
-    that has one, skipping runs for which `use` raises UnsuitableError.
+    that has one, skipping runs for which `use` raises UnsupportedByModelError.
     """
     from ganzoo import runs
 
@@ -69,15 +69,15 @@ def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
             continue
         try:
             found = use(_newest_intact(run), run.path)
-        except (UnsuitableError, DamagedError, RunError) as error:
+        except (UnsupportedByModelError, CorruptCheckpointError, RunError) as error:
             failures.append((run, error))
-            if isinstance(error, UnsuitableError):
+            if isinstance(error, UnsupportedByModelError):
                 unsuitable.add(_model(run))
             continue
         for skipped, reason in failures:
             click.echo(f"skipping {skipped.path.name}: {reason}", err=True)
         return found
-    unfit = [error for _, error in failures if isinstance(error, UnsuitableError)]
+    unfit = [error for _, error in failures if isinstance(error, UnsupportedByModelError)]
     raise unfit[0] if unfit else failures[0][1]
 
 
@@ -90,7 +90,7 @@ def _model(run: Run) -> str:
 
 
 def _newest_intact(run: Run) -> Checkpoint:
-    """Return the newest intact checkpoint. RunError if the run has none at all, DamagedError if all are damaged."""
+    """Return the newest intact checkpoint. RunError if the run has none at all, CorruptCheckpointError if all are damaged."""
     from ganzoo.checkpoints.checkpoint import newest_whole
 
     saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))

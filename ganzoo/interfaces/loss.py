@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of update: its name, the networks it updates, and how often (every n-th step; lazy if above 1)."""
+    """One kind of update: its name, the networks it updates, and its `interval` in steps (lazy if above 1)."""
 
     name: str
     networks: tuple[str, ...]
-    every: int = 1
+    interval: int = 1
 
 
 @dataclass
@@ -63,16 +63,16 @@ class Batch:
 
     def normal(self, *shape: int) -> Any:
         """Draw standard normal numbers, a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.standard_normal((self._drawn(), *shape), dtype="float32"))
+        return self._local_rows(self.rng.standard_normal((self._step_size(), *shape), dtype="float32"))
 
     def uniform(self, *shape: int) -> Any:
         """Draw uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
-        return self._own(self.rng.random((self._drawn(), *shape), dtype="float32"))
+        return self._local_rows(self.rng.random((self._step_size(), *shape), dtype="float32"))
 
-    def _drawn(self) -> int:
+    def _step_size(self) -> int:
         return len(self) if self.global_size is None else self.global_size
 
-    def _own(self, drawn: np.ndarray) -> Any:
+    def _local_rows(self, drawn: np.ndarray) -> Any:
         """Select this Batch's rows of numbers that were drawn for the whole step."""
         from ganzoo.backend import jittor
 
@@ -101,7 +101,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     gradient.
     """
     jt = _jt()
-    _refuse_empty(logits)
+    _require_images(logits)
     margin = -logits if real else logits
     # max(margin, 0) and |margin| use the same condition. Jittor's own versions assume different slopes at 0, so the
     # gradient there would be three times too large.
@@ -112,7 +112,7 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
 
 def least_squares(scores: Any, real: bool) -> Any:
     """Mean squared distance of the scores from 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
-    _refuse_empty(scores)
+    _require_images(scores)
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
 
@@ -124,7 +124,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     from ganzoo.backend.arrays import differentiable
 
     jt = _jt()
-    _refuse_empty(real)
+    _require_images(real)
     points = differentiable(fake + mix * (real - fake))
     gradients = jt.grad(discriminator(points).sum(), points)
     norms = jt.sqrt(gradients.sqr().sum([1, 2, 3]) + 1e-12)
@@ -136,11 +136,11 @@ def r1_penalty(scores: Any, real: Any) -> Any:
 
     `scores` are the discriminator's for `real`, a Var (N, C, H, W) made by `differentiable`.
     """
-    _refuse_empty(real)
+    _require_images(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
 
 
-def _refuse_empty(x: Any) -> None:
+def _require_images(x: Any) -> None:
     """Raise ShapeError for an empty batch. Jittor would return a mean of 0, whose gradient ends the process."""
     if 0 in x.shape:
         raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")

@@ -78,7 +78,7 @@ class AdamMoments:
     steps: Mapping[str, int]
 
     @classmethod
-    def of_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
+    def from_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
         """Convert the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
         something else."""
         import numpy as np
@@ -86,7 +86,7 @@ class AdamMoments:
         try:
             keys = [key for group in state["param_groups"] for key in group["params"]]
             if len(keys) != len(names):
-                raise CheckpointError(f"its optimizer has {len(keys)} parameters, and the network {len(names)}.")
+                raise CheckpointError(f"its optimizer has {len(keys)} parameters, but the network has {len(names)}.")
             found = {name: state["state"][key] for name, key in zip(names, keys) if key in state["state"]}
             steps = {name: int(each["step"]) for name, each in found.items()}
             if min(steps.values(), default=0) < 0:
@@ -97,13 +97,13 @@ class AdamMoments:
                 steps,
             )
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise CheckpointError("its optimizer is none of PyTorch's Adam.") from error
+            raise CheckpointError("its optimizer state is not from torch.optim.Adam.") from error
 
-    def of(self, names: Iterable[str]) -> AdamMoments:
+    def select(self, names: Iterable[str]) -> AdamMoments:
         """Return the moments of only these weights."""
-        kept = [name for name in names if name in self.steps]
-        first, second = ({name: each[name] for name in kept} for each in (self.first, self.second))
-        return AdamMoments(first, second, {name: self.steps[name] for name in kept})
+        known = [name for name in names if name in self.steps]
+        first, second = ({name: each[name] for name in known} for each in (self.first, self.second))
+        return AdamMoments(first, second, {name: self.steps[name] for name in known})
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class ImportedWeights:
     """The content of another program's checkpoint, converted to the terms of one of our models.
 
     `options` are the model's options that differ from their defaults. `size` (px), `channels` and `domains` describe
-    the data that the networks are built for; `trained` is the resolution in px that training had reached. Weights are
+    the data that the networks are built for; `trained_size` (px) is the resolution reached by training. Weights are
     keyed by network and by our dotted name. A network without weights is newly initialised, one without EMA starts its
     EMA at its weights, and a weight without `moments` starts with none. `notes` are further remarks for the user, one
     line each, e.g. what was left out of the import.
@@ -120,7 +120,7 @@ class ImportedWeights:
     options: Mapping[str, Any]
     size: int
     channels: int
-    trained: int
+    trained_size: int
     weights: Mapping[str, Mapping[str, np.ndarray]]
     ema: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     moments: Mapping[str, AdamMoments] = field(default_factory=dict)
@@ -136,7 +136,7 @@ class Model(ABC):
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
     says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it is
     required for a model with `Setup.translator`. `other_names` maps option names of other programs to ours, or to a
-    hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Leave it out: ..."}.
+    hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
     """
 
     name: ClassVar[str]

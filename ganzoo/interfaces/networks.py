@@ -35,9 +35,9 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         except ShapeError as error:
             if error.__cause__ is not None:  # already named by a network inside this one
                 raise
-            raise ShapeError(f"{type(self).__name__}{self._guilty(error)}: {error}") from error
+            raise ShapeError(f"{type(self).__name__}{self._failing_layer(error)}: {error}") from error
 
-    def _guilty(self, error: ShapeError) -> str:
+    def _failing_layer(self, error: ShapeError) -> str:
         """Return '.' and the dotted name of the innermost layer that the error passed through; '' for the network
         itself."""
         names = {id(module): f".{name}" for name, module in self.named_modules() if name}
@@ -63,7 +63,7 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         Called before each step and before sampling. A network that does not grow ignores it.
         """
 
-    def used(self) -> dict[str, Any]:
+    def active_weights(self) -> dict[str, Any]:
         """Return the trainable weights that the current resolution uses, by dotted name. The others are neither updated
         nor averaged."""
         return self.trainable()
@@ -87,17 +87,15 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
         if missing or unknown:
             what = f"lacks {missing[0]!r}" if missing else f"holds {unknown[0]!r}, which the network lacks"
-            raise CheckpointError(f"the checkpoint is of another network: it {what}.")
+            raise CheckpointError(f"the checkpoint belongs to another network: it {what}.")
         for name, var in state.items():
             if tuple(var.shape) != values[name].shape:
                 raise CheckpointError(
-                    f"the checkpoint is of another network: {name!r} has shape {values[name].shape}, "
+                    f"the checkpoint belongs to another network: {name!r} has shape {values[name].shape}, "
                     f"not {tuple(var.shape)}."
                 )
             if values[name].dtype != str(var.dtype):
-                raise CheckpointError(
-                    f"the checkpoint's {name!r} holds numbers of {values[name].dtype}, not {var.dtype}."
-                )
+                raise CheckpointError(f"{name!r} in the checkpoint has dtype {values[name].dtype}, not {var.dtype}.")
 
     def load_state(self, values: Mapping[str, np.ndarray]) -> None:
         """Replace every weight and buffer. CheckpointError as from `check_state`, before anything is replaced."""

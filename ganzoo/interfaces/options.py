@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from ganzoo.errors import OptionError, near_match
 
-SET = ...  # in a condition: any value that is true, given, or not zero
-_LARGEST = 1e30  # largest absolute value of a number; a thousand times that is still finite in float32
-_LONGEST = 1000  # maximum number of characters of a wrong value in a message
+ANY_SET = ...  # in a condition: any value that is true, given, or not zero
+_MAX_ABS = 1e30  # largest absolute value of a number; a thousand times that is still finite in float32
+_MAX_CHARS = 1000  # maximum number of characters of a wrong value in a message
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -65,15 +65,17 @@ class Option:
 
     def conditions(self) -> list[str]:
         """Return the conditions under which this option has an effect, in words: 'with --loss r1'."""
-        needed = (flag(name) if wanted is SET else setting(name, wanted) for name, wanted in self.when.items())
+        needed = (
+            flag(name) if required is ANY_SET else setting(name, required) for name, required in self.when.items()
+        )
         return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
 
-    def without_effect(self, values: Mapping[str, Any]) -> str:
+    def reason_without_effect(self, values: Mapping[str, Any]) -> str:
         """Return why this option has no effect with these `values` of the others, e.g. 'without --mixing'; '' if it has
         one."""
-        for name, wanted in self.when.items():
-            if name in values and not _holds(values[name], wanted):
-                return _lacking(name, values[name], wanted)
+        for name, required in self.when.items():
+            if name in values and not _is_met(values[name], required):
+                return _describe_unmet(name, values[name], required)
         if self.unless and values.get(self.unless):
             return f"with {setting(self.unless, values[self.unless])}"
         return ""
@@ -103,13 +105,13 @@ class Option:
         if value is None:
             if self.optional:
                 return None
-            raise self._wrong(value)
+            raise self._invalid(value)
         try:
             parsed = self._convert(value)
         except (TypeError, ValueError, OverflowError):
-            raise self._wrong(value) from None
+            raise self._invalid(value) from None
         if not (stored and self.type is float) and not self._in_range(parsed):
-            raise self._wrong(value)
+            raise self._invalid(value)
         return parsed
 
     def _convert(self, value: Any) -> Any:
@@ -138,7 +140,7 @@ class Option:
     def _in_range(self, value: Any) -> bool:
         if self.choices is not None:
             return value in self.choices
-        if self.type in (int, float) and abs(value) > _LARGEST:
+        if self.type in (int, float) and abs(value) > _MAX_ABS:
             return False
         return (
             (self.min is None or value >= self.min)
@@ -147,9 +149,9 @@ class Option:
             and (self.below is None or value < self.below)
         )
 
-    def _wrong(self, value: Any) -> OptionError:
+    def _invalid(self, value: Any) -> OptionError:
         hint = near_match(value, self.choices) if self.choices and isinstance(value, str) else ""
-        return OptionError(f"{self.flag}: {_shown(value)} is not {self.expected()}.{hint}")
+        return OptionError(f"{self.flag}: {_shortened(value)} is not {self.expected()}.{hint}")
 
 
 def flag(name: str) -> str:
@@ -174,23 +176,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _holds(value: Any, wanted: Any) -> bool:
-    return bool(value) if wanted is SET else value == wanted
+def _is_met(value: Any, required: Any) -> bool:
+    return bool(value) if required is ANY_SET else value == required
 
 
-def _lacking(name: str, value: Any, wanted: Any) -> str:
-    if wanted is not SET:
-        return f"with {setting(name, value)}, only with {setting(name, wanted)}"
+def _describe_unmet(name: str, value: Any, required: Any) -> str:
+    if required is not ANY_SET:
+        return f"with {setting(name, value)}, only with {setting(name, required)}"
     return f"with {setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     """Format a wrong value for a message, cut short because files can hold very long ones."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # a number with thousands of digits, or deeply nested lists
         return f"this {type(value).__name__}"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]}..."
 
 
 def option(
@@ -214,7 +216,7 @@ def option(
     not zero), when={"loss": "r1"} if `loss` is 'r1', unless="ema_kimg" if `ema_kimg` is not set. `ganzoo train` rejects
     an option that has no effect if the user gives it. `group` is the heading under which the help lists it.
     """
-    conditions = dict.fromkeys([when] if when else [], SET) if isinstance(when, str) else dict(when)
+    conditions = dict.fromkeys([when] if when else [], ANY_SET) if isinstance(when, str) else dict(when)
     limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}
     metadata = {"help": help, **limits, "when": conditions, "unless": unless, "group": group}
     return dataclasses.field(default=default, metadata=metadata)
@@ -258,7 +260,7 @@ def refuse_without_effect(options: Mapping[str, Option], values: Mapping[str, An
     """Raise OptionError if an option that the user has `given`, with whatever value, has no effect with these `values`
     of all options."""
     for name in given:
-        if reason := options[name].without_effect(values):
+        if reason := options[name].reason_without_effect(values):
             raise OptionError(f"{options[name].flag} has no effect {reason}.")
 
 

@@ -19,12 +19,12 @@ class Progress:
     stage_images: int = 0
 
     @classmethod
-    def of(cls, described: Mapping[str, Any]) -> Progress:
+    def from_metadata(cls, described: Mapping[str, Any]) -> Progress:
         """Read the progress from a checkpoint's description, ignoring its other entries. TypeError or ValueError if it
         is invalid."""
         known = {field.name: described[field.name] for field in dataclasses.fields(cls) if field.name in described}
         if any(type(value) is not int or value < 0 for value in known.values()):
-            raise ValueError("progress is counted in whole numbers")
+            raise ValueError("progress must consist of whole numbers")
         return cls(**known)
 
     @property
@@ -38,6 +38,6 @@ class Progress:
             self, step=self.step + 1, images=self.images + images, stage_images=self.stage_images + images
         )
 
-    def grown(self) -> Progress:
+    def next_stage(self) -> Progress:
         """Return the progress at the start of the next stage."""
         return dataclasses.replace(self, stage=self.stage + 1, stage_images=0)

@@ -45,12 +45,12 @@ class StagePosition:
         """Whether the previous resolution is still blended in."""
         return self.alpha < 1
 
-    def alike(self, other: StagePosition | None) -> bool:
+    def same_networks(self, other: StagePosition | None) -> bool:
         """Return whether both positions train the same networks, so that no new kernel is needed."""
         return other is not None and (self.index, self.fading) == (other.index, other.fading)
 
 
-def unreached(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (it is frozen)
+def unreached_stages(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (it is frozen)
     """Return how many of the last stages training won't reach if it goes on from `progress` up to `goal` images."""
     schedule, left = Schedule(stages), goal - progress.images
     while progress.stage < len(stages) - 1:
@@ -75,11 +75,11 @@ class Schedule:
         """Return the progress, moved to the next stage if its own is over. OptionError if its stage does not exist."""
         if progress.stage >= len(self.stages):
             raise OptionError(
-                f"this run is at stage {progress.stage + 1} already, but the options ask for {len(self.stages)} only."
+                f"this run is already at stage {progress.stage + 1}, but the options define only {len(self.stages)}."
             )
         length = self.stages[progress.stage].images
         last = progress.stage == len(self.stages) - 1
-        return progress if last or length is None or progress.stage_images <= length else progress.grown()
+        return progress if last or length is None or progress.stage_images <= length else progress.next_stage()
 
     def position(self, progress: Progress) -> StagePosition:
         """Return the stage and alpha of the next step. Alpha is (images of the stage + 1) / fade, at most 1, and 0 in

@@ -24,13 +24,13 @@ class TrainOptions(Options):
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
     max_skips: int = option(
         20,
-        "updates in a row with a loss or gradient that is not finite, each skipped, before training stops",
+        "stop after more than this many consecutive updates were skipped for a loss or gradient that is not finite",
         min=0,
         group="Training",
     )
     retry: int = option(
         0,
-        "times that training which diverged goes back to its last checkpoint and tries another seed",
+        "how often to restart from the last checkpoint with another seed after training diverges",
         min=0,
         group="Training",
     )
@@ -41,8 +41,8 @@ class TrainOptions(Options):
     keep: int = option(2, "how many checkpoints to keep", min=1, group="Reports and checkpoints")
     keep_best: str | None = option(
         None,
-        "also keep the checkpoint where this number of stats.jsonl was lowest, e.g. losses/generator/adversarial; "
-        "'': none "
+        "also keep the checkpoint with the lowest value of this entry of stats.jsonl, e.g. "
+        "losses/generator/adversarial; '' disables this "
         "[default: the best by --evaluate, with --evaluate-every]",
         group="Reports and checkpoints",
     )
@@ -51,13 +51,13 @@ class TrainOptions(Options):
     )
     evaluate: str = option(
         "fid",
-        "metrics that are tracked, e.g. fid,pr; `ganzoo metrics` lists them",
+        "metrics to track, e.g. fid,pr; `ganzoo metrics` lists them",
         when="evaluate_every",
         group="Evaluation",
     )
     evaluate_samples: int = option(
         2000,
-        "images that are generated for them; of translations, per pair",
+        "images to generate for the metrics; for translation, per pair of domains",
         min=10,
         max=MAX_IMAGES,
         when="evaluate_every",
@@ -65,8 +65,8 @@ class TrainOptions(Options):
     )
     evaluate_real: int | None = option(
         None,
-        "real images for them, at most; with fewer, an FID is higher [default: as many as --evaluate-samples, but "
-        "1,000 at least]",
+        "maximum number of real images for the metrics; fewer give a higher FID [default: as many as "
+        "--evaluate-samples, but at least 1,000]",
         min=10,
         max=MAX_IMAGES,
         when="evaluate_every",
@@ -75,7 +75,8 @@ class TrainOptions(Options):
     device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"), group="Machine")
     precision: str = option(
         "tf32",
-        "of convolutions on CUDA: TF32, float32, or bfloat16 summed up in float32 (amp); the CPU computes in float32",
+        "precision of convolutions on CUDA: TF32, float32, or bfloat16 with float32 accumulation (amp); the CPU always "
+        "computes in float32",
         choices=("tf32", "fp32", "amp"),
         group="Machine",
     )
@@ -114,8 +115,8 @@ OTHER_NAMES = {
     "code_size": "--latent",
     "nz": "--latent",
     "z_dim": "--latent",
-    "channels": "Leave it out: whether images are grey or RGB is seen from the data.",
-    "num_domains": "Leave it out: domains are the folders of --data.",
+    "channels": "Omit it: the data determines whether images are grey or RGB.",
+    "num_domains": "Omit it: domains are the folders of --data.",
     "dataroot": "--data",
     "dataset": "--data",
     "data_dir": "--data",
@@ -129,10 +130,10 @@ OTHER_NAMES = {
     "checkpoint_dir": "--experiments, the folder of all runs",
     "sample_dir": "--experiments, the folder of all runs",
     "result_dir": "--experiments, the folder of all runs",
-    "resume_iter": "--resume latest; it goes on from the newest checkpoint",
-    "ckpt": "--resume, with a run; `ganzoo import` makes one of another program's checkpoint",
+    "resume_iter": "--resume latest; it continues from the newest checkpoint",
+    "ckpt": "--resume, with a run; `ganzoo import` converts another program's checkpoint to a run",
     "continue_train": "--resume latest",
-    "mode": "Leave it out: `ganzoo train` trains, `ganzoo generate` samples, `ganzoo evaluate` measures.",
+    "mode": "Omit it: `ganzoo train` trains, `ganzoo generate` samples, `ganzoo evaluate` measures.",
     "num_workers": "--workers",
     "n_cpu": "--workers",
     "gpu": "--device cuda",

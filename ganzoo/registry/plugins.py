@@ -1,9 +1,8 @@
-"""Discovery of plugins through the entry-point group `ganzoo`.
+"""Loading of plugins, and the registry of what they provide.
 
-Plugins are loaded one by one, so a broken or clashing one does not stop the others. Bundled plugins are loaded first,
-by the same code as third-party ones, so nobody can take a bundled name.
+Plugins are loaded one by one, and their hooks called one by one, so a broken or clashing plugin does not stop the
+others. Bundled plugins are loaded first, by the same code as third-party ones, so nobody can take a bundled name.
 
-GANZOO_PLUGINS=a,b   load only the plugins with these entry-point names (an empty value loads none).
 GANZOO_TRACE_PLUGINS=1   print on stderr what is loaded, from where, how long it takes, and each hook call.
 """
 
@@ -14,49 +13,37 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganzoo.errors import OptionError, PluginError, near_match
+from ganzoo.errors import OptionError, PluginError, describe_failure, near_match
 from ganzoo.interfaces import hookspecs
+from ganzoo.registry.discovery import (
+    GROUP,
+    PLUGINS_VARIABLE,
+    Plugin,
+    distribution_and_version,
+    installed_plugins,
+    select_plugins,
+)
 from ganzoo.registry.validation import checked_name
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     import click
 
     from ganzoo.interfaces.dataset import DataSource
     from ganzoo.interfaces.metric import Metric
     from ganzoo.interfaces.model import Model
 
-GROUP = "ganzoo"
-BUNDLED = "ganzoo"  # the distribution whose plugins are loaded first
-WANTED = "GANZOO_PLUGINS"  # also the `distribution` of plugins that this variable names but are not installed
-UNKNOWN = "unknown"  # a distribution whose name can't be determined
 KINDS = ("models", "datasets", "metrics", "commands", "data_commands")
 EVENTS = "events"  # key of a plugin's event hooks in `Plugin.provides`
 # Plugin code may call sys.exit(). KeyboardInterrupt comes from the user, and is not caught.
-ANY_FAILURE = (Exception, SystemExit)
-
-
-@dataclass
-class Plugin:
-    """One entry point: its origin, what it provides, and its problems, if any."""
-
-    name: str
-    module: str
-    distribution: str
-    version: str
-    provides: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def origin(self) -> str:
-        """Distribution and version, e.g. 'ganzoo 0.1.0'."""
-        return f"{self.distribution} {self.version}".strip()
+PLUGIN_ERRORS = (Exception, SystemExit)
 
 
 @dataclass
@@ -91,7 +78,7 @@ class Registry:
                 family if family and name not in self.metrics else {name: self._find("metric", name, self.metrics)}
             )
         if not found:
-            raise OptionError(f"no metric is named. There are: {', '.join(sorted(self.metrics))}.")
+            raise OptionError(f"no metric given. Available: {', '.join(sorted(self.metrics))}.")
         return list(found.values())
 
     def _find(self, what: str, name: str, known: dict[str, Any]) -> Any:
@@ -99,27 +86,32 @@ class Registry:
             return known[name]
         broken = [plugin for plugin in self.plugins if plugin.problems]
         for plugin in broken:
-            if _plain(name) in (_plain(plugin.name), _plain(plugin.distribution)):
+            if _normalised(name) in (_normalised(plugin.name), _normalised(plugin.distribution)):
                 raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
-        hint = near_match(name, known) or f" There are: {', '.join(sorted(known)) or 'none'}."
+        hint = near_match(name, known) or f" Available: {', '.join(sorted(known)) or 'none'}."
         if broken:
             names = ", ".join(plugin.name for plugin in broken)
-            hint += f" Some plugins have problems ({names}); `ganzoo plugins` tells which."
-        elif "GANZOO_PLUGINS" in os.environ:
-            hint += " GANZOO_PLUGINS is set, and keeps other plugins out."
+            hint += f" Some plugins have problems ({names}); see `ganzoo plugins`."
+        elif PLUGINS_VARIABLE in os.environ:
+            hint += " GANZOO_PLUGINS is set, so other plugins are not loaded."
         raise OptionError(f"no {what} is called {name!r}.{hint}")
 
     def notify(self, event: str, **arguments: Any) -> list[str]:
         """Call an event hook in every plugin. Return a line about the error for each plugin that raised one."""
         failures = []
-        implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, event).get_hookimpls()
-        for implementation in reversed(implementations):  # pluggy's order: last registered, first called
-            accepted = {name: arguments[name] for name in implementation.argnames}
+        implementations = getattr(self.manager.hook, event).get_hookimpls()
+        for plugin in dict.fromkeys(each.plugin for each in reversed(implementations)):  # in pluggy's calling order
             try:
-                _call(event, implementation, accepted)
-            except ANY_FAILURE as error:
-                failures.append(f"plugin {implementation.plugin_name}: {event} raised {describe_failure(error)}")
+                self.call_one(event, plugin, **arguments)
+            except PLUGIN_ERRORS as error:
+                failures.append(f"plugin {self.manager.get_name(plugin)}: {event} raised {describe_failure(error)}")
         return failures
+
+    def call_one(self, hook: str, plugin: Any, **arguments: Any) -> list[Any]:
+        """Call a hook in one plugin, and return the results of its implementations that are not None."""
+        others = self.manager.get_plugins() - {plugin}
+        results: list[Any] = self.manager.subset_hook_caller(hook, others)(**arguments)
+        return results
 
 
 def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Collection[str] = ()) -> Registry:
@@ -129,14 +121,17 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Co
     """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
+    if _tracing():
+        _trace_hook_calls(manager)
     registry = Registry(manager, reserved)
     if entry_points is None:
-        found = list(_installed())
+        found = list(installed_plugins())
     else:
         found = [
-            (Plugin(point.name, point.value, *_origin(getattr(point, "dist", None))), point) for point in entry_points
+            (Plugin(point.name, point.value, *distribution_and_version(getattr(point, "dist", None))), point)
+            for point in entry_points
         ]
-    for plugin, entry_point in _wanted(found):
+    for plugin, entry_point in select_plugins(found):
         started = time.perf_counter()
         if entry_point is not None:
             _load_one(registry, plugin, entry_point)
@@ -146,63 +141,12 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Co
     return registry
 
 
-Found = tuple[Plugin, "metadata.EntryPoint | None"]
-
-
-def _installed() -> Iterator[Found]:
-    """Yield every entry point of the group. metadata.entry_points() is unsuitable: one distribution with a damaged
-    entry_points.txt would make it fail for all."""
-    seen = set()
-    for distribution in metadata.distributions():
-        damage, entry_points = "", []
-        try:
-            entry_points = [point for point in distribution.entry_points if point.group == GROUP]
-        except Exception as error:
-            if f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-                damage = f"entry_points.txt is damaged: {describe_failure(error)}"
-        if not entry_points and not damage:
-            continue
-        name, version = _origin(distribution)
-        if name.lower().replace("_", "-") in seen:
-            continue  # the first on sys.path hides the others, as in importlib
-        if name != UNKNOWN:
-            seen.add(name.lower().replace("_", "-"))
-        if damage:
-            yield Plugin(name, "", name, version, problems=[damage]), None
-        for point in entry_points:
-            yield Plugin(point.name, point.value, name, version), point
-
-
-def _wanted(found: Iterable[Found]) -> list[Found]:
-    chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
-    only = os.environ.get(WANTED)
-    if only is None:
-        return chosen
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    known = [plugin.name for plugin, _ in chosen]
-    unknown = [
-        Plugin(name, "", WANTED, "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
-        for name in names
-        if name not in known
-    ]
-    return [pair for pair in chosen if pair[0].name in names] + [(plugin, None) for plugin in unknown]
-
-
-def _origin(distribution: metadata.Distribution | None) -> tuple[str, str]:
-    if distribution is None:
-        return UNKNOWN, ""
-    try:
-        return str(distribution.metadata["Name"] or UNKNOWN), str(distribution.version or "")
-    except Exception:  # a damaged .dist-info folder
-        return UNKNOWN, ""
-
-
 def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
     """Import and register one plugin. Whatever goes wrong is added to its problems."""
     light = "jittor" not in sys.modules
     try:
         module = entry_point.load()
-    except ANY_FAILURE as error:
+    except PLUGIN_ERRORS as error:
         cure = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
         plugin.problems.append(f"{cure}import of {entry_point.value} failed: {describe_failure(error)}")
         return
@@ -212,16 +156,15 @@ def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoi
         )
     try:
         hooks = _register(registry.manager, module, plugin)
-    except ANY_FAILURE as error:
+    except PLUGIN_ERRORS as error:
         known = isinstance(error, (pluggy.PluginValidationError, PluginError))
         plugin.problems.append(" ".join(str(error).split()) if known else describe_failure(error))
         return
     if events := [name[len("ganzoo_") :] for name, _ in hooks if name[len("ganzoo_") :] not in KINDS]:
         plugin.provides[EVENTS] = events
     for kind in KINDS:
-        for name, implementation in hooks:
-            if name == f"ganzoo_{kind}":
-                _collect(registry, plugin, kind, implementation)
+        if any(name == f"ganzoo_{kind}" for name, _ in hooks):
+            _collect(registry, plugin, kind, module)
 
 
 def _in_jittor(error: BaseException) -> bool:
@@ -234,13 +177,13 @@ def _register(manager: pluggy.PluginManager, module: Any, plugin: Plugin) -> lis
     """Register a plugin's module, and return the names and implementations of its hooks. If it raises, the manager is
     unchanged."""
     if manager.is_registered(module):
-        raise PluginError(f"{plugin.module} is registered already, as {manager.get_name(module)}")
+        raise PluginError(f"{plugin.module} is already registered, as {manager.get_name(module)}")
     try:
         manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         callers = manager.get_hookcallers(module) or []
         hooks = [(caller.name, each) for caller in callers for each in caller.get_hookimpls() if each.plugin is module]
         _check_hooks(module, hooks)
-    except ANY_FAILURE:
+    except PLUGIN_ERRORS:
         if manager.is_registered(module):
             manager.unregister(module)
         raise
@@ -251,12 +194,12 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
     specified = [name for name in dir(hookspecs) if name.startswith("ganzoo_")]
     if not hooks and getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
         folder = next(iter(module.__path__), "")
-        raise PluginError(f"the folder {folder} hides the package of that name; start ganzoo in another folder")
+        raise PluginError(f"the folder {folder} shadows the package of the same name; run ganzoo from another folder")
     for name, implementation in hooks:
         if name not in specified and not implementation.optionalhook:
             raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")
         if implementation.hookwrapper or implementation.wrapper:
-            raise PluginError(f"{name} is a hook wrapper, and hooks are called one by one; make it a plain function")
+            raise PluginError(f"{name} is a hook wrapper, but each hook is called by itself; make it a plain function")
     decorated = [implementation.function for _, implementation in hooks]
     for name in specified:
         function = getattr(module, name, None)
@@ -264,14 +207,15 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
             raise PluginError(f"{name} is not decorated with @ganzoo.hookimpl, so it would never be called")
 
 
-def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: pluggy.HookImpl) -> None:
+def _collect(registry: Registry, plugin: Plugin, kind: str, module: Any) -> None:
     """Collect one plugin's models, data sets, metrics or commands, and register those that are valid and not taken."""
     try:
-        answer: Any = _call(f"ganzoo_{kind}", implementation, {})
-        if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
-            raise PluginError(f"it returned {answer!r}, and a list of {kind.replace('_', ' ')} is wanted")
-        offered = list(answer)
-    except ANY_FAILURE as error:
+        offered: list[Any] = []
+        for answer in registry.call_one(f"ganzoo_{kind}", module) or [None]:
+            if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+                raise PluginError(f"it returned {answer!r} instead of a list of {kind.replace('_', ' ')}")
+            offered += answer
+    except PLUGIN_ERRORS as error:
         what = str(error) if isinstance(error, PluginError) else f"it raised {describe_failure(error)}"
         plugin.problems.append(f"ganzoo_{kind}: {what}")
         return
@@ -280,7 +224,7 @@ def _collect(registry: Registry, plugin: Plugin, kind: str, implementation: plug
         try:
             name = checked_name(kind, item)
             _check_free(registry, plugin, kind, name)
-        except ANY_FAILURE as error:
+        except PLUGIN_ERRORS as error:
             plugin.problems.append(str(error) if isinstance(error, PluginError) else describe_failure(error))
             continue
         known[name] = item
@@ -292,35 +236,38 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
     what, full = ("command", f"data {name}") if kind == "data_commands" else (kind[:-1], name)
     if name in known:
         owner = next((each.origin for each in registry.plugins if name in each.provides.get(kind, [])), plugin.origin)
-        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is left out")
+        raise PluginError(f"{what} {full!r} is already registered by {owner}; this one is skipped")
     if what == "command" and full in registry.reserved:
-        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is left out")
+        raise PluginError(f"command {full!r} is one of ganzoo's own; this one is skipped")
 
 
-def _call(hook: str, implementation: pluggy.HookImpl, arguments: dict[str, Any]) -> Any:
-    """Call one plugin's implementation of a hook, with a trace line for GANZOO_TRACE_PLUGINS."""
-    started = time.perf_counter()
-    outcome = "ok"
-    try:
-        return implementation.function(**arguments)
-    except BaseException as error:
-        outcome = describe_failure(error)
-        raise
-    finally:
-        milliseconds = (time.perf_counter() - started) * 1000
-        _trace(f"{implementation.plugin_name} {hook}({', '.join(arguments)}) {milliseconds:.1f} ms: {outcome}")
+def _trace_hook_calls(manager: pluggy.PluginManager) -> None:
+    """Print a trace line for each hook call, which is of one plugin (see `Registry.call_one`)."""
+    started: list[float] = []
+
+    def before(hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
+        started.append(time.perf_counter())
+
+    def after(
+        outcome: pluggy.Result[Any], hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]
+    ) -> None:
+        milliseconds = (time.perf_counter() - started.pop()) * 1000
+        call = f"{implementations[0].plugin_name} {hook}({', '.join(implementations[0].argnames)})"
+        result = describe_failure(outcome.exception) if outcome.exception else "ok"
+        _trace(f"{call} {milliseconds:.1f} ms: {result}")
+
+    manager.add_hookcall_monitoring(before, after)
+
+
+def _tracing() -> bool:
+    return os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0")
 
 
 def _trace(line: str) -> None:
-    if os.environ.get("GANZOO_TRACE_PLUGINS", "") not in ("", "0"):
+    if _tracing():
         print(f"ganzoo plugins: {line}", file=sys.stderr)
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     """Normalise a name, so that spellings compare equal: 'Ganzoo-WGAN-GP' and 'wgan_gp' both become 'wgan_gp'."""
     return name.lower().replace("-", "_").removeprefix("ganzoo_")
-
-
-def describe_failure(error: BaseException) -> str:
-    """Describe an exception in one line: its type and its message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -21,15 +21,17 @@ def check_setup(setup: Setup) -> None:
     sampled: Any = setup.translator
     if sampled is None:
         sampled = networks.get(setup.generator)
-        _require(isinstance(sampled, Generator), f"network {setup.generator!r}, to be sampled, is no ganzoo.Generator.")
+        _require(
+            isinstance(sampled, Generator), f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator."
+        )
     latent = getattr(sampled, "latent", None)
     _require(isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer.")
     for name, adam in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
     for name, decay in setup.ema.items():
-        _require(name in networks, f"there is an average of {name!r}, but no such network.")
-        _require(0 <= decay < 1, f"the average of {name!r} has the decay {decay}, and must be from 0 to below 1.")
+        _require(name in networks, f"there is an EMA of {name!r}, but no such network.")
+        _require(0 <= decay < 1, f"the EMA decay of {name!r} is {decay}, but must be in [0, 1).")
     _check_phases(setup)
 
 
@@ -58,7 +60,10 @@ def _check_phases(setup: Setup) -> None:
     _require(bool(phases), "the loss has no phases.")
     _require(len(set(names)) == len(names), f"two phases have the same name: {', '.join(names)}.")
     for phase in phases:
-        _require(isinstance(phase.every, int) and phase.every >= 1, f"phase {phase.name!r} runs every {phase.every!r}.")
+        _require(
+            isinstance(phase.interval, int) and phase.interval >= 1,
+            f"phase {phase.name!r} runs every {phase.interval!r}.",
+        )
         _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
         for network in phase.networks:
             _require(network in setup.optimizers, f"phase {phase.name!r} updates {network!r}, which has no optimizer.")

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import GanzooError, OptionError, PluginError, near_match
-from ganzoo.interfaces.options import SET, Option, Options, describe, resolve
+from ganzoo.interfaces.options import ANY_SET, Option, Options, describe, resolve
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
 
-OF_THE_TRAIN_COMMAND = ("resume", "preset", "experiments", "dry_run", "help")
+RESERVED_TRAIN_OPTIONS = ("resume", "preset", "experiments", "dry_run", "help")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -33,18 +33,18 @@ def checked_name(kind: str, item: Any) -> str:
     kinds = {"models": Model, "datasets": DataSource, "metrics": Metric}
     expected: type = {**kinds, "commands": click.Command, "data_commands": click.Command}[kind]
     if not isinstance(item, expected):
-        hint = " (an instance is wanted, not the class)" if inspect.isclass(item) else ""
+        hint = " (pass an instance, not the class)" if inspect.isclass(item) else ""
         raise PluginError(f"{_short(item)} is not a {expected.__name__}{hint}")
     name: Any = getattr(item, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(
-            f"{_short(item)}: its name is {name!r}, and must be text of letters, digits, '.', '_' and '-', "
+            f"{_short(item)}: its name is {name!r}, but must consist of letters, digits, '.', '_' and '-', "
             "with a letter or digit first"
         )
     if not isinstance(item, click.Command):
         summary = getattr(item, "summary", None)
         if not isinstance(summary, str) or not summary.strip() or "\n" in summary:
-            raise PluginError(f"{name!r}: its summary is {summary!r}, and must be one line of text")
+            raise PluginError(f"{name!r}: its summary is {summary!r}, but must be one line of text")
     if isinstance(item, Model):
         check_model(item)
     return name
@@ -53,7 +53,7 @@ def checked_name(kind: str, item: Any) -> str:
 def check_model(model: Model) -> None:
     """Raise PluginError, with a sentence, if the model's paper, options, defaults or presets are invalid."""
     if not isinstance(model.paper, str):
-        raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, and must be text")
+        raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, but must be text")
     check_options(model)
     check_defaults(model)
     check_presets(model)
@@ -90,28 +90,30 @@ def check_options(model: Model) -> None:
     except Exception as error:  # third-party code: annotations may be undefined, or not be types
         raise PluginError(f"{where} can't be read ({type(error).__name__}: {error})") from error
     _check_conditions(where, options, {**describe(TrainOptions), **options})
-    taken = {*describe(TrainOptions), *OF_THE_TRAIN_COMMAND}
+    taken = {*describe(TrainOptions), *RESERVED_TRAIN_OPTIONS}
     for name, option in options.items():
         if name in taken:
-            raise PluginError(f"{where}: its option {option.flag} is one of `ganzoo train` already; rename it")
+            raise PluginError(f"{where}: its option {option.flag} is already an option of `ganzoo train`; rename it")
         if option.type is bool and f"no_{name}" in {*taken, *options}:
-            raise PluginError(f"{where}: its option --no-{option.flag[2:]} is there twice; rename one")
+            raise PluginError(f"{where}: its option --no-{option.flag[2:]} exists twice; rename one")
 
 
 def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[str, Option]) -> None:
     """Check that the options that `when` and `unless` name exist, and can have the required values."""
     for option in options.values():
-        for name, wanted in [*option.when.items(), *([(option.unless, SET)] if option.unless else [])]:
+        for name, value in [*option.when.items(), *([(option.unless, ANY_SET)] if option.unless else [])]:
             if name not in known:
                 raise PluginError(
-                    f"{where}: {option.flag} depends on {name!r}, which is no option.{near_match(name, known)}"
+                    f"{where}: {option.flag} depends on {name!r}, which is not an option.{near_match(name, known)}"
                 )
             try:
-                sound = wanted is SET or known[name].parse(wanted) == wanted
+                valid = value is ANY_SET or known[name].parse(value) == value
             except OptionError:
-                sound = False
-            if not sound:
-                raise PluginError(f"{where}: {option.flag} depends on {name!r} being {wanted!r}, which it can't be")
+                valid = False
+            if not valid:
+                raise PluginError(
+                    f"{where}: {option.flag} depends on {name!r} being {value!r}, which is not a valid value"
+                )
 
 
 def check_defaults(model: Model) -> None:
@@ -119,7 +121,7 @@ def check_defaults(model: Model) -> None:
     from ganzoo.interfaces.train_options import TrainOptions
 
     if not isinstance(model.defaults, Mapping):
-        raise PluginError(f"model {model.name!r}: its defaults are {model.defaults!r}, and must be a mapping")
+        raise PluginError(f"model {model.name!r}: its defaults are {model.defaults!r}, but must be a mapping")
     try:
         resolve(TrainOptions, {}, model.defaults)
     except GanzooError as error:
@@ -131,7 +133,7 @@ def check_presets(model: Model) -> None:
     from ganzoo.interfaces.train_options import TrainOptions
 
     if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):
-        raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, and must map names to mappings")
+        raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, but must map names to mappings")
     common, own = describe(TrainOptions), describe(model.options)
     for name, preset in model.presets.items():
         try:

@@ -29,7 +29,7 @@ def describe(plan: Plan) -> Iterator[str]:
     for title, options in (("training", train), ("model's own", plan.options)):
         yield f"options ({title}; '-': not set, or without effect)"
         for option in declared(type(options)).values():
-            value = None if option.without_effect(values) else values[option.name]
+            value = None if option.reason_without_effect(values) else values[option.name]
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""

@@ -68,7 +68,7 @@ def import_checkpoint(
         _fill(state, converted)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    _place(state, converted.trained)
+    _place(state, converted.trained_size)
     description = {
         "ganzoo": __version__,
         "model": model.name,
@@ -167,7 +167,7 @@ def _place(state: TrainState, trained: int) -> None:
 def _steps(state: TrainState) -> int:
     """Compute the number of steps from the optimizers' updates; a step may update a network several times."""
     per_step = {
-        name: sum(1 / phase.every for phase in state.setup.loss.phases if name in phase.networks)
+        name: sum(1 / phase.interval for phase in state.setup.loss.phases if name in phase.networks)
         for name in state.optimizers
     }
     updates = {name: max(optimizer.steps.values(), default=0) for name, optimizer in state.optimizers.items()}
@@ -175,9 +175,9 @@ def _steps(state: TrainState) -> int:
 
 
 def _found(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
-    further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
+    further = f", and on to {converted.size} px" if converted.size > converted.trained_size else ""
     colours = "grey" if converted.channels == 1 else "RGB"
-    yield f"{colours} images of {converted.trained} px{further}"
+    yield f"{colours} images of {converted.trained_size} px{further}"
     if converted.domains:
         yield f"domains: {', '.join(converted.domains)}"
     for name, network in state.setup.networks.items():

@@ -74,7 +74,7 @@ def train(
     try:
         while state.progress.images < goal and not collectives.broadcast_object(stop()):
             position = state.upcoming()
-            if not position.alike(last):
+            if not position.same_networks(last):
                 reporter.stage_begins(state, position)
                 fresh = WARM_UP
             count = position.stage.batch

@@ -15,7 +15,7 @@ from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options
-from ganzoo.interfaces.stages import Stage, unreached
+from ganzoo.interfaces.stages import Stage, unreached_stages
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.plugins import Registry
 from ganzoo.training import due
@@ -88,7 +88,7 @@ def make_plan(
     stages = model.stages(options, train_options, data)
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
-    if new and (missed := unreached(stages, due.goal(train_options))):
+    if new and (missed := unreached_stages(stages, due.goal(train_options))):
         warnings += (early_end(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup tells whether it does.

@@ -42,7 +42,7 @@ def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
             there = Progress(stage=index, stage_images=images)
             position = schedule.position(there)
             later = index > progress.stage or images > progress.stage_images
-            if later and not position.alike(last):
+            if later and not position.same_networks(last):
                 yield there
                 last = position
 
@@ -125,7 +125,7 @@ def prepare(description: dict[str, Any]) -> None:
     data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
     state = TrainState(model, resolve(model.options, description["options"]), data, train)
     rng = np.random.default_rng(0)
-    for there in coming(state.schedule, Progress.of(description["progress"])):
+    for there in coming(state.schedule, Progress.from_metadata(description["progress"])):
         state.progress = there
         stage = state.upcoming().stage
         # Gradient accumulation needs other kernels than a step without it.

@@ -12,14 +12,14 @@ from typing import Any
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
+from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, describe_failure, near_match
 from ganzoo.interfaces.dataset import Draw
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.plots import save_curves
-from ganzoo.registry.plugins import Registry, describe_failure
+from ganzoo.registry.plugins import Registry
 from ganzoo.runs import Run, is_number
 from ganzoo.sampling import image_files, sheets
 from ganzoo.signals import Stop

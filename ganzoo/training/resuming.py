@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, DamagedError, OptionError, counted, printable
+from ganzoo.errors import CheckpointError, CorruptCheckpointError, OptionError, counted, printable
 from ganzoo.files import leftovers
 from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
 from ganzoo.interfaces.train_options import TrainOptions
@@ -89,11 +89,11 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
 
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:
     """Return the newest intact checkpoint of a run, None if it has none. Renames newer, damaged ones and deletes
-    unfinished files. DamagedError if all are damaged. The caller must hold the lock."""
+    unfinished files. CorruptCheckpointError if all are damaged. The caller must hold the lock."""
     for file in leftovers(run.path):
         with contextlib.suppress(OSError):
             file.unlink()
-    damaged: list[tuple[Path, DamagedError]] = []
+    damaged: list[tuple[Path, CorruptCheckpointError]] = []
     saved = checkpoint.newest_whole(run.path, lambda path, error: damaged.append((path, error)))
     for path, error in damaged:
         aside = path.with_name(f"{path.name}.damaged")

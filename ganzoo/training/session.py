@@ -9,7 +9,7 @@ from ganzoo import backend, distributed, runs
 from ganzoo.checkpoints import checkpoint
 from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError, GanzooError
-from ganzoo.interfaces.stages import unreached
+from ganzoo.interfaces.stages import unreached_stages
 from ganzoo.registry.plugins import Registry
 from ganzoo.runs import BEGINNING, Run
 from ganzoo.signals import Stop, watch_signals
@@ -164,7 +164,7 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     run.tell(f"from {saved.path.name}")
     if plan.data.size > saved.data.size:
         run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
-    if missed := unreached(plan.stages, due.goal(plan.train), state.progress):
+    if missed := unreached_stages(plan.stages, due.goal(plan.train), state.progress):
         run.tell(f"warning: {early_end(plan.train, plan.stages, missed)}")
     run.cut_stats(state.progress.images)
     return state

@@ -58,12 +58,12 @@ class TrainState:
         """
         former, self.position = self.position, self.upcoming()
         self._grow(self.position)
-        same = self.position.alike(former)
+        same = self.position.same_networks(former)
         if same and self._focused:
             return False
         stage = self.position.stage
         for name, optimizer in self.optimizers.items():
-            optimizer.focus(self.setup.networks[name].used())
+            optimizer.focus(self.setup.networks[name].active_weights())
             optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
             if stage.reset and former is not None and not same:
                 optimizer.reset()
@@ -115,14 +115,14 @@ class TrainState:
         last one the run was started with. They keep their initial values.
         """
         try:
-            progress = Progress.of(metadata["progress"])
+            progress = Progress.from_metadata(metadata["progress"])
             position = self._position(**metadata["moment"]) if "moment" in metadata else None
             if position is not None:
                 self._grow(position)
             new = {}
             for name, network in self.setup.networks.items():
                 values = part(tensors, f"net/{name}/")
-                new[name] = network.trainable().keys() - network.used().keys() - values.keys()
+                new[name] = network.trainable().keys() - network.active_weights().keys() - values.keys()
                 network.load_state(_with(network.state(), new[name], values))
             for name in self.setup.ema:
                 copy = self.ema.copies[name]

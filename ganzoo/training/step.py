@@ -109,7 +109,7 @@ class Step:
         batches = self._batches(images)
         with distributed.data_parallel():
             for phase in self.phases:
-                if step % phase.every == 0:
+                if step % phase.interval == 0:
                     self._run(phase, batches)
                     backend.run_pending()  # frees this phase's activations before the next one allocates its own
         self.state.ema.update()

@@ -61,7 +61,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         options={**_settings(optimizers), **given, **options},
         size=dimensions["size"],
         channels=dimensions["channels"],
-        trained=dimensions["size"],
+        trained_size=dimensions["size"],
         weights=whole,
         ema={name: ema[name] for name in EMA_NETWORKS if name in ema},
         moments=_moments(optimizers, weights),
@@ -260,7 +260,7 @@ def _moments(file: Mapping[str, Any] | None, weights: Mapping[str, Arrays]) -> d
     for theirs, ours in NETWORKS.items():
         if file and theirs in file and ours in weights:
             try:
-                found[ours] = AdamMoments.of_torch(file[theirs], list(weights[ours]))
+                found[ours] = AdamMoments.from_torch(file[theirs], list(weights[ours]))
             except CheckpointError as error:
                 raise CheckpointError(f"{theirs}: {error}") from error
     return found

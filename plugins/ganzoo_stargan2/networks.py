@@ -179,7 +179,7 @@ class Generator(Network):
             up.insert(0, AdainResBlk(width, width, style_dim, no_shortcut))
         self.encode, self.decode = nn.ModuleList(down), nn.ModuleList(up)
 
-    def used(self) -> dict[str, Any]:
+    def active_weights(self) -> dict[str, Any]:
         shortcuts = [name for name in self.trainable() if name.startswith("decode.") and ".conv1x1." in name]
         resting = set(shortcuts if self.w_hpf > 0 else ())
         return {name: var for name, var in self.trainable().items() if name not in resting}

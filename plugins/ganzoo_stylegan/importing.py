@@ -100,7 +100,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         options=options,
         size=size,
         channels=_channels(generator),
-        trained=min(trained, size),
+        trained_size=min(trained, size),
         weights={"generator": kept.get("g_running", {}), **weights},
         ema={"generator": kept["g_running"]} if "g_running" in kept else {},
         moments={
@@ -291,4 +291,4 @@ def _moments(optimizer: Any, names: list[str], weights: Arrays) -> AdamMoments:
     """Convert the state of PyTorch's Adam, which lists parameters in order, those of the synthesis network first."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
-    return AdamMoments.of_torch(optimizer, ordered).of(weights)
+    return AdamMoments.from_torch(optimizer, ordered).select(weights)

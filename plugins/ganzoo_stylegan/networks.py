@@ -73,7 +73,7 @@ class ProgressiveMixin:
         """Fade from the coarser to the finer resolution (Karras et al. 2018, figure 2)."""
         return coarse + self._alpha * (fine - coarse)
 
-    def used(self) -> dict[str, Any]:
+    def active_weights(self) -> dict[str, Any]:
         everything = self.trainable()
         return {name: var for name, var in everything.items() if self._is_used(name)}
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, DamagedError
+from ganzoo.errors import CheckpointError, CorruptCheckpointError
 from ganzoo.files import leftovers, os
 
 METADATA = {
@@ -75,7 +75,7 @@ def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
 
 def test_more_than_was_written_is_noticed(saved):
     saved.write_bytes(saved.read_bytes() + b"\0")
-    with pytest.raises(DamagedError):
+    with pytest.raises(CorruptCheckpointError):
         checkpoint.read(saved)
 
 
@@ -128,14 +128,14 @@ def test_foreign_files_are_refused(tmp_path):
 def test_headers_of_wrong_types_are_refused(tmp_path, header):
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(DamagedError, match=r"x\.safetensors"):
+    with pytest.raises(CorruptCheckpointError, match=r"x\.safetensors"):
         checkpoint.read(path)
 
 
 @pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
 def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
     checkpoint.write(tmp_path / "x.safetensors", TENSORS, {**METADATA, name: 3})
-    with pytest.raises(DamagedError, match="description is damaged"):
+    with pytest.raises(CorruptCheckpointError, match="description is damaged"):
         checkpoint.read(tmp_path / "x.safetensors")
 
 
@@ -195,7 +195,7 @@ def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
     assert (found.path, found.metadata["mark"], damaged) == (paths[1], paths[1].name, [paths[2]])
     for path in paths[:2]:
         path.write_bytes(b"")
-    with pytest.raises(DamagedError, match=paths[0].name):
+    with pytest.raises(CorruptCheckpointError, match=paths[0].name):
         checkpoint.newest_whole(tmp_path, lambda path, error: None)
     assert checkpoint.newest_whole(tmp_path / "nowhere", lambda path, error: None) is None
 

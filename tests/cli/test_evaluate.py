@@ -132,7 +132,7 @@ def test_missing_real_images_are_reported_with_the_option_that_named_them(ganzoo
         (["--samples", "1000000000"], "--samples"),
         (["--real", "1000000000"], "--real"),
         (["--folders", "pictures", "pictures", "--size", "100000"], "--size"),
-        (["--metrics", ""], "no metric is named"),
+        (["--metrics", ""], "no metric given"),
         (["--folders", "pictures", "pictures", "--against", ""], "--folders: it stands in place of"),
     ],
 )

@@ -159,7 +159,7 @@ def test_the_help_has_headings(ganzoo):
         (["gan", "--snap", "5"], "unknown option --snap. Use --snapshot."),
         (["stargan2", "--img_size=5"], "unknown option --img_size. Use --size."),
         (["stargan2", "--total_iters", "5"], "Use --kimg, the length in thousands of images"),
-        (["stargan2", "--num_domains", "5"], "Leave it out: domains are the folders of --data."),
+        (["stargan2", "--num_domains", "5"], "Omit it: domains are the folders of --data."),
         (["stargan2", "--train_img_dir", "x"], "Use --data, with the folder that holds train and val."),
         (["stargan2", "--batch_size", "5"], "Use --batch."),
         (["stargan2", "--resume_iter", "5"], "Use --resume latest"),

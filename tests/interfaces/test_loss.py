@@ -1,4 +1,4 @@
-"""The common losses: values and gradients, also where the formulas as printed break down."""
+"""The common losses: values and gradients, also where the printed formulas break down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.reference import error, in_torch, needs_torch, under, values
 pytestmark = pytest.mark.usefixtures("jittor")
 
 LOGITS = np.float32([-100, -50, -20, -5, -1, -1e-4, 0, 1e-4, 1, 5, 20, 50, 100])
-SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss: a real image wants a large one
+SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss, which a large logit lowers for real images
 
 
 def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("logit", LOGITS)
-def test_cross_entropy_is_finite_and_right_at_every_logit(logit, real):
+def test_cross_entropy_is_finite_and_correct_at_every_logit(logit, real):
     margin = SIGN[real] * np.float64(logit)
     value, gradient = value_and_gradient(
         lambda scores: ganzoo.binary_cross_entropy(scores, real=real), np.full((2, 1), logit, np.float32)
@@ -59,7 +59,7 @@ def test_least_squares_is_the_mean_squared_distance_to_the_target(real, target):
 
 
 def critic(weights: dict):
-    """conv - leaky ReLU - conv - leaky ReLU - linear, as `gradient_penalty` of the reference has it."""
+    """conv - leaky ReLU - conv - leaky ReLU - linear, as in the reference's `gradient_penalty`."""
     nn = ganzoo.jt.nn
 
     def score(x):
@@ -90,7 +90,7 @@ def penalised() -> dict[str, np.ndarray]:
 
 
 @needs_torch
-def test_gradient_penalty_and_its_own_gradients_are_the_reference(penalised, tmp_path):
+def test_gradient_penalty_and_its_gradients_equal_the_reference(penalised, tmp_path):
     jt = ganzoo.jt
     expected = in_torch("gradient_penalty", penalised, tmp_path)
     weights = {name: jt.array(value) for name, value in under(penalised, "weight/").items()}
@@ -99,7 +99,7 @@ def test_gradient_penalty_and_its_own_gradients_are_the_reference(penalised, tmp
     found = dict(zip(weights, jt.grad(penalty, list(weights.values()))))
     jt.sync_all()
     assert error(penalty.numpy().reshape(()), expected["penalty"]) < 1e-4
-    # Biases shift the scores, and so have no part in their slope while no ReLU flips.
+    # Biases shift the scores without changing their slope, as long as no ReLU flips.
     for name in weights:
         if name.endswith("bias"):
             assert not expected[f"grad/{name}"].any()
@@ -108,7 +108,7 @@ def test_gradient_penalty_and_its_own_gradients_are_the_reference(penalised, tmp
             assert error(found[name], expected[f"grad/{name}"]) < 1e-4, name
 
 
-def test_gradient_penalty_of_a_critic_of_constant_slope_is_known():
+def test_gradient_penalty_of_a_linear_critic_is_exact():
     """D(x) = a . x has the slope |a| everywhere, so the penalty is (|a| - 1)^2 whatever the images."""
     jt = ganzoo.jt
     slope = np.random.default_rng(9).standard_normal((1, 3 * 4 * 4), dtype=np.float32)
@@ -145,13 +145,13 @@ def test_gradient_penalty_is_finite_where_the_critic_is_flat():
     draw=st.sampled_from(["normal", "uniform"]),
     seed=st.integers(0, 2**31),
 )
-def test_shares_of_a_batch_draw_what_the_whole_would(whole, cuts, draw, seed):
+def test_parts_of_a_batch_draw_the_numbers_of_the_whole(whole, cuts, draw, seed):
     edges = sorted({0, whole, *(cut for cut in cuts if cut < whole)})
     expected = [getattr(_batch(whole, 0, whole, seed), draw)(3, 2).numpy()]
-    shares = [_batch(end - start, start, whole, seed) for start, end in itertools.pairwise(edges)]
-    np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in shares]), *expected)
-    # And whatever is drawn for the step as such is the same for all.
-    assert len({each.rng.random() for each in shares}) == 1
+    parts = [_batch(end - start, start, whole, seed) for start, end in itertools.pairwise(edges)]
+    np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in parts]), *expected)
+    # Numbers drawn directly from `rng` are common to all parts.
+    assert len({each.rng.random() for each in parts}) == 1
 
 
 def _batch(count: int, first: int, whole: int, seed: int) -> Batch:

@@ -50,12 +50,12 @@ def test_values_win_over_defaults_and_defaults_over_declarations(values, default
 
 @pytest.mark.parametrize("value", [1e31, 10**31, 10**400, 1.7e308])
 @pytest.mark.parametrize("name", ["limit", "rate"])
-def test_numbers_that_nothing_can_be_computed_with_are_refused(name, value):
+def test_numbers_too_large_to_compute_with_are_rejected(name, value):
     with pytest.raises(OptionError, match=f"--{name}"):
         resolve(Sample, {name: value})
 
 
-def test_very_long_wrong_values_are_cut_in_messages():
+def test_very_long_wrong_values_are_shortened_in_messages():
     nested: list = []
     for _ in range(10**5):
         nested = [nested]
@@ -67,15 +67,15 @@ def test_very_long_wrong_values_are_cut_in_messages():
 
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), FLOATS, st.text(), st.lists(st.integers())))
-def test_any_value_is_taken_in_range_or_refused_by_name(value):
+def test_any_value_is_accepted_in_range_or_rejected_by_name(value):
     for name in describe(Sample):
         try:
-            taken = getattr(resolve(Sample, {name: value}), name)
+            parsed = getattr(resolve(Sample, {name: value}), name)
         except OptionError as error:
             assert "--" + name.replace("_", "-") in str(error)
             assert repr(value) in str(error)
         else:
-            assert describe(Sample)[name].parse(taken) == taken
+            assert describe(Sample)[name].parse(parsed) == parsed
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_any_value_is_taken_in_range_or_refused_by_name(value):
         ("deep-layers", "maybe", "true or false"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_was_expected(name, value, expected):
-    with pytest.raises(OptionError) as told:
+def test_the_error_for_a_wrong_value_says_what_was_expected(name, value, expected):
+    with pytest.raises(OptionError) as caught:
         resolve(Sample, {name: value})
-    assert expected in str(told.value)
-    assert repr(value) in str(told.value)
+    assert expected in str(caught.value)
+    assert repr(value) in str(caught.value)
 
 
 def test_text_from_the_command_line_is_converted():
@@ -108,11 +108,11 @@ def test_an_unknown_name_gives_the_near_match():
         resolve(Sample, {"coutn": 1})
 
 
-def test_changes_name_old_and_new():
+def test_changes_give_old_and_new_values():
     assert changes(Sample(), Sample(count=4, limit=2)) == {"count": (3, 4), "limit": (None, 2)}
 
 
-def test_a_field_of_another_type_is_refused_at_declaration():
+def test_a_field_of_another_type_is_rejected_at_declaration():
     @dataclass(frozen=True)
     class Wrong(Options):
         sizes: bytes = option(b"", "sizes")
@@ -141,10 +141,10 @@ class Dependent(Options):
         ({"half_life": 2.5}, {"decay": 0.1}, "--decay has no effect with --half-life 2.5."),
         ({}, {"often": 0.9}, "--often has no effect without --mixing."),  # its default
         ({"mixing": True}, {"often": 0.5, "gamma": 1.0}, None),
-        ({"often": 0.5}, {"depth": 4}, None),  # in vain, but not given
+        ({"often": 0.5}, {"depth": 4}, None),  # no effect, but not given
     ],
 )
-def test_options_that_are_given_in_vain_are_refused(values, given, message):
+def test_given_options_without_effect_are_rejected(values, given, message):
     resolved = resolve(Dependent, {**values, **given}).to_dict()
     if message is None:
         refuse_without_effect(describe(Dependent), resolved, given)

@@ -1,4 +1,4 @@
-"""Arrays that fit no layer, and empty ones, are one line that names the layer; Jittor would dump its graph or die."""
+"""Arrays of a wrong shape raise an error that names the layer, where Jittor would dump its graph or crash."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_each_layer_says_what_it_takes(layer, shape, taken):
     assert f"expects shape {taken}, got {shape}" in str(caught.value)
 
 
-def test_an_empty_array_is_refused_by_layers_and_losses():
+def test_layers_and_losses_reject_an_empty_array():
     jt = ganzoo.jt
     empty = jt.zeros((4, 3, 8, 8))[np.zeros(0, int)]
     for use in (

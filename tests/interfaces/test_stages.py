@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import Schedule, Stage, StagePosition, unreached
+from ganzoo.interfaces.stages import Schedule, Stage, StagePosition, unreached_stages
 
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
@@ -40,9 +40,11 @@ def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
 
 def test_other_weights_are_trained_where_a_stage_begins_and_where_its_fade_ends():
     positions = walk(THREE, 20)
-    changes = [n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.alike(before)]
+    changes = [
+        n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.same_networks(before)
+    ]
     assert changes == [6, 9, 12, 17]
-    assert not positions[0].alike(None)
+    assert not positions[0].same_networks(None)
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50), st.integers(0, 30)), min_size=1, max_size=5))
@@ -59,7 +61,7 @@ def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
 
 
 @given(st.integers(0, 200), st.integers(0, 60))
-def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
+def test_the_stages_that_training_will_not_reach_are_predicted(goal, done):
     """From any checkpoint on the way."""
     progress, reached = Progress(), Progress()
     while progress.images < goal:
@@ -67,12 +69,12 @@ def test_the_stages_that_training_comes_to_are_known_beforehand(goal, done):
         if progress.images < done:
             reached = progress
         progress = progress.after(THREE.position(progress).stage.batch)
-    assert unreached(THREE.stages, goal) == 2 - progress.stage
-    assert unreached(THREE.stages, goal, reached) == 2 - progress.stage
+    assert unreached_stages(THREE.stages, goal) == 2 - progress.stage
+    assert unreached_stages(THREE.stages, goal, reached) == 2 - progress.stage
 
 
-def test_a_progress_beyond_the_stages_is_refused_in_words():
-    with pytest.raises(OptionError, match="at stage 4 already, but the options ask for 3"):
+def test_a_progress_beyond_the_last_stage_is_an_option_error():
+    with pytest.raises(OptionError, match="already at stage 4, but the options define only 3"):
         THREE.advance(dataclasses.replace(Progress(), stage=3))
 
 

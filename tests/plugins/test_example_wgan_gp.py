@@ -66,7 +66,7 @@ def test_the_generator_is_updated_in_every_nth_step(example: Path, monkeypatch: 
     from ganzoo import DataInfo
 
     setup = WGANGP().build(WGANGPOptions(size=16, width=4, latent=8, n_critic=3), DataInfo("made-up", 8, 16, 1))
-    assert [(phase.name, phase.networks, phase.every) for phase in setup.loss.phases] == [
+    assert [(phase.name, phase.networks, phase.interval) for phase in setup.loss.phases] == [
         ("critic", ("critic",), 1),
         ("generator", ("generator",), 3),
     ]

@@ -250,8 +250,14 @@ WRONG = {
     "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is not a state_dict"),
     "a weight is a text": (put("nets", "generator", x="y"), "'generator' is not a state_dict: it holds 'x'"),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
-    "a strange weight": (put("nets", "discriminator", x=np.ones(2)), "discriminator: the checkpoint is of another"),
-    "a strange average": (put("nets_ema", "generator", x=np.ones(2)), "average of the generator: the checkpoint is of"),
+    "a strange weight": (
+        put("nets", "discriminator", x=np.ones(2)),
+        "discriminator: the checkpoint belongs to another",
+    ),
+    "a strange average": (
+        put("nets_ema", "generator", x=np.ones(2)),
+        "average of the generator: the checkpoint belongs to another",
+    ),
     "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
     "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not StarGAN v2's: it"),
     "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
@@ -273,9 +279,9 @@ WRONG = {
     "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
     "other moments": (other_moments, "optimizer state does not fit the network"),
-    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer is none of"),
-    "endless updates": (no_steps, "generator: its optimizer is none of PyTorch's Adam"),
-    "negative updates": (negative_steps, "generator: its optimizer is none of PyTorch's Adam"),
+    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer state is not from"),
+    "endless updates": (no_steps, "generator: its optimizer state is not from torch.optim.Adam"),
+    "negative updates": (negative_steps, "generator: its optimizer state is not from torch.optim.Adam"),
 }  # fmt: skip
 
 

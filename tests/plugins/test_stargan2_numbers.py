@@ -148,7 +148,11 @@ class Actual:
         return found
 
     def _phase(self, phase: Any) -> dict[str, np.ndarray]:
-        used = {(name, key): var for name in phase.networks for key, var in self.setup.networks[name].used().items()}
+        used = {
+            (name, key): var
+            for name in phase.networks
+            for key, var in self.setup.networks[name].active_weights().items()
+        }
         terms = self.setup.loss(phase, self.batch, ganzoo.Progress())
         gradients = ganzoo.jt.grad(sum(terms.values()), list(used.values()))
         found = {f"term/{phase.name}/{name}": term.numpy().reshape(()) for name, term in terms.items()}

@@ -223,7 +223,7 @@ def test_the_average_of_w_follows_the_latents_mapped_in_training():
 def test_only_weights_up_to_the_current_resolution_are_used(size, alpha, colours):
     for name, network in build(16).networks.items():
         network.grow(size, alpha)
-        used = network.used()
+        used = network.active_weights()
         rgb = "synthesis.to_rgb." if name == "generator" else "from_rgb."
         prefix = "synthesis.blocks." if name == "generator" else "blocks."
         assert {key[len(rgb)] for key in used if key.startswith(rgb)} == colours

@@ -62,7 +62,7 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
 
     state = state_of(imported(files.path(name), tmp_path).run)
     for network, optimizer in state.optimizers.items():
-        optimizer.focus(state.setup.networks[network].used())
+        optimizer.focus(state.setup.networks[network].active_weights())
         gradients = under(files.given, f"grad/{UPDATES}/{network}/")
         optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
         before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
@@ -217,7 +217,7 @@ def without_offsets(*words: str) -> Any:
 )
 def test_the_trained_resolution_is_inferred_from_zero_initialised_weights(files, tmp_path, words, size):
     path = changed(files, tmp_path, without_offsets(*words))
-    assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained == size
+    assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained_size == size
 
 
 def test_a_generator_whose_biases_to_rgb_are_zero_makes_its_images(files, tmp_path):
@@ -296,7 +296,7 @@ WRONG = {
     "too few in Adam": (fewer_parameters, "its optimizer has"),
     "not Adam": (
         lambda content: {**content, "d_optimizer": {"param_groups": 1, "state": {}}},
-        "none of PyTorch's Adam",
+        "not from torch.optim.Adam",
     ),
     "odd widths": (set_first("g_running", "progression.1.conv2.conv.bias", np.ones(5)), "4 px: 8, 8 px: 5, 16 px: 8"),
     "not fused": (all_unfused, "128 px is not fused"),

@@ -127,7 +127,7 @@ class Actual:
 
     def _phase(self, loss: str, phase: Any) -> dict[str, np.ndarray]:
         setup = self.setups[loss]
-        weights = setup.networks[phase.name].used()
+        weights = setup.networks[phase.name].active_weights()
         terms = setup.loss(phase, self._batch(), ganzoo.Progress())
         gradients = ganzoo.jt.grad(sum(terms.values()), list(weights.values()))
         found = {f"term/{loss}/{phase.name}/{name}": term.numpy().reshape(()) for name, term in terms.items()}

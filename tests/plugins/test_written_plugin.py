@@ -46,5 +46,5 @@ except OptionError as error:
 """
     assert throwaway.run("-c", code, cwd=tmp_path / "written-here" / "src").splitlines() == [
         "32",
-        "--size: 30 is not a multiple of 8, and the networks halve it.",
+        "--size: 30 is not a multiple of 8, as the networks require.",
     ]

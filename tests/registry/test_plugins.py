@@ -1,4 +1,4 @@
-"""Plugins from folders made up here: whatever one of them does, the others work, and the user is told."""
+"""Isolation of plugins: whatever one of them does, the others work, and its problem is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import ganzoo
 
 class Good(ganzoo.Model):
     name = "good"
-    summary = "a stranger's model"
+    summary = "a third-party model"
     def build(self, options, data):
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class Model(ganzoo.Model):
         raise NotImplementedError
 
 """
-# What the module does -> what `ganzoo plugins` must say about it.
+# Fault -> code of the module, and what `ganzoo plugins` must report.
 BROKEN = {
     "raises": ("raise RuntimeError('no\\nluck')", "import of bad_raises failed: RuntimeError: no luck"),
     "exits": ("import sys; sys.exit(3)", "import of bad_exits failed: SystemExit: 3"),
@@ -82,9 +82,9 @@ BROKEN = {
         MODEL + "def ganzoo_models(): return [Model()]",
         "ganzoo_models is not decorated with @ganzoo.hook",
     ),
-    "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "an instance is wanted, not the class"),
+    "class": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [Model]", "pass an instance, not the class"),
     "nonsense": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42]", "42 is not a Model"),
-    "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None, and a list of models is wanted"),
+    "none": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): pass", "it returned None instead of a list of models"),
     "text": (MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return 'mine'", "it returned 'mine'"),
     "hook_raises": (
         MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): yield 1 / 0",
@@ -100,9 +100,9 @@ BROKEN = {
     ),
     "data_none": (
         DATA_COMMAND.replace("return [count]", "return count"),
-        "is wanted",
+        "instead of a list of data commands",
     ),
-    "unsound": (
+    "invalid": (
         MODEL + "Model.summary = None\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]",
         "'mine': its summary is None",
     ),
@@ -113,7 +113,7 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Makes an importable module and the .dist-info folder of its distribution, with an entry point of ganzoo's."""
+    """Make an importable module, and the .dist-info folder of its distribution with an entry point for ganzoo."""
     modules = []
 
     def install(module: str, code: str, **entry_points: str) -> None:
@@ -140,7 +140,7 @@ def ganzoo(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_a_strangers_models_and_commands_stand_beside_the_bundled_ones(install: Install) -> None:
+def test_third_party_models_and_commands_are_added_to_the_bundled_ones(install: Install) -> None:
     install("good", GOOD)
     registry = plugins.load()
     assert {"gan", "lsgan", "good"} <= registry.models.keys()
@@ -148,11 +148,11 @@ def test_a_strangers_models_and_commands_stand_beside_the_bundled_ones(install: 
     assert plugin(registry, "good").problems == []
     assert ganzoo("greet").output == "hello\n"
     assert "greet" in ganzoo("--help").output
-    assert "a stranger's model" in ganzoo("train", "--help").output
+    assert "a third-party model" in ganzoo("train", "--help").output
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_plugin_tells_what_is_wrong_and_stops_no_other(install: Install, kind: str) -> None:
+def test_a_broken_plugin_is_reported_and_stops_no_other(install: Install, kind: str) -> None:
     code, expected = BROKEN[kind]
     install(f"bad_{kind}", code)
     install("good", GOOD)
@@ -180,7 +180,7 @@ def test_plugins_lists_every_problem_with_its_origin(install: Install) -> None:
     assert rows["ganzoo_lsgan"]["problems"] == []
 
 
-def test_a_broken_plugin_leaves_help_and_listings_alone(install: Install) -> None:
+def test_help_and_listings_work_beside_broken_plugins(install: Install) -> None:
     for kind, (code, _) in BROKEN.items():
         install(f"bad_{kind}", code)
     for arguments in (["--help"], ["train", "--help"], ["train", "lsgan", "--help"], ["models"], ["data", "list"]):
@@ -199,7 +199,7 @@ def test_using_a_broken_plugins_model_gives_its_error(install: Install, written:
     )
 
 
-def test_an_unknown_model_is_told_with_the_near_match_and_the_broken_plugins(install: Install) -> None:
+def test_the_error_for_an_unknown_model_names_the_near_match_and_the_broken_plugins(install: Install) -> None:
     install("bad_raises", BROKEN["raises"][0])
     with pytest.raises(OptionError, match=r"called 'lsgn'. Did you mean 'lsgan'\? Some plugins .*\(bad_raises\)"):
         plugins.load().model("lsgn")
@@ -214,7 +214,7 @@ def test_a_taken_name_stays_with_its_owner(install: Install) -> None:
     assert problem.startswith("model 'lsgan' is already registered by ganzoo ")
 
 
-def test_what_is_sound_in_a_faulty_plugin_can_be_used(install: Install) -> None:
+def test_the_valid_models_of_a_faulty_plugin_can_be_used(install: Install) -> None:
     install("half", MODEL + "@ganzoo.hookimpl\ndef ganzoo_models(): return [42, Model()]")
     registry = plugins.load()
     assert "mine" in registry.models
@@ -224,11 +224,11 @@ def test_what_is_sound_in_a_faulty_plugin_can_be_used(install: Install) -> None:
 def test_a_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     install("thief", GOOD.replace('"greet"', '"train"'))
     registry = plugins.load(reserved=COMMANDS)
-    assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is left out"]
+    assert plugin(registry, "thief").problems == ["command 'train' is one of ganzoo's own; this one is skipped"]
     assert registry.commands == {}
 
 
-def test_a_strangers_data_commands_stand_beside_ganzoos_own(install: Install) -> None:
+def test_third_party_data_commands_are_added_to_ganzoos_own(install: Install) -> None:
     install("counting", DATA_COMMAND)
     assert plugin(plugins.load(), "counting").provides == {"data_commands": ["count"]}
     assert "data commands: count" in ganzoo("plugins").output
@@ -241,7 +241,7 @@ def test_a_strangers_data_commands_stand_beside_ganzoos_own(install: Install) ->
 def test_a_data_command_of_ganzoos_own_is_not_replaced(install: Install) -> None:
     install("thief", DATA_COMMAND.replace('"count"', '"list"'))
     rows = {row["name"]: row for row in json.loads(ganzoo("plugins", "--json").output)}
-    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is left out"]
+    assert rows["thief"]["problems"] == ["command 'data list' is one of ganzoo's own; this one is skipped"]
     assert "one two three" not in ganzoo("data", "list").output
 
 
@@ -249,7 +249,7 @@ def test_a_taken_data_command_stays_with_its_owner(install: Install) -> None:
     install("aaa", DATA_COMMAND)
     install("bbb", DATA_COMMAND.replace("one two three", "four"))
     (problem,) = plugin(plugins.load(), "bbb").problems
-    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is left out"
+    assert problem == "command 'data count' is already registered by dist-of-aaa 1.5; this one is skipped"
     assert ganzoo("data", "count").output == "one two three\n"
 
 
@@ -257,12 +257,12 @@ def test_one_module_under_two_names_is_one_plugin(install: Install) -> None:
     install("twice", GOOD + "\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): raise OSError", one="twice", two="twice")
     registry = plugins.load()
     assert plugin(registry, "one").problems == []
-    assert plugin(registry, "two").problems == ["twice is registered already, as dist-of-twice:one"]
+    assert plugin(registry, "two").problems == ["twice is already registered, as dist-of-twice:one"]
     assert len(registry.notify("ganzoo_tick", run=Path(), stats={})) == 1
 
 
-def test_a_plugin_that_imports_jittor_is_told_so(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jittor", None)  # to be put back as it was
+def test_a_plugin_that_imports_jittor_gets_a_problem(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jittor", None)  # so that it is restored
     monkeypatch.delitem(sys.modules, "jittor")
     install("heavy", 'import sys\nsys.modules["jittor"] = sys\n' + GOOD)
     registry = plugins.load()
@@ -272,10 +272,10 @@ def test_a_plugin_that_imports_jittor_is_told_so(install: Install, monkeypatch: 
     assert "good" in registry.models
 
 
-def test_an_import_of_jittor_that_fails_is_told_with_what_to_write(
+def test_a_failed_import_of_jittor_says_how_to_import_it(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "jittor", None)  # to be put back as it was
+    monkeypatch.setitem(sys.modules, "jittor", None)  # so that it is restored
     monkeypatch.delitem(sys.modules, "jittor")
     (tmp_path / "jittor").mkdir()
     (tmp_path / "jittor" / "__init__.py").write_text('raise OSError("libcudart.so: cannot open shared object file")')
@@ -288,13 +288,13 @@ def test_an_import_of_jittor_that_fails_is_told_with_what_to_write(
     assert plugin(registry, "other").problems == ["import of other failed: OSError: of its own"]
 
 
-def test_what_a_plugin_hears_of_is_listed(install: Install) -> None:
-    install("ears", "import ganzoo\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): pass")
-    assert plugin(plugins.load(), "ears").provides == {"events": ["tick"]}
+def test_the_event_hooks_of_a_plugin_are_listed(install: Install) -> None:
+    install("listener", "import ganzoo\n@ganzoo.hookimpl\ndef ganzoo_tick(run, stats): pass")
+    assert plugin(plugins.load(), "listener").provides == {"events": ["tick"]}
     assert any(line.endswith("events: tick") for line in ganzoo("plugins").output.splitlines())
 
 
-def test_a_damaged_entry_points_file_is_told_and_stops_no_other(install: Install, tmp_path: Path) -> None:
+def test_a_damaged_entry_points_file_is_reported_and_stops_no_other(install: Install, tmp_path: Path) -> None:
     install("good", GOOD)
     install("damaged", GOOD)
     (tmp_path / "dist_of_damaged-1.5.dist-info" / "entry_points.txt").write_text("[ganzoo]\nno equals sign\n")
@@ -311,18 +311,18 @@ def test_entry_points_can_be_given() -> None:
 
 
 @pytest.mark.parametrize("value", ["no module", "ganzoo_lsgan:missing", "ganzoo.nowhere", ""])
-def test_an_entry_point_to_nothing_is_a_problem_and_no_crash(value: str) -> None:
+def test_an_entry_point_that_leads_nowhere_is_a_problem(value: str) -> None:
     registry = plugins.load([metadata.EntryPoint("any", value, "ganzoo")])
     assert plugin(registry, "any").problems[0].startswith(f"import of {value} failed: ")
 
 
-def test_a_folder_that_hides_a_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python takes a folder of that name in the current one for the package."""
+def test_a_folder_that_shadows_a_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python imports a folder of that name in the current one as a namespace package."""
     (tmp_path / "hidden_gan").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])
     assert plugin(registry, "hidden").problems == [
-        f"the folder {tmp_path / 'hidden_gan'} hides the package of that name; start ganzoo in another folder"
+        f"the folder {tmp_path / 'hidden_gan'} shadows the package of the same name; run ganzoo from another folder"
     ]
 
 
@@ -335,11 +335,11 @@ def test_ganzoo_plugins_chooses_what_is_loaded(monkeypatch: pytest.MonkeyPatch) 
     ]
     monkeypatch.setenv("GANZOO_PLUGINS", "")
     assert plugins.load().plugins == []
-    with pytest.raises(OptionError, match="GANZOO_PLUGINS is set, and keeps other plugins out"):
+    with pytest.raises(OptionError, match="GANZOO_PLUGINS is set, so other plugins are not loaded"):
         plugins.load().model("gan")
 
 
-def test_ganzoo_trace_plugins_tells_loading_and_hook_calls(
+def test_ganzoo_trace_plugins_prints_loading_and_hook_calls(
     install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install("loud", GOOD + "\n@ganzoo.hookimpl\ndef ganzoo_tick(stats): raise OSError('disk')")
@@ -379,7 +379,7 @@ def test_an_event_hook_that_raises_is_reported_and_stops_no_other(install: Insta
     assert modules["event_c"].seen == [Path("here")]
 
 
-def test_ctrl_c_in_an_event_hook_is_the_users() -> None:
+def test_ctrl_c_in_an_event_hook_is_not_caught() -> None:
     registry = plugins.load([])
 
     class Interrupting:
@@ -390,3 +390,13 @@ def test_ctrl_c_in_an_event_hook_is_the_users() -> None:
     registry.manager.register(Interrupting())
     with pytest.raises(KeyboardInterrupt):
         registry.notify("ganzoo_tick", run=Path(), stats={})
+
+
+def test_two_implementations_of_one_hook_belong_to_their_own_plugin(install: Install) -> None:
+    """pluggy before 1.7 called an implementation that is registered by `specname` in the name of any plugin."""
+    second = '\n@ganzoo.hookimpl(specname="ganzoo_tick")\ndef second(stats): raise OSError("disk")\n'
+    install("event_a", EVENT.format(arguments="stats", body="pass"))
+    install("event_b", EVENT.format(arguments="stats", body="pass") + second)
+    (report,) = plugins.load().notify("ganzoo_tick", run=Path(), stats={})
+    assert report == "plugin dist-of-event_b:event_b: ganzoo_tick raised OSError: disk"
+    assert sys.modules["event_a"].__dict__["seen"] == [{}]

@@ -1,4 +1,4 @@
-"""A model that the command line couldn't show or parse is refused with a sentence, and told apart from a sound one."""
+"""Validation of models: one that the command line can't show or parse is rejected with a message."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from click.testing import CliRunner
 from ganzoo import DataSource, Model, Options, option
 from ganzoo.cli import main
 from ganzoo.errors import PluginError
-from ganzoo.registry.validation import OF_THE_TRAIN_COMMAND, checked_name
+from ganzoo.registry.validation import RESERVED_TRAIN_OPTIONS, checked_name
 
 
 @dataclass(frozen=True)
-class Sound(Options):
+class ValidOptions(Options):
     latent: int = option(8, "length of the latent vector", min=1)
     penalty: float | None = option(None, "weight of the penalty")
     every: int = option(1, "steps between penalties", when="penalty", unless="evaluate_every")
 
 
 def model(**attributes: Any) -> Model:
-    """A model with these class attributes, otherwise sound."""
-    base = {"name": "mine", "summary": "a model", "options": Sound, "build": lambda self, options, data: None}
+    """Make a model with these class attributes, otherwise valid."""
+    base = {"name": "mine", "summary": "a model", "options": ValidOptions, "build": lambda self, options, data: None}
     return type("Mine", (Model,), {**base, **attributes})()
 
 
 def field_of(type_: Any, default: Any, name: str = "rate") -> type[Options]:
-    """An options class of one field."""
+    """Make an options class of one field."""
     return dataclass(frozen=True)(type("Own", (Options,), {"__annotations__": {name: type_}, name: default}))
 
 
@@ -40,7 +40,7 @@ class Untyped(Options):
     rate = option(0.1, "a rate")
 
 
-def test_a_sound_model_is_accepted() -> None:
+def test_a_valid_model_is_accepted() -> None:
     assert checked_name("models", model(defaults={"batch": 8, "micro-batch": 4})) == "mine"
 
 
@@ -55,7 +55,7 @@ def test_a_sound_model_is_accepted() -> None:
         ({"summary": ""}, "its summary is ''"),
         ({"summary": "two\nlines"}, "one line of text"),
         ({"paper": None}, "its paper is None"),
-        ({"options": Sound()}, "is not a subclass of ganzoo.Options"),
+        ({"options": ValidOptions()}, "is not a subclass of ganzoo.Options"),
         ({"options": dict}, "is not a subclass of ganzoo.Options"),
         ({"options": Undecorated}, "does not know its field 'rate'; decorate the class"),
         ({"options": Untyped}, "does not know its field 'rate'; decorate the class"),
@@ -67,18 +67,24 @@ def test_a_sound_model_is_accepted() -> None:
         ({"options": field_of(float, field(metadata={"help": "a rate"}))}, "the default of --rate"),
         (
             {"options": field_of(int, option(1, "images"), "batch")},
-            "its option --batch is one of `ganzoo train` already",
+            "its option --batch is already an option of `ganzoo train`",
         ),
-        ({"options": field_of(str, option("", "a run"), "resume")}, "its option --resume is one of `ganzoo train`"),
-        ({"options": field_of(bool, option(True, "a dry run"), "dry_run")}, "its option --dry-run is one of"),
+        (
+            {"options": field_of(str, option("", "a run"), "resume")},
+            "its option --resume is already an option of `ganzoo train`",
+        ),
+        (
+            {"options": field_of(bool, option(True, "a dry run"), "dry_run")},
+            "its option --dry-run is already an option of",
+        ),
         (
             {"options": field_of(float, option(1.0, "a rate", when="mixng"))},
-            "--rate depends on 'mixng', which is no option",
+            "--rate depends on 'mixng', which is not an option",
         ),
-        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "no option. Did you mean 'kimg'?"),
+        ({"options": field_of(float, option(1.0, "a rate", unless="kmig"))}, "not an option. Did you mean 'kimg'?"),
         (
             {"options": field_of(float, option(1.0, "a rate", when={"device": "gpu"}))},
-            "--rate depends on 'device' being 'gpu', which it can't be",
+            "--rate depends on 'device' being 'gpu', which is not a valid value",
         ),
         ({"defaults": {"bacth": 8}}, "unknown option 'bacth'. Did you mean 'batch'?"),
         ({"defaults": {"batch": 0}}, "--batch: 0 is not a whole number of at least 1"),
@@ -88,24 +94,24 @@ def test_a_sound_model_is_accepted() -> None:
         ({"presets": {"fast": None}}, "must map names to mappings"),
     ],
 )
-def test_an_unsound_model_is_refused(attributes: dict[str, Any], message: str) -> None:
+def test_an_invalid_model_is_rejected(attributes: dict[str, Any], message: str) -> None:
     with pytest.raises(PluginError) as caught:
         checked_name("models", model(**attributes))
     assert message in str(caught.value)
 
 
-def test_the_negative_of_a_switch_is_a_name_too() -> None:
+def test_the_negated_flag_of_a_boolean_option_must_be_free() -> None:
     @dataclass(frozen=True)
     class Twice(Options):
         blur: bool = option(True, "blur")
         no_blur: float = option(1.0, "how little to blur")
 
-    with pytest.raises(PluginError, match="its option --no-blur is there twice"):
+    with pytest.raises(PluginError, match="its option --no-blur exists twice"):
         checked_name("models", model(options=Twice))
 
 
 @pytest.mark.parametrize(("kind", "what"), [("datasets", "DataSource"), ("metrics", "Metric"), ("commands", "Command")])
-def test_each_kind_takes_its_own_class_only(kind: str, what: str) -> None:
+def test_each_hook_accepts_only_its_own_class(kind: str, what: str) -> None:
     with pytest.raises(PluginError, match=f"is not a {what}"):
         checked_name(kind, model())
 
@@ -117,11 +123,11 @@ def test_a_data_source_needs_a_summary() -> None:
 
 
 def test_every_option_of_the_train_command_itself_is_reserved() -> None:
-    # A model without options: what its help shows beside the training options is the command's own.
+    # The command of a model without options has the training options and its own.
     from ganzoo.cli.train import _command
     from ganzoo.interfaces.options import describe
     from ganzoo.interfaces.train_options import TrainOptions
 
     command = _command(model(options=Options))
-    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*OF_THE_TRAIN_COMMAND}
+    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*RESERVED_TRAIN_OPTIONS}
     assert "--help" in CliRunner().invoke(main, ["train", "gan", "--help"]).output

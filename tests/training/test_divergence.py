@@ -109,7 +109,7 @@ class Spoiled(ganzoo.Loss):
         batch.images = images
         if chosen and self.spoil is not None:
             # Of the weights one that every stage and phase uses.
-            weight = list(self.networks[phase.networks[0]].used().values())[-1]
+            weight = list(self.networks[phase.networks[0]].active_weights().values())[-1]
             self.spoil(terms, batch, weight)
         return terms
 

@@ -103,7 +103,7 @@ def test_images_are_scaled_on_a_gpu_as_they_are_on_the_cpu(jittor, monkeypatch):
 
 
 def test_a_lazy_phase_runs_every_nth_step(state):
-    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), every=3))
+    phases = (Phase("generator", ("generator",)), Phase("discriminator", ("discriminator",), interval=3))
     state.setup.loss.phases = phases
     seen: list[str] = []
     run(state, Step(state, 0, None, lambda phase, *_: seen.append(phase.name)), [images(4)] * 7)

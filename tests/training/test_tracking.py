@@ -112,7 +112,7 @@ def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, higher,
 
 
 def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, pictures):
-    for metric, reason in (("fidd", "no metric is called 'fidd'"), ("", "no metric is named")):
+    for metric, reason in (("fidd", "no metric is called 'fidd'"), ("", "no metric given")):
         result = ganzoo(*TRAIN, "--evaluate-every", "0.01", "--evaluate", metric)
         assert result.exit_code == 2
         assert reason in result.stderr

@@ -14,7 +14,7 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.generate import request as requests
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_checkpoint
-from ganzoo.errors import OptionError, UnsuitableError
+from ganzoo.errors import OptionError, UnsupportedByModelError
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -156,7 +156,9 @@ def _translations(saved: Any, plugins: Any, request: requests.TranslateRequest, 
 
     model = saved.model(plugins)
     if not model.conditional or not saved.data.domains:  # known without building the model
-        raise UnsuitableError(f"--source: {model.name} generates images from latents; it can't translate images.")
+        raise UnsupportedByModelError(
+            f"--source: {model.name} generates images from latents; it can't translate images."
+        )
     job = TranslationJob(request, saved.data)
     backend.start(device)
     return partial(job.write, loading.load_translator(saved, plugins))

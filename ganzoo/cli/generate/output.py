@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.cli.generate.request import GenerateRequest, check_walk, parse_mix_layers
-from ganzoo.errors import OptionError, UnsuitableError, counted
+from ganzoo.errors import OptionError, UnsupportedByModelError, counted
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, latents, sampler, sheets
 from ganzoo.sampling.sheets import max_sheet_images
@@ -19,7 +19,7 @@ from ganzoo.sampling.styles import StyleSampler, mix
 
 
 def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:
-    """Return the sampler for a request. UnsuitableError if the model lacks what the request needs."""
+    """Return the sampler for a request. UnsupportedByModelError if the model lacks what the request needs."""
     from ganzoo.interfaces.networks import (
         StyleGenerator,  # not at the top: this import requires that Jittor has been started
     )
@@ -28,7 +28,9 @@ def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
     if request.styled:
-        raise UnsuitableError(f"{request.styled[0]}: for style-based generators only; {model} is not style-based.")
+        raise UnsupportedByModelError(
+            f"{request.styled[0]}: for style-based generators only; {model} is not style-based."
+        )
     return sampler.Sampler(generator)
 
 

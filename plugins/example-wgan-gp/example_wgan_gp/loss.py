@@ -8,11 +8,11 @@ from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, gradi
 
 
 class WGANGPLoss(Loss):
-    """Updates the critic in every step, and the generator in every `n_critic`-th: a phase with `every` above 1."""
+    """Updates the critic in every step, and the generator in every `n_critic`-th: a phase with `interval` above 1."""
 
     def __init__(self, generator: Generator, critic: Discriminator, n_critic: int, penalty: float) -> None:
         self.generator, self.critic, self.penalty = generator, critic, penalty
-        self.phases = (Phase("critic", ("critic",)), Phase("generator", ("generator",), every=n_critic))
+        self.phases = (Phase("critic", ("critic",)), Phase("generator", ("generator",), interval=n_critic))
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
         fakes = self.generator(batch.latents(self.generator.latent))

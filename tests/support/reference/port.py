@@ -43,7 +43,7 @@ class Files:
         values = {"latent": LATENT, "mapping_layers": DEPTH, "channels_base": 256, "channels_max": 8}
         setup = model.build(resolve(model.options, values), DataInfo("none", 0, self.size, 3))
         return {
-            name: {key: tuple(var.shape) for key, var in network.used().items()}
+            name: {key: tuple(var.shape) for key, var in network.active_weights().items()}
             for name, network in setup.networks.items()
         }
 

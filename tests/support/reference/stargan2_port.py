@@ -144,8 +144,8 @@ def check_next_update(files: Files, run: Any) -> None:
     for ours, theirs in NAMES.items():
         network, optimizer = state.setup.networks[ours], state.optimizers[ours]
         gradients = under(files.expected, f"grad/{theirs}/")
-        assert gradients.keys() == network.used().keys()
-        optimizer.focus(network.used())
+        assert gradients.keys() == network.active_weights().keys()
+        optimizer.focus(network.active_weights())
         optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
         for key, weight in network.state().items():
             wanted = files.expected[f"updated/{theirs}/{key}"]
