@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo.checkpoints.description import fault
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import RunError, near_match, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
@@ -48,21 +48,17 @@ class Run:
     def lock_file(self) -> Path:
         return self.path / "lock"
 
-    def options(self) -> dict[str, Any]:
+    def description(self) -> RunDescription:
         """Return the content of options.json. RunError if it is missing or damaged."""
         try:
             with open_regular(self.options_file) as file:
-                options = json.load(file)
-            wrong = fault(options) or (None if "train" in options else "train")
-            if wrong is not None:
-                raise ValueError(f"{wrong!r} is missing or damaged")
+                return RunDescription.from_json(json.load(file), required=("train",))
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.options_file}: can't be read ({reason(error)}).") from error
-        return dict(options)
 
-    def save_options(self, options: dict[str, Any]) -> None:
+    def save_description(self, description: RunDescription) -> None:
         """Write options.json atomically."""
-        atomic_write(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
+        atomic_write(self.options_file, (json.dumps(description.to_json(), indent=2) + "\n").encode())
 
     def stats(self) -> list[dict[str, Any]]:
         """Return the lines of stats.jsonl, without damaged ones, such as a last line that was cut off."""

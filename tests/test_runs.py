@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ganzoo import runs
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import RunError
 
 OPTIONS = {"model": "gan", "train": {"kimg": 1, "data": "mnist"}, "options": {}}
@@ -18,7 +19,7 @@ OPTIONS = {"model": "gan", "train": {"kimg": 1, "data": "mnist"}, "options": {}}
 
 def make(experiments: Path, name: str = "gan-mnist") -> runs.Run:
     run = runs.create(experiments, name)
-    run.save_options(OPTIONS)
+    run.save_description(RunDescription.from_json(OPTIONS))
     return run
 
 
@@ -115,10 +116,10 @@ def test_the_last_line_of_the_statistics_can_be_written_anew(tmp_path):
 
 def test_damaged_options_are_told(tmp_path):
     run = make(tmp_path)
-    assert run.options() == OPTIONS
+    assert run.description().to_json() == OPTIONS
     run.options_file.write_text('{"model": ')
     with pytest.raises(RunError, match=r"options\.json"):
-        run.options()
+        run.description()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_options_of_wrong_types_are_told(tmp_path, wrong):
     run = make(tmp_path)
     run.options_file.write_bytes(wrong)
     with pytest.raises(RunError, match=r"options\.json: can't be read"):
-        run.options()
+        run.description()
 
 
 def test_damaged_statistics_are_left_out(tmp_path):

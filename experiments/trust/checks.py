@@ -77,7 +77,7 @@ class Checks:
         if run is None or not (run / "options.json").exists():
             return Before()
         try:
-            told = Run(run).options()["data"]["count"]
+            told = Run(run).description().data.count
         except RunError:
             told = 0
         have = sum(1 for path in images.rglob("*") if is_image(path.name) and not path.is_dir())

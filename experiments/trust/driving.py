@@ -282,7 +282,8 @@ def difference(ours: Path, theirs: Path) -> str:
             names.append(name)
     if names:
         return f"{len(names)} of {len(other.tensors)} tensors differ, {min(names)} for one"
-    found = dict(_differences(one.metadata, other.metadata, ""))
+    told = [{**each.run.to_json(), **each.metadata.to_json()} for each in (one, other)]
+    found = dict(_differences(*told, ""))
     return "; ".join(f"{key}: {value}" for key, value in found.items()) or "the order in the file"
 
 

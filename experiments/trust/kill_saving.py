@@ -24,34 +24,35 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from driving import being_written, checkpoints, hidden, number, reported, whole
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
 from ganzoo.files import leftovers
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
 
 KEEP = 2
 LONGEST = 1.5  # seconds of saving before a kill
 
 
-def content(images: int, megabytes: float) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and description of the checkpoint of a number: each number has its own."""
+def content(images: int, megabytes: float) -> tuple[dict[str, np.ndarray], RunDescription, StateMetadata]:
+    """What `checkpoint.write` takes for the checkpoint of a number: each number has its own."""
     count = int(megabytes * 1e6 / 8)
     counted = np.arange(images, images + count, dtype=np.int64)
     arrays = {"net/a": counted[: count // 2], "net/b": counted[count // 2 :].reshape(1, -1)}
-    data = {"name": "none", "count": 0, "size": 8, "channels": 1}
-    description: dict[str, Any] = {"model": "none", "options": {}, "data": data, "progress": {"images": images}}
-    return arrays, description
+    description = RunDescription("none", {}, data=DataInfo("none", count=0, size=8, channels=1))
+    return arrays, description, StateMetadata(Progress(images=images))
 
 
 def right(found: checkpoint.Checkpoint, megabytes: float) -> bool:
     """Whether a checkpoint holds what belongs to its number."""
-    arrays, description = content(number(found.path), megabytes)
-    same = arrays.keys() == found.tensors.keys() and description["progress"] == found.metadata["progress"]
+    arrays, _, metadata = content(number(found.path), megabytes)
+    same = arrays.keys() == found.tensors.keys() and metadata.progress == found.metadata.progress
     return same and all(np.array_equal(found.tensors[name], value) for name, value in arrays.items())
 
 
@@ -70,8 +71,8 @@ def save_for_ever(folder: Path, start: int, megabytes: float) -> None:
     assert "jittor" not in sys.modules
     print("ready", flush=True)
     while True:
-        arrays, description = content(start, megabytes)
-        writer.save(folder / checkpoint.name_at(start), arrays.items(), description)
+        arrays, *description = content(start, megabytes)
+        writer.save(folder / checkpoint.name_at(start), arrays.items(), *description)
         start += 1
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.checkpoints.description import data_info, fault
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
 from ganzoo.errors import CheckpointError, DamagedError, reason
 from ganzoo.files import atomic_write, open_regular, write_error
 from ganzoo.interfaces.dataset import DataInfo
@@ -39,37 +39,39 @@ _KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safeten
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Content of a checkpoint file: arrays by name, and the run's description as `metadata` (see `description`)."""
+    """Content of a checkpoint file: arrays by name, the description of the run, and the rest of the training state."""
 
     path: Path
     tensors: dict[str, np.ndarray]
-    metadata: dict[str, Any]
+    run: RunDescription
+    metadata: StateMetadata
 
     def model(self, registry: Registry) -> Model:
         """Return the model that was trained. PluginError or OptionError if it is not available."""
-        return registry.model(self.metadata["model"])
+        return registry.model(self.run.model)
 
     def options(self, model: Model) -> Options:
         """Return the model's options, as resolved at the start of the run."""
-        from ganzoo.interfaces.options import resolve
-
-        return resolve(model.options, self.metadata["options"], stored=True)
+        return self.run.model_options(model)
 
     @property
     def data(self) -> DataInfo:
         """The data the networks were built for."""
-        return data_info(self.metadata["data"])
+        assert self.run.data is not None  # `read` requires it
+        return self.run.data
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+def write(path: Path, tensors: Mapping[str, np.ndarray], run: RunDescription, metadata: StateMetadata) -> None:
     """Write a checkpoint. On CheckpointError (a full disk, say) an existing file at `path` is left unchanged.
 
     Equal content always gives identical bytes.
     """
-    _write(path, *_encode(tensors.items(), metadata))
+    _write(path, *_encode(tensors.items(), run, metadata))
 
 
-def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> tuple[bytes, bytearray]:
+def _encode(
+    tensors: Iterable[tuple[str, np.ndarray]], run: RunDescription, metadata: StateMetadata
+) -> tuple[bytes, bytearray]:
     """Return the header, with a placeholder for the checksum, and the content of the file.
 
     All arrays are in one buffer, so that a thread can hash and write them without acquiring the GIL in between: Jittor
@@ -84,7 +86,8 @@ def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, An
         content += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
         layout[name] = {"dtype": _kind(value), "shape": value.shape, "data_offsets": (start, len(content))}
     # The checksum comes first, so that replacing the first match replaces the checksum.
-    description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps({"format": FORMAT, **metadata})}
+    entries = {"format": FORMAT, **run.to_json(), **metadata.to_json()}
+    description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps(entries)}
     header = json.dumps({"__metadata__": description, **layout}).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header, content
@@ -115,11 +118,13 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def save(self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> None:
+    def save(
+        self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], run: RunDescription, metadata: StateMetadata
+    ) -> None:
         """Copy the arrays, and return while they are being written. Waits for the previous checkpoint first, since
         there may not be memory for two."""
         self.wait()
-        header, content = _encode(tensors, metadata)
+        header, content = _encode(tensors, run, metadata)
         self._thread = threading.Thread(target=self._run, args=(path, header, content), name="ganzoo-checkpoint")
         self._thread.start()
 
@@ -148,7 +153,7 @@ def read(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     try:
-        metadata = _description(path)
+        run, metadata = _read_description(path)
         with safe_open(str(path), framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
@@ -157,11 +162,11 @@ def read(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except (SafetensorError, ValueError, RecursionError, TypeError) as error:
         raise DamagedError(f"{path}: not a whole checkpoint ({error}).") from error
-    return Checkpoint(path, tensors, metadata)
+    return Checkpoint(path, tensors, run, metadata)
 
 
-def _description(path: Path) -> dict[str, Any]:
-    """Return the run's description from the header, after verifying the checksum of the file (format 1 has none)."""
+def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
+    """Return what the header describes, after verifying the checksum of the file (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _LONGEST_HEADER:
@@ -171,14 +176,16 @@ def _description(path: Path) -> dict[str, Any]:
         said = layout.get("__metadata__") if isinstance(layout, dict) else None
         if not isinstance(said, dict) or _DESCRIPTION not in said:
             raise DamagedError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
-        metadata = json.loads(said[_DESCRIPTION])
-        if isinstance(metadata, dict) and type(metadata.get("format")) is int and metadata["format"] > FORMAT:
-            raise CheckpointError(f"{path}: format {metadata['format']} is newer than this ganzoo; upgrade it.")
-        if fault(metadata) or not {"format", "data", "progress"} <= metadata.keys():
-            raise DamagedError(f"{path}: its description is damaged.")
-        if metadata["format"] != 1:
+        entries = json.loads(said[_DESCRIPTION])
+        if isinstance(entries, dict) and type(entries.get("format")) is int and entries["format"] > FORMAT:
+            raise CheckpointError(f"{path}: format {entries['format']} is newer than this ganzoo; upgrade it.")
+        try:
+            found = RunDescription.from_json(entries, required=("data",)), StateMetadata.from_json(entries)
+        except ValueError as error:
+            raise DamagedError(f"{path}: its description is damaged ({error}).") from error
+        if entries.get("format") != 1:
             _check(file, length, header, str(said.get(_CHECKSUM, "")).encode())
-    return metadata
+    return found
 
 
 def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:

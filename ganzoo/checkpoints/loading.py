@@ -8,8 +8,6 @@ import numpy as np
 
 from ganzoo.checkpoints.checkpoint import Checkpoint, part
 from ganzoo.errors import CheckpointError, UnsuitableError
-from ganzoo.interfaces.options import resolve
-from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
     """Return the resolutions (px) that the networks have been trained at, up to the current one."""
     model = checkpoint.model(registry)
-    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults, stored=True)
+    train = checkpoint.run.train_options(model.defaults)
     stages = model.stages(checkpoint.options(model), train, checkpoint.data)
-    last = checkpoint.metadata.get("moment", {}).get("index", len(stages) - 1)
-    return [stage.size for stage in stages[: last + 1]]
+    position = checkpoint.metadata.position
+    return [stage.size for stage in (stages if position is None else stages[: position.index + 1])]
 
 
 def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = None) -> Any:
@@ -55,13 +53,13 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     """Load a network's weights (EMA weights if there are any), grow it to the resolution that training had reached, or
     to `size` px, and put it in inference mode."""
     network = setup.networks[name]
-    kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
+    kind = "ema" if name in checkpoint.metadata.ema else "net"
     network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
-    position = checkpoint.metadata.get("moment", {})
-    present = position.get("size", checkpoint.data.size)
+    position = checkpoint.metadata.position
+    present, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
     try:
         if size in (None, present):
-            network.grow(present, position.get("alpha", 1.0))
+            network.grow(present, alpha)
         else:
             network.grow(size, 1.0)
     except ValueError as error:

@@ -131,7 +131,7 @@ def _images(saved: Any, plugins: Any, request: texts.Request, device: str) -> Wr
         )
     backend.start(device)
     generator = loading.load_generator(saved, plugins, request.size)
-    sampler = generate_output.sampler_for(generator, saved.metadata["model"], request)
+    sampler = generate_output.sampler_for(generator, saved.run.model, request)
     size = sizes[-1] if request.size is None else request.size
     return partial(generate_output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 

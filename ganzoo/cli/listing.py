@@ -89,8 +89,9 @@ def _describe(run: Any) -> dict[str, Any]:
     from ganzoo.training import due
 
     try:
-        options = run.options()
-        goal = float(options["train"]["kimg"])
+        description = run.description()
+        train = description.train or {}
+        goal = float(train["kimg"])
     except (RunError, KeyError, TypeError, ValueError, OverflowError):
         return {
             "run": run.path.name,
@@ -110,8 +111,8 @@ def _describe(run: Any) -> dict[str, Any]:
     state = "running" if run.in_use() else "finished" if reached else ended
     return {
         "run": run.path.name,
-        "model": options["model"],
-        "data": options["train"].get("data"),
+        "model": description.model,
+        "data": train.get("data"),
         "kimg": kimg,
         "goal_kimg": goal,
         "images_per_second": stats[-1]["images_per_second"] if stats else None,

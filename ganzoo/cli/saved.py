@@ -84,7 +84,7 @@ def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
 def _model(run: Run) -> str:
     """Return the name of a run's model, or the run's path if the model is unknown."""
     try:
-        return str(run.options()["model"])
+        return run.description().model
     except RunError:
         return str(run.path)
 

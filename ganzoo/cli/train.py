@@ -213,7 +213,7 @@ def _latest(model: str, experiments: Path) -> Any:
 
 def _model_of(run: Any) -> str | None:
     with contextlib.suppress(RunError):  # a damaged run has no known model
-        return str(run.options()["model"])
+        return str(run.description().model)
     return None
 
 
@@ -222,7 +222,8 @@ def _former_data(run: Any, plugins: Any) -> str:
     from ganzoo.data.catalog import former_data
 
     try:
-        return former_data(run.options(), plugins)
+        former = run.description()
+        return former_data(former.data_name, former.data_path, plugins)
     except (DataError, OptionError) as error:
         raise type(error)(f"{run.path}: {error}") from error
 

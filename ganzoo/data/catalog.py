@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganzoo.errors import DataError, OptionError, near_match
 from ganzoo.files import data_dir
@@ -61,19 +60,18 @@ def path_of(wanted: str, registry: Registry) -> Path | None:
     return None if path is None else Path.cwd() / path
 
 
-def former_data(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
-    """Return the name or path with which `open_data` opens the data that a run was trained on, by its description.
+def former_data(named: str | None, lay: str | None, registry: Registry, option: str = "--data") -> str:
+    """Return the name or path with which `open_data` opens the data that a run was trained on.
 
-    This is the absolute path of the data if it still exists, otherwise the name or path that the user gave. DataError
-    if the data are gone, OptionError if the description doesn't name any; both suggest `option`.
+    This is their former absolute path `lay` if it still exists, otherwise `named`, the name or path that the user gave.
+    DataError if the data are gone, OptionError if `named` is None; both suggest `option`.
     """
-    named, lay = described.get("train", {}).get("data"), described.get("data_path")
-    if not isinstance(named, str):
+    if named is None:
         raise OptionError(f"it doesn't tell what it was trained on. Name real images with {option}.")
-    if isinstance(lay, str) and _path(lay) and Path(lay).exists():
+    if lay and _path(lay) and Path(lay).exists():
         return lay
     path = path_of(named, registry)
-    gone = isinstance(lay, str) if path is None else not path.exists()
+    gone = lay is not None if path is None else not path.exists()
     if gone:
         raise DataError(f"the data it was trained on were at {lay or named}, and are gone. Name them with {option}.")
     return named

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import former_data, open_data
-from ganzoo.errors import CheckpointError, DataError, OptionError, printable
+from ganzoo.errors import DataError, OptionError, printable
 from ganzoo.metrics.comparing import MODES, Comparison, Say, of_generator, of_translator
 from ganzoo.metrics.sources import MOST, Images, real_for
 
@@ -51,9 +51,9 @@ def of_checkpoint(
 
     model, data = saved.model(registry), saved.data
     # An imported checkpoint has no data: its options name only the default of the model.
-    about = {} if data.count == 0 else saved.metadata
+    named, path = (None, None) if data.count == 0 else (saved.run.data_name, saved.run.data_path)
     try:
-        wanted = former_data(about, registry, "--against") if against is None else against
+        wanted = former_data(named, path, registry, "--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(wanted, registry, "--data" if against is None else "--against")
@@ -75,9 +75,7 @@ def of_checkpoint(
         generator = loading.load_generator(saved, registry)
         return of_generator(generator, dataset, data, samples or SAMPLES, seed, most, say)
 
-    images = saved.metadata.get("progress", {}).get("images", 0)
-    if type(images) is not int:  # not validated before
-        raise CheckpointError(f"{saved.path}: its description is damaged (images: {str(images)[:40]!r}).")
+    images = saved.metadata.progress.images
     about = {
         "subject": subject(model.name, images, data),
         "against": dataset.info.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganzoo import backend, distributed
+from ganzoo.checkpoints.description import StateMetadata
 from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError
 from ganzoo.interfaces.loss import Phase
@@ -45,10 +46,10 @@ def share_state(state: TrainState) -> None:
     """Copy the state of rank 0 to all other ranks."""
     if distributed.world_size() == 1:
         return
-    metadata = collectives.broadcast_object(state.metadata())
+    metadata = collectives.broadcast_object(state.metadata().to_json())
     tensors = {name: collectives.broadcast(np.array(value)) for name, value in state.arrays()}
     if not distributed.is_rank_zero():
-        state.load(tensors, metadata)
+        state.load(tensors, StateMetadata.from_json(metadata))
 
 
 class Follower:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ganzoo import backend, runs
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
@@ -46,8 +47,6 @@ def import_checkpoint(
     with the next stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does
     not match it; no run is created then.
     """
-    from ganzoo import __version__
-
     _check_names(domains)
     parts = model.checkpoint_files(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
@@ -69,17 +68,11 @@ def import_checkpoint(
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     _place(state, converted.trained)
-    description = {
-        "ganzoo": __version__,
-        "model": model.name,
-        "train": train.to_dict(),
-        "options": options.to_dict(),
-        "data": dataclasses.asdict(data),
-    }
+    description = RunDescription.create(model, options, train, data)
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
-        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
-        run.save_options({**description, "environment": backend.describe(), "saved": time.time()})
+        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), description, state.metadata())
+        run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
         run.log(f"import of {path} finished")
     files = [f"{part.name}: read too" for part in parts.values() if part != path]
     return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)

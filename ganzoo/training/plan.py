@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ganzoo import distributed
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.order import order
 from ganzoo.errors import OptionError
@@ -45,18 +45,10 @@ class Plan:
         """Whether half of the images are mirrored: the user's choice, by default whether the data set allows it."""
         return self.dataset.info.flip if self.train.flip is None else self.train.flip
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> RunDescription:
         """Return the run's description, as stored in options.json and every checkpoint."""
-        from ganzoo import __version__
-
-        return {
-            "ganzoo": __version__,
-            "model": self.model.name,
-            "train": self.train.to_dict(),
-            "options": self.options.to_dict(),
-            "data": dataclasses.asdict(self.data),
-            **({"data_path": str(self.data_path)} if self.data_path else {}),
-        }
+        path = str(self.data_path) if self.data_path else None
+        return RunDescription.create(self.model, self.options, self.train, self.data, path)
 
     def reseeded(self) -> Plan:
         """Return a copy of the plan with another seed."""

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.backend import environment
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import GanzooError
-from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.progress import Progress
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Precompiler:
         self._started = True
         if next(coming(state.schedule, state.progress), None) is None:
             return
-        description = {**self.plan.description(), "progress": dataclasses.asdict(state.progress)}
+        description = {**self.plan.description().to_json(), "progress": dataclasses.asdict(state.progress)}
         try:
             with tempfile.TemporaryFile("w+") as given:
                 json.dump(description, given)
@@ -104,28 +104,26 @@ class Precompiler:
             self._listener.join(timeout=5)
 
 
-def prepare(description: dict[str, Any]) -> None:
-    """Run a step and generate samples in each stage after the described progress. Runs in the child process."""
+def prepare(run: RunDescription, progress: Progress) -> None:
+    """Run a step and generate samples in each stage after `progress`. Runs in the child process."""
     import numpy as np
 
     from ganzoo import backend
     from ganzoo.data.loader import ImageBatch
-    from ganzoo.interfaces.options import resolve
-    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
     from ganzoo.sampling import latents, sampler
 
-    train = resolve(TrainOptions, description["train"])
+    train = run.train_options()
     backend.start(train.device, train.precision)
     from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
     backend.compile_considerately()
-    model = plugins.load().model(description["model"])
-    data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
-    state = TrainState(model, resolve(model.options, description["options"]), data, train)
+    model, data = plugins.load().model(run.model), run.data
+    assert data is not None
+    state = TrainState(model, run.model_options(model), data, train)
     rng = np.random.default_rng(0)
-    for there in coming(state.schedule, Progress.of(description["progress"])):
+    for there in coming(state.schedule, progress):
         state.progress = there
         stage = state.upcoming().stage
         # Gradient accumulation needs other kernels than a step without it.
@@ -153,6 +151,7 @@ if __name__ == "__main__":
     os.nice(NICENESS)
     _end_with(int(sys.argv[1]))
     try:
-        prepare(json.load(sys.stdin))
+        entries = json.load(sys.stdin)
+        prepare(RunDescription.from_json(entries), Progress.of(entries["progress"]))
     except GanzooError as error:
         sys.exit(f"kernels can't be prepared ahead of time: {error}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import CheckpointError, DivergedError, GanzooError, OptionError, near_match
 from ganzoo.interfaces.dataset import Draw
 from ganzoo.interfaces.loss import Phase
@@ -42,7 +43,7 @@ class Reporter:
         run: Run,
         options: TrainOptions,
         registry: Registry,
-        description: Mapping[str, Any],
+        description: RunDescription,
         progress: Progress,
         shown: TranslationInputs | None = None,
         stop: Stop | None = None,
@@ -148,8 +149,7 @@ class Reporter:
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Announce where results are written, and save real images of `size` px for comparison."""
         self._panels, self._domains = state.setup.loss.panels, state.data.domains
-        options: dict[str, Any] = self.run.options()
-        self._notify("ganzoo_run_start", run=self.run.path, options=options)
+        self._notify("ganzoo_run_start", run=self.run.path, options=self.run.description().to_json())
         self.say(f"samples and losses at every tick ({self.options.tick:g} kimg), checkpoints: in {self.run.path}")
         if state.progress.images == 0:
             count = min(math.prod(sheet_shape(size)), len(feed.dataset))
@@ -279,7 +279,7 @@ class Reporter:
         if self._saved_at == state.progress.images:
             return
         path = self.run.path / checkpoint.name_at(state.progress.images)
-        self._writer.save(path, state.arrays(), {**self.description, **state.metadata()})
+        self._writer.save(path, state.arrays(), self.description, state.metadata())
         self._saved_at = state.progress.images
 
     def _saved(self, path: Path) -> None:

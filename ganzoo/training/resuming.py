@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, DamagedError, OptionError, counted, printable
+from ganzoo.errors import CheckpointError, DamagedError, OptionError, counted
 from ganzoo.files import leftovers
 from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
 from ganzoo.interfaces.train_options import TrainOptions
@@ -25,20 +25,20 @@ def resumed_options(
     run: Run, model: Model, train_values: dict[str, Any], model_values: dict[str, Any]
 ) -> tuple[TrainOptions, Options, list[str]]:
     """Return the options of a run, overridden by the user's values, and a line for each change."""
-    stored = run.options()
-    if stored["model"] != model.name:
+    stored = run.description()
+    if stored.model != model.name:
         raise OptionError(
-            f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
+            f"{run.path} is a run of {stored.model}; continue it with `ganzoo train {stored.model} --resume`."
         )
-    if stored.get("data", {}).get("count") == 0 and "data" not in train_values:  # imported; has no data yet
+    if stored.data and stored.data.count == 0 and "data" not in train_values:  # imported; has no data yet
         raise OptionError(
             f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
             "to train it on from here, as in --data my-images."
         )
-    before = resolve(TrainOptions, stored["train"], stored=True), resolve(model.options, stored["options"], stored=True)
+    before = stored.train_options(), stored.model_options(model)
     after = (
-        resolve(TrainOptions, {**stored["train"], **train_values}),
-        resolve(model.options, {**stored["options"], **model_values}),
+        resolve(TrainOptions, {**(stored.train or {}), **train_values}),
+        resolve(model.options, {**stored.options, **model_values}),
     )
     differences = {**changes(before[0], after[0]), **changes(before[1], after[1])}
     notes = [f"changed: {flag(name)} was {_said(old)}, is {_said(new)}" for name, (old, new) in differences.items()]
@@ -53,7 +53,8 @@ def _said(value: Any) -> str:
 
 def check_resume(plan: Plan, run: Run) -> None:
     """Raise OptionError if the domains of the data are not those that the run's networks were built for."""
-    former = tuple(map(printable, run.options().get("data", {}).get("domains", ())))
+    data = run.description().data
+    former = data.domains if data else ()
     if not plan.model.conditional or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"
@@ -68,21 +69,21 @@ def check_resume(plan: Plan, run: Run) -> None:
 def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     """Return a line for each other change since the run was last trained: in the data, and in the `present` environment
     (versions, device, threads), which affects the exact numbers."""
-    stored = run.options()
-    former = stored.get("environment", {})
+    stored = run.description()
+    former, environment = stored.data, stored.environment
     lines = [
-        f"changed: {name} was {former[name]}, is {value}; numbers can differ in their last digits from here on"
+        f"changed: {name} was {environment[name]}, is {value}; numbers can differ in their last digits from here on"
         for name, value in present.items()
-        if isinstance(former, dict) and former.get(name, value) != value
+        if environment.get(name, value) != value
     ]
-    lay = stored.get("data_path")
-    if plan.data_path and isinstance(lay, str) and lay != str(plan.data_path):
+    lay = stored.data_path
+    if plan.data_path and lay and lay != str(plan.data_path):
         lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
-    former, name, now = stored.get("data", {}), plan.data.name, counted(plan.data.count, "image")
-    if former.get("count") and former["name"] != name:
-        lines.append(f"changed: trained on {former['name']} before, and on {name} now ({now})")
-    elif former.get("count") and former["count"] != plan.data.count:
-        had = counted(former["count"], "image")
+    name, now = plan.data.name, counted(plan.data.count, "image")
+    if former and former.count and former.name != name:
+        lines.append(f"changed: trained on {former.name} before, and on {name} now ({now})")
+    elif former and former.count and former.count != plan.data.count:
+        had = counted(former.count, "image")
         lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; their order is another now")
     return lines
 
@@ -105,8 +106,8 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
     """Load a checkpoint into the state. If it does not fit: OptionError that names the changed options, or
     CheckpointError if they are not the reason."""
-    if saved.metadata["model"] != plan.model.name:
-        raise CheckpointError(f"{saved.path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
+    if saved.run.model != plan.model.name:
+        raise CheckpointError(f"{saved.path}: of the model {saved.run.model!r}, not {plan.model.name!r}.")
     try:
         state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:

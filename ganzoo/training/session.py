@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         collectives.barrier()
         return False
     shown = check(plan, state)
-    run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
+    run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.tell(f"{BEGINNING}{backend.choice()}{among}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.checkpoints.checkpoint import part
+from ganzoo.checkpoints.description import SavedPosition, StateMetadata
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import Model, Setup
@@ -71,8 +71,9 @@ class TrainState:
         self._focused = True
         return True
 
-    def _position(self, index: int, size: int, alpha: float) -> StagePosition:
+    def _stored_position(self, stored: SavedPosition) -> StagePosition:
         """Return the position stored in a checkpoint. OptionError if the stages have changed since it was trained."""
+        index, size = stored.index, stored.size
         sizes = [stage.size for stage in self.schedule.stages]
         if sizes[index : index + 1] != [size]:
             if len(sizes) == 1 and not index:
@@ -81,7 +82,7 @@ class TrainState:
                 f"the checkpoint was trained at {size} px in stage {index + 1}, but the options now ask for the stages "
                 f"{', '.join(map(str, sizes))} px. Resume with the first and last resolution it was begun with."
             )
-        return StagePosition(index, self.schedule.stages[index], alpha)
+        return StagePosition(index, self.schedule.stages[index], stored.alpha)
 
     def _grow(self, position: StagePosition) -> None:
         for network in (*self.setup.networks.values(), *self.ema.copies.values()):
@@ -98,25 +99,24 @@ class TrainState:
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> StateMetadata:
         """Return everything in the state except the arrays."""
         position = self.position or self.schedule.position(self.progress)
-        return {
-            "progress": dataclasses.asdict(self.progress),
-            "moment": {"index": position.index, "size": position.stage.size, "alpha": position.alpha},
-            "optimizer_steps": {name: optimizer.steps for name, optimizer in self.optimizers.items()},
-            "averaged": sorted(self.setup.ema),
-        }
+        return StateMetadata(
+            self.progress,
+            SavedPosition(position.index, position.stage.size, position.alpha),
+            {name: dict(optimizer.steps) for name, optimizer in self.optimizers.items()},
+            tuple(sorted(self.setup.ema)),
+        )
 
-    def load(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
         Only weights that are unused at the checkpoint's resolution may be missing: those of resolutions beyond the
         last one the run was started with. They keep their initial values.
         """
         try:
-            progress = Progress.of(metadata["progress"])
-            position = self._position(**metadata["moment"]) if "moment" in metadata else None
+            position = self._stored_position(metadata.position) if metadata.position else None
             if position is not None:
                 self._grow(position)
             new = {}
@@ -128,7 +128,7 @@ class TrainState:
                 copy = self.ema.copies[name]
                 copy.load_state(_with(copy.state(), new[name], part(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
-                steps = metadata["optimizer_steps"][name]
+                steps = metadata.optimizer_steps[name]
                 if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
                 fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
@@ -136,7 +136,8 @@ class TrainState:
                 optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
-        self.progress, self.position = progress, position if progress.step else None
+        self.progress = metadata.progress
+        self.position = position if self.progress.step else None
         self._grow(self.position or self.upcoming())
         backend.run_pending()
 

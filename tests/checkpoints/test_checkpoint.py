@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError, DamagedError
 from ganzoo.files import leftovers, os
+from tests.support.descriptions import Forged, described
 
-METADATA = {
+ENTRIES = {
     "model": "gan",
     "options": {"size": 8},
     "data": {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False},
     "progress": {"step": 1, "images": 4, "stage": 0, "stage_images": 4},
 }
+DESCRIPTION = described(ENTRIES)
 TENSORS = {
     "net/g/w": np.arange(6, dtype=np.float32).reshape(2, 3).T,
     "net/g/steps": np.array([7], np.int32),
@@ -36,13 +38,16 @@ TENSORS = {
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / checkpoint.name_at(4000)
-    checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     return path
 
 
 def test_what_was_written_is_read(saved):
     read = checkpoint.read(saved)
-    assert read.metadata == {**METADATA, "format": 2}
+    assert (read.run, read.metadata) == DESCRIPTION
+    header = saved.read_bytes()[8 : 8 + int.from_bytes(saved.read_bytes()[:8], "little")]
+    entries = json.loads(json.loads(header)["__metadata__"]["ganzoo"])
+    assert entries == {**ENTRIES, "format": 2, "optimizer_steps": {}, "averaged": []}
     assert read.tensors.keys() == TENSORS.keys()
     for name, value in TENSORS.items():
         assert read.tensors[name].dtype == value.dtype
@@ -54,7 +59,7 @@ def test_what_was_written_is_read(saved):
 @settings(max_examples=60, deadline=None)
 def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "x.safetensors"
-    checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(CheckpointError, match=r"x\.safetensors"):
@@ -65,7 +70,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
 @settings(max_examples=100, deadline=None)
 def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flip") / "x.safetensors"
-    checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
@@ -81,15 +86,15 @@ def test_more_than_was_written_is_noticed(saved):
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
-    checkpoint.write(first, TENSORS, METADATA)
-    checkpoint.write(second, dict(TENSORS), dict(METADATA))
+    checkpoint.write(first, TENSORS, *DESCRIPTION)
+    checkpoint.write(second, dict(TENSORS), *described(dict(ENTRIES)))
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_zeros_in_the_description_are_not_taken_for_the_checksum(tmp_path):
     path = tmp_path / "x.safetensors"
-    checkpoint.write(path, TENSORS, {**METADATA, "model": "0" * 64})
-    assert checkpoint.read(path).metadata["model"] == "0" * 64
+    checkpoint.write(path, TENSORS, *described({**ENTRIES, "model": "0" * 64}))
+    assert checkpoint.read(path).run.model == "0" * 64
 
 
 def test_other_programs_can_read_it(saved):
@@ -104,7 +109,7 @@ def test_files_from_before_there_were_checksums_are_read(tmp_path):
 
     path = tmp_path / "old.safetensors"
     weights = {"net/g/w": np.ones(3, np.float32)}
-    save_file(weights, str(path), {"ganzoo": json.dumps({"format": 1, **METADATA})})
+    save_file(weights, str(path), {"ganzoo": json.dumps({"format": 1, **ENTRIES})})
     assert np.array_equal(checkpoint.read(path).tensors["net/g/w"], weights["net/g/w"])
 
 
@@ -117,7 +122,7 @@ def test_foreign_files_are_refused(tmp_path):
     save_file({"w": np.zeros(2)}, str(tmp_path / "half.safetensors"), {"ganzoo": json.dumps({"format": 1})})
     with pytest.raises(CheckpointError, match="description is damaged"):
         checkpoint.read(tmp_path / "half.safetensors")
-    save_file({"w": np.zeros(2)}, str(tmp_path / "new.safetensors"), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    save_file({"w": np.zeros(2)}, str(tmp_path / "new.safetensors"), {"ganzoo": json.dumps({**ENTRIES, "format": 99})})
     with pytest.raises(CheckpointError, match="newer"):
         checkpoint.read(tmp_path / "new.safetensors")
     with pytest.raises(CheckpointError, match="no such file"):
@@ -134,7 +139,7 @@ def test_headers_of_wrong_types_are_refused(tmp_path, header):
 
 @pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
 def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
-    checkpoint.write(tmp_path / "x.safetensors", TENSORS, {**METADATA, name: 3})
+    checkpoint.write(tmp_path / "x.safetensors", TENSORS, Forged({**ENTRIES, name: 3}), Forged())
     with pytest.raises(DamagedError, match="description is damaged"):
         checkpoint.read(tmp_path / "x.safetensors")
 
@@ -147,14 +152,14 @@ def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, fail
     before = saved.read_bytes()
     monkeypatch.setattr(os, failing, full)
     with pytest.raises(CheckpointError, match="No space left on device: make room"):
-        checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, METADATA)
+        checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, *DESCRIPTION)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
 def test_the_newest_are_kept(tmp_path):
     for images in (400, 64_000, 1_200_000, 12_000_000):
-        checkpoint.write(tmp_path / checkpoint.name_at(images), TENSORS, METADATA)
+        checkpoint.write(tmp_path / checkpoint.name_at(images), TENSORS, *DESCRIPTION)
     (tmp_path / "samples-0000001.png").write_bytes(b"")
     checkpoint.prune(tmp_path, 2)
     kept = sorted(path.name for path in tmp_path.glob("*.safetensors"))
@@ -180,7 +185,7 @@ def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
 def test_the_best_is_kept_beside_the_newest(tmp_path):
     paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200, 1600)]
     for path in paths:
-        checkpoint.write(path, TENSORS, METADATA)
+        checkpoint.write(path, TENSORS, *DESCRIPTION)
     checkpoint.prune(tmp_path, 1, best=paths[1])
     assert checkpoint.names(tmp_path) == [paths[1], paths[3]]
 
@@ -188,11 +193,11 @@ def test_the_best_is_kept_beside_the_newest(tmp_path):
 def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
     paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200)]
     for path in paths:
-        checkpoint.write(path, TENSORS, {**METADATA, "mark": path.name})
+        checkpoint.write(path, TENSORS, *described({**ENTRIES, "ganzoo": path.name}))
     paths[2].write_bytes(paths[2].read_bytes()[:-3])
     damaged = []
     found = checkpoint.newest_whole(tmp_path, lambda path, error: damaged.append(path))
-    assert (found.path, found.metadata["mark"], damaged) == (paths[1], paths[1].name, [paths[2]])
+    assert (found.path, found.run.version, damaged) == (paths[1], paths[1].name, [paths[2]])
     for path in paths[:2]:
         path.write_bytes(b"")
     with pytest.raises(DamagedError, match=paths[0].name):
@@ -203,9 +208,9 @@ def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
 def test_a_checkpoint_of_a_newer_ganzoo_is_not_passed_over(tmp_path):
     from safetensors.numpy import save_file
 
-    checkpoint.write(tmp_path / checkpoint.name_at(400), TENSORS, METADATA)
+    checkpoint.write(tmp_path / checkpoint.name_at(400), TENSORS, *DESCRIPTION)
     newer = tmp_path / checkpoint.name_at(800)
-    save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**ENTRIES, "format": 99})})
     with pytest.raises(CheckpointError, match="newer"):
         checkpoint.newest_whole(tmp_path, lambda path, error: None)
 
@@ -216,7 +221,7 @@ class TestWriter:
         writer = checkpoint.Writer(saved.append)
         weights = np.zeros(100_000, np.float32)
         path = tmp_path / checkpoint.name_at(4)
-        writer.save(path, iter([("w", weights)]), METADATA)
+        writer.save(path, iter([("w", weights)]), *DESCRIPTION)
         weights[:] = 1
         writer.wait()
         assert saved == [path]
@@ -224,8 +229,8 @@ class TestWriter:
 
     def test_it_is_told_of_as_saved_only_when_it_is_there(self, tmp_path):
         whole = []
-        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata["progress"]["images"]))
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
+        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata.progress.images))
+        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), *DESCRIPTION)
         writer.wait()
         assert whole == [4]
 
@@ -235,7 +240,7 @@ class TestWriter:
         monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
         saved = []
         writer = checkpoint.Writer(saved.append)
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
+        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), *DESCRIPTION)
         assert saved == []  # save has returned, and the disk is not done
         may_end.set()
         writer.wait()
@@ -245,9 +250,9 @@ class TestWriter:
     def test_a_failure_is_raised_where_training_is(self, tmp_path, asking):
         writer = checkpoint.Writer(lambda path: None)
         missing = tmp_path / "gone" / checkpoint.name_at(4)
-        writer.save(missing, TENSORS.items(), METADATA)
+        writer.save(missing, TENSORS.items(), *DESCRIPTION)
         with pytest.raises(CheckpointError, match="can't be written"):
-            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), METADATA)
+            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
         writer.wait()  # it is told once
 
     def test_nothing_reported_as_saved_is_lost_when_the_process_is_killed(self, tmp_path):
@@ -270,9 +275,11 @@ SAVING = """
 import pathlib, sys
 import numpy as np
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.progress import Progress
 folder = pathlib.Path(sys.argv[1])
-data = {"name": "x", "count": 1, "size": 8, "channels": 1}
-metadata = {"model": "x", "options": {}, "data": data, "progress": {}}
+description = RunDescription("x", {}, data=DataInfo("x", count=1, size=8, channels=1)), StateMetadata(Progress())
 def saved(path):
     checkpoint.prune(folder, 2)
     print(path.name, flush=True)
@@ -281,5 +288,5 @@ newest = checkpoint.newest(folder)
 images = checkpoint.images_of(newest) if newest else 0
 while True:
     images += 1
-    writer.save(folder / checkpoint.name_at(images), [("w", np.full(1_000_000, images, np.float32))], metadata)
+    writer.save(folder / checkpoint.name_at(images), [("w", np.full(1_000_000, images, np.float32))], *description)
 """

@@ -169,7 +169,7 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
         damaged = saved.tensors["net/generator/layers.0.weight"].copy()
         damaged[0, 0] = value
         tensors = {**saved.tensors, "net/generator/layers.0.weight": damaged}
-        checkpoint.write(Path("bad.safetensors"), tensors, saved.metadata)
+        checkpoint.write(Path("bad.safetensors"), tensors, saved.run, saved.metadata)
         for command in (("generate",), ("evaluate", "--samples", "12")):
             result = ganzoo(command[0], "bad.safetensors", *command[1:])
             assert result.exit_code == 1
@@ -185,7 +185,7 @@ def lay_run(name: str, write) -> Path:
     run.mkdir(parents=True)
     path = run / "checkpoint-000000001.safetensors"
     write(path)
-    described = {"train": {}, **checkpoint.read(path).metadata}
+    described = {"train": {}, **checkpoint.read(path).run.to_json()}
     (run / "options.json").write_text(json.dumps(described))
     return run
 

@@ -83,8 +83,8 @@ def test_training_goes_on_with_the_next_resolution(ganzoo, files, pictures):
     assert result.exit_code == 0, result.output
     assert [(row["size"], row["alpha"]) for row in rows(RUN)] == [(32, 0.0), (32, 0.625), (32, 1.0)]
     after = checkpoint.read(checkpoint.newest(RUN))
-    assert after.metadata["progress"]["images"] == 12
-    steps = after.metadata["optimizer_steps"]["generator"]
+    assert after.metadata.progress.images == 12
+    steps = after.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 2 + 3
     assert steps["synthesis.blocks.3.conv2.weight"] == 3
     moved = np.abs(
@@ -169,8 +169,8 @@ def test_training_of_a_translator_goes_on_with_its_domains_only(ganzoo, workdir,
     assert result.exit_code == 0, result.output
     assert [row["watched"]["G-latent/lambda_ds"] for row in rows(TRANSLATING)] == [0.75]
     after = checkpoint.read(checkpoint.newest(TRANSLATING))
-    assert (after.metadata["progress"]["step"], after.metadata["progress"]["images"]) == (3, 8)
-    assert {name: max(steps.values()) for name, steps in after.metadata["optimizer_steps"].items()} == {
+    assert (after.metadata.progress.step, after.metadata.progress.images) == (3, 8)
+    assert {name: max(steps.values()) for name, steps in after.metadata.optimizer_steps.items()} == {
         "generator": 6,
         "mapping": 3,
         "encoder": 3,

@@ -82,7 +82,7 @@ def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained)
     wait_for(lambda: len(checkpoint.names(run)) == 3, child)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    at = checkpoint.newest_whole(run, lambda path, error: pytest.fail(str(error))).metadata["progress"]["images"]
+    at = checkpoint.newest_whole(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
     assert 0 < at < 800
     result = ganzoo("train", "gan", "--resume", "2")
     assert result.exit_code == 0, result.output
@@ -213,7 +213,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trai
     assert f"It is {newer.name}.damaged now" in result.stdout
     assert f"from {older.name}" in result.stdout
     assert newer.with_name(f"{newer.name}.damaged").stat().st_size == 5000
-    assert checkpoint.read(checkpoint.newest(trained)).metadata["progress"]["images"] == 24
+    assert checkpoint.read(checkpoint.newest(trained)).metadata.progress.images == 24
 
 
 def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
@@ -291,7 +291,7 @@ def test_a_full_disk_is_told_and_the_former_checkpoint_is_whole(ganzoo, trained,
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
     assert "No space left on device: make room" in message
     assert before.read_bytes() == content
-    assert checkpoint.read(before).metadata["progress"]["images"] == 16
+    assert checkpoint.read(before).metadata.progress.images == 16
 
 
 def test_convolutions_that_jittor_misses_are_told_once(ganzoo, pictures, monkeypatch):
@@ -347,10 +347,10 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, 
     assert "interrupted" in said
     assert "--resume 00000-gan-pictures" in said
     assert "Traceback" not in said
-    stopped = checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"]
+    stopped = checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images
     goal = (stopped + 8) / 1000
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", str(goal)).exit_code == 0
-    assert checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"] >= stopped + 8
+    assert checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images >= stopped + 8
     assert (RUN / "losses.png").exists()
 
 

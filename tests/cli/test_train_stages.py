@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import SavedPosition
 from ganzoo.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -37,8 +38,8 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert "stage 1 of 3: 4 px, batches of 4" in log
     assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
-    assert last.metadata["moment"] == {"index": 2, "size": 16, "alpha": 1.0}
-    steps = last.metadata["optimizer_steps"]["generator"]
+    assert last.metadata.position == SavedPosition(2, 16, 1.0)
+    steps = last.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 13
     assert steps["synthesis.blocks.2.conv2.weight"] == 5
     assert steps["synthesis.to_rgb.0.weight"] == 5  # three steps alone, two while the next resolution faded in
@@ -52,7 +53,7 @@ def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
     assert ganzoo(*GROWING, *preset, "--kimg", "0.036").exit_code == 0
     resumed = checkpoint.read(checkpoint.newest(RUN))
     straight = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
-    assert resumed.metadata["optimizer_steps"] == straight.metadata["optimizer_steps"]
+    assert resumed.metadata.optimizer_steps == straight.metadata.optimizer_steps
     for name, value in straight.tensors.items():
         assert np.array_equal(resumed.tensors[name], value), name
 
@@ -108,7 +109,7 @@ def test_a_finished_run_grows_on(ganzoo, pictures):
     assert seen[8:] == [(16, 0), (16, 0.625), *[(16, 1)] * 3, (32, 0), (32, 0.625), *[(32, 1)] * 2]
     after = checkpoint.read(checkpoint.newest(RUN))
     assert after.tensors.keys() > before.tensors.keys()
-    steps = after.metadata["optimizer_steps"]["generator"]
+    steps = after.metadata.optimizer_steps["generator"]
     assert (steps["synthesis.blocks.2.conv2.weight"], steps["synthesis.blocks.3.conv2.weight"]) == (9, 4)
     assert (steps["synthesis.to_rgb.2.weight"], steps["synthesis.to_rgb.3.weight"]) == (7, 4)
     for kimg in ("0.044", "0.06", "0.068"):  # before it grows, while it fades, and the rest
@@ -121,8 +122,6 @@ def test_a_finished_run_grows_on(ganzoo, pictures):
 
 
 def test_a_run_grows_on_from_the_very_weights_that_it_had(ganzoo, pictures):
-    from ganzoo.interfaces.options import resolve
-    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
 
@@ -130,8 +129,7 @@ def test_a_run_grows_on_from_the_very_weights_that_it_had(ganzoo, pictures):
     saved = checkpoint.read(checkpoint.newest(RUN))
     model = saved.model(plugins.load())
     options = dataclasses.replace(saved.options(model), max_size=32)
-    train = resolve(TrainOptions, saved.metadata["train"])
-    state = TrainState(model, options, dataclasses.replace(saved.data, size=32), train)
+    state = TrainState(model, options, dataclasses.replace(saved.data, size=32), saved.run.train_options())
     fresh = state.tensors()
     state.load(saved.tensors, saved.metadata)
     for name, value in state.tensors().items():

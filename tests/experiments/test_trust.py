@@ -10,7 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import StateMetadata
+from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
+from tests.support.descriptions import described
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "trust"
 
@@ -26,7 +29,8 @@ def written(folder: Path, images: int) -> Path:
     path = folder / checkpoint.name_at(images)
     arrays = {"net/a": np.random.default_rng(images).integers(1, 2**31, 40_000, np.int32)}
     data = {"name": "n", "count": 0, "size": 8, "channels": 1}
-    checkpoint.write(path, arrays, {"model": "m", "options": {}, "data": data, "progress": {"images": images}})
+    description = {"model": "m", "options": {}, "data": data, "progress": {"images": images}}
+    checkpoint.write(path, arrays, *described(description))
     return path
 
 
@@ -75,9 +79,9 @@ def test_one_bit_makes_two_checkpoints_different(script, tmp_path):
     assert difference(one, other) == ""
     saved = checkpoint.read(other)
     saved.tensors["net/a"][7] ^= 1
-    checkpoint.write(other, saved.tensors, saved.metadata)
+    checkpoint.write(other, saved.tensors, saved.run, saved.metadata)
     assert difference(one, other) == "1 of 1 tensors differ, net/a for one"
-    checkpoint.write(other, checkpoint.read(one).tensors, {**saved.metadata, "progress": {"images": 9}})
+    checkpoint.write(other, checkpoint.read(one).tensors, saved.run, StateMetadata(Progress(images=9)))
     assert difference(one, other) == "progress.images: 8 is not 9"
 
 
@@ -85,8 +89,7 @@ def test_a_lost_checkpoint_is_noticed(script, tmp_path):
     script = script("kill_saving")
     run, tally = Run(tmp_path), script.LossStats()
     for images in (1, 2, 3):
-        arrays, description = script.content(images, 0.1)
-        checkpoint.write(tmp_path / checkpoint.name_at(images), arrays, description)
+        checkpoint.write(tmp_path / checkpoint.name_at(images), *script.content(images, 0.1))
         run.log(f"saved {checkpoint.name_at(images)}")
     checkpoint.prune(tmp_path, script.KEEP)
     assert (script.judge(tmp_path, 1, 0.1, tally), tally.faults) == (3, [])

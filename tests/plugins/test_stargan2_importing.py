@@ -103,7 +103,7 @@ def test_the_weight_of_the_diversity_goes_on_where_it_was(files):
 
 
 def test_what_the_files_decide_is_read_off_them(files):
-    options = imported(files.path("nets")).run.options()["options"]
+    options = imported(files.path("nets")).run.description().options
     expected = {
         "size": 64,
         "w_hpf": 0.0,
@@ -124,7 +124,7 @@ def test_learning_rates_of_the_file_are_kept_unless_others_are_given(files):
     found = contents(files, *KINDS)
     for name, rate in (("generator", 3e-4), ("mapping_network", 2e-6)):
         found["optims"][name]["param_groups"][0].update(lr=rate, betas=(0.5, 0.9), weight_decay=0)
-    options = imported(lay(found), beta2=0.95).run.options()["options"]
+    options = imported(lay(found), beta2=0.95).run.description().options
     kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
     assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
 
