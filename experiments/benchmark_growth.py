@@ -43,11 +43,10 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
     planned = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
     backend.start("cpu")
-    from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
     before = kernels()
-    state = TrainState(planned.model, planned.options, planned.data, planned.train)
+    state = planned.initial_state()
     feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
     step = Step(state, 0, None, lambda *_: None)
     precompiler = Precompiler(planned, print)

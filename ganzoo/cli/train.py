@@ -150,12 +150,12 @@ def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen
 def _check_batch(planned: Any, chosen: bool) -> None:
     """Raise OptionError if --micro-batch is too large, or if the model ignores a --batch that the user chose."""
     model, train = planned.model, planned.train
-    stages = model.stages(planned.options, train, planned.data)
+    stages = planned.schedule.stages
     largest = max(stage.batch for stage in stages)
     if train.micro_batch and train.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train.micro_batch} is more than --batch {largest}.")
     another = dataclasses.replace(train, batch=2 * train.batch)
-    if chosen and model.stages(planned.options, another, planned.data) == stages:
+    if chosen and tuple(model.stages(planned.options, another, planned.data)) == stages:
         batches = ", ".join(str(stage.batch) for stage in stages)
         raise OptionError(
             f"--batch has no effect: with these options {model.name} chooses the images per update ({batches})."

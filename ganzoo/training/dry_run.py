@@ -45,7 +45,7 @@ def describe(plan: Plan) -> Iterator[str]:
 
 
 def _stages(plan: Plan) -> Iterator[str]:
-    stages = plan.stages
+    stages = plan.schedule.stages
     if len(stages) == 1:
         return
     for number, stage in enumerate(stages, 1):
@@ -58,7 +58,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
     setup = plan.model.build(plan.options, plan.data)
-    check_micro_batches(setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     weights = 0
     for name, network in setup.networks.items():
         weights += network.parameter_count()
@@ -73,7 +73,7 @@ def _networks(plan: Plan) -> Iterator[str]:
 
 def _at_once(plan: Plan) -> int:
     """Return the number of images per forward pass in the last stage, which has the largest images."""
-    stage = plan.stages[-1]
+    stage = plan.schedule.stages[-1]
     return micro_batch_sizes(stage.batch, micro_batch_limit(stage, plan.train.micro_batch))[0]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def follow(plan: Plan, stop: Stop) -> None:
     """Train alongside rank 0, which owns the run, starts or resumes it, and decides when to stop."""
     for left in range(plan.train.retry, -1, -1):
-        state = TrainState(plan.model, plan.options, plan.data, plan.train)
+        state = plan.initial_state()
         share_state(state)
         feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, draw=plan.model.draw(plan.options))
         try:
@@ -38,7 +38,7 @@ def follow(plan: Plan, stop: Stop) -> None:
         except DivergedError:
             if not left:
                 raise
-            plan = plan.reseeded()
+            plan = plan.with_next_seed()
     collectives.barrier()
 
 

@@ -20,7 +20,7 @@ from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import AdamMoments, ImportedWeights, Model
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import StagePosition
+from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 
@@ -61,9 +61,9 @@ def import_checkpoint(
         backend.start()
         from ganzoo.training.state import TrainState
 
-        model.stages(options, train, data)  # raises if the model can't be built at this size
+        schedule = Schedule(model.stages(options, train, data))  # raises if the model can't be built at this size
         _check(model.build(options, data).networks, converted)
-        state = TrainState(model, options, data, train)
+        state = TrainState(model, options, data, train, schedule)
         _fill(state, converted)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
@@ -15,30 +16,29 @@ from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options
-from ganzoo.interfaces.stages import Stage, unreached
+from ganzoo.interfaces.stages import Schedule, Stage, unreached
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.plugins import Registry
 from ganzoo.training import due
 from ganzoo.training.tracking import Tracker
 
+if TYPE_CHECKING:
+    from ganzoo.training.state import TrainState
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything known before a kernel runs: model, options, and the opened data."""
+    """Everything known before a kernel runs: model, options, the opened data, and the stages."""
 
     model: Model
     train: TrainOptions
     options: Options
     dataset: Dataset
     data: DataInfo  # as the networks see it: size and channels after fitting
+    schedule: Schedule
     warnings: tuple[str, ...] = ()
     tracker: Tracker | None = None
     data_path: Path | None = None  # location of the data, if given by path
-
-    @property
-    def stages(self) -> Sequence[Stage]:
-        """Stages of training."""
-        return self.model.stages(self.options, self.train, self.data)
 
     @property
     def flip(self) -> bool:
@@ -50,7 +50,13 @@ class Plan:
         path = str(self.data_path) if self.data_path else None
         return RunDescription.create(self.model, self.options, self.train, self.data, path)
 
-    def reseeded(self) -> Plan:
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step, with random weights. Needs a started Jittor."""
+        from ganzoo.training.state import TrainState
+
+        return TrainState(self.model, self.options, self.data, self.train, self.schedule)
+
+    def with_next_seed(self) -> Plan:
         """Return a copy of the plan with another seed."""
         return dataclasses.replace(self, train=dataclasses.replace(self.train, seed=(self.train.seed + 1) % 2**31))
 
@@ -77,7 +83,8 @@ def make_plan(
     order(dataset, model.draw(options), 0, False)  # raises if the images can't be drawn this way
     dataset.validation()  # raises if the validation images don't fit
     tracker = None
-    stages = model.stages(options, train_options, data)
+    schedule = Schedule(model.stages(options, train_options, data))
+    stages = schedule.stages
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
     if new and (missed := unreached(stages, due.goal(train_options))):
@@ -87,7 +94,7 @@ def make_plan(
         possible = model.conditional and bool(data.domains)
         translating = possible and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
-    return Plan(model, train_options, options, dataset, data, warnings, tracker, path)
+    return Plan(model, train_options, options, dataset, data, schedule, warnings, tracker, path)
 
 
 def early_end(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:

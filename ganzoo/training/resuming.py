@@ -122,10 +122,8 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
 
 def check_fit(plan: Plan, run: Run) -> None:
     """Raise what `restore` would, without changing anything in the run's folder."""
-    from ganzoo.training.state import TrainState  # not at the top: it imports Jittor
-
     if (saved := checkpoint.newest_whole(run.path, lambda path, error: None)) is not None:
-        restore(TrainState(plan.model, plan.options, plan.data, plan.train), saved, plan, run)
+        restore(plan.initial_state(), saved, plan, run)
 
 
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:

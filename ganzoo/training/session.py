@@ -55,7 +55,7 @@ def run_training(
                 trained = _attempts(plan, registry, resume, stop)
             return resume if trained else None, stop
         try:
-            state = _begin(plan)
+            state = _new_state(plan)
             check(plan, state)
         except RuntimeError:
             if not stop():
@@ -76,7 +76,7 @@ def run_training(
 def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
     the sample sheets of a translating model, None for others."""
-    check_micro_batches(state.setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
     if plan.tracker is not None:
         plan.tracker.check(state)
     return choose(plan.dataset, plan.data) if state.setup.translator else None
@@ -92,12 +92,12 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
         except DivergedError:
             if not left:
                 raise
-            plan, last = plan.reseeded(), checkpoint.newest(run.path)
+            plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
             what = f"after {last.name}. It goes back there" if last else "before a checkpoint was made. It begins anew"
             run.tell(f"training diverged {what} with --seed {plan.train.seed}.")
             if last is None:
                 run.cut_stats(0)
-            state = None if last else _begin(plan)
+            state = None if last else _new_state(plan)
         except RuntimeError:
             if not stop():
                 raise
@@ -145,8 +145,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     return True
 
 
-def _begin(plan: Plan) -> TrainState:
-    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+def _new_state(plan: Plan) -> TrainState:
+    state = plan.initial_state()
     plan.model.load_pretrained(plan.options, state.setup.networks)
     return state
 
@@ -159,13 +159,14 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     if saved is None:
         run.tell(f"{run.path.name} had no checkpoint yet; it begins anew.")
         run.cut_stats(0)
-        return _begin(plan)
-    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+        return _new_state(plan)
+    state = plan.initial_state()
     restore(state, saved, plan, run)
     run.tell(f"from {saved.path.name}")
     if plan.data.size > saved.data.size:
         run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
-    if missed := unreached(plan.stages, due.goal(plan.train), state.progress):
-        run.tell(f"warning: {early_end(plan.train, plan.stages, missed)}")
+    stages = plan.schedule.stages
+    if missed := unreached(stages, due.goal(plan.train), state.progress):
+        run.tell(f"warning: {early_end(plan.train, stages, missed)}")
     run.cut_stats(state.progress.images)
     return state

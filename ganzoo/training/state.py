@@ -25,9 +25,12 @@ from ganzoo.training.optim import Optimizer
 class TrainState:
     """Networks, optimizers, EMA and progress of one run."""
 
-    def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
+    def __init__(
+        self, model: Model, options: Options, data: DataInfo, train: TrainOptions, schedule: Schedule | None = None
+    ) -> None:
+        """`schedule` are the model's stages (None: computed from the options)."""
         self.model, self.options, self.data = model, options, data
-        self.schedule = Schedule(model.stages(options, train, data))
+        self.schedule = schedule or Schedule(model.stages(options, train, data))
         self.progress = Progress()
         self.position: StagePosition | None = None  # of the last step
         self._focused = False

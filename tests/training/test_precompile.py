@@ -15,7 +15,6 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.plan import make_plan
 from ganzoo.training.precompile import Precompiler, coming
-from ganzoo.training.state import TrainState
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
@@ -51,7 +50,7 @@ def planned(jittor, pictures):
 def test_the_child_takes_a_step_in_every_coming_stage(planned):
     said: list[str] = []
     precompiler = Precompiler(planned, said.append)
-    state = TrainState(planned.model, planned.options, planned.data, planned.train)
+    state = planned.initial_state()
     precompiler.start(state)
     precompiler.wait(600)
     assert precompiler._child.returncode == 0, said
@@ -77,7 +76,7 @@ def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
 
 def test_closing_ends_a_child_at_work(planned):
     precompiler = Precompiler(planned, lambda line: None)
-    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    precompiler.start(planned.initial_state())
     precompiler.close()
     assert precompiler._child.returncode not in (None, 0)
 
@@ -86,7 +85,7 @@ def test_a_failing_child_is_told_and_does_no_harm(planned, monkeypatch):
     said: list[str] = []
     precompiler = Precompiler(planned, said.append)
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # the child does not find the model
-    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    precompiler.start(planned.initial_state())
     precompiler.wait(600)
     assert precompiler._child.returncode == 1
     assert len(said) == 1
