@@ -87,7 +87,7 @@ def make_plan(
     stages = schedule.stages
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
-    if new and (missed := unreached(stages, due.goal(train_options))):
+    if new and (missed := unreached(stages, due.total_images(train_options))):
         warnings += (early_end(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup tells whether it does.

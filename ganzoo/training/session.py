@@ -19,10 +19,9 @@ from ganzoo.training.feed import Feed
 from ganzoo.training.follower import follow, share_state
 from ganzoo.training.loop import train
 from ganzoo.training.plan import Plan, early_end
-from ganzoo.training.precompile import Precompiler
-from ganzoo.training.reporting import Reporter
+from ganzoo.training.reporting.reporter import RunReporter
+from ganzoo.training.reporting.sheets import TranslationInputs, choose_translation_inputs
 from ganzoo.training.resuming import load_newest, restore, surroundings
-from ganzoo.training.snapshots import TranslationInputs, choose
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_micro_batches
 
@@ -79,7 +78,7 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
     if plan.tracker is not None:
         plan.tracker.check(state)
-    return choose(plan.dataset, plan.data) if state.setup.translator else None
+    return choose_translation_inputs(plan.dataset, plan.data) if state.setup.translator else None
 
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
@@ -108,7 +107,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> bool:
     """Train from `state`. Return False if the goal had already been reached."""
-    if state.progress.images >= due.goal(plan.train):
+    if state.progress.images >= due.total_images(plan.train):
         run.tell(
             f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
             "that; there is nothing to train"
@@ -116,17 +115,18 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         share_state(state)
         collectives.barrier()
         return False
-    shown = check(plan, state)
+    inputs = check(plan, state)
     run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.tell(f"{BEGINNING}{backend.choice()}{among}")
-    reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
+    reporter = RunReporter(run, plan, registry, state, inputs, stop)
+    say, draw = reporter.logger.info, plan.model.draw(plan.options)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, say, draw)
     outcome, together = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
-        train(state, feed, plan.train, reporter, Precompiler(plan, run.log), stop)
+        train(state, feed, plan.train, reporter, stop)
         outcome, together = "interrupted" if stop() else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")
@@ -136,7 +136,9 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
             raise
         # Jittor raises RuntimeError if a signal arrives while it waits for a compiler or for another process that
         # compiles. The step is incomplete, so the state is not saved.
-        reporter.say("interrupted while kernels were compiled; what was done since the last checkpoint is not kept")
+        reporter.logger.info(
+            "interrupted while kernels were compiled; what was done since the last checkpoint is not kept"
+        )
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
@@ -166,7 +168,7 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     if plan.data.size > saved.data.size:
         run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
     stages = plan.schedule.stages
-    if missed := unreached(stages, due.goal(plan.train), state.progress):
+    if missed := unreached(stages, due.total_images(plan.train), state.progress):
         run.tell(f"warning: {early_end(plan.train, stages, missed)}")
     run.cut_stats(state.progress.images)
     return state

@@ -74,6 +74,16 @@ class TrainState:
         self._focused = True
         return True
 
+    @property
+    def batch(self) -> int:
+        """Number of images of the last step, on all ranks together."""
+        assert self.position is not None
+        return self.position.stage.batch
+
+    def count_step(self) -> None:
+        """Advance the progress by the step that has just been run."""
+        self.progress = self.progress.after(self.batch)
+
     def _stored_position(self, stored: SavedPosition) -> StagePosition:
         """Return the position stored in a checkpoint. OptionError if the stages have changed since it was trained."""
         index, size = stored.index, stored.size

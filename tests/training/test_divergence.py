@@ -166,12 +166,12 @@ def test_a_step_with_nothing_finite_changes_nothing(name, how):
     assert training.run().skipped == 0
     before = training.numbers()
     report = training.run(training.phases, SPOILED[how])
-    assert (report.skipped, report.in_a_row) == (len(training.phases), 1)
-    assert report.losses == report.watched == {}
+    assert (report.skipped, report.max_consecutive_skips) == (len(training.phases), 1)
+    assert report.losses == report.logged == {}
     assert trained(changed(before, training.numbers())) == set()  # averages go on towards the weights
     report = training.run()
-    assert (report.skipped, report.in_a_row) == (0, 1)
-    assert all(np.isfinite(value) for value in [*report.losses.values(), *report.watched.values()])
+    assert (report.skipped, report.max_consecutive_skips) == (0, 1)
+    assert all(np.isfinite(value) for value in [*report.losses.values(), *report.logged.values()])
     moved = changed(before, training.numbers())
     for network, optimizer in training.state.optimizers.items():
         for weight in optimizer.weights:
@@ -236,7 +236,7 @@ def test_rows_of_skipped_updates_are_counted_by_phase():
     training = Training("gan")
     reports = [training.run(bad, in_the_loss(np.nan)) for bad in (["generator"], ["generator"], ["discriminator"], [])]
     assert [report.skipped for report in reports] == [1, 1, 1, 0]
-    assert [report.in_a_row for report in reports] == [1, 2, 2, 2]
+    assert [report.max_consecutive_skips for report in reports] == [1, 2, 2, 2]
 
 
 def loaded_kernels() -> set[str]:

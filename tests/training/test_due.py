@@ -12,14 +12,19 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 
-EVENTS = {"tick": due.ends_tick, "snapshot": due.ends_snapshot, "evaluation": due.to_evaluate, "report": due.to_report}
+EVENTS = {
+    "tick": due.ends_tick,
+    "snapshot": due.ends_snapshot,
+    "evaluation": due.evaluation_due,
+    "report": due.report_due,
+}
 KIMG = st.integers(1, 6000).map(lambda images: images / 1000)
 
 
 def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, list[int]]:  # noqa: B008 (it is frozen)
     """The images seen at each event, from `progress` to the end."""
     found: dict[str, list[int]] = {name: [] for name in EVENTS}
-    while progress.images < due.goal(options):
+    while progress.images < due.total_images(options):
         progress = progress.after(options.batch)
         for name, comes in EVENTS.items():
             if comes(options, progress, options.batch):

@@ -5,7 +5,7 @@ import pytest
 
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.training.snapshots import choose, sheet_shape
+from ganzoo.training.reporting.sheets import choose_translation_inputs, sheet_shape
 
 
 class Coloured(Dataset):
@@ -28,7 +28,7 @@ class Coloured(Dataset):
 
 
 def chosen(dataset: Dataset, size: int = 8):
-    return choose(dataset, DataInfo("x", len(dataset), size, 3, ("a", "b", "c")))
+    return choose_translation_inputs(dataset, DataInfo("x", len(dataset), size, 3, ("a", "b", "c")))
 
 
 def numbers(images: np.ndarray) -> list[int]:

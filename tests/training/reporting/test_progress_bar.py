@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from ganzoo.training import bar
+from ganzoo.training.reporting.progress_bar import ProgressBar, format_kimg
 
 LOSSES = {
     f"{phase}/{name}": -1234.5678
@@ -27,10 +27,10 @@ def terminal(monkeypatch):
     def lines(columns: int, *steps: int, goal: int, losses: dict[str, float] = LOSSES) -> list[str]:
         made = Terminal()
         monkeypatch.setattr(sys, "stderr", made)
-        shown = bar.Bar("00003-stargan2-celeba", 0, goal)
+        shown = ProgressBar("00003-stargan2-celeba", 0, goal)
         shown._line.ncols = columns
         for images in steps:
-            shown.move(images)
+            shown.update(images)
             shown.tick(2514.3, losses)
         shown.close()
         return made.getvalue().replace("\r", "\n").rstrip().split("\n")
@@ -65,9 +65,9 @@ def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
 def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
-    shown = bar.Bar("00000-gan-x", 0, 400)
+    shown = ProgressBar("00000-gan-x", 0, 400)
     for images in range(1, 401):
-        shown.move(images)
+        shown.update(images)
         if images % 200 == 0:
             shown.tick(99.6, {"generator/a": 0.5})
     shown.close()
@@ -77,5 +77,5 @@ def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
 
 
 def test_kimg_have_the_decimals_that_tell_ticks_apart():
-    assert bar.in_kimg(64, 300) == "0.064"
-    assert bar.in_kimg(12_345_678, 25_000_000) == "12345.7"
+    assert format_kimg(64, 300) == "0.064"
+    assert format_kimg(12_345_678, 25_000_000) == "12345.7"
