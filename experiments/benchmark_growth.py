@@ -21,7 +21,7 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
 from ganzoo.training.plan import make_plan
-from ganzoo.training.precompile import Precompiler, coming
+from ganzoo.training.precompile import Precompiler, later_positions
 
 
 def kernels() -> int:
@@ -50,7 +50,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     feed = Feed(planned.dataset, planned.train, planned.data.channels, planned.flip)
     step = Step(state, 0, None, lambda *_: None)
     precompiler = Precompiler(planned, print)
-    for there in [Progress(), *coming(state.schedule, Progress())]:
+    for there in [Progress(), *later_positions(state.schedule, Progress())]:
         state.progress = dataclasses.replace(there, step=state.progress.step, images=state.progress.images)
         position = state.upcoming()
         times = []

@@ -45,7 +45,7 @@ def test_copies_and_strangers_are_no_newer_runs(tmp_path):
         (tmp_path / name / "options.json").write_text(run.options_file.read_text())
     (tmp_path / "00009-empty").mkdir()
     assert runs.find("latest", tmp_path) == run
-    assert [each.path.name for each in runs.every(tmp_path)] == ["00000-gan-mnist-old", "00000-gan-mnist"]
+    assert [each.path.name for each in runs.list_runs(tmp_path)] == ["00000-gan-mnist-old", "00000-gan-mnist"]
     with pytest.raises(RunError, match="0: several runs have this number, 00000-gan-mnist-old, 00000-gan-mnist"):
         runs.find("0", tmp_path)
     assert runs.find("00000-gan-mnist-old", tmp_path).path.name == "00000-gan-mnist-old"
@@ -95,7 +95,7 @@ def test_statistics_survive_a_cut_line_and_are_cut_back_on_resume(tmp_path):
     with open(run.stats_file, "a") as file:
         file.write('{"images": 4')
     assert [row["images"] for row in run.stats()] == [100, 200, 300]
-    run.cut_stats(200)
+    run.truncate_stats(200)
     run.append_stats({"images": 250, **row})
     assert [row["images"] for row in run.stats()] == [100, 200, 250]
 
@@ -148,7 +148,7 @@ def test_damaged_statistics_are_left_out(tmp_path):
     lines += [json.dumps(good).replace("100", wrong) for wrong in ("NaN", "1" * 400, "-Infinity", "9" * 9999)]
     run.stats_file.write_bytes("\n".join([*lines, "[" * 10**5, json.dumps(good)]).encode() + b"\n\xff")
     assert run.stats() == [good]
-    run.cut_stats(50)
+    run.truncate_stats(50)
     assert run.stats_file.read_text() == ""
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from ganzoo import cli, signals
-from ganzoo.signals import ECHO, SIGNALS, interruptible, watch_signals
+from ganzoo.signals import ECHO_SECONDS, SIGNALS, interruptible, watch_signals
 
 # Says when it is ready, and then what became of it after each signal.
 WAITING = """
@@ -83,7 +83,7 @@ def test_a_signal_that_is_sent_twice_at_once_is_one(code):
     with start("stubborn", code=code) as child:
         for _ in range(20):
             child.send_signal(signal.SIGTERM)
-            time.sleep(ECHO / 100)
+            time.sleep(ECHO_SECONDS / 100)
         assert child.stdout.readline() == "stopping\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == -signal.SIGTERM
@@ -96,7 +96,7 @@ def test_an_import_is_not_interrupted_but_followed_by_the_interrupt(tmp_path):
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "imported\n"
         child.send_signal(signal.SIGALRM)  # it would come by itself, as often as the import lasts
-        time.sleep(2 * signals.IMPORTING)
+        time.sleep(2 * signals.RETRY_SECONDS)
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == -signal.SIGINT
 
@@ -104,7 +104,7 @@ def test_an_import_is_not_interrupted_but_followed_by_the_interrupt(tmp_path):
 def test_what_was_swallowed_is_raised_again(monkeypatch, request):
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
-    monkeypatch.setattr(signals, "SWALLOWED", 0.1)
+    monkeypatch.setattr(signals, "RERAISE_SECONDS", 0.1)
     with interruptible() as interrupts:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -123,7 +123,7 @@ def test_a_command_that_failed_is_not_interrupted_while_it_says_so(monkeypatch, 
     monkeypatch.syspath_prepend(tmp_path)
 
     def slowly(message: str, status: int) -> int:
-        time.sleep(4 * signals.IMPORTING)
+        time.sleep(4 * signals.RETRY_SECONDS)
         return status
 
     monkeypatch.setattr(cli, "_fail", slowly)
@@ -160,7 +160,7 @@ def test_the_former_handlers_are_put_back():
 
 def test_what_is_beside_training_ends_at_once():
     with watch_signals() as stop:
-        with pytest.raises(KeyboardInterrupt), stop.at_once():
+        with pytest.raises(KeyboardInterrupt), stop.raise_immediately():
             signal.raise_signal(signal.SIGTERM)
         assert stop()
 
@@ -168,7 +168,7 @@ def test_what_is_beside_training_ends_at_once():
 BESIDE = """
 import sys, time
 from ganzoo.signals import watch_signals
-with watch_signals() as stop, stop.at_once():
+with watch_signals() as stop, stop.raise_immediately():
     print("ready", flush=True)
     try:
         import slow
@@ -236,7 +236,7 @@ def test_a_blocked_signal_arrives_afterwards(request):
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     reached = False
-    with pytest.raises(KeyboardInterrupt), signals.blocked():  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), signals.block_signals():  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         reached = True
     assert reached

@@ -72,7 +72,7 @@ def save_for_ever(folder: Path, start: int, megabytes: float) -> None:
     print("ready", flush=True)
     while True:
         arrays, *description = content(start, megabytes)
-        writer.save(folder / checkpoint.name_at(start), arrays.items(), *description)
+        writer.save(folder / checkpoint.file_name(start), arrays.items(), *description)
         start += 1
 
 
@@ -119,7 +119,7 @@ def judge(folder: Path, pid: int, megabytes: float, tally: LossStats) -> int:
     told = reported(folder)
     for each in told:
         if each not in good and sum(newer > each for newer in good) < KEEP:
-            tally.faults.append(f"{checkpoint.name_at(each)} was reported as saved, and is lost")
+            tally.faults.append(f"{checkpoint.file_name(each)} was reported as saved, and is lost")
     if told != sorted(set(told)):
         tally.faults.append("reported twice, or not in order")
     left = [name for name in hidden(folder) if f"-{pid}-" not in name]

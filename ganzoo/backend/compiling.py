@@ -213,7 +213,7 @@ def patch_jittor(jittor: Any) -> None:
     """Patch faults of Jittor (see mends.cc); this takes a second, once per cache. If the patches can't be compiled,
     kernels are compiled one at a time: slower, but just as safe."""
     global _mended
-    os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
+    os.environ["GANZOO_SURVIVED"] = " ".join(signals.handled_signals())  # for the scripts that call compilers
     try:
         _mended = ctypes.CDLL(str(_mends(jittor)))
     except (OSError, subprocess.CalledProcessError) as error:
@@ -225,7 +225,7 @@ def patch_jittor(jittor: Any) -> None:
         )
         return
     _mended.ganzoo_mend()
-    _mended.ganzoo_stop_compiling(signals.arrivals())
+    _mended.ganzoo_stop_compiling(signals.wakeup_descriptor())
 
 
 def call_python_early(jittor: Any) -> None:
@@ -272,7 +272,7 @@ def _end_of_block(source: str, start: int) -> int:
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
     compiles. Elsewhere both end in a RuntimeError, and the computation in progress is lost."""
-    with signals.blocked():
+    with signals.block_signals():
         former = _mended.ganzoo_compile_to_the_end(1) if _mended else 0
         try:
             yield

@@ -33,8 +33,8 @@ _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
 _BLOCK = 1 << 24
-_LONGEST_HEADER = 100_000_000  # bytes; the limit in the safetensors library
-_KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safetensors
+_MAX_HEADER = 100_000_000  # bytes; the limit in the safetensors library
+_DTYPE_LETTERS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safetensors
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _encode(
     for name, value in tensors:
         start = len(content)
         content += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-        layout[name] = {"dtype": _kind(value), "shape": value.shape, "data_offsets": (start, len(content))}
+        layout[name] = {"dtype": _dtype_name(value), "shape": value.shape, "data_offsets": (start, len(content))}
     # The checksum comes first, so that replacing the first match replaces the checksum.
     entries = {"format": FORMAT, **run.to_json(), **metadata.to_json()}
     description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps(entries)}
@@ -93,8 +93,8 @@ def _encode(
     return len(header).to_bytes(8, "little") + header, content
 
 
-def _kind(value: np.ndarray) -> str:
-    return "BOOL" if value.dtype == bool else f"{_KINDS[value.dtype.kind]}{8 * value.dtype.itemsize}"
+def _dtype_name(value: np.ndarray) -> str:
+    return "BOOL" if value.dtype == bool else f"{_DTYPE_LETTERS[value.dtype.kind]}{8 * value.dtype.itemsize}"
 
 
 def _write(path: Path, header: bytes, content: bytearray) -> None:
@@ -169,14 +169,14 @@ def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
     """Return what the header describes, after verifying the checksum of the file (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
+        if length > _MAX_HEADER:
             raise ValueError("it does not begin as one")
         header = file.read(length)
         layout = json.loads(header)
-        said = layout.get("__metadata__") if isinstance(layout, dict) else None
-        if not isinstance(said, dict) or _DESCRIPTION not in said:
+        metadata = layout.get("__metadata__") if isinstance(layout, dict) else None
+        if not isinstance(metadata, dict) or _DESCRIPTION not in metadata:
             raise DamagedError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
-        entries = json.loads(said[_DESCRIPTION])
+        entries = json.loads(metadata[_DESCRIPTION])
         if isinstance(entries, dict) and type(entries.get("format")) is int and entries["format"] > FORMAT:
             raise CheckpointError(f"{path}: format {entries['format']} is newer than this ganzoo; upgrade it.")
         try:
@@ -184,11 +184,11 @@ def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
         except ValueError as error:
             raise DamagedError(f"{path}: its description is damaged ({error}).") from error
         if entries.get("format") != 1:
-            _check(file, length, header, str(said.get(_CHECKSUM, "")).encode())
+            _verify_checksum(file, length, header, str(metadata.get(_CHECKSUM, "")).encode())
     return found
 
 
-def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:
+def _verify_checksum(file: Any, length: int, header: bytes, checksum: bytes) -> None:
     digest = hashlib.sha256(length.to_bytes(8, "little") + header.replace(checksum, _NO_CHECKSUM, 1))
     while block := file.read(_BLOCK):
         digest.update(block)
@@ -196,25 +196,25 @@ def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:
         raise ValueError("its checksum is wrong: it was cut or changed")
 
 
-def names(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints in a run's folder, intact or damaged, newest last. Files with other names, such as a user's
     copy of a checkpoint, are ignored."""
     found = (path for path in folder.glob(f"checkpoint-*{SUFFIX}") if _NAME.fullmatch(path.name))
-    return sorted(found, key=lambda path: (images_of(path), path.name))
+    return sorted(found, key=lambda path: (images_seen(path), path.name))
 
 
 def newest(folder: Path) -> Path | None:
     """Return the checkpoint with the highest number in a run's folder; None if there is none."""
-    return next(reversed(names(folder)), None)
+    return next(reversed(list_checkpoints(folder)), None)
 
 
-def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None]) -> Checkpoint | None:
+def newest_intact(folder: Path, on_damaged: Callable[[Path, DamagedError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
     `on_damaged` is called with each newer, damaged one and its error. DamagedError if all checkpoints are damaged.
     """
     failure: DamagedError | None = None
-    for path in reversed(names(folder)):
+    for path in reversed(list_checkpoints(folder)):
         try:
             return read(path)
         except DamagedError as error:
@@ -225,17 +225,17 @@ def newest_whole(folder: Path, on_damaged: Callable[[Path, DamagedError], None])
     return None
 
 
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def name_at(images: int) -> str:
+def file_name(images: int) -> str:
     """Return the file name of a checkpoint made after `images` training images."""
     return f"checkpoint-{images:09d}{SUFFIX}"
 
 
-def images_of(path: Path) -> int:
+def images_seen(path: Path) -> int:
     """Return the number of training images after which a checkpoint was made, from its file name."""
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -245,7 +245,7 @@ def images_of(path: Path) -> int:
 
 def prune(folder: Path, keep: int, best: Path | None = None) -> None:
     """Delete all checkpoints except the newest `keep` and `best`."""
-    for path in names(folder)[:-keep]:
+    for path in list_checkpoints(folder)[:-keep]:
         if path != best:
             with contextlib.suppress(OSError):
                 path.unlink()

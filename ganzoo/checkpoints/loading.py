@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo.checkpoints.checkpoint import Checkpoint, part
+from ganzoo.checkpoints.checkpoint import Checkpoint, with_prefix
 from ganzoo.errors import CheckpointError, UnsuitableError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     UnsuitableError if the model translates images.
     """
     model = checkpoint.model(registry)
-    setup = _built(checkpoint, model)
+    setup = _build(checkpoint, model)
     if setup.translator is not None:
         raise UnsuitableError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
@@ -40,7 +40,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
     """Load the image translator from a checkpoint, in inference mode. UnsuitableError if the model only generates
     images from latents."""
     model = checkpoint.model(registry)
-    setup = _built(checkpoint, model)
+    setup = _build(checkpoint, model)
     if setup.translator is None:
         raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
     for name in setup.sampling_networks():
@@ -54,7 +54,7 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     to `size` px, and put it in inference mode."""
     network = setup.networks[name]
     kind = "ema" if name in checkpoint.metadata.ema else "net"
-    network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
+    network.load_state(_finite_weights(checkpoint, f"{kind}/{name}/"))
     position = checkpoint.metadata.position
     present, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
     try:
@@ -67,18 +67,18 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     network.eval()
 
 
-def translates(checkpoint: Checkpoint, registry: Any) -> bool:
+def is_translator(checkpoint: Checkpoint, registry: Any) -> bool:
     """Return whether a checkpoint's model translates images. May build its networks to find out, so Jittor must have
     been started."""
     model = checkpoint.model(registry)
     if not model.conditional or not checkpoint.data.domains:
         return False
-    return _built(checkpoint, model).translator is not None
+    return _build(checkpoint, model).translator is not None
 
 
-def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
+def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     """Return a network's weights. CheckpointError if any of them is not finite: the images would be meaningless."""
-    weights = part(checkpoint.tensors, prefix)
+    weights = with_prefix(checkpoint.tensors, prefix)
     for name, value in weights.items():
         if not np.isfinite(value).all():
             bad = "NaN" if np.isnan(value).any() else "infinite"
@@ -89,7 +89,7 @@ def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     return weights
 
 
-def _built(checkpoint: Checkpoint, model: Any) -> Any:
+def _build(checkpoint: Checkpoint, model: Any) -> Any:
     """Build the networks that a checkpoint describes, without loading weights. CheckpointError if that fails."""
     try:
         return model.build(checkpoint.options(model), checkpoint.data)

@@ -64,7 +64,7 @@ def _newest(experiments: Path, opened: Callable[[Checkpoint, Path], T]) -> T:
     runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
     failures: list[tuple[Run, GanzooError]] = []
     unsuitable: set[str] = set()  # models; their other runs are unsuitable too
-    for run in reversed(runs.every(experiments)):
+    for run in reversed(runs.list_runs(experiments)):
         if _model(run) in unsuitable:
             continue
         try:
@@ -91,9 +91,9 @@ def _model(run: Run) -> str:
 
 def _whole(run: Run) -> Checkpoint:
     """Return the newest intact checkpoint. RunError if the run has none at all, DamagedError if all are damaged."""
-    from ganzoo.checkpoints.checkpoint import newest_whole
+    from ganzoo.checkpoints.checkpoint import newest_intact
 
-    saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
+    saved = newest_intact(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
     if saved is None:
         raise RunError(f"{run.path} has no checkpoint yet.")
     return saved

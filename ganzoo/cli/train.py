@@ -78,21 +78,21 @@ def _own(flag: str, **settings: Any) -> HeadedOption:
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import backend, distributed
     from ganzoo.distributed import collectives
-    from ganzoo.training.resuming import check_fit, check_resume, resumed_options
+    from ganzoo.training.resuming import check_restorable, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     chosen = {**given(TrainOptions, values), **given(model.options, values)}
     train_values = _belonging(TrainOptions, {**preset, **chosen})
     model_values = _belonging(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
-    resume, lay = None, ""
+    resume, former_path = None, ""
     if values["resume"] is not None:
         resume = _resumed(values["resume"], model.name, experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)
         for note in notes:
             click.echo(note)
         if "data" not in train_values:
-            lay = _former_data(resume, plugin_registry(ctx))
+            former_path = _former_data(resume, plugin_registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -103,7 +103,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = make_plan(
-            model, train_options, options, plugin_registry(ctx), new=resume is None, at=lay, dry=values["dry_run"]
+            model,
+            train_options,
+            options,
+            plugin_registry(ctx),
+            new=resume is None,
+            data_path=former_path,
+            dry_run=values["dry_run"],
         )
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
@@ -115,7 +121,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         from ganzoo.training.dry_run import describe as describe_plan
 
         if resume is not None:
-            check_fit(planned, resume)
+            check_restorable(planned, resume)
         for line in describe_plan(planned):
             click.echo(line)
         return
@@ -185,7 +191,7 @@ def _resumed(wanted: str, model: str, experiments: Path) -> Any:
     if path.suffix != checkpoint.SUFFIX and not path.name.startswith("checkpoint-"):
         return runs.find(wanted, experiments)
     run = runs.find(str(path.parent), experiments)
-    known = {name: each for each in checkpoint.names(run.path) for name in (each.name, each.stem)}
+    known = {name: each for each in checkpoint.list_checkpoints(run.path) for name in (each.name, each.stem)}
     newest = checkpoint.newest(run.path)
     if newest is None or path.name not in known:
         has = f"its newest is {newest.name}" if newest else "it has none yet"
@@ -204,7 +210,7 @@ def _latest(model: str, experiments: Path) -> Any:
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
-    known = [run for run in reversed(runs.every(experiments)) if _model_of(run) == model]
+    known = [run for run in reversed(runs.list_runs(experiments)) if _model_of(run) == model]
     begun = next((run for run in known if checkpoint.newest(run.path)), None)
     for run in known[: known.index(begun)] if begun else ():
         click.echo(f"{run.path.name} has no checkpoint, so it is passed over")

@@ -59,7 +59,7 @@ def of_checkpoint(
     dataset = open_data(wanted, registry, "--data" if against is None else "--against")
     size = loading.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)
-    translating = loading.translates(saved, registry)
+    translating = loading.is_translator(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{wanted}: its domains ({theirs}) are not those of the model ({ours}).")

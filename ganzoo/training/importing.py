@@ -62,20 +62,20 @@ def import_checkpoint(
         from ganzoo.training.state import TrainState
 
         schedule = Schedule(model.stages(options, train, data))  # raises if the model can't be built at this size
-        _check(model.build(options, data).networks, converted)
+        _check_fit(model.build(options, data).networks, converted)
         state = TrainState(model, options, data, train, schedule)
-        _fill(state, converted)
+        _load(state, converted)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    _place(state, converted.trained)
+    _set_progress(state, converted.trained)
     description = RunDescription.create(model, options, train, data)
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
-        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), description, state.metadata())
+        checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
         run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
         run.log(f"import of {path} finished")
     files = [f"{part.name}: read too" for part in parts.values() if part != path]
-    return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)
+    return Imported(run, (*files, *_summary(converted, state)), state.setup.translator is not None)
 
 
 def _check_names(domains: Sequence[str]) -> None:
@@ -109,36 +109,36 @@ def _check_numbers(converted: ImportedWeights) -> None:
                 raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
 
 
-def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
+def _check_fit(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
     """Raise CheckpointError if the weights don't fit the networks. Networks take no memory until their first use."""
     for name, network in networks.items():
         for what, known in ((name, converted.weights), (f"average of the {name}", converted.ema)):
             if name in known:
-                _named(what, network.check_state, known[name])
+                _with_name(what, network.check_state, known[name])
 
 
-def _fill(state: TrainState, converted: ImportedWeights) -> None:
+def _load(state: TrainState, converted: ImportedWeights) -> None:
     """Load weights, EMA and Adam moments into the state. Whatever the file lacks keeps its initial values."""
     for name, weights in converted.weights.items():
-        _named(name, state.setup.networks[name].load_state, weights)
+        _with_name(name, state.setup.networks[name].load_state, weights)
     for name in state.setup.ema:
         if name in converted.weights or name in converted.ema:
             values = converted.ema.get(name) or converted.weights[name]
-            _named(f"average of the {name}", state.ema.copies[name].load_state, values)
+            _with_name(f"average of the {name}", state.ema.copies[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
-        optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
+        optimizer.load_state(_moments_by_name(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
 
 
-def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
+def _with_name(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
     try:
         use(values)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
 
 
-def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
+def _moments_by_name(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
     """Return the moments of every weight by their names in a checkpoint; zeros where there are none."""
     values = {}
     for kind, known in (("first", moments.first), ("second", moments.second)):
@@ -147,7 +147,7 @@ def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
     return values
 
 
-def _place(state: TrainState, trained: int) -> None:
+def _set_progress(state: TrainState, trained: int) -> None:
     """Set the progress to the end of the stage of `trained` px, with no images seen."""
     stages = state.schedule.stages
     index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
@@ -167,7 +167,7 @@ def _steps(state: TrainState) -> int:
     return max((round(count / per_step[name]) for name, count in updates.items() if per_step[name]), default=0)
 
 
-def _found(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
+def _summary(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
     further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
     colours = "grey" if converted.channels == 1 else "RGB"
     yield f"{colours} images of {converted.trained} px{further}"

@@ -32,7 +32,7 @@ class Optimizer:
         self.first = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
         self.second = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
 
-    def focus(self, names: Iterable[str]) -> None:
+    def set_active(self, names: Iterable[str]) -> None:
         """Update only these weights from now on."""
         wanted = set(names)
         self.weights = {name: var for name, var in self._all.items() if name in wanted}

@@ -68,14 +68,14 @@ def make_plan(
     registry: Registry,
     *,
     new: bool = True,
-    at: str = "",
-    dry: bool = False,
+    data_path: str = "",
+    dry_run: bool = False,
 ) -> Plan:
     """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
-    the run can't work. `at` overrides the name or path in `train_options.data`. A `dry` plan prepares no data set; it
-    uses the description of one that would have to be prepared."""
-    path = path_of(at or train_options.data, registry)
-    dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
+    the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
+    prepared; the plan uses the description of one that would have to be."""
+    path = path_of(data_path or train_options.data, registry)
+    dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
     options = model.resolve_options(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
@@ -88,7 +88,7 @@ def make_plan(
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
     if new and (missed := unreached(stages, due.total_images(train_options))):
-        warnings += (early_end(train_options, stages, missed),)
+        warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup tells whether it does.
         possible = model.conditional and bool(data.domains)
@@ -97,7 +97,7 @@ def make_plan(
     return Plan(model, train_options, options, dataset, data, schedule, warnings, tracker, path)
 
 
-def early_end(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
+def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
     reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
     return (
         f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained. Give more, or shorter stages."

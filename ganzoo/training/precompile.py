@@ -34,7 +34,7 @@ NICENESS = 15
 _PDEATHSIG = 1  # option of prctl(2)
 
 
-def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
+def later_positions(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
     """Yield a Progress for each later position with other kernels: during the fade-in of a stage, and after it."""
     last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
@@ -51,8 +51,8 @@ class Precompiler:
     """The child process that compiles the kernels of later stages. It may fail without harm: training compiles missing
     kernels when it needs them."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
-        self.plan, self.say = plan, say
+    def __init__(self, plan: Plan, log: Callable[[str], None]) -> None:
+        self.plan, self.log = plan, log
         self._child: subprocess.Popen[str] | None = None
         self._started = False
 
@@ -61,7 +61,7 @@ class Precompiler:
         if self._started:
             return
         self._started = True
-        if next(coming(state.schedule, state.progress), None) is None:
+        if next(later_positions(state.schedule, state.progress), None) is None:
             return
         description = {**self.plan.description().to_json(), "progress": dataclasses.asdict(state.progress)}
         try:
@@ -78,7 +78,7 @@ class Precompiler:
                     env={**environment.outside_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
-            self.say(f"kernels can't be prepared ahead of time: {error}")
+            self.log(f"kernels can't be prepared ahead of time: {error}")
             return
         self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
         self._listener.start()
@@ -86,7 +86,7 @@ class Precompiler:
     def _listen(self, child: Any) -> None:
         for line in child.stderr:
             if line.strip():
-                self.say(line.strip())
+                self.log(line.strip())
         child.wait()
 
     def wait(self, seconds: float) -> None:
@@ -104,7 +104,7 @@ class Precompiler:
             self._listener.join(timeout=5)
 
 
-def prepare(run: RunDescription, progress: Progress) -> None:
+def compile_later_stages(run: RunDescription, progress: Progress) -> None:
     """Run a step and generate samples in each stage after `progress`. Runs in the child process."""
     import numpy as np
 
@@ -123,7 +123,7 @@ def prepare(run: RunDescription, progress: Progress) -> None:
     assert data is not None
     state = TrainState(model, run.model_options(model), data, train)
     rng = np.random.default_rng(0)
-    for there in coming(state.schedule, progress):
+    for there in later_positions(state.schedule, progress):
         state.progress = there
         stage = state.upcoming().stage
         # Gradient accumulation needs other kernels than a step without it.
@@ -139,7 +139,7 @@ def prepare(run: RunDescription, progress: Progress) -> None:
             backend.wait()
 
 
-def _end_with(parent: int) -> None:
+def _die_with_parent(parent: int) -> None:
     """Have the operating system end this process when `parent` ends, even if `parent` is killed. A thread that polls
     would not run until Jittor has finished compiling."""
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
@@ -149,9 +149,9 @@ def _end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     os.nice(NICENESS)
-    _end_with(int(sys.argv[1]))
+    _die_with_parent(int(sys.argv[1]))
     try:
         entries = json.load(sys.stdin)
-        prepare(RunDescription.from_json(entries), Progress.of(entries["progress"]))
+        compile_later_stages(RunDescription.from_json(entries), Progress.of(entries["progress"]))
     except GanzooError as error:
         sys.exit(f"kernels can't be prepared ahead of time: {error}")

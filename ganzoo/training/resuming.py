@@ -41,11 +41,14 @@ def resumed_options(
         resolve(model.options, {**stored.options, **model_values}),
     )
     differences = {**changes(before[0], after[0]), **changes(before[1], after[1])}
-    notes = [f"changed: {flag(name)} was {_said(old)}, is {_said(new)}" for name, (old, new) in differences.items()]
+    notes = [
+        f"changed: {flag(name)} was {_format_value(old)}, is {_format_value(new)}"
+        for name, (old, new) in differences.items()
+    ]
     return after[0], after[1], notes
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]
     return plain(value)
@@ -66,7 +69,7 @@ def check_resume(plan: Plan, run: Run) -> None:
     )
 
 
-def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
+def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     """Return a line for each other change since the run was last trained: in the data, and in the `present` environment
     (versions, device, threads), which affects the exact numbers."""
     stored = run.description()
@@ -76,9 +79,9 @@ def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
         for name, value in present.items()
         if environment.get(name, value) != value
     ]
-    lay = stored.data_path
-    if plan.data_path and lay and lay != str(plan.data_path):
-        lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
+    former_path = stored.data_path
+    if plan.data_path and former_path and former_path != str(plan.data_path):
+        lines.append(f"changed: the data were at {former_path}, and are at {plan.data_path} now")
     name, now = plan.data.name, counted(plan.data.count, "image")
     if former and former.count and former.name != name:
         lines.append(f"changed: trained on {former.name} before, and on {name} now ({now})")
@@ -95,11 +98,11 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
         with contextlib.suppress(OSError):
             file.unlink()
     damaged: list[tuple[Path, DamagedError]] = []
-    saved = checkpoint.newest_whole(run.path, lambda path, error: damaged.append((path, error)))
+    saved = checkpoint.newest_intact(run.path, lambda path, error: damaged.append((path, error)))
     for path, error in damaged:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
-        run.tell(f"{error} It is {aside.name} now.")
+        run.print_and_log(f"{error} It is {aside.name} now.")
     return saved
 
 
@@ -120,9 +123,9 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
         raise CheckpointError(f"{saved.path}: {error}") from error
 
 
-def check_fit(plan: Plan, run: Run) -> None:
+def check_restorable(plan: Plan, run: Run) -> None:
     """Raise what `restore` would, without changing anything in the run's folder."""
-    if (saved := checkpoint.newest_whole(run.path, lambda path, error: None)) is not None:
+    if (saved := checkpoint.newest_intact(run.path, lambda path, error: None)) is not None:
         restore(plan.initial_state(), saved, plan, run)
 
 
@@ -132,8 +135,8 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
     changed = changes(stored, plan.options)
     alone = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
     # The options that do so on their own; if there are none, all changed options.
-    guilty = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
-    found = [setting(name, changed[name][1]) for name in guilty]
+    incompatible = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
+    found = [setting(name, changed[name][1]) for name in incompatible]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):
         found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channels")
@@ -142,11 +145,11 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
 
 def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     """Return whether networks built from these options and the checkpoint's data fit the checkpoint's weights."""
-    from ganzoo.checkpoints.checkpoint import part
+    from ganzoo.checkpoints.checkpoint import with_prefix
 
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():
-            network.check_state(part(saved.tensors, f"net/{name}/"))
+            network.check_state(with_prefix(saved.tensors, f"net/{name}/"))
     except Exception:  # the model may be a third-party plugin, given stored options outside their ranges
         return False
     return True

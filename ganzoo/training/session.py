@@ -12,16 +12,16 @@ from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError, GanzooError
 from ganzoo.interfaces.stages import unreached
 from ganzoo.registry.plugins import Registry
-from ganzoo.runs import BEGINNING, Run
+from ganzoo.runs import SESSION_PREFIX, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.follower import follow, share_state
 from ganzoo.training.loop import train
-from ganzoo.training.plan import Plan, early_end
+from ganzoo.training.plan import Plan, early_end_warning
 from ganzoo.training.reporting.reporter import RunReporter
 from ganzoo.training.reporting.sheets import TranslationInputs, choose_translation_inputs
-from ganzoo.training.resuming import load_newest, restore, surroundings
+from ganzoo.training.resuming import changes_since, load_newest, restore
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_micro_batches
 
@@ -84,7 +84,7 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
     """Train from `state` or the newest checkpoint; retry if training diverges. False if there was nothing to do."""
     if state is None and (before := ENDINGS.get(run.outcome() or "")):
-        run.tell(f"the last session {before}")
+        run.print_and_log(f"the last session {before}")
     for left in range(plan.train.retry, -1, -1):
         try:
             return _attempt(plan, registry, run, stop, state or _resumed(plan, run))
@@ -93,9 +93,9 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
                 raise
             plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
             what = f"after {last.name}. It goes back there" if last else "before a checkpoint was made. It begins anew"
-            run.tell(f"training diverged {what} with --seed {plan.train.seed}.")
+            run.print_and_log(f"training diverged {what} with --seed {plan.train.seed}.")
             if last is None:
-                run.cut_stats(0)
+                run.truncate_stats(0)
             state = None if last else _new_state(plan)
         except RuntimeError:
             if not stop():
@@ -108,7 +108,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> bool:
     """Train from `state`. Return False if the goal had already been reached."""
     if state.progress.images >= due.total_images(plan.train):
-        run.tell(
+        run.print_and_log(
             f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
             "that; there is nothing to train"
         )
@@ -119,15 +119,15 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-    run.tell(f"{BEGINNING}{backend.choice()}{among}")
+    run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
     reporter = RunReporter(run, plan, registry, state, inputs, stop)
     say, draw = reporter.logger.info, plan.model.draw(plan.options)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, say, draw)
-    outcome, together = "failed", False
+    outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
         train(state, feed, plan.train, reporter, stop)
-        outcome, together = "interrupted" if stop() else "finished", True
+        outcome, reached_end = "interrupted" if stop() else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")
         raise
@@ -142,7 +142,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
-    if together:
+    if reached_end:
         collectives.barrier()  # mpirun ends all processes once one exits with a signal's status
     return True
 
@@ -156,19 +156,19 @@ def _new_state(plan: Plan) -> TrainState:
 def _resumed(plan: Plan, run: Run) -> TrainState:
     """Return the state of the newest intact checkpoint, or an initial state if there is none."""
     saved = load_newest(run)
-    for line in surroundings(plan, run, backend.describe()):
-        run.tell(line)
+    for line in changes_since(plan, run, backend.describe()):
+        run.print_and_log(line)
     if saved is None:
-        run.tell(f"{run.path.name} had no checkpoint yet; it begins anew.")
-        run.cut_stats(0)
+        run.print_and_log(f"{run.path.name} had no checkpoint yet; it begins anew.")
+        run.truncate_stats(0)
         return _new_state(plan)
     state = plan.initial_state()
     restore(state, saved, plan, run)
-    run.tell(f"from {saved.path.name}")
+    run.print_and_log(f"from {saved.path.name}")
     if plan.data.size > saved.data.size:
-        run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
+        run.print_and_log(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
     stages = plan.schedule.stages
     if missed := unreached(stages, due.total_images(plan.train), state.progress):
-        run.tell(f"warning: {early_end(plan.train, stages, missed)}")
-    run.cut_stats(state.progress.images)
+        run.print_and_log(f"warning: {early_end_warning(plan.train, stages, missed)}")
+    run.truncate_stats(state.progress.images)
     return state

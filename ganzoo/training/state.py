@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.checkpoints.checkpoint import part
+from ganzoo.checkpoints.checkpoint import with_prefix
 from ganzoo.checkpoints.description import SavedPosition, StateMetadata
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
@@ -33,7 +33,7 @@ class TrainState:
         self.schedule = schedule or Schedule(model.stages(options, train, data))
         self.progress = Progress()
         self.position: StagePosition | None = None  # of the last step
-        self._focused = False
+        self._optimizers_ready = False
         with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data)
@@ -62,16 +62,16 @@ class TrainState:
         former, self.position = self.position, self.upcoming()
         self._grow(self.position)
         same = self.position.alike(former)
-        if same and self._focused:
+        if same and self._optimizers_ready:
             return False
         stage = self.position.stage
         for name, optimizer in self.optimizers.items():
-            optimizer.focus(self.setup.networks[name].used())
+            optimizer.set_active(self.setup.networks[name].used())
             optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
             if stage.reset and former is not None and not same:
                 optimizer.reset()
         self.ema.decay = stage.ema_decay
-        self._focused = True
+        self._optimizers_ready = True
         return True
 
     @property
@@ -134,18 +134,18 @@ class TrainState:
                 self._grow(position)
             new = {}
             for name, network in self.setup.networks.items():
-                values = part(tensors, f"net/{name}/")
+                values = with_prefix(tensors, f"net/{name}/")
                 new[name] = network.trainable().keys() - network.used().keys() - values.keys()
                 network.load_state(_with(network.state(), new[name], values))
             for name in self.setup.ema:
                 copy = self.ema.copies[name]
-                copy.load_state(_with(copy.state(), new[name], part(tensors, f"ema/{name}/")))
+                copy.load_state(_with(copy.state(), new[name], with_prefix(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
                 steps = metadata.optimizer_steps[name]
                 if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
                 fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
-                values = _with(optimizer.state(), fresh, part(tensors, f"adam/{name}/"))
+                values = _with(optimizer.state(), fresh, with_prefix(tensors, f"adam/{name}/"))
                 optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error

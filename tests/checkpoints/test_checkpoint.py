@@ -37,7 +37,7 @@ TENSORS = {
 
 @pytest.fixture
 def saved(tmp_path):
-    path = tmp_path / checkpoint.name_at(4000)
+    path = tmp_path / checkpoint.file_name(4000)
     checkpoint.write(path, TENSORS, *DESCRIPTION)
     return path
 
@@ -159,23 +159,23 @@ def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, fail
 
 def test_the_newest_are_kept(tmp_path):
     for images in (400, 64_000, 1_200_000, 12_000_000):
-        checkpoint.write(tmp_path / checkpoint.name_at(images), TENSORS, *DESCRIPTION)
+        checkpoint.write(tmp_path / checkpoint.file_name(images), TENSORS, *DESCRIPTION)
     (tmp_path / "samples-0000001.png").write_bytes(b"")
     checkpoint.prune(tmp_path, 2)
     kept = sorted(path.name for path in tmp_path.glob("*.safetensors"))
-    assert kept == [checkpoint.name_at(1_200_000), checkpoint.name_at(12_000_000)]
+    assert kept == [checkpoint.file_name(1_200_000), checkpoint.file_name(12_000_000)]
     assert checkpoint.newest(tmp_path) == tmp_path / kept[-1]
     assert (tmp_path / "samples-0000001.png").exists()
 
 
 def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
-    ours = [tmp_path / checkpoint.name_at(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
+    ours = [tmp_path / checkpoint.file_name(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
     others = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
     theirs = [tmp_path / f"checkpoint-{name}.safetensors" for name in others]
     theirs += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
     for path in (*ours, *theirs):
         path.write_bytes(b"")
-    assert checkpoint.names(tmp_path) == ours, "by number, beyond a billion too"
+    assert checkpoint.list_checkpoints(tmp_path) == ours, "by number, beyond a billion too"
     assert checkpoint.newest(tmp_path) == ours[-1]
     checkpoint.prune(tmp_path, 1)
     assert sorted(tmp_path.iterdir()) == sorted([ours[-1], *theirs])
@@ -183,36 +183,36 @@ def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
 
 
 def test_the_best_is_kept_beside_the_newest(tmp_path):
-    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200, 1600)]
+    paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200, 1600)]
     for path in paths:
         checkpoint.write(path, TENSORS, *DESCRIPTION)
     checkpoint.prune(tmp_path, 1, best=paths[1])
-    assert checkpoint.names(tmp_path) == [paths[1], paths[3]]
+    assert checkpoint.list_checkpoints(tmp_path) == [paths[1], paths[3]]
 
 
 def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
-    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200)]
+    paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200)]
     for path in paths:
         checkpoint.write(path, TENSORS, *described({**ENTRIES, "ganzoo": path.name}))
     paths[2].write_bytes(paths[2].read_bytes()[:-3])
     damaged = []
-    found = checkpoint.newest_whole(tmp_path, lambda path, error: damaged.append(path))
+    found = checkpoint.newest_intact(tmp_path, lambda path, error: damaged.append(path))
     assert (found.path, found.run.version, damaged) == (paths[1], paths[1].name, [paths[2]])
     for path in paths[:2]:
         path.write_bytes(b"")
     with pytest.raises(DamagedError, match=paths[0].name):
-        checkpoint.newest_whole(tmp_path, lambda path, error: None)
-    assert checkpoint.newest_whole(tmp_path / "nowhere", lambda path, error: None) is None
+        checkpoint.newest_intact(tmp_path, lambda path, error: None)
+    assert checkpoint.newest_intact(tmp_path / "nowhere", lambda path, error: None) is None
 
 
 def test_a_checkpoint_of_a_newer_ganzoo_is_not_passed_over(tmp_path):
     from safetensors.numpy import save_file
 
-    checkpoint.write(tmp_path / checkpoint.name_at(400), TENSORS, *DESCRIPTION)
-    newer = tmp_path / checkpoint.name_at(800)
+    checkpoint.write(tmp_path / checkpoint.file_name(400), TENSORS, *DESCRIPTION)
+    newer = tmp_path / checkpoint.file_name(800)
     save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**ENTRIES, "format": 99})})
     with pytest.raises(CheckpointError, match="newer"):
-        checkpoint.newest_whole(tmp_path, lambda path, error: None)
+        checkpoint.newest_intact(tmp_path, lambda path, error: None)
 
 
 class TestWriter:
@@ -220,7 +220,7 @@ class TestWriter:
         saved = []
         writer = checkpoint.Writer(saved.append)
         weights = np.zeros(100_000, np.float32)
-        path = tmp_path / checkpoint.name_at(4)
+        path = tmp_path / checkpoint.file_name(4)
         writer.save(path, iter([("w", weights)]), *DESCRIPTION)
         weights[:] = 1
         writer.wait()
@@ -230,7 +230,7 @@ class TestWriter:
     def test_it_is_told_of_as_saved_only_when_it_is_there(self, tmp_path):
         whole = []
         writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata.progress.images))
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), *DESCRIPTION)
+        writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
         writer.wait()
         assert whole == [4]
 
@@ -240,7 +240,7 @@ class TestWriter:
         monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
         saved = []
         writer = checkpoint.Writer(saved.append)
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), *DESCRIPTION)
+        writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
         assert saved == []  # save has returned, and the disk is not done
         may_end.set()
         writer.wait()
@@ -249,7 +249,7 @@ class TestWriter:
     @pytest.mark.parametrize("asking", ["wait", "save"])
     def test_a_failure_is_raised_where_training_is(self, tmp_path, asking):
         writer = checkpoint.Writer(lambda path: None)
-        missing = tmp_path / "gone" / checkpoint.name_at(4)
+        missing = tmp_path / "gone" / checkpoint.file_name(4)
         writer.save(missing, TENSORS.items(), *DESCRIPTION)
         with pytest.raises(CheckpointError, match="can't be written"):
             writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
@@ -265,9 +265,9 @@ class TestWriter:
             reported = [reported, *child.stdout.read().split()]
             child.stdout.close()
             child.wait()
-            newest = checkpoint.newest_whole(tmp_path, lambda path, error: pytest.fail(str(error)))
+            newest = checkpoint.newest_intact(tmp_path, lambda path, error: pytest.fail(str(error)))
             assert newest.path.name >= max(reported), attempt
-            assert (newest.tensors["w"] == checkpoint.images_of(newest.path)).all()
+            assert (newest.tensors["w"] == checkpoint.images_seen(newest.path)).all()
 
 
 # Saves without end; every file holds its own number.
@@ -285,8 +285,8 @@ def saved(path):
     print(path.name, flush=True)
 writer = checkpoint.Writer(saved)
 newest = checkpoint.newest(folder)
-images = checkpoint.images_of(newest) if newest else 0
+images = checkpoint.images_seen(newest) if newest else 0
 while True:
     images += 1
-    writer.save(folder / checkpoint.name_at(images), [("w", np.full(1_000_000, images, np.float32))], *description)
+    writer.save(folder / checkpoint.file_name(images), [("w", np.full(1_000_000, images, np.float32))], *description)
 """

@@ -77,7 +77,7 @@ def test_training_goes_on_with_the_next_resolution(ganzoo, files, pictures):
     assert result.exit_code == 0, result.output
     assert "RGB images of 16 px, and on to 32 px" in result.stdout
     assert "Adam's moments after 2 updates" in result.stdout
-    before = checkpoint.read(RUN / checkpoint.name_at(0))
+    before = checkpoint.read(RUN / checkpoint.file_name(0))
     short = ["--data", "pictures", "--kimg", "0.012", "--tick", "0.004", "--batch", "4"]
     result = ganzoo("train", "stylegan", "--resume", RUN.name, *short)
     assert result.exit_code == 0, result.output

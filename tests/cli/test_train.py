@@ -79,15 +79,17 @@ def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained)
     assert ganzoo("train", "gan", "--data", "pictures", *long).exit_code == 0
     straight, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
     child = start("train", "gan", "--data", "pictures", *long)
-    wait_for(lambda: len(checkpoint.names(run)) == 3, child)
+    wait_for(lambda: len(checkpoint.list_checkpoints(run)) == 3, child)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    at = checkpoint.newest_whole(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
+    at = checkpoint.newest_intact(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
     assert 0 < at < 800
     result = ganzoo("train", "gan", "--resume", "2")
     assert result.exit_code == 0, result.output
     assert "the last session ended without a word" in result.stdout
-    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(straight)]
+    assert [path.name for path in checkpoint.list_checkpoints(run)] == [
+        path.name for path in checkpoint.list_checkpoints(straight)
+    ]
     assert checkpoint.newest(run).read_bytes() == checkpoint.newest(straight).read_bytes()
     images = [json.loads(line)["images"] for line in (run / "stats.jsonl").read_text().splitlines()]
     assert images == list(range(8, 801, 8))
@@ -201,7 +203,7 @@ def test_resume_with_another_model_or_other_networks_is_refused(ganzoo, trained)
 
 
 def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     newer.write_bytes(newer.read_bytes()[:5000])
     generated = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
     assert generated.exit_code == 0, generated.output
@@ -266,7 +268,9 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(ganzoo, trained):
     run = Path("experiments/00001-gan-pictures")
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: row["losses"]["generator/adversarial"])["images"]
-    assert checkpoint.names(run) == sorted({run / checkpoint.name_at(best), run / checkpoint.name_at(80)})
+    assert checkpoint.list_checkpoints(run) == sorted(
+        {run / checkpoint.file_name(best), run / checkpoint.file_name(80)}
+    )
     wrong = ganzoo("train", "gan", "--resume", "1", "--kimg", "0.1", "--keep-best", "losses/generator/adversarail")
     assert f"Did you mean {name!r}?" in one_error(wrong, 2)
 

@@ -93,7 +93,9 @@ def test_what_fails_beside_training_is_told_once(jittor, ganzoo, pictures, monke
     assert result.output.count(message) == 1
     assert "Traceback" not in result.output
     run = RUN.with_name("00001-gan-pictures")
-    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(RUN)]
+    assert [path.name for path in checkpoint.list_checkpoints(run)] == [
+        path.name for path in checkpoint.list_checkpoints(RUN)
+    ]
     assert checkpoint.newest(run).read_bytes() == checkpoint.newest(RUN).read_bytes()
     assert not list(run.glob(".*"))
 
@@ -103,7 +105,7 @@ def test_the_checkpoint_comes_before_what_could_fail(jittor, ganzoo, pictures, m
     monkeypatch.setattr(samples, "sheets", raising(SystemExit(3)))
     monkeypatch.setattr(RunReporter, "first_samples", lambda *_: None)
     assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
-    assert checkpoint.images_of(checkpoint.newest(RUN)) == 8
+    assert checkpoint.images_seen(checkpoint.newest(RUN)) == 8
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"])

@@ -66,7 +66,7 @@ def test_a_resume_that_is_refused_keeps_the_options_and_a_wrong_one_can_be_unset
     one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "losses/x"), 2)
     again = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "")
     assert again.exit_code == 0, again.output
-    assert checkpoint.images_of(checkpoint.newest(RUN)) == 24
+    assert checkpoint.images_seen(checkpoint.newest(RUN)) == 24
 
 
 def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, pictures):

@@ -28,7 +28,7 @@ def options(run: Path = RUN) -> dict:
 
 
 def test_a_copy_beside_the_checkpoints_is_left_alone(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     copies = [trained / "checkpoint-good.safetensors", trained / "checkpoint-000000008 (copy).safetensors"]
     for copy in copies:
         shutil.copy(older, copy)
@@ -54,7 +54,7 @@ def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, tra
 
 
 def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
     assert f"goes on from its newest checkpoint, which is {newer.name}. To go on from this one, copy" in message
     result = ganzoo("train", "gan", "--resume", str(newer), "--kimg", "0.024")
@@ -125,7 +125,7 @@ def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
     hint = next(line for line in Path("output.txt").read_text().splitlines() if line.startswith("Continue with: "))
     command = shlex.split(hint.partition(": ")[2])
     assert command == ["ganzoo", "train", "gan", "--resume", str(run)]
-    stopped = checkpoint.images_of(checkpoint.newest(run))
+    stopped = checkpoint.images_seen(checkpoint.newest(run))
     result = ganzoo(*command[1:], "--kimg", str(stopped / 1000 + 0.008))
     assert result.exit_code == 0, result.output
 

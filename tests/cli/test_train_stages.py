@@ -61,7 +61,7 @@ def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
 def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
     assert ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
     assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
-        checkpoint.name_at(images) for images in (12, 20, 32, 36)
+        checkpoint.file_name(images) for images in (12, 20, 32, 36)
     ]
 
 

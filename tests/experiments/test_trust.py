@@ -26,7 +26,7 @@ def script(monkeypatch):
 
 def written(folder: Path, images: int) -> Path:
     """A checkpoint of random numbers."""
-    path = folder / checkpoint.name_at(images)
+    path = folder / checkpoint.file_name(images)
     arrays = {"net/a": np.random.default_rng(images).integers(1, 2**31, 40_000, np.int32)}
     data = {"name": "n", "count": 0, "size": 8, "channels": 1}
     description = {"model": "m", "options": {}, "data": data, "progress": {"images": images}}
@@ -89,13 +89,13 @@ def test_a_lost_checkpoint_is_noticed(script, tmp_path):
     script = script("kill_saving")
     run, tally = Run(tmp_path), script.LossStats()
     for images in (1, 2, 3):
-        checkpoint.write(tmp_path / checkpoint.name_at(images), *script.content(images, 0.1))
-        run.log(f"saved {checkpoint.name_at(images)}")
+        checkpoint.write(tmp_path / checkpoint.file_name(images), *script.content(images, 0.1))
+        run.log(f"saved {checkpoint.file_name(images)}")
     checkpoint.prune(tmp_path, script.KEEP)
     assert (script.judge(tmp_path, 1, 0.1, tally), tally.faults) == (3, [])
-    (tmp_path / checkpoint.name_at(3)).unlink()
+    (tmp_path / checkpoint.file_name(3)).unlink()
     script.judge(tmp_path, 1, 0.1, tally)
-    assert f"{checkpoint.name_at(3)} was reported as saved, and is lost" in tally.faults
+    assert f"{checkpoint.file_name(3)} was reported as saved, and is lost" in tally.faults
 
 
 def test_a_report_that_was_cut_off_is_none(script, tmp_path):

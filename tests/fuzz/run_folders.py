@@ -68,4 +68,4 @@ def check(data: bytes) -> None:
                 consider(model, train, own, DATA)
         if len(data) % 256 == 1:  # it takes long
             save_curves(run.path / "losses.png", run.stats())
-        run.cut_stats(10)
+        run.truncate_stats(10)

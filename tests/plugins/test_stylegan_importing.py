@@ -59,7 +59,7 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
 
     state = state_of(imported(files.path(name), tmp_path).run)
     for network, optimizer in state.optimizers.items():
-        optimizer.focus(state.setup.networks[network].used())
+        optimizer.set_active(state.setup.networks[network].used())
         gradients = under(files.given, f"grad/{UPDATES}/{network}/")
         optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
         before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")

@@ -111,12 +111,12 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
 def test_a_weight_that_joins_late_begins_with_a_whole_step():
     """With the others' count its second moment would be taken for settled, and its first step be ten times as long."""
     adam, several = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
-    adam.focus(["first"])
+    adam.set_active(["first"])
     before = numbers(adam.network.state())
     apply(adam, several[:40])
     assert adam.steps == {"first": 40, "second": 0}
     np.testing.assert_array_equal(adam.network.state()["second"].numpy(), before["second"])
-    adam.focus(SHAPES)
+    adam.set_active(SHAPES)
     apply(adam, several[40:])
     moved = adam.weights["second"].numpy() - before["second"]
     np.testing.assert_allclose(moved, -0.25 * np.sign(several[40]["second"]), rtol=1e-4)

@@ -14,14 +14,14 @@ from ganzoo.interfaces.stages import Schedule, Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.plan import make_plan
-from ganzoo.training.precompile import Precompiler, coming
+from ganzoo.training.precompile import Precompiler, later_positions
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
 
 def test_every_later_moment_is_prepared_once_and_in_order():
-    positions = [THREE.position(progress) for progress in coming(THREE, Progress())]
+    positions = [THREE.position(progress) for progress in later_positions(THREE, Progress())]
     assert [(position.stage.size, position.fading) for position in positions] == [
         (16, True),
         (16, False),
@@ -34,11 +34,11 @@ def test_every_later_moment_is_prepared_once_and_in_order():
     ("stage", "images", "left"), [(0, 8, 4), (1, 0, 3), (1, 5, 3), (1, 15, 2), (2, 5, 1), (2, 50, 0)]
 )
 def test_what_is_past_is_not_prepared(stage, images, left):
-    assert len(list(coming(THREE, Progress(stage=stage, stage_images=images)))) == left
+    assert len(list(later_positions(THREE, Progress(stage=stage, stage_images=images)))) == left
 
 
 def test_a_model_without_stages_needs_no_preparation():
-    assert not list(coming(Schedule([Stage(32, 4)]), Progress()))
+    assert not list(later_positions(Schedule([Stage(32, 4)]), Progress()))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
     """Jittor compiles in one call that holds Python's lock, as this call of sleep does."""
     child = (
         "import ctypes, os, sys; from ganzoo.training import precompile;"
-        "precompile._end_with(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
+        "precompile._die_with_parent(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as started:

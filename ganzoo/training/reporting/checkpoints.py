@@ -28,7 +28,7 @@ class CheckpointKeeper:
         """Copy the state and write it in the background, unless it has been saved already."""
         if self._saved_at == state.progress.images:
             return
-        path = self.run.path / checkpoint.name_at(state.progress.images)
+        path = self.run.path / checkpoint.file_name(state.progress.images)
         self._writer.save(path, state.arrays(), self.description, state.metadata())
         self._saved_at = state.progress.images
 
@@ -64,9 +64,9 @@ class CheckpointKeeper:
             wanted = wanted or tracked
             highest = high and wanted == tracked
         values = self.run.values(wanted) if wanted else {}
-        found = [path for path in checkpoint.names(self.run.path) if checkpoint.images_of(path) in values]
+        found = [path for path in checkpoint.list_checkpoints(self.run.path) if checkpoint.images_seen(path) in values]
         choose: Any = max if highest else min
-        best: Path | None = choose(found, key=lambda path: values[checkpoint.images_of(path)], default=None)
+        best: Path | None = choose(found, key=lambda path: values[checkpoint.images_seen(path)], default=None)
         return best
 
     def check_keep_best(self, state: TrainState, loss_stats: LossStats) -> None:

@@ -36,7 +36,7 @@ class RunLogger:
         """Run the body; report each kind of failure once and continue training. If `interruptible`, a signal ends the
         body immediately."""
         try:
-            with self._stop.at_once() if interruptible else contextlib.nullcontext():
+            with self._stop.raise_immediately() if interruptible else contextlib.nullcontext():
                 yield
         except (KeyboardInterrupt, Exception) as error:
             # Jittor raises RuntimeError if a signal arrives while it waits for a compiler.
