@@ -131,7 +131,7 @@ class Run:
             except OSError as error:
                 file.seek(0)
                 owner = file.read().strip() or "unknown"
-                raise RunError(f"{self.path}: in use by another process (number {owner}).") from error
+                raise RunError(f"{self.path}: in use by another process (PID {owner}).") from error
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
@@ -201,7 +201,7 @@ def create(experiments: Path, name: str) -> Run:
                 path.mkdir()
                 return Run(path)
     except OSError as error:
-        raise RunError(f"{experiments}: no run folder can be made there ({reason(error)}).") from error
+        raise RunError(f"{experiments}: can't create a run folder there ({reason(error)}).") from error
 
 
 def list_runs(experiments: Path) -> list[Run]:

@@ -142,7 +142,7 @@ class Writer:
             self._thread = None
         failure, self._failure = self._failure, None
         if isinstance(failure, CheckpointError):
-            raise CheckpointError(f"{failure} Once that is mended, go on with --resume.") from failure
+            raise CheckpointError(f"{failure} Fix this, then continue with --resume.") from failure
         if failure is not None:
             raise failure
 
@@ -161,7 +161,7 @@ def read(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except (SafetensorError, ValueError, RecursionError, TypeError) as error:
-        raise DamagedError(f"{path}: not a whole checkpoint ({error}).") from error
+        raise DamagedError(f"{path}: not an intact checkpoint ({error}).") from error
     return Checkpoint(path, tensors, run, metadata)
 
 
@@ -170,7 +170,7 @@ def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _MAX_HEADER:
-            raise ValueError("it does not begin as one")
+            raise ValueError("its header is invalid")
         header = file.read(length)
         layout = json.loads(header)
         metadata = layout.get("__metadata__") if isinstance(layout, dict) else None
@@ -193,7 +193,7 @@ def _verify_checksum(file: Any, length: int, header: bytes, checksum: bytes) -> 
     while block := file.read(_BLOCK):
         digest.update(block)
     if digest.hexdigest().encode() != checksum:
-        raise ValueError("its checksum is wrong: it was cut or changed")
+        raise ValueError("wrong checksum: the file was truncated or altered")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -31,7 +31,7 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     model = checkpoint.model(registry)
     setup = _build(checkpoint, model)
     if setup.translator is not None:
-        raise UnsuitableError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
+        raise UnsuitableError(f"{model.name} translates images: give the input with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
     return setup.networks[setup.generator]
 
@@ -42,7 +42,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
     model = checkpoint.model(registry)
     setup = _build(checkpoint, model)
     if setup.translator is None:
-        raise UnsuitableError(f"{model.name} makes images of latents and can't translate any; leave --source out.")
+        raise UnsuitableError(f"{model.name} generates images from latents and can't translate any; omit --source.")
     for name in setup.sampling_networks():
         _load(checkpoint, setup, name)
     translator: Translator = setup.translator
@@ -83,8 +83,8 @@ def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray
         if not np.isfinite(value).all():
             bad = "NaN" if np.isnan(value).any() else "infinite"
             raise CheckpointError(
-                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be made with it. "
-                "Take an earlier checkpoint, or another file."
+                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be generated. "
+                "Use an earlier checkpoint or another file."
             )
     return weights
 

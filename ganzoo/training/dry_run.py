@@ -27,7 +27,7 @@ def describe(plan: Plan) -> Iterator[str]:
     train = dataclasses.replace(plan.train, flip=plan.flip)
     values = {**train.to_dict(), **plan.options.to_dict()}
     for title, options in (("training", train), ("model's own", plan.options)):
-        yield f"options ({title}; '-': not set, or without effect)"
+        yield f"options ({title}; '-' means not set or no effect)"
         for option in option_descriptions(type(options)).values():
             value = None if option.without_effect(values) else values[option.name]
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
@@ -36,7 +36,7 @@ def describe(plan: Plan) -> Iterator[str]:
     kind = f"{info.size} px, {counted(info.channels, 'channel')}{domains}"
     yield f"data     {info.name}: {counted(info.count, 'image')} of {kind}"
     if isinstance(plan.dataset, Described):
-        yield "         not there yet: training begins with preparing it, and the number of images may differ"
+        yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
     if plan.tracker is not None:
         yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
@@ -50,7 +50,7 @@ def _stages(plan: Plan) -> Iterator[str]:
         return
     for number, stage in enumerate(stages, 1):
         length = "to the end" if stage.images is None else f"for {stage.images / 1000:g} kimg"
-        fade = f", faded in over {stage.fade / 1000:g}" if stage.fade else ""
+        fade = f", fade-in over {stage.fade / 1000:g}" if stage.fade else ""
         rate = f", learning rate {stage.learning_rate:g}" if stage.learning_rate else ""
         yield f"stage {number}  {stage.size:>4} px, batches of {stage.batch}, {length}{fade}{rate}"
 

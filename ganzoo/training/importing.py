@@ -74,7 +74,7 @@ def import_checkpoint(
         checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
         run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
         run.log(f"import of {path} finished")
-    files = [f"{part.name}: read too" for part in parts.values() if part != path]
+    files = [f"{part.name}: also read" for part in parts.values() if part != path]
     return Imported(run, (*files, *_summary(converted, state)), state.setup.translator is not None)
 
 
@@ -83,13 +83,13 @@ def _check_names(domains: Sequence[str]) -> None:
         if not name:
             raise OptionError(f"--domains {','.join(domains)}: name {number + 1} is empty.")
         if name in domains[:number]:
-            raise OptionError(f"--domains {','.join(domains)}: {name!r} is there twice.")
+            raise OptionError(f"--domains {','.join(domains)}: {name!r} is given twice.")
 
 
 def _with_domains(converted: ImportedWeights, domains: Sequence[str]) -> ImportedWeights:
     if domains and len(domains) != len(converted.domains):
         there = len(converted.domains) or "none"
-        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names given, but the file has {there}.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
@@ -106,7 +106,7 @@ def _check_numbers(converted: ImportedWeights) -> None:
     for what, values in groups.items():
         for name, value in values.items():
             if not np.isfinite(value).all():
-                raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
+                raise CheckpointError(f"{what}: {name!r} contains NaN or infinity; training may have diverged.")
 
 
 def _check_fit(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
@@ -168,14 +168,14 @@ def _steps(state: TrainState) -> int:
 
 
 def _summary(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
-    further = f", and on to {converted.size} px" if converted.size > converted.trained else ""
+    further = f", can grow to {converted.size} px" if converted.size > converted.trained else ""
     colours = "grey" if converted.channels == 1 else "RGB"
     yield f"{colours} images of {converted.trained} px{further}"
     if converted.domains:
         yield f"domains: {', '.join(converted.domains)}"
     for name, network in state.setup.networks.items():
         if name not in converted.weights:
-            yield f"{name}: not in the file, begins afresh"
+            yield f"{name}: not in the file; initialised randomly"
             continue
         parts = [f"{network.parameter_count():,} weights"]
         if name in converted.ema:

@@ -83,7 +83,7 @@ class Optimizer:
         ):
             raise CheckpointError("the checkpoint's optimizer state does not fit the network.")
         if steps.keys() != self.steps.keys():
-            raise CheckpointError("the checkpoint's counts of updates do not fit the network.")
+            raise CheckpointError("the checkpoint's update counts do not fit the network.")
         self.steps = {name: int(count) for name, count in steps.items()}
         for name, var in state.items():
             var.update(jittor().array(values[name]))

@@ -99,6 +99,5 @@ def make_plan(
 
 def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
     reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
-    return (
-        f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained. Give more, or shorter stages."
-    )
+    where = f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained"
+    return f"{where}. Increase --kimg or shorten the stages."

@@ -78,7 +78,7 @@ class Precompiler:
                     env={**environment.outside_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
-            self.log(f"kernels can't be prepared ahead of time: {error}")
+            self.log(f"can't compile kernels in advance: {error}")
             return
         self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
         self._listener.start()
@@ -131,7 +131,7 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
         count = min(IMAGES, train.micro_batch or stage.batch)
         shape = (count * pieces, stage.size, stage.size, data.channels)
         images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
-        what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
+        what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.watch_kernels(what):
             Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
@@ -154,4 +154,4 @@ if __name__ == "__main__":
         entries = json.load(sys.stdin)
         compile_later_stages(RunDescription.from_json(entries), Progress.of(entries["progress"]))
     except GanzooError as error:
-        sys.exit(f"kernels can't be prepared ahead of time: {error}")
+        sys.exit(f"can't compile kernels in advance: {error}")

@@ -32,8 +32,8 @@ def resumed_options(
         )
     if stored.data and stored.data.count == 0 and "data" not in train_values:  # imported; has no data yet
         raise OptionError(
-            f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
-            "to train it on from here, as in --data my-images."
+            f"--data: {run.path.name} was imported, and its file doesn't say which data it was trained on. Give the "
+            "data to continue with, e.g. --data my-images."
         )
     before = stored.train_options(), stored.model_options(model)
     after = (
@@ -62,10 +62,14 @@ def check_resume(plan: Plan, run: Run) -> None:
         return
     found = ", ".join(plan.data.domains) or "none"
     unnamed = all(name.isdigit() for name in former)
-    remedy = f" If they are these by other names, import it again with --domains {found}." if unnamed else ""
+    remedy = (
+        f" If these are the same domains under other names, import the checkpoint again with --domains {found}."
+        if unnamed
+        else ""
+    )
     raise OptionError(
-        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are {found}. "
-        f"Its networks know no others.{remedy}"
+        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, but the data has {found}. "
+        f"Its networks support only the former.{remedy}"
     )
 
 
@@ -75,19 +79,19 @@ def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     stored = run.description()
     former, environment = stored.data, stored.environment
     lines = [
-        f"changed: {name} was {environment[name]}, is {value}; numbers can differ in their last digits from here on"
+        f"changed: {name} was {environment[name]}, is {value}; results may differ in the last digits from here on"
         for name, value in present.items()
         if environment.get(name, value) != value
     ]
     former_path = stored.data_path
     if plan.data_path and former_path and former_path != str(plan.data_path):
-        lines.append(f"changed: the data were at {former_path}, and are at {plan.data_path} now")
+        lines.append(f"changed: the data moved from {former_path} to {plan.data_path}")
     name, now = plan.data.name, counted(plan.data.count, "image")
     if former and former.count and former.name != name:
-        lines.append(f"changed: trained on {former.name} before, and on {name} now ({now})")
+        lines.append(f"changed: trained on {former.name} before, now on {name} ({now})")
     elif former and former.count and former.count != plan.data.count:
         had = counted(former.count, "image")
-        lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; their order is another now")
+        lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; the image order has changed")
     return lines
 
 
@@ -102,7 +106,7 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
     for path, error in damaged:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
-        run.print_and_log(f"{error} It is {aside.name} now.")
+        run.print_and_log(f"{error} Renamed to {aside.name}.")
     return saved
 
 
@@ -110,15 +114,15 @@ def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Ru
     """Load a checkpoint into the state. If it does not fit: OptionError that names the changed options, or
     CheckpointError if they are not the reason."""
     if saved.run.model != plan.model.name:
-        raise CheckpointError(f"{saved.path}: of the model {saved.run.model!r}, not {plan.model.name!r}.")
+        raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     try:
         state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:
         changed = _changed_networks(plan, saved)
         if changed:
             raise OptionError(
-                f"{', '.join(changed)}: the networks of {run.path.name} were built otherwise, so it can't go on with "
-                "this. Leave it as it was, or begin a new run."
+                f"{', '.join(changed)}: the networks of {run.path.name} were built with other values. Keep those, or "
+                "start a new run."
             ) from error
         raise CheckpointError(f"{saved.path}: {error}") from error
 

@@ -26,8 +26,8 @@ from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_micro_batches
 
 ENDINGS = {
-    "killed": "ended without a word: it was killed, perhaps for want of memory",
-    "crashed": "crashed in compiled code: log.txt says where",
+    "killed": "ended unexpectedly: it was killed, perhaps because memory ran out",
+    "crashed": "crashed in compiled code; see the traceback in log.txt",
 }
 
 
@@ -92,7 +92,7 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
             if not left:
                 raise
             plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
-            what = f"after {last.name}. It goes back there" if last else "before a checkpoint was made. It begins anew"
+            what = f"after {last.name}; restarting from there" if last else "before the first checkpoint; starting over"
             run.print_and_log(f"training diverged {what} with --seed {plan.train.seed}.")
             if last is None:
                 run.truncate_stats(0)
@@ -109,8 +109,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     """Train from `state`. Return False if the goal had already been reached."""
     if state.progress.images >= due.total_images(plan.train):
         run.print_and_log(
-            f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
-            "that; there is nothing to train"
+            f"{run.path.name} is already at {state.progress.kimg:g} kimg; --kimg {plan.train.kimg:g} leaves nothing to "
+            "train"
         )
         share_state(state)
         collectives.barrier()
@@ -136,9 +136,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
             raise
         # Jittor raises RuntimeError if a signal arrives while it waits for a compiler or for another process that
         # compiles. The step is incomplete, so the state is not saved.
-        reporter.logger.info(
-            "interrupted while kernels were compiled; what was done since the last checkpoint is not kept"
-        )
+        reporter.logger.info("interrupted while compiling kernels; progress since the last checkpoint is lost")
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
@@ -159,14 +157,14 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
     for line in changes_since(plan, run, backend.describe()):
         run.print_and_log(line)
     if saved is None:
-        run.print_and_log(f"{run.path.name} had no checkpoint yet; it begins anew.")
+        run.print_and_log(f"{run.path.name} has no checkpoint yet; starting over.")
         run.truncate_stats(0)
         return _new_state(plan)
     state = plan.initial_state()
     restore(state, saved, plan, run)
-    run.print_and_log(f"from {saved.path.name}")
+    run.print_and_log(f"resuming from {saved.path.name}")
     if plan.data.size > saved.data.size:
-        run.print_and_log(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
+        run.print_and_log(f"growing to {plan.data.size} px: layers above {saved.data.size} px are initialised randomly")
     stages = plan.schedule.stages
     if missed := unreached(stages, due.total_images(plan.train), state.progress):
         run.print_and_log(f"warning: {early_end_warning(plan.train, stages, missed)}")

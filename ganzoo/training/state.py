@@ -90,10 +90,10 @@ class TrainState:
         sizes = [stage.size for stage in self.schedule.stages]
         if sizes[index : index + 1] != [size]:
             if len(sizes) == 1 and not index:
-                raise OptionError(f"the checkpoint was trained at {size} px, and can't go on at {sizes[0]} px.")
+                raise OptionError(f"the checkpoint was trained at {size} px and can't continue at {sizes[0]} px.")
             raise OptionError(
                 f"the checkpoint was trained at {size} px in stage {index + 1}, but the options now ask for the stages "
-                f"{', '.join(map(str, sizes))} px. Resume with the first and last resolution it was begun with."
+                f"{', '.join(map(str, sizes))} px. Resume with the original first and last resolution."
             )
         return StagePosition(index, self.schedule.stages[index], stored.alpha)
 

@@ -74,10 +74,10 @@ def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage]
             found
             and distributed.world_size() * min(micro_batch_sizes(stage.batch // distributed.world_size(), limit)) == 1
         ):
-            pieces = f" in pieces of at most --micro-batch {limit}" if limit and stage.batch > 1 else ""
+            limited = f" in micro-batches of at most {limit}" if limit and stage.batch > 1 else ""
             raise OptionError(
-                f"--batch {stage.batch}{pieces}: batch normalisation in the {' and the '.join(found)} needs at least "
-                "two images at once; over one image it removes what tells it from others."
+                f"--batch {stage.batch}{limited}: batch normalisation in the {' and the '.join(found)} needs at least "
+                "two images at once; over a single image it removes what distinguishes it."
             )
 
 
@@ -236,6 +236,6 @@ class UnusedWeights:
             named = sorted(f"{network}.{key}" for network, key in self._without_gradient)
             more = f" and {len(named) - 4} more" if len(named) > 4 else ""
             raise RunError(
-                f"no phase gives a gradient to {', '.join(named[:4])}{more}: these weights would never train. "
-                "Use them in the loss, or stop_grad() them."
+                f"no phase gives a gradient to {', '.join(named[:4])}{more}: these weights would never be trained. "
+                "Use them in the loss, or call stop_grad() on them."
             )

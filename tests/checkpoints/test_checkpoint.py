@@ -57,7 +57,7 @@ def test_what_was_written_is_read(saved):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
+def test_a_truncated_file_is_rejected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "x.safetensors"
     checkpoint.write(path, TENSORS, *DESCRIPTION)
     whole = path.read_bytes()
@@ -68,7 +68,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
+def test_any_flipped_bit_is_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flip") / "x.safetensors"
     checkpoint.write(path, TENSORS, *DESCRIPTION)
     content = bytearray(path.read_bytes())
@@ -78,7 +78,7 @@ def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
         checkpoint.read(path)
 
 
-def test_more_than_was_written_is_noticed(saved):
+def test_trailing_bytes_are_detected(saved):
     saved.write_bytes(saved.read_bytes() + b"\0")
     with pytest.raises(DamagedError):
         checkpoint.read(saved)
@@ -91,7 +91,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_zeros_in_the_description_are_not_taken_for_the_checksum(tmp_path):
+def test_zeros_in_the_description_are_not_mistaken_for_the_checksum(tmp_path):
     path = tmp_path / "x.safetensors"
     checkpoint.write(path, TENSORS, *described({**ENTRIES, "model": "0" * 64}))
     assert checkpoint.read(path).run.model == "0" * 64
@@ -104,7 +104,7 @@ def test_other_programs_can_read_it(saved):
     assert all(np.array_equal(read[name], value) and read[name].dtype == value.dtype for name, value in TENSORS.items())
 
 
-def test_files_from_before_there_were_checksums_are_read(tmp_path):
+def test_files_without_a_checksum_are_read(tmp_path):
     from safetensors.numpy import save_file
 
     path = tmp_path / "old.safetensors"
@@ -113,7 +113,7 @@ def test_files_from_before_there_were_checksums_are_read(tmp_path):
     assert np.array_equal(checkpoint.read(path).tensors["net/g/w"], weights["net/g/w"])
 
 
-def test_foreign_files_are_refused(tmp_path):
+def test_foreign_files_are_rejected(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"w": np.zeros(2)}, str(tmp_path / "foreign.safetensors"))
@@ -130,7 +130,7 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("header", [b"null", b"3", b"[]", b'{"__metadata__": 3}', b"[" * 10**5, b"\xff"], ids=repr)
-def test_headers_of_wrong_types_are_refused(tmp_path, header):
+def test_headers_of_wrong_types_are_rejected(tmp_path, header):
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(DamagedError, match=r"x\.safetensors"):
@@ -138,14 +138,14 @@ def test_headers_of_wrong_types_are_refused(tmp_path, header):
 
 
 @pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
-def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
+def test_invalid_descriptions_are_rejected_despite_a_valid_checksum(tmp_path, name):
     checkpoint.write(tmp_path / "x.safetensors", TENSORS, Forged({**ENTRIES, name: 3}), Forged())
     with pytest.raises(DamagedError, match="description is damaged"):
         checkpoint.read(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, failing):
+def test_a_full_disk_leaves_the_previous_checkpoint_intact(saved, monkeypatch, failing):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -190,7 +190,7 @@ def test_the_best_is_kept_beside_the_newest(tmp_path):
     assert checkpoint.list_checkpoints(tmp_path) == [paths[1], paths[3]]
 
 
-def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
+def test_the_newest_intact_checkpoint_is_found_behind_damaged_ones(tmp_path):
     paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200)]
     for path in paths:
         checkpoint.write(path, TENSORS, *described({**ENTRIES, "ganzoo": path.name}))
@@ -205,7 +205,7 @@ def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
     assert checkpoint.newest_intact(tmp_path / "nowhere", lambda path, error: None) is None
 
 
-def test_a_checkpoint_of_a_newer_ganzoo_is_not_passed_over(tmp_path):
+def test_a_checkpoint_of_a_newer_ganzoo_is_not_skipped(tmp_path):
     from safetensors.numpy import save_file
 
     checkpoint.write(tmp_path / checkpoint.file_name(400), TENSORS, *DESCRIPTION)
@@ -227,39 +227,39 @@ class TestWriter:
         assert saved == [path]
         assert not checkpoint.read(path).tensors["w"].any()
 
-    def test_it_is_told_of_as_saved_only_when_it_is_there(self, tmp_path):
+    def test_a_checkpoint_is_reported_only_once_it_is_on_disk(self, tmp_path):
         whole = []
         writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata.progress.images))
         writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
         writer.wait()
         assert whole == [4]
 
-    def test_training_goes_on_meanwhile(self, tmp_path, monkeypatch):
+    def test_save_returns_before_the_file_is_on_disk(self, tmp_path, monkeypatch):
         may_end = threading.Event()
         fsync = os.fsync
         monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
         saved = []
         writer = checkpoint.Writer(saved.append)
         writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
-        assert saved == []  # save has returned, and the disk is not done
+        assert saved == []  # save has returned before the file is on disk
         may_end.set()
         writer.wait()
         assert len(saved) == 1
 
     @pytest.mark.parametrize("asking", ["wait", "save"])
-    def test_a_failure_is_raised_where_training_is(self, tmp_path, asking):
+    def test_a_failure_is_raised_in_the_training_thread(self, tmp_path, asking):
         writer = checkpoint.Writer(lambda path: None)
         missing = tmp_path / "gone" / checkpoint.file_name(4)
         writer.save(missing, TENSORS.items(), *DESCRIPTION)
         with pytest.raises(CheckpointError, match="can't be written"):
             writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
-        writer.wait()  # it is told once
+        writer.wait()  # the error is raised once
 
     def test_nothing_reported_as_saved_is_lost_when_the_process_is_killed(self, tmp_path):
         rng = random.Random(0)
         for attempt in range(8):
             child = subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-            reported = child.stdout.readline().strip()  # it has begun
+            reported = child.stdout.readline().strip()  # the child is writing
             time.sleep(rng.uniform(0, 0.2))
             child.kill()
             reported = [reported, *child.stdout.read().split()]
@@ -270,7 +270,7 @@ class TestWriter:
             assert (newest.tensors["w"] == checkpoint.images_seen(newest.path)).all()
 
 
-# Saves without end; every file holds its own number.
+# Saves checkpoints forever, each filled with its own number.
 SAVING = """
 import pathlib, sys
 import numpy as np

@@ -69,7 +69,7 @@ def test_train_options_are_completed_by_the_defaults_of_the_model():
     assert run.train_options({"batch": 7}) == resolve(TrainOptions, {"kimg": 2.0, "batch": 7})
 
 
-def test_names_in_a_checkpoint_cannot_steer_the_terminal():
+def test_names_in_a_checkpoint_cannot_control_the_terminal():
     info = RunDescription.from_json({**RUN, "data": {**DATA, "name": "x\x1b[2J", "domains": ["a\n", "caf\udce9"]}}).data
     assert (info.name, info.domains) == ("x\\x1b[2J", ("a\\n", "caf\\udce9"))
 
@@ -93,7 +93,7 @@ def test_names_in_a_checkpoint_cannot_steer_the_terminal():
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_an_entry_of_another_kind_is_named(name, value):
+def test_an_invalid_entry_is_named(name, value):
     with pytest.raises(ValueError, match=f"'{name}' is missing or damaged"):
         described({**RUN, **STATE, name: value})
 

@@ -32,7 +32,7 @@ def former(workdir: Path) -> Path:
     return run
 
 
-def test_it_goes_on_from_a_checkpoint_to_the_next(ganzoo, former):
+def test_it_resumes_from_one_checkpoint_to_the_next(ganzoo, former):
     expected = checkpoint.read(former / LAST)
     (former / LAST).unlink()
     result = ganzoo("train", "stylegan", "--resume", str(former), "--device", "cpu")

@@ -99,7 +99,7 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
     [
         (["nowhere"], 1, "there is no run 'nowhere'"),
         (["missing.safetensors"], 1, "there is no such file"),
-        (["options.json"], 1, "not a whole checkpoint"),
+        (["options.json"], 1, "not an intact checkpoint"),
         (["--seeds", "3-1"], 2, "'3-1' is not a number or a range"),
         (["--seeds", ""], 2, "not a number or a range"),
         (["--grid", "4"], 2, "'4' is not ROWSxCOLUMNS"),

@@ -141,7 +141,7 @@ def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
     ]
     log = (RUN / "log.txt").read_text()
     assert "0.032 kimg: " in log
-    assert f"samples and losses at every tick (0.008 kimg), checkpoints: in {RUN}" in log
+    assert f"writing samples, losses (every 0.008 kimg) and checkpoints to {RUN}" in log
     assert [json.loads(line)["images"] for line in (RUN / "stats.jsonl").read_text().splitlines()] == [8, 16, 24, 32]
 
 

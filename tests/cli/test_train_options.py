@@ -194,7 +194,7 @@ def test_the_dry_run_shows_what_will_be(ganzoo, pictures):
 def test_the_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "not there yet" in result.stdout
+    assert "not prepared yet" in result.stdout
     assert "memory" in result.stdout
     assert list(workdir.iterdir()) == []
 

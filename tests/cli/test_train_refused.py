@@ -21,7 +21,7 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY]
     [
         (["--kimg", "0.0004"], "--kimg: '0.0004' is not a number of at least 0.001"),
         (["--batch", "1"], "--batch 1: batch normalisation in the generator needs at least two images at once"),
-        (["--micro-batch", "1"], "--batch 4 in pieces of at most --micro-batch 1: batch normalisation"),
+        (["--micro-batch", "1"], "--batch 4 in micro-batches of at most 1: batch normalisation"),
         (
             ["--evaluate-every", "0.1", "--evaluate", "lpips"],
             "--evaluate: lpips: it measures the diversity of translations",
@@ -89,8 +89,8 @@ def test_stages_that_the_goal_does_not_come_to_are_told(ganzoo, pictures):
 def test_trying_other_seeds_names_no_other_reason(ganzoo, pictures, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
-    assert "Begin again with a lower learning rate" in message
+    assert "Start again with a lower learning rate" in message
     log = (RUN / "log.txt").read_text()
-    assert log.count("training diverged before a checkpoint was made. It begins anew with --seed") == 2
+    assert log.count("training diverged before the first checkpoint; starting over with --seed") == 2
     assert "killed" not in log
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2

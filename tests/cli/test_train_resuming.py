@@ -68,7 +68,7 @@ def test_a_goal_that_is_reached_is_told_and_changes_nothing(ganzoo, trained):
     for kimg in ("0.012", "0.016"):
         result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
         assert result.exit_code == 0, result.output
-        assert f"is at 0.016 kimg already, and --kimg {kimg} is not beyond that" in result.output
+        assert f"is already at 0.016 kimg; --kimg {kimg} leaves nothing to train" in result.output
         assert "finished" not in result.output
     assert {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"} == before
 
@@ -89,7 +89,7 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     (workdir / "pictures").rename(workdir / "moved")
     other = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
     assert other.exit_code == 0, other.output
-    assert f"changed: the data were at {workdir / 'pictures'}, and are at {elsewhere / 'pictures'} now" in other.output
+    assert f"changed: the data moved from {workdir / 'pictures'} to {elsewhere / 'pictures'}" in other.output
 
 
 def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained, workdir):
@@ -99,7 +99,7 @@ def test_data_that_are_gone_are_told_with_the_option_that_helps(ganzoo, trained,
     assert "Name them with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
     moved = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--data", "moved")
     assert moved.exit_code == 0, moved.output
-    assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
+    assert "changed: trained on pictures before, now on moved (12 images)" in moved.output
 
 
 def test_runs_from_before_paths_were_kept_go_on(ganzoo, trained, workdir, monkeypatch):

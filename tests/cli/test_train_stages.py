@@ -36,7 +36,7 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert [alpha for _, alpha in seen[3:8]] == [0, 0.625, 1, 1, 1]
     log = (RUN / "log.txt").read_text()
     assert "stage 1 of 3: 4 px, batches of 4" in log
-    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
+    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, fade-in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
     assert last.metadata.position == SavedPosition(2, 16, 1.0)
     steps = last.metadata.optimizer_steps["generator"]
@@ -71,8 +71,8 @@ def test_the_dry_run_tells_the_stages(ganzoo, pictures):
     stages = [line for line in result.stdout.splitlines() if line.startswith("stage")]
     assert stages == [
         "stage 1     4 px, batches of 512, for 0.008 kimg, learning rate 0.001",
-        "stage 2     8 px, batches of 256, for 0.016 kimg, faded in over 0.008, learning rate 0.001",
-        "stage 3    16 px, batches of 128, to the end, faded in over 0.008, learning rate 0.001",
+        "stage 2     8 px, batches of 256, for 0.016 kimg, fade-in over 0.008, learning rate 0.001",
+        "stage 3    16 px, batches of 128, to the end, fade-in over 0.008, learning rate 0.001",
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_finished_run_grows_on(ganzoo, pictures):
     shutil.copytree(RUN, other)
     result = ganzoo("train", "stylegan", "--resume", "0", "--max-size", "32", "--kimg", "0.068")
     assert result.exit_code == 0, result.output
-    assert "growing on to 32 px: the layers beyond 16 px begin afresh" in result.output
+    assert "growing to 32 px: layers above 16 px are initialised randomly" in result.output
     seen = [(row["size"], row["alpha"]) for row in rows(RUN)]
     assert seen[8:] == [(16, 0), (16, 0.625), *[(16, 1)] * 3, (32, 0), (32, 0.625), *[(32, 1)] * 2]
     after = checkpoint.read(checkpoint.newest(RUN))

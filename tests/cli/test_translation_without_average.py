@@ -88,5 +88,5 @@ def test_generate_asks_for_images_where_no_network_is_called_generator(zoo, ganz
     assert ganzoo(*TRAIN).exit_code == 0
     result = ganzoo("generate")
     assert result.exit_code == 2
-    assert "unaveraged redraws images: name them with --source IMAGE|FOLDER." in result.stderr
+    assert "unaveraged translates images: give the input with --source IMAGE|FOLDER." in result.stderr
     assert "Traceback" not in result.output

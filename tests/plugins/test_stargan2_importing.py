@@ -39,8 +39,8 @@ def files(tmp_path_factory) -> Files:
 def test_any_of_the_three_files_brings_the_others(files, kind):
     result = imported(files.path(kind))
     assert result.run.path.name == f"00000-stargan2-{files.path(kind).stem}"
-    assert [line for line in result.found if "read too" in line] == [
-        f"{files.path(other).name}: read too" for other in KINDS if other != kind
+    assert [line for line in result.found if "also read" in line] == [
+        f"{files.path(other).name}: also read" for other in KINDS if other != kind
     ]
     check_translations(files, result.run)
     assert {name: max(optimizer.steps.values()) for name, optimizer in state_of(result.run).optimizers.items()} == {
@@ -55,7 +55,7 @@ def test_any_of_the_three_files_brings_the_others(files, kind):
 def test_averages_alone_translate_and_the_rest_begins_afresh(files, name):
     shutil.copy(files.path("nets_ema"), name)
     result = imported(Path(name))
-    assert "discriminator: not in the file, begins afresh" in result.found
+    assert "discriminator: not in the file; initialised randomly" in result.found
     assert result.found[1] == "domains: 0, 1, 2"
     check_translations(files, result.run)
     state = state_of(result.run)
@@ -89,7 +89,7 @@ def test_weights_of_several_gpus(files):
 def test_files_are_left_out_that_do_not_belong_together(files):
     lay(contents(files, "nets"), "000008_{}.ckpt")
     result = imported(lay(contents(files, "nets_ema")))
-    assert not any("read too" in line for line in result.found)
+    assert not any("also read" in line for line in result.found)
 
 
 def test_the_next_update_is_that_of_the_reference(files):
@@ -141,9 +141,9 @@ def test_domains_get_the_names_that_are_given(files):
 @pytest.mark.parametrize(
     ("domains", "message"),
     [
-        (("cat", "dog"), "--domains cat,dog: 2 named, but 3 in the file."),
-        (("cat", "dog", "fox", "wild"), "--domains cat,dog,fox,wild: 4 named, but 3 in the file."),
-        (("cat", "dog", "cat"), "--domains cat,dog,cat: 'cat' is there twice."),
+        (("cat", "dog"), "--domains cat,dog: 2 names given, but the file has 3."),
+        (("cat", "dog", "fox", "wild"), "--domains cat,dog,fox,wild: 4 names given, but the file has 3."),
+        (("cat", "dog", "cat"), "--domains cat,dog,cat: 'cat' is given twice."),
         (("cat", "", "wild"), "--domains cat,,wild: name 2 is empty."),
         (("",), "--domains : name 1 is empty."),
     ],

@@ -94,7 +94,7 @@ def test_what_the_file_decides_is_read_off_it(files, tmp_path):
 
 def test_the_missing_half_begins_afresh(files, tmp_path):
     result = imported(files.path("ema-zip"), tmp_path)
-    assert "discriminator: not in the file, begins afresh" in result.found
+    assert "discriminator: not in the file; initialised randomly" in result.found
     state = state_of(result.run)
     generator = state.setup.networks["generator"].state()
     for name, var in state.ema.copies["generator"].state().items():

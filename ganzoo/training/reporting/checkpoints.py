@@ -78,6 +78,6 @@ class CheckpointKeeper:
         known = sorted(loss_stats.names | (self._tracker.names if self._tracker else set()))
         if wanted not in known:
             raise OptionError(
-                f"--keep-best {wanted}: there is no such number in the statistics, only {', '.join(known)}."
+                f"--keep-best {wanted}: no such number in the statistics. Available: {', '.join(known)}."
                 f"{near_match(wanted, known)}"
             )

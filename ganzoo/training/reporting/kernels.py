@@ -41,6 +41,6 @@ class SlowConvolutions:
         before, self._count = self._count, backend.unrecognised_convolutions()
         if before == 0 < self._count:
             logger.info(
-                f"warning: Jittor does not recognise {self._count} of the convolutions and computes them by plain "
-                "loops, a hundred times slower. Use ganzoo.Conv, ganzoo.ConvTranspose or ganzoo.conv2d in the networks."
+                f"warning: Jittor does not recognise {self._count} of the convolutions and runs them as plain "
+                "loops, about 100 times slower. Use ganzoo.Conv, ganzoo.ConvTranspose or ganzoo.conv2d in the networks."
             )

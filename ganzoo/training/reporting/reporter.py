@@ -65,8 +65,8 @@ class RunReporter:
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Announce where results are written, and save real images of `size` px for comparison."""
         self.events.run_start(self.run.description().to_json())
-        where = f"samples and losses at every tick ({self.options.tick:g} kimg), checkpoints: in {self.run.path}"
-        self.logger.info(where)
+        what = f"samples, losses (every {self.options.tick:g} kimg) and checkpoints"
+        self.logger.info(f"writing {what} to {self.run.path}")
         if state.progress.images == 0:
             self.samples.write_reals(feed, size)
         else:
@@ -90,7 +90,7 @@ class RunReporter:
         stage = position.stage
         what = f"stage {position.index + 1} of {len(stages)}: {stage.size} px, batches of {stage.batch}"
         if position.fading:
-            what += f", faded in over {stage.fade / 1000:g} kimg"
+            what += f", fade-in over {stage.fade / 1000:g} kimg"
         self.logger.info(f"{format_kimg(state.progress.images, self._goal)} kimg: {what}")
         if self._in_stages:
             if not self.loss_stats.empty:
@@ -152,8 +152,8 @@ class RunReporter:
         self.run.log(self.bar.tick(row["images_per_second"], row["losses"]))
         if row["skipped"]:
             self.logger.info(
-                f"{format_kimg(row['images'], self._goal)} kimg: {row['skipped']} updates of this tick skipped, as "
-                "their loss or gradient was not finite"
+                f"{format_kimg(row['images'], self._goal)} kimg: skipped {row['skipped']} updates in this tick: "
+                "non-finite loss or gradient"
             )
 
     def finish(self, state: TrainState) -> None:
@@ -179,9 +179,9 @@ class RunReporter:
 def diverged(skips: int, kimg: str, last: Path | None, retrying: bool) -> DivergedError:
     """Return the error after too many skipped updates. `last` is the last checkpoint, if there is one."""
     return DivergedError(
-        f"training diverged: {skips} updates in a row had a loss or a gradient that is not finite, up to "
-        f"{kimg} kimg. They were skipped. "
-        + (f"The last checkpoint is from before: {last}. Resume from it" if last else "Begin again")
+        f"training diverged: {skips} updates in a row, up to {kimg} kimg, had a non-finite loss or gradient and were "
+        "skipped. "
+        + (f"Resume from the last checkpoint, {last}," if last else "Start again")
         + " with a lower learning rate"
         + ("." if retrying else ", or let --retry 3 try other seeds.")
     )

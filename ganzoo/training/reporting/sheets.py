@@ -72,7 +72,7 @@ def choose_translation_inputs(dataset: Dataset, data: DataInfo) -> TranslationIn
             found += islice(_alternate_domains(each.at_size(data.size), data), 2 * count - len(found))
     half = len(found) // 2
     if not half:
-        raise DataError(f"{dataset.info.name}: it has too few images that can be read.")
+        raise DataError(f"{dataset.info.name}: too few readable images.")
     images, labels = np.stack([image for image, _ in found]), np.array([label for _, label in found])
     sources, references = np.arange(half), np.arange(half, 2 * half)
     rolled = [np.roll(references, -by) for by in range(half)]

@@ -54,7 +54,7 @@ def test_a_wide_terminal_shows_every_loss(terminal):
     assert "G-reference/cycle -1.23e+03" in terminal(500, 100, goal=300)[-1]
 
 
-def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
+def test_the_bar_ends_at_the_goal_if_the_last_batch_exceeds_it(terminal):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         last = terminal(80, 64, 1024, goal=1000)[-1]
@@ -62,7 +62,7 @@ def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
     assert "1.000/1 kimg" in last
 
 
-def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
+def test_a_file_gets_one_line_per_tick(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
     shown = ProgressBar("00000-gan-x", 0, 400)
@@ -76,6 +76,6 @@ def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
     )
 
 
-def test_kimg_have_the_decimals_that_tell_ticks_apart():
+def test_kimg_have_enough_decimals_to_distinguish_ticks():
     assert format_kimg(64, 300) == "0.064"
     assert format_kimg(12_345_678, 25_000_000) == "12345.7"
