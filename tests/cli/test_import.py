@@ -122,7 +122,8 @@ def test_an_import_does_not_go_on_with_data_that_nobody_named(ganzoo, files, pic
         result = ganzoo("train", "stylegan", "--resume", "latest", *short, *extra)
         assert (result.exit_code, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
-        assert line.startswith("Error: --data: 00000-stylegan-ema-zip was imported, and its file doesn't say which data")
+        said = "00000-stylegan-ema-zip was imported, and its file doesn't say which data"
+        assert line.startswith(f"Error: --data: {said}")
     assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
