@@ -21,7 +21,7 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.registry import plugins
 from ganzoo.training.feed import Feed
 from ganzoo.training.plan import make_plan
-from ganzoo.training.precompile import Precompiler, coming
+from ganzoo.training.precompile import Precompiler, later_positions
 
 
 def count_kernels() -> int:
@@ -43,15 +43,14 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
     options = resolve(model.options, {"max_size": max_size, "loss": loss, "mixing": True, **width})
     plan = make_plan(model, resolve(TrainOptions, {"data": data, "batch": batch}, model.defaults), options, registry)
     backend.start("cpu")
-    from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
     before = count_kernels()
-    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+    state = plan.initial_state()
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip)
     step = Step(state, 0, None, lambda *_: None)
     precompiler = Precompiler(plan, print)
-    for start_of_stage in [Progress(), *coming(state.schedule, Progress())]:
+    for start_of_stage in [Progress(), *later_positions(state.schedule, Progress())]:
         state.progress = dataclasses.replace(start_of_stage, step=state.progress.step, images=state.progress.images)
         position = state.upcoming()
         times = []

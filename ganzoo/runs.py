@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganzoo.checkpoints.description import fault
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import RunError, near_match, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
-BEGINNING = "on "  # start of the first message of a session in log.txt
-LARGEST = 1e300  # limit on absolute values in statistics
-LONGEST = 100  # maximum length of a run folder's name after its number; file systems allow 255 bytes
+SESSION_PREFIX = "on "  # start of the first message of a session in log.txt
+MAX_VALUE = 1e300  # limit on absolute values in statistics
+MAX_NAME_LENGTH = 100  # maximum length of a run folder's name after its number; file systems allow 255 bytes
 _TIME = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 _NUMBERED = re.compile(r"([0-9]{5,})-[A-Za-z0-9._-]+")
 
@@ -48,21 +48,17 @@ class Run:
     def lock_file(self) -> Path:
         return self.path / "lock"
 
-    def options(self) -> dict[str, Any]:
+    def description(self) -> RunDescription:
         """Return the content of options.json. RunError if it is missing or damaged."""
         try:
             with open_regular(self.options_file) as file:
-                options = json.load(file)
-            wrong = fault(options) or (None if "train" in options else "train")
-            if wrong is not None:
-                raise ValueError(f"{wrong!r} is missing or damaged")
+                return RunDescription.from_json(json.load(file), required=("train",))
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.options_file}: can't be read ({reason(error)}).") from error
-        return dict(options)
 
-    def save_options(self, options: dict[str, Any]) -> None:
+    def save_description(self, description: RunDescription) -> None:
         """Write options.json atomically."""
-        atomic_write(self.options_file, (json.dumps(options, indent=2) + "\n").encode())
+        atomic_write(self.options_file, (json.dumps(description.to_json(), indent=2) + "\n").encode())
 
     def stats(self) -> list[dict[str, Any]]:
         """Return the lines of stats.jsonl, without damaged ones, such as a last line that was cut off."""
@@ -85,7 +81,7 @@ class Run:
         """Replace the last line of the statistics if it is of the same tick; otherwise append a line."""
         self._write_stats([*(each for each in self.stats() if each["images"] < row["images"]), row])
 
-    def cut_stats(self, images: int) -> None:
+    def truncate_stats(self, images: int) -> None:
         """Remove the statistics after `images` images, which a resumed run writes again."""
         self._write_stats(row for row in self.stats() if row["images"] <= images)
 
@@ -98,7 +94,7 @@ class Run:
         with contextlib.suppress(OSError):
             append_lines(self.log_file, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
-    def tell(self, message: str) -> None:
+    def print_and_log(self, message: str) -> None:
         """Print a line and append it to log.txt. A closed terminal is ignored."""
         with contextlib.suppress(OSError):
             print(message, flush=True)
@@ -117,11 +113,11 @@ class Run:
             return None
         for line in reversed(lines):
             message = _TIME.sub("", line)
-            if line.startswith("Fatal Python error: "):  # start of the report that `_crashes_told` enables
+            if line.startswith("Fatal Python error: "):  # start of the report that `_log_crashes` enables
                 return "crashed"
             if message in ("finished", "interrupted", "failed"):
                 return message
-            if message != line and message.startswith(BEGINNING):  # start of a session
+            if message != line and message.startswith(SESSION_PREFIX):  # start of a session
                 return "killed"
         return None
 
@@ -135,17 +131,17 @@ class Run:
             except OSError as error:
                 file.seek(0)
                 owner = file.read().strip() or "unknown"
-                raise RunError(f"{self.path}: in use by another process (number {owner}).") from error
+                raise RunError(f"{self.path}: in use by another process (PID {owner}).") from error
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            with self._crashes_told():
+            with self._log_crashes():
                 yield
         finally:
             file.close()
 
     @contextlib.contextmanager
-    def _crashes_told(self) -> Iterator[None]:
+    def _log_crashes(self) -> Iterator[None]:
         """Write to log.txt where the process was if a fault in compiled code ends it, unless faulthandler is already in
         use."""
         if faulthandler.is_enabled():
@@ -190,12 +186,12 @@ def _is_row(row: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """Return whether a value from a file is a number that is safe to compute with."""
-    return isinstance(value, (int, float)) and abs(value) < LARGEST
+    return isinstance(value, (int, float)) and abs(value) < MAX_VALUE
 
 
 def create(experiments: Path, name: str) -> Run:
     """Create a folder NUMBER-NAME, numbered after the highest existing one. RunError if it can't be created."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:LONGEST]
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")[:MAX_NAME_LENGTH]
     try:
         experiments.mkdir(parents=True, exist_ok=True)
         while True:
@@ -205,10 +201,10 @@ def create(experiments: Path, name: str) -> Run:
                 path.mkdir()
                 return Run(path)
     except OSError as error:
-        raise RunError(f"{experiments}: no run folder can be made there ({reason(error)}).") from error
+        raise RunError(f"{experiments}: can't create a run folder there ({reason(error)}).") from error
 
 
-def every(experiments: Path) -> list[Run]:
+def list_runs(experiments: Path) -> list[Run]:
     """Return the runs in a folder, oldest first: the subfolders that are named like a run and have options. Of two runs
     with the same number, the one with the longer name counts as older, because it is somebody's copy."""
     if not experiments.is_dir():
@@ -229,7 +225,7 @@ def _has_options(folder: Path) -> bool:
 
 def find(wanted: str, experiments: Path) -> Run:
     """Find a run by path, name, number, or 'latest'. RunError if there is none."""
-    runs = every(experiments)
+    runs = list_runs(experiments)
     if wanted == "latest":
         if not runs:
             raise RunError(f"there is no run in {experiments} yet. Start one with `ganzoo train MODEL`.")

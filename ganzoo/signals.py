@@ -15,16 +15,16 @@ from typing import Any
 
 # Ctrl-C, the end of a cluster job, a closed terminal, and a signal that mpirun forwards without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-ECHO = 0.1  # seconds in which a repeat counts as the same signal: `timeout` signals its child, then its group
-IMPORTING = 0.05  # seconds until the next check whether an import, or a body of `blocked`, is over
-SWALLOWED = 10.0  # seconds until the exception is raised again: destructors and callbacks may swallow it
+ECHO_SECONDS = 0.1  # within them, a repeat counts as the same signal: `timeout` signals its child, then its group
+RETRY_SECONDS = 0.05  # until the next check whether an import, or a body of `block_signals`, is over
+RERAISE_SECONDS = 10.0  # until the exception is raised again: destructors and callbacks may swallow it
 
 
-_blocked = 0  # number of `blocked` bodies being run
+_blocked = 0  # number of `block_signals` bodies being run
 
 
 @contextlib.contextmanager
-def blocked() -> Iterator[None]:
+def block_signals() -> Iterator[None]:
     """Block the SIGNALS in this thread within the body; they are delivered afterwards. A Python process started in the
     body inherits the mask; some shells reset it."""
     global _blocked
@@ -37,7 +37,7 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-def survived() -> list[str]:
+def handled_signals() -> list[str]:
     """Return the SIGNALS that don't end this process immediately, by their shell names: INT, TERM and so on."""
     return [number.name[3:] for number in SIGNALS if signal.getsignal(number) != signal.SIG_DFL]
 
@@ -47,23 +47,23 @@ class Interrupts:
     second signal ends the process immediately.
 
     An exception raised during an import may be swallowed, e.g. by Cython modules, so it is raised after the import, and
-    again if the command has not ended SWALLOWED seconds later. Once the command is `over`, nothing is raised.
+    again if the command has not ended RERAISE_SECONDS later. Once the command is `over`, nothing is raised.
     """
 
     number: int | None = None
     over = False
 
-    def __init__(self, answered: Iterable[int]) -> None:
-        self.answered = tuple(answered)
+    def __init__(self, handled: Iterable[int]) -> None:
+        self.handled = tuple(handled)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
             self.number = number
-            _second_one_kills(self.answered, number)
+            _restore_default_actions(self.handled, number)
         if self.over:
             return
-        later = _blocked > 0 or _importing(frame)
-        signal.setitimer(signal.ITIMER_REAL, IMPORTING if later else SWALLOWED)
+        later = _blocked > 0 or _is_importing(frame)
+        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS if later else RERAISE_SECONDS)
         if not later:
             raise KeyboardInterrupt
 
@@ -79,7 +79,7 @@ def exit_status(number: int | None) -> int:
     return 128 + (number or signal.SIGINT)
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _is_importing(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
@@ -90,7 +90,7 @@ def _importing(frame: FrameType | None) -> bool:
 _command: Interrupts | None = None  # handler of the running command
 
 
-def _unanswered() -> bool:
+def _signal_pending() -> bool:
     """Return whether the running command got a signal but goes on, because an import or a destructor swallowed the
     exception."""
     return _command is not None and _command.number is not None
@@ -98,13 +98,13 @@ def _unanswered() -> bool:
 
 # A socket pair, created once per process. Python writes the number of each signal to the second socket immediately,
 # even during a long C++ call, and Jittor's compilation watches the first.
-_arrivals: list[socket.socket] = []
+_wakeup_sockets: list[socket.socket] = []
 
 
-def arrivals() -> int:
+def wakeup_descriptor() -> int:
     """Return the descriptor of a socket that receives the number of each signal that a command handles; -1 if none
     does."""
-    return _arrivals[0].fileno() if _arrivals else -1
+    return _wakeup_sockets[0].fileno() if _wakeup_sockets else -1
 
 
 @contextlib.contextmanager
@@ -120,11 +120,11 @@ def interruptible() -> Iterator[Interrupts]:
     if not former or threading.current_thread() is not threading.main_thread():
         yield interrupts
         return
-    if not _arrivals:
-        _arrivals[:] = socket.socketpair()
-        for end in _arrivals:
+    if not _wakeup_sockets:
+        _wakeup_sockets[:] = socket.socketpair()
+        for end in _wakeup_sockets:
             end.setblocking(False)
-    descriptor = signal.set_wakeup_fd(_arrivals[1].fileno(), warn_on_full_buffer=False)
+    descriptor = signal.set_wakeup_fd(_wakeup_sockets[1].fileno(), warn_on_full_buffer=False)
     alarm = signal.signal(signal.SIGALRM, interrupts)
     for number in former:
         signal.signal(number, interrupts)
@@ -139,7 +139,7 @@ def interruptible() -> Iterator[Interrupts]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(descriptor)
         with contextlib.suppress(BlockingIOError):
-            _arrivals[0].recv(1 << 16)  # these signals have been handled
+            _wakeup_sockets[0].recv(1 << 16)  # these signals have been handled
 
 
 def let_signals_arrive() -> None:
@@ -152,7 +152,7 @@ class Stop:
     """Whether to stop, and the number of the signal that asked for it."""
 
     number: int | None = None
-    _at_once = False
+    _raising = False
 
     def __call__(self) -> bool:
         """Return whether a signal has arrived."""
@@ -165,23 +165,23 @@ class Stop:
         return exit_status(self.number)
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
+    def raise_immediately(self) -> Iterator[None]:
         """Within the body, a signal also raises KeyboardInterrupt: for work that may take long and changes nothing.
         During an import it is raised afterwards, because a half-imported module may end the process later."""
-        self._at_once = True
+        self._raising = True
         try:
             yield
         finally:
-            self._at_once = False
+            self._raising = False
 
-    def note(self, number: int, frame: FrameType | None) -> None:
+    def handle(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal, or the timer that checks again whether an import is over."""
         if number != signal.SIGALRM:
             self.number = number
-        if not self._at_once:
+        if not self._raising:
             return
-        if _blocked > 0 or _importing(frame):
-            signal.setitimer(signal.ITIMER_REAL, IMPORTING)
+        if _blocked > 0 or _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
         else:
             raise KeyboardInterrupt
 
@@ -189,23 +189,24 @@ class Stop:
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Stop]:
     """Within the body, the first of the SIGNALS only makes the yielded Stop true, so that training ends after the
-    current step with a checkpoint (for other work see `Stop.at_once`); the second ends the process immediately. Ignored
-    signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet."""
+    current step with a checkpoint (for other work see `Stop.raise_immediately`); the second ends the process
+    immediately. Ignored signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet.
+    """
     stop = Stop()
     former: dict[int, Any] = {}
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if number != signal.SIGALRM:
-            _second_one_kills(SIGNALS, number)
-        stop.note(number, frame)
+            _restore_default_actions(SIGNALS, number)
+        stop.handle(number, frame)
 
     try:
-        if _unanswered():
+        if _signal_pending():
             raise KeyboardInterrupt
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                former[number] = signal.signal(number, note)
-        former[signal.SIGALRM] = signal.signal(signal.SIGALRM, note)
+                former[number] = signal.signal(number, handle)
+        former[signal.SIGALRM] = signal.signal(signal.SIGALRM, handle)
         yield stop
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -213,20 +214,20 @@ def watch_signals() -> Iterator[Stop]:
             signal.signal(each, handler)
 
 
-def _second_one_kills(numbers: Any, first: int) -> None:
+def _restore_default_actions(numbers: Any, first: int) -> None:
     """Restore the default action of these signals, so that the next one ends the process even if Python is busy. For
-    ECHO seconds before, they are ignored, because the `first` may be repeated."""
+    ECHO_SECONDS before, they are ignored, because the `first` may be repeated."""
     handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, signal.SIG_IGN)
     if first == signal.SIGHUP:
-        _leave_terminal()
-    time.sleep(ECHO)
+        _detach_from_terminal()
+    time.sleep(ECHO_SECONDS)
     for number in handled:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _leave_terminal() -> None:
+def _detach_from_terminal() -> None:
     """Redirect the standard streams to /dev/null if the terminal is closed, because writing to it would fail."""
     for descriptor in (0, 1, 2):
         with contextlib.suppress(OSError):

@@ -307,14 +307,15 @@ def _noise(data: DataInfo, seed: int) -> np.ndarray:
 def check_checkpoint(model: Model, options: Options, data: DataInfo, state: TrainState) -> None:
     """Check that a state restored from its checkpoint is identical, to the bit, and generates the same images."""
     from ganzoo.checkpoints import checkpoint
+    from ganzoo.checkpoints.description import RunDescription
     from ganzoo.checkpoints.loading import load_generator, load_translator
     from ganzoo.training.state import TrainState
 
-    description = {"model": model.name, "options": options.to_dict(), "data": dataclasses.asdict(data)}
+    description = RunDescription(model.name, options.to_dict(), data=data)
     tensors = state.tensors()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"contract{checkpoint.SUFFIX}"
-        checkpoint.write(path, tensors, {**description, **state.metadata()})
+        checkpoint.write(path, tensors, description, state.metadata())
         saved = checkpoint.read(path)
     other = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH, "seed": 1}, model.defaults))
     other.load(saved.tensors, saved.metadata)

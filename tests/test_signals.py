@@ -13,9 +13,9 @@ from functools import partial
 import pytest
 
 from ganzoo import cli, signals
-from ganzoo.signals import ECHO, SIGNALS, interruptible, watch_signals
+from ganzoo.signals import ECHO_SECONDS, SIGNALS, interruptible, watch_signals
 
-# Says when it is ready, and then what became of it after each signal.
+# Prints when it is ready, and its state after each signal.
 WAITING = """
 import sys, time
 from ganzoo.signals import watch_signals
@@ -28,7 +28,7 @@ with watch_signals() as stop:
         time.sleep(60)
     sys.exit(stop.status)
 """
-# A command in the middle of its work, or of an import that swallows what is raised in it.
+# A command during its work, or during an import that swallows exceptions.
 WORKING = """
 import sys, time
 from ganzoo.signals import interruptible
@@ -67,7 +67,7 @@ def start(*arguments: str, code: str = WAITING, **options) -> subprocess.Popen[s
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("code", [WAITING, WORKING], ids=["training", "command"])
-def test_the_first_signal_asks_and_the_second_ends_at_once(number, code):
+def test_the_first_signal_is_handled_and_the_second_kills(number, code):
     with start(code=code) as child:
         child.send_signal(number)
         assert child.wait(30) == 128 + number
@@ -79,32 +79,32 @@ def test_the_first_signal_asks_and_the_second_ends_at_once(number, code):
 
 
 @pytest.mark.parametrize("code", [WAITING, WORKING], ids=["training", "command"])
-def test_a_signal_that_is_sent_twice_at_once_is_one(code):
+def test_a_repeated_signal_counts_once(code):
     with start("stubborn", code=code) as child:
         for _ in range(20):
             child.send_signal(signal.SIGTERM)
-            time.sleep(ECHO / 100)
+            time.sleep(ECHO_SECONDS / 100)
         assert child.stdout.readline() == "stopping\n"
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == -signal.SIGTERM
 
 
-def test_an_import_is_not_interrupted_but_followed_by_the_interrupt(tmp_path):
+def test_an_interrupt_during_an_import_is_raised_after_it(tmp_path):
     (tmp_path / "swallowing.py").write_text(SWALLOWING)
     with start("importing", code=WORKING, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
         assert child.stdout.readline() == "importing\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "imported\n"
-        child.send_signal(signal.SIGALRM)  # it would come by itself, as often as the import lasts
-        time.sleep(2 * signals.IMPORTING)
+        child.send_signal(signal.SIGALRM)  # the timer would send it, until the import is over
+        time.sleep(2 * signals.RETRY_SECONDS)
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == -signal.SIGINT
 
 
-def test_what_was_swallowed_is_raised_again(monkeypatch, request):
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+def test_a_swallowed_interrupt_is_raised_again(monkeypatch, request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
-    monkeypatch.setattr(signals, "SWALLOWED", 0.1)
+    monkeypatch.setattr(signals, "RERAISE_SECONDS", 0.1)
     with interruptible() as interrupts:
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -113,8 +113,8 @@ def test_what_was_swallowed_is_raised_again(monkeypatch, request):
     assert interrupts.status == 130
 
 
-def test_a_command_that_failed_is_not_interrupted_while_it_says_so(monkeypatch, request, tmp_path):
-    """A signal within an import is looked at again a moment later, and the import may fail before."""
+def test_a_command_that_failed_is_not_interrupted_while_it_reports_the_error(monkeypatch, request, tmp_path):
+    """A signal during an import is handled a moment later; the import may fail before."""
     former = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     request.addfinalizer(lambda: signal.signal(signal.SIGTERM, former))
     (tmp_path / "failing_when_asked.py").write_text(
@@ -123,15 +123,15 @@ def test_a_command_that_failed_is_not_interrupted_while_it_says_so(monkeypatch, 
     monkeypatch.syspath_prepend(tmp_path)
 
     def slowly(message: str, status: int) -> int:
-        time.sleep(4 * signals.IMPORTING)
+        time.sleep(4 * signals.RETRY_SECONDS)
         return status
 
     monkeypatch.setattr(cli, "_fail", slowly)
     assert cli._status(lambda: importlib.import_module("failing_when_asked")) == 128 + signal.SIGTERM
 
 
-def test_a_training_does_not_begin_after_a_signal(request):
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+def test_training_does_not_start_after_a_signal(request):
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     with interruptible():
         with contextlib.suppress(KeyboardInterrupt):
@@ -150,7 +150,7 @@ def test_what_nohup_ignores_stays_ignored():
         assert child.wait(30) == 128 + signal.SIGTERM
 
 
-def test_the_former_handlers_are_put_back():
+def test_previous_handlers_are_restored():
     former = {number: signal.getsignal(number) for number in SIGNALS}
     with watch_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
@@ -158,9 +158,9 @@ def test_the_former_handlers_are_put_back():
     assert {number: signal.getsignal(number) for number in SIGNALS} == former
 
 
-def test_what_is_beside_training_ends_at_once():
+def test_interruptible_work_ends_immediately():
     with watch_signals() as stop:
-        with pytest.raises(KeyboardInterrupt), stop.at_once():
+        with pytest.raises(KeyboardInterrupt), stop.raise_immediately():
             signal.raise_signal(signal.SIGTERM)
         assert stop()
 
@@ -168,7 +168,7 @@ def test_what_is_beside_training_ends_at_once():
 BESIDE = """
 import sys, time
 from ganzoo.signals import watch_signals
-with watch_signals() as stop, stop.at_once():
+with watch_signals() as stop, stop.raise_immediately():
     print("ready", flush=True)
     try:
         import slow
@@ -184,8 +184,8 @@ print("imported", flush=True)
 """
 
 
-def test_beside_training_too_an_import_comes_to_its_end(tmp_path):
-    """matplotlib's modules in C++, half imported, ended the process at its exit."""
+def test_an_import_in_interruptible_work_is_completed(tmp_path):
+    """Half-imported C++ modules of matplotlib ended the process at exit."""
     (tmp_path / "slow.py").write_text(SLOW)
     with start(code=BESIDE, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
         assert child.stdout.readline() == "importing\n"
@@ -194,15 +194,15 @@ def test_beside_training_too_an_import_comes_to_its_end(tmp_path):
         assert child.wait(30) == 143
 
 
-def test_where_ctrl_c_is_ignored_other_signals_are_answered():
-    # so a script starts `command &`
+def test_where_ctrl_c_is_ignored_other_signals_are_handled():
+    # as when a script runs `command &`
     with start(code=WORKING, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as child:
         child.send_signal(signal.SIGINT)
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 128 + signal.SIGTERM
 
 
-def test_a_handler_of_somebody_elses_stays(request):
+def test_a_foreign_handler_is_left_alone(request):
     def own(number, frame):
         pass
 
@@ -221,7 +221,7 @@ def test_without_a_signal_nothing_stops():
         assert not stop()
 
 
-def test_what_is_printed_to_a_closed_terminal_is_no_error():
+def test_printing_to_a_closed_terminal_is_no_error():
     master, slave = pty.openpty()
     code = WAITING.replace("stopping", "stopping" * 1000)
     with subprocess.Popen([sys.executable, "-c", code], stdin=slave, stdout=slave, stderr=slave) as child:
@@ -233,10 +233,10 @@ def test_what_is_printed_to_a_closed_terminal_is_no_error():
 
 
 def test_a_blocked_signal_arrives_afterwards(request):
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may run us ignoring it
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a CI may ignore it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     reached = False
-    with pytest.raises(KeyboardInterrupt), signals.blocked():  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), signals.block_signals():  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         reached = True
     assert reached

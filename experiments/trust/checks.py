@@ -77,7 +77,7 @@ class Checks:
         if run is None or not (run / "options.json").exists():
             return RunState()
         try:
-            stated = Run(run).options()["data"]["count"]
+            stated = Run(run).description().data.count
         except RunError:
             stated = 0
         present = sum(1 for path in images.rglob("*") if is_image(path.name) and not path.is_dir())

@@ -24,7 +24,6 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -38,27 +37,29 @@ from processes import (
 )
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
 from ganzoo.files import leftovers
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
 
 KEEP = 2
 MAX_SAVING_SECONDS = 1.5  # before a kill
 
 
-def expected_content(images: int, megabytes: float) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the arrays and description of a checkpoint, which depend on its number of images."""
+def expected_content(images: int, megabytes: float) -> tuple[dict[str, np.ndarray], RunDescription, StateMetadata]:
+    """Return the arrays and descriptions of a checkpoint, which depend on its number of images."""
     count = int(megabytes * 1e6 / 8)
     counted = np.arange(images, images + count, dtype=np.int64)
     arrays = {"net/a": counted[: count // 2], "net/b": counted[count // 2 :].reshape(1, -1)}
-    data = {"name": "none", "count": 0, "size": 8, "channels": 1}
-    description: dict[str, Any] = {"model": "none", "options": {}, "data": data, "progress": {"images": images}}
-    return arrays, description
+    description = RunDescription("none", {}, data=DataInfo("none", count=0, size=8, channels=1))
+    return arrays, description, StateMetadata(Progress(images=images))
 
 
 def has_expected_content(found: checkpoint.Checkpoint, megabytes: float) -> bool:
     """Return whether a checkpoint has the content of its number."""
-    arrays, description = expected_content(checkpoint_images(found.path), megabytes)
-    same = arrays.keys() == found.tensors.keys() and description["progress"] == found.metadata["progress"]
+    arrays, _, metadata = expected_content(checkpoint_images(found.path), megabytes)
+    same = arrays.keys() == found.tensors.keys() and metadata.progress == found.metadata.progress
     return same and all(np.array_equal(found.tensors[name], value) for name, value in arrays.items())
 
 
@@ -77,8 +78,8 @@ def save_forever(folder: Path, start: int, megabytes: float) -> None:
     assert "jittor" not in sys.modules
     print("ready", flush=True)
     while True:
-        arrays, description = expected_content(start, megabytes)
-        writer.save(folder / checkpoint.name_at(start), arrays.items(), description)
+        arrays, *descriptions = expected_content(start, megabytes)
+        writer.save(folder / checkpoint.file_name(start), arrays.items(), *descriptions)
         start += 1
 
 
@@ -125,7 +126,7 @@ def check_folder(folder: Path, pid: int, megabytes: float, counts: Counts) -> in
     saves = reported_saves(folder)
     for each in saves:
         if each not in intact and sum(newer > each for newer in intact) < KEEP:
-            counts.faults.append(f"{checkpoint.name_at(each)} was reported as saved, and is lost")
+            counts.faults.append(f"{checkpoint.file_name(each)} was reported as saved, and is lost")
     if saves != sorted(set(saves)):
         counts.faults.append("saves reported twice or out of order")
     left = [name for name in temporary_files(folder) if f"-{pid}-" not in name]

@@ -282,7 +282,7 @@ def describe_difference(ours: Path, theirs: Path) -> str:
             names.append(name)
     if names:
         return f"{len(names)} of {len(other.tensors)} tensors differ, e.g. {min(names)}"
-    found = dict(_differences(one.metadata, other.metadata, ""))
+    found = dict(_differences(*({**each.run.to_json(), **each.metadata.to_json()} for each in (one, other)), ""))
     return "; ".join(f"{key}: {value}" for key, value in found.items()) or "the order in the file"
 
 

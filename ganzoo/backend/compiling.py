@@ -214,7 +214,7 @@ def patch_jittor(jittor: Any) -> None:
     """Patch faults of Jittor (see patches.cc); this takes a second, once per cache. If the patches can't be compiled,
     kernels are compiled one at a time: slower, but just as safe."""
     global _patches
-    os.environ["GANZOO_SURVIVED"] = " ".join(signals.survived())  # for the scripts that call compilers
+    os.environ["GANZOO_SURVIVED"] = " ".join(signals.handled_signals())  # for the scripts that call compilers
     try:
         _patches = ctypes.CDLL(str(_build_patches(jittor)))
     except (OSError, subprocess.CalledProcessError) as error:
@@ -226,7 +226,7 @@ def patch_jittor(jittor: Any) -> None:
         )
         return
     _patches.ganzoo_patch()
-    _patches.ganzoo_stop_compiling(signals.arrivals())
+    _patches.ganzoo_stop_compiling(signals.wakeup_descriptor())
 
 
 def run_python_passes_early(jittor: Any) -> None:
@@ -273,7 +273,7 @@ def _end_of_block(source: str, start: int) -> int:
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
     compiles. Elsewhere both end in a RuntimeError, and the computation in progress is lost."""
-    with signals.blocked():
+    with signals.block_signals():
         former = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:
             yield

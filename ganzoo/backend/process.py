@@ -56,7 +56,7 @@ def preserve_process() -> Iterator[None]:
         for number, handler in handlers.items():
             _libc.sigaction(number, handler, None)
 
-    with signals.blocked():
+    with signals.block_signals():
         try:
             with _import_lock(restore_handlers):
                 yield
@@ -161,7 +161,7 @@ def _shield_pool() -> None:
 
     @functools.wraps(run_cmds)
     def shielded(*arguments: Any, **named: Any) -> None:
-        with signals.blocked():
+        with signals.block_signals():
             try:
                 run_cmds(*arguments, **named)
             finally:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.checkpoints.description import data_info, fault
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
 from ganzoo.errors import CheckpointError, CorruptCheckpointError, reason
 from ganzoo.files import atomic_write, open_regular, write_error
 from ganzoo.interfaces.dataset import DataInfo
@@ -33,43 +33,45 @@ _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
 _BLOCK = 1 << 24
-_LONGEST_HEADER = 100_000_000  # bytes; the limit in the safetensors library
-_KINDS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safetensors
+_MAX_HEADER = 100_000_000  # bytes; the limit in the safetensors library
+_DTYPE_LETTERS = {"f": "F", "i": "I", "u": "U"}  # NumPy's kind -> the letter in safetensors
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Content of a checkpoint file: arrays by name, and the run's description as `metadata` (see `description`)."""
+    """Content of a checkpoint file: arrays by name, the description of the run, and the rest of the training state."""
 
     path: Path
     tensors: dict[str, np.ndarray]
-    metadata: dict[str, Any]
+    run: RunDescription
+    metadata: StateMetadata
 
     def model(self, registry: Registry) -> Model:
         """Return the model that was trained. PluginError or OptionError if it is not available."""
-        return registry.model(self.metadata["model"])
+        return registry.model(self.run.model)
 
     def options(self, model: Model) -> Options:
         """Return the model's options, as resolved at the start of the run."""
-        from ganzoo.interfaces.options import resolve
-
-        return resolve(model.options, self.metadata["options"], stored=True)
+        return self.run.model_options(model)
 
     @property
     def data(self) -> DataInfo:
         """The data the networks were built for."""
-        return data_info(self.metadata["data"])
+        assert self.run.data is not None  # `read` requires it
+        return self.run.data
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+def write(path: Path, tensors: Mapping[str, np.ndarray], run: RunDescription, metadata: StateMetadata) -> None:
     """Write a checkpoint. On CheckpointError (a full disk, say) an existing file at `path` is left unchanged.
 
     Equal content always gives identical bytes.
     """
-    _write(path, *_encode(tensors.items(), metadata))
+    _write(path, *_encode(tensors.items(), run, metadata))
 
 
-def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> tuple[bytes, bytearray]:
+def _encode(
+    tensors: Iterable[tuple[str, np.ndarray]], run: RunDescription, metadata: StateMetadata
+) -> tuple[bytes, bytearray]:
     """Return the header, with a placeholder for the checksum, and the content of the file.
 
     All arrays are in one buffer, so that a thread can hash and write them without acquiring the GIL in between: Jittor
@@ -82,16 +84,17 @@ def _encode(tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, An
     for name, value in tensors:
         start = len(content)
         content += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
-        layout[name] = {"dtype": _kind(value), "shape": value.shape, "data_offsets": (start, len(content))}
+        layout[name] = {"dtype": _dtype_name(value), "shape": value.shape, "data_offsets": (start, len(content))}
     # The checksum comes first, so that replacing the first match replaces the checksum.
-    description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps({"format": FORMAT, **metadata})}
+    entries = {"format": FORMAT, **run.to_json(), **metadata.to_json()}
+    description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps(entries)}
     header = json.dumps({"__metadata__": description, **layout}).encode()
     header += b" " * (-len(header) % 8)
     return len(header).to_bytes(8, "little") + header, content
 
 
-def _kind(value: np.ndarray) -> str:
-    return "BOOL" if value.dtype == bool else f"{_KINDS[value.dtype.kind]}{8 * value.dtype.itemsize}"
+def _dtype_name(value: np.ndarray) -> str:
+    return "BOOL" if value.dtype == bool else f"{_DTYPE_LETTERS[value.dtype.kind]}{8 * value.dtype.itemsize}"
 
 
 def _write(path: Path, header: bytes, content: bytearray) -> None:
@@ -115,11 +118,13 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def save(self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, Any]) -> None:
+    def save(
+        self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], run: RunDescription, metadata: StateMetadata
+    ) -> None:
         """Copy the arrays, and return while they are being written. Waits for the previous checkpoint first, since
         there may not be memory for two."""
         self.wait()
-        header, content = _encode(tensors, metadata)
+        header, content = _encode(tensors, run, metadata)
         self._thread = threading.Thread(target=self._run, args=(path, header, content), name="ganzoo-checkpoint")
         self._thread.start()
 
@@ -137,7 +142,7 @@ class Writer:
             self._thread = None
         failure, self._failure = self._failure, None
         if isinstance(failure, CheckpointError):
-            raise CheckpointError(f"{failure} Once that is mended, go on with --resume.") from failure
+            raise CheckpointError(f"{failure} Fix this, then continue with --resume.") from failure
         if failure is not None:
             raise failure
 
@@ -148,7 +153,7 @@ def read(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     try:
-        metadata = _description(path)
+        run, metadata = _read_description(path)
         with safe_open(str(path), framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
@@ -156,58 +161,60 @@ def read(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: can't be read ({reason(error)}).") from error
     except (SafetensorError, ValueError, RecursionError, TypeError) as error:
-        raise CorruptCheckpointError(f"{path}: not a whole checkpoint ({error}).") from error
-    return Checkpoint(path, tensors, metadata)
+        raise CorruptCheckpointError(f"{path}: not an intact checkpoint ({error}).") from error
+    return Checkpoint(path, tensors, run, metadata)
 
 
-def _description(path: Path) -> dict[str, Any]:
-    """Return the run's description from the header, after verifying the checksum of the file (format 1 has none)."""
+def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
+    """Return what the header describes, after verifying the checksum of the file (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > _LONGEST_HEADER:
-            raise ValueError("it does not begin as one")
+        if length > _MAX_HEADER:
+            raise ValueError("its header is invalid")
         header = file.read(length)
         layout = json.loads(header)
-        said = layout.get("__metadata__") if isinstance(layout, dict) else None
-        if not isinstance(said, dict) or _DESCRIPTION not in said:
+        metadata = layout.get("__metadata__") if isinstance(layout, dict) else None
+        if not isinstance(metadata, dict) or _DESCRIPTION not in metadata:
             raise CorruptCheckpointError(f"{path}: a safetensors file, but not a checkpoint of ganzoo.")
-        metadata = json.loads(said[_DESCRIPTION])
-        if isinstance(metadata, dict) and type(metadata.get("format")) is int and metadata["format"] > FORMAT:
-            raise CheckpointError(f"{path}: format {metadata['format']} is newer than this ganzoo; upgrade it.")
-        if fault(metadata) or not {"format", "data", "progress"} <= metadata.keys():
-            raise CorruptCheckpointError(f"{path}: its description is damaged.")
-        if metadata["format"] != 1:
-            _check(file, length, header, str(said.get(_CHECKSUM, "")).encode())
-    return metadata
+        entries = json.loads(metadata[_DESCRIPTION])
+        if isinstance(entries, dict) and type(entries.get("format")) is int and entries["format"] > FORMAT:
+            raise CheckpointError(f"{path}: format {entries['format']} is newer than this ganzoo; upgrade it.")
+        try:
+            found = RunDescription.from_json(entries, required=("data",)), StateMetadata.from_json(entries)
+        except ValueError as error:
+            raise CorruptCheckpointError(f"{path}: its description is damaged ({error}).") from error
+        if entries.get("format") != 1:
+            _verify_checksum(file, length, header, str(metadata.get(_CHECKSUM, "")).encode())
+    return found
 
 
-def _check(file: Any, length: int, header: bytes, checksum: bytes) -> None:
+def _verify_checksum(file: Any, length: int, header: bytes, checksum: bytes) -> None:
     digest = hashlib.sha256(length.to_bytes(8, "little") + header.replace(checksum, _NO_CHECKSUM, 1))
     while block := file.read(_BLOCK):
         digest.update(block)
     if digest.hexdigest().encode() != checksum:
-        raise ValueError("its checksum is wrong: it was cut or changed")
+        raise ValueError("wrong checksum: the file was truncated or altered")
 
 
-def names(folder: Path) -> list[Path]:
+def list_checkpoints(folder: Path) -> list[Path]:
     """List the checkpoints in a run's folder, intact or damaged, newest last. Files with other names, such as a user's
     copy of a checkpoint, are ignored."""
     found = (path for path in folder.glob(f"checkpoint-*{SUFFIX}") if _NAME.fullmatch(path.name))
-    return sorted(found, key=lambda path: (images_of(path), path.name))
+    return sorted(found, key=lambda path: (images_seen(path), path.name))
 
 
 def newest(folder: Path) -> Path | None:
     """Return the checkpoint with the highest number in a run's folder; None if there is none."""
-    return next(reversed(names(folder)), None)
+    return next(reversed(list_checkpoints(folder)), None)
 
 
-def newest_whole(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
+def newest_intact(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
     `on_damaged` is called with each newer, damaged one and its error. CorruptCheckpointError if all are.
     """
     failure: CorruptCheckpointError | None = None
-    for path in reversed(names(folder)):
+    for path in reversed(list_checkpoints(folder)):
         try:
             return read(path)
         except CorruptCheckpointError as error:
@@ -218,17 +225,17 @@ def newest_whole(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointErro
     return None
 
 
-def part(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def name_at(images: int) -> str:
+def file_name(images: int) -> str:
     """Return the file name of a checkpoint made after `images` training images."""
     return f"checkpoint-{images:09d}{SUFFIX}"
 
 
-def images_of(path: Path) -> int:
+def images_seen(path: Path) -> int:
     """Return the number of training images after which a checkpoint was made, from its file name."""
     match = _NAME.fullmatch(path.name)
     if match is None:
@@ -238,7 +245,7 @@ def images_of(path: Path) -> int:
 
 def prune(folder: Path, keep: int, best: Path | None = None) -> None:
     """Delete all checkpoints except the newest `keep` and `best`."""
-    for path in names(folder)[:-keep]:
+    for path in list_checkpoints(folder)[:-keep]:
         if path != best:
             with contextlib.suppress(OSError):
                 path.unlink()

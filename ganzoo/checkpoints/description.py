@@ -1,35 +1,166 @@
-"""Validation of a run's description, which is stored in options.json and in every checkpoint."""
+"""Typed descriptions that are stored as JSON: of a run (options.json and every checkpoint), and of a training state.
+
+Their `from_json` is the only place that validates what a file says. It ignores unknown entries, which a newer ganzoo
+may have written.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import printable
 from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.train_options import TrainOptions
 
-MOST_DOMAINS = 1000  # a limit, since a model may build networks for each domain
-LARGEST = 2**16  # px; side of an image
+if TYPE_CHECKING:
+    from ganzoo.interfaces.model import Model
+    from ganzoo.interfaces.options import Options
+
+MAX_DOMAINS = 1000  # a model may build networks for each domain
+MAX_SIDE = 2**16  # px
 
 
-def fault(described: Any) -> str | None:
-    """Return the name of the first entry that is missing or invalid; None if the description is valid.
+@dataclass(frozen=True)
+class RunDescription:
+    """Model, options and data of a run.
 
-    Only 'model' and 'options' are required. Options, train options, progress and optimizer steps need only be dicts
-    here; their values are validated where they are used.
+    `options` and `train` are validated by `model_options` and `train_options`, because the model may not be installed.
+    `data` is None if options.json is from before it was recorded; checkpoints always have it. `data_path` is the
+    absolute path of data given by path. `version` is ganzoo's, `environment` that of the last session (versions,
+    device, threads), and `saved` the Unix time when options.json was written.
     """
-    if not isinstance(described, dict) or not isinstance(described.get("model"), str):
-        return "model"
-    if not isinstance(described.get("options"), dict):
-        return "options"
-    dicts = dict.fromkeys(("train", "progress", "optimizer_steps"), _is_dict)
-    checks = {**dicts, "data": _is_data, "moment": _is_moment, "averaged": _is_names}
-    return next((name for name, fits in checks.items() if name in described and not fits(described[name])), None)
+
+    model: str
+    options: Mapping[str, Any]
+    train: Mapping[str, Any] | None = None
+    data: DataInfo | None = None
+    data_path: str | None = None
+    version: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    saved: float | None = None
+
+    @classmethod
+    def create(
+        cls, model: Model, options: Options, train: TrainOptions, data: DataInfo, data_path: str | None = None
+    ) -> RunDescription:
+        """Describe a run of this version of ganzoo."""
+        from ganzoo import __version__
+
+        return cls(model.name, options.to_dict(), train.to_dict(), data, data_path, __version__)
+
+    @classmethod
+    def from_json(cls, entries: Any, required: Collection[str] = ()) -> RunDescription:
+        """Read a description; `required` are keys it needs besides 'model' and 'options'. ValueError, naming the entry,
+        if one is missing or invalid."""
+        checks = {"model": _is_str, "options": _is_dict, "train": _is_dict, "data": _is_data}
+        known = _validated(entries, checks, {"model", "options", *required})
+        # Entries that only inform the user count as absent if they are invalid.
+        kinds: dict[str, Any] = {"ganzoo": str, "data_path": str, "environment": dict, "saved": (int, float)}
+        about = {name: value for name, kind in kinds.items() if isinstance(value := entries.get(name), kind)}
+        return cls(
+            known["model"],
+            known["options"],
+            known.get("train"),
+            _data_info(known["data"]) if "data" in known else None,
+            about.get("data_path"),
+            about.get("ganzoo"),
+            about.get("environment", {}),
+            about.get("saved"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entries to store, without those that are not set."""
+        data = self.data and {**dataclasses.asdict(self.data), "domains": list(self.data.domains)}
+        entries = {
+            "ganzoo": self.version,
+            "model": self.model,
+            "train": None if self.train is None else dict(self.train),
+            "options": dict(self.options),
+            "data": data,
+            "data_path": self.data_path,
+            "environment": dict(self.environment) or None,
+            "saved": self.saved,
+        }
+        return {name: value for name, value in entries.items() if value is not None}
+
+    def model_options(self, model: Model) -> Options:
+        """Return the model's own options. OptionError if `model` can't have them."""
+        return resolve(model.options, self.options, stored=True)
+
+    def train_options(self, defaults: Mapping[str, Any] | None = None) -> TrainOptions:
+        """Return the training options; those that were not stored have the model's `defaults`. OptionError if one is
+        invalid."""
+        return resolve(TrainOptions, self.train or {}, defaults, stored=True)
+
+    @property
+    def data_name(self) -> str | None:
+        """The name or path of the data, as given by the user."""
+        name = (self.train or {}).get("data")
+        return name if isinstance(name, str) else None
 
 
-def data_info(data: Any) -> DataInfo:
-    """Convert a description of data to a DataInfo. ValueError if it is invalid."""
-    if not _is_data(data):
-        raise ValueError("its description of the data is damaged")
+@dataclass(frozen=True)
+class SavedPosition:
+    """Position in the stages: the stage's `index`, its image `size`, and `alpha`, how far that size is faded in."""
+
+    index: int
+    size: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class StateMetadata:
+    """Everything in a training state except the arrays: progress, position in the stages (None if it was not recorded),
+    update counts (by network and weight; by network in old checkpoints), and the names of the networks with an EMA."""
+
+    progress: Progress
+    position: SavedPosition | None = None
+    optimizer_steps: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    ema: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, entries: Any) -> StateMetadata:
+        """Read the metadata. ValueError, naming the entry, if one is missing or invalid."""
+        checks = {
+            "progress": _is_progress,
+            "moment": _is_position,
+            "optimizer_steps": _are_steps,
+            "averaged": _are_names,
+        }
+        known = _validated(entries, checks, {"progress"})
+        return cls(
+            Progress.from_metadata(known["progress"]),
+            SavedPosition(**known["moment"]) if "moment" in known else None,
+            known.get("optimizer_steps", {}),
+            tuple(known.get("averaged", ())),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entries to store."""
+        return {
+            "progress": dataclasses.asdict(self.progress),
+            **({"moment": dataclasses.asdict(self.position)} if self.position else {}),
+            "optimizer_steps": dict(self.optimizer_steps),
+            "averaged": list(self.ema),
+        }
+
+
+def _validated(
+    entries: Any, checks: Mapping[str, Callable[[Any], bool]], required: Collection[str]
+) -> Mapping[str, Any]:
+    entries = entries if isinstance(entries, dict) else {}
+    for name, is_valid in checks.items():
+        if not is_valid(entries[name]) if name in entries else name in required:
+            raise ValueError(f"{name!r} is missing or damaged")
+    return {name: entries[name] for name in checks if name in entries}
+
+
+def _data_info(data: Mapping[str, Any]) -> DataInfo:
     names = tuple(map(printable, data.get("domains", ())))
     return DataInfo(**{**data, "name": printable(data["name"]), "domains": names})
 
@@ -41,23 +172,41 @@ def _is_data(data: Any) -> bool:
         and {"name", "count", "size", "channels"} <= data.keys() <= {*kinds, "domains"}
         and all(type(value) is kinds[name] for name, value in data.items() if name != "domains")
         and data["count"] >= 0
-        and 1 <= data["size"] <= LARGEST
+        and 1 <= data["size"] <= MAX_SIDE
         and data["channels"] in (1, 3)
-        and _is_names(data.get("domains", []))
+        and _are_names(data.get("domains", []))
     )
 
 
-def _is_moment(moment: Any) -> bool:
-    if not isinstance(moment, dict) or moment.keys() != {"index", "size", "alpha"}:
+def _is_progress(progress: Any) -> bool:
+    try:
+        return isinstance(progress, dict) and Progress.from_metadata(progress) is not None
+    except ValueError:
         return False
-    index, size, alpha = moment["index"], moment["size"], moment["alpha"]
-    whole = all(type(number) is int and 0 <= number <= LARGEST for number in (index, size))
+
+
+def _is_position(position: Any) -> bool:
+    if not isinstance(position, dict) or position.keys() != {"index", "size", "alpha"}:
+        return False
+    index, size, alpha = position["index"], position["size"], position["alpha"]
+    whole = all(type(number) is int and 0 <= number <= MAX_SIDE for number in (index, size))
     return whole and type(alpha) in (int, float) and 0 <= alpha <= 1
 
 
-def _is_names(names: Any) -> bool:
-    few = isinstance(names, (list, tuple)) and len(names) <= MOST_DOMAINS
+def _are_steps(steps: Any) -> bool:
+    if not isinstance(steps, dict):
+        return False
+    counts = (count for each in steps.values() for count in (each.values() if isinstance(each, dict) else [each]))
+    return all(type(count) is int and count >= 0 for count in counts)
+
+
+def _are_names(names: Any) -> bool:
+    few = isinstance(names, (list, tuple)) and len(names) <= MAX_DOMAINS
     return few and all(isinstance(name, str) for name in names)
+
+
+def _is_str(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_dict(value: Any) -> bool:

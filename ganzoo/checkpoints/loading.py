@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganzoo.checkpoints.checkpoint import Checkpoint, part
+from ganzoo.checkpoints.checkpoint import Checkpoint, with_prefix
 from ganzoo.errors import CheckpointError, UnsupportedByModelError
-from ganzoo.interfaces.options import resolve
-from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
     """Return the resolutions (px) that the networks have been trained at, up to the current one."""
     model = checkpoint.model(registry)
-    train = resolve(TrainOptions, checkpoint.metadata.get("train", {}), model.defaults, stored=True)
+    train = checkpoint.run.train_options(model.defaults)
     stages = model.stages(checkpoint.options(model), train, checkpoint.data)
-    last = checkpoint.metadata.get("moment", {}).get("index", len(stages) - 1)
-    return [stage.size for stage in stages[: last + 1]]
+    position = checkpoint.metadata.position
+    return [stage.size for stage in (stages if position is None else stages[: position.index + 1])]
 
 
 def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = None) -> Any:
@@ -31,9 +29,9 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     UnsupportedByModelError if the model translates images.
     """
     model = checkpoint.model(registry)
-    setup = _built(checkpoint, model)
+    setup = _build(checkpoint, model)
     if setup.translator is not None:
-        raise UnsupportedByModelError(f"{model.name} redraws images: name them with --source IMAGE|FOLDER.")
+        raise UnsupportedByModelError(f"{model.name} translates images: give the input with --source IMAGE|FOLDER.")
     _load(checkpoint, setup, setup.generator, size)
     return setup.networks[setup.generator]
 
@@ -42,10 +40,10 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
     """Load the image translator from a checkpoint, in inference mode. UnsupportedByModelError if the model only
     generates images from latents."""
     model = checkpoint.model(registry)
-    setup = _built(checkpoint, model)
+    setup = _build(checkpoint, model)
     if setup.translator is None:
         raise UnsupportedByModelError(
-            f"{model.name} makes images of latents and can't translate any; leave --source out."
+            f"{model.name} generates images from latents and can't translate any; omit --source."
         )
     for name in setup.sampling_networks():
         _load(checkpoint, setup, name)
@@ -57,13 +55,13 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     """Load a network's weights (EMA weights if there are any), grow it to the resolution that training had reached, or
     to `size` px, and put it in inference mode."""
     network = setup.networks[name]
-    kind = "ema" if name in checkpoint.metadata.get("averaged", []) else "net"
-    network.load_state(_weights(checkpoint, f"{kind}/{name}/"))
-    position = checkpoint.metadata.get("moment", {})
-    present = position.get("size", checkpoint.data.size)
+    kind = "ema" if name in checkpoint.metadata.ema else "net"
+    network.load_state(_finite_weights(checkpoint, f"{kind}/{name}/"))
+    position = checkpoint.metadata.position
+    present, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
     try:
         if size in (None, present):
-            network.grow(present, position.get("alpha", 1.0))
+            network.grow(present, alpha)
         else:
             network.grow(size, 1.0)
     except ValueError as error:
@@ -71,29 +69,29 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     network.eval()
 
 
-def translates(checkpoint: Checkpoint, registry: Any) -> bool:
+def is_translator(checkpoint: Checkpoint, registry: Any) -> bool:
     """Return whether a checkpoint's model translates images. May build its networks to find out, so Jittor must have
     been started."""
     model = checkpoint.model(registry)
     if not model.conditional or not checkpoint.data.domains:
         return False
-    return _built(checkpoint, model).translator is not None
+    return _build(checkpoint, model).translator is not None
 
 
-def _weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
+def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:
     """Return a network's weights. CheckpointError if any of them is not finite: the images would be meaningless."""
-    weights = part(checkpoint.tensors, prefix)
+    weights = with_prefix(checkpoint.tensors, prefix)
     for name, value in weights.items():
         if not np.isfinite(value).all():
             bad = "NaN" if np.isnan(value).any() else "infinite"
             raise CheckpointError(
-                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be made with it. "
-                "Take an earlier checkpoint, or another file."
+                f"{checkpoint.path}: the weight {prefix}{name} is {bad} in places, so no image can be generated. "
+                "Use an earlier checkpoint or another file."
             )
     return weights
 
 
-def _built(checkpoint: Checkpoint, model: Any) -> Any:
+def _build(checkpoint: Checkpoint, model: Any) -> Any:
     """Build the networks that a checkpoint describes, without loading weights. CheckpointError if that fails."""
     try:
         return model.build(checkpoint.options(model), checkpoint.data)

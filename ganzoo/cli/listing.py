@@ -70,7 +70,7 @@ def runs(as_json: bool, experiments: str) -> None:
     """List the runs, oldest first."""
     from ganzoo import runs as run_folders
 
-    rows = [_describe(run) for run in run_folders.every(Path(experiments))]
+    rows = [_describe(run) for run in run_folders.list_runs(Path(experiments))]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -89,8 +89,9 @@ def _describe(run: Any) -> dict[str, Any]:
     from ganzoo.training import due
 
     try:
-        options = run.options()
-        goal = float(options["train"]["kimg"])
+        description = run.description()
+        train = description.train or {}
+        goal = float(train["kimg"])
     except (RunError, KeyError, TypeError, ValueError, OverflowError):
         return {
             "run": run.path.name,
@@ -106,12 +107,12 @@ def _describe(run: Any) -> dict[str, Any]:
     ended = outcome if outcome in ("failed", "killed", "crashed") else "stopped"
     # Judge by the newest checkpoint, not by the statistics: the last step may have diverged or not been saved.
     newest = checkpoint.newest(run.path)
-    reached = newest is not None and checkpoint.images_of(newest) >= due.whole_images(goal)
+    reached = newest is not None and checkpoint.images_seen(newest) >= due.whole_images(goal)
     state = "running" if run.in_use() else "finished" if reached else ended
     return {
         "run": run.path.name,
-        "model": options["model"],
-        "data": options["train"].get("data"),
+        "model": description.model,
+        "data": train.get("data"),
         "kimg": kimg,
         "goal_kimg": goal,
         "images_per_second": stats[-1]["images_per_second"] if stats else None,

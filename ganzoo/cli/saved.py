@@ -64,7 +64,7 @@ def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
     runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
     failures: list[tuple[Run, GanzooError]] = []
     unsuitable: set[str] = set()  # models; their other runs are unsuitable too
-    for run in reversed(runs.every(experiments)):
+    for run in reversed(runs.list_runs(experiments)):
         if _model(run) in unsuitable:
             continue
         try:
@@ -84,16 +84,16 @@ def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
 def _model(run: Run) -> str:
     """Return the name of a run's model, or the run's path if the model is unknown."""
     try:
-        return str(run.options()["model"])
+        return run.description().model
     except RunError:
         return str(run.path)
 
 
 def _newest_intact(run: Run) -> Checkpoint:
-    """Return the newest intact checkpoint. RunError if the run has none at all, CorruptCheckpointError if all are damaged."""
-    from ganzoo.checkpoints.checkpoint import newest_whole
+    """Return the newest intact checkpoint. RunError if it has none, CorruptCheckpointError if all are damaged."""
+    from ganzoo.checkpoints.checkpoint import newest_intact
 
-    saved = newest_whole(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
+    saved = newest_intact(run.path, lambda path, error: click.echo(f"warning: {error}", err=True))
     if saved is None:
         raise RunError(f"{run.path} has no checkpoint yet.")
     return saved

@@ -80,21 +80,21 @@ def _run_option(flag: str, **settings: Any) -> GroupedOption:
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import backend, distributed
     from ganzoo.distributed import collectives
-    from ganzoo.training.resuming import check_fit, check_resume, resumed_options
+    from ganzoo.training.resuming import check_restorable, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
     chosen = {**given_values(TrainOptions, values), **given_values(model.options, values)}
     train_values = _options_of(TrainOptions, {**preset, **chosen})
     model_values = _options_of(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
-    resume, data_path = None, ""
+    resume, former_path = None, ""
     if values["resume"] is not None:
         resume = _run_to_resume(values["resume"], model.name, experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)
         for note in notes:
             click.echo(note)
         if "data" not in train_values:
-            data_path = _recorded_data(resume, plugin_registry(ctx))
+            former_path = _recorded_data(resume, plugin_registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -105,7 +105,13 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
 
     with collectives.rank_zero_first():  # the first use of a data set may prepare it
         planned = make_plan(
-            model, train_options, options, plugin_registry(ctx), new=resume is None, at=data_path, dry=values["dry_run"]
+            model,
+            train_options,
+            options,
+            plugin_registry(ctx),
+            new=resume is None,
+            data_path=former_path,
+            dry_run=values["dry_run"],
         )
     _refuse_without_effect(model, train_options, planned.options, chosen)
     if resume is not None:
@@ -117,7 +123,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         from ganzoo.training.dry_run import describe as describe_plan
 
         if resume is not None:
-            check_fit(planned, resume)
+            check_restorable(planned, resume)
         for line in describe_plan(planned):
             click.echo(line)
         return
@@ -152,12 +158,12 @@ def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen
 def _check_batch(planned: Any, chosen: bool) -> None:
     """Raise OptionError if --micro-batch is too large, or if the model ignores a --batch that the user chose."""
     model, train = planned.model, planned.train
-    stages = model.stages(planned.options, train, planned.data)
+    stages = planned.schedule.stages
     largest = max(stage.batch for stage in stages)
     if train.micro_batch and train.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train.micro_batch} is more than --batch {largest}.")
     another = dataclasses.replace(train, batch=2 * train.batch)
-    if chosen and model.stages(planned.options, another, planned.data) == stages:
+    if chosen and tuple(model.stages(planned.options, another, planned.data)) == stages:
         batches = ", ".join(str(stage.batch) for stage in stages)
         raise OptionError(
             f"--batch has no effect: with these options {model.name} sets the images per update itself ({batches})."
@@ -187,7 +193,7 @@ def _run_to_resume(wanted: str, model: str, experiments: Path) -> Any:
     if path.suffix != checkpoint.SUFFIX and not path.name.startswith("checkpoint-"):
         return runs.find(wanted, experiments)
     run = runs.find(str(path.parent), experiments)
-    known = {name: each for each in checkpoint.names(run.path) for name in (each.name, each.stem)}
+    known = {name: each for each in checkpoint.list_checkpoints(run.path) for name in (each.name, each.stem)}
     newest = checkpoint.newest(run.path)
     if newest is None or path.name not in known:
         has = f"its newest is {newest.name}" if newest else "it has none yet"
@@ -205,7 +211,7 @@ def _latest(model: str, experiments: Path) -> Any:
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
-    known = [run for run in reversed(runs.every(experiments)) if _model_of(run) == model]
+    known = [run for run in reversed(runs.list_runs(experiments)) if _model_of(run) == model]
     begun = next((run for run in known if checkpoint.newest(run.path)), None)
     for run in known[: known.index(begun)] if begun else ():
         click.echo(f"skipping {run.path.name}: it has no checkpoint")
@@ -214,7 +220,7 @@ def _latest(model: str, experiments: Path) -> Any:
 
 def _model_of(run: Any) -> str | None:
     with contextlib.suppress(RunError):  # a damaged run has no known model
-        return str(run.options()["model"])
+        return str(run.description().model)
     return None
 
 
@@ -223,7 +229,8 @@ def _recorded_data(run: Any, plugins: Any) -> str:
     from ganzoo.data.catalog import training_data_of
 
     try:
-        return training_data_of(run.options(), plugins)
+        former = run.description()
+        return training_data_of(former.data_name, former.data_path, plugins)
     except (DataError, OptionError) as error:
         raise type(error)(f"{run.path}: {error}") from error
 

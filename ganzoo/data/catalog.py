@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganzoo.errors import DataError, OptionError, near_match
 from ganzoo.files import data_dir
@@ -61,21 +60,22 @@ def path_of(name_or_path: str, registry: Registry) -> Path | None:
     return None if path is None else Path.cwd() / path
 
 
-def training_data_of(described: Mapping[str, Any], registry: Registry, option: str = "--data") -> str:
-    """Return the name or path with which `open_data` opens the data that a run was trained on, by its description.
+def training_data_of(given: str | None, former_path: str | None, registry: Registry, option: str = "--data") -> str:
+    """Return the name or path with which `open_data` opens the data that a run was trained on.
 
-    This is the absolute path of the data if it still exists, otherwise the name or path that the user gave. DataError
-    if the data are gone, OptionError if the description doesn't name any; both suggest `option`.
+    This is `former_path`, absolute, if it still exists; otherwise `given`, the name or path that the user gave.
+    DataError if the data are gone, OptionError if `given` is None; both suggest `option`.
     """
-    given, path_then = described.get("train", {}).get("data"), described.get("data_path")
-    if not isinstance(given, str):
+    if given is None:
         raise OptionError(f"it doesn't record its training data. Name real images with {option}.")
-    if isinstance(path_then, str) and _path(path_then) and Path(path_then).exists():
-        return path_then
+    if former_path and _path(former_path) and Path(former_path).exists():
+        return former_path
     path = path_of(given, registry)
-    gone = isinstance(path_then, str) if path is None else not path.exists()
+    gone = former_path is not None if path is None else not path.exists()
     if gone:
-        raise DataError(f"its training data are no longer at {path_then or given}. Give their location with {option}.")
+        raise DataError(
+            f"its training data are no longer at {former_path or given}. Give their location with {option}."
+        )
     return given
 
 

@@ -47,7 +47,9 @@ def parallel_map(
     try:
         yield lambda items: _ordered(pool, call, items, ahead=PREFETCH * workers)
     except BrokenProcessPool as error:
-        time.sleep(signals.ECHO)  # if a signal to the process group killed the worker, let our own handler run first
+        time.sleep(
+            signals.ECHO_SECONDS
+        )  # if a signal to the process group killed the worker, let our own handler run first
         raise DataError(
             "a worker process died, perhaps because memory ran out. "
             '(In a script, call this under `if __name__ == "__main__":`.)'
@@ -61,7 +63,7 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
         pickled = pickle.dumps(function)
     except Exception:  # PicklingError, TypeError, AttributeError, or anything that a __getstate__ raises
         return ThreadPoolExecutor(workers), function
-    with signals.blocked():
+    with signals.block_signals():
         resource_tracker.ensure_running()  # if the first worker started it, that would unblock SIGINT
     # Not forked: this process may have Jittor and its threads running.
     return ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, (pickled,)), _call
@@ -70,7 +72,7 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
 def _ordered(pool: Executor, call: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
     waiting: deque[Any] = deque()
     for item in items:
-        with signals.blocked():  # also in a worker started here, until it has its own handlers
+        with signals.block_signals():  # also in a worker started here, until it has its own handlers
             waiting.append(pool.submit(call, item))
         if len(waiting) > ahead:
             yield waiting.popleft().result()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data, training_data_of
-from ganzoo.errors import CheckpointError, DataError, OptionError, printable
+from ganzoo.errors import DataError, OptionError, printable
 from ganzoo.metrics.comparison import MODES, Comparison, Log, generator_comparisons, translator_comparisons
 from ganzoo.metrics.sources import DEFAULT_LIMIT, DatasetSource, default_real_count
 
@@ -51,15 +51,15 @@ def checkpoint_task(
 
     model, data = saved.model(registry), saved.data
     # An imported checkpoint has no data: its options name only the default of the model.
-    about = {} if data.count == 0 else saved.metadata
+    named, path = (None, None) if data.count == 0 else (saved.run.data_name, saved.run.data_path)
     try:
-        data_name = training_data_of(about, registry, "--against") if against is None else against
+        data_name = training_data_of(named, path, registry, "--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
     dataset = open_data(data_name, registry, "--data" if against is None else "--against")
     size = loading.trained_sizes(saved, registry)[-1]
     data = replace(data, size=size)
-    translating = loading.translates(saved, registry)
+    translating = loading.is_translator(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{data_name}: domains ({theirs}) differ from the model's ({ours}).")
@@ -75,9 +75,7 @@ def checkpoint_task(
         generator = loading.load_generator(saved, registry)
         return generator_comparisons(generator, dataset, data, samples or SAMPLES, seed, max_real, log)
 
-    images = saved.metadata.get("progress", {}).get("images", 0)
-    if type(images) is not int:  # not validated before
-        raise CheckpointError(f"{saved.path}: damaged description (images: {str(images)[:40]!r}).")
+    images = saved.metadata.progress.images
     about = {
         "subject": describe_subject(model.name, images, data),
         "against": dataset.info.name,

@@ -12,12 +12,12 @@ from ganzoo import backend
 from ganzoo.data.catalog import DescribedDataset
 from ganzoo.errors import counted
 from ganzoo.interfaces.loss import Batch
-from ganzoo.interfaces.options import describe as declared
+from ganzoo.interfaces.options import describe as option_descriptions
 from ganzoo.interfaces.progress import Progress
 from ganzoo.training.plan import Plan
 from ganzoo.training.step import check_micro_batches, micro_batch_limit, micro_batch_sizes
 
-FLOAT = 4  # bytes
+FLOAT_BYTES = 4  # bytes
 NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and buffers of normalisation and convolutions; measured on lsgan
 
 
@@ -27,8 +27,8 @@ def describe(plan: Plan) -> Iterator[str]:
     train = dataclasses.replace(plan.train, flip=plan.flip)
     values = {**train.to_dict(), **plan.options.to_dict()}
     for title, options in (("training", train), ("model's own", plan.options)):
-        yield f"options ({title}; '-': not set, or without effect)"
-        for option in declared(type(options)).values():
+        yield f"options ({title}; '-' means not set or no effect)"
+        for option in option_descriptions(type(options)).values():
             value = None if option.reason_without_effect(values) else values[option.name]
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
@@ -36,7 +36,7 @@ def describe(plan: Plan) -> Iterator[str]:
     kind = f"{info.size} px, {counted(info.channels, 'channel')}{domains}"
     yield f"data     {info.name}: {counted(info.count, 'image')} of {kind}"
     if isinstance(plan.dataset, DescribedDataset):
-        yield "         not there yet: training begins with preparing it, and the number of images may differ"
+        yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
     if plan.tracker is not None:
         yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
@@ -45,12 +45,12 @@ def describe(plan: Plan) -> Iterator[str]:
 
 
 def _stages(plan: Plan) -> Iterator[str]:
-    stages = plan.stages
+    stages = plan.schedule.stages
     if len(stages) == 1:
         return
     for number, stage in enumerate(stages, 1):
         length = "to the end" if stage.images is None else f"for {stage.images / 1000:g} kimg"
-        fade = f", faded in over {stage.fade / 1000:g}" if stage.fade else ""
+        fade = f", fade-in over {stage.fade / 1000:g}" if stage.fade else ""
         rate = f", learning rate {stage.learning_rate:g}" if stage.learning_rate else ""
         yield f"stage {number}  {stage.size:>4} px, batches of {stage.batch}, {length}{fade}{rate}"
 
@@ -58,22 +58,22 @@ def _stages(plan: Plan) -> Iterator[str]:
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
     setup = plan.model.build(plan.options, plan.data)
-    check_micro_batches(setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     weights = 0
     for name, network in setup.networks.items():
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
-    fixed = FLOAT * (4 * weights + averaged)  # weights, gradients and two moments; plus the sampled copy
-    activations = FLOAT * _activations(plan, setup)
-    images = counted(_at_once(plan), "image")
+    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients and two moments; plus the sampled copy
+    activations = FLOAT_BYTES * _activations(plan, setup)
+    images = counted(_images_per_forward(plan), "image")
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
     yield f"         and {_megabytes(activations)} for the activations of {images}, on the {device}"
 
 
-def _at_once(plan: Plan) -> int:
+def _images_per_forward(plan: Plan) -> int:
     """Return the number of images per forward pass in the last stage, which has the largest images."""
-    stage = plan.stages[-1]
+    stage = plan.schedule.stages[-1]
     return micro_batch_sizes(stage.batch, micro_batch_limit(stage, plan.train.micro_batch))[0]
 
 
@@ -83,7 +83,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     jt = backend.jittor()
     from ganzoo.interfaces.networks import Network  # not at the top: it would start Jittor before the device is chosen
 
-    count = _at_once(plan)
+    count = _images_per_forward(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     labels = np.zeros(count, np.int64)
     batch = Batch(images, labels, np.random.default_rng(0))

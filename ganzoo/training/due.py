@@ -15,7 +15,7 @@ def whole_images(kimg: float) -> int:
     return round(kimg * 1000)
 
 
-def goal(options: TrainOptions) -> int:
+def total_images(options: TrainOptions) -> int:
     """Return the number of images after which training ends."""
     return whole_images(options.kimg)
 
@@ -35,15 +35,15 @@ def ends_snapshot(options: TrainOptions, progress: Progress, batch: int) -> bool
     return _crossed(tick_length(options) * options.snapshot, progress, batch)
 
 
-def to_evaluate(options: TrainOptions, progress: Progress, batch: int) -> bool:
+def evaluation_due(options: TrainOptions, progress: Progress, batch: int) -> bool:
     """Return whether metrics are due after the last step."""
     every = options.evaluate_every or 0.0
     return every > 0 and _crossed(max(1, whole_images(every)), progress, batch)
 
 
-def to_report(options: TrainOptions, progress: Progress, batch: int) -> bool:
+def report_due(options: TrainOptions, progress: Progress, batch: int) -> bool:
     """Return whether the last step ended a tick or metrics are due after it."""
-    return ends_tick(options, progress, batch) or to_evaluate(options, progress, batch)
+    return ends_tick(options, progress, batch) or evaluation_due(options, progress, batch)
 
 
 def _crossed(length: int, progress: Progress, batch: int) -> bool:

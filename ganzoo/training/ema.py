@@ -50,8 +50,8 @@ class EMA:
             decay = declared if self.decay is None else self.decay
             source = self.networks[name].state()
             trained = self.networks[name].trainable().keys()
-            resting = trained - self.networks[name].active_weights().keys()
-            copy = {key: var for key, var in self.copies[name].state().items() if key not in resting}
+            unused = trained - self.networks[name].active_weights().keys()
+            copy = {key: var for key, var in self.copies[name].state().items() if key not in unused}
             averaged = [key for key in copy if key in trained]
             new = updates.ema_update([copy[k] for k in averaged], [source[k].detach() for k in averaged], 1 - decay)
             for key, value in zip(averaged, new):

@@ -13,13 +13,14 @@ import numpy as np
 
 from ganzoo import backend, runs
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.checkpoints.unpickling import safe_load
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import AdamMoments, ImportedWeights, Model
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
-from ganzoo.interfaces.stages import StagePosition
+from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 
@@ -46,8 +47,6 @@ def import_checkpoint(
     with the next stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does
     not match it; no run is created then.
     """
-    from ganzoo import __version__
-
     _check_names(domains)
     parts = model.checkpoint_files(path)
     content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
@@ -62,27 +61,21 @@ def import_checkpoint(
         backend.start()
         from ganzoo.training.state import TrainState
 
-        model.stages(options, train, data)  # raises if the model can't be built at this size
-        _check(model.build(options, data).networks, converted)
-        state = TrainState(model, options, data, train)
-        _fill(state, converted)
+        schedule = Schedule(model.stages(options, train, data))  # raises if the model can't be built at this size
+        _check_fit(model.build(options, data).networks, converted)
+        state = TrainState(model, options, data, train, schedule)
+        _load(state, converted)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    _place(state, converted.trained_size)
-    description = {
-        "ganzoo": __version__,
-        "model": model.name,
-        "train": train.to_dict(),
-        "options": options.to_dict(),
-        "data": dataclasses.asdict(data),
-    }
+    _set_progress(state, converted.trained_size)
+    description = RunDescription.create(model, options, train, data)
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
-        checkpoint.write(run.path / checkpoint.name_at(0), state.tensors(), {**description, **state.metadata()})
-        run.save_options({**description, "environment": backend.describe(), "saved": time.time()})
+        checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
+        run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
         run.log(f"import of {path} finished")
-    files = [f"{part.name}: read too" for part in parts.values() if part != path]
-    return Imported(run, (*files, *_found(converted, state)), state.setup.translator is not None)
+    files = [f"{part.name}: also read" for part in parts.values() if part != path]
+    return Imported(run, (*files, *_summary(converted, state)), state.setup.translator is not None)
 
 
 def _check_names(domains: Sequence[str]) -> None:
@@ -90,13 +83,13 @@ def _check_names(domains: Sequence[str]) -> None:
         if not name:
             raise OptionError(f"--domains {','.join(domains)}: name {number + 1} is empty.")
         if name in domains[:number]:
-            raise OptionError(f"--domains {','.join(domains)}: {name!r} is there twice.")
+            raise OptionError(f"--domains {','.join(domains)}: {name!r} is given twice.")
 
 
 def _with_domains(converted: ImportedWeights, domains: Sequence[str]) -> ImportedWeights:
     if domains and len(domains) != len(converted.domains):
         there = len(converted.domains) or "none"
-        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} named, but {there} in the file.")
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names given, but the file has {there}.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
@@ -113,39 +106,39 @@ def _check_numbers(converted: ImportedWeights) -> None:
     for what, values in groups.items():
         for name, value in values.items():
             if not np.isfinite(value).all():
-                raise CheckpointError(f"{what}: {name!r} is not finite (NaN or infinite), as after training diverged.")
+                raise CheckpointError(f"{what}: {name!r} contains NaN or infinity; training may have diverged.")
 
 
-def _check(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
+def _check_fit(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
     """Raise CheckpointError if the weights don't fit the networks. Networks take no memory until their first use."""
     for name, network in networks.items():
         for what, known in ((name, converted.weights), (f"average of the {name}", converted.ema)):
             if name in known:
-                _named(what, network.check_state, known[name])
+                _with_name(what, network.check_state, known[name])
 
 
-def _fill(state: TrainState, converted: ImportedWeights) -> None:
+def _load(state: TrainState, converted: ImportedWeights) -> None:
     """Load weights, EMA and Adam moments into the state. Whatever the file lacks keeps its initial values."""
     for name, weights in converted.weights.items():
-        _named(name, state.setup.networks[name].load_state, weights)
+        _with_name(name, state.setup.networks[name].load_state, weights)
     for name in state.setup.ema:
         if name in converted.weights or name in converted.ema:
             values = converted.ema.get(name) or converted.weights[name]
-            _named(f"average of the {name}", state.ema.copies[name].load_state, values)
+            _with_name(f"average of the {name}", state.ema.copies[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
-        optimizer.load_state(_whole(moments, network), {**optimizer.steps, **moments.steps})
+        optimizer.load_state(_moments_by_name(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
 
 
-def _named(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
+def _with_name(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
     try:
         use(values)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
 
 
-def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
+def _moments_by_name(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
     """Return the moments of every weight by their names in a checkpoint; zeros where there are none."""
     values = {}
     for kind, known in (("first", moments.first), ("second", moments.second)):
@@ -154,7 +147,7 @@ def _whole(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
     return values
 
 
-def _place(state: TrainState, trained: int) -> None:
+def _set_progress(state: TrainState, trained: int) -> None:
     """Set the progress to the end of the stage of `trained` px, with no images seen."""
     stages = state.schedule.stages
     index = max((index for index, stage in enumerate(stages) if stage.size <= trained), default=0)
@@ -174,15 +167,15 @@ def _steps(state: TrainState) -> int:
     return max((round(count / per_step[name]) for name, count in updates.items() if per_step[name]), default=0)
 
 
-def _found(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
-    further = f", and on to {converted.size} px" if converted.size > converted.trained_size else ""
+def _summary(converted: ImportedWeights, state: TrainState) -> Iterator[str]:
+    further = f", can grow to {converted.size} px" if converted.size > converted.trained_size else ""
     colours = "grey" if converted.channels == 1 else "RGB"
     yield f"{colours} images of {converted.trained_size} px{further}"
     if converted.domains:
         yield f"domains: {', '.join(converted.domains)}"
     for name, network in state.setup.networks.items():
         if name not in converted.weights:
-            yield f"{name}: not in the file, begins afresh"
+            yield f"{name}: not in the file; initialised randomly"
             continue
         parts = [f"{network.parameter_count():,} weights"]
         if name in converted.ema:

@@ -3,105 +3,62 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from ganzoo import backend
+from ganzoo.data.loader import ImageBatch
 from ganzoo.distributed import collectives
 from ganzoo.interfaces.loss import Phase
-from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
-from ganzoo.training.precompile import Precompiler
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step
 
-WARM_UP = 2  # steps at the start of a stage that compile kernels; excluded from img/s
 
+class Reporter(Protocol):
+    """Callbacks of the training loop. The host waits for the device only in reports that are due."""
 
-class LoopReporter(Protocol):
-    """Callbacks of the training loop."""
-
-    def terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
+    def on_loss_terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
         """Record the loss terms of a phase, as Vars. `finite` is a Var, 0 if the update was skipped."""
 
-    def logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
+    def on_logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """Record the values that a phase logs in addition to the loss."""
 
-    def stage_begins(self, state: TrainState, position: StagePosition) -> None:
+    def on_stage_start(self, state: TrainState, position: StagePosition) -> None:
         """Called before the first step, when a stage begins, and when its fade-in ends."""
 
-    def stepped(self, state: TrainState) -> None:
-        """Called after each step."""
+    def step(self, state: TrainState) -> contextlib.AbstractContextManager[None]:
+        """Return the context in which a step runs."""
 
-    def compiled(self) -> None:
-        """Called after a step that may have compiled kernels."""
-
-    def not_training(self, seconds: float, images: int) -> None:
-        """Exclude `seconds` and `images` from the training speed, because kernels were compiled."""
-
-    def begun(self, state: TrainState) -> None:
-        """Called after the first step of a run."""
-
-    def due(self, progress: Progress, batch: int) -> bool:
-        """Return whether `tick` is due after a step of `batch` images."""
-
-    def tick(self, state: TrainState, batch: int = 0) -> None:
-        """Called when `due` returned True, with the `batch` size of the last step."""
+    def after(self, state: TrainState) -> None:
+        """Report what is due after a step."""
 
     def finish(self, state: TrainState) -> None:
         """Called after the last step."""
 
 
-def train(
-    state: TrainState,
-    feed: Feed,
-    options: TrainOptions,
-    reporter: LoopReporter,
-    precompiler: Precompiler | None,
-    stop: Callable[[], bool],
-) -> None:
-    """Train until `options.kimg` is reached or `stop()` is true (on several ranks: `stop()` on rank 0).
-
-    The host waits for the device only in `reporter.tick`.
-    """
-    step = Step(state, options.seed, options.micro_batch, reporter.terms, reporter.logged)
-    goal = due.goal(options)
-    last, fresh = None, 0
-    try:
-        while state.progress.images < goal and not collectives.broadcast_object(stop()):
-            position = state.upcoming()
-            if not position.same_networks(last):
-                reporter.stage_begins(state, position)
-                fresh = WARM_UP
-            count = position.stage.batch
-            images = feed.batch(position.stage.size, count, state.progress.images)
-            # The first step, right after a checkpoint or at the start, may be interrupted: compiling can take minutes.
-            whole = contextlib.nullcontext() if fresh == WARM_UP else backend.uninterrupted()
-            if fresh:
-                started = time.perf_counter()
-                with backend.watch_kernels(f"step {state.progress.step + 1}"), whole:
-                    step(images)
-                reporter.not_training(time.perf_counter() - started, count)
-                reporter.compiled()
-            else:
-                if precompiler:
-                    precompiler.start(state)
-                with whole:
-                    step(images)
-            last, fresh = position, max(fresh - 1, 0)
-            first = state.progress.images == 0
-            state.progress = state.progress.after(count)
-            reporter.stepped(state)
-            if first:
-                reporter.begun(state)
-            if reporter.due(state.progress, count):
-                reporter.tick(state, count)
-    finally:
-        feed.close()
-        if precompiler:
-            precompiler.close()
+def train(state: TrainState, feed: Feed, options: TrainOptions, reporter: Reporter, stop: Callable[[], bool]) -> None:
+    """Train until `options.kimg` is reached or `stop()` is true (on several ranks: `stop()` on rank 0)."""
+    step = Step(state, options.seed, options.micro_batch, reporter.on_loss_terms, reporter.on_logged)
+    with contextlib.closing(feed):
+        for batch in _batches(state, feed, due.total_images(options), reporter, stop):
+            with reporter.step(state):
+                step(batch)
+            state.count_step()
+            reporter.after(state)
     reporter.finish(state)
+
+
+def _batches(
+    state: TrainState, feed: Feed, total: int, reporter: Reporter, stop: Callable[[], bool]
+) -> Iterator[ImageBatch]:
+    """Yield a batch of the current stage for each step, until `total` images have been seen or `stop()` is true."""
+    last = None
+    while state.progress.images < total and not collectives.broadcast_object(stop()):
+        position = state.upcoming()
+        if not position.same_networks(last):
+            reporter.on_stage_start(state, position)
+        yield feed.batch(position.stage.size, position.stage.batch, state.progress.images)
+        last = position

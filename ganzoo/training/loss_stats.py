@@ -10,19 +10,19 @@ from typing import Any
 
 from ganzoo.interfaces.loss import Phase
 
-MOST_WAITING = 1000  # phase runs whose values may stay on the device until they are read
+MAX_PENDING = 1000  # phase runs whose values may stay on the device until they are read
 
 
 @dataclass(frozen=True)
 class Report:
     """Statistics of a tick: means by 'phase/name' over the updates made, of loss terms (`losses`) and other values
-    (`watched`); the number of `skipped` updates; and the most skipped `in_a_row` by one phase since training began or
-    resumed."""
+    (`logged`); the number of `skipped` updates; and the most that one phase has skipped in a row since training began
+    or resumed."""
 
     losses: dict[str, float]
-    watched: dict[str, float]
+    logged: dict[str, float]
     skipped: int
-    in_a_row: int
+    max_consecutive_skips: int
 
 
 class LossStats:
@@ -30,17 +30,17 @@ class LossStats:
     updates are counted, and excluded from the means."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, bool, dict[str, Any], Any]] = []  # phase, whether loss terms, values, finite
-        self._skipped_now: dict[str, int] = defaultdict(int)  # current streak of skipped updates, by phase
-        self._in_a_row = 0
+        self._pending: list[tuple[str, bool, dict[str, Any], Any]] = []  # phase, whether loss terms, values, finite
+        self._consecutive_skips: dict[str, int] = defaultdict(int)  # current streak of skipped updates, by phase
+        self._max_consecutive_skips = 0
         self.phases: set[str] = set()  # all that have reported so far
         self.names: set[str] = set()  # all reported values, named as in the statistics: 'losses/PHASE/NAME'
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._runs = self._skipped = 0
         self._losses: dict[str, list[float]] = defaultdict(list)
-        self._watched: dict[str, list[float]] = defaultdict(list)
+        self._logged: dict[str, list[float]] = defaultdict(list)
 
     @property
     def empty(self) -> bool:
@@ -50,37 +50,37 @@ class LossStats:
     def add(self, phase: Phase, terms: Mapping[str, Any], finite: Any) -> None:
         """Add one run of a phase: its loss terms, and a Var (1,) that is 1 if its networks were updated, 0 if not."""
         self._runs += 1
-        self._wait(phase, True, terms, finite)
+        self._append(phase, True, terms, finite)
 
     def log(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
         """Add values that are not part of the loss. A mean that is not finite is omitted from the report."""
-        self._wait(phase, False, values, finite)
+        self._append(phase, False, values, finite)
 
-    def _wait(self, phase: Phase, terms: bool, values: Mapping[str, Any], finite: Any) -> None:
-        self._waiting.append((phase.name, terms, dict(values), finite))
+    def _append(self, phase: Phase, terms: bool, values: Mapping[str, Any], finite: Any) -> None:
+        self._pending.append((phase.name, terms, dict(values), finite))
         self.phases.add(phase.name)
         self.names |= {f"{'losses' if terms else 'watched'}/{phase.name}/{name}" for name in values}
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._pending) >= MAX_PENDING:
             self._read()
 
     def _read(self) -> None:
-        for phase, terms, values, finite in self._waiting:
+        for phase, terms, values, finite in self._pending:
             made = bool(finite.item())
             if terms:
-                self._skipped_now[phase] = 0 if made else self._skipped_now[phase] + 1
+                self._consecutive_skips[phase] = 0 if made else self._consecutive_skips[phase] + 1
                 self._skipped += not made
-                self._in_a_row = max(self._in_a_row, self._skipped_now[phase])
+                self._max_consecutive_skips = max(self._max_consecutive_skips, self._consecutive_skips[phase])
             if made:
-                kept = self._losses if terms else self._watched
+                kept = self._losses if terms else self._logged
                 for name, value in values.items():
                     kept[f"{phase}/{name}"].append(float(value.item()))
-        self._waiting = []
+        self._pending = []
 
     def fetch(self) -> Report:
         """Wait for the values and report them. Resets everything except the streaks of skipped updates."""
         self._read()
-        report = Report(_means(self._losses), _means(self._watched), self._skipped, self._in_a_row)
-        self._begin()
+        report = Report(_means(self._losses), _means(self._logged), self._skipped, self._max_consecutive_skips)
+        self._reset()
         return report
 
 

@@ -32,7 +32,7 @@ class Optimizer:
         self.first = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
         self.second = {name: jt.zeros(var.shape).stop_grad() for name, var in self._all.items()}
 
-    def focus(self, names: Iterable[str]) -> None:
+    def set_active(self, names: Iterable[str]) -> None:
         """Update only these weights from now on."""
         wanted = set(names)
         self.weights = {name: var for name, var in self._all.items() if name in wanted}
@@ -83,7 +83,7 @@ class Optimizer:
         ):
             raise CheckpointError("the checkpoint's optimizer state does not fit the network.")
         if steps.keys() != self.steps.keys():
-            raise CheckpointError("the checkpoint's counts of updates do not fit the network.")
+            raise CheckpointError("the checkpoint's update counts do not fit the network.")
         self.steps = {name: int(count) for name, count in steps.items()}
         for name, var in state.items():
             var.update(jittor().array(values[name]))

@@ -6,59 +6,57 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ganzoo import distributed
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.catalog import describe_data, open_data, path_of
 from ganzoo.data.order import order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options
-from ganzoo.interfaces.stages import Stage, unreached_stages
+from ganzoo.interfaces.stages import Schedule, Stage, unreached_stages
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.plugins import Registry
 from ganzoo.training import due
 from ganzoo.training.tracking import Tracker
 
+if TYPE_CHECKING:
+    from ganzoo.training.state import TrainState
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything known before a kernel runs: model, options, and the opened data."""
+    """Everything known before a kernel runs: model, options, the opened data, and the stages."""
 
     model: Model
     train: TrainOptions
     options: Options
     dataset: Dataset
     data: DataInfo  # as the networks see it: size and channels after fitting
+    schedule: Schedule
     warnings: tuple[str, ...] = ()
     tracker: Tracker | None = None
     data_path: Path | None = None  # location of the data, if given by path
-
-    @property
-    def stages(self) -> Sequence[Stage]:
-        """Stages of training."""
-        return self.model.stages(self.options, self.train, self.data)
 
     @property
     def flip(self) -> bool:
         """Whether half of the images are mirrored: the user's choice, by default whether the data set allows it."""
         return self.dataset.info.flip if self.train.flip is None else self.train.flip
 
-    def description(self) -> dict[str, Any]:
+    def description(self) -> RunDescription:
         """Return the run's description, as stored in options.json and every checkpoint."""
-        from ganzoo import __version__
+        path = str(self.data_path) if self.data_path else None
+        return RunDescription.create(self.model, self.options, self.train, self.data, path)
 
-        return {
-            "ganzoo": __version__,
-            "model": self.model.name,
-            "train": self.train.to_dict(),
-            "options": self.options.to_dict(),
-            "data": dataclasses.asdict(self.data),
-            **({"data_path": str(self.data_path)} if self.data_path else {}),
-        }
+    def initial_state(self) -> TrainState:
+        """Return the state before the first step, with random weights. Needs a started Jittor."""
+        from ganzoo.training.state import TrainState
 
-    def reseeded(self) -> Plan:
+        return TrainState(self.model, self.options, self.data, self.train, self.schedule)
+
+    def with_next_seed(self) -> Plan:
         """Return a copy of the plan with another seed."""
         return dataclasses.replace(self, train=dataclasses.replace(self.train, seed=(self.train.seed + 1) % 2**31))
 
@@ -70,14 +68,14 @@ def make_plan(
     registry: Registry,
     *,
     new: bool = True,
-    at: str = "",
-    dry: bool = False,
+    data_path: str = "",
+    dry_run: bool = False,
 ) -> Plan:
     """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
-    the run can't work. `at` overrides the name or path in `train_options.data`. A `dry` plan prepares no data set; it
-    uses the description of one that would have to be prepared."""
-    path = path_of(at or train_options.data, registry)
-    dataset = (describe_data if dry else open_data)(at or train_options.data, registry)
+    the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
+    prepared; the plan uses the description of one that would have to be."""
+    path = path_of(data_path or train_options.data, registry)
+    dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
     options = model.resolve_options(options, dataset.info)
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
@@ -85,21 +83,21 @@ def make_plan(
     order(dataset, model.draw(options), 0, False)  # raises if the images can't be drawn this way
     dataset.validation()  # raises if the validation images don't fit
     tracker = None
-    stages = model.stages(options, train_options, data)
+    schedule = Schedule(model.stages(options, train_options, data))
+    stages = schedule.stages
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
         raise OptionError(f"--batch: {uneven} images can't be split evenly among {distributed.world_size()} processes.")
-    if new and (missed := unreached_stages(stages, due.goal(train_options))):
-        warnings += (early_end(train_options, stages, missed),)
+    if new and (missed := unreached_stages(stages, due.total_images(train_options))):
+        warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup tells whether it does.
         possible = model.conditional and bool(data.domains)
         translating = possible and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
-    return Plan(model, train_options, options, dataset, data, warnings, tracker, path)
+    return Plan(model, train_options, options, dataset, data, schedule, warnings, tracker, path)
 
 
-def early_end(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
+def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
     reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
-    return (
-        f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained. Give more, or shorter stages."
-    )
+    where = f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained"
+    return f"{where}. Increase --kimg or shorten the stages."

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.backend import environment
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.errors import GanzooError
-from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ NICENESS = 15
 _PDEATHSIG = 1  # option of prctl(2)
 
 
-def coming(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
+def later_positions(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
     """Yield a Progress for each later position with other kernels: during the fade-in of a stage, and after it."""
     last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
@@ -51,8 +51,8 @@ class Precompiler:
     """The child process that compiles the kernels of later stages. It may fail without harm: training compiles missing
     kernels when it needs them."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
-        self.plan, self.say = plan, say
+    def __init__(self, plan: Plan, log: Callable[[str], None]) -> None:
+        self.plan, self.log = plan, log
         self._child: subprocess.Popen[str] | None = None
         self._started = False
 
@@ -61,9 +61,9 @@ class Precompiler:
         if self._started:
             return
         self._started = True
-        if next(coming(state.schedule, state.progress), None) is None:
+        if next(later_positions(state.schedule, state.progress), None) is None:
             return
-        description = {**self.plan.description(), "progress": dataclasses.asdict(state.progress)}
+        description = {**self.plan.description().to_json(), "progress": dataclasses.asdict(state.progress)}
         try:
             with tempfile.TemporaryFile("w+") as given:
                 json.dump(description, given)
@@ -78,7 +78,7 @@ class Precompiler:
                     env={**environment.without_mpi(), "OMP_NUM_THREADS": "1"},
                 )
         except OSError as error:
-            self.say(f"kernels can't be prepared ahead of time: {error}")
+            self.log(f"can't compile kernels in advance: {error}")
             return
         self._listener = threading.Thread(target=self._listen, args=(self._child,), daemon=True)
         self._listener.start()
@@ -86,7 +86,7 @@ class Precompiler:
     def _listen(self, child: Any) -> None:
         for line in child.stderr:
             if line.strip():
-                self.say(line.strip())
+                self.log(line.strip())
         child.wait()
 
     def wait(self, seconds: float) -> None:
@@ -104,28 +104,26 @@ class Precompiler:
             self._listener.join(timeout=5)
 
 
-def prepare(description: dict[str, Any]) -> None:
-    """Run a step and generate samples in each stage after the described progress. Runs in the child process."""
+def compile_later_stages(run: RunDescription, progress: Progress) -> None:
+    """Run a step and generate samples in each stage after `progress`. Runs in the child process."""
     import numpy as np
 
     from ganzoo import backend
     from ganzoo.data.loader import ImageBatch
-    from ganzoo.interfaces.options import resolve
-    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
     from ganzoo.sampling import latents, sampler
 
-    train = resolve(TrainOptions, description["train"])
+    train = run.train_options()
     backend.start(train.device, train.precision)
     from ganzoo.training.state import TrainState  # needs a started Jittor
     from ganzoo.training.step import Step
 
     backend.compile_in_background()
-    model = plugins.load().model(description["model"])
-    data = DataInfo(**{**description["data"], "domains": tuple(description["data"]["domains"])})
-    state = TrainState(model, resolve(model.options, description["options"]), data, train)
+    model, data = plugins.load().model(run.model), run.data
+    assert data is not None
+    state = TrainState(model, run.model_options(model), data, train)
     rng = np.random.default_rng(0)
-    for there in coming(state.schedule, Progress.from_metadata(description["progress"])):
+    for there in later_positions(state.schedule, progress):
         state.progress = there
         stage = state.upcoming().stage
         # Gradient accumulation needs other kernels than a step without it.
@@ -133,7 +131,7 @@ def prepare(description: dict[str, Any]) -> None:
         count = min(IMAGES, train.micro_batch or stage.batch)
         shape = (count * pieces, stage.size, stage.size, data.channels)
         images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
-        what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, ahead of time"
+        what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.watch_kernels(what):
             Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
@@ -141,7 +139,7 @@ def prepare(description: dict[str, Any]) -> None:
             backend.wait()
 
 
-def _end_with(parent: int) -> None:
+def _die_with_parent(parent: int) -> None:
     """Have the operating system end this process when `parent` ends, even if `parent` is killed. A thread that polls
     would not run until Jittor has finished compiling."""
     ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
@@ -151,8 +149,9 @@ def _end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     os.nice(NICENESS)
-    _end_with(int(sys.argv[1]))
+    _die_with_parent(int(sys.argv[1]))
     try:
-        prepare(json.load(sys.stdin))
+        entries = json.load(sys.stdin)
+        compile_later_stages(RunDescription.from_json(entries), Progress.from_metadata(entries["progress"]))
     except GanzooError as error:
-        sys.exit(f"kernels can't be prepared ahead of time: {error}")
+        sys.exit(f"can't compile kernels in advance: {error}")

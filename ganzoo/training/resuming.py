@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, CorruptCheckpointError, OptionError, counted, printable
+from ganzoo.errors import CheckpointError, CorruptCheckpointError, OptionError, counted
 from ganzoo.files import leftovers
 from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
 from ganzoo.interfaces.train_options import TrainOptions
@@ -25,27 +25,30 @@ def resumed_options(
     run: Run, model: Model, train_values: dict[str, Any], model_values: dict[str, Any]
 ) -> tuple[TrainOptions, Options, list[str]]:
     """Return the options of a run, overridden by the user's values, and a line for each change."""
-    stored = run.options()
-    if stored["model"] != model.name:
+    stored = run.description()
+    if stored.model != model.name:
         raise OptionError(
-            f"{run.path} is a run of {stored['model']}; continue it with `ganzoo train {stored['model']} --resume`."
+            f"{run.path} is a run of {stored.model}; continue it with `ganzoo train {stored.model} --resume`."
         )
-    if stored.get("data", {}).get("count") == 0 and "data" not in train_values:  # imported; has no data yet
+    if stored.data and stored.data.count == 0 and "data" not in train_values:  # imported; has no data yet
         raise OptionError(
-            f"--data: {run.path.name} was imported, and its file doesn't tell what it was trained on. Name the images "
-            "to train it on from here, as in --data my-images."
+            f"--data: {run.path.name} was imported, and its file doesn't say which data it was trained on. Give the "
+            "data to continue with, e.g. --data my-images."
         )
-    before = resolve(TrainOptions, stored["train"], stored=True), resolve(model.options, stored["options"], stored=True)
+    before = stored.train_options(), stored.model_options(model)
     after = (
-        resolve(TrainOptions, {**stored["train"], **train_values}),
-        resolve(model.options, {**stored["options"], **model_values}),
+        resolve(TrainOptions, {**(stored.train or {}), **train_values}),
+        resolve(model.options, {**stored.options, **model_values}),
     )
     differences = {**changes(before[0], after[0]), **changes(before[1], after[1])}
-    notes = [f"changed: {flag(name)} was {_said(old)}, is {_said(new)}" for name, (old, new) in differences.items()]
+    notes = [
+        f"changed: {flag(name)} was {_format_value(old)}, is {_format_value(new)}"
+        for name, (old, new) in differences.items()
+    ]
     return after[0], after[1], notes
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]
     return plain(value)
@@ -53,37 +56,42 @@ def _said(value: Any) -> str:
 
 def check_resume(plan: Plan, run: Run) -> None:
     """Raise OptionError if the domains of the data are not those that the run's networks were built for."""
-    former = tuple(map(printable, run.options().get("data", {}).get("domains", ())))
+    data = run.description().data
+    former = data.domains if data else ()
     if not plan.model.conditional or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"
     unnamed = all(name.isdigit() for name in former)
-    remedy = f" If they are these by other names, import it again with --domains {found}." if unnamed else ""
+    remedy = (
+        f" If these are the same domains under other names, import the checkpoint again with --domains {found}."
+        if unnamed
+        else ""
+    )
     raise OptionError(
-        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, and these are {found}. "
-        f"Its networks know no others.{remedy}"
+        f"--data {plan.train.data}: the run was trained on the domains {', '.join(former)}, but the data has {found}. "
+        f"Its networks support only the former.{remedy}"
     )
 
 
-def surroundings(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
+def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     """Return a line for each other change since the run was last trained: in the data, and in the `present` environment
     (versions, device, threads), which affects the exact numbers."""
-    stored = run.options()
-    former = stored.get("environment", {})
+    stored = run.description()
+    former, environment = stored.data, stored.environment
     lines = [
-        f"changed: {name} was {former[name]}, is {value}; numbers can differ in their last digits from here on"
+        f"changed: {name} was {environment[name]}, is {value}; results may differ in the last digits from here on"
         for name, value in present.items()
-        if isinstance(former, dict) and former.get(name, value) != value
+        if environment.get(name, value) != value
     ]
-    lay = stored.get("data_path")
-    if plan.data_path and isinstance(lay, str) and lay != str(plan.data_path):
-        lines.append(f"changed: the data were at {lay}, and are at {plan.data_path} now")
-    former, name, now = stored.get("data", {}), plan.data.name, counted(plan.data.count, "image")
-    if former.get("count") and former["name"] != name:
-        lines.append(f"changed: trained on {former['name']} before, and on {name} now ({now})")
-    elif former.get("count") and former["count"] != plan.data.count:
-        had = counted(former["count"], "image")
-        lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; their order is another now")
+    former_path = stored.data_path
+    if plan.data_path and former_path and former_path != str(plan.data_path):
+        lines.append(f"changed: the data moved from {former_path} to {plan.data_path}")
+    name, now = plan.data.name, counted(plan.data.count, "image")
+    if former and former.count and former.name != name:
+        lines.append(f"changed: trained on {former.name} before, now on {name} ({now})")
+    elif former and former.count and former.count != plan.data.count:
+        had = counted(former.count, "image")
+        lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; the image order has changed")
     return lines
 
 
@@ -94,37 +102,35 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
         with contextlib.suppress(OSError):
             file.unlink()
     damaged: list[tuple[Path, CorruptCheckpointError]] = []
-    saved = checkpoint.newest_whole(run.path, lambda path, error: damaged.append((path, error)))
+    saved = checkpoint.newest_intact(run.path, lambda path, error: damaged.append((path, error)))
     for path, error in damaged:
         aside = path.with_name(f"{path.name}.damaged")
         path.replace(aside)
-        run.tell(f"{error} It is {aside.name} now.")
+        run.print_and_log(f"{error} Renamed to {aside.name}.")
     return saved
 
 
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
     """Load a checkpoint into the state. If it does not fit: OptionError that names the changed options, or
     CheckpointError if they are not the reason."""
-    if saved.metadata["model"] != plan.model.name:
-        raise CheckpointError(f"{saved.path}: of the model {saved.metadata['model']!r}, not {plan.model.name!r}.")
+    if saved.run.model != plan.model.name:
+        raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     try:
         state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:
         changed = _changed_networks(plan, saved)
         if changed:
             raise OptionError(
-                f"{', '.join(changed)}: the networks of {run.path.name} were built otherwise, so it can't go on with "
-                "this. Leave it as it was, or begin a new run."
+                f"{', '.join(changed)}: the networks of {run.path.name} were built with other values. Keep those, or "
+                "start a new run."
             ) from error
         raise CheckpointError(f"{saved.path}: {error}") from error
 
 
-def check_fit(plan: Plan, run: Run) -> None:
+def check_restorable(plan: Plan, run: Run) -> None:
     """Raise what `restore` would, without changing anything in the run's folder."""
-    from ganzoo.training.state import TrainState  # not at the top: it imports Jittor
-
-    if (saved := checkpoint.newest_whole(run.path, lambda path, error: None)) is not None:
-        restore(TrainState(plan.model, plan.options, plan.data, plan.train), saved, plan, run)
+    if (saved := checkpoint.newest_intact(run.path, lambda path, error: None)) is not None:
+        restore(plan.initial_state(), saved, plan, run)
 
 
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
@@ -133,8 +139,8 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
     changed = changes(stored, plan.options)
     alone = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
     # The options that do so on their own; if there are none, all changed options.
-    guilty = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
-    found = [setting(name, changed[name][1]) for name in guilty]
+    incompatible = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
+    found = [setting(name, changed[name][1]) for name in incompatible]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):
         found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channels")
@@ -143,11 +149,11 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
 
 def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     """Return whether networks built from these options and the checkpoint's data fit the checkpoint's weights."""
-    from ganzoo.checkpoints.checkpoint import part
+    from ganzoo.checkpoints.checkpoint import with_prefix
 
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():
-            network.check_state(part(saved.tensors, f"net/{name}/"))
+            network.check_state(with_prefix(saved.tensors, f"net/{name}/"))
     except Exception:  # the model may be a third-party plugin, given stored options outside their ranges
         return False
     return True

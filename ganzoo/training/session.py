@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -11,23 +12,22 @@ from ganzoo.distributed import collectives
 from ganzoo.errors import DivergedError, GanzooError
 from ganzoo.interfaces.stages import unreached_stages
 from ganzoo.registry.plugins import Registry
-from ganzoo.runs import BEGINNING, Run
+from ganzoo.runs import SESSION_PREFIX, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import due
 from ganzoo.training.feed import Feed
 from ganzoo.training.follower import follow, share_state
 from ganzoo.training.loop import train
-from ganzoo.training.plan import Plan, early_end
-from ganzoo.training.precompile import Precompiler
-from ganzoo.training.reporting import Reporter
-from ganzoo.training.resuming import load_newest, restore, surroundings
-from ganzoo.training.snapshots import TranslationInputs, choose
+from ganzoo.training.plan import Plan, early_end_warning
+from ganzoo.training.reporting.reporter import RunReporter
+from ganzoo.training.reporting.sheets import TranslationInputs, choose_translation_inputs
+from ganzoo.training.resuming import changes_since, load_newest, restore
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import check_micro_batches
 
 ENDINGS = {
-    "killed": "ended without a word: it was killed, perhaps for want of memory",
-    "crashed": "crashed in compiled code: log.txt says where",
+    "killed": "ended unexpectedly: it was killed, perhaps because memory ran out",
+    "crashed": "crashed in compiled code; see the traceback in log.txt",
 }
 
 
@@ -54,7 +54,7 @@ def run_training(
                 trained = _attempts(plan, registry, resume, stop)
             return resume if trained else None, stop
         try:
-            state = _begin(plan)
+            state = _new_state(plan)
             check(plan, state)
         except RuntimeError:
             if not stop():
@@ -75,28 +75,28 @@ def run_training(
 def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
     the sample sheets of a translating model, None for others."""
-    check_micro_batches(state.setup.networks, plan.stages, plan.train.micro_batch)
+    check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
     if plan.tracker is not None:
         plan.tracker.check(state)
-    return choose(plan.dataset, plan.data) if state.setup.translator else None
+    return choose_translation_inputs(plan.dataset, plan.data) if state.setup.translator else None
 
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
     """Train from `state` or the newest checkpoint; retry if training diverges. False if there was nothing to do."""
     if state is None and (before := ENDINGS.get(run.outcome() or "")):
-        run.tell(f"the last session {before}")
+        run.print_and_log(f"the last session {before}")
     for left in range(plan.train.retry, -1, -1):
         try:
             return _attempt(plan, registry, run, stop, state or _resumed(plan, run))
         except DivergedError:
             if not left:
                 raise
-            plan, last = plan.reseeded(), checkpoint.newest(run.path)
-            what = f"after {last.name}. It goes back there" if last else "before a checkpoint was made. It begins anew"
-            run.tell(f"training diverged {what} with --seed {plan.train.seed}.")
+            plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
+            what = f"after {last.name}; restarting from there" if last else "before the first checkpoint; starting over"
+            run.print_and_log(f"training diverged {what} with --seed {plan.train.seed}.")
             if last is None:
-                run.cut_stats(0)
-            state = None if last else _begin(plan)
+                run.truncate_stats(0)
+            state = None if last else _new_state(plan)
         except RuntimeError:
             if not stop():
                 raise
@@ -107,26 +107,27 @@ def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: Train
 
 def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState) -> bool:
     """Train from `state`. Return False if the goal had already been reached."""
-    if state.progress.images >= due.goal(plan.train):
-        run.tell(
-            f"{run.path.name} is at {state.progress.kimg:g} kimg already, and --kimg {plan.train.kimg:g} is not beyond "
-            "that; there is nothing to train"
+    if state.progress.images >= due.total_images(plan.train):
+        run.print_and_log(
+            f"{run.path.name} is already at {state.progress.kimg:g} kimg; --kimg {plan.train.kimg:g} leaves nothing to "
+            "train"
         )
         share_state(state)
         collectives.barrier()
         return False
-    shown = check(plan, state)
-    run.save_options({**plan.description(), "environment": backend.describe(), "saved": time.time()})
+    inputs = check(plan, state)
+    run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-    run.tell(f"{BEGINNING}{backend.choice()}{among}")
-    reporter = Reporter(run, plan.train, registry, plan.description(), state.progress, shown, stop, plan.tracker)
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, reporter.say, plan.model.draw(plan.options))
-    outcome, together = "failed", False
+    run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
+    reporter = RunReporter(run, plan, registry, state, inputs, stop)
+    say, draw = reporter.logger.info, plan.model.draw(plan.options)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, say, draw)
+    outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
-        train(state, feed, plan.train, reporter, Precompiler(plan, run.log), stop)
-        outcome, together = "interrupted" if stop() else "finished", True
+        train(state, feed, plan.train, reporter, stop)
+        outcome, reached_end = "interrupted" if stop() else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")
         raise
@@ -135,17 +136,17 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
             raise
         # Jittor raises RuntimeError if a signal arrives while it waits for a compiler or for another process that
         # compiles. The step is incomplete, so the state is not saved.
-        reporter.say("interrupted while kernels were compiled; what was done since the last checkpoint is not kept")
+        reporter.logger.info("interrupted while compiling kernels; progress since the last checkpoint is lost")
         outcome = "interrupted"
     finally:
         reporter.close(outcome)
-    if together:
+    if reached_end:
         collectives.barrier()  # mpirun ends all processes once one exits with a signal's status
     return True
 
 
-def _begin(plan: Plan) -> TrainState:
-    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+def _new_state(plan: Plan) -> TrainState:
+    state = plan.initial_state()
     plan.model.load_pretrained(plan.options, state.setup.networks)
     return state
 
@@ -153,18 +154,19 @@ def _begin(plan: Plan) -> TrainState:
 def _resumed(plan: Plan, run: Run) -> TrainState:
     """Return the state of the newest intact checkpoint, or an initial state if there is none."""
     saved = load_newest(run)
-    for line in surroundings(plan, run, backend.describe()):
-        run.tell(line)
+    for line in changes_since(plan, run, backend.describe()):
+        run.print_and_log(line)
     if saved is None:
-        run.tell(f"{run.path.name} had no checkpoint yet; it begins anew.")
-        run.cut_stats(0)
-        return _begin(plan)
-    state = TrainState(plan.model, plan.options, plan.data, plan.train)
+        run.print_and_log(f"{run.path.name} has no checkpoint yet; starting over.")
+        run.truncate_stats(0)
+        return _new_state(plan)
+    state = plan.initial_state()
     restore(state, saved, plan, run)
-    run.tell(f"from {saved.path.name}")
+    run.print_and_log(f"resuming from {saved.path.name}")
     if plan.data.size > saved.data.size:
-        run.tell(f"growing on to {plan.data.size} px: the layers beyond {saved.data.size} px begin afresh")
-    if missed := unreached_stages(plan.stages, due.goal(plan.train), state.progress):
-        run.tell(f"warning: {early_end(plan.train, plan.stages, missed)}")
-    run.cut_stats(state.progress.images)
+        run.print_and_log(f"growing to {plan.data.size} px: layers above {saved.data.size} px are initialised randomly")
+    stages = plan.schedule.stages
+    if missed := unreached_stages(stages, due.total_images(plan.train), state.progress):
+        run.print_and_log(f"warning: {early_end_warning(plan.train, stages, missed)}")
+    run.truncate_stats(state.progress.images)
     return state

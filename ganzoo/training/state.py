@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ganzoo import backend
-from ganzoo.checkpoints.checkpoint import part
+from ganzoo.checkpoints.checkpoint import with_prefix
+from ganzoo.checkpoints.description import SavedPosition, StateMetadata
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import Model, Setup
@@ -25,12 +25,15 @@ from ganzoo.training.optim import Optimizer
 class TrainState:
     """Networks, optimizers, EMA and progress of one run."""
 
-    def __init__(self, model: Model, options: Options, data: DataInfo, train: TrainOptions) -> None:
+    def __init__(
+        self, model: Model, options: Options, data: DataInfo, train: TrainOptions, schedule: Schedule | None = None
+    ) -> None:
+        """`schedule` are the model's stages (None: computed from the options)."""
         self.model, self.options, self.data = model, options, data
-        self.schedule = Schedule(model.stages(options, train, data))
+        self.schedule = schedule or Schedule(model.stages(options, train, data))
         self.progress = Progress()
         self.position: StagePosition | None = None  # of the last step
-        self._focused = False
+        self._optimizers_ready = False
         with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data)
@@ -59,29 +62,40 @@ class TrainState:
         former, self.position = self.position, self.upcoming()
         self._grow(self.position)
         same = self.position.same_networks(former)
-        if same and self._focused:
+        if same and self._optimizers_ready:
             return False
         stage = self.position.stage
         for name, optimizer in self.optimizers.items():
-            optimizer.focus(self.setup.networks[name].active_weights())
+            optimizer.set_active(self.setup.networks[name].active_weights())
             optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
             if stage.reset and former is not None and not same:
                 optimizer.reset()
         self.ema.decay = stage.ema_decay
-        self._focused = True
+        self._optimizers_ready = True
         return True
 
-    def _position(self, index: int, size: int, alpha: float) -> StagePosition:
+    @property
+    def batch(self) -> int:
+        """Number of images of the last step, on all ranks together."""
+        assert self.position is not None
+        return self.position.stage.batch
+
+    def count_step(self) -> None:
+        """Advance the progress by the step that has just been run."""
+        self.progress = self.progress.after(self.batch)
+
+    def _stored_position(self, stored: SavedPosition) -> StagePosition:
         """Return the position stored in a checkpoint. OptionError if the stages have changed since it was trained."""
+        index, size = stored.index, stored.size
         sizes = [stage.size for stage in self.schedule.stages]
         if sizes[index : index + 1] != [size]:
             if len(sizes) == 1 and not index:
-                raise OptionError(f"the checkpoint was trained at {size} px, and can't go on at {sizes[0]} px.")
+                raise OptionError(f"the checkpoint was trained at {size} px and can't continue at {sizes[0]} px.")
             raise OptionError(
                 f"the checkpoint was trained at {size} px in stage {index + 1}, but the options now ask for the stages "
-                f"{', '.join(map(str, sizes))} px. Resume with the first and last resolution it was begun with."
+                f"{', '.join(map(str, sizes))} px. Resume with the original first and last resolution."
             )
-        return StagePosition(index, self.schedule.stages[index], alpha)
+        return StagePosition(index, self.schedule.stages[index], stored.alpha)
 
     def _grow(self, position: StagePosition) -> None:
         for network in (*self.setup.networks.values(), *self.ema.copies.values()):
@@ -98,45 +112,45 @@ class TrainState:
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> StateMetadata:
         """Return everything in the state except the arrays."""
         position = self.position or self.schedule.position(self.progress)
-        return {
-            "progress": dataclasses.asdict(self.progress),
-            "moment": {"index": position.index, "size": position.stage.size, "alpha": position.alpha},
-            "optimizer_steps": {name: optimizer.steps for name, optimizer in self.optimizers.items()},
-            "averaged": sorted(self.setup.ema),
-        }
+        return StateMetadata(
+            self.progress,
+            SavedPosition(position.index, position.stage.size, position.alpha),
+            {name: dict(optimizer.steps) for name, optimizer in self.optimizers.items()},
+            tuple(sorted(self.setup.ema)),
+        )
 
-    def load(self, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> None:
+    def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
         Only weights that are unused at the checkpoint's resolution may be missing: those of resolutions beyond the
         last one the run was started with. They keep their initial values.
         """
         try:
-            progress = Progress.from_metadata(metadata["progress"])
-            position = self._position(**metadata["moment"]) if "moment" in metadata else None
+            position = self._stored_position(metadata.position) if metadata.position else None
             if position is not None:
                 self._grow(position)
             new = {}
             for name, network in self.setup.networks.items():
-                values = part(tensors, f"net/{name}/")
+                values = with_prefix(tensors, f"net/{name}/")
                 new[name] = network.trainable().keys() - network.active_weights().keys() - values.keys()
                 network.load_state(_with(network.state(), new[name], values))
             for name in self.setup.ema:
                 copy = self.ema.copies[name]
-                copy.load_state(_with(copy.state(), new[name], part(tensors, f"ema/{name}/")))
+                copy.load_state(_with(copy.state(), new[name], with_prefix(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
-                steps = metadata["optimizer_steps"][name]
+                steps = metadata.optimizer_steps[name]
                 if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
                 fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
-                values = _with(optimizer.state(), fresh, part(tensors, f"adam/{name}/"))
+                values = _with(optimizer.state(), fresh, with_prefix(tensors, f"adam/{name}/"))
                 optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
-        self.progress, self.position = progress, position if progress.step else None
+        self.progress = metadata.progress
+        self.position = position if self.progress.step else None
         self._grow(self.position or self.upcoming())
         backend.run_pending()
 

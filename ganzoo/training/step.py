@@ -67,10 +67,10 @@ def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage]
             found
             and distributed.world_size() * min(micro_batch_sizes(stage.batch // distributed.world_size(), limit)) == 1
         ):
-            pieces = f" in pieces of at most --micro-batch {limit}" if limit and stage.batch > 1 else ""
+            limited = f" in micro-batches of at most {limit}" if limit and stage.batch > 1 else ""
             raise OptionError(
-                f"--batch {stage.batch}{pieces}: batch normalisation in the {' and the '.join(found)} needs at least "
-                "two images at once; over one image it removes what tells it from others."
+                f"--batch {stage.batch}{limited}: batch normalisation in the {' and the '.join(found)} needs at least "
+                "two images at once; over a single image it removes what distinguishes it."
             )
 
 
@@ -134,7 +134,7 @@ class Step:
         gradients: list[Any] = []
         means: dict[str, Any] = {}
         logged: dict[str, Any] = {}
-        self.buffers.remember()
+        self.buffers.save()
         for batch in batches:
             share = len(batch) / total
             terms = self.state.setup.loss(phase, batch, self.state.progress)
@@ -172,10 +172,10 @@ class Step:
         return finite
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:
-        if not self.unused_weights.wants(phase):
+        if not self.unused_weights.is_pending(phase):
             return backend.gradients(loss, weights)
         gradients, missing = backend.gradients_and_missing(loss, weights)
-        self.unused_weights.note(phase, missing)
+        self.unused_weights.record(phase, missing)
         return gradients
 
 
@@ -192,16 +192,16 @@ class Buffers:
         networks = state.setup.networks.values()
         self.vars = [var for network in networks for var in network.state().values() if var.is_stop_grad()]
 
-    def remember(self) -> None:
+    def save(self) -> None:
         """Save the current values, without copying them."""
-        self.kept = [(var, var.id, var.detach()) for var in self.vars]
+        self._saved = [(var, var.id, var.detach()) for var in self.vars]
 
     def restore(self, finite: Any) -> None:
         """Restore the saved values if `finite` is 0; otherwise average the changed buffers over the ranks."""
-        written = [(var, value) for var, identity, value in self.kept if var.id != identity]
+        written = [(var, value) for var, identity, value in self._saved if var.id != identity]
         for (var, value), new in zip(written, collectives.all_reduce_mean([var for var, _ in written])):
             var.update(backend.jittor().ternary(finite, new, value))
-        self.kept = []
+        self._saved = []
 
 
 class UnusedWeights:
@@ -211,24 +211,24 @@ class UnusedWeights:
     """
 
     def __init__(self, state: TrainState) -> None:
-        self.waiting = {phase.name for phase in state.setup.loss.phases}
+        self._pending_phases = {phase.name for phase in state.setup.loss.phases}
         self.weights = {name: list(optimizer.weights) for name, optimizer in state.optimizers.items()}
-        self.suspects = {(name, key) for name, keys in self.weights.items() for key in keys}
+        self._without_gradient = {(name, key) for name, keys in self.weights.items() for key in keys}
 
-    def wants(self, phase: Phase) -> bool:
+    def is_pending(self, phase: Phase) -> bool:
         """Return whether this phase has not been examined yet."""
-        return phase.name in self.waiting
+        return phase.name in self._pending_phases
 
-    def note(self, phase: Phase, missing: list[int]) -> None:
+    def record(self, phase: Phase, missing: list[int]) -> None:
         """Record the weights that the phase's loss does not depend on, by position. RunError if every phase has run
         and some weight got no gradient from any of them."""
         weights = [(network, key) for network in phase.networks for key in self.weights[network]]
-        self.suspects -= {weight for position, weight in enumerate(weights) if position not in set(missing)}
-        self.waiting.discard(phase.name)
-        if self.suspects and not self.waiting:
-            named = sorted(f"{network}.{key}" for network, key in self.suspects)
+        self._without_gradient -= {weight for position, weight in enumerate(weights) if position not in set(missing)}
+        self._pending_phases.discard(phase.name)
+        if self._without_gradient and not self._pending_phases:
+            named = sorted(f"{network}.{key}" for network, key in self._without_gradient)
             more = f" and {len(named) - 4} more" if len(named) > 4 else ""
             raise RunError(
-                f"no phase gives a gradient to {', '.join(named[:4])}{more}: these weights would never train. "
-                "Use them in the loss, or stop_grad() them."
+                f"no phase gives a gradient to {', '.join(named[:4])}{more}: these weights would never be trained. "
+                "Use them in the loss, or call stop_grad() on them."
             )

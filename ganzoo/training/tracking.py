@@ -46,13 +46,13 @@ class Tracker:
         translating: bool,
     ) -> None:
         self.options, self.model, self.dataset, self.data = options, model, dataset, data
-        with self._named():
+        with self._name_option():
             self.networks = Networks(registry.metrics_named(options.evaluate), translating)
         # Limited by default: measuring all images of a data set would stall training for minutes.
         self.real = (
             default_real_count(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
         )
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def best_by(self) -> tuple[str, bool]:
@@ -81,11 +81,11 @@ class Tracker:
 
     def check(self, state: TrainState) -> None:
         """Raise OptionError if a metric does not apply to this model."""
-        with self._named():
+        with self._name_option():
             check(self._comparisons(state, self.data, lambda line: None), self.networks.metrics)
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def _name_option(self) -> Iterator[None]:
         """Prefix errors raised in the body with the option's name."""
         try:
             yield
@@ -96,8 +96,8 @@ class Tracker:
         """Return the metrics by full name, for the statistics; for translations, the means over pairs of domains."""
 
         def once(line: str) -> None:
-            if line not in self._told:
-                self._told.add(line)
+            if line not in self._reported:
+                self._reported.add(line)
                 say(line)
 
         data = replace(self.data, size=(state.position or state.upcoming()).stage.size)

@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError, CorruptCheckpointError
 from ganzoo.files import leftovers, os
+from tests.support.descriptions import Forged, described
 
-METADATA = {
+ENTRIES = {
     "model": "gan",
     "options": {"size": 8},
     "data": {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False},
     "progress": {"step": 1, "images": 4, "stage": 0, "stage_images": 4},
 }
+DESCRIPTION = described(ENTRIES)
 TENSORS = {
     "net/g/w": np.arange(6, dtype=np.float32).reshape(2, 3).T,
     "net/g/steps": np.array([7], np.int32),
@@ -35,14 +37,17 @@ TENSORS = {
 
 @pytest.fixture
 def saved(tmp_path):
-    path = tmp_path / checkpoint.name_at(4000)
-    checkpoint.write(path, TENSORS, METADATA)
+    path = tmp_path / checkpoint.file_name(4000)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     return path
 
 
 def test_what_was_written_is_read(saved):
     read = checkpoint.read(saved)
-    assert read.metadata == {**METADATA, "format": 2}
+    assert (read.run, read.metadata) == DESCRIPTION
+    header = saved.read_bytes()[8 : 8 + int.from_bytes(saved.read_bytes()[:8], "little")]
+    entries = json.loads(json.loads(header)["__metadata__"]["ganzoo"])
+    assert entries == {**ENTRIES, "format": 2, "optimizer_steps": {}, "averaged": []}
     assert read.tensors.keys() == TENSORS.keys()
     for name, value in TENSORS.items():
         assert read.tensors[name].dtype == value.dtype
@@ -52,9 +57,9 @@ def test_what_was_written_is_read(saved):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
+def test_a_truncated_file_is_rejected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "x.safetensors"
-    checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(CheckpointError, match=r"x\.safetensors"):
@@ -63,9 +68,9 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, data):
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
+def test_any_flipped_bit_is_detected(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("flip") / "x.safetensors"
-    checkpoint.write(path, TENSORS, METADATA)
+    checkpoint.write(path, TENSORS, *DESCRIPTION)
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
@@ -73,7 +78,7 @@ def test_a_bit_flipped_anywhere_is_noticed(tmp_path_factory, data):
         checkpoint.read(path)
 
 
-def test_more_than_was_written_is_noticed(saved):
+def test_trailing_bytes_are_detected(saved):
     saved.write_bytes(saved.read_bytes() + b"\0")
     with pytest.raises(CorruptCheckpointError):
         checkpoint.read(saved)
@@ -81,15 +86,15 @@ def test_more_than_was_written_is_noticed(saved):
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
-    checkpoint.write(first, TENSORS, METADATA)
-    checkpoint.write(second, dict(TENSORS), dict(METADATA))
+    checkpoint.write(first, TENSORS, *DESCRIPTION)
+    checkpoint.write(second, dict(TENSORS), *described(dict(ENTRIES)))
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_zeros_in_the_description_are_not_taken_for_the_checksum(tmp_path):
+def test_zeros_in_the_description_are_not_mistaken_for_the_checksum(tmp_path):
     path = tmp_path / "x.safetensors"
-    checkpoint.write(path, TENSORS, {**METADATA, "model": "0" * 64})
-    assert checkpoint.read(path).metadata["model"] == "0" * 64
+    checkpoint.write(path, TENSORS, *described({**ENTRIES, "model": "0" * 64}))
+    assert checkpoint.read(path).run.model == "0" * 64
 
 
 def test_other_programs_can_read_it(saved):
@@ -99,16 +104,16 @@ def test_other_programs_can_read_it(saved):
     assert all(np.array_equal(read[name], value) and read[name].dtype == value.dtype for name, value in TENSORS.items())
 
 
-def test_files_from_before_there_were_checksums_are_read(tmp_path):
+def test_files_without_a_checksum_are_read(tmp_path):
     from safetensors.numpy import save_file
 
     path = tmp_path / "old.safetensors"
     weights = {"net/g/w": np.ones(3, np.float32)}
-    save_file(weights, str(path), {"ganzoo": json.dumps({"format": 1, **METADATA})})
+    save_file(weights, str(path), {"ganzoo": json.dumps({"format": 1, **ENTRIES})})
     assert np.array_equal(checkpoint.read(path).tensors["net/g/w"], weights["net/g/w"])
 
 
-def test_foreign_files_are_refused(tmp_path):
+def test_foreign_files_are_rejected(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"w": np.zeros(2)}, str(tmp_path / "foreign.safetensors"))
@@ -117,7 +122,7 @@ def test_foreign_files_are_refused(tmp_path):
     save_file({"w": np.zeros(2)}, str(tmp_path / "half.safetensors"), {"ganzoo": json.dumps({"format": 1})})
     with pytest.raises(CheckpointError, match="description is damaged"):
         checkpoint.read(tmp_path / "half.safetensors")
-    save_file({"w": np.zeros(2)}, str(tmp_path / "new.safetensors"), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    save_file({"w": np.zeros(2)}, str(tmp_path / "new.safetensors"), {"ganzoo": json.dumps({**ENTRIES, "format": 99})})
     with pytest.raises(CheckpointError, match="newer"):
         checkpoint.read(tmp_path / "new.safetensors")
     with pytest.raises(CheckpointError, match="no such file"):
@@ -125,7 +130,7 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("header", [b"null", b"3", b"[]", b'{"__metadata__": 3}', b"[" * 10**5, b"\xff"], ids=repr)
-def test_headers_of_wrong_types_are_refused(tmp_path, header):
+def test_headers_of_wrong_types_are_rejected(tmp_path, header):
     path = tmp_path / "x.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
     with pytest.raises(CorruptCheckpointError, match=r"x\.safetensors"):
@@ -133,44 +138,44 @@ def test_headers_of_wrong_types_are_refused(tmp_path, header):
 
 
 @pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
-def test_descriptions_of_wrong_types_are_refused_though_signed(tmp_path, name):
-    checkpoint.write(tmp_path / "x.safetensors", TENSORS, {**METADATA, name: 3})
+def test_invalid_descriptions_are_rejected_despite_a_valid_checksum(tmp_path, name):
+    checkpoint.write(tmp_path / "x.safetensors", TENSORS, Forged({**ENTRIES, name: 3}), Forged())
     with pytest.raises(CorruptCheckpointError, match="description is damaged"):
         checkpoint.read(tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_former_checkpoint_whole(saved, monkeypatch, failing):
+def test_a_full_disk_leaves_the_previous_checkpoint_intact(saved, monkeypatch, failing):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = saved.read_bytes()
     monkeypatch.setattr(os, failing, full)
-    with pytest.raises(CheckpointError, match="No space left on device: free some space"):
-        checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, METADATA)
+    with pytest.raises(CheckpointError, match="No space left on device: make room"):
+        checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, *DESCRIPTION)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
 def test_the_newest_are_kept(tmp_path):
     for images in (400, 64_000, 1_200_000, 12_000_000):
-        checkpoint.write(tmp_path / checkpoint.name_at(images), TENSORS, METADATA)
+        checkpoint.write(tmp_path / checkpoint.file_name(images), TENSORS, *DESCRIPTION)
     (tmp_path / "samples-0000001.png").write_bytes(b"")
     checkpoint.prune(tmp_path, 2)
     kept = sorted(path.name for path in tmp_path.glob("*.safetensors"))
-    assert kept == [checkpoint.name_at(1_200_000), checkpoint.name_at(12_000_000)]
+    assert kept == [checkpoint.file_name(1_200_000), checkpoint.file_name(12_000_000)]
     assert checkpoint.newest(tmp_path) == tmp_path / kept[-1]
     assert (tmp_path / "samples-0000001.png").exists()
 
 
 def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
-    ours = [tmp_path / checkpoint.name_at(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
+    ours = [tmp_path / checkpoint.file_name(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
     others = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
     theirs = [tmp_path / f"checkpoint-{name}.safetensors" for name in others]
     theirs += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
     for path in (*ours, *theirs):
         path.write_bytes(b"")
-    assert checkpoint.names(tmp_path) == ours, "by number, beyond a billion too"
+    assert checkpoint.list_checkpoints(tmp_path) == ours, "by number, beyond a billion too"
     assert checkpoint.newest(tmp_path) == ours[-1]
     checkpoint.prune(tmp_path, 1)
     assert sorted(tmp_path.iterdir()) == sorted([ours[-1], *theirs])
@@ -178,36 +183,36 @@ def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
 
 
 def test_the_best_is_kept_beside_the_newest(tmp_path):
-    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200, 1600)]
+    paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200, 1600)]
     for path in paths:
-        checkpoint.write(path, TENSORS, METADATA)
+        checkpoint.write(path, TENSORS, *DESCRIPTION)
     checkpoint.prune(tmp_path, 1, best=paths[1])
-    assert checkpoint.names(tmp_path) == [paths[1], paths[3]]
+    assert checkpoint.list_checkpoints(tmp_path) == [paths[1], paths[3]]
 
 
-def test_the_newest_whole_one_is_found_behind_damaged_ones(tmp_path):
-    paths = [tmp_path / checkpoint.name_at(images) for images in (400, 800, 1200)]
+def test_the_newest_intact_checkpoint_is_found_behind_damaged_ones(tmp_path):
+    paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200)]
     for path in paths:
-        checkpoint.write(path, TENSORS, {**METADATA, "mark": path.name})
+        checkpoint.write(path, TENSORS, *described({**ENTRIES, "ganzoo": path.name}))
     paths[2].write_bytes(paths[2].read_bytes()[:-3])
     damaged = []
-    found = checkpoint.newest_whole(tmp_path, lambda path, error: damaged.append(path))
-    assert (found.path, found.metadata["mark"], damaged) == (paths[1], paths[1].name, [paths[2]])
+    found = checkpoint.newest_intact(tmp_path, lambda path, error: damaged.append(path))
+    assert (found.path, found.run.version, damaged) == (paths[1], paths[1].name, [paths[2]])
     for path in paths[:2]:
         path.write_bytes(b"")
     with pytest.raises(CorruptCheckpointError, match=paths[0].name):
-        checkpoint.newest_whole(tmp_path, lambda path, error: None)
-    assert checkpoint.newest_whole(tmp_path / "nowhere", lambda path, error: None) is None
+        checkpoint.newest_intact(tmp_path, lambda path, error: None)
+    assert checkpoint.newest_intact(tmp_path / "nowhere", lambda path, error: None) is None
 
 
-def test_a_checkpoint_of_a_newer_ganzoo_is_not_passed_over(tmp_path):
+def test_a_checkpoint_of_a_newer_ganzoo_is_not_skipped(tmp_path):
     from safetensors.numpy import save_file
 
-    checkpoint.write(tmp_path / checkpoint.name_at(400), TENSORS, METADATA)
-    newer = tmp_path / checkpoint.name_at(800)
-    save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**METADATA, "format": 99})})
+    checkpoint.write(tmp_path / checkpoint.file_name(400), TENSORS, *DESCRIPTION)
+    newer = tmp_path / checkpoint.file_name(800)
+    save_file({"w": np.zeros(2)}, str(newer), {"ganzoo": json.dumps({**ENTRIES, "format": 99})})
     with pytest.raises(CheckpointError, match="newer"):
-        checkpoint.newest_whole(tmp_path, lambda path, error: None)
+        checkpoint.newest_intact(tmp_path, lambda path, error: None)
 
 
 class TestWriter:
@@ -215,71 +220,73 @@ class TestWriter:
         saved = []
         writer = checkpoint.Writer(saved.append)
         weights = np.zeros(100_000, np.float32)
-        path = tmp_path / checkpoint.name_at(4)
-        writer.save(path, iter([("w", weights)]), METADATA)
+        path = tmp_path / checkpoint.file_name(4)
+        writer.save(path, iter([("w", weights)]), *DESCRIPTION)
         weights[:] = 1
         writer.wait()
         assert saved == [path]
         assert not checkpoint.read(path).tensors["w"].any()
 
-    def test_it_is_told_of_as_saved_only_when_it_is_there(self, tmp_path):
+    def test_a_checkpoint_is_reported_only_once_it_is_on_disk(self, tmp_path):
         whole = []
-        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata["progress"]["images"]))
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
+        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata.progress.images))
+        writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
         writer.wait()
         assert whole == [4]
 
-    def test_training_goes_on_meanwhile(self, tmp_path, monkeypatch):
+    def test_save_returns_before_the_file_is_on_disk(self, tmp_path, monkeypatch):
         may_end = threading.Event()
         fsync = os.fsync
         monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
         saved = []
         writer = checkpoint.Writer(saved.append)
-        writer.save(tmp_path / checkpoint.name_at(4), TENSORS.items(), METADATA)
-        assert saved == []  # save has returned, and the disk is not done
+        writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
+        assert saved == []  # save has returned before the file is on disk
         may_end.set()
         writer.wait()
         assert len(saved) == 1
 
     @pytest.mark.parametrize("asking", ["wait", "save"])
-    def test_a_failure_is_raised_where_training_is(self, tmp_path, asking):
+    def test_a_failure_is_raised_in_the_training_thread(self, tmp_path, asking):
         writer = checkpoint.Writer(lambda path: None)
-        missing = tmp_path / "gone" / checkpoint.name_at(4)
-        writer.save(missing, TENSORS.items(), METADATA)
+        missing = tmp_path / "gone" / checkpoint.file_name(4)
+        writer.save(missing, TENSORS.items(), *DESCRIPTION)
         with pytest.raises(CheckpointError, match="can't be written"):
-            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), METADATA)
-        writer.wait()  # it is told once
+            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
+        writer.wait()  # the error is raised once
 
     def test_nothing_reported_as_saved_is_lost_when_the_process_is_killed(self, tmp_path):
         rng = random.Random(0)
         for attempt in range(8):
             child = subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-            reported = child.stdout.readline().strip()  # it has begun
+            reported = child.stdout.readline().strip()  # the child is writing
             time.sleep(rng.uniform(0, 0.2))
             child.kill()
             reported = [reported, *child.stdout.read().split()]
             child.stdout.close()
             child.wait()
-            newest = checkpoint.newest_whole(tmp_path, lambda path, error: pytest.fail(str(error)))
+            newest = checkpoint.newest_intact(tmp_path, lambda path, error: pytest.fail(str(error)))
             assert newest.path.name >= max(reported), attempt
-            assert (newest.tensors["w"] == checkpoint.images_of(newest.path)).all()
+            assert (newest.tensors["w"] == checkpoint.images_seen(newest.path)).all()
 
 
-# Saves without end; every file holds its own number.
+# Saves checkpoints forever, each filled with its own number.
 SAVING = """
 import pathlib, sys
 import numpy as np
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription, StateMetadata
+from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.progress import Progress
 folder = pathlib.Path(sys.argv[1])
-data = {"name": "x", "count": 1, "size": 8, "channels": 1}
-metadata = {"model": "x", "options": {}, "data": data, "progress": {}}
+description = RunDescription("x", {}, data=DataInfo("x", count=1, size=8, channels=1)), StateMetadata(Progress())
 def saved(path):
     checkpoint.prune(folder, 2)
     print(path.name, flush=True)
 writer = checkpoint.Writer(saved)
 newest = checkpoint.newest(folder)
-images = checkpoint.images_of(newest) if newest else 0
+images = checkpoint.images_seen(newest) if newest else 0
 while True:
     images += 1
-    writer.save(folder / checkpoint.name_at(images), [("w", np.full(1_000_000, images, np.float32))], metadata)
+    writer.save(folder / checkpoint.file_name(images), [("w", np.full(1_000_000, images, np.float32))], *description)
 """

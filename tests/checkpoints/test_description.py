@@ -1,22 +1,76 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
-from ganzoo.checkpoints.description import data_info, fault
+from ganzoo.checkpoints.description import RunDescription, SavedPosition, StateMetadata
+from ganzoo.interfaces.options import resolve
+from ganzoo.interfaces.progress import Progress
+from ganzoo.interfaces.train_options import TrainOptions
+from tests.support.descriptions import described
 
 DATA = {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False}
-MOMENT = {"index": 0, "size": 8, "alpha": 0.5}
-WHOLE = {"model": "gan", "options": {}, "train": {}, "data": DATA, "moment": MOMENT, "averaged": ["generator"]}
+POSITION = {"index": 0, "size": 8, "alpha": 0.5}
+PROGRESS = {"step": 2, "images": 8, "stage": 0, "stage_images": 8}
+RUN = {
+    **{"ganzoo": "0.1", "model": "gan", "train": {"kimg": 2.0}, "options": {"size": 8}, "data": DATA},
+    **{"data_path": "/images", "environment": {"device": "cpu"}, "saved": 1.5},
+}
+STATE = {
+    **{"progress": PROGRESS, "moment": POSITION, "optimizer_steps": {"generator": {"w": 2}}},
+    "averaged": ["generator"],
+}
 
 
-def test_a_sound_description_has_no_fault():
-    assert fault(WHOLE) is None
-    assert fault({"model": "gan", "options": {}}) is None
-    assert data_info(DATA).domains == ("a",)
+def test_a_complete_description_is_read_and_written_unchanged():
+    run, state = described({**RUN, **STATE})
+    assert json.dumps(run.to_json()) == json.dumps(RUN)
+    assert json.dumps(state.to_json()) == json.dumps(STATE)
+    assert (run.data.domains, run.version, run.data_name) == (("a",), "0.1", None)
+    assert state == StateMetadata(
+        Progress(2, 8, 0, 8), SavedPosition(0, 8, 0.5), {"generator": {"w": 2}}, ("generator",)
+    )
 
 
-def test_names_in_a_checkpoint_cannot_steer_the_terminal():
-    info = data_info({**DATA, "name": "x\x1b[2J", "domains": ["a\n", "caf\udce9"]})
+def test_a_description_cannot_be_changed():
+    run, state = described({**RUN, **STATE})
+    for each in (run, state):
+        name = dataclasses.fields(each)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(each, name, None)
+
+
+def test_model_and_options_suffice():
+    least = {"model": "gan", "options": {}}
+    run = RunDescription.from_json(least)
+    assert (run.data, run.train, run.to_json()) == (None, None, least)
+    assert run.train_options() == TrainOptions()
+    assert StateMetadata.from_json({"progress": {}}) == StateMetadata(Progress())
+
+
+def test_the_options_of_an_unknown_model_are_kept_as_they_are():
+    options = {"of a plugin": [1, {"that": "is not installed"}]}
+    assert RunDescription.from_json({"model": "gone", "options": options}).to_json()["options"] == options
+
+
+def test_what_a_newer_version_adds_is_ignored():
+    assert described({**RUN, **STATE, "more": [1]}) == described({**RUN, **STATE})
+
+
+def test_one_count_of_updates_for_all_weights_is_read():
+    steps = {"generator": 3}
+    assert StateMetadata.from_json({**STATE, "optimizer_steps": steps}).optimizer_steps == steps
+
+
+def test_train_options_are_completed_by_the_defaults_of_the_model():
+    run = RunDescription("gan", {}, {"kimg": 2.0})
+    assert run.train_options({"batch": 7}) == resolve(TrainOptions, {"kimg": 2.0, "batch": 7})
+
+
+def test_names_in_a_checkpoint_cannot_control_the_terminal():
+    info = RunDescription.from_json({**RUN, "data": {**DATA, "name": "x\x1b[2J", "domains": ["a\n", "caf\udce9"]}}).data
     assert (info.name, info.domains) == ("x\\x1b[2J", ("a\\n", "caf\\udce9"))
 
 
@@ -30,19 +84,31 @@ def test_names_in_a_checkpoint_cannot_steer_the_terminal():
         *(("data", {**DATA, "channels": channels}) for channels in (0, 2, 4, "3")),
         *(("data", {**DATA, "count": count}) for count in (-1, 1.5)),
         *(("data", {**DATA, "domains": names}) for names in (None, 3, "ab", [3], ["a"] * 1001)),
-        *(("moment", value) for value in (None, [], {}, {**MOMENT, "more": 1}, {**MOMENT, "index": -1})),
-        *(("moment", {**MOMENT, "size": size}) for size in (None, "8", 10**9)),
-        *(("moment", {**MOMENT, "alpha": alpha}) for alpha in (None, -1, 1.5, float("nan"))),
+        *(("progress", {**PROGRESS, "images": images}) for images in (None, "8", -1, 1.5)),
+        *(("moment", value) for value in (None, [], {}, {**POSITION, "more": 1}, {**POSITION, "index": -1})),
+        *(("moment", {**POSITION, "size": size}) for size in (None, "8", 10**9)),
+        *(("moment", {**POSITION, "alpha": alpha}) for alpha in (None, -1, 1.5, float("nan"))),
+        *(("optimizer_steps", {"generator": steps}) for steps in (None, "x", -1, {"w": 1.5}, {"w": [1]})),
         *(("averaged", value) for value in (None, "generator", [3])),
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_an_entry_of_another_kind_is_named(name, value):
-    assert fault({**WHOLE, name: value}) == name
-    if name == "data":
-        with pytest.raises(ValueError, match="data is damaged"):
-            data_info(value)
+def test_an_invalid_entry_is_named(name, value):
+    with pytest.raises(ValueError, match=f"'{name}' is missing or damaged"):
+        described({**RUN, **STATE, name: value})
 
 
-def test_what_is_no_description_is_told():
-    assert fault([]) == fault({}) == "model"
+@pytest.mark.parametrize(("name", "value"), [("ganzoo", 3), ("data_path", []), ("environment", "x"), ("saved", {})])
+def test_an_entry_that_only_informs_counts_as_missing_if_it_is_damaged(name, value):
+    found = RunDescription.from_json({**RUN, name: value}).to_json()
+    assert found == {key: entry for key, entry in RUN.items() if key != name}
+
+
+def test_a_missing_entry_is_named():
+    for entries in ([], {}):
+        with pytest.raises(ValueError, match="'model' is missing or damaged"):
+            RunDescription.from_json(entries)
+    with pytest.raises(ValueError, match="'train' is missing or damaged"):
+        RunDescription.from_json({"model": "gan", "options": {}}, required=("train",))
+    with pytest.raises(ValueError, match="'progress' is missing or damaged"):
+        StateMetadata.from_json(RUN)

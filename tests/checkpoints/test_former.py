@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.runs import Run
 from tests.support.agreement import differences
 
 FORMER = Path(__file__).with_name("former")
@@ -31,7 +32,7 @@ def former(workdir: Path) -> Path:
     return run
 
 
-def test_it_goes_on_from_a_checkpoint_to_the_next(ganzoo, former):
+def test_it_resumes_from_one_checkpoint_to_the_next(ganzoo, former):
     expected = checkpoint.read(former / LAST)
     (former / LAST).unlink()
     result = ganzoo("train", "stylegan", "--resume", str(former), "--device", "cpu")
@@ -40,8 +41,8 @@ def test_it_goes_on_from_a_checkpoint_to_the_next(ganzoo, former):
     found = checkpoint.read(former / LAST)
     assert found.tensors.keys() == expected.tensors.keys()
     assert max(differences(found, expected).values()) < 1e-4
-    assert found.metadata["progress"] == expected.metadata["progress"]
-    assert found.metadata["optimizer_steps"] == expected.metadata["optimizer_steps"]
+    assert found.metadata.progress == expected.metadata.progress
+    assert found.metadata.optimizer_steps == expected.metadata.optimizer_steps
     assert [row["images"] for row in map(json.loads, (former / "stats.jsonl").open())][-1] == 36
 
 
@@ -51,3 +52,13 @@ def test_it_generates_the_same_images(ganzoo, former):
     found, expected = (np.asarray(Image.open(path)).astype(int) for path in ("out/grid.png", FORMER / "grid.png"))
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize("path", sorted(FORMER.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_its_descriptions_are_written_as_they_were(path):
+    content, saved = path.read_bytes(), checkpoint.read(path)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    entries = {"format": 2, **saved.run.to_json(), **saved.metadata.to_json()}
+    assert json.dumps(entries) == header["__metadata__"]["ganzoo"]
+    options = json.dumps(Run(FORMER).description().to_json(), indent=2)
+    assert f"{options}\n" == (FORMER / "options.json").read_text()

@@ -58,7 +58,7 @@ def test_numbers_of_another_type_are_refused_even_with_a_correct_checksum(ganzoo
     saved = checkpoint.read(path)
     forged = {name: value.astype(np.int32) if name.startswith(part) else value for name, value in saved.tensors.items()}
     assert any(value.dtype == np.int32 for value in forged.values())
-    checkpoint.write(path, forged, saved.metadata)
+    checkpoint.write(path, forged, saved.run, saved.metadata)
     command = ["generate"] if part == "ema/" else ["train", "gan", "--resume", "latest", "--kimg", "0.032"]
     result = ganzoo(*command)
     assert result.exit_code == 1

@@ -56,7 +56,7 @@ def test_an_imported_file_makes_the_images_of_the_reference(ganzoo, files, name)
     assert error(files.images(run), files.expected["images"]) < 1e-4
     assert result.stdout.splitlines()[0] == "RGB images of 16 px"
     assert "no optimizer state" in result.stdout
-    assert "discriminator: not in the file, begins afresh" in result.stdout
+    assert "discriminator: not in the file; initialised randomly" in result.stdout
     assert f"imported: {run}" in result.stdout
     assert f"ganzoo generate {run.name}\n" in result.stdout
 
@@ -75,16 +75,16 @@ def test_an_import_can_be_sampled(ganzoo, files):
 def test_training_continues_with_the_next_resolution(ganzoo, files, pictures):
     result = ganzoo("import", "stylegan", str(files.path("step")), "--max-size", "32", "--phase", "0.008")
     assert result.exit_code == 0, result.output
-    assert "RGB images of 16 px, and on to 32 px" in result.stdout
+    assert "RGB images of 16 px, can grow to 32 px" in result.stdout
     assert "Adam's moments after 2 updates" in result.stdout
-    before = checkpoint.read(RUN / checkpoint.name_at(0))
+    before = checkpoint.read(RUN / checkpoint.file_name(0))
     short = ["--data", "pictures", "--kimg", "0.012", "--tick", "0.004", "--batch", "4"]
     result = ganzoo("train", "stylegan", "--resume", RUN.name, *short)
     assert result.exit_code == 0, result.output
     assert [(row["size"], row["alpha"]) for row in rows(RUN)] == [(32, 0.0), (32, 0.625), (32, 1.0)]
     after = checkpoint.read(checkpoint.newest(RUN))
-    assert after.metadata["progress"]["images"] == 12
-    steps = after.metadata["optimizer_steps"]["generator"]
+    assert after.metadata.progress.images == 12
+    steps = after.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 2 + 3
     assert steps["synthesis.blocks.3.conv2.weight"] == 3
     moved = np.abs(
@@ -108,7 +108,7 @@ def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
     assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
     result = ganzoo("train", "stylegan", "--resume", "0", "--data", "pictures", "--kimg", "0.004", "--batch", "4")
     assert result.exit_code == 0, result.output
-    assert "ended without a word" not in result.output
+    assert "ended unexpectedly" not in result.output
     log = Path("experiments/00000-stylegan-ema-zip/log.txt").read_text()
     assert f"import of {files.path('ema-zip')} finished\n" in log
     assert "killed" not in log
@@ -122,8 +122,9 @@ def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, 
         result = ganzoo("train", "stylegan", "--resume", "latest", *short, *extra)
         assert (result.exit_code, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
-        assert line.startswith("Error: --data: 00000-stylegan-ema-zip was imported, and its file doesn't tell what")
-    assert not Path("data").exists()  # `symbols`, the model's default, would be here
+        said = "00000-stylegan-ema-zip was imported, and its file doesn't say which data"
+        assert line.startswith(f"Error: --data: {said}")
+    assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
     assert "it doesn't record its training data. Name real images with --against." in result.stderr
@@ -139,7 +140,7 @@ def test_an_imported_translator_translates_images(ganzoo, workdir, translating):
     lay_domains(workdir / "animals", "cat", "dog")
     result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
     assert result.exit_code == 0, result.output
-    assert "000002_nets.ckpt: read too" in result.stdout
+    assert "000002_nets.ckpt: also read" in result.stdout
     assert "domains: cat, dog, wild" in result.stdout
     run = Path("experiments/00000-stargan2-000002_nets_ema")
     assert f"Sample it with: ganzoo generate {run.name} --source IMAGE\n" in result.stdout
@@ -166,13 +167,13 @@ def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdi
     result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./others", *short)
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
-    assert "the run was trained on the domains cat, dog, wild, and these are cat, dog, fox" in line
+    assert "the run was trained on the domains cat, dog, wild, but the data has cat, dog, fox" in line
     result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./animals", *short)
     assert result.exit_code == 0, result.output
     assert [row["watched"]["G-latent/lambda_ds"] for row in rows(TRANSLATING)] == [0.75]
     after = checkpoint.read(checkpoint.newest(TRANSLATING))
-    assert (after.metadata["progress"]["step"], after.metadata["progress"]["images"]) == (3, 8)
-    assert {name: max(steps.values()) for name, steps in after.metadata["optimizer_steps"].items()} == {
+    assert (after.metadata.progress.step, after.metadata.progress.images) == (3, 8)
+    assert {name: max(steps.values()) for name, steps in after.metadata.optimizer_steps.items()} == {
         "generator": 6,
         "mapping": 3,
         "encoder": 3,
@@ -186,8 +187,8 @@ def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdi
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--domains", "cat,dog", "--domains cat,dog: 2 named, but 3 in the file."),
-        ("--domains", "cat,dog,dog", "--domains cat,dog,dog: 'dog' is there twice."),
+        ("--domains", "cat,dog", "--domains cat,dog: 2 names given, but the file has 3."),
+        ("--domains", "cat,dog,dog", "--domains cat,dog,dog: 'dog' is given twice."),
         ("--domains", "cat,,dog", "--domains cat,,dog: name 2 is empty."),
         ("--domains", "", "--domains : name 1 is empty."),
         ("--size", "128", "--size: 128, but it is 64 in the file."),

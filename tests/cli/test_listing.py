@@ -5,14 +5,15 @@ from pathlib import Path
 
 from ganzoo import runs
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import RunDescription
 
 
 def make_run(kimg: float, goal: float, saved: bool = True) -> runs.Run:
     run = runs.create(Path("experiments"), "gan-mnist")
-    run.save_options({"model": "gan", "train": {"kimg": goal, "data": "mnist"}, "options": {}})
+    run.save_description(RunDescription("gan", {}, {"kimg": goal, "data": "mnist"}))
     run.append_stats({"images": int(kimg * 1000), "kimg": kimg, "images_per_second": 123.4, "losses": {}})
     if saved:
-        (run.path / checkpoint.name_at(int(kimg * 1000))).touch()
+        (run.path / checkpoint.file_name(int(kimg * 1000))).touch()
     return run
 
 

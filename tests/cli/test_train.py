@@ -79,15 +79,17 @@ def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained)
     assert ganzoo("train", "gan", "--data", "pictures", *long).exit_code == 0
     straight, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
     child = start("train", "gan", "--data", "pictures", *long)
-    wait_for(lambda: len(checkpoint.names(run)) == 3, child)
+    wait_for(lambda: len(checkpoint.list_checkpoints(run)) == 3, child)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    at = checkpoint.newest_whole(run, lambda path, error: pytest.fail(str(error))).metadata["progress"]["images"]
+    at = checkpoint.newest_intact(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
     assert 0 < at < 800
     result = ganzoo("train", "gan", "--resume", "2")
     assert result.exit_code == 0, result.output
-    assert "the last session ended without a word" in result.stdout
-    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(straight)]
+    assert "the last session ended unexpectedly" in result.stdout
+    assert [path.name for path in checkpoint.list_checkpoints(run)] == [
+        path.name for path in checkpoint.list_checkpoints(straight)
+    ]
     assert checkpoint.newest(run).read_bytes() == checkpoint.newest(straight).read_bytes()
     images = [json.loads(line)["images"] for line in (run / "stats.jsonl").read_text().splitlines()]
     assert images == list(range(8, 801, 8))
@@ -199,32 +201,32 @@ def test_resume_with_another_model_or_other_networks_is_refused(ganzoo, trained)
     assert "a run of gan" in one_error(ganzoo("train", "lsgan", "--resume", "0"), 2)
     for dry in ((), ("--dry-run",)):
         message = one_error(ganzoo("train", "gan", "--resume", "0", "--latent", "7", *dry), 2)
-        assert "--latent 7: the networks of 00000-gan-pictures were built otherwise" in message
+        assert "--latent 7: the networks of 00000-gan-pictures were built with other values" in message
     assert (trained / "options.json").read_bytes() == before
 
 
 def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     newer.write_bytes(newer.read_bytes()[:5000])
     generated = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
     assert generated.exit_code == 0, generated.output
-    assert f"{newer.name}: not a whole checkpoint" in generated.stderr
+    assert f"{newer.name}: not an intact checkpoint" in generated.stderr
     assert older.name in generated.stdout
     assert newer.exists()  # only training, which locks the run, moves files
     result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
-    assert f"It is {newer.name}.damaged now" in result.stdout
+    assert f"Renamed to {newer.name}.damaged" in result.stdout
     assert f"from {older.name}" in result.stdout
     assert newer.with_name(f"{newer.name}.damaged").stat().st_size == 5000
-    assert checkpoint.read(checkpoint.newest(trained)).metadata["progress"]["images"] == 24
+    assert checkpoint.read(checkpoint.newest(trained)).metadata.progress.images == 24
 
 
 def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
     for path in trained.glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:5000])
     before = sorted(path.name for path in trained.iterdir() if path.name != "log.txt")
-    assert "not a whole checkpoint" in one_error(ganzoo("train", "gan", "--resume", "0"), 1)
-    assert "not a whole checkpoint" in one_error(ganzoo("generate"), 1)
+    assert "not an intact checkpoint" in one_error(ganzoo("train", "gan", "--resume", "0"), 1)
+    assert "not an intact checkpoint" in one_error(ganzoo("generate"), 1)
     assert sorted(path.name for path in trained.iterdir() if path.name != "log.txt") == before
 
 
@@ -235,7 +237,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(ganzoo, t
     (trained / ".unfinished-123-checkpoint-000000008.safetensors").write_bytes(b"half")
     result = ganzoo("train", "gan", "--resume", "latest")
     assert result.exit_code == 0, result.output
-    assert "had no checkpoint yet; it begins anew" in result.stdout
+    assert "has no checkpoint yet; starting over" in result.stdout
     assert checkpoint.newest(trained).read_bytes() == whole
     assert [json.loads(line)["images"] for line in (trained / "stats.jsonl").read_text().splitlines()] == [8, 16]
     assert not list(trained.glob(".*"))
@@ -269,7 +271,9 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(ganzoo, trained):
     run = Path("experiments/00001-gan-pictures")
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: row["losses"]["generator/adversarial"])["images"]
-    assert checkpoint.names(run) == sorted({run / checkpoint.name_at(best), run / checkpoint.name_at(80)})
+    assert checkpoint.list_checkpoints(run) == sorted(
+        {run / checkpoint.file_name(best), run / checkpoint.file_name(80)}
+    )
     wrong = ganzoo("train", "gan", "--resume", "1", "--kimg", "0.1", "--keep-best", "losses/generator/adversarail")
     assert f"Did you mean {name!r}?" in one_error(wrong, 2)
 
@@ -294,7 +298,7 @@ def test_a_full_disk_is_reported_and_the_previous_checkpoint_is_intact(ganzoo, t
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032"), 1)
     assert "No space left on device: free some space" in message
     assert before.read_bytes() == content
-    assert checkpoint.read(before).metadata["progress"]["images"] == 16
+    assert checkpoint.read(before).metadata.progress.images == 16
 
 
 def diverging(monkeypatch, steps: int) -> None:
@@ -327,7 +331,7 @@ def test_training_that_diverged_can_try_another_seed(ganzoo, trained, monkeypatc
     arguments = ["--kimg", "0.064", "--max-skips", "3", "--retry", "1"]
     result = ganzoo("train", "gan", "--resume", "0", *arguments)
     assert result.exit_code == 0, result.output
-    assert "It goes back there with --seed 1" in result.stdout
+    assert "restarting from there with --seed 1" in result.stdout
     assert json.loads((trained / "options.json").read_text())["train"]["seed"] == 1
     rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
     assert [row["images"] for row in rows] == sorted({row["images"] for row in rows})
@@ -344,10 +348,10 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, 
     assert "interrupted" in said
     assert "--resume 00000-gan-pictures" in said
     assert "Traceback" not in said
-    stopped = checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"]
+    stopped = checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images
     goal = (stopped + 8) / 1000
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", str(goal)).exit_code == 0
-    assert checkpoint.read(checkpoint.newest(RUN)).metadata["progress"]["images"] >= stopped + 8
+    assert checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images >= stopped + 8
     assert (RUN / "losses.png").exists()
 
 

@@ -15,8 +15,12 @@ from ganzoo import hookimpl, plots
 from ganzoo.checkpoints import checkpoint
 from ganzoo.files import atomic_write
 from ganzoo.registry import plugins
+from ganzoo.runs import Run
 from ganzoo.sampling import image_files
-from ganzoo.training import reporting
+from ganzoo.training.reporting import curves, samples
+from ganzoo.training.reporting.progress_bar import ProgressBar
+from ganzoo.training.reporting.reporter import RunReporter
+from ganzoo.training.tracking import Tracker
 from tests.cli.test_train import RUN
 from tests.conftest import TINY
 
@@ -67,12 +71,12 @@ def break_(module, name, error):
 
 
 FAULTS = {
-    "curves": (break_(reporting, "save_curves", ValueError("bad\nvalue")), "losses.png: ValueError: bad value"),
-    "samples": (break_(reporting, "sheets", RuntimeError("no")), "samples: RuntimeError: no"),
+    "curves": (break_(curves, "save_curves", ValueError("bad\nvalue")), "losses.png: ValueError: bad value"),
+    "samples": (break_(samples, "sheets", RuntimeError("no")), "samples: RuntimeError: no"),
     "disk": (break_the_disk, "warning: samples: "),
-    "memory": (break_(reporting, "sheets", MemoryError()), "samples: MemoryError"),
-    "metrics": (break_(reporting.Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
-    "statistics": (break_(reporting.Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
+    "memory": (break_(samples, "sheets", MemoryError()), "samples: MemoryError"),
+    "metrics": (break_(Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
+    "statistics": (break_(Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
     "plugin": (break_the_plugin, "plugin breaks: ganzoo_tick raised OSError"),
 }
 
@@ -82,24 +86,26 @@ def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, m
     assert ganzoo(*TRAIN, *TRACK).exit_code == 0
     spoil, message = FAULTS[fault]
     with monkeypatch.context() as patched:
-        patched.setattr(reporting, "PLOT_EVERY", 0.0)
+        patched.setattr(curves, "INTERVAL", 0.0)
         spoil(patched)
         result = ganzoo(*TRAIN, *TRACK)
     assert result.exit_code == 0, result.output
     assert result.output.count(message) == 1
     assert "Traceback" not in result.output
     run = RUN.with_name("00001-gan-pictures")
-    assert [path.name for path in checkpoint.names(run)] == [path.name for path in checkpoint.names(RUN)]
+    assert [path.name for path in checkpoint.list_checkpoints(run)] == [
+        path.name for path in checkpoint.list_checkpoints(RUN)
+    ]
     assert checkpoint.newest(run).read_bytes() == checkpoint.newest(RUN).read_bytes()
     assert not list(run.glob(".*"))
 
 
 def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo, pictures, monkeypatch):
     """Even before a failure that ends the process."""
-    monkeypatch.setattr(reporting, "sheets", raising(SystemExit(3)))
-    monkeypatch.setattr(reporting.Reporter, "begun", lambda *_: None)
+    monkeypatch.setattr(samples, "sample_sheets", raising(SystemExit(3)))
+    monkeypatch.setattr(RunReporter, "first_samples", lambda *_: None)
     assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
-    assert checkpoint.images_of(checkpoint.newest(RUN)) == 8
+    assert checkpoint.images_seen(checkpoint.newest(RUN)) == 8
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"])
@@ -135,22 +141,22 @@ def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
     ]
     log = (RUN / "log.txt").read_text()
     assert "0.032 kimg: " in log
-    assert f"samples and losses at every tick (0.008 kimg), checkpoints: in {RUN}" in log
+    assert f"writing samples, losses (every 0.008 kimg) and checkpoints to {RUN}" in log
     assert [json.loads(line)["images"] for line in (RUN / "stats.jsonl").read_text().splitlines()] == [8, 16, 24, 32]
 
 
 def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
     """Even though those of the previous tick were drawn less than half a minute ago."""
     drawn = []
-    stepped = reporting.Reporter.stepped
+    update = ProgressBar.update
 
-    def interrupted(reporter, state):
-        stepped(reporter, state)
-        if state.progress.images == 12:
+    def interrupted(bar, images):
+        update(bar, images)
+        if images == 12:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(reporting, "save_curves", lambda path, rows, panels: drawn.append(rows[-1]["images"]))
-    monkeypatch.setattr(reporting.Reporter, "stepped", interrupted)
+    monkeypatch.setattr(curves, "save_curves", lambda path, rows, panels: drawn.append(rows[-1]["images"]))
+    monkeypatch.setattr(ProgressBar, "update", interrupted)
     result = ganzoo(*TRAIN)
     assert result.exit_code == 128 + signal.SIGTERM, result.output
     assert drawn == [8, 12]

@@ -104,8 +104,8 @@ def test_a_checkpoint_with_an_ema_of_1_is_sampled_and_its_training_continued_wit
     assert result.exit_code == 0, result.output
     run = Path("experiments/00000-gan-pictures")
     saved = checkpoint.read(checkpoint.newest(run))
-    described = {**saved.metadata, "options": {**saved.metadata["options"], "ema": 1.0}}
-    checkpoint.write(saved.path, saved.tensors, described)
+    description = dataclasses.replace(saved.run, options={**saved.run.options, "ema": 1.0})
+    checkpoint.write(saved.path, saved.tensors, description, saved.metadata)
     options = json.loads((run / "options.json").read_text())
     (run / "options.json").write_text(json.dumps({**options, "options": {**options["options"], "ema": 1.0}}))
     generated = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
@@ -197,7 +197,7 @@ def test_a_dry_run_shows_the_resolved_options(ganzoo, pictures):
 def test_a_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
-    assert "not there yet" in result.stdout
+    assert "not prepared yet" in result.stdout
     assert "memory" in result.stdout
     assert list(workdir.iterdir()) == []
 

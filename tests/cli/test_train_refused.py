@@ -22,7 +22,7 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY]
     [
         (["--kimg", "0.0004"], "--kimg: '0.0004' is not a number of at least 0.001"),
         (["--batch", "1"], "--batch 1: batch normalisation in the generator needs at least two images at once"),
-        (["--micro-batch", "1"], "--batch 4 in pieces of at most --micro-batch 1: batch normalisation"),
+        (["--micro-batch", "1"], "--batch 4 in micro-batches of at most 1: batch normalisation"),
         (
             ["--evaluate-every", "0.1", "--evaluate", "lpips"],
             "--evaluate: lpips: measures the diversity of translations",
@@ -67,7 +67,7 @@ def test_a_resume_that_is_refused_keeps_the_options_and_a_wrong_one_can_be_unset
     one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "losses/x"), 2)
     again = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--keep-best", "")
     assert again.exit_code == 0, again.output
-    assert checkpoint.images_of(checkpoint.newest(RUN)) == 24
+    assert checkpoint.images_seen(checkpoint.newest(RUN)) == 24
 
 
 def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, pictures):
@@ -90,9 +90,9 @@ def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
 def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
-    assert "Begin again with a lower learning rate" in message
+    assert "Start again with a lower learning rate" in message
     log = (RUN / "log.txt").read_text()
-    assert log.count("training diverged before a checkpoint was made. It begins anew with --seed") == 2
+    assert log.count("training diverged before the first checkpoint; starting over with --seed") == 2
     assert "killed" not in log
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2
 

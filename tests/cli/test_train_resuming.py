@@ -28,7 +28,7 @@ def options(run: Path = RUN) -> dict:
 
 
 def test_a_copy_beside_the_checkpoints_is_left_alone(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     copies = [trained / "checkpoint-good.safetensors", trained / "checkpoint-000000008 (copy).safetensors"]
     for copy in copies:
         shutil.copy(older, copy)
@@ -54,7 +54,7 @@ def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, tra
 
 
 def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
-    older, newer = checkpoint.names(trained)
+    older, newer = checkpoint.list_checkpoints(trained)
     message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
     assert f"continues from its newest checkpoint, {newer.name}. To continue from an older one, copy" in message
     result = ganzoo("train", "gan", "--resume", str(newer), "--kimg", "0.024")
@@ -68,7 +68,7 @@ def test_a_goal_that_is_reached_is_reported_and_changes_nothing(ganzoo, trained)
     for kimg in ("0.012", "0.016"):
         result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
         assert result.exit_code == 0, result.output
-        assert f"is at 0.016 kimg already, and --kimg {kimg} is not beyond that" in result.output
+        assert f"is already at 0.016 kimg; --kimg {kimg} leaves nothing to train" in result.output
         assert "finished" not in result.output
     assert {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"} == before
 
@@ -89,7 +89,7 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     (workdir / "pictures").rename(workdir / "moved")
     other = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
     assert other.exit_code == 0, other.output
-    assert f"changed: the data were at {workdir / 'pictures'}, and are at {elsewhere / 'pictures'} now" in other.output
+    assert f"changed: the data moved from {workdir / 'pictures'} to {elsewhere / 'pictures'}" in other.output
 
 
 def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, workdir):
@@ -99,7 +99,7 @@ def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, w
     assert "Give their location with --against." in one_error(ganzoo("evaluate", "--samples", "12"), 1)
     moved = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024", "--data", "moved")
     assert moved.exit_code == 0, moved.output
-    assert "changed: trained on pictures before, and on moved now (12 images)" in moved.output
+    assert "changed: trained on pictures before, now on moved (12 images)" in moved.output
 
 
 def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir, monkeypatch):
@@ -125,7 +125,7 @@ def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
     hint = next(line for line in Path("output.txt").read_text().splitlines() if line.startswith("Continue with: "))
     command = shlex.split(hint.partition(": ")[2])
     assert command == ["ganzoo", "train", "gan", "--resume", str(run)]
-    stopped = checkpoint.images_of(checkpoint.newest(run))
+    stopped = checkpoint.images_seen(checkpoint.newest(run))
     result = ganzoo(*command[1:], "--kimg", str(stopped / 1000 + 0.008))
     assert result.exit_code == 0, result.output
 

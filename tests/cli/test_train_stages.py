@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import SavedPosition
 from ganzoo.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -35,10 +36,10 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert [alpha for _, alpha in seen[3:8]] == [0, 0.625, 1, 1, 1]
     log = (RUN / "log.txt").read_text()
     assert "stage 1 of 3: 4 px, batches of 4" in log
-    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, faded in over 0.008 kimg" in log
+    assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, fade-in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
-    assert last.metadata["moment"] == {"index": 2, "size": 16, "alpha": 1.0}
-    steps = last.metadata["optimizer_steps"]["generator"]
+    assert last.metadata.position == SavedPosition(2, 16, 1.0)
+    steps = last.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 13
     assert steps["synthesis.blocks.2.conv2.weight"] == 5
     assert steps["synthesis.to_rgb.0.weight"] == 5  # three steps alone, two while the next resolution faded in
@@ -52,7 +53,7 @@ def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
     assert ganzoo(*GROWING, *preset, "--kimg", "0.036").exit_code == 0
     resumed = checkpoint.read(checkpoint.newest(RUN))
     straight = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
-    assert resumed.metadata["optimizer_steps"] == straight.metadata["optimizer_steps"]
+    assert resumed.metadata.optimizer_steps == straight.metadata.optimizer_steps
     for name, value in straight.tensors.items():
         assert np.array_equal(resumed.tensors[name], value), name
 
@@ -60,7 +61,7 @@ def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
 def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
     assert ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
     assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
-        checkpoint.name_at(images) for images in (12, 20, 32, 36)
+        checkpoint.file_name(images) for images in (12, 20, 32, 36)
     ]
 
 
@@ -70,8 +71,8 @@ def test_a_dry_run_shows_the_stages(ganzoo, pictures):
     stages = [line for line in result.stdout.splitlines() if line.startswith("stage")]
     assert stages == [
         "stage 1     4 px, batches of 512, for 0.008 kimg, learning rate 0.001",
-        "stage 2     8 px, batches of 256, for 0.016 kimg, faded in over 0.008, learning rate 0.001",
-        "stage 3    16 px, batches of 128, to the end, faded in over 0.008, learning rate 0.001",
+        "stage 2     8 px, batches of 256, for 0.016 kimg, fade-in over 0.008, learning rate 0.001",
+        "stage 3    16 px, batches of 128, to the end, fade-in over 0.008, learning rate 0.001",
     ]
 
 
@@ -103,12 +104,12 @@ def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
     shutil.copytree(RUN, other)
     result = ganzoo("train", "stylegan", "--resume", "0", "--max-size", "32", "--kimg", "0.068")
     assert result.exit_code == 0, result.output
-    assert "growing on to 32 px: the layers beyond 16 px begin afresh" in result.output
+    assert "growing to 32 px: layers above 16 px are initialised randomly" in result.output
     seen = [(row["size"], row["alpha"]) for row in rows(RUN)]
     assert seen[8:] == [(16, 0), (16, 0.625), *[(16, 1)] * 3, (32, 0), (32, 0.625), *[(32, 1)] * 2]
     after = checkpoint.read(checkpoint.newest(RUN))
     assert after.tensors.keys() > before.tensors.keys()
-    steps = after.metadata["optimizer_steps"]["generator"]
+    steps = after.metadata.optimizer_steps["generator"]
     assert (steps["synthesis.blocks.2.conv2.weight"], steps["synthesis.blocks.3.conv2.weight"]) == (9, 4)
     assert (steps["synthesis.to_rgb.2.weight"], steps["synthesis.to_rgb.3.weight"]) == (7, 4)
     for kimg in ("0.044", "0.06", "0.068"):  # before it grows, while it fades, and the rest
@@ -121,8 +122,6 @@ def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
 
 
 def test_a_run_grows_from_the_exact_weights_that_it_had(ganzoo, pictures):
-    from ganzoo.interfaces.options import resolve
-    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
 
@@ -130,8 +129,7 @@ def test_a_run_grows_from_the_exact_weights_that_it_had(ganzoo, pictures):
     saved = checkpoint.read(checkpoint.newest(RUN))
     model = saved.model(plugins.load())
     options = dataclasses.replace(saved.options(model), max_size=32)
-    train = resolve(TrainOptions, saved.metadata["train"])
-    state = TrainState(model, options, dataclasses.replace(saved.data, size=32), train)
+    state = TrainState(model, options, dataclasses.replace(saved.data, size=32), saved.run.train_options())
     fresh = state.tensors()
     state.load(saved.tensors, saved.metadata)
     for name, value in state.tensors().items():

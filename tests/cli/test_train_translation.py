@@ -80,7 +80,7 @@ def test_a_run_continues_with_its_domains_only(ganzoo, animals, workdir):
     lay(workdir / "others", ("cat", "fox"), 2)
     result = ganzoo("train", "stargan2", "--resume", "0", "--data", "./others", "--kimg", "0.016")
     assert result.exit_code == 2
-    assert "the run was trained on the domains cat, dog, wild, and these are cat, fox" in result.output
+    assert "the run was trained on the domains cat, dog, wild, but the data has cat, fox" in result.output
 
 
 def test_an_empty_domain_is_named(ganzoo, animals):

@@ -141,7 +141,7 @@ def test_two_processes_end_with_the_weights_of_one(domains, run):
     said = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
     assert [each.returncode for each in said] == [0, 0], said
     one, two = last("1"), last("2")
-    assert one.metadata["progress"] == two.metadata["progress"]
+    assert one.metadata.progress == two.metadata.progress
     assert max(differences(two, one).values()) < 1e-5
     assert len(list(Path("2").iterdir())) == 1  # one run, by rank 0
     assert said[1].stdout.count("finished: ") == 1
@@ -181,11 +181,11 @@ def test_a_rank_that_dies_ends_the_job_and_leaves_the_checkpoint_whole(domains):
             time.sleep(0.1)
         os.kill(child_of_rank(job.pid, 1), signal.SIGKILL)
         assert job.wait(timeout=60) != 0
-    saved = last("experiments").metadata["progress"]["images"]  # reads every byte
+    saved = last("experiments").metadata.progress.images  # reads every byte
     goal = (saved + 8) / 1000
     said = train(1, "gan", "--resume", "0", "--kimg", str(goal))
     assert said.returncode == 0, said.stderr
-    assert last("experiments").metadata["progress"]["images"] == saved + 8
+    assert last("experiments").metadata.progress.images == saved + 8
 
 
 def child_of_rank(mpirun: int, rank: int) -> int:
@@ -215,7 +215,7 @@ def test_a_signal_ends_all_with_a_checkpoint(domains):
         job.send_signal(signal.SIGUSR1)
         assert job.wait(timeout=60) != 0
     assert Path("said.txt").read_text().count("interrupted: ") == 1
-    assert last("experiments").metadata["progress"]["images"] > 0
+    assert last("experiments").metadata.progress.images > 0
 
 
 @pytest.mark.parametrize("command", ["generate", "doctor"])

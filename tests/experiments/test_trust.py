@@ -10,7 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from ganzoo.checkpoints import checkpoint
+from ganzoo.checkpoints.description import StateMetadata
+from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
+from tests.support.descriptions import described
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "trust"
 
@@ -23,10 +26,11 @@ def script(monkeypatch):
 
 def written(folder: Path, images: int) -> Path:
     """Write a checkpoint of random numbers."""
-    path = folder / checkpoint.name_at(images)
+    path = folder / checkpoint.file_name(images)
     arrays = {"net/a": np.random.default_rng(images).integers(1, 2**31, 40_000, np.int32)}
     data = {"name": "n", "count": 0, "size": 8, "channels": 1}
-    checkpoint.write(path, arrays, {"model": "m", "options": {}, "data": data, "progress": {"images": images}})
+    description = {"model": "m", "options": {}, "data": data, "progress": {"images": images}}
+    checkpoint.write(path, arrays, *described(description))
     return path
 
 
@@ -75,9 +79,9 @@ def test_one_bit_makes_two_checkpoints_different(script, tmp_path):
     assert describe_difference(one, other) == ""
     saved = checkpoint.read(other)
     saved.tensors["net/a"][7] ^= 1
-    checkpoint.write(other, saved.tensors, saved.metadata)
+    checkpoint.write(other, saved.tensors, saved.run, saved.metadata)
     assert describe_difference(one, other) == "1 of 1 tensors differ, e.g. net/a"
-    checkpoint.write(other, checkpoint.read(one).tensors, {**saved.metadata, "progress": {"images": 9}})
+    checkpoint.write(other, checkpoint.read(one).tensors, saved.run, StateMetadata(Progress(images=9)))
     assert describe_difference(one, other) == "progress.images: 8 is not 9"
 
 
@@ -85,14 +89,13 @@ def test_a_lost_checkpoint_is_noticed(script, tmp_path):
     script = script("kill_saving")
     run, counts = Run(tmp_path), script.Counts()
     for images in (1, 2, 3):
-        arrays, description = script.expected_content(images, 0.1)
-        checkpoint.write(tmp_path / checkpoint.name_at(images), arrays, description)
-        run.log(f"saved {checkpoint.name_at(images)}")
+        checkpoint.write(tmp_path / checkpoint.file_name(images), *script.expected_content(images, 0.1))
+        run.log(f"saved {checkpoint.file_name(images)}")
     checkpoint.prune(tmp_path, script.KEEP)
     assert (script.check_folder(tmp_path, 1, 0.1, counts), counts.faults) == (3, [])
-    (tmp_path / checkpoint.name_at(3)).unlink()
+    (tmp_path / checkpoint.file_name(3)).unlink()
     script.check_folder(tmp_path, 1, 0.1, counts)
-    assert f"{checkpoint.name_at(3)} was reported as saved, and is lost" in counts.faults
+    assert f"{checkpoint.file_name(3)} was reported as saved, and is lost" in counts.faults
 
 
 def test_an_incomplete_report_is_ignored(script, tmp_path):

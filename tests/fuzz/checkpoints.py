@@ -13,10 +13,10 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint, loading
-from ganzoo.interfaces.options import resolve
-from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.checkpoints.description import SavedPosition, StateMetadata
+from ganzoo.interfaces.progress import Progress
 from tests.fuzz.edits import Choices, edit_bytes, edit_tree, own_errors, to_json
-from tests.fuzz.models import DATA, MODELS, REGISTRY, consider, description
+from tests.fuzz.models import MODELS, REGISTRY, consider, description
 
 TINY: dict[str, dict[str, Any]] = {
     "stylegan": {"max_size": 8, "latent": 2, "mapping_layers": 1, "channels_base": 16, "channels_max": 2},
@@ -35,19 +35,18 @@ def _written(name: str, options: dict[str, Any]) -> bytes:
     """A checkpoint of nothing but zeros."""
     model = MODELS[name]
     described = description(model, options)
-    info = {**described["data"], "domains": DATA.domains}
-    networks = model.build(resolve(model.options, described["options"]), type(DATA)(**info)).networks
+    networks = model.build(described.model_options(model), described.data).networks
     tensors = {
         f"{kind}/{network}/{key}": np.zeros(tuple(var.shape), np.float32)
         for network, each in networks.items()
         for kind in ("net", "ema")
         for key, var in each.state().items()
     }
-    state = {"progress": {"step": 3, "images": 12, "stage": 0, "stage_images": 12}, "averaged": ["generator"]}
-    moment = {"index": 0, "size": info["size"], "alpha": 1.0}
+    position = SavedPosition(0, described.data.size, 1.0)
+    state = StateMetadata(Progress(3, 12, 0, 12), position, {}, ("generator",))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seed.safetensors"
-        checkpoint.write(path, tensors, {**described, **state, "moment": moment, "optimizer_steps": {}})
+        checkpoint.write(path, tensors, described, state)
         return path.read_bytes()
 
 
@@ -85,8 +84,7 @@ def check(data: bytes) -> None:
             saved = checkpoint.read(path)
             model = saved.model(REGISTRY)
             with own_errors():
-                train = resolve(TrainOptions, saved.metadata.get("train", {}), model.defaults)
-                consider(model, train, saved.options(model), saved.data)
+                consider(model, saved.run.train_options(model.defaults), saved.options(model), saved.data)
             loading.trained_sizes(saved, REGISTRY)  # first, as `ganzoo generate` does
             with own_errors():
                 loading.load_generator(saved, REGISTRY)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ganzoo.checkpoints.description import RunDescription
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.stages import Schedule
@@ -18,12 +19,11 @@ MODELS = {name: REGISTRY.model(name) for name in ("gan", "lsgan", "stylegan", "s
 DATA = DataInfo("pictures", 1000, 64, 3, ("cat", "dog"))
 
 
-def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> RunDescription:
     """What a run of this model says about itself."""
     options = model.resolve_options(resolve(model.options, given), DATA)
     data = dataclasses.replace(DATA, size=model.image_size(options, DATA))
-    own = {"options": options.to_dict(), "data": dataclasses.asdict(data)}
-    return {"ganzoo": "0", "model": model.name, "train": TrainOptions(**model.defaults).to_dict(), **own}
+    return RunDescription.create(model, options, TrainOptions(**model.defaults), data)
 
 
 def consider(model: Any, train: TrainOptions, options: Any, data: DataInfo) -> None:

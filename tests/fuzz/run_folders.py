@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import tempfile
@@ -32,7 +33,8 @@ def seeds() -> list[bytes]:
             run.append_stats({**ROW, "kimg": kimg})
         found = []
         for model in MODELS.values():
-            run.save_options({**description(model), "device": "cpu", "saved": 1.0})
+            environment = {"device": "cpu"}
+            run.save_description(dataclasses.replace(description(model), environment=environment, saved=1.0))
             found.append(run.options_file.read_bytes() + b"\0" + run.stats_file.read_bytes())
         return found
 
@@ -66,4 +68,4 @@ def check(data: bytes) -> None:
                 consider(model, train, own, DATA)
         if len(data) % 256 == 1:  # it takes long
             save_curves(run.path / "losses.png", run.stats())
-        run.cut_stats(10)
+        run.truncate_stats(10)

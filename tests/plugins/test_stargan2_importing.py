@@ -39,8 +39,8 @@ def files(tmp_path_factory) -> Files:
 def test_any_of_the_three_files_brings_the_others(files, kind):
     result = imported(files.path(kind))
     assert result.run.path.name == f"00000-stargan2-{files.path(kind).stem}"
-    assert [line for line in result.found if "read too" in line] == [
-        f"{files.path(other).name}: read too" for other in KINDS if other != kind
+    assert [line for line in result.found if "also read" in line] == [
+        f"{files.path(other).name}: also read" for other in KINDS if other != kind
     ]
     check_translations(files, result.run)
     assert {name: max(optimizer.steps.values()) for name, optimizer in state_of(result.run).optimizers.items()} == {
@@ -55,7 +55,7 @@ def test_any_of_the_three_files_brings_the_others(files, kind):
 def test_ema_weights_alone_translate_and_the_rest_is_initialised(files, name):
     shutil.copy(files.path("nets_ema"), name)
     result = imported(Path(name))
-    assert "discriminator: not in the file, begins afresh" in result.found
+    assert "discriminator: not in the file; initialised randomly" in result.found
     assert result.found[1] == "domains: 0, 1, 2"
     check_translations(files, result.run)
     state = state_of(result.run)
@@ -89,7 +89,7 @@ def test_weights_of_several_gpus(files):
 def test_files_are_left_out_that_do_not_belong_together(files):
     lay(contents(files, "nets"), "000008_{}.ckpt")
     result = imported(lay(contents(files, "nets_ema")))
-    assert not any("read too" in line for line in result.found)
+    assert not any("also read" in line for line in result.found)
 
 
 def test_the_next_update_is_that_of_the_reference(files):
@@ -103,7 +103,7 @@ def test_the_weight_of_the_diversity_loss_continues_where_it_was(files):
 
 
 def test_options_that_the_files_determine_are_read_from_them(files):
-    options = imported(files.path("nets")).run.options()["options"]
+    options = imported(files.path("nets")).run.description().options
     expected = {
         "size": 64,
         "w_hpf": 0.0,
@@ -124,7 +124,7 @@ def test_learning_rates_of_the_file_are_kept_unless_others_are_given(files):
     found = contents(files, *KINDS)
     for name, rate in (("generator", 3e-4), ("mapping_network", 2e-6)):
         found["optims"][name]["param_groups"][0].update(lr=rate, betas=(0.5, 0.9), weight_decay=0)
-    options = imported(lay(found), beta2=0.95).run.options()["options"]
+    options = imported(lay(found), beta2=0.95).run.description().options
     kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
     assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
 
@@ -141,9 +141,9 @@ def test_domains_get_the_names_that_are_given(files):
 @pytest.mark.parametrize(
     ("domains", "message"),
     [
-        (("cat", "dog"), "--domains cat,dog: 2 named, but 3 in the file."),
-        (("cat", "dog", "fox", "wild"), "--domains cat,dog,fox,wild: 4 named, but 3 in the file."),
-        (("cat", "dog", "cat"), "--domains cat,dog,cat: 'cat' is there twice."),
+        (("cat", "dog"), "--domains cat,dog: 2 names given, but the file has 3."),
+        (("cat", "dog", "fox", "wild"), "--domains cat,dog,fox,wild: 4 names given, but the file has 3."),
+        (("cat", "dog", "cat"), "--domains cat,dog,cat: 'cat' is given twice."),
         (("cat", "", "wild"), "--domains cat,,wild: name 2 is empty."),
         (("",), "--domains : name 1 is empty."),
     ],
@@ -279,7 +279,10 @@ WRONG = {
     "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
     "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
     "other moments": (other_moments, "optimizer state does not fit the network"),
-    "not Adam": (lambda found: found["optims"].update(generator={"state": {}}), "generator: its optimizer state is not from"),
+    "not Adam": (
+        lambda found: found["optims"].update(generator={"state": {}}),
+        "generator: its optimizer state is not from torch.optim.Adam",
+    ),
     "endless updates": (no_steps, "generator: its optimizer state is not from torch.optim.Adam"),
     "negative updates": (negative_steps, "generator: its optimizer state is not from torch.optim.Adam"),
 }  # fmt: skip

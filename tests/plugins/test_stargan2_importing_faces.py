@@ -44,7 +44,7 @@ def faces(fan, tmp_path_factory) -> Files:
 def test_high_pass_skips_and_their_landmarks(faces, fan):
     result = imported(faces.path("nets_ema"))
     saved = saved_by(result.run)
-    assert saved.metadata["options"]["w_hpf"] == STRENGTH
+    assert saved.run.options["w_hpf"] == STRENGTH
     assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
     for name, value in fan.items():
         assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
@@ -77,8 +77,8 @@ def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
     found = contents(faces, "nets_ema")
     del found["nets_ema"]["generator"]["hpf.filter"]
     path = lay(found)
-    assert imported(path, w_hpf=STRENGTH).run.options()["options"]["w_hpf"] == STRENGTH
-    assert imported(path).run.options()["options"]["w_hpf"] == 1.0
+    assert imported(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
+    assert imported(path).run.description().options["w_hpf"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def write(path: Path, content: Any, how: str) -> None:
 def test_any_of_its_three_files_brings_the_others(files, kind, how):
     result = imported(lay(files, how)[kind])
     check_translations(files, result.run)
-    assert sum("read too" in line for line in result.found) == 2
+    assert sum("also read" in line for line in result.found) == 2
     assert LEFT_OUT in result.found
     assert sum("no optimizer state" in line for line in result.found) == 4
     state = state_of(result.run)

@@ -13,8 +13,6 @@ from ganzoo_stylegan import StyleGAN
 
 from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError, OptionError
-from ganzoo.interfaces.options import resolve
-from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
@@ -36,8 +34,7 @@ def imported(path: Path, folder: Path, **given: Any) -> Any:
 def state_of(run: Any) -> TrainState:
     saved = checkpoint.read(checkpoint.newest(run.path))
     model = StyleGAN()
-    train = resolve(TrainOptions, run.options()["train"])
-    state = TrainState(model, saved.options(model), saved.data, train)
+    state = TrainState(model, saved.options(model), saved.data, run.description().train_options())
     state.load(saved.tensors, saved.metadata)
     return state
 
@@ -62,7 +59,7 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
 
     state = state_of(imported(files.path(name), tmp_path).run)
     for network, optimizer in state.optimizers.items():
-        optimizer.focus(state.setup.networks[network].active_weights())
+        optimizer.set_active(state.setup.networks[network].active_weights())
         gradients = under(files.given, f"grad/{UPDATES}/{network}/")
         optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
         before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
@@ -78,7 +75,7 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
 
 def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
     run = imported(files.path("step"), tmp_path).run
-    options = run.options()["options"]
+    options = run.description().options
     expected = {
         "max_size": 16,
         "init_size": 8,
@@ -97,7 +94,7 @@ def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
 
 def test_a_missing_discriminator_is_initialised(files, tmp_path):
     result = imported(files.path("ema-zip"), tmp_path)
-    assert "discriminator: not in the file, begins afresh" in result.found
+    assert "discriminator: not in the file; initialised randomly" in result.found
     state = state_of(result.run)
     generator = state.setup.networks["generator"].state()
     for name, var in state.ema.copies["generator"].state().items():
@@ -174,7 +171,7 @@ def test_a_discriminator_without_from_rgb_activation_is_recognised(files, tmp_pa
         content["discriminator"] = {names[name]: value for name, value in content["discriminator"].items()}
 
     run = imported(changed(files, tmp_path, change), tmp_path).run
-    assert run.options()["options"]["from_rgb_activation"] is False
+    assert run.description().options["from_rgb_activation"] is False
 
 
 def drop(part: str, word: str) -> Any:
@@ -342,7 +339,7 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, tmp_path, given,
 
 
 def test_an_import_keeps_options_that_the_file_says_nothing_about(files, tmp_path):
-    options = imported(files.path("step"), tmp_path, loss="r1", mixing=True).run.options()["options"]
+    options = imported(files.path("step"), tmp_path, loss="r1", mixing=True).run.description().options
     assert (options["loss"], options["mixing"]) == ("r1", True)
 
 

@@ -130,7 +130,7 @@ def test_a_generator_alone_needs_no_discriminator_beside_it(files, tmp_path):
     lay(files, tmp_path)
     (tmp_path / "300000.discrim-model").unlink()
     result = imported(tmp_path / "300000.model")
-    assert "discriminator: not in the file, begins afresh" in result.found
+    assert "discriminator: not in the file; initialised randomly" in result.found
     assert error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ganzoo.checkpoints import loading
 from ganzoo.errors import CheckpointError
 from ganzoo.sampling import latents, sampler
+from tests.support.descriptions import described
 
 
 def test_the_latent_of_a_seed_does_not_depend_on_the_other_seeds():
@@ -86,17 +87,18 @@ def test_a_spherical_walk_keeps_its_distance_from_the_centre():
 )
 def test_a_checkpoint_of_impossible_networks_is_refused(jittor, tmp_path, wrong):
     from ganzoo.checkpoints import checkpoint
-    from ganzoo.checkpoints.description import data_info
+    from ganzoo.interfaces.dataset import DataInfo
     from ganzoo.registry import plugins
 
     data = {"name": "x", "count": 1, "size": 8, "channels": 3}
     options = {"max_size": 8, "channels_max": 2, "latent": 2, "mapping_layers": 1}
     registry = plugins.load()
     model = registry.model("stylegan")
-    network = model.build(model.options(**options), data_info(data)).networks["generator"]
+    network = model.build(model.options(**options), DataInfo(**data)).networks["generator"]
     tensors = {f"net/generator/{name}": np.zeros(tuple(var.shape), "f4") for name, var in network.state().items()}
     path = tmp_path / "x.safetensors"
     description = {"model": "stylegan", "data": data, "progress": {}, **wrong}
-    checkpoint.write(path, tensors, {**description, "options": {**options, **wrong.get("options", {})}})
+    description["options"] = {**options, **wrong.get("options", {})}
+    checkpoint.write(path, tensors, *described(description))
     with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
         loading.load_generator(checkpoint.read(path), registry)

@@ -16,6 +16,7 @@ def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
     """Write it, as if training had come to `size` px; return it as read again, with the registry."""
     from ganzoo import DataInfo, TrainOptions
     from ganzoo.checkpoints import checkpoint
+    from ganzoo.checkpoints.description import RunDescription, SavedPosition
     from ganzoo.interfaces.options import resolve
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
@@ -30,7 +31,7 @@ def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
         name: 0.3 * rng.standard_normal(value.shape, "f4") if name.endswith(".noise") else value
         for name, value in state.tensors().items()
     }
-    description = {"model": "stylegan", "options": options.to_dict(), "data": dataclasses.asdict(data)}
-    position = {"index": SIZES.index(size), "size": size, "alpha": alpha}
-    checkpoint.write(path, tensors, {**description, **state.metadata(), "moment": position})
+    description = RunDescription("stylegan", options.to_dict(), data=data)
+    metadata = dataclasses.replace(state.metadata(), position=SavedPosition(SIZES.index(size), size, alpha))
+    checkpoint.write(path, tensors, description, metadata)
     return checkpoint.read(path), registry

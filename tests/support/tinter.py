@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Setup, Translator
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Progress, Setup, Translator
 
 DOMAINS = ("cat", "dog", "wild fox")
 COLOURS = np.array([[-0.5, 0.0, 0.2], [0.4, 0.4, -0.2], [0.0, -0.6, 0.6]], np.float32)
@@ -93,7 +93,8 @@ class UnaveragedTinter(TinterModel):
 def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = COLOURS) -> None:
     """A checkpoint whose average has the colours above, and whose network has others."""
     from ganzoo.checkpoints import checkpoint
+    from ganzoo.checkpoints.description import RunDescription, StateMetadata
 
     tensors = {"net/colours/colours": 0 * colours, "ema/colours/colours": colours, "net/critic/colours": colours}
-    description = {"model": "tinter", "options": {}, "data": dataclasses.asdict(data), "progress": {}}
-    checkpoint.write(path, tensors, {**description, "averaged": ["colours"]})
+    metadata = StateMetadata(Progress(), ema=("colours",))
+    checkpoint.write(path, tensors, RunDescription("tinter", {}, data=data), metadata)

@@ -1,4 +1,4 @@
-"""A loss or gradient that is not finite costs one update, and leaves no trace in what is trained."""
+"""A non-finite loss or gradient costs one update and changes nothing else."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ MODELS = {build.__name__: build for build in (gan, lsgan, stylegan, stargan2)}
 
 
 def in_the_loss(value: float) -> Callable[..., None]:
-    """The term is not finite, and its gradients are."""
+    """Make a term non-finite, but not its gradients."""
 
     def spoil(terms: dict[str, Any], batch: Any, weight: Any) -> None:
         name = next(iter(terms))
@@ -63,28 +63,28 @@ def in_the_loss(value: float) -> Callable[..., None]:
 
 
 def by_a_logarithm(terms: dict[str, Any], batch: Any, weight: Any) -> None:
-    """NaN, as it comes about: in a kernel."""
+    """Make a term NaN in a kernel, as it happens in practice."""
     name = next(iter(terms))
     terms[name] = terms[name] + ganzoo.jt.log(-1.0 - terms[name].sqr())
 
 
 def in_one_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
-    """The term is finite; its slope with respect to one number of one weight is infinite."""
+    """Make the gradient of one element of one weight infinite; the term stays finite."""
     number = weight.reshape((-1,))[:1]
     name = next(iter(terms))
     terms[name] = terms[name] + ganzoo.jt.sqrt(number - number.detach())
 
 
 def in_a_huge_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
-    """All is finite but the square of a gradient, which Adam's second moment could not hold."""
+    """Make a gradient so large that its square, in Adam's second moment, is infinite."""
     number = weight.reshape((-1,))[:1]
     name = next(iter(terms))
     terms[name] = terms[name] + 1e30 * (number - number.detach())
 
 
 class Spoiled(ganzoo.Loss):
-    """A loss that is spoiled in the phases `bad`, in the piece of the batch with the number `piece`; with `pixel` it is
-    given images with such a pixel."""
+    """A loss that is made non-finite by `spoil` in the phases `bad`, in micro-batch number `piece`; or that gets an
+    image with the value `pixel`."""
 
     def __init__(self, loss: ganzoo.Loss, networks: Any) -> None:
         self.loss, self.phases, self.networks = loss, loss.phases, networks
@@ -94,7 +94,7 @@ class Spoiled(ganzoo.Loss):
         self.piece, self._calls = 0, 0
 
     def begin(self) -> None:
-        """Of a step."""
+        """Start a step."""
         self._calls = 0
 
     def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:
@@ -108,22 +108,22 @@ class Spoiled(ganzoo.Loss):
         terms = self.loss(phase, batch, progress)
         batch.images = images
         if chosen and self.spoil is not None:
-            # Of the weights one that every stage and phase uses.
+            # A weight that every stage and phase uses.
             weight = list(self.networks[phase.networks[0]].active_weights().values())[-1]
             self.spoil(terms, batch, weight)
         return terms
 
 
 class Training:
-    """Steps of a tiny model whose loss can be spoiled."""
+    """Training of a tiny model whose loss can be made non-finite."""
 
     def __init__(self, name: str, micro_batch: int | None = None) -> None:
         model, options, self.data = MODELS[name]()
         self.state = TrainState(model, options, self.data, TrainOptions(seed=0, batch=BATCH))
         self.loss = Spoiled(self.state.setup.loss, self.state.setup.networks)
         object.__setattr__(self.state.setup, "loss", self.loss)
-        self.tally = LossStats()
-        self.step = Step(self.state, 0, micro_batch, self.tally.add, self.tally.log)
+        self.loss_stats = LossStats()
+        self.step = Step(self.state, 0, micro_batch, self.loss_stats.add, self.loss_stats.log)
         self.phases = [phase.name for phase in self.loss.phases]
 
     def run(self, bad: Collection[str] = (), spoil: Callable[..., None] | None = None, **where: Any) -> Report:
@@ -135,7 +135,7 @@ class Training:
         domains = np.arange(BATCH) % max(len(self.data.domains), 1)
         self.step(ImageBatch(pixels[0], domains, pixels[1:], domains[::-1].copy()))
         self.state.progress = self.state.progress.after(BATCH)
-        return self.tally.fetch()
+        return self.loss_stats.fetch()
 
     def numbers(self) -> dict[str, np.ndarray]:
         return self.state.tensors()
@@ -161,17 +161,17 @@ SPOILED = {
 
 @pytest.mark.parametrize("how", SPOILED)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_step_with_nothing_finite_changes_nothing(name, how):
+def test_a_step_with_non_finite_values_changes_nothing(name, how):
     training = Training(name)
     assert training.run().skipped == 0
     before = training.numbers()
     report = training.run(training.phases, SPOILED[how])
-    assert (report.skipped, report.in_a_row) == (len(training.phases), 1)
-    assert report.losses == report.watched == {}
-    assert trained(changed(before, training.numbers())) == set()  # averages go on towards the weights
+    assert (report.skipped, report.max_consecutive_skips) == (len(training.phases), 1)
+    assert report.losses == report.logged == {}
+    assert trained(changed(before, training.numbers())) == set()  # EMAs still move towards the weights
     report = training.run()
-    assert (report.skipped, report.in_a_row) == (0, 1)
-    assert all(np.isfinite(value) for value in [*report.losses.values(), *report.watched.values()])
+    assert (report.skipped, report.max_consecutive_skips) == (0, 1)
+    assert all(np.isfinite(value) for value in [*report.losses.values(), *report.logged.values()])
     moved = changed(before, training.numbers())
     for network, optimizer in training.state.optimizers.items():
         for weight in optimizer.weights:
@@ -181,15 +181,15 @@ def test_a_step_with_nothing_finite_changes_nothing(name, how):
 
 @pytest.mark.parametrize("value", VALUES)
 @pytest.mark.parametrize("name", MODELS)
-def test_a_pixel_that_is_not_finite_stops_the_discriminator_alone(name, value):
+def test_a_non_finite_pixel_stops_only_the_discriminator(name, value):
     training = Training(name)
     bad = [phase.name for phase in training.loss.phases if phase.networks == ("discriminator",)]
     training.run()
     before = training.numbers()
-    # StarGAN v2 translates these very images, and uses the result again; so its generator is stopped too.
+    # StarGAN v2 translates these images and reuses the result, so its generator is skipped too.
     report = training.run(bad, pixel=VALUES[value])
     moved = changed(before, training.numbers())
-    # Where the generator's phase has the discriminator's batch norm see its images, those statistics move.
+    # The generator's phase may update the statistics of the discriminator's batch norm.
     assert not any("/discriminator/" in name and "running" not in name for name in moved)
     if name != "stargan2":
         assert report.skipped == 1
@@ -203,8 +203,8 @@ STATISTICS = {"gan": "running_var", "lsgan": "running_var", "stylegan": "w_avera
 
 
 @pytest.mark.parametrize("name", STATISTICS)
-def test_running_statistics_of_a_bad_phase_are_put_back(name, monkeypatch):
-    """Latents that are not finite spoil them first of all."""
+def test_running_statistics_of_a_skipped_phase_are_restored(name, monkeypatch):
+    """Non-finite latents change them first."""
     training = Training(name)
     training.run()
     before = training.numbers()
@@ -221,7 +221,7 @@ def test_running_statistics_of_a_bad_phase_are_put_back(name, monkeypatch):
 
 @pytest.mark.parametrize("piece", [0, 1])
 @pytest.mark.parametrize("name", MODELS)
-def test_one_bad_piece_of_a_batch_spoils_the_update(name, piece):
+def test_one_bad_micro_batch_skips_the_update(name, piece):
     training = Training(name, micro_batch=2)
     training.run()
     before = training.numbers()
@@ -232,11 +232,11 @@ def test_one_bad_piece_of_a_batch_spoils_the_update(name, piece):
     assert changed(before, training.numbers())
 
 
-def test_rows_of_skipped_updates_are_counted_by_phase():
+def test_consecutive_skips_are_counted_by_phase():
     training = Training("gan")
     reports = [training.run(bad, in_the_loss(np.nan)) for bad in (["generator"], ["generator"], ["discriminator"], [])]
     assert [report.skipped for report in reports] == [1, 1, 1, 0]
-    assert [report.in_a_row for report in reports] == [1, 2, 2, 2]
+    assert [report.max_consecutive_skips for report in reports] == [1, 2, 2, 2]
 
 
 def loaded_kernels() -> set[str]:
@@ -244,8 +244,8 @@ def loaded_kernels() -> set[str]:
         return {line.split()[-1] for line in file if line.rstrip().endswith("_op.so")}
 
 
-def test_skipping_needs_no_kernel_of_its_own():
-    """Neither do a tick that begins and the hundredth step."""
+def test_skipping_compiles_no_kernel():
+    """Nor do a new tick and many more steps."""
     training = Training("gan")
     for bad in ([], [], training.phases, []):
         training.run(bad, by_a_logarithm)

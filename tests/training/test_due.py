@@ -1,4 +1,4 @@
-"""What is due when, against a count in decimal numbers, as a person does it."""
+"""Events of training, compared with a calculation in exact decimals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import due
 
-EVENTS = {"tick": due.ends_tick, "snapshot": due.ends_snapshot, "evaluation": due.to_evaluate, "report": due.to_report}
+EVENTS = {
+    "tick": due.ends_tick,
+    "snapshot": due.ends_snapshot,
+    "evaluation": due.evaluation_due,
+    "report": due.report_due,
+}
 KIMG = st.integers(1, 6000).map(lambda images: images / 1000)
 
 
 def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, list[int]]:  # noqa: B008 (it is frozen)
-    """The images seen at each event, from `progress` to the end."""
+    """Return the images seen at each event, from `progress` to the end."""
     found: dict[str, list[int]] = {name: [] for name in EVENTS}
-    while progress.images < due.goal(options):
+    while progress.images < due.total_images(options):
         progress = progress.after(options.batch)
         for name, comes in EVENTS.items():
             if comes(options, progress, options.batch):
@@ -28,14 +33,14 @@ def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, l
 
 
 def by_hand(length: Fraction, options: TrainOptions) -> list[int]:
-    """The end of the first batch that comes to each multiple of so many kimg, up to the end."""
+    """Return the end of the first batch that reaches each multiple of a number of kimg, up to the end."""
     last = -(-Fraction(str(options.kimg)) * 1000 // options.batch) * options.batch
     multiples = range(1, int(last / (length * 1000)) + 1)
     return sorted({int(-(-number * length * 1000 // options.batch) * options.batch) for number in multiples})
 
 
 @given(tick=KIMG, snapshot=st.integers(1, 20), every=KIMG, batch=st.integers(1, 300), kimg=KIMG, data=st.data())
-def test_everything_comes_where_it_is_counted_to_come_with_and_without_resume(tick, snapshot, every, batch, kimg, data):
+def test_events_occur_at_the_expected_images_with_and_without_resume(tick, snapshot, every, batch, kimg, data):
     options = TrainOptions(tick=tick, snapshot=snapshot, evaluate_every=every, batch=batch, kimg=kimg)
     straight = train(options)
     exact = Fraction(str(tick))
@@ -55,12 +60,12 @@ def test_everything_comes_where_it_is_counted_to_come_with_and_without_resume(ti
 
 @pytest.mark.parametrize("tick", [0.1, 0.2, 0.4, 0.8, 1.1, 2.2, 5.9])
 @pytest.mark.parametrize("snapshot", [3, 5, 6, 7])
-def test_lengths_that_a_float_does_not_hold_are_whole_images(tick, snapshot):
+def test_lengths_that_floats_cannot_represent_are_whole_images(tick, snapshot):
     options = TrainOptions(tick=tick, snapshot=snapshot, batch=8, kimg=10 * tick * snapshot)
     assert len(train(options)["snapshot"]) == 10
 
 
-def test_a_tick_is_an_image_at_least():
+def test_a_tick_is_at_least_one_image():
     assert train(TrainOptions(tick=0.0001, batch=4, kimg=0.012))["tick"] == [4, 8, 12]
 
 

@@ -1,4 +1,4 @@
-"""Moving averages of weights, and the copies that are sampled without one."""
+"""EMAs of weights, and the copies that are sampled without an EMA."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def numbers(network) -> dict[str, np.ndarray]:
 
 
 def averages(decay: float | None):
-    """A filled network, its averages, and what it was filled with."""
+    """A network with known weights, its EMA, and those weights."""
     from ganzoo.training.ema import EMA
 
     source, twin = network(), network()
@@ -87,7 +87,7 @@ def test_averaging_changes_nothing_in_the_network_itself():
     assert source.trainable().keys() == {name for name in SHAPES if "running" not in name}
 
 
-def test_without_a_decay_the_sampled_network_is_a_copy_of_the_present_one():
+def test_without_a_decay_the_sampled_network_is_a_copy_of_the_current_one():
     source, kept, filled = averages(None)
     for seed in RNG_SEEDS:
         filled = fill(source, seed)
@@ -115,7 +115,7 @@ def test_the_sampled_network_uses_its_running_statistics(decay):
     expected = (linear - filled["norm.running_mean"]) / np.sqrt(filled["norm.running_var"] + 1e-5)
     expected = expected * filled["norm.weight"] + filled["norm.bias"]
     np.testing.assert_allclose(sampled(ganzoo.jt.array(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
-    source(ganzoo.jt.array(x))  # training goes on, and with its own statistics
+    source(ganzoo.jt.array(x))  # training continues with its own statistics
     assert not np.array_equal(numbers(source)["norm.running_mean"], filled["norm.running_mean"])
 
 
@@ -129,7 +129,7 @@ def test_a_stage_can_set_the_decay():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_that_rest_are_not_averaged():
+def test_unused_weights_are_not_averaged():
     source, kept, filled = averages(0.5)
     source.used = lambda: {name: var for name, var in source.trainable().items() if name != "linear.bias"}
     new = fill(source, 1)

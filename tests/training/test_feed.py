@@ -13,7 +13,7 @@ from ganzoo.training.feed import Feed
 
 
 class Numbered(Dataset):
-    """Image n is all n; stored at two sizes, and each remembers what it was asked for."""
+    """All pixels of image n are n; stored at two sizes, each of which records the requested images."""
 
     def __init__(self, size: int = 16) -> None:
         self.info = DataInfo("numbered", 40, size, 1)
@@ -37,7 +37,7 @@ def seen(batch) -> list[int]:
     return batch.images[:, 0, 0, 0].tolist()
 
 
-def test_an_epoch_goes_on_where_size_and_batch_change(feed):
+def test_an_epoch_continues_when_size_and_batch_change(feed):
     first = feed.batch(8, 4, 0)
     then = feed.batch(16, 8, 4)
     last = [feed.batch(16, 8, 12), feed.batch(16, 8, 20), feed.batch(4, 12, 28)]
@@ -46,19 +46,19 @@ def test_an_epoch_goes_on_where_size_and_batch_change(feed):
     assert [batch.images.shape[1] for batch in (first, then, *last)] == [8, 16, 16, 16, 4]
 
 
-def test_images_come_from_what_is_stored_at_the_size(feed):
+def test_images_come_from_the_stored_size(feed):
     assert set(feed.batch(8, 4, 0).labels) == {8}
     assert set(feed.batch(16, 4, 4).labels) == {16}
 
 
-def test_a_position_can_be_entered_anywhere(feed):
+def test_batches_can_start_at_any_position(feed):
     whole = [seen(feed.batch(8, 4, 4 * step)) for step in range(5)]
     other = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
     assert [seen(other.batch(8, 4, 4 * step)) for step in range(3, 5)] == whole[3:]
     other.close()
 
 
-def test_an_image_that_cannot_be_read_is_named_once_in_all_stages():
+def test_an_unreadable_image_is_reported_once_over_all_stages():
     class Torn(Numbered):
         def at_size(self, size: int) -> Dataset:
             return self
@@ -77,7 +77,7 @@ def test_an_image_that_cannot_be_read_is_named_once_in_all_stages():
 
 
 def test_closing_ends_the_threads():
-    before = set(threading.enumerate())  # of other tests' loaders, still ending perhaps
+    before = set(threading.enumerate())  # loaders of other tests may still be ending
     feed = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
     feed.batch(8, 4, 0)
     begun = set(threading.enumerate()) - before
@@ -89,12 +89,12 @@ def test_closing_ends_the_threads():
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_ranks_get_the_batch_of_one_process_divided(monkeypatch, count):
+def test_ranks_share_the_batch_of_a_single_process(monkeypatch, count):
     def batches(rank: int, count: int) -> list[list[int]]:
         monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", str(count))
         monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
         feed = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
-        found = [seen(feed.batch(8, 8, 8 * step)) for step in range(2, 8)]  # over the end of an epoch
+        found = [seen(feed.batch(8, 8, 8 * step)) for step in range(2, 8)]  # across the end of an epoch
         found.append(seen(feed.batch(16, 4, 64)))
         feed.close()
         return found

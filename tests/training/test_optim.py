@@ -1,4 +1,4 @@
-"""Adam against PyTorch's, its state, and accumulated gradients."""
+"""Adam compared with PyTorch's, its state, and gradient accumulation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = {"first": (4, 3), "second": (5,)}
 
 
 def optimizer(settings: ganzoo.Adam):
-    """An optimizer of a network with a weight of each of SHAPES, drawn anew but always the same."""
+    """An optimizer of a new network with weights of all SHAPES, always the same ones."""
     from ganzoo.training.optim import Optimizer
 
     class Weights(ganzoo.Network):
@@ -32,7 +32,7 @@ def optimizer(settings: ganzoo.Adam):
 
 
 def gradients(steps: int) -> list[dict[str, np.ndarray]]:
-    """Of very different sizes, as weights see them in training."""
+    """Gradients of very different magnitudes, as in training."""
     rng = np.random.default_rng(2)
     sizes = {name: 10.0 ** rng.uniform(-4, 1, shape) for name, shape in SHAPES.items()}
     return [
@@ -62,10 +62,10 @@ def numbers(variables) -> dict[str, np.ndarray]:
     ],
     ids=["usual", "no-momentum-large-eps", "weight-decay"],
 )
-def test_updates_are_pytorchs(settings, ours, tmp_path, monkeypatch):
-    if not ours:  # as where they could not be compiled, and on a GPU
+def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
+    if not ours:  # as on a GPU, or where they could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
-    steps = 30  # past 25, where 0.5**t is lost beside 1 in float32
+    steps = 30  # more than 25, after which 1 - 0.5**t rounds to 1 in float32
     adam, several = optimizer(settings), gradients(steps)
     before = numbers(adam.weights)
     apply(adam, several)
@@ -81,9 +81,9 @@ def test_updates_are_pytorchs(settings, ours, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.0], ids=str)
 @pytest.mark.parametrize("ours", [True, False])
-def test_an_update_that_is_not_good_changes_no_number_but_the_count(value, ours, monkeypatch):
+def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch):
     adam, several = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
-    if not ours:  # as where they could not be compiled, and on a GPU
+    if not ours:  # as on a GPU, or where they could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
     apply(adam, several[:3])
     before = numbers({**adam.weights, **adam.state()})
@@ -99,7 +99,7 @@ def test_an_update_that_is_not_good_changes_no_number_but_the_count(value, ours,
 
 
 def test_the_first_update_has_the_length_of_the_learning_rate():
-    """Bias correction makes both moments those of the only gradient so far, whatever its size."""
+    """Because of bias correction, whatever the magnitude of the gradient."""
     adam, (gradient,) = optimizer(ganzoo.Adam(0.25, beta1=0.9, beta2=0.999, eps=1e-12)), gradients(1)
     before = numbers(adam.weights)
     apply(adam, [gradient])
@@ -108,15 +108,15 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
         np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(gradient[name]), rtol=1e-4)
 
 
-def test_a_weight_that_joins_late_begins_with_a_whole_step():
-    """With the others' count its second moment would be taken for settled, and its first step be ten times as long."""
+def test_a_weight_added_later_starts_with_a_full_step():
+    """With the update count of the other weights, its first step would be ten times as long."""
     adam, several = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
-    adam.focus(["first"])
+    adam.set_active(["first"])
     before = numbers(adam.network.state())
     apply(adam, several[:40])
     assert adam.steps == {"first": 40, "second": 0}
     np.testing.assert_array_equal(adam.network.state()["second"].numpy(), before["second"])
-    adam.focus(SHAPES)
+    adam.set_active(SHAPES)
     apply(adam, several[40:])
     moved = adam.weights["second"].numpy() - before["second"]
     np.testing.assert_allclose(moved, -0.25 * np.sign(several[40]["second"]), rtol=1e-4)
@@ -187,7 +187,7 @@ SIZE, CHANNELS, BATCH = 8, 3, 5
 
 
 def plain_model():
-    """The basic GAN with a generator without batch norm, so that its batch can be cut in pieces."""
+    """The basic GAN without batch norm in the generator, so that micro-batches are exact."""
     from ganzoo_gan.loss import GANLoss
     from ganzoo_gan.networks import MLPDiscriminator
 

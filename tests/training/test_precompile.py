@@ -14,15 +14,14 @@ from ganzoo.interfaces.stages import Schedule, Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from ganzoo.training.plan import make_plan
-from ganzoo.training.precompile import Precompiler, coming
-from ganzoo.training.state import TrainState
+from ganzoo.training.precompile import Precompiler, later_positions
 
 TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
 
-def test_every_later_moment_is_prepared_once_and_in_order():
-    positions = [THREE.position(progress) for progress in coming(THREE, Progress())]
+def test_later_positions_are_yielded_once_and_in_order():
+    positions = [THREE.position(progress) for progress in later_positions(THREE, Progress())]
     assert [(position.stage.size, position.fading) for position in positions] == [
         (16, True),
         (16, False),
@@ -34,12 +33,12 @@ def test_every_later_moment_is_prepared_once_and_in_order():
 @pytest.mark.parametrize(
     ("stage", "images", "left"), [(0, 8, 4), (1, 0, 3), (1, 5, 3), (1, 15, 2), (2, 5, 1), (2, 50, 0)]
 )
-def test_what_is_past_is_not_prepared(stage, images, left):
-    assert len(list(coming(THREE, Progress(stage=stage, stage_images=images)))) == left
+def test_past_positions_are_not_yielded(stage, images, left):
+    assert len(list(later_positions(THREE, Progress(stage=stage, stage_images=images)))) == left
 
 
-def test_a_model_without_stages_needs_no_preparation():
-    assert not list(coming(Schedule([Stage(32, 4)]), Progress()))
+def test_a_model_with_one_stage_has_no_later_positions():
+    assert not list(later_positions(Schedule([Stage(32, 4)]), Progress()))
 
 
 @pytest.fixture
@@ -48,22 +47,22 @@ def planned(jittor, pictures):
     return make_plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
 
 
-def test_the_child_takes_a_step_in_every_coming_stage(planned):
-    said: list[str] = []
-    precompiler = Precompiler(planned, said.append)
-    state = TrainState(planned.model, planned.options, planned.data, planned.train)
+def test_the_child_takes_a_step_in_every_later_stage(planned):
+    messages: list[str] = []
+    precompiler = Precompiler(planned, messages.append)
+    state = planned.initial_state()
     precompiler.start(state)
     precompiler.wait(600)
-    assert precompiler._child.returncode == 0, said
+    assert precompiler._child.returncode == 0, messages
     precompiler.start(state)  # a second call does nothing
     precompiler.close()
 
 
-def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
-    """Jittor compiles in one call that holds Python's lock, as this call of sleep does."""
+def test_the_child_ends_with_a_killed_parent_even_while_compiling():
+    """Jittor compiles in one call that holds the GIL, as this call of sleep does."""
     child = (
         "import ctypes, os, sys; from ganzoo.training import precompile;"
-        "precompile._end_with(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
+        "precompile._die_with_parent(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as started:
@@ -75,19 +74,19 @@ def test_the_child_ends_with_a_killed_parent_even_amid_a_compilation():
     assert not Path(f"/proc/{number}").exists()
 
 
-def test_closing_ends_a_child_at_work(planned):
+def test_close_ends_a_working_child(planned):
     precompiler = Precompiler(planned, lambda line: None)
-    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+    precompiler.start(planned.initial_state())
     precompiler.close()
     assert precompiler._child.returncode not in (None, 0)
 
 
-def test_a_failing_child_is_told_and_does_no_harm(planned, monkeypatch):
-    said: list[str] = []
-    precompiler = Precompiler(planned, said.append)
-    monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # the child does not find the model
-    precompiler.start(TrainState(planned.model, planned.options, planned.data, planned.train))
+def test_a_failing_child_is_reported_and_does_no_harm(planned, monkeypatch):
+    messages: list[str] = []
+    precompiler = Precompiler(planned, messages.append)
+    monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # so that the child can't find the model
+    precompiler.start(planned.initial_state())
     precompiler.wait(600)
     assert precompiler._child.returncode == 1
-    assert len(said) == 1
-    assert said[0].startswith("kernels can't be prepared ahead of time:")
+    assert len(messages) == 1
+    assert messages[0].startswith("can't compile kernels in advance:")

@@ -54,7 +54,7 @@ def test_micro_batches_are_as_few_and_as_even_as_can_be(images, most):
     assert len(found) == math.ceil(images / most)
     assert max(found) <= most
     assert max(found) - min(found) <= 1
-    if images % most == 0:  # as ever, to the last bit
+    if images % most == 0:  # identical, to the last bit
         assert found == [most] * (images // most)
 
 
@@ -62,21 +62,21 @@ def test_micro_batches_are_as_few_and_as_even_as_can_be(images, most):
     ("batch", "micro_batch", "refused"),
     [(1, None, True), (8, 1, True), (3, 2, True), (64, 63, False), (2, None, False), (8, 2, False), (8, 3, False)],
 )
-def test_batch_statistics_are_never_taken_over_one_image(state, batch, micro_batch, refused):
+def test_batch_statistics_are_never_computed_over_one_image(state, batch, micro_batch, refused):
     networks = state.setup.networks
     with pytest.raises(OptionError, match="batch normalisation in the generator") if refused else nullcontext():
         check_micro_batches(networks, [Stage(8, 16), Stage(8, batch)], micro_batch)
-    check_micro_batches({"discriminator": networks["discriminator"]}, [Stage(8, batch)], micro_batch)  # which has none
+    check_micro_batches({"discriminator": networks["discriminator"]}, [Stage(8, batch)], micro_batch)  # no batch norm
 
 
-def test_networks_that_keep_to_their_statistics_take_one_image(state):
-    """As a landmark network does, which is never trained."""
+def test_networks_with_fixed_statistics_accept_a_single_image(state):
+    """Such as a landmark network, which is never trained."""
     network = state.setup.networks["generator"]
     network.eval()
     check_micro_batches({"generator": network}, [Stage(8, 1)], None)
 
 
-def test_what_all_ranks_share_is_counted_together(state, monkeypatch):
+def test_images_of_all_ranks_count_together(state, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
     check_micro_batches(state.setup.networks, [Stage(8, 2)], None)
 
@@ -146,14 +146,14 @@ def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
     before = state.tensors()
     run(state, Step(state, 0, None, lambda *_: None), [images(4)])
     after = state.tensors()
-    # Adam's first step moves every weight with a clear gradient by the learning rate.
+    # Adam's first step moves every weight whose gradient isn't tiny by the learning rate.
     for name, rate in (("discriminator/layers.4.weight", 1e-3), ("generator/layers.11.bias", 1e-5)):
         moved = np.abs(after[f"net/{name}"] - before[f"net/{name}"])
         assert np.isclose(np.median(moved), rate, rtol=0.05), name
 
 
 def test_the_norm_is_that_of_the_gradients(state, monkeypatch):
-    """With plain numbers in the place of Adam's update, so that the gradients are at hand."""
+    """Adam's update is replaced, so that the test sees the gradients."""
     seen, gradients = {}, {}
     optimizer = state.optimizers["generator"]
     monkeypatch.setattr(optimizer, "step", lambda found, good: gradients.update(dict(zip(optimizer.weights, found))))
@@ -163,7 +163,7 @@ def test_the_norm_is_that_of_the_gradients(state, monkeypatch):
     assert exact > 0
 
 
-def test_both_callbacks_hear_whether_the_networks_were_updated(state):
+def test_both_callbacks_receive_whether_the_networks_were_updated(state):
     heard = []
     step = Step(state, 0, None, lambda *given: heard.append(given), lambda *given: heard.append(given))
     step(images(4))
@@ -174,7 +174,7 @@ def test_both_callbacks_hear_whether_the_networks_were_updated(state):
 
 @pytest.mark.parametrize(("name", "most"), [("gan", 8), ("lsgan", 8), ("stylegan", 12), ("stargan2", 36)])
 def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypatch, name, most):
-    """Each that is made has to be copied to the GPU: what stays the same is made once."""
+    """Each array has to be copied to the GPU, so constants are created once."""
     made: list[int] = []
     counts: list[int] = []
     array, call = jittor.array, Step.__call__

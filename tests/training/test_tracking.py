@@ -1,4 +1,4 @@
-"""Metrics while a run trains: `--evaluate-every`."""
+"""Metrics during training: `--evaluate-every`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_metrics_are_in_the_statistics_the_table_and_the_curves(jittor, ganzoo, 
     other = Path("experiments/00001-gan-pictures")
     curves = [np.asarray(Image.open(run / "losses.png")).shape for run in (RUN, other)]
     assert curves[0] != curves[1], "there are panels of the metrics"
-    # Measuring changes nothing: the same weights come out.
+    # Measuring does not change the weights.
     last = [checkpoint.read(sorted(run.glob("checkpoint-*"))[-1]).tensors for run in (RUN, other)]
     assert all(np.array_equal(last[0][name], last[1][name]) for name in last[1])
 
@@ -49,7 +49,7 @@ def test_evaluate_gives_the_number_that_training_gave(jittor, ganzoo, pictures):
     assert tracked["mean"] == evaluated["mean"]
 
 
-def test_a_number_beside_a_part_of_the_real_images_says_so(jittor, ganzoo, pictures):
+def test_a_metric_over_some_of_the_real_images_says_so(jittor, ganzoo, pictures):
     assert ganzoo(*TRAIN, *TRACK, "--evaluate-real", "10", "--kimg", "0.012").exit_code == 0
     measured = rows()[-1]["metrics"]
     assert list(measured)[:2] == [f"{name}12-real10-efficientnet-lite0" for name in ("kid", "kid_std")]
@@ -57,7 +57,7 @@ def test_a_number_beside_a_part_of_the_real_images_says_so(jittor, ganzoo, pictu
     assert [(each["samples"], each["real"]) for each in record["results"]] == [(12, 10)]
 
 
-def test_real_images_are_as_many_as_samples_unless_told(jittor, ganzoo, pictures, monkeypatch):
+def test_by_default_as_many_real_images_as_samples_are_used(jittor, ganzoo, pictures, monkeypatch):
     from ganzoo.metrics import sources
 
     monkeypatch.setattr(sources, "MIN_REAL", 5)
@@ -67,7 +67,7 @@ def test_real_images_are_as_many_as_samples_unless_told(jittor, ganzoo, pictures
 
 
 class Scripted(Metric):
-    """A metric whose numbers are known beforehand; the higher, the better."""
+    """A metric with given values; higher is better."""
 
     name = "scripted"
     summary = "numbers of a test"
@@ -82,7 +82,7 @@ class Scripted(Metric):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Registers the metric with the numbers that it is to give."""
+    """Registers the metric with its values."""
     from ganzoo.registry import plugins
 
     load = plugins.load
@@ -111,7 +111,7 @@ def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, higher,
     assert [row["metrics"]["scripted2k"] for row in rows()] == [1.0, 3.0, 0.5, 2.0]
 
 
-def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, pictures):
+def test_an_impossible_metric_is_reported_before_a_run_is_created(jittor, ganzoo, pictures):
     for metric, reason in (("fidd", "no metric is called 'fidd'"), ("", "no metric given")):
         result = ganzoo(*TRAIN, "--evaluate-every", "0.01", "--evaluate", metric)
         assert result.exit_code == 2
@@ -119,13 +119,13 @@ def test_what_can_not_be_measured_is_told_before_there_is_a_run(jittor, ganzoo, 
     assert not Path("experiments").exists()
 
 
-def test_a_metric_that_does_not_fit_is_told_before_the_first_step(jittor, ganzoo, pictures):
+def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
     assert result.exit_code == 2
     assert "lpips: measures the diversity of translations" in result.stderr
     assert not (RUN / "stats.jsonl").exists()
 
 
-def test_a_dry_run_tells_what_would_be_measured(jittor, ganzoo, pictures):
+def test_a_dry_run_shows_what_would_be_measured(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, *TRACK, "--dry-run")
     assert f"metrics  {KID} every 0.012 kimg" in result.stdout

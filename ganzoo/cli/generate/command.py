@@ -144,7 +144,7 @@ def _images(saved: Any, plugins: Any, request: requests.GenerateRequest, device:
         )
     backend.start(device)
     generator = loading.load_generator(saved, plugins, request.size)
-    sampler = output.sampler_for(generator, saved.metadata["model"], request)
+    sampler = output.sampler_for(generator, saved.run.model, request)
     size = sizes[-1] if request.size is None else request.size
     return partial(output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 

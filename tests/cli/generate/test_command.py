@@ -99,7 +99,7 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
     [
         (["nowhere"], 1, "there is no run 'nowhere'"),
         (["missing.safetensors"], 1, "there is no such file"),
-        (["options.json"], 1, "not a whole checkpoint"),
+        (["options.json"], 1, "not an intact checkpoint"),
         (["--seeds", "3-1"], 2, "'3-1' is not a number or a range"),
         (["--seeds", ""], 2, "not a number or a range"),
         (["--grid", "4"], 2, "'4' is not ROWSxCOLUMNS"),
@@ -169,7 +169,7 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
         damaged = saved.tensors["net/generator/layers.0.weight"].copy()
         damaged[0, 0] = value
         tensors = {**saved.tensors, "net/generator/layers.0.weight": damaged}
-        checkpoint.write(Path("bad.safetensors"), tensors, saved.metadata)
+        checkpoint.write(Path("bad.safetensors"), tensors, saved.run, saved.metadata)
         for command in (("generate",), ("evaluate", "--samples", "12")):
             result = ganzoo(command[0], "bad.safetensors", *command[1:])
             assert result.exit_code == 1
@@ -185,7 +185,7 @@ def make_run(name: str, write) -> Path:
     run.mkdir(parents=True)
     path = run / "checkpoint-000000001.safetensors"
     write(path)
-    described = {"train": {}, **checkpoint.read(path).metadata}
+    described = {"train": {}, **checkpoint.read(path).run.to_json()}
     (run / "options.json").write_text(json.dumps(described))
     return run
 

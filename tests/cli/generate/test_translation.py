@@ -313,7 +313,7 @@ REFERENCE = ["--reference", "val/dog"]
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "tinter redraws images: name them with --source IMAGE|FOLDER"),
+        ([], 2, "tinter translates images: give the input with --source IMAGE|FOLDER"),
         (["--domain", "dog"], 2, "--domain: requires --source"),
         (["--reference", "val"], 2, "--reference: requires --source"),
         (
@@ -380,4 +380,4 @@ def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, zoo, monk
 def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, zoo, monkeypatch):
     monkeypatch.setattr(tinter.TinterModel, "translates", False)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources")
-    assert (result.exit_code, "tinter makes images of latents" in result.stderr) == (2, True)
+    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)

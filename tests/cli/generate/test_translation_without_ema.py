@@ -88,5 +88,5 @@ def test_generate_requires_source_images_for_a_model_without_a_generator_network
     assert ganzoo(*TRAIN).exit_code == 0
     result = ganzoo("generate")
     assert result.exit_code == 2
-    assert "unaveraged redraws images: name them with --source IMAGE|FOLDER." in result.stderr
+    assert "unaveraged translates images: give the input with --source IMAGE|FOLDER." in result.stderr
     assert "Traceback" not in result.output

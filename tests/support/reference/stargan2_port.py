@@ -105,12 +105,10 @@ def state_of(run: Any) -> TrainState:
     """The run as training resumes it."""
     from ganzoo_stargan2 import StarGAN2
 
-    from ganzoo.interfaces.options import resolve
-    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
 
     saved, model = saved_by(run), StarGAN2()
-    state = TrainState(model, saved.options(model), saved.data, resolve(TrainOptions, run.options()["train"]))
+    state = TrainState(model, saved.options(model), saved.data, run.description().train_options())
     state.load(saved.tensors, saved.metadata)
     return state
 

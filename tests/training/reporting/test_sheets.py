@@ -5,7 +5,7 @@ import pytest
 
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.training.snapshots import choose, sheet_shape
+from ganzoo.training.reporting.sheets import choose_translation_inputs, sheet_shape
 
 
 class Coloured(Dataset):
@@ -28,14 +28,14 @@ class Coloured(Dataset):
 
 
 def chosen(dataset: Dataset, size: int = 8):
-    return choose(dataset, DataInfo("x", len(dataset), size, 3, ("a", "b", "c")))
+    return choose_translation_inputs(dataset, DataInfo("x", len(dataset), size, 3, ("a", "b", "c")))
 
 
 def numbers(images: np.ndarray) -> list[int]:
     return [int(image.flat[0]) for image in images]
 
 
-def test_domains_take_turns_and_no_image_comes_twice():
+def test_domains_alternate_and_no_image_repeats():
     labels = [0] * 30 + [1] * 8 + [2] * 5
     shown = chosen(Coloured(labels))
     assert shown.sources.shape == shown.references.shape == (6, 8, 8, 3)
@@ -47,7 +47,7 @@ def test_domains_take_turns_and_no_image_comes_twice():
     assert np.array_equal(shown.sources, again.sources)
 
 
-def test_images_kept_for_validation_are_taken():
+def test_validation_images_are_preferred():
     kept = Coloured([0, 1, 2] * 5, bad={0, 1})
     shown = chosen(Coloured([0] * 200, kept=kept))
     assert set(numbers(shown.sources) + numbers(shown.references)) <= set(range(2, 15))
@@ -60,19 +60,19 @@ def test_a_reference_is_of_another_domain_than_its_source(domains, size):
     assert (shown.source_domains != shown.reference_domains).all()
 
 
-def test_few_images_for_validation_are_filled_up():
+def test_few_validation_images_are_supplemented_by_training_images():
     shown = chosen(Coloured([1] * 40, kept=Coloured([0])))
     assert shown.sources.shape == (6, 8, 8, 3)
     assert list(shown.source_domains) == [0, 1, 1, 1, 1, 1]
 
 
-def test_few_images_are_shared_out():
+def test_few_images_are_split_into_sources_and_references():
     shown = chosen(Coloured([0, 1, 1, 2, 2]))
     assert len(shown.sources) == len(shown.references) == 2
 
 
-def test_too_few_are_an_error():
-    with pytest.raises(DataError, match="too few images"):
+def test_too_few_images_are_an_error():
+    with pytest.raises(DataError, match="too few readable images"):
         chosen(Coloured([0, 1], bad={1}))
 
 

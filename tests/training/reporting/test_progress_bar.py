@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from ganzoo.training import bar
+from ganzoo.training.reporting.progress_bar import ProgressBar, format_kimg
 
 LOSSES = {
     f"{phase}/{name}": -1234.5678
@@ -27,10 +27,10 @@ def terminal(monkeypatch):
     def lines(columns: int, *steps: int, goal: int, losses: dict[str, float] = LOSSES) -> list[str]:
         made = Terminal()
         monkeypatch.setattr(sys, "stderr", made)
-        shown = bar.Bar("00003-stargan2-celeba", 0, goal)
+        shown = ProgressBar("00003-stargan2-celeba", 0, goal)
         shown._line.ncols = columns
         for images in steps:
-            shown.move(images)
+            shown.update(images)
             shown.tick(2514.3, losses)
         shown.close()
         return made.getvalue().replace("\r", "\n").rstrip().split("\n")
@@ -54,7 +54,7 @@ def test_a_wide_terminal_shows_every_loss(terminal):
     assert "G-reference/cycle -1.23e+03" in terminal(500, 100, goal=300)[-1]
 
 
-def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
+def test_the_bar_ends_at_the_goal_if_the_last_batch_exceeds_it(terminal):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         last = terminal(80, 64, 1024, goal=1000)[-1]
@@ -62,12 +62,12 @@ def test_a_batch_beyond_the_goal_is_the_whole_of_it(terminal):
     assert "1.000/1 kimg" in last
 
 
-def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
+def test_a_file_gets_one_line_per_tick(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
-    shown = bar.Bar("00000-gan-x", 0, 400)
+    shown = ProgressBar("00000-gan-x", 0, 400)
     for images in range(1, 401):
-        shown.move(images)
+        shown.update(images)
         if images % 200 == 0:
             shown.tick(99.6, {"generator/a": 0.5})
     shown.close()
@@ -76,6 +76,6 @@ def test_a_file_gets_a_line_at_each_tick_and_no_other(monkeypatch):
     )
 
 
-def test_kimg_have_the_decimals_that_tell_ticks_apart():
-    assert bar.in_kimg(64, 300) == "0.064"
-    assert bar.in_kimg(12_345_678, 25_000_000) == "12345.7"
+def test_kimg_have_enough_decimals_to_distinguish_ticks():
+    assert format_kimg(64, 300) == "0.064"
+    assert format_kimg(12_345_678, 25_000_000) == "12345.7"

@@ -33,13 +33,13 @@ class TranslationInputs:
 
 
 def sample_sheets(
-    state: TrainState, shown: TranslationInputs | None, domains: tuple[str, ...]
+    state: TrainState, inputs: TranslationInputs | None, domains: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the sheets of a tick as (suffix of the file name, uint8 (H, W, C)). `shown` are the inputs for a
-    translating model."""
+    """Yield the sheets of a tick as (suffix of the file name, uint8 (H, W, C)). `inputs` are for a translating
+    model."""
     translator = state.ema.translator()
-    if translator is not None and shown is not None:
-        yield from _translations(translator, shown, domains)
+    if translator is not None and inputs is not None:
+        yield from _translations(translator, inputs, domains)
         return
     rows, columns = sheet_shape(state.upcoming().stage.size)
     generator = state.ema.network(state.setup.generator)
@@ -48,19 +48,19 @@ def sample_sheets(
 
 
 def _translations(
-    translator: Translator, shown: TranslationInputs, domains: tuple[str, ...]
+    translator: Translator, inputs: TranslationInputs, domains: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
     from ganzoo.sampling.translation import TranslationSampler, cycle_sheet, latent_sheet, reference_sheet
 
     sampler = TranslationSampler(translator)
-    sources, references, kinds = shown.sources, shown.references, shown.reference_domains
-    yield "-cycle", cycle_sheet(sampler, sources, shown.source_domains, references, kinds)
-    yield "-reference", reference_sheet(sampler, sources, references, kinds, domains)
+    sources, references, labels = inputs.sources, inputs.references, inputs.reference_domains
+    yield "-cycle", cycle_sheet(sampler, sources, inputs.source_domains, references, labels)
+    yield "-reference", reference_sheet(sampler, sources, references, labels, domains)
     for psi in PSIS:
         yield f"-latent-psi{psi}", latent_sheet(sampler, sources, domains, psi, SEEDS)
 
 
-def choose(dataset: Dataset, data: DataInfo) -> TranslationInputs:
+def choose_translation_inputs(dataset: Dataset, data: DataInfo) -> TranslationInputs:
     """Choose sources and references from the validation images, then from the training images, alternating between
     domains; the same in every run. As far as possible, each reference is from another domain than its source. `data`
     sets their size and channels. DataError if too few images can be read."""
@@ -68,18 +68,18 @@ def choose(dataset: Dataset, data: DataInfo) -> TranslationInputs:
     found: list[tuple[np.ndarray, int]] = []
     for each in (dataset.validation(), dataset):
         if each is not None:
-            found += islice(_in_turn(each.at_size(data.size), data), 2 * count - len(found))
+            found += islice(_alternate_domains(each.at_size(data.size), data), 2 * count - len(found))
     half = len(found) // 2
     if not half:
-        raise DataError(f"{dataset.info.name}: it has too few images that can be read.")
-    pictures, kinds = np.stack([image for image, _ in found]), np.array([label for _, label in found])
+        raise DataError(f"{dataset.info.name}: too few readable images.")
+    images, labels = np.stack([image for image, _ in found]), np.array([label for _, label in found])
     sources, references = np.arange(half), np.arange(half, 2 * half)
     rolled = [np.roll(references, -by) for by in range(half)]
-    references = max(rolled, key=lambda order: int((kinds[order] != kinds[sources]).sum()))
-    return TranslationInputs(pictures[sources], kinds[sources], pictures[references], kinds[references])
+    references = max(rolled, key=lambda order: int((labels[order] != labels[sources]).sum()))
+    return TranslationInputs(images[sources], labels[sources], images[references], labels[references])
 
 
-def _in_turn(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int]]:
+def _alternate_domains(dataset: Dataset, data: DataInfo) -> Iterator[tuple[np.ndarray, int]]:
     """Yield readable images with their labels: one of each domain, then the next of each, in random order."""
     labels, rng = dataset.labels(), np.random.default_rng(0)
     known = [label for label in np.unique(labels) if label >= 0]

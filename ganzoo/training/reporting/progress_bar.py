@@ -13,12 +13,12 @@ from tqdm import tqdm
 FORMAT = "{desc} {percentage:3.0f}%|{bar:5}| {kimg} kimg, {remaining} left{postfix}"  # 80 columns with speed and losses
 
 
-def in_kimg(images: int, goal: int) -> str:
+def format_kimg(images: int, goal: int) -> str:
     """Format a number of images as kimg, with as many decimals as a run of `goal` images needs."""
     return f"{images / 1000:.{1 if goal >= 10_000 else 3}f}"
 
 
-class Bar:
+class ProgressBar:
     """Progress bar of the run `name`: `images` of `goal`. Training continues if the terminal is closed."""
 
     def __init__(self, name: str, images: int, goal: int) -> None:
@@ -33,7 +33,7 @@ class Bar:
             disable=not self._on_terminal,
         )
 
-    def move(self, images: int) -> None:
+    def update(self, images: int) -> None:
         """Set the number of images seen. The bar ends at the goal, even if the last batch exceeds it."""
         self.images = images
         with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ class Bar:
         """Show the speed and losses of a tick, and return them with the progress as a line of text."""
         digits = 0 if speed >= 10 else 1
         said = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
-        line = f"{in_kimg(self.images, self.goal)} kimg: {', '.join(said)}"
+        line = f"{format_kimg(self.images, self.goal)} kimg: {', '.join(said)}"
         with contextlib.suppress(OSError):
             if self._on_terminal:
                 self._line.numbers = [", ".join(said), f"{said[0]}, {_summed(losses)}", said[0]]
@@ -72,7 +72,7 @@ class _Line(tqdm):  # type: ignore[misc]
     @property
     def format_dict(self) -> dict[str, Any]:
         known: dict[str, Any] = super().format_dict
-        known["kimg"] = f"{in_kimg(self.n, self.total)}/{self.total / 1000:g}"
+        known["kimg"] = f"{format_kimg(self.n, self.total)}/{self.total / 1000:g}"
         room = known.get("ncols")
         for postfix in self.numbers:
             known["postfix"] = postfix

@@ -1,0 +1,45 @@
+"""Metrics during training, as measured by a Tracker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganzoo import backend
+from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.runs import Run, is_number
+from ganzoo.signals import Stop
+from ganzoo.training import due
+from ganzoo.training.reporting.logger import RunLogger
+from ganzoo.training.reporting.progress_bar import format_kimg
+from ganzoo.training.state import TrainState
+from ganzoo.training.tracking import Tracker
+
+
+class Evaluation:
+    """Evaluation of the sampled networks with --evaluate-every. Once `stop()` is true, nothing is measured."""
+
+    def __init__(self, run: Run, options: TrainOptions, tracker: Tracker | None, logger: RunLogger, stop: Stop) -> None:
+        self.run, self.options, self.tracker, self.logger, self._stop = run, options, tracker, logger, stop
+
+    def measure(self, state: TrainState, row: dict[str, Any]) -> None:
+        """Measure metrics and add them to `row`, the last of the statistics."""
+        if self.tracker is None or self._stop():
+            return
+        found: dict[str, float] = {}
+        with self.logger.nonfatal("--evaluate-every"), backend.watch_kernels("evaluating"):
+            found = self.tracker.measure(state, self.run.path, self.logger.info)
+        if not found:
+            return
+        numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)
+        self.logger.info(f"{format_kimg(state.progress.images, due.total_images(self.options))} kimg: {numbers}")
+        row["metrics"] = {name: value for name, value in found.items() if is_number(value)}
+        with self.logger.nonfatal("stats.jsonl", interruptible=False):
+            self.run.replace_last_stats(row)
+
+    def measure_missing(self, state: TrainState) -> None:
+        """Measure the metrics that the last session did not, because it ended first."""
+        if state.position is None or not due.evaluation_due(self.options, state.progress, state.position.stage.batch):
+            return
+        rows = self.run.stats()
+        if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
+            self.measure(state, rows[-1])
