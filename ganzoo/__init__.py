@@ -1,7 +1,7 @@
 """ganzoo: a GAN zoo on Jittor, every model a plugin.
 
-The public names are those of `__init__.pyi`. Each is imported when it is first used, so `import ganzoo` is light;
-`ganzoo.jt` is Jittor itself.
+`__init__.pyi` lists the public names. Each is imported when it is first used, so `import ganzoo` is fast. `ganzoo.jt`
+is Jittor itself.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class DataError(GanzooError):
 
 
 class CheckpointError(GanzooError):
-    """A checkpoint can't be read or written, or belongs to something else."""
+    """A checkpoint can't be read or written, or does not fit."""
 
 
 class CorruptCheckpointError(CheckpointError):

@@ -63,7 +63,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None or str(error.filename) == str(temporary):
-            error.filename, error.filename2 = str(path), None  # users don't know the temporary name
+            error.filename, error.filename2 = str(path), None  # the temporary name would mean nothing to users
         raise
     finally:
         with contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder. It is renamed to `path` if the block succeeds, unless another process has made
     `path` in the meantime; otherwise it is deleted."""
-    import tempfile  # 10 ms, which commands that write no folder needn't wait
+    import tempfile  # takes 10 ms, and most commands don't need it
 
     with tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent) as parent:
         temporary = Path(parent) / path.name

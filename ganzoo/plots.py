@@ -36,7 +36,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     term has its own panel. Each metric always has its own panel.
     """
     png = _render(rows, panels or {})
-    gc.collect()  # figures have reference cycles: training, which plots repeatedly, would hold 20 MB of them
+    gc.collect()  # figures have reference cycles, which would use 20 MB during training
     if png:
         atomic_write(path, png)
 
@@ -53,10 +53,10 @@ def _render(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
     contents.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
     if not contents:
         return b""
-    down, across = grid_shape(len(contents)) if not panels else _square_grid(len(contents))
-    figure = Figure(figsize=(4.2 * across, 2.8 * down), layout="constrained")
+    nrows, ncols = grid_shape(len(contents)) if not panels else _square_grid(len(contents))
+    figure = Figure(figsize=(4.2 * ncols, 2.8 * nrows), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, (title, terms) in zip(figure.subplots(down, across, squeeze=False).flat, contents.items()):
+    for panel, (title, terms) in zip(figure.subplots(nrows, ncols, squeeze=False).flat, contents.items()):
         _draw(panel, title, terms, rows)
     for panel in figure.axes[len(contents) :]:
         panel.set_visible(False)
@@ -78,8 +78,8 @@ def _select_terms(panels: Mapping[str, str], names: set[str]) -> dict[str, list[
 
 
 def _square_grid(count: int) -> tuple[int, int]:
-    across = math.ceil(count**0.5)
-    return -(-count // across), across
+    columns = math.ceil(count**0.5)
+    return -(-count // columns), columns
 
 
 def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -93,8 +93,8 @@ def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str,
     for (kimg, before), (_, after) in itertools.pairwise(sizes):
         if after != before:
             panel.axvline(kimg, color="0.6", linewidth=0.8, linestyle=":")
-            at = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
-            panel.annotate(f"{after} px", (kimg, 1), fontsize=6, va="top", **at)
+            style = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
+            panel.annotate(f"{after} px", (kimg, 1), fontsize=6, va="top", **style)
     panel.set_title(title, fontsize=10)
     panel.set_xlabel("kimg", fontsize=8)
     panel.tick_params(labelsize=8)

@@ -142,8 +142,7 @@ class Run:
 
     @contextlib.contextmanager
     def _log_crashes(self) -> Iterator[None]:
-        """Write to log.txt where the process was if a fault in compiled code ends it, unless faulthandler is already in
-        use."""
+        """Write a traceback to log.txt if compiled code crashes, unless faulthandler is already enabled."""
         if faulthandler.is_enabled():
             yield
             return
@@ -174,7 +173,7 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_row(row: Any) -> bool:
-    """Return whether this is the report of a tick, as far as other code relies on it."""
+    """Return whether this is the report of a tick, with all values that other code relies on."""
     if not isinstance(row, dict) or not isinstance(row.get("losses"), dict):
         return False
     groups = [row["losses"], row.get("watched", {}), row.get("metrics", {})]
@@ -206,7 +205,7 @@ def create(experiments: Path, name: str) -> Run:
 
 def list_runs(experiments: Path) -> list[Run]:
     """Return the runs in a folder, oldest first: the subfolders that are named like a run and have options. Of two runs
-    with the same number, the one with the longer name counts as older, because it is somebody's copy."""
+    with the same number, the one with the longer name counts as older, because it is probably a copy."""
     if not experiments.is_dir():
         return []
     found = [path for path in experiments.iterdir() if _NUMBERED.fullmatch(path.name) and _has_options(path)]

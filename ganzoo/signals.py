@@ -15,12 +15,12 @@ from typing import Any
 
 # Ctrl-C, the end of a cluster job, a closed terminal, and a signal that mpirun forwards without ending the job.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-ECHO_SECONDS = 0.1  # within them, a repeat counts as the same signal: `timeout` signals its child, then its group
-RETRY_SECONDS = 0.05  # until the next check whether an import, or a body of `block_signals`, is over
-RERAISE_SECONDS = 10.0  # until the exception is raised again: destructors and callbacks may swallow it
+ECHO_SECONDS = 0.1  # a repeat within this time counts as the same signal: `timeout` signals its child, then its group
+RETRY_SECONDS = 0.05  # between checks whether an import, or a body of `block_signals`, is over
+RERAISE_SECONDS = 10.0  # before raising the exception again: destructors and callbacks may swallow it
 
 
-_blocked = 0  # number of `block_signals` bodies being run
+_blocked = 0  # number of active `block_signals`
 
 
 @contextlib.contextmanager
@@ -110,11 +110,11 @@ def wakeup_descriptor() -> int:
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupts]:
     """Within the body, the SIGNALS raise KeyboardInterrupt (see `Interrupts`). Signals that are ignored, such as SIGHUP
-    under nohup, or that somebody else handles, are left alone."""
+    under nohup, or that have a custom handler, are left alone."""
     global _command
-    usual = (signal.SIG_DFL, signal.default_int_handler)
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
     former: dict[int, Any] = {
-        number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) in usual
+        number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) in defaults
     }
     interrupts = Interrupts(former)
     if not former or threading.current_thread() is not threading.main_thread():
@@ -215,8 +215,8 @@ def watch_signals() -> Iterator[Stop]:
 
 
 def _restore_default_actions(numbers: Any, first: int) -> None:
-    """Restore the default action of these signals, so that the next one ends the process even if Python is busy. For
-    ECHO_SECONDS before, they are ignored, because the `first` may be repeated."""
+    """Restore the default action of these signals, so that the next one ends the process even if Python is busy. Ignore
+    them for ECHO_SECONDS before that, because the `first` may be repeated."""
     handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, signal.SIG_IGN)
@@ -232,6 +232,6 @@ def _detach_from_terminal() -> None:
     for descriptor in (0, 1, 2):
         with contextlib.suppress(OSError):
             if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-                nowhere = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+                devnull = os.open(os.devnull, os.O_RDWR)
+                os.dup2(devnull, descriptor)
+                os.close(devnull)

@@ -51,16 +51,16 @@ _IMPORT = """
 import importlib, os, sys, traceback
 import ganzoo.backend
 hidden = (os.path.dirname(ganzoo.__file__) + os.sep, os.path.dirname(importlib.__file__) + os.sep, "<")
-def found(*ignored):
+def report(*ignored):
     frames = [frame for frame in traceback.extract_stack() if not frame.filename.startswith(hidden)]
     print("JITTOR:" + (f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "somewhere"), flush=True)
     os._exit(3)
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "jittor":
-            found()
+            report()
 sys.meta_path.insert(0, Finder())
-ganzoo.backend.start = ganzoo.backend.jittor = found
+ganzoo.backend.start = ganzoo.backend.jittor = report
 importlib.import_module(sys.argv[1])
 """
 
@@ -112,8 +112,8 @@ def check_options(model: Model, values: Mapping[str, Any]) -> Options:
     resumed."""
     try:
         chosen = resolve(model.options, values)
-        both: list[Options] = [chosen, resolve(model.options, {}), resolve(TrainOptions, {}, model.defaults)]
-        for each in both:
+        instances: list[Options] = [chosen, resolve(model.options, {}), resolve(TrainOptions, {}, model.defaults)]
+        for each in instances:
             again = resolve(type(each), json.loads(json.dumps(each.to_dict())))
             _require(again == each, f"{type(each).__name__} is not the same after a round trip through JSON: {each}")
     except (GanzooError, TypeError, ValueError) as error:
@@ -184,7 +184,7 @@ class PhaseChecker:
     def __init__(self, state: TrainState) -> None:
         self.networks = state.setup.networks
         self.before = self._weights()
-        self.waiting = {phase.name for phase in state.setup.loss.phases}
+        self.not_run = {phase.name for phase in state.setup.loss.phases}
 
     def _weights(self) -> dict[str, dict[str, np.ndarray]]:
         backend.run_pending()
@@ -199,12 +199,12 @@ class PhaseChecker:
         _require(bool(finite.item()), f"the gradients of {which} are not finite on noise images.")
         for network, weights in after.items():
             changed = [key for key, value in weights.items() if not np.array_equal(value, self.before[network][key])]
-            own = network in phase.networks
+            named = network in phase.networks
             first = f"{network}.{(changed or [''])[0]}"
-            _require(bool(changed) or not own, f"{which} names {network!r}, but changes none of its weights.")
-            _require(own or not changed, f"{which} changes {first}, but does not name {network!r}.")
+            _require(bool(changed) or not named, f"{which} names {network!r}, but changes none of its weights.")
+            _require(named or not changed, f"{which} changes {first}, but does not name {network!r}.")
         self.before = after
-        self.waiting.discard(phase.name)
+        self.not_run.discard(phase.name)
 
 
 def check_training(model: Model, options: Options, data: DataInfo, dataset: Dataset) -> TrainState:
@@ -230,13 +230,13 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     draw = state.model.draw(state.options)
     batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, draw=draw).batches()
     max_steps = max(STEPS, *(phase.interval for phase in state.setup.loss.phases))
-    while state.progress.step < first + STEPS or (checker.waiting and state.progress.step < first + max_steps):
+    while state.progress.step < first + STEPS or (checker.not_run and state.progress.step < first + max_steps):
         try:
             step(next(batches))
         except (PluginError, RunError) as error:
             raise AssertionError(str(error)) from error
         state.progress = state.progress.after(BATCH)
-    _require(not checker.waiting, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.waiting))}.")
+    _require(not checker.not_run, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.not_run))}.")
 
 
 def _images(generator: Any, z: np.ndarray) -> np.ndarray:
@@ -326,7 +326,7 @@ def check_checkpoint(model: Model, options: Options, data: DataInfo, state: Trai
     registry = Registry(pluggy.PluginManager("ganzoo"), models={model.name: model})
     translator = state.ema.translator()
     what = "the generator" if translator is None else "the translator"
-    hint = "a weight is an attribute that holds a Var or a Module, not a list of them"
+    hint = "each Var or Module must be an attribute of its own, not in a list"
     if translator is not None:
         hint += "; a ganzoo.Discriminator without EMA is not available to the translator"
         before, after = _translated(translator, data), _translated(load_translator(saved, registry), data)

@@ -1,4 +1,4 @@
-"""What several tests need: the command line in this process, an empty working folder, small pictures."""
+"""Shared fixtures: the command line in this process, an empty working folder, small pictures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from PIL import Image
 from ganzoo import backend
 from ganzoo.cli import main
 
-# The smallest training there is: fully connected networks on 8 px images, a tick of two steps.
+# The smallest training: fully connected networks on 8 px images, a tick of two steps.
 TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
 def pytest_sessionstart() -> None:
-    """Start Jittor on the CPU: modules of tests import networks, which subclass Jittor's. And it must start before any
-    test replaces sys.stdout by something without a file number."""
+    """Start Jittor on the CPU: test modules import networks, which subclass Jittor's. It must start before any test
+    replaces sys.stdout by an object without a file descriptor."""
     backend.start("cpu")
 
 
@@ -31,7 +31,7 @@ def jittor():
 
 @pytest.fixture(autouse=True)
 def no_convolution_is_computed_by_plain_loops():
-    """The bundled models are to use what oneDNN computes, and nothing else."""
+    """Fail if Jittor runs a convolution as slow plain loops; the bundled models must use oneDNN's."""
     before = backend.unrecognised_convolutions()
     yield
     assert backend.unrecognised_convolutions() == before
@@ -39,7 +39,7 @@ def no_convolution_is_computed_by_plain_loops():
 
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder; data that is prepared lands in it too, not in the user's data directory."""
+    """An empty working folder. Prepared data is stored in it too, not in the user's data directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
     return tmp_path

@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def run(*arguments: str) -> str:
-    """A `ganzoo` command in a process of its own, as each keeps its device."""
+    """Run a `ganzoo` command in its own process, because a process keeps its device."""
     done = subprocess.run([sys.executable, "-m", "ganzoo", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -33,7 +33,7 @@ def train(where: str, *arguments: str) -> None:
 
 
 def one_step(name: str) -> list[str]:
-    """A run cut to its first step, without dropout: devices draw other numbers."""
+    """Return arguments for a run of one step, without dropout, whose random numbers differ between devices."""
     without = ["--dropout", "0"] if name == "lsgan" else []
     return [*RUNS[name].split(), "--kimg", "0.008", *without]
 
@@ -48,11 +48,11 @@ def test_a_step_agrees_with_the_cpu(domains, name):
 
 @pytest.mark.parametrize("precision", ["tf32", "amp"])
 @pytest.mark.parametrize("name", RUNS)
-def test_a_step_of_lower_precision_is_near(domains, name, precision):
+def test_a_step_of_lower_precision_is_close_to_the_cpu(domains, name, precision):
     train("cpu", *one_step(name), "--device", "cpu")
     train("cuda", *one_step(name), "--device", "cuda", "--precision", precision)
-    apart = max(gradients(last("cuda"), last("cpu")).values())
-    assert apart < {"tf32": 0.02, "amp": 0.15}[precision]
+    difference = max(gradients(last("cuda"), last("cpu")).values())
+    assert difference < {"tf32": 0.02, "amp": 0.15}[precision]
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -74,7 +74,7 @@ def test_a_run_changes_devices_and_back(domains):
     assert max(differences(last("changed"), last("whole")).values()) < 1e-3
 
 
-def test_images_come_out_as_on_the_cpu(domains):
+def test_generated_images_match_the_cpu(domains):
     train("experiments", *one_step("stylegan"), "--device", "cuda", "--precision", "fp32")
     for device in ("cpu", "cuda"):
         run("generate", "--seeds", "0-7", "--grid", "2x4", "--device", device, "--out", device)
@@ -82,7 +82,7 @@ def test_images_come_out_as_on_the_cpu(domains):
     assert np.abs(one - two).max() <= 2
 
 
-def test_doctor_trains_on_it(workdir):
-    said = run("doctor")
-    assert "agree with NumPy, on CUDA" in said
-    assert "Ready to train." in said
+def test_doctor_trains_on_the_gpu(workdir):
+    output = run("doctor")
+    assert "agree with NumPy, on CUDA" in output
+    assert "Ready to train." in output

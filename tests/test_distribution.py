@@ -162,6 +162,6 @@ def test_the_long_description_has_no_links_to_files(sdist: Path) -> None:
     assert all(link.startswith("https://") for link in links)
 
 
-def test_no_file_of_a_training_is_tracked(tracked: set[str]) -> None:
+def test_no_file_of_a_run_is_tracked(tracked: set[str]) -> None:
     found = [name for name in tracked if re.search(r"tfevents|\.safetensors$|^experiments/\d", name)]
     assert all(name.startswith("tests/checkpoints/former/") for name in found)

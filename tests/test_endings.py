@@ -23,14 +23,14 @@ def endings(monkeypatch):
 
 @pytest.fixture
 def end(endings, workdir):
-    """Starts a command in a terminal, waits until it shows a text or leaves a file, ends it, and looks at what became
-    of it."""
+    """Start a command in a terminal, stop it once it prints or creates `marker`, check how it ended, and return its
+    output."""
 
-    def run(arguments: list[str], sign: str, method: str, environment: dict[str, str] | None = None) -> str:
+    def run(arguments: list[str], marker: str, method: str, environment: dict[str, str] | None = None) -> str:
         stop, expected = endings.STOP_METHODS[method]
         terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "shown", environment)
-        there = terminal.wait_until(lambda: sign in terminal.output() or any(workdir.glob(sign)), seconds=120)
-        assert there, terminal.output()
+        ready = terminal.wait_until(lambda: marker in terminal.output() or any(workdir.glob(marker)), seconds=120)
+        assert ready, terminal.output()
         stop(terminal)
         status = terminal.wait(endings.MAX_SECONDS)
         terminal.close()
@@ -52,7 +52,7 @@ def test_a_training_ends_with_a_checkpoint(endings, end, pictures, method):
     assert ("Continue with: ganzoo train gan --resume" in screen) is (method != "hang-up")
 
 
-def test_a_measurement_while_training_is_given_up(endings, end, pictures):
+def test_an_evaluation_during_training_is_abandoned(endings, end, pictures):
     measuring = ["--evaluate-every", "0.1", "--evaluate-samples", "50000"]
     screen = end(["-m", "ganzoo", *ENDLESS, *measuring], "experiments/*/checkpoint-*", "Ctrl-C")
     assert "Continue with: ganzoo train gan --resume" in screen
@@ -60,7 +60,7 @@ def test_a_measurement_while_training_is_given_up(endings, end, pictures):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sign"),
+    ("arguments", "marker"),
     [
         (["generate", "--seeds", "0-9999", "--out", "made"], "made/*.png"),
         (["evaluate", "--samples", "20000", "--metrics", "fid"], "generating"),
@@ -69,17 +69,17 @@ def test_a_measurement_while_training_is_given_up(endings, end, pictures):
     ids=["generate", "evaluate", "prepare"],
 )
 @pytest.mark.parametrize("method", ["Ctrl-C", "SIGTERM to the group"])
-def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, sign, method):
+def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, marker, method):
     if arguments[0] == "data":
         Image.effect_noise((256, 256), 80).save("pictures/00.png")  # 3,000 of these take a while
         for number in range(3000):
             os.link("pictures/00.png", f"pictures/{number:05d}.png")
     else:
         ganzoo(*ENDLESS, "--kimg", "0.004")
-    end(["-m", "ganzoo", *arguments], sign, method)
+    end(["-m", "ganzoo", *arguments], marker, method)
 
 
-# Computes by a kernel that no cache has, and that takes seconds to compile.
+# Runs a kernel that no cache contains and that takes seconds to compile.
 COMPILING = """
 import sys, uuid
 from ganzoo import backend
@@ -100,7 +100,7 @@ with interruptible() as interrupts:
 
 
 @pytest.mark.parametrize("method", ["Ctrl-C", "SIGTERM to the group"])
-def test_compilers_go_on_where_a_step_must_not_be_lost(end, method):
+def test_compilers_continue_in_a_step_that_must_not_be_interrupted(end, method):
     assert "interrupted: [7.0]" in end(["-c", COMPILING], "ready", method)
 
 

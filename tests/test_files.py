@@ -48,7 +48,7 @@ def test_the_file_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *a, name=name, real=real: (done.append(name), real(*a)))
     atomic_write(tmp_path / "x", b"content")
-    assert done == ["fsync", "replace", "fsync"]  # the file, its name, the folder that has the name
+    assert done == ["fsync", "replace", "fsync"]  # the file, its new name, the folder
 
 
 def test_temporary_files_of_killed_processes_are_found(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_folder_appears_only_if_the_block_succeeds(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "empty folder", "folder"])
-def test_what_another_process_has_made_in_the_meantime_stays(tmp_path, kind):
+def test_a_path_created_by_another_process_in_the_meantime_is_kept(tmp_path, kind):
     path = tmp_path / "set"
     with atomic_folder(path) as temporary:
         (temporary / "mine").touch()

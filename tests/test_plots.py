@@ -10,7 +10,7 @@ from PIL import Image
 from ganzoo.plots import save_curves
 
 
-def test_each_term_has_a_panel_with_ink(tmp_path):
+def test_each_term_has_a_panel_with_a_curve(tmp_path):
     few = [{"kimg": k, "losses": {"g/adv": 1 / k}} for k in range(1, 6)]
     many = [{"kimg": k, "losses": {f"d/term{i}": i / k for i in range(6)}} for k in range(1, 6)]
     widths = []

@@ -165,7 +165,7 @@ def test_interruptible_work_ends_immediately():
         assert stop()
 
 
-BESIDE = """
+IMPORTING = """
 import sys, time
 from ganzoo.signals import watch_signals
 with watch_signals() as stop, stop.raise_immediately():
@@ -187,7 +187,7 @@ print("imported", flush=True)
 def test_an_import_in_interruptible_work_is_completed(tmp_path):
     """Half-imported C++ modules of matplotlib ended the process at exit."""
     (tmp_path / "slow.py").write_text(SLOW)
-    with start(code=BESIDE, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
+    with start(code=IMPORTING, env={**os.environ, "PYTHONPATH": str(tmp_path)}) as child:
         assert child.stdout.readline() == "importing\n"
         child.send_signal(signal.SIGTERM)
         assert child.stdout.readline() == "imported\n"

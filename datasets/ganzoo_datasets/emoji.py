@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 SIDE = 64  # px
 VALIDATION_EVERY = 10  # every tenth sign is for validation
 
-# Signs that differ mainly in a person's sex count as one in the split: a model trained on the man and the woman at some
-# work must not be validated on the person at the same work.
+# Signs that differ mainly in a person's sex count as one in the split: a model trained on the man and the woman with
+# some job must not be validated on the person with that job.
 NEUTRAL_SIGN = {
     0x1F468: 0x1F9D1,
     0x1F469: 0x1F9D1,

@@ -87,7 +87,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
 
 
 class SizeLimitedReader:
-    """A file that raises DataError after WHOLE bytes, so that a small archive can't expand without limit."""
+    """A file that raises DataError after MAX_UNPACKED_BYTES, so that a small archive can't expand without limit."""
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
         self._file, self._left = file, MAX_UNPACKED_BYTES

@@ -42,12 +42,16 @@ def characters() -> list[int]:
     Of several characters that look the same in one of the families (Latin A, Greek Alpha), only the first is used.
     """
     glyphs, coarse = signatures(candidates(sorted(FAMILIES.values())))
-    of = dict(zip(glyphs, coarse.astype(int)))
+    signature_of = dict(zip(glyphs, coarse.astype(int)))
     common = set.intersection(*({glyph.code for glyph in glyphs if glyph.font == font} for font in FAMILIES.values()))
     for font in FAMILIES.values():
         own = [Glyph(font, code) for code in sorted(common)]
-        common &= {glyph.code for glyph in distinct([(own, np.stack([of[glyph] for glyph in own]))])}
-    return [code for code in sorted(common) if _families_differ([of[Glyph(font, code)] for font in FAMILIES.values()])]
+        common &= {glyph.code for glyph in distinct([(own, np.stack([signature_of[glyph] for glyph in own]))])}
+    return [
+        code
+        for code in sorted(common)
+        if _families_differ([signature_of[Glyph(font, code)] for font in FAMILIES.values()])
+    ]
 
 
 def _families_differ(rows: list[np.ndarray]) -> bool:

@@ -40,7 +40,7 @@ class GeneratedSource(DataSource):
             if not self.ready():
                 self.generate()
         except DataError:
-            if not self.ready():  # otherwise another process has made it in the meantime
+            if not self.ready():  # otherwise another process has generated it in the meantime
                 raise
         try:
             return open_path(self.path, self.name)

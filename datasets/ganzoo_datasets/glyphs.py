@@ -28,7 +28,7 @@ CATEGORIES = "LNPS"  # first letters of Unicode categories: letters, numbers, pu
 SIDE = 128  # px of an image
 MAX_GLYPH_SIDE = 100  # px of a glyph's longer side; the rest is margin
 MIN_GLYPH_SIDE = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a prime) leaves the image almost blank
-FONT_SIZE = 160  # px per em; glyphs larger than LARGEST are drawn at a smaller size
+FONT_SIZE = 160  # px per em; glyphs larger than MAX_GLYPH_SIDE are drawn at a smaller size
 BORDER = 2  # px around the font's bounding box of the text
 
 CELL = 8  # px; glyphs are compared by their mean coverage in square cells of this size
@@ -79,8 +79,8 @@ def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
 
 
 def mask(glyph: Glyph) -> Image.Image | None:
-    """Draw the glyph's coverage, 0 to 255, as a grey image of SIDE px: centred, its longer side at most LARGEST px
-    (hinting can add 2 px). None if it is blank or smaller than SMALLEST px."""
+    """Draw the glyph's coverage, 0 to 255, as a grey image of SIDE px: centred, its longer side at most MAX_GLYPH_SIDE
+    (hinting can add 2 px). None if it is blank or smaller than MIN_GLYPH_SIDE."""
     box = _draw(glyph, FONT_SIZE).getbbox()
     extent = max(box[2] - box[0], box[3] - box[1]) if box else 0
     if extent < MIN_GLYPH_SIDE:

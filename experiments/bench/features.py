@@ -50,7 +50,7 @@ def theirs():
 
 
 def serve(side: str) -> None:
-    """Run a child process: for each line on stdin, take a turn and print its images per second."""
+    """Serve as the child process of a side: for each line on stdin, take a turn and print its images per second."""
     run, given = {"ours": ours, "theirs": theirs}[side](), images()
     print("sum", float(run(given).sum()), file=sys.__stdout__, flush=True)
     for _ in sys.stdin:
@@ -71,7 +71,7 @@ def main(turns: int, side: str | None) -> None:
         for line in child.stdout or ():
             if line.startswith(kind):
                 return float(line.split()[1])
-        raise SystemExit(f"the process of a side ended with status {child.wait()}")
+        raise SystemExit(f"a child process ended with status {child.wait()}")
 
     command = [sys.executable, __file__, "--side"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -6,7 +6,7 @@
 
 ganzoo runs the step of `ganzoo train`. PyTorch runs an eager, literal transcription of the authors' iteration, once as
 it is and once with channels_last; the faster of these counts. All three processes stay alive and take turns iteration
-by iteration, so any other load on the machine slows all of them; while one works the others sleep.
+by iteration, so any other load on the machine slows all of them. While one works, the others sleep.
 
 Before a row is measured, both sides take one step from the same weights with the same noise, and must compute the same
 losses. Writes results.json and results.png to --out, and prints a line per row; README.md explains the numbers.

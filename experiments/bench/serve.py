@@ -9,7 +9,7 @@ Requests, and what they answer on the file descriptor:
   ["losses"], ["losses", PATH]   losses of one step, PyTorch's with the weights of a file
   ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
   ["flop"]                       multiplications and additions of an iteration (PyTorch only)
-  ["matmul_flop_per_s"]          the same of a matrix product, per second
+  ["matmul_flop_per_s"]          operations per second of a matrix product
   ["kernel_folder"]              folder of the compiled kernels (ganzoo only)
 """
 
@@ -57,7 +57,7 @@ def timed_iteration(side: Any, last_seconds: float) -> dict[str, float]:
 
 
 def ready(side: Any) -> bool:
-    """The side has been built."""
+    """Return once the side has been built."""
     return True
 
 

@@ -22,8 +22,8 @@ Tensors = dict[str, torch.Tensor]
 
 
 class RandomNumbers:
-    """PyTorch's random numbers, or those of the first step of a ganzoo run. Numbers that the host needs are drawn on
-    the host, because reading them back would wait for the GPU."""
+    """PyTorch's random numbers, or the same numbers as in the first step of a ganzoo run. Numbers that the host needs
+    are drawn on the host, because reading them back would wait for the GPU."""
 
     def __init__(self, like_ganzoo: bool = False) -> None:
         self.like_ganzoo, self.rng = like_ganzoo, np.random.default_rng([SEED, 2, 0])

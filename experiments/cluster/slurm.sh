@@ -7,8 +7,8 @@
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
-# Usage: sbatch slurm.sh MODEL [OPTIONS]; see README.md. Each process sees all GPUs of its node and uses the one with
-# its local rank.
+# Usage: sbatch slurm.sh MODEL [OPTIONS]; see README.md. Each process sees all GPUs of its node and uses the one whose
+# number is its local rank.
 set -u
 model=$1
 shift

@@ -1,4 +1,4 @@
-"""Facts about the machine, and building Jittor's core on it."""
+"""Reports facts about the machine, and builds Jittor's core on it."""
 
 from __future__ import annotations
 

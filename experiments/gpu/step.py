@@ -2,8 +2,8 @@
 
     python experiments/gpu/step.py NAME [WORDS...]
 
-Results are appended to results.jsonl, one per line. The last line of the output is DONE; the exit status says little,
-because CUDA libraries may abort when a process ends.
+Results are appended to results.jsonl, one per line. The last line of the output is DONE; the exit status is
+unreliable, because CUDA libraries may abort when a process ends.
 """
 
 from __future__ import annotations

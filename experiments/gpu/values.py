@@ -44,7 +44,7 @@ def one_step(run: str, *device: str) -> Iterator[Arrays]:
         command = [sys.executable, "-m", "ganzoo", "train", *words]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         saved = list(Path(folder, "made").glob("*/*.safetensors"))
-        if not saved:  # the status says little: see step.py
+        if not saved:  # the exit status is unreliable: see step.py
             raise RuntimeError(f"{run}: status {done.returncode}, no checkpoint: {done.stderr[-1500:]}")
         tensors = checkpoint.read(saved[0]).tensors
         yield {name: subsample(tensors[name]) for name in tensors if name.startswith("net/") or "/first/" in name}

@@ -79,7 +79,7 @@ SCENARIOS = {
     "compile": train("gan", "", 150.0, home="empty"),
     "kernels": train("stargan2", "--size 64", 60.0, home="core"),
 }
-RARITY = {"compile": 20, "kernels": 6}  # tried that many times less often, because they take long
+RARITY = {"compile": 20, "kernels": 6}  # tried this many times less often, because they take long
 
 
 class Trial:

@@ -1,4 +1,4 @@
-"""Does a run survive an hour of whatever can happen to it?
+"""Does a run survive an hour of signals, full disks and damaged files?
 
     python experiments/trust/soak.py stylegan --minutes 60 --out soak-stylegan
 

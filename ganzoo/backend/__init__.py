@@ -1,4 +1,4 @@
-"""Everything odd about Jittor, in one place. No other package reads its environment variables, flags or caches.
+"""Everything odd about Jittor, in one place. No other package reads Jittor's environment variables, flags or caches.
 
 `start` prepares the environment, imports Jittor once, and undoes the side effects of the import on the process. The
 rest of ganzoo, and plugins, reach Jittor as `ganzoo.jt`.
@@ -51,28 +51,28 @@ __all__ = [
     "watch_kernels",
 ]
 
-CONVOLUTIONS = 10_000  # convolution shapes for which Jittor benchmarks cuDNN's algorithms
-WORKSPACE = 1 << 30  # bytes of workspace that an algorithm may use
+CONVOLUTIONS = 10_000  # most convolution shapes for which Jittor benchmarks cuDNN's algorithms
+WORKSPACE = 1 << 30  # most bytes of workspace for a convolution algorithm
 
-_names = itertools.count()
+_name_numbers = itertools.count()
 _choice: environment.DeviceChoice | None = None
-_computes_with = "fp32"
+_active_precision = "fp32"
 
 
-def start(wanted: str = "auto", precision: str = "tf32") -> str:
-    """Import Jittor for `wanted` ('auto', 'cpu' or 'cuda') and return the device in use; later calls cost nothing.
+def start(device: str = "auto", precision: str = "tf32") -> str:
+    """Import Jittor for `device` ('auto', 'cpu' or 'cuda') and return the device in use; later calls return at once.
 
     On CUDA, convolutions and matrix products use `precision`: 'tf32', 'fp32', or 'amp' (bfloat16 with float32
-    accumulation); the CPU always computes in float32. The first call on a machine compiles Jittor for minutes, under a
-    progress bar. A process keeps the device and precision that it started with. Raises BackendError with the reason, in
-    one sentence, if Jittor can't start.
+    accumulation); the CPU always computes in float32. The first call on a machine compiles Jittor, which takes minutes
+    and shows a progress bar. The device and precision of a process can't be changed later. Raises BackendError with the
+    reason, in one sentence, if Jittor can't start.
     """
-    global _choice, _computes_with
+    global _choice, _active_precision
     if _choice is not None:
-        if wanted not in ("auto", _choice.device):
-            raise BackendError(f"this process already runs on {_choice.device}; start a new process to use {wanted}.")
+        if device not in ("auto", _choice.device):
+            raise BackendError(f"this process already runs on {_choice.device}; start a new process to use {device}.")
         return _choice.device
-    chosen = environment.choose_device(wanted, precision)
+    chosen = environment.choose_device(device, precision)
     checks.require_usable(chosen.device)
     environment.require_precision(chosen, precision)
     environment.prepare(chosen, precision)
@@ -84,7 +84,7 @@ def start(wanted: str = "auto", precision: str = "tf32") -> str:
 
             if chosen.device == "cuda":
                 _use_cuda(imported)
-                _computes_with, operations.autocast_enabled = precision, precision == "amp"
+                _active_precision, operations.autocast_enabled = precision, precision == "amp"
             with announce_if_slow("compiling ganzoo's own operations, once for this machine"):
                 patch_and_register(imported, chosen.device)
     except BackendError:
@@ -121,7 +121,7 @@ def _use_cuda(imported: Any) -> None:
 
 
 def compile_in_background() -> None:
-    """See `compiling.compile_in_background`; for a process that compiles ahead for another."""
+    """See `compiling.compile_in_background`; for a process that precompiles kernels for another."""
     compiling.compile_in_background(jittor())
 
 
@@ -151,12 +151,12 @@ def _chosen() -> environment.DeviceChoice:
 
 
 def _precision() -> str:
-    return {"tf32": "TF32", "fp32": "float32", "amp": "bfloat16 and float32"}[_computes_with]
+    return {"tf32": "TF32", "fp32": "float32", "amp": "bfloat16 and float32"}[_active_precision]
 
 
 def describe() -> dict[str, Any]:
-    """Return everything that the last digits of results depend on. If all of it is equal, the same seed gives the same
-    bits on the CPU, but not on a GPU: cuDNN chooses algorithms by timing, and threads add up in any order."""
+    """Return everything that can change how results are rounded. If all of it is equal, the same seed gives the same
+    bits on the CPU, but not on a GPU, where cuDNN chooses algorithms by timing and threads add in any order."""
     import numpy as np
 
     chosen = _chosen()
@@ -173,19 +173,19 @@ def describe() -> dict[str, Any]:
     }
 
 
-def seed(*words: int) -> None:
+def seed(*numbers: int) -> None:
     """Seed Jittor's generator with a hash of any number of integers. Pending random operations run first, because
     Jittor draws when an operation runs, not when it is created."""
     import numpy as np
 
     run_pending()
-    mixed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
+    hashed = int(np.random.SeedSequence(numbers).generate_state(1)[0]) & 0x7FFFFFFF
     # set_seed rather than set_global_seed: Python's and NumPy's global generators belong to the user.
-    jittor().set_seed(mixed)
+    jittor().set_seed(hashed)
 
 
 def gradients(loss: Any, weights: list[Any]) -> list[Any]:
-    """Return the gradient of a scalar `loss` with respect to each weight, zeros if it does not depend on the weight."""
+    """Return the gradient of a scalar `loss` with respect to each weight, zeros if the loss does not depend on it."""
     return list(jittor().grad(loss, weights))
 
 
@@ -193,15 +193,15 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
     """Return the `gradients`, and the indices of the weights that the loss does not depend on.
 
     Jittor only logs a warning for such a weight, once per name. So each weight gets an unused name, and the log is
-    parsed. This is slower than `gradients`, but the graph is the same, so no other kernels are compiled.
+    parsed. This is slower than `gradients` but builds the same graph, so no other kernels are compiled.
     """
     jt = jittor()
     for weight in weights:
-        weight.name(f"ganzoo.weight{next(_names)}")
+        weight.name(f"ganzoo.weight{next(_name_numbers)}")
     with jt.log_capture_scope(log_silent=1) as logs:
-        found = gradients(loss, weights)
+        grads = gradients(loss, weights)
     warned = (re.match(r"grads\[(\d+)\] .* doesn't have gradient", entry["msg"]) for entry in logs)
-    return found, [int(match[1]) for match in warned if match]
+    return grads, [int(match[1]) for match in warned if match]
 
 
 def all_finite(numbers: Iterable[Any]) -> Any:
@@ -214,7 +214,7 @@ def all_finite(numbers: Iterable[Any]) -> Any:
         all_finite = operations.all_finite([number.detach() for number in numbers])
     else:  # infinities can't cancel out in the sum: inf - inf is NaN
         all_finite = jittor().isfinite(sum(numbers).reshape((1,))).float32()
-    return all_finite.stop_grad()  # otherwise Jittor would keep everything computed with it
+    return all_finite.stop_grad()  # otherwise Jittor would keep everything computed from it in memory
 
 
 def gpu_memory() -> int | None:

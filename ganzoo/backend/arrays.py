@@ -31,22 +31,23 @@ def _constant(shape: tuple[int, ...], content: bytes) -> Any:
 
 
 def scalar(value: float, ndim: int = 4) -> Any:
-    """Return a number that may differ from step to step, as a constant float32 Var (1, ..., 1) of at least two axes.
-    `ndim` is that of the arrays it is multiplied by. Jittor compiles an array (1,) into the kernel if it is 0 or 1."""
+    """Return a number that may change from step to step as a constant float32 Var (1, ..., 1) with at least two axes.
+    `ndim` is the number of axes of the arrays that it multiplies. (Jittor compiles an array (1,) into the kernel if its
+    value is 0 or 1.)"""
     return constant(np.full((1,) * max(ndim, 2), value))
 
 
 def pick(values: Any, labels: np.ndarray) -> Any:
-    """Select, in each row of `values` (N, K, ...), the entry of the row's label in 0...K-1. Returns (N, ...)."""
+    """Return values[n, labels[n]] for each n, as (N, ...), from `values` (N, K, ...) and `labels` (N,) in 0...K-1."""
     count, kinds = values.shape[:2]
-    chosen = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
-    chosen[np.arange(count), labels] = 1.0
-    return (values * constant(chosen)).sum([1])
+    one_hot = np.zeros((count, kinds) + (1,) * (values.ndim - 2), np.float32)
+    one_hot[np.arange(count), labels] = 1.0
+    return (values * constant(one_hot)).sum([1])
 
 
 def chunk(x: Any, chunks: int, ndim: int = 0) -> list[Any]:
     """Split (N, C, ...) into `chunks` equal parts along axis 1, like torch.chunk(x, chunks, dim=1), and append axes of
-    length 1 up to `ndim`. Parts are selected by `pick`, because the gradient of each slice would be another kernel."""
+    length 1 up to `ndim`. Parts are selected by `pick`: the gradient of each slice would need a kernel of its own."""
     n, c, *rest = x.shape
     if c % chunks:
         raise ShapeError(f"{c} channels can't be split into {chunks} equal parts.")
@@ -84,8 +85,8 @@ def pixel_mean(x: Any) -> Any:
     """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
 
     On the CPU, rows are averaged first: Jittor adds numbers one by one, so over a whole map of 512 px only four digits
-    would be right in float32. On a GPU the mean is a matrix product, because the threads of Jittor's sums wait for one
-    another.
+    would be right in float32. On a GPU the mean is a matrix product, because threads wait for one another in
+    Jittor's sums.
     """
     if not operations.on_gpu():
         return x.mean([3], keepdims=True).mean([2], keepdims=True)

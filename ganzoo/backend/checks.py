@@ -1,4 +1,4 @@
-"""Checks of what Jittor needs. `ganzoo doctor` prints them all; `start` stops at the first fatal problem."""
+"""Checks of Jittor's requirements. `ganzoo doctor` prints them all; `start` stops at the first fatal problem."""
 
 from __future__ import annotations
 
@@ -94,19 +94,19 @@ def compiler_works() -> Finding:
     """Check that the C++ compiler builds a shared library with OpenMP and the Python headers."""
     import sysconfig
 
-    found = compiler()
-    if found.problem:
-        return found
+    finding = compiler()
+    if finding.problem:
+        return finding
     source = "#include <Python.h>\n#include <omp.h>\nint threads() { return omp_get_max_threads(); }\n"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.cc"
         file.write_text(source)
         command = [os.environ.get("cc_path") or "g++", "-shared", "-fPIC", "-fopenmp", "-std=c++14"]
         command += [f"-I{sysconfig.get_path('include')}", str(file), "-o", str(file.with_suffix(".so"))]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode == 0:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
         return Finding("compiling", "a test library with OpenMP and Python's headers")
-    line = next((line for line in answer.stderr.splitlines() if "error" in line), answer.stderr.strip()[:200])
+    line = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
     return Finding(
         "compiling", "", f"the C++ compiler fails: {line}", "Install the headers of this Python, and libgomp."
     )
@@ -114,21 +114,21 @@ def compiler_works() -> Finding:
 
 def cache_path() -> Finding:
     remedy = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
-    return _path_for_shell("cache path", environment.home(), remedy)
+    return _check_shell_path("cache path", environment.home(), remedy)
 
 
 def jittor_path() -> Finding:
     spec = util.find_spec("jittor")
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
-    return _path_for_shell("Jittor's path", folder, "Install ganzoo into an environment in another folder.")
+    return _check_shell_path("Jittor's path", folder, "Install ganzoo into an environment in another folder.")
 
 
-def _path_for_shell(what: str, path: Path, remedy: str) -> Finding:
+def _check_shell_path(what: str, path: Path, remedy: str) -> Finding:
     """Check that a path needs no quotes in a shell: Jittor writes paths into shell commands unquoted."""
     if (odd := _SHELL_CHARACTERS.search(str(path))) is None:
         return Finding(what, str(path))
-    named = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
-    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {named} in its path.", remedy)
+    character = {" ": "a space", "\t": "a tab", "\n": "a line break"}.get(odd[0], odd[0])
+    return Finding(what, str(path), f"{path}: Jittor can't compile in a folder with {character} in its path.", remedy)
 
 
 def cache_writable() -> Finding:
@@ -136,7 +136,7 @@ def cache_writable() -> Finding:
     remedy = "Set JITTOR_HOME to a folder that can be written."
     if problem := _unwritable(folder):
         return Finding("cache", str(folder), f"{problem}; Jittor writes compiled code there.", remedy)
-    free = shutil.disk_usage(_existing(folder)).free
+    free = shutil.disk_usage(_nearest_existing(folder)).free
     if free < NEEDED_SPACE:
         problem = f"only {free / 2**20:.0f} MB are free in {folder}; compiling takes up to 1 GB."
         return Finding("cache", str(folder), problem, "Free some space, or set JITTOR_HOME to a larger disk.")
@@ -148,26 +148,27 @@ def data_writable() -> Finding:
     folder = data_dir()
     problem = _unwritable(folder)
     remedy = "Set GANZOO_DATA to a folder that can be written."
-    told = f"{problem}; ganzoo stores the data sets that it prepares there." if problem else ""
-    return Finding("data", str(folder), told, remedy, fatal=False)
+    if problem:
+        problem += "; ganzoo stores the data sets that it prepares there."
+    return Finding("data", str(folder), problem, remedy, fatal=False)
 
 
 def _unwritable(folder: Path) -> str:
     """Return why files can't be created in a folder, which may not exist yet, or "" if they can."""
     try:
-        with tempfile.NamedTemporaryFile(dir=_existing(folder)):
+        with tempfile.NamedTemporaryFile(dir=_nearest_existing(folder)):
             return ""
     except OSError as error:
         return f"{folder} is not writable ({reason(error)})"
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_existing(folder: Path) -> Path:
     """Return the folder, or its nearest parent that exists."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
 def gpu() -> Finding:
-    """Report the GPU. None is needed, but an incomplete installation is worth reporting."""
+    """Report the GPU. Training works without one, but an incomplete installation is worth reporting."""
     found = driver()
     if found is None or not found.gpus:
         return Finding("GPU", "none; training runs on the CPU", fatal=False)
@@ -183,12 +184,14 @@ def toolkits() -> Iterator[Finding]:
     found = driver()
     for kit in candidates() if found and found.gpus else ():
         problem = problem_with(kit)
-        libraries = ", ".join(f"{name} {_number(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name))
+        libraries = ", ".join(
+            f"{name} {_library_version(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name)
+        )
         detail = f"{kit}{', through a folder of wrappers' if kit.needs_shim else ''}; {libraries}"
         yield Finding("CUDA", detail, f"{problem}." if problem else "", fatal=False)
 
 
-def _number(kit: Toolkit, name: str) -> str:
+def _library_version(kit: Toolkit, name: str) -> str:
     """Return the version in the file name of a library, or "" if there is no such library."""
     path = kit.library(name)
     return path.resolve().name.partition(".so.")[2] if path else ""

@@ -58,13 +58,13 @@ _HEADERS = """
 #include "ops/ternary_op.h"
 #include "ops/unary_op.h"
 """
-# A Ctrl-C reaches every process of a terminal, and a kernel that fails to compile is an error in the training step. So
-# the compiler ignores the signals that this process survives.
+# A Ctrl-C reaches every process of the terminal, and if it killed the compiler, the training step would fail. So the
+# compiler ignores the signals that this process handles.
 #
-# Called like Jittor's script: SCRIPT --cc_path=COMPILER SOURCE FLAG... Jittor's script also edits assembly code, but
-# only for kernels with marks in their sources, and those are removed (see loops.h).
+# The script is called like Jittor's: SCRIPT --cc_path=COMPILER SOURCE FLAG... Jittor's script also edits assembly code,
+# but only for kernels with marks in their sources, and these marks are removed (see loops.h).
 _SCRIPT = """#!/bin/sh
-[ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
+[ -z "$GANZOO_IGNORED_SIGNALS" ] || trap "" $GANZOO_IGNORED_SIGNALS
 compiler=${{2#--cc_path=}}
 shift 2
 exec "$compiler" -include {header} {linker} "$@"
@@ -77,7 +77,7 @@ if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 import jittor
 print("GANZOO-CORE-READY", flush=True)
-try:  # what our process would compile next, without a bar; it tells what is wrong with that
+try:  # also compile what the parent would compile next, without a progress bar; the parent reports any error
     from ganzoo.backend import patch_and_register
     patch_and_register(jittor, sys.argv[2])
 except Exception:
@@ -98,10 +98,10 @@ def build_core(device: str) -> None:
     # Jittor exits with status 0 and "please rerun" when a helper library changed, hence the second attempt.
     for _ in range(2):
         with tempfile.TemporaryFile() as log:
-            what = "compiling Jittor, once for this machine"
-            bar = tqdm(total=_CORE_FILES, desc=what, unit="file", leave=False, disable=None)
+            message = "compiling Jittor, once for this machine"
+            bar = tqdm(total=_CORE_FILES, desc=message, unit="file", leave=False, disable=None)
             if bar.disable:  # stderr is not a terminal
-                print(f"{what}: this takes a few minutes", file=sys.stderr, flush=True)
+                print(f"{message}: this takes a few minutes", file=sys.stderr, flush=True)
             child = subprocess.Popen(
                 [environment.interpreter(), "-c", _IMPORT, str(os.getpid()), device],
                 env={**environment.without_mpi(), "log_silent": "0"},
@@ -127,9 +127,9 @@ def build_core(device: str) -> None:
 
 
 @contextlib.contextmanager
-def announce_if_slow(what: str) -> Iterator[None]:
-    """Print `what` if the body takes longer than ANNOUNCE_AFTER."""
-    timer = threading.Timer(ANNOUNCE_AFTER, lambda: print(f"{what} ...", file=sys.stderr, flush=True))
+def announce_if_slow(message: str) -> Iterator[None]:
+    """Print `message` if the body takes longer than ANNOUNCE_AFTER."""
+    timer = threading.Timer(ANNOUNCE_AFTER, lambda: print(f"{message} ...", file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
     try:
@@ -169,8 +169,8 @@ def _follow(child: Any, bar: Any, log: Any) -> None:
 def _reason(output: bytes) -> str:
     """Return the most informative line of a long compiler log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
-    telling = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
-    return (telling or lines or ["the compiler printed no message."])[-1][:300].rstrip(".") + "."
+    errors = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
+    return (errors or lines or ["the compiler printed no message."])[-1][:300].rstrip(".") + "."
 
 
 def speed_up_compiler(jittor: Any) -> None:
@@ -214,7 +214,7 @@ def patch_jittor(jittor: Any) -> None:
     """Patch faults of Jittor (see patches.cc); this takes a second, once per cache. If the patches can't be compiled,
     kernels are compiled one at a time: slower, but just as safe."""
     global _patches
-    os.environ["GANZOO_SURVIVED"] = " ".join(signals.handled_signals())  # for the scripts that call compilers
+    os.environ["GANZOO_IGNORED_SIGNALS"] = " ".join(signals.handled_signals())  # for the compilers' scripts
     try:
         _patches = ctypes.CDLL(str(_build_patches(jittor)))
     except (OSError, subprocess.CalledProcessError) as error:
@@ -235,26 +235,26 @@ def run_python_passes_early(jittor: Any) -> None:
     code = jittor.code
 
     @functools.wraps(code)
-    def written(*arguments: Any, **named: Any) -> Any:
-        for name, value in named.items():
+    def code_without_passes(*args: Any, **kwargs: Any) -> Any:
+        for name, value in kwargs.items():
             if isinstance(value, str):
-                named[name] = _expand_python_passes(jittor, value)
+                kwargs[name] = _expand_python_passes(jittor, value)
             elif isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
-                named[name] = [_expand_python_passes(jittor, each) for each in value]
-        return code(*arguments, **named)
+                kwargs[name] = [_expand_python_passes(jittor, each) for each in value]
+        return code(*args, **kwargs)
 
-    jittor.code = written
+    jittor.code = code_without_passes
 
 
 def _expand_python_passes(jittor: Any, source: str) -> str:
-    """Return a source with each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it replaced by what FUNCTION
-    returns for them, which may be several functions. These are put into a block that starts with an underscore, by
-    which Jittor recognises definitions."""
+    """Return a source in which each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it are replaced by the C++
+    functions that FUNCTION generates from them. These are put into a block that starts with an underscore, by which
+    Jittor recognises definitions."""
     while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
         end = _end_of_block(source, call.end())
         arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())
-        made = jittor.misc.python_pass_wrapper(call[2], arguments, {"src": source[call.end() : end]})
-        block = f'_Pragma("GCC diagnostic push")\nnamespace {{\n{call[1] or ""}{made}\n}}\n'
+        generated = jittor.misc.python_pass_wrapper(call[2], arguments, {"src": source[call.end() : end]})
+        block = f'_Pragma("GCC diagnostic push")\nnamespace {{\n{call[1] or ""}{generated}\n}}\n'
         source = source[: call.start()] + block + source[end:]
     return source
 
@@ -272,14 +272,14 @@ def _end_of_block(source: str, start: int) -> int:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
-    compiles. Elsewhere both end in a RuntimeError, and the computation in progress is lost."""
+    compiles. Elsewhere a signal ends both with a RuntimeError, and the computation in progress is lost."""
     with signals.block_signals():
-        former = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
+        previous = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:
             yield
         finally:
             if _patches:
-                _patches.ganzoo_compile_to_the_end(former)
+                _patches.ganzoo_compile_to_the_end(previous)
 
 
 def compile_in_background(jittor: Any) -> None:
@@ -291,7 +291,7 @@ def compile_in_background(jittor: Any) -> None:
 
 
 def unrecognised_convolutions() -> int:
-    """Return how many kernels of this process compute, by plain loops, a convolution that Jittor did not recognise."""
+    """Return how many kernels of this process compute a convolution by plain loops, as Jittor did not recognise it."""
     return int(_patches.ganzoo_unrecognised_convolutions()) if _patches else 0
 
 
@@ -310,28 +310,28 @@ def _build_patches(jittor: Any) -> Path:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    saved_stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    os.close(devnull)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
 
 
 @contextlib.contextmanager
-def watch_kernels(what: str) -> Iterator[None]:
-    """Within the body, show kernel compilation as one progress line that starts with `what`. On ranks other than 0,
+def watch_kernels(activity: str) -> Iterator[None]:
+    """Within the body, show kernel compilation as one progress line that starts with `activity`. On ranks other than 0,
     discard stderr."""
     if not distributed.is_rank_zero():
         with _silent():
             yield
         return
     watcher_input, our_stderr = os.pipe()
-    kept = os.dup(2)
+    saved_stderr = os.dup(2)
     watcher = subprocess.Popen(
-        [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "kernel_watcher.py"), what],
+        [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "kernel_watcher.py"), activity],
         stdin=watcher_input,
         start_new_session=True,  # Ctrl-C reaches only this process
     )
@@ -343,7 +343,7 @@ def watch_kernels(what: str) -> Iterator[None]:
         yield
     finally:
         sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
         with contextlib.suppress(subprocess.TimeoutExpired):  # another child process may still hold the pipe open
             watcher.wait(timeout=5)

@@ -34,23 +34,22 @@ def check_convolution() -> Finding:
         jt = backend.jittor()
         x, weight = jt.array(image), jt.array(kernel)
         with backend.watch_kernels("a test convolution"):
-            made = operations.conv2d(x, weight)
-            found = [made.numpy(), *(each.numpy() for each in jt.grad(made.sqr().sum(), [x, weight]))]
+            y = operations.conv2d(x, weight)
+            results = [y.numpy(), *(each.numpy() for each in jt.grad(y.sqr().sum(), [x, weight]))]
     except (BackendError, RuntimeError) as error:
         return Finding("training", "", " ".join(str(error).split())[:300], "")
-    places: Any = (2, 3)  # Any: NumPy's annotations allow only one axis
-    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (3, 3), places)  # (N, C, Y, X, 3, 3)
-    expected = np.einsum("ncyxhw,kchw->nkyx", windows, kernel)
-    of_weight = 2 * np.einsum("ncyxhw,nkyx->kchw", windows, expected)
-    of_image = np.zeros(image.shape)
+    axes: Any = (2, 3)  # Any: NumPy's annotations allow only one axis
+    windows = np.lib.stride_tricks.sliding_window_view(image.astype(np.float64), (3, 3), axes)  # (N, C, Y, X, 3, 3)
+    output = np.einsum("ncyxhw,kchw->nkyx", windows, kernel)
+    weight_gradient = 2 * np.einsum("ncyxhw,nkyx->kchw", windows, output)
+    image_gradient = np.zeros(image.shape)
     for row, column in np.ndindex(3, 3):
-        spread = 2 * np.einsum("nkyx,kc->ncyx", expected, kernel[:, :, row, column])
-        of_image[:, :, row : row + 6, column : column + 6] += spread
-    for name, numbers, right in zip(
-        ("output", "gradient with respect to x", "gradient with respect to w"), found, (expected, of_image, of_weight)
-    ):
-        if not np.allclose(numbers, right, rtol=1e-4, atol=1e-3):
-            worst = float(np.abs(numbers - right).max())
+        shifted = 2 * np.einsum("nkyx,kc->ncyx", output, kernel[:, :, row, column])
+        image_gradient[:, :, row : row + 6, column : column + 6] += shifted
+    names = ("output", "gradient with respect to x", "gradient with respect to w")
+    for name, actual, expected in zip(names, results, (output, image_gradient, weight_gradient)):
+        if not np.allclose(actual, expected, rtol=1e-4, atol=1e-3):
+            worst = float(np.abs(actual - expected).max())
             remedy = f"Delete {environment.cache_dir()} and try again."
             return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", remedy)
     return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")

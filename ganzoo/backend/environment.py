@@ -37,10 +37,10 @@ def home() -> Path:
     """Return the folder whose .cache/jittor holds everything that Jittor compiles."""
     default = Path.home()
     try:
-        remembered = json.loads((default / ".cache" / "jittor" / "config.json").read_text())["JITTOR_HOME"]
+        configured = json.loads((default / ".cache" / "jittor" / "config.json").read_text())["JITTOR_HOME"]
     except (OSError, ValueError, KeyError, TypeError):
-        remembered = str(default)
-    return Path(os.environ.get("JITTOR_HOME") or remembered)
+        configured = str(default)
+    return Path(os.environ.get("JITTOR_HOME") or configured)
 
 
 def cache_dir() -> Path:
@@ -63,8 +63,8 @@ def interpreter() -> str:
 
 def without_mpi() -> dict[str, str]:
     """Return the environment for a child process that is not part of the mpirun job."""
-    of_mpi = ("OMPI_", "PMIX_", "PMI_", "PRTE_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(of_mpi)}
+    prefixes = ("OMPI_", "PMIX_", "PMI_", "PRTE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class DeviceChoice:
     toolkit: Toolkit | None = None
 
 
-def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
+def choose_device(device: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
     """Choose the device for 'auto', 'cpu' or 'cuda', preferring a CUDA toolkit that supports the precision. Raises
-    BackendError if 'cuda' is wanted but unavailable, or if this machine has more processes than GPUs."""
-    if wanted == "cpu":
+    BackendError if `device` is 'cuda' and CUDA is unavailable, or if this machine has more processes than GPUs."""
+    if device == "cpu":
         return DeviceChoice("cpu", "chosen by --device")
     found = driver()
     if found is None or not found.gpus:
@@ -94,13 +94,13 @@ def choose_device(wanted: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
             )
         if kit is not None:
             return DeviceChoice("cuda", f"{found.gpus[0]}, {kit}", found.gpus[0], kit)
-    if wanted == "cuda":
+    if device == "cuda":
         raise BackendError(f"--device cuda: {problem}. Use --device cpu, or run `ganzoo doctor`.")
     return DeviceChoice("cpu", str(problem))
 
 
 def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolkit | None, str | None]:
-    """Return a complete toolkit that the driver can run, or None and the problem of the first toolkit tried."""
+    """Return a complete toolkit that the driver can run and None, or else None and the problem of the first toolkit."""
     problems = []
     for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.needs_shim):
         problem = problem_with(kit) or incompatibility(kit, found)
@@ -186,16 +186,16 @@ def processor() -> str:
 
 
 def _python_config() -> str | None:
-    """Return the path of python3.x-config where Jittor doesn't look: beside the Python that this virtual environment
-    was created from, or, if that has none, a script in its place. None if Jittor finds one by itself."""
+    """Return the path of a python3.x-config for Jittor, or None if Jittor finds one itself. It is beside the Python
+    that this virtual environment was created from, or, if none is there, a script that we write."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-config"
     if any(Path(folder, name).exists() for folder in (Path(sys.executable).parent, "/usr/bin", "/usr/local/bin")):
         return None
     own = Path(sys.base_prefix, "bin", name)
-    return str(own if own.exists() else _written_config(name))
+    return str(own if own.exists() else _write_config(name))
 
 
-def _written_config(name: str) -> Path:
+def _write_config(name: str) -> Path:
     """Write a script that answers Jittor's queries to python3.x-config, for Pythons that come without one."""
     folders = dict.fromkeys(sysconfig.get_path(kind) for kind in ("include", "platinclude"))
     includes = " ".join(f"-I{folder}" for folder in folders)
@@ -213,7 +213,7 @@ def _built_marker(device: str) -> Path:
 
 
 def _fingerprint() -> dict[str, str]:
-    """Return what Jittor's cache path depends on, as far as is known without importing Jittor."""
+    """Return what Jittor's cache path depends on, as far as we know it without importing Jittor."""
     spec = util.find_spec("jittor")
     compiler = os.environ.get("cc_path") or "g++"
     try:
@@ -232,7 +232,7 @@ def _fingerprint() -> dict[str, str]:
 
 
 def core_is_built(device: str) -> bool:
-    """Whether `mark_built` has recorded this Python, compiler and Jittor."""
+    """Whether `mark_built` was called with this Python, compiler and Jittor."""
     try:
         marker = json.loads(_built_marker(device).read_text())
         return bool(_fingerprint() in marker["built"])

@@ -13,12 +13,12 @@ _LINE = re.compile(rb"[^\r\n]*[\r\n]")
 class Watcher:
     """Counts the kernels of all batches that Jittor compiles, and updates one line of the terminal."""
 
-    def __init__(self, what: str) -> None:
-        self.what, self.started, self.live = what, time.monotonic(), sys.stderr.isatty()
+    def __init__(self, activity: str) -> None:
+        self.activity, self.started, self.is_terminal = activity, time.monotonic(), sys.stderr.isatty()
         self.earlier = self.batch = self.total = 0
         self.shown = False
 
-    def take(self, line: bytes) -> None:
+    def process(self, line: bytes) -> None:
         """Process one line, with its line ending: count progress, and pass anything else through."""
         match = _PROGRESS.search(line)
         if match is None:
@@ -29,8 +29,8 @@ class Watcher:
         if done < self.batch or total != self.total:
             self.earlier += self.batch
         self.batch, self.total = done, total
-        note = f"{self.what}: compiling kernels, once for this machine"
-        if self.live:
+        note = f"{self.activity}: compiling kernels, once for this machine"
+        if self.is_terminal:
             sys.stderr.write(f"\r{note}: {self.earlier + done}, {time.monotonic() - self.started:.0f} s\033[K")
         elif not self.shown:
             sys.stderr.write(f"{note} ...\n")
@@ -38,15 +38,17 @@ class Watcher:
         sys.stderr.flush()
 
     def _write(self, text: str) -> None:
-        sys.stderr.write(("\r\033[K" if self.shown and self.live else "") + text)
+        sys.stderr.write(("\r\033[K" if self.shown and self.is_terminal else "") + text)
         sys.stderr.flush()
 
     def close(self) -> None:
         """Clear the progress line; without a terminal, print the number of kernels instead."""
-        if self.shown and self.live:
+        if self.shown and self.is_terminal:
             self._write("")
         elif self.shown:
-            self._write(f"{self.what}: {self.earlier + self.batch} kernels, {time.monotonic() - self.started:.0f} s\n")
+            self._write(
+                f"{self.activity}: {self.earlier + self.batch} kernels, {time.monotonic() - self.started:.0f} s\n"
+            )
 
 
 def main() -> None:
@@ -56,11 +58,11 @@ def main() -> None:
         pending += chunk
         end = 0
         for match in _LINE.finditer(pending):
-            watcher.take(match[0])
+            watcher.process(match[0])
             end = match.end()
         pending = pending[end:]
     if pending:
-        watcher.take(pending)
+        watcher.process(pending)
     watcher.close()
 
 

@@ -14,7 +14,7 @@ using std::set;
 using std::string;
 using std::vector;
 
-// Number of iterations up to which waking the other threads takes longer than they save.
+// Up to this many iterations, waking the other threads takes longer than it saves.
 static const char* const PARALLEL_THRESHOLD = "131072";
 
 static const std::regex FOR(R"(^\s*for \(\w+ (id\d+|_) ?= ?0; ?\w+ ?< ?(\w+); ?\w+\+\+\) \{$)");
@@ -108,7 +108,7 @@ static Names strides_in(const vector<Line>& lines) {
 
 // The array accesses of a loop nest.
 struct Accesses {
-    map<string, string> written;       // array, offset
+    map<string, string> written;       // offset, by array
     set<string> pointers;              // of all arrays
     bool understood = true;
 
@@ -182,9 +182,9 @@ static void bounds_of(const Line& loop, string& product) {
         }
 }
 
-// Exchanges two loops of which the outer one sums up, once for each iteration of the inner one. Then the threads are
-// woken only once, and the same numbers are added to each sum in the same order. The innermost loop stays in its place,
-// because it runs along contiguous memory.
+// Swaps a loop that sums up with the loop inside it, so that the threads are woken only once. The same numbers are
+// still added to each sum in the same order. The innermost loop stays in its place, because it runs along contiguous
+// memory.
 static bool exchange(Line& loop, const Accesses& accesses) {
     if (loop.inside.size() != 1 || !loop.inside[0].loop) return false;
     Line& inner = loop.inside[0];
@@ -195,9 +195,9 @@ static bool exchange(Line& loop, const Accesses& accesses) {
     return true;
 }
 
-// Returns the text with reads replaced by the variables in `kept`, by array and offset. A read that is not kept yet
-// moves into a variable before the line if it always happens; a read after a condition may be out of bounds where the
-// condition is false.
+// Returns the text with reads replaced by the variables in `kept`, whose keys are array and offset. An unconditional
+// read without a variable gets one, defined before the line. A read after a condition does not: it may be out of bounds
+// if the condition is false.
 static string reading_once(const string& text, const Names& offsets, Names& kept, vector<Line>& before) {
     const auto certain = text.find_first_of("?&|");
     string found;
@@ -217,8 +217,8 @@ static string reading_once(const string& text, const Names& offsets, Names& kept
     return found.append(at, text.cend());
 }
 
-// Keeps values that were written or read in variables, instead of reading them again: the compiler does not see that
-// the address is the same, and then does not vectorise. (`Accesses` has checked that nothing else writes there.)
+// Stores written and read values in variables instead of reading them again: the compiler does not see that the address
+// is the same, and then does not vectorise. (`Accesses` has checked that nothing else writes there.)
 static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
     Names kept;  // by array and offset
     vector<Line> lines;
@@ -312,7 +312,7 @@ static void parallelise_loop(Line& loop, const Names& strides) {
     // Collapse two loops into one if there is a third to vectorise.
     bool both = loop.inside.size() == 1 && loop.inside[0].loop && is_parallel(accesses, loop.inside[0].index) &&
                 loop.inside[0].inside.size() == 1 && loop.inside[0].inside[0].loop;
-    // Pointers are private to each thread, or it would forget that they are __restrict__.
+    // Each thread has its own copies of the pointers, because the compiler ignores __restrict__ on shared ones.
     loop.text = "#pragma omp parallel for if(" + work + " > " + PARALLEL_THRESHOLD +
                 ") firstprivate(" + pointers + ")" +
                 (both ? " collapse(2)" : "") + "\n" + loop.text;

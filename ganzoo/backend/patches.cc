@@ -5,23 +5,23 @@
 // without a lock: now and then the process crashes. Here one thread at a time optimises (milliseconds), and all threads
 // call the compiler (seconds).
 //
-// Its fused kernels run on one thread: see loops.h.
+// Jittor's fused kernels run on one thread: see loops.h.
 //
-// Now and then it does not recognise a convolution and computes it by plain loops, a hundred times slower. Here such
-// kernels are counted.
+// Now and then Jittor does not recognise a convolution and computes it by plain loops, a hundred times slower. Here
+// such kernels are counted.
 //
-// It compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started after
-// a signal has arrived, unless the caller requests compilation to the end.
+// Jittor compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started
+// after a signal has arrived, unless the caller requests compilation to the end.
 //
-// A process that compiles ahead for another holds the lock on kernels until all that it needs are compiled. Here it can
-// let other processes go first before each kernel.
+// A process that precompiles kernels for another would hold the lock on kernels until it has compiled all of them. Here
+// it can let other processes go first before each kernel.
 //
-// It ignores that the system has no memory for an array, and crashes when it writes there. Here this is an error.
+// Jittor does not check whether there is memory for an array, and crashes when it writes there. Here this is an error.
 // Arrays are also aligned to 64 bytes, on which oneDNN's kernels may rely, rather than to 32.
 //
-// It places arrays side by side. A kernel checks whether the arrays that it reads and writes overlap, mistakes adjacent
-// arrays for overlapping ones, and then computes one element at a time instead of vectors, with different rounding: the
-// same computation gave different bits from run to run. Here there is a gap between arrays.
+// Jittor places arrays side by side. A kernel checks whether the arrays that it reads and writes overlap, mistakes
+// adjacent arrays for overlapping ones, and then computes one element at a time instead of vectors, with different
+// rounding: the same computation gave different bits from run to run. Here there is a gap between arrays.
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,8 +52,8 @@ static std::mutex optimising;
 
 static std::atomic<int> unrecognised_convolutions;
 
-// Whether an operation contains a product of seven or more dimensions, such as that of images and weights at every
-// position of a kernel, which no tuner has replaced.
+// Whether an operation still contains a product of seven or more dimensions, such as that of images and weights at
+// every position of a kernel, because no tuner has replaced it.
 static bool is_unrecognised_convolution(FusedOp* fused) {
     for (auto& choice : *fused->loop_options)
         if (choice.first.compare(0, 5, "relay") == 0 && choice.second) return false;
@@ -62,8 +62,8 @@ static bool is_unrecognised_convolution(FusedOp* fused) {
     return false;
 }
 
-// The socket at which the numbers of signals arrive (-1: none), and whether kernels are compiled to the end in spite of
-// them.
+// The socket from which the numbers of signals can be read (-1: none), and whether to compile all kernels in spite of
+// signals.
 static std::atomic<int> arrivals{-1};
 static std::atomic<bool> to_the_end;
 

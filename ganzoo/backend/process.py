@@ -38,7 +38,7 @@ def preserve_process() -> Iterator[None]:
 
     numbers: list[int] = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
     handlers = {number: _handler(number) for number in numbers}
-    kept: dict[tuple[Any, str], Any] = {
+    preserved: dict[tuple[Any, str], Any] = {
         (sys, "executable"): sys.executable,
         (sys, "exit"): sys.exit,
         (sys, "excepthook"): sys.excepthook,
@@ -61,7 +61,7 @@ def preserve_process() -> Iterator[None]:
             with _import_lock(restore_handlers):
                 yield
         finally:
-            for (owner, name), value in kept.items():
+            for (owner, name), value in preserved.items():
                 setattr(owner, name, value)
             sys.setrecursionlimit(recursion)
             if notebook is None:
@@ -74,8 +74,8 @@ def preserve_process() -> Iterator[None]:
 class _Detached(subprocess.Popen[Any]):
     """A child process that Ctrl-C does not reach: Jittor ends this process when one of its children is killed."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **{"start_new_session": True, **named})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"start_new_session": True, **kwargs})
 
 
 @contextlib.contextmanager
@@ -95,30 +95,29 @@ def _import_lock(restore_handlers: Callable[[], None]) -> Iterator[None]:
             lock.jittor_lock.unlock()
 
 
-def _acquire(held: Any) -> None:
-    former = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
+def _acquire(lock: Any) -> None:
+    previous = signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
     try:
-        _flock(held.handle)
-        held.is_locked = True
+        _flock(lock.handle)
+        lock.is_locked = True
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _flock(file: Any) -> None:
-    began, told = time.monotonic(), False
+    start, announced = time.monotonic(), False
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if not told and time.monotonic() - began > ANNOUNCE_AFTER:
+            if not announced and time.monotonic() - start > ANNOUNCE_AFTER:
                 print("waiting for another process to finish compiling Jittor", file=sys.stderr, flush=True)
-                told = True
+                announced = True
             time.sleep(0.05)
 
 
 def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
-    """Return the C library's record of a signal handler. Python knows neither faulthandler's handlers nor where they
-    report to."""
+    """Return the C library's record of a signal handler. Python's `signal` module can't see faulthandler's handlers."""
     record = ctypes.create_string_buffer(512)  # a struct sigaction has at most 152 bytes
     _libc.sigaction(number, None, record)
     return record
@@ -152,18 +151,18 @@ def _detach_pool() -> None:
 
 
 def _shield_pool() -> None:
-    """Make every later compilation by worker processes, such as that of a plugin's own operations, run to its end in
-    spite of signals and leave no process behind."""
+    """Make later compilations by worker processes, for example of a plugin's own operations, run to the end in spite of
+    signals and leave no process behind."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is None or hasattr(utils.run_cmds, "__wrapped__"):
         return
     run_cmds = utils.run_cmds
 
     @functools.wraps(run_cmds)
-    def shielded(*arguments: Any, **named: Any) -> None:
+    def shielded(*args: Any, **kwargs: Any) -> None:
         with signals.block_signals():
             try:
-                run_cmds(*arguments, **named)
+                run_cmds(*args, **kwargs)
             finally:
                 _close_pool()
 

@@ -10,13 +10,13 @@ from ganzoo.backend import operations
 from ganzoo.backend.arrays import constant
 from ganzoo.backend.operations import average_pool, conv2d, linear, upsample_nearest
 
-# The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of its four copies, each shifted by 0 or 1 pixel
+# The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of four copies of it, each shifted by 0 or 1 pixel
 # along each axis.
 _SHIFTS = np.zeros((9, 16), np.float32)
 for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
     _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
-# Number of channels from which a 3x3 convolution of all pixels is faster than a 4x4 one of stride 2. The latter takes
-# 16 products per result instead of 36, but Winograd's algorithm for the 3x3 one needs fewer still.
+# From this many channels on, a 3x3 convolution of all pixels is faster than a 4x4 convolution with stride 2. The latter
+# needs 16 products per result instead of 36, but Winograd's algorithm for the former needs even fewer.
 _WIDE = 256
 
 
@@ -37,7 +37,7 @@ def pooled_conv2d(x: Any, weight: Any) -> Any:
 
 
 def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
-    """Return the sum, (A, B, 4, 4), of the four copies of a kernel (A, B, 3, 3) that `shifts` moves by 0 or 1 pixel
-    along each axis."""
+    """Return the sum (A, B, 4, 4) of four copies of a kernel (A, B, 3, 3), each shifted by 0 or 1 pixel along each
+    axis. `shifts` (9, 16) is the matrix of this map."""
     a, b, _, _ = weight.shape
     return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))

@@ -12,7 +12,7 @@ import numpy as np
 from ganzoo import backend
 from ganzoo.backend import operations
 
-_CHUNK_SIZE = 2**20  # elements; weights that are updated at once are in memory twice
+_CHUNK_SIZE = 2**20  # elements; the old and new values of a chunk are in memory at the same time
 
 
 def norm(arrays: Sequence[Any]) -> Any:
@@ -27,7 +27,7 @@ def _square(array: Any) -> Any:
     """Return the sum of the squares of all elements, as a Var (1,)."""
     if not operations.on_gpu():
         return array.sqr().sum()
-    row = array.reshape((1, -1))  # a matrix product: the threads of Jittor's sums wait for one another on a GPU
+    row = array.reshape((1, -1))  # a matrix product: in Jittor's sums on a GPU, threads wait for one another
     with operations.full_precision():
         return operations.linear(row, row).reshape((1,))
 
@@ -39,8 +39,8 @@ def adam(
     finite: Any,
     settings: operations.AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield a tuple of each weight and its two moments after an update. If `finite` is 0 they are unchanged, whatever
-    the gradients are.
+    """Yield each weight and its two moments after an update. If `finite` is 0, they are unchanged, whatever the
+    gradients are.
 
     `scalars` (N, 2) holds the learning rate and eps of each weight, with bias correction; `finite` is a Var (1,).
     """
@@ -48,9 +48,9 @@ def adam(
         for part in _chunks([weight for weight, _, _ in state]):
             yield from operations.adam(state[part], gradients[part], scalars[part], finite, settings)
     else:
-        known = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share the same values
-        for (rate, eps), three, gradient in zip(scalars, state, gradients):
-            yield _plain_adam(*three, gradient, known[rate], known[eps], finite, settings)
+        scalar_vars = {value: _scalar(value) for value in np.unique(scalars)}  # most weights share the same values
+        for (rate, eps), (weight, first, second), gradient in zip(scalars, state, gradients):
+            yield _plain_adam(weight, first, second, gradient, scalar_vars[rate], scalar_vars[eps], finite, settings)
 
 
 def ema_update(old: Sequence[Any], new: Sequence[Any], weight: float) -> Iterator[Any]:
@@ -91,8 +91,12 @@ def _plain_adam(
     jt = backend.jittor()
     if settings.weight_decay:
         gradient = gradient + settings.weight_decay * weight
-    one = settings.beta1 * first + (1 - settings.beta1) * gradient
-    two = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
-    new = weight - rate * one / (jt.sqrt(two) + eps)
+    new_first = settings.beta1 * first + (1 - settings.beta1) * gradient
+    new_second = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
+    new_weight = weight - rate * new_first / (jt.sqrt(new_second) + eps)
     # Selected rather than multiplied by 0 or 1: NaN * 0 is NaN.
-    return jt.ternary(finite, new, weight), jt.ternary(finite, one, first), jt.ternary(finite, two, second)
+    return (
+        jt.ternary(finite, new_weight, weight),
+        jt.ternary(finite, new_first, first),
+        jt.ternary(finite, new_second, second),
+    )

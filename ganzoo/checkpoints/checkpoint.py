@@ -75,7 +75,7 @@ def _encode(
     """Return the header, with a placeholder for the checksum, and the content of the file.
 
     All arrays are in one buffer, so that a thread can hash and write them without acquiring the GIL in between: Jittor
-    holds the GIL for a whole training step.
+    does not release the GIL during a training step.
     """
     import numpy as np
 
@@ -121,8 +121,8 @@ class Writer:
     def save(
         self, path: Path, tensors: Iterable[tuple[str, np.ndarray]], run: RunDescription, metadata: StateMetadata
     ) -> None:
-        """Copy the arrays, and return while they are being written. Waits for the previous checkpoint first, since
-        there may not be memory for two."""
+        """Wait until the previous checkpoint is written, since there may not be memory for two. Then copy the arrays,
+        and return while they are being written."""
         self.wait()
         header, content = _encode(tensors, run, metadata)
         self._thread = threading.Thread(target=self._run, args=(path, header, content), name="ganzoo-checkpoint")
@@ -166,7 +166,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def _read_description(path: Path) -> tuple[RunDescription, StateMetadata]:
-    """Return what the header describes, after verifying the checksum of the file (format 1 has none)."""
+    """Return the descriptions in the header, after verifying the checksum of the file (format 1 has none)."""
     with open_regular(path) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _MAX_HEADER:
@@ -211,7 +211,7 @@ def newest(folder: Path) -> Path | None:
 def newest_intact(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
-    `on_damaged` is called with each newer, damaged one and its error. CorruptCheckpointError if all are.
+    `on_damaged` is called with each newer, damaged one and its error. CorruptCheckpointError if all are damaged.
     """
     failure: CorruptCheckpointError | None = None
     for path in reversed(list_checkpoints(folder)):

@@ -1,7 +1,7 @@
 """Typed descriptions that are stored as JSON: of a run (options.json and every checkpoint), and of a training state.
 
-Their `from_json` is the only place that validates what a file says. It ignores unknown entries, which a newer ganzoo
-may have written.
+Only their `from_json` validates the contents of files. It ignores unknown entries, which a newer ganzoo may have
+written.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class RunDescription:
     """Model, options and data of a run.
 
     `options` and `train` are validated by `model_options` and `train_options`, because the model may not be installed.
-    `data` is None if options.json is from before it was recorded; checkpoints always have it. `data_path` is the
-    absolute path of data given by path. `version` is ganzoo's, `environment` that of the last session (versions,
+    `data` is None if options.json is older than this entry; checkpoints always have it. `data_path` is the absolute
+    path of the data if it was given by path. `version` is ganzoo's, `environment` that of the last session (versions,
     device, threads), and `saved` the Unix time when options.json was written.
     """
 
@@ -55,8 +55,8 @@ class RunDescription:
 
     @classmethod
     def from_json(cls, entries: Any, required: Collection[str] = ()) -> RunDescription:
-        """Read a description; `required` are keys it needs besides 'model' and 'options'. ValueError, naming the entry,
-        if one is missing or invalid."""
+        """Read a description. `required` are mandatory keys besides 'model' and 'options'. ValueError, naming the
+        entry, if one is missing or invalid."""
         checks = {"model": _is_str, "options": _is_dict, "train": _is_dict, "data": _is_data}
         known = _validated(entries, checks, {"model", "options", *required})
         # Entries that only inform the user count as absent if they are invalid.
@@ -89,7 +89,7 @@ class RunDescription:
         return {name: value for name, value in entries.items() if value is not None}
 
     def model_options(self, model: Model) -> Options:
-        """Return the model's own options. OptionError if `model` can't have them."""
+        """Return the model's own options. OptionError if they are invalid for `model`."""
         return resolve(model.options, self.options, stored=True)
 
     def train_options(self, defaults: Mapping[str, Any] | None = None) -> TrainOptions:
@@ -116,7 +116,9 @@ class SavedPosition:
 @dataclass(frozen=True)
 class StateMetadata:
     """Everything in a training state except the arrays: progress, position in the stages (None if it was not recorded),
-    update counts (by network and weight; by network in old checkpoints), and the names of the networks with an EMA."""
+    update counts (by network and weight; by network in old checkpoints), and the names of the networks with an EMA.
+
+    Files store `position` as "moment" and `ema` as "averaged"."""
 
     progress: Progress
     position: SavedPosition | None = None
@@ -189,8 +191,8 @@ def _is_position(position: Any) -> bool:
     if not isinstance(position, dict) or position.keys() != {"index", "size", "alpha"}:
         return False
     index, size, alpha = position["index"], position["size"], position["alpha"]
-    whole = all(type(number) is int and 0 <= number <= MAX_SIDE for number in (index, size))
-    return whole and type(alpha) in (int, float) and 0 <= alpha <= 1
+    valid_integers = all(type(number) is int and 0 <= number <= MAX_SIDE for number in (index, size))
+    return valid_integers and type(alpha) in (int, float) and 0 <= alpha <= 1
 
 
 def _are_steps(steps: Any) -> bool:
@@ -201,8 +203,8 @@ def _are_steps(steps: Any) -> bool:
 
 
 def _are_names(names: Any) -> bool:
-    few = isinstance(names, (list, tuple)) and len(names) <= MAX_DOMAINS
-    return few and all(isinstance(name, str) for name in names)
+    is_list = isinstance(names, (list, tuple)) and len(names) <= MAX_DOMAINS
+    return is_list and all(isinstance(name, str) for name in names)
 
 
 def _is_str(value: Any) -> bool:

@@ -58,10 +58,10 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     kind = "ema" if name in checkpoint.metadata.ema else "net"
     network.load_state(_finite_weights(checkpoint, f"{kind}/{name}/"))
     position = checkpoint.metadata.position
-    present, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
+    current, alpha = (position.size, position.alpha) if position else (checkpoint.data.size, 1.0)
     try:
-        if size in (None, present):
-            network.grow(present, alpha)
+        if size in (None, current):
+            network.grow(current, alpha)
         else:
             network.grow(size, 1.0)
     except ValueError as error:

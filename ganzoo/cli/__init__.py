@@ -52,7 +52,7 @@ class Main(click.Group):
         os.environ["MPLBACKEND"] = "agg"
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # about images that can be read nevertheless
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # about images that can still be read
         if not distributed.is_rank_zero():
             sys.stdout = open(os.devnull, "w")
         with distributed.exit_on_error():
@@ -80,7 +80,7 @@ def _status(run: Callable[[], Any]) -> Any:
 def _run_command(run: Callable[[], Any]) -> Any:
     try:
         return run()
-    except Exception:  # perhaps caused by a signal: one of Jittor's, or that of a closed terminal
+    except Exception:  # perhaps caused by a signal, via Jittor or a closed terminal
         let_signals_arrive()
         raise
 

@@ -18,7 +18,7 @@ MAX_SHOWN = 20  # unreadable files to print; if there are more, a file lists the
 
 
 class Data(click.Group):
-    """The group `ganzoo data`: its own commands, and those that plugins add."""
+    """The group `ganzoo data`: its own subcommands, and those added by plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *plugin_registry(ctx).data_commands})
@@ -36,19 +36,19 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
-    """List the data sets that --data knows by name."""
+    """List the data sets that can be passed to --data by name."""
     sources = plugin_registry(ctx).datasets
     found = {name: (source.summary, is_ready(source)) for name, source in sources.items()}
     found |= {name: (f"prepared: {path}", True) for name, path in prepared().items() if name not in sources}
     # A validation set belongs to its data set, and is not listed on its own.
     found = {name: each for name, each in found.items() if name.removesuffix("-val") not in found.keys() - {name}}
     if as_json:
-        rows = [{"name": name, "summary": summary, "ready": there} for name, (summary, there) in sorted(found.items())]
+        rows = [{"name": name, "summary": summary, "ready": ready} for name, (summary, ready) in sorted(found.items())]
         click.echo(json.dumps(rows, indent=2))
         return
-    for name, (summary, there) in sorted(found.items()):
-        click.echo(printable(f"{name:<12} {'ready' if there else 'not yet':<8} {summary}"))
-    click.echo("--data also takes a folder, a .zip or an .lmdb.")
+    for name, (summary, ready) in sorted(found.items()):
+        click.echo(printable(f"{name:<12} {'ready' if ready else 'not yet':<8} {summary}"))
+    click.echo("--data also accepts a folder, a .zip or an .lmdb.")
 
 
 @data.command(short_help="Read every image of a data set, and list unreadable ones.")
@@ -73,9 +73,9 @@ def check(ctx: click.Context, name_or_path: str) -> None:
         raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are listed above.")
 
 
-@data.command(short_help="Scale all images of a data set into one LMDB.")
+@data.command(short_help="Store all images of a data set, scaled, in one LMDB.")
 @click.argument("source")
-@click.option("--out", metavar="NAME", help="Name for --data to find the set by, or a path.")
+@click.option("--out", metavar="NAME", help="Name of the new data set for --data, or a path.")
 @click.option(
     "--from",
     "files",
@@ -87,13 +87,13 @@ def check(ctx: click.Context, name_or_path: str) -> None:
 @click.option(
     "--sizes",
     metavar="PX",
-    help="Powers of two: 8-128, 64 or 8,32,128.  [default: from 8 to the size of most images]",
+    help="Powers of two, e.g. 8-128, 64 or 8,32,128.  [default: from 8 to the size of most images]",
 )
 @click.option("--lossless", is_flag=True, help="Store PNG instead of JPEG of quality 100.")
 @click.option(
     "--flip/--no-flip", default=None, help="Whether training may mirror the images.  [default: taken from SOURCE]"
 )
-@click.option("--no-domains", is_flag=True, help="Don't use the sub-folders of SOURCE as labels.")
+@click.option("--no-domains", is_flag=True, help="Don't use the subfolders of SOURCE as labels.")
 @click.option("--workers", type=click.IntRange(min=1), help="Number of worker processes.  [default: one per core]")
 @click.pass_context
 def prepare(
@@ -107,7 +107,7 @@ def prepare(
     no_domains: bool,
     workers: int | None,
 ) -> None:
-    """Scale all images of SOURCE (a name, a folder, a .zip or an .lmdb) to several sizes, into one LMDB.
+    """Store all images of SOURCE (a name, a folder, a .zip or an .lmdb), scaled to several sizes, in one LMDB.
 
     The validation images of SOURCE (in val/ next to train/) go into a second one, NAME-val.lmdb. Unreadable files are
     left out, and listed at the end. To continue after an interruption, run the same command again.
@@ -116,7 +116,7 @@ def prepare(
 
     chosen_sizes = None if sizes is None else preparing.parse_sizes(sizes)
     if out is None and not files:
-        raise click.UsageError("Missing option '--out', a name for the set; it is optional only with --from.")
+        raise click.UsageError("Missing option '--out', a name for the new data set; it is optional only with --from.")
     registry = plugin_registry(ctx)
     dataset = registry.dataset(source).from_files(files) if files else None
     out = registry.dataset(source).name if out is None else out
@@ -153,7 +153,8 @@ def prepare(
 @click.option("--url", metavar="URL", help="URL of the zip.  [default: the official one]")
 @click.pass_context
 def download(ctx: click.Context, name: str, url: str | None) -> None:
-    """Download the data set NAME (such as `afhq` or `celeba-hq`) from its official source, as a zip that is read as is.
+    """Download the data set NAME (such as `afhq` or `celeba-hq`) from its official source, as a zip that needs no
+    unpacking.
 
     To continue after an interruption, run the same command again. The zip is checked before it gets its final name.
     """
@@ -163,14 +164,14 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
 
 
 def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
-    """Print the messages about images that can't be `done` (a past participle). If there are more than MAX_SHOWN, print
-    the first ones and write all of them to `file`."""
+    """Print the messages about images that were left out, then their count: "3 images can't be read ..." with "read"
+    replaced by `done`. If there are more than MAX_SHOWN, print only the first, and write all of them to `file`."""
     if not bad:
         return
     for message in bad[:MAX_SHOWN]:
         click.echo(f"    {message}")
-    left = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
-    click.echo(left, nl=len(bad) <= MAX_SHOWN)
+    summary = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
+    click.echo(summary, nl=len(bad) <= MAX_SHOWN)
     if len(bad) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{message}\n" for message in bad), "utf-8", "backslashreplace")

@@ -21,7 +21,7 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
     """Check everything that training needs, and finally run a convolution. The exit status is 1 if training would fail.
 
     The first time on a machine, this compiles Jittor, which takes minutes; --gpu also compiles the models' kernels.
-    Later, --gpu takes two minutes.
+    Later runs with --gpu take two minutes.
     """
     fatal = False
     for finding in _findings(plugin_registry(ctx) if gpu else None):
@@ -34,14 +34,14 @@ def doctor(ctx: click.Context, gpu: bool) -> None:
     ctx.exit(1 if fatal else 0)
 
 
-def _findings(models: Any) -> Iterator[Any]:
+def _findings(registry: Any) -> Iterator[Any]:
     from ganzoo.backend.doctor import examine
 
     broken = False
     for finding in examine():
         broken = broken or bool(finding.problem and finding.fatal)
         yield finding
-    if models is not None and not broken:
+    if registry is not None and not broken:
         from ganzoo.cli.doctor_gpu import compare_devices
 
-        yield from compare_devices(models)
+        yield from compare_devices(registry)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DEVICE = "cuda"
 TOLERANCES = {"fp32": 1e-3, "tf32": 0.05, "amp": 0.2}  # maximum relative error of gradients, by precision
-BATCH, SIDE = 8, 64
-NEGLIGIBLE = 1e-10  # relative to the largest mean square: a smaller gradient is 0 apart from rounding errors
+BATCH, SIDE = 8, 64  # images per step, and their side in px
+NEGLIGIBLE = 1e-10  # a mean square below this fraction of the largest is only rounding error
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -69,7 +69,7 @@ def draw_pictures(folder: Path) -> None:
 
 
 def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | str:
-    """Return the checkpoint after one training step, or why there is none. Each device needs its own process."""
+    """Return the checkpoint after one training step, or an error message. Each device needs its own process."""
     experiments = f"{model.name}-{device}-{precision}"
     kimg = str(BATCH / 1000)
     options = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
@@ -87,16 +87,16 @@ def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | s
 
 
 def relative_errors(actual: Arrays, expected: Arrays) -> dict[str, float]:
-    """Return the relative error of each network's gradients. They are read from Adam's first moments, which after one
-    step are the gradients times a constant."""
-    found = {}
+    """Return the relative error of each network's gradients, computed from Adam's first moments: after one step, these
+    are the gradients times a constant."""
+    errors = {}
     for network in {name.split("/")[1] for name in expected if "/first/" in name}:
         names = [name for name in expected if name.startswith(f"adam/{network}/first/")]
         squares = {name: float(np.square(expected[name], dtype=np.float64).mean()) for name in names}
         compared = [name for name in names if squares[name] > NEGLIGIBLE * max(squares.values())]
-        one, two = (_joined(each, compared) for each in (actual, expected))
-        found[network] = float(np.linalg.norm(one - two) / np.linalg.norm(two))
-    return found
+        one, other = (_joined(each, compared) for each in (actual, expected))
+        errors[network] = float(np.linalg.norm(one - other) / np.linalg.norm(other))
+    return errors
 
 
 def _joined(arrays: Arrays, names: list[str]) -> np.ndarray:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MAX_SIZE = 2048  # maximum of --size in px: several batches are in memory at once
 
 
-def _summaries(backbones: dict[str, Any], usual: str) -> str:
-    return f"{'; '.join(f'{each.name}: {each.summary}' for each in backbones.values())}.  [default: {usual}]"
+def _summaries(backbones: dict[str, Any], default: str) -> str:
+    return f"{'; '.join(f'{each.name}: {each.summary}' for each in backbones.values())}.  [default: {default}]"
 
 
 @click.command(short_help="Compute FID and other metrics of a run or checkpoint.")
@@ -40,8 +40,8 @@ def _summaries(backbones: dict[str, Any], usual: str) -> str:
     "--samples",
     type=click.IntRange(1, MAX_IMAGES),
     metavar="N",
-    help="Number of images to generate.  [default: 10,000; for translation, 10 of each validation image, for each pair "
-    "of domains]",
+    help="Number of images to generate.  [default: 10,000; for translation, 10 per validation image and pair of "
+    "domains]",
 )
 @click.option(
     "--real",
@@ -53,13 +53,13 @@ def _summaries(backbones: dict[str, Any], usual: str) -> str:
 @click.option(
     "--quick",
     is_flag=True,
-    help="A rough estimate: 500 samples (for translation 100 for each pair) and 500 real images, unless --samples or "
-    "--real is given.",
+    help="A rough estimate: 500 samples (for translation 100 per pair of domains) and 500 real images, unless "
+    "--samples or --real is given.",
 )
 @click.option(
     "--against",
     metavar="NAME|PATH",
-    help="Real images: a data set, folder, zip or LMDB.  [default: those of the training]",
+    help="Real images: a data set, folder, zip or LMDB.  [default: the training data]",
 )
 @click.option(
     "--folders",
@@ -73,26 +73,26 @@ def _summaries(backbones: dict[str, Any], usual: str) -> str:
 @click.option(
     "--mode",
     type=click.Choice(["latent", "reference"]),
-    help="Translation only: take styles from latents or from references.  [default: both]",
+    help="Translation only: use styles from random latents or from reference images.  [default: both]",
 )
 @click.option(
     "--backbone",
     type=click.Choice(list(FEATURES)),
     help="Backbone for fid, kid and pr. "
-    + _summaries(FEATURES, "an Inception if its weights are there, else efficientnet-lite0"),
+    + _summaries(FEATURES, "an Inception if its weights are found, else efficientnet-lite0"),
 )
 @click.option(
     "--perceptual",
     type=click.Choice(list(PERCEPTUAL)),
     help="Network for lpips and ppl. "
-    + _summaries(PERCEPTUAL, "alexnet for lpips, vgg16 for ppl, if their weights are there, else efficientnet-lite0"),
+    + _summaries(PERCEPTUAL, "alexnet for lpips, vgg16 for ppl, if their weights are found, else efficientnet-lite0"),
 )
 @click.option(
     "--weights",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File with the weights of a backbone, recognised by its SHA-256. Can be given several times. Those in the "
+    help="File with the weights of a backbone, recognised by its SHA-256. Can be given several times. Files in the "
     "folder `weights` of the data directory are found automatically.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Random seed.", show_default=True)
@@ -112,14 +112,14 @@ def _summaries(backbones: dict[str, Any], usual: str) -> str:
 @click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True)
 @click.pass_context
 def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
-    """Compute metrics of a run or a checkpoint; of the newest run when none is named.
+    """Compute metrics of a run or a checkpoint; of the newest run if none is named.
 
-    Nothing is downloaded: without the weights of the published metrics, a built-in network is used, and its numbers
-    carry its name. Compare them only with numbers of the same network, size and count.
+    Nothing is downloaded: without the weights that published metrics use, a built-in network is used, and its name is
+    shown with each number. Compare only numbers of the same network, image size and number of images.
 
     A model that translates images is measured for each ordered pair of domains, with styles from random latents and
-    from reference images. The numbers are printed and added, with everything they depend on, to evaluations.jsonl and
-    evaluations.md in the run's folder.
+    from reference images. The numbers are printed, and added to evaluations.jsonl and evaluations.md in
+    the run's folder, with everything they depend on.
     """
     from ganzoo import backend
     from ganzoo.metrics.comparison import STANDARD, STANDARD_TRANSLATING
@@ -128,14 +128,14 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
         raise OptionError("--folders: can't be combined with a run or --against.")
     if values["size"] is not None and not values["folders"]:
         raise OptionError("--size: only valid with --folders; a checkpoint determines its own size.")
-    keep = values["save_images"]
-    if keep is not None and keep.is_dir() and any(keep.iterdir()):
-        raise OptionError(f"--save-images {printable(keep)}: the folder is not empty; choose a new one.")
+    image_folder = values["save_images"]
+    if image_folder is not None and image_folder.is_dir() and any(image_folder.iterdir()):
+        raise OptionError(f"--save-images {printable(image_folder)}: the folder is not empty; choose a new one.")
     plugins = plugin_registry(ctx)
     named = None if values["metrics"] is None else plugins.metrics_named(values["metrics"])
-    backend.start(values["device"])  # needed to build a checkpoint's networks, which determine what it can do
+    backend.start(values["device"])  # _task builds the checkpoint's networks, to see what they can do
     task = _task(run, plugins, values)
-    with contextlib.nullcontext() if keep is None else output_folder(keep, "--save-images"):
+    with contextlib.nullcontext() if image_folder is None else output_folder(image_folder, "--save-images"):
         _evaluate(task, named or plugins.metrics_named(STANDARD_TRANSLATING if task.translating else STANDARD), values)
 
 

@@ -1,4 +1,4 @@
-"""`ganzoo import MODEL FILE`: a sub-command for each model that can import checkpoints of other programs."""
+"""`ganzoo import MODEL FILE`: a subcommand for each model that can import checkpoints of other programs."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ImportGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         model = plugin_registry(ctx).model(name)
         if not model.imports_weights():
-            able = ", ".join(self.list_commands(ctx)) or "none"
-            raise OptionError(f"{name} can't import checkpoints of other programs; models that can: {able}.")
+            supported = ", ".join(self.list_commands(ctx)) or "none"
+            raise OptionError(f"{name} can't import checkpoints of other programs; models that can: {supported}.")
         return _command(model)
 
 
@@ -32,9 +32,9 @@ class ImportGroup(click.Group):
 def import_() -> None:
     """Turn another program's checkpoint into a run.
 
-    Reads files written by torch.save (the current format, or that before PyTorch 1.6) or jt.save, and plain pickles of
-    NumPy arrays, without running code in them and without PyTorch. The run can be sampled, and its training continued
-    with `ganzoo train MODEL --resume`.
+    Reads files written by torch.save (the current format, or the one before PyTorch 1.6) or jt.save, and plain pickles
+    of NumPy arrays, without PyTorch and without running code in them. `ganzoo generate` can sample the run, and
+    `ganzoo train MODEL --resume` can continue its training.
     """
 
 
@@ -46,12 +46,12 @@ def _command(model: Any) -> click.Command:
     def run(ctx: click.Context, /, **values: Any) -> None:
         _import(model, values)
 
-    text = f"Import {model.summary}.\n\n{inspect.getdoc(model.import_weights) or ''}"
+    text = f"Import a checkpoint of {model.summary}.\n\n{inspect.getdoc(model.import_weights) or ''}"
     domains = click.Option(
-        ["--domains"], metavar="LIST", help="Names of the file's domains, in its order, e.g. cat,dog,wild."
+        ["--domains"], metavar="LIST", help="Names of the domains, in the order of the file, e.g. cat,dog,wild."
     )
-    own = [domains] if model.conditional else []
-    params: list[click.Parameter] = [argument, *click_options(model.options, {}), *own, experiments]
+    extra = [domains] if model.conditional else []
+    params: list[click.Parameter] = [argument, *click_options(model.options, {}), *extra, experiments]
     return click.Command(model.name, params=params, callback=run, help=text, short_help=model.summary)
 
 
@@ -68,4 +68,4 @@ def _import(model: Any, values: dict[str, Any]) -> None:
     where = "" if values["experiments"] == "experiments" else f" --experiments {shlex.quote(values['experiments'])}"
     click.echo(f"imported: {imported.run.path}")
     click.echo(f"Sample it with: ganzoo generate {name}{' --source IMAGE' if imported.translates else ''}{where}")
-    click.echo(f"Train on with: ganzoo train {model.name} --resume {name} --data DATA{where}")
+    click.echo(f"Continue training with: ganzoo train {model.name} --resume {name} --data DATA{where}")

@@ -18,7 +18,7 @@ from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError, reason
 
 # Template -> path in the new plugin, with {package} for the package's name. The package goes into src/: in a layout
-# NAME/NAME, the outer folder would hide the package from a Python started beside it.
+# NAME/NAME, the outer folder would hide the package from Python in the folder above.
 FILES = {
     "pyproject.toml.tmpl": "pyproject.toml",
     "README.md.tmpl": "README.md",
@@ -49,24 +49,21 @@ def new_plugin(ctx: click.Context, name: str, out: str) -> None:
         write(folder, name, package)
     except OSError as error:
         raise OptionError(f"{folder}: can't be written ({reason(error)}).") from error
-    shown = shlex.quote(str(folder))
+    quoted = shlex.quote(str(folder))
     click.echo(f"wrote {folder}: a small GAN in {len(FILES)} files. Next steps:")
-    click.echo(f"    pip install -e {shlex.quote(f'{folder}[test]')}")  # pytest comes with the extra
+    click.echo(f"    pip install -e {shlex.quote(f'{folder}[test]')}")  # the extra installs pytest
     click.echo(f"    ganzoo train {name}")
-    click.echo(f"    pytest {shown}")
+    click.echo(f"    pytest {quoted}")
 
 
-def check_name(name: str, known: Any) -> str:
-    """Return the package's name for a plugin called `name`. OptionError if the name is invalid or taken.
-
-    `known` is the plugin registry.
-    """
+def check_name(name: str, registry: Any) -> str:
+    """Return the package's name for a plugin called `name`. OptionError if the name is invalid or taken."""
     package = name.replace("-", "_")
     if not NAME.fullmatch(name):
         raise OptionError(f"{name!r} can't be a plugin's name: use letters, digits, '-' and '_', a letter first.")
     if keyword.iskeyword(package):
         raise OptionError(f"{name!r} can't be a plugin's name: it is a Python keyword.")
-    for model in known.models:
+    for model in registry.models:
         if model.lower().replace("-", "_") == package.lower():
             raise OptionError(f"{name!r}: a model {model!r} already exists; choose another name.")
     if package == "tests" or _importable(package):
@@ -81,11 +78,11 @@ def _importable(package: str) -> bool:
         spec = util.find_spec(package)
     except (ImportError, ValueError):
         return False
-    return spec is not None and spec.origin is not None  # without an origin it is just a folder of that name
+    return spec is not None and spec.origin is not None  # without an origin, it is just a folder of that name
 
 
 def _installed(name: str) -> bool:
-    """Whether a distribution of this name is installed, which pip would replace with the plugin."""
+    """Return whether a distribution of this name is installed: pip would replace it with the plugin."""
     try:
         metadata.distribution(name)
     except metadata.PackageNotFoundError:
@@ -96,14 +93,14 @@ def _installed(name: str) -> bool:
 def write(folder: Path, name: str, package: str) -> None:
     """Write the plugin's files. On OSError, nothing is left behind."""
     prefix = "".join(part[:1].upper() + part[1:] for part in package.split("_"))
-    words = {"name": name, "package": package, "prefix": prefix}
+    substitutions = {"name": name, "package": package, "prefix": prefix}
     templates = resources.files("ganzoo.cli.template")
     folder.mkdir(parents=True)
     try:
         for source, target in FILES.items():
             path = folder / target.format(package=package)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(Template((templates / source).read_text("utf-8")).substitute(words), "utf-8")
+            path.write_text(Template((templates / source).read_text("utf-8")).substitute(substitutions), "utf-8")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

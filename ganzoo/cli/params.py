@@ -48,17 +48,17 @@ def _click_option(option: Option, default: Any) -> click.Option:
     notes = option.conditions()
     if default is not None and default != "":
         notes.append(f"default: {plain(default)}")
-    shown = f"  [{'; '.join(notes)}]" if notes else ""
+    suffix = f"  [{'; '.join(notes)}]" if notes else ""
     if option.type is bool:
         declaration = f"{option.flag}/--no-{option.flag[2:]}"
-        return GroupedOption([declaration, option.name], default=None, help=option.help + shown, group=option.group)
-    kind = OptionType(option)
+        return GroupedOption([declaration, option.name], default=None, help=option.help + suffix, group=option.group)
+    param_type = OptionType(option)
     return GroupedOption(
         [option.flag, option.name],
-        type=kind,
-        metavar=kind.name if option.choices else None,  # click would show choices in capitals
+        type=param_type,
+        metavar=param_type.name if option.choices else None,  # click would show choices in capitals
         default=None,
-        help=option.help + shown,
+        help=option.help + suffix,
         group=option.group,
     )
 
@@ -72,9 +72,10 @@ class GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has headings, and which suggests replacements for options of other programs.
+    """A command whose help has headings, and whose errors suggest replacements for options of other programs.
 
-    `other_names` maps such an option, with underscores, to our option with an optional remark, or to a whole sentence.
+    `other_names` maps another program's option, written with underscores and without leading dashes, to the hint: our
+    option with an optional remark, or a full sentence.
     """
 
     def __init__(self, *arguments: Any, other_names: Mapping[str, str], heading: str, **settings: Any) -> None:
@@ -94,20 +95,20 @@ class GroupedCommand(click.Command):
                     formatter.write_dl(records)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = list(args)
+        original = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption:
-            unknown = self._unknown(ctx, given)
+            unknown = self._describe_unknown(ctx, original)
             if not unknown:
                 raise
             raise click.UsageError("\n       ".join(unknown), ctx) from None
 
-    def _unknown(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
+    def _describe_unknown(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         """Return a line for each unknown option in `args`, saying what to write instead."""
         flags = {flag for param in self.get_params(ctx) for flag in (*param.opts, *param.secondary_opts)}
-        written = dict.fromkeys(arg.split("=", 1)[0] for arg in args if arg.startswith("-") and not _is_number(arg))
-        unknown = [flag for flag in written if flag.replace("_", "-") not in flags]
+        given = dict.fromkeys(arg.split("=", 1)[0] for arg in args if arg.startswith("-") and not _is_number(arg))
+        unknown = [flag for flag in given if flag.replace("_", "-") not in flags]
         return [f"unknown option {flag}.{self._hint(flag, flags)}" for flag in unknown]
 
     def _hint(self, flag: str, flags: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""Find the checkpoint that a user names by run or by file."""
+"""Find the checkpoint that the user names, as a file or by its run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def open_checkpoint(named: str | None, experiments: Path, use: Callable[[Checkpo
     """Return `use(checkpoint, folder)`, where `folder` is for results.
 
     `named` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the newest run
-    that has one, skipping runs for which `use` raises UnsupportedByModelError.
+    with an intact checkpoint, skipping runs for which `use` raises UnsupportedByModelError.
     """
     from ganzoo import runs
 
@@ -37,8 +37,8 @@ def open_checkpoint(named: str | None, experiments: Path, use: Callable[[Checkpo
 
 
 def _file(named: str, experiments: Path) -> Path | None:
-    """Return the checkpoint file called `named`, or None. Its folder may be any name of a run that `runs.find` accepts:
-    3/checkpoint-000004000."""
+    """Return the checkpoint file called `named`, or None. The folder may be any form of a run's name that `runs.find`
+    accepts, such as the number in 3/checkpoint-000004000."""
     from ganzoo import runs
     from ganzoo.checkpoints.checkpoint import SUFFIX
 
@@ -46,7 +46,7 @@ def _file(named: str, experiments: Path) -> Path | None:
     try:
         if path.is_file():
             return path
-    except (OSError, ValueError):  # a name that is too long or contains a zero byte
+    except (OSError, ValueError):  # a name that is too long or contains a null byte
         return None
     folder, _, name = named.rpartition("/")
     if folder and name.startswith("checkpoint-"):

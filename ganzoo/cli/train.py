@@ -1,4 +1,4 @@
-"""`ganzoo train MODEL`: a sub-command per model, with the model's own options beside the common ones."""
+"""`ganzoo train MODEL`: a subcommand per model, with the model's own options beside the common ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train() -> None:
 
 def _command(model: Any) -> click.Command:
     folder = Folder()
-    own = [
+    run_options = [
         _run_option("--resume", metavar="RUN", help="Continue a run: its number, name or path, or 'latest'."),
         _run_option("--preset", metavar="|".join([*model.presets, "FILE"]), help=_preset_help(model)),
         _run_option("--experiments", type=folder, default=EXPERIMENTS, help="Folder of all runs."),
@@ -52,7 +52,7 @@ def _command(model: Any) -> click.Command:
         ),
     ]
     common = click_options(TrainOptions, dict(model.defaults))
-    specific = click_options(model.options, {})
+    model_options = click_options(model.options, {})
 
     @click.pass_context
     def run(ctx: click.Context, /, **values: Any) -> None:
@@ -63,7 +63,7 @@ def _command(model: Any) -> click.Command:
     text = f"Train {model.summary}.\n\n{model.paper}"
     return GroupedCommand(
         model.name,
-        params=[*specific, *common, *own],
+        params=[*model_options, *common, *run_options],
         callback=run,
         context_settings={"allow_extra_args": True},
         help=text,
@@ -87,14 +87,14 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     train_values = _options_of(TrainOptions, {**preset, **chosen})
     model_values = _options_of(model.options, {**preset, **chosen})
     experiments = Path(values["experiments"])
-    resume, former_path = None, ""
+    resume, recorded_path = None, ""
     if values["resume"] is not None:
         resume = _run_to_resume(values["resume"], model.name, experiments)
         train_options, options, notes = resumed_options(resume, model, train_values, model_values)
         for note in notes:
             click.echo(note)
         if "data" not in train_values:
-            former_path = _recorded_data(resume, plugin_registry(ctx))
+            recorded_path = _recorded_data(resume, plugin_registry(ctx))
     else:
         train_options = resolve(TrainOptions, train_values, model.defaults)
         options = resolve(model.options, model_values)
@@ -110,7 +110,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             options,
             plugin_registry(ctx),
             new=resume is None,
-            data_path=former_path,
+            data_path=recorded_path,
             dry_run=values["dry_run"],
         )
     _refuse_without_effect(model, train_options, planned.options, chosen)
@@ -140,14 +140,14 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         if stop() or run:
             click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
         if stop() and run:
-            there = run.path.name if run.path.parent == Path(EXPERIMENTS) else str(run.path)
-            click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', model.name, '--resume', there])}")
+            name = run.path.name if run.path.parent == Path(EXPERIMENTS) else str(run.path)
+            click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', model.name, '--resume', name])}")
     if stop():
         ctx.exit(stop.status)
 
 
 def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any]) -> None:
-    # Skip model options that are None: they may yet be resolved from the data, so it is unknown whether they are set.
+    # Skip model options that are None: they may yet be resolved from the data, so their values are unknown.
     known = {name: value for name, value in options.to_dict().items() if value is not None}
     refuse_without_effect({**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen)
     best = train.keep_best or ""
@@ -162,8 +162,8 @@ def _check_batch(planned: Any, chosen: bool) -> None:
     largest = max(stage.batch for stage in stages)
     if train.micro_batch and train.micro_batch > largest:
         raise OptionError(f"--micro-batch: {train.micro_batch} is more than --batch {largest}.")
-    another = dataclasses.replace(train, batch=2 * train.batch)
-    if chosen and tuple(model.stages(planned.options, another, planned.data)) == stages:
+    doubled = dataclasses.replace(train, batch=2 * train.batch)
+    if chosen and tuple(model.stages(planned.options, doubled, planned.data)) == stages:
         batches = ", ".join(str(stage.batch) for stage in stages)
         raise OptionError(
             f"--batch has no effect: with these options {model.name} sets the images per update itself ({batches})."
@@ -172,9 +172,9 @@ def _check_batch(planned: Any, chosen: bool) -> None:
 
 def _print_notes(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
     """Print the options that were resolved from the data, and warnings."""
-    decided = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
-    if decided:
-        click.echo(f"chosen for {planned.data.name}: {', '.join(decided)}")
+    resolved = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
+    if resolved:
+        click.echo(f"chosen for {planned.data.name}: {', '.join(resolved)}")
     warnings = list(planned.warnings)
     if chosen.get("precision") == "amp" and device == "cpu":
         warnings.append("--precision amp has no effect on the CPU, which computes in float32.")
@@ -182,25 +182,25 @@ def _print_notes(planned: Any, options: Any, chosen: dict[str, Any], device: str
         click.echo(f"warning: {warning}", err=True)
 
 
-def _run_to_resume(wanted: str, model: str, experiments: Path) -> Any:
+def _run_to_resume(requested: str, model: str, experiments: Path) -> Any:
     """Return the run named by --resume. RunError if there is none, or if a named checkpoint is not the run's newest."""
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
-    if wanted == "latest":
-        return _latest(model, experiments) or runs.find(wanted, experiments)
-    path = Path(wanted)
+    if requested == "latest":
+        return _latest(model, experiments) or runs.find(requested, experiments)
+    path = Path(requested)
     if path.suffix != checkpoint.SUFFIX and not path.name.startswith("checkpoint-"):
-        return runs.find(wanted, experiments)
+        return runs.find(requested, experiments)
     run = runs.find(str(path.parent), experiments)
-    known = {name: each for each in checkpoint.list_checkpoints(run.path) for name in (each.name, each.stem)}
+    named = {name: each for each in checkpoint.list_checkpoints(run.path) for name in (each.name, each.stem)}
     newest = checkpoint.newest(run.path)
-    if newest is None or path.name not in known:
-        has = f"its newest is {newest.name}" if newest else "it has none yet"
-        raise RunError(f"--resume {wanted}: {run.path.name} has no such checkpoint; {has}.")
-    if known[path.name] != newest:
+    if newest is None or path.name not in named:
+        available = f"its newest is {newest.name}" if newest else "it has none yet"
+        raise RunError(f"--resume {requested}: {run.path.name} has no such checkpoint; {available}.")
+    if named[path.name] != newest:
         raise RunError(
-            f"--resume {wanted}: a run continues from its newest checkpoint, {newest.name}. To continue from an "
+            f"--resume {requested}: a run continues from its newest checkpoint, {newest.name}. To continue from an "
             "older one, copy the folder and delete the newer ones."
         )
     return run
@@ -211,11 +211,11 @@ def _latest(model: str, experiments: Path) -> Any:
     from ganzoo import runs
     from ganzoo.checkpoints import checkpoint
 
-    known = [run for run in reversed(runs.list_runs(experiments)) if _model_of(run) == model]
-    begun = next((run for run in known if checkpoint.newest(run.path)), None)
-    for run in known[: known.index(begun)] if begun else ():
+    candidates = [run for run in reversed(runs.list_runs(experiments)) if _model_of(run) == model]
+    with_checkpoint = next((run for run in candidates if checkpoint.newest(run.path)), None)
+    for run in candidates[: candidates.index(with_checkpoint)] if with_checkpoint else ():
         click.echo(f"skipping {run.path.name}: it has no checkpoint")
-    return begun or next(iter(known), None)
+    return with_checkpoint or next(iter(candidates), None)
 
 
 def _model_of(run: Any) -> str | None:
@@ -225,18 +225,20 @@ def _model_of(run: Any) -> str | None:
 
 
 def _recorded_data(run: Any, plugins: Any) -> str:
-    """Return where a run's data are. DataError if they are gone, OptionError if the run has no record of them."""
+    """Return the location of a run's data. DataError if they are gone, OptionError if the run doesn't record it."""
     from ganzoo.data.catalog import training_data_of
 
     try:
-        former = run.description()
-        return training_data_of(former.data_name, former.data_path, plugins)
+        description = run.description()
+        return training_data_of(description.data_name, description.data_path, plugins)
     except (DataError, OptionError) as error:
         raise type(error)(f"{run.path}: {error}") from error
 
 
 def _preset_help(model: Any) -> str:
-    return "Options from a TOML file" + (f", or the model's own: {', '.join(model.presets)}." if model.presets else ".")
+    return "Options from a TOML file" + (
+        f", or a preset of the model: {', '.join(model.presets)}." if model.presets else "."
+    )
 
 
 def _read_preset(model: Any, path: str) -> dict[str, Any]:
@@ -248,12 +250,12 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         with open_regular(path) as file:
             preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors write a byte order mark
     except OSError as error:
-        has = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
+        available = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
         if isinstance(error, FileNotFoundError):
-            wrong = f"{model.name} has no such preset ({has}), and there is no such file."
+            problem = f"{model.name} has no such preset ({available}), and there is no such file."
         else:
-            wrong = f"can't be read ({reason(error)})."
-        raise OptionError(f"--preset {path}: {wrong}") from error
+            problem = f"can't be read ({reason(error)})."
+        raise OptionError(f"--preset {path}: {problem}") from error
     except UnicodeDecodeError as error:
         raise OptionError(f"--preset {path}: not TOML (not UTF-8 text; save it as UTF-8).") from error
     except (ValueError, RecursionError) as error:  # invalid TOML, too long a number, or lists nested too deeply
@@ -265,5 +267,5 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in preset.items()}
 
 
-def _options_of(cls: Any, preset: dict[str, Any]) -> dict[str, Any]:
-    return {name: preset[name] for name in describe(cls) if name in preset}
+def _options_of(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in describe(cls) if name in values}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> Dataset:
     """Open the data set of that name, registered or prepared, or the folder, zip archive or LMDB at that path.
 
-    DataError, naming the `option`, if there is neither; PluginError if the name belongs to a broken plugin.
+    DataError, naming the `option`, if nothing is found; PluginError if the name belongs to a broken plugin.
     """
     try:
         source = registry.dataset(name_or_path)
@@ -29,8 +29,8 @@ def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> 
 
 
 def describe_data(name_or_path: str, registry: Registry) -> Dataset:
-    """Like `open_data`, but for a dry run: a set that would have to be prepared first is only described, if its source
-    declares what is `expected`."""
+    """Like `open_data`, but for a dry run: a set that would have to be prepared first is not prepared, only described,
+    if its source declares its `expected` properties."""
     source = registry.datasets.get(name_or_path)
     if source is None or source.expected is None or is_ready(source):
         return open_data(name_or_path, registry)
@@ -53,7 +53,7 @@ class DescribedDataset(Dataset):
 
 
 def path_of(name_or_path: str, registry: Registry) -> Path | None:
-    """Return the absolute path of what `open_data` opens; None if `name_or_path` is a name."""
+    """Return the absolute path that `open_data` opens; None if `name_or_path` is a name."""
     if name_or_path in registry.datasets or name_or_path in prepared():
         return None
     path = _path(name_or_path)
@@ -85,15 +85,15 @@ def prepared() -> dict[str, Path]:
 
 
 def destination(name_or_path: str, registry: Registry) -> Path:
-    """Return the path at which to store a prepared data set: a path as it is, for a name an LMDB in the data directory.
-    OptionError for a name by which the set could not be opened later."""
+    """Return the path at which to store a prepared data set: the given path, or for a name an LMDB in the data
+    directory. OptionError for a name by which the set could not be opened later."""
     if "/" in name_or_path or name_or_path.endswith(".lmdb"):
         return Path(name_or_path).expanduser()
     if not re.fullmatch(r"\w[\w.-]*", name_or_path):
         raise OptionError(f"--out {name_or_path!r}: give a name of letters, digits, '.', '-' and '_', or a path.")
-    # A source like `ffhq` opens what is in the data directory; `mnist` does not, and would still open its own set.
-    ours = any((data_dir() / f"{name_or_path}{ending}").exists() for ending in (".lmdb", ".zip", ""))
-    if name_or_path in registry.datasets and not ours and is_ready(registry.datasets[name_or_path]):
+    # A source like `ffhq` opens the set in the data directory, but `mnist` would still open its own images.
+    in_data_dir = any((data_dir() / f"{name_or_path}{ending}").exists() for ending in (".lmdb", ".zip", ""))
+    if name_or_path in registry.datasets and not in_data_dir and is_ready(registry.datasets[name_or_path]):
         raise OptionError(
             f"--out {name_or_path}: a data set with this name already exists. Choose another name, or a path."
         )

@@ -45,7 +45,7 @@ def over_white(image: Image.Image) -> Image.Image:
 
 def grey16_to_grey8(image: Image.Image, wide: bool) -> Image.Image:
     """Convert 16-bit grey to 8-bit grey, with transparent pixels in white. Pillow before 12 opens a 16-bit PNG in the
-    32-bit mode "I", which may also hold 8-bit values; `wide` says that it holds 16-bit values."""
+    32-bit mode "I", which may also have 8-bit values; `wide` says that they have 16 bits."""
     scale = 255 / 65535 if wide or image.mode.startswith("I;16") else 1
     numbers = np.asarray(image, dtype=np.float64)
     levels = np.clip(numbers * scale, 0, 255).round().astype(np.uint8)
@@ -91,8 +91,8 @@ def _transform(profile: bytes, mode: str) -> Any:
     """Return the transform from a profile to sRGB; None if the profile is sRGB or unusable."""
     out = "RGBA" if mode == "RGBA" else "RGB"
     try:
-        described = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        transform = ImageCms.buildTransform(described, ImageCms.createProfile("sRGB"), mode, out, flags=NO_CACHE_FLAG)  # type: ignore[arg-type]
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, out, flags=NO_CACHE_FLAG)  # type: ignore[arg-type]
         changed = mode == "CMYK" or _changes(transform, mode)
     except Exception:  # ImageCms.PyCMSError, OSError, or ImportError if Pillow was built without lcms
         return None

@@ -14,7 +14,7 @@ from ganzoo.errors import reason
 STRIP_OFFSETS, TILE_OFFSETS, TILE_WIDTH, TILE_LENGTH = 0x0111, 0x0144, 0x0142, 0x0143
 BITS_PER_SAMPLE, PLANAR_CONFIGURATION, SAMPLE_FORMAT = 0x0102, 0x011C, 0x0153
 DECODER_ERROR = re.compile(r"decoder error -?\d+")
-MAX_TILES = 1 << 19  # strips or tiles; as tiles of 16 x 16 px, more than Pillow's largest image has
+MAX_TILES = 1 << 19  # strips or tiles; the largest image that Pillow opens has fewer tiles of 16 x 16 px
 PLANAR_SEPARATE = 2  # planar configuration: one plane per channel
 SAMPLE_KINDS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}  # formats other than unsigned integers
 
@@ -127,8 +127,8 @@ def error_message(error: Exception) -> str:
 def tile_count(data: bytes) -> int:
     """Return the number of strips or tiles that a TIFF declares, 0 for other formats.
 
-    The directory is parsed here because Pillow can't be asked before it has made an object for each: opening a TIFF of
-    a million strips takes it two seconds and 300 MB.
+    Parses the directory itself, because Pillow creates an object for each strip when it opens a TIFF: a million strips
+    take two seconds and 300 MB.
     """
     if data[:2] not in (b"II", b"MM"):
         return 0

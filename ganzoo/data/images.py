@@ -167,8 +167,8 @@ def load_resized(
     dataset: Dataset, index: int, size: int, channels: int, box: tuple[float, float, float, float] | None = None
 ) -> tuple[np.ndarray, int]:
     """Load an image of a data set, cropped and resized as by `crop_and_resize`, and its label."""
-    whole = box is not None or channels < dataset.info.channels  # colours are converted to grey before resizing
-    image, label = dataset.load(index, None if whole else size)
+    unscaled = box is not None or channels < dataset.info.channels  # colours are converted to grey before resizing
+    image, label = dataset.load(index, None if unscaled else size)
     return crop_and_resize(image, size, channels, box), label
 
 
@@ -186,7 +186,7 @@ def crop_and_resize_image(
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    shares = (0.0, 0.0, 1.0, 1.0) if box is None else box
-    area = tuple(start + share * side for start, share in zip((left, top, left, top), shares))
+    fractions = (0.0, 0.0, 1.0, 1.0) if box is None else box
+    area = tuple(start + fraction * side for start, fraction in zip((left, top, left, top), fractions))
     # Resize only the crop: resizing all of an image of 1 x 60,000 px would take gigabytes.
     return image.resize((size, size), Image.Resampling.LANCZOS, box=area)  # type: ignore[arg-type]

@@ -100,16 +100,17 @@ def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) 
     """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
 
     Tries the same relative path as in the folder `old`, then `new` itself, then the folders inside it that contain all
-    images, from the outermost, and takes the first that has all images in sub-folders named like the domains. If none
-    does, takes the same relative path if all images are there, otherwise `new`; `labels_of` then raises DataError.
+    images, from the outermost, and uses the first that has all images in sub-folders named like the domains. If none
+    does, uses the same relative path if all images are there, otherwise `new`; `labels_of` then raises DataError.
     """
-    alike = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
+    counterpart = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
     deeper = [folder for folder in _parents(common_folder(keys)) if folder.startswith(folder_prefix(new))]
-    for folder in (alike, new, *reversed(deeper)):
+    for folder in (counterpart, new, *reversed(deeper)):
         start = folder_prefix(folder)
         if all(key.startswith(start) and key[len(start) :].partition("/")[0] in domains.names for key in keys):
             return domains._replace(folder=folder)
-    return domains._replace(folder=alike if all(key.startswith(folder_prefix(alike)) for key in keys) else new)
+    has_all = all(key.startswith(folder_prefix(counterpart)) for key in keys)
+    return domains._replace(folder=counterpart if has_all else new)
 
 
 def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
@@ -130,9 +131,9 @@ def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], n
 
 def validation_path(path: Path) -> Path:
     """Return the path of the validation images for the LMDB at `path`: NAME-val.lmdb beside NAME.lmdb."""
-    whole = path.absolute()
-    suffix = whole.suffix if whole.suffix.lower() in (".lmdb", ".mdb") else ""
-    return path.parent / f"{whole.name.removesuffix(suffix)}-val{suffix}"
+    absolute = path.absolute()
+    suffix = absolute.suffix if absolute.suffix.lower() in (".lmdb", ".mdb") else ""
+    return path.parent / f"{absolute.name.removesuffix(suffix)}-val{suffix}"
 
 
 def _is_hidden(path: str) -> bool:

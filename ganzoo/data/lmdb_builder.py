@@ -20,15 +20,15 @@ from ganzoo.data.lmdb_writer import LmdbWriter, stored_size, write_failure
 from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir
 
-DATA_FILE = "data.mdb"  # as LMDB calls it
+DATA_FILE = "data.mdb"  # LMDB's name for it
 LOCK_FILE = "lock"  # lock file in the folder; deleted after the folder has been moved into place
 LOCK_ATTEMPTS = 100  # at locking a folder that other processes move or delete
-COMMIT_SECONDS = 5.0  # how much work a crash or a power failure can cost
-COMMIT_BYTES = 256 << 20  # LMDB keeps a transaction in memory
+COMMIT_SECONDS = 5.0  # seconds of work that a crash or a power failure can cost
+COMMIT_BYTES = 256 << 20  # of a transaction, which LMDB keeps in memory
 
 # Temporary keys, deleted when the LMDB is complete: the plan, and one part for each group of source images added. A
-# part's key holds the index of its first image; its value the index after its last image ('stop'), the labels of the
-# readable images and the messages for the unreadable ones ('bad').
+# part's key contains the index of its first image; its value contains the index after its last image ('stop'), the
+# labels of the readable images and the messages for the unreadable ones ('bad').
 PLAN_KEY = b"ganzoo-plan"
 PART_KEY = b"ganzoo-part-"
 
@@ -116,8 +116,8 @@ class LmdbBuilder:
         # LMDB doesn't write free pages at the end of the file, which would then look truncated.
         file = self.folder / DATA_FILE
         env = self._writer.env
-        whole = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-        os.truncate(file, max(whole, file.stat().st_size))
+        full_size = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+        os.truncate(file, max(full_size, file.stat().st_size))
 
     def close(self) -> None:
         self._writer.close()
@@ -172,8 +172,8 @@ def _locked_folder(path: Path, folder: Path, say: Callable[[str], None]) -> Iter
             folder.mkdir(parents=True, exist_ok=True)
             file = _open_lock_file(folder / LOCK_FILE)
         except OSError as error:
-            ours = data_dir() in path.absolute().parents
-            remedy = " Set GANZOO_DATA to another folder." if ours else ""
+            in_data_dir = data_dir() in path.absolute().parents
+            remedy = " Set GANZOO_DATA to another folder." if in_data_dir else ""
             raise DataError(f"{path}: can't be written ({reason(error)}).{remedy}") from error
         if file is None:
             continue  # another process has just finished and moved the folder

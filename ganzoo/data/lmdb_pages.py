@@ -34,9 +34,7 @@ META = struct.Struct("<IIQQ IHHQQQQQ IHHQQQQQ QQ")
 PAGE_SIZES = [1 << power for power in range(9, 16)]  # node offsets in larger pages would not fit in 2 bytes
 HEADER, NODE, POINTER, NUMBER = 16, 8, 2, 8  # bytes
 BRANCH, LEAF, IS_META = 0x01, 0x02, 0x08
-PAGE_TYPE_MASK = (
-    0x6F  # of the page flags: the bits that give the type of a page; the other flags are used only in memory
-)
+PAGE_TYPE_MASK = 0x6F  # the page flags that give the type of a page; the others are used only in memory
 OVERFLOW_FLAG = 0x01  # the only node flag in a database without named databases and without duplicate keys
 NO_PAGE = (1 << 64) - 1  # the root of an empty tree
 MAX_DEPTH = 32  # levels; the limit of LMDB's cursors
@@ -148,15 +146,15 @@ class _Tree:
         return np.concatenate(found), keys
 
     def _check_leaves(self, pages: np.ndarray, lowest: Sequence[bytes]) -> None:
-        entries, before, bounds = 0, b"", iter(lowest)
+        entries, previous, bounds = 0, b"", iter(lowest)
         for nodes in self._blocks(pages, LEAF):
             self._check_values(nodes)
             self._check_order(nodes)
             ends = nodes.ends.tolist()
             for page, start, end in zip(nodes.pages, [0, *ends], ends):
-                if not before < next(bounds) <= nodes.key(start) and entries + start:
+                if not previous < next(bounds) <= nodes.key(start) and entries + start:
                     raise self._damaged("keys out of order", page)
-                before = nodes.key(end - 1)
+                previous = nodes.key(end - 1)
             entries += len(nodes.data_offset)
         if entries != self.meta.entries:
             raise self._damaged(f"{entries:,} entries instead of {self.meta.entries:,}")
@@ -185,9 +183,9 @@ class _Tree:
         keys[np.arange(width) >= sizes[:, None]] = 0  # zero padding; if rows are then equal, the sizes decide
         differs = keys[1:] != keys[:-1]
         place = np.arange(len(differs)), differs.argmax(axis=1)
-        now, then = keys[1:][place], keys[:-1][place]
-        above = (now > then) | (now == then) & (sizes[1:] > sizes[:-1])
-        self._raise_if(~above, nodes.page[1:], "keys out of order")
+        current, previous = keys[1:][place], keys[:-1][place]
+        ascending = (current > previous) | (current == previous) & (sizes[1:] > sizes[:-1])
+        self._raise_if(~ascending, nodes.page[1:], "keys out of order")
 
     def _blocks(self, pages: np.ndarray, kind: int) -> Iterator[_Nodes]:
         """Yield the nodes of these pages in blocks; DataError if a page is not of type `kind`."""
@@ -203,8 +201,8 @@ class _Tree:
         self._raise_if((numbers != pages) | (words[:, 5] & PAGE_TYPE_MASK != kind), pages, "wrong page number or type")
         lower, upper = words[:, 6].astype(np.int64), words[:, 7].astype(np.int64)
         counts = (lower - HEADER) // POINTER
-        odd = (lower % POINTER != 0) | (lower > upper) | (upper > size) | (counts < (2 if kind == BRANCH else 1))
-        self._raise_if(odd, pages, "invalid header")
+        invalid = (lower % POINTER != 0) | (lower > upper) | (upper > size) | (counts < (2 if kind == BRANCH else 1))
+        self._raise_if(invalid, pages, "invalid header")
         ends = counts.cumsum()
         row = np.repeat(np.arange(count), counts)
         place = words[row, HEADER // 2 + np.arange(len(row)) - (ends - counts)[row]].astype(np.int64)
@@ -242,8 +240,10 @@ class _Tree:
         lengths = np.ones(len(first), np.int64) if lengths is None else lengths
         self._raise_if(first + lengths - 1 > meta.last_page, owners, "a value extends past the last page")
         if (first + lengths > self._pages_in_file).any():
-            whole = (meta.last_page + 1) * meta.page_size
-            raise DataError(f"{self.path}: a truncated LMDB, {self._file_bytes:,} bytes of {whole:,}. Copy it again.")
+            expected = (meta.last_page + 1) * meta.page_size
+            raise DataError(
+                f"{self.path}: a truncated LMDB, {self._file_bytes:,} bytes of {expected:,}. Copy it again."
+            )
         self._claimed.append((first, lengths))
         return first
 

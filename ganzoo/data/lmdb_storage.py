@@ -98,8 +98,8 @@ class LmdbStorage(Storage):
             unknown = sorted({*other.domains} - {*self.domains})
             if unknown or other.labels is None:
                 raise DataError(f"{path}: its domains ({theirs}) differ from those of {self.path.name} ({ours}).")
-            places = np.array([self.domains.index(name) for name in other.domains])
-            other.domains, other.labels = self.domains, places[other.labels]
+            new_labels = np.array([self.domains.index(name) for name in other.domains])
+            other.domains, other.labels = self.domains, new_labels[other.labels]
         return other
 
     def __getstate__(self) -> dict[str, Any]:

@@ -54,13 +54,13 @@ class LmdbWriter:
 
     def _begin(self) -> None:
         self.transaction, self._is_open = self.env.begin(write=True), True
-        information = self.env.info()
-        self._room = information["map_size"] - (information["last_pgno"] + 1) * self.env.stat()["psize"] - MAP_RESERVE
-        self._put = 0
+        info = self.env.info()
+        self._room = info["map_size"] - (info["last_pgno"] + 1) * self.env.stat()["psize"] - MAP_RESERVE
+        self._uncommitted = 0
 
     def reserve(self, size: int) -> None:
         """Make room for `size` more bytes. Uncommitted bytes count twice, since LMDB may copy their pages."""
-        if 2 * (self._put + size) > self._room:
+        if 2 * (self._uncommitted + size) > self._room:
             self.commit()
         if 2 * size > self._room:
             needed = self.env.info()["map_size"] - self._room + 2 * size
@@ -72,7 +72,7 @@ class LmdbWriter:
     def put(self, key: bytes, value: bytes) -> None:
         size = stored_size(value)
         self.reserve(size)
-        self._put += size
+        self._uncommitted += size
         self.transaction.put(key, value)
 
     def commit(self) -> None:
@@ -120,7 +120,7 @@ def write_lmdb(path: Path, images: Iterable[bytes], size: int, metadata: dict[st
             finally:
                 writer.close()
     except (lmdb.Error, OSError) as error:
-        if not path.exists():  # otherwise another process was faster, and built the same
+        if not path.exists():  # otherwise another process was faster and wrote the same images
             raise DataError(f"{path}: {write_failure(error)}") from error
 
 

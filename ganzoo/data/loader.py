@@ -19,7 +19,7 @@ from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, Draw
 
 PREFETCH = 3  # batches decoded in advance
-MIN_BAD_SAMPLE = 100  # unreadable images after which those drawn count as a sample of the whole data set
+MIN_BAD_SAMPLE = 100  # unreadable images that make the drawn images a large enough sample of the data set
 CACHE_BYTES = 256 * 2**20  # of decoded images for later epochs: decoding small images is slower than training
 
 
@@ -37,7 +37,7 @@ class ReadErrors:
             self.drawn_bad += bad
 
     def mostly_bad(self, images: int) -> bool:
-        """Return whether most of a data set's `images` are unreadable, by count or by estimate from those drawn."""
+        """Return whether most of a data set's `images` are unreadable, by count or by estimate from the drawn ones."""
         by_sample = self.drawn_bad >= MIN_BAD_SAMPLE and 3 * self.drawn_bad > 2 * self.drawn
         return 2 * len(self.bad) > images or by_sample
 
@@ -138,9 +138,9 @@ class Loader:
                 continue
             self._read_errors.count(bad=at != view.index)
             return (image[:, ::-1] if view.mirrored else image), label
-        among = len(view.replacements)
-        those = f"the {among} images of the domain {view.domain!r}" if among else f"its {len(self.dataset)} images"
-        raise DataError(f"{self.dataset.info.name}: none of {those} can be read.")
+        count = len(view.replacements)
+        which = f"the {count} images of the domain {view.domain!r}" if count else f"its {len(self.dataset)} images"
+        raise DataError(f"{self.dataset.info.name}: none of {which} can be read.")
 
     def _mostly_bad(self) -> DataError:
         bad, name = len(self._read_errors.bad), self.dataset.info.name
@@ -162,7 +162,7 @@ class Loader:
         return found
 
     def _candidates(self, view: ImageView) -> Iterator[int]:
-        """Yield the index of a view, then those of its possible replacements."""
+        """Yield the index of a view's image, then the indices of its possible replacements."""
         yield view.index
         if len(view.replacements):
             start = int(np.searchsorted(view.replacements, view.index))

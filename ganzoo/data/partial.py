@@ -1,4 +1,4 @@
-"""Files whose download is not finished: locked, and kept with the URL and version that they are a part of.
+"""Unfinished downloads: locked while in use, and stored with their URL and the version of the file.
 
 The unfinished download of NAME is NAME.part; NAME.part.json records its URL and version.
 """
@@ -75,12 +75,12 @@ class PartialFile:
         self.version = self._read_version()
 
     def append(self, data: bytes) -> None:
-        left = memoryview(data)
+        rest = memoryview(data)
         with self._write_errors():
-            while left:
-                written = self._file.write(left)
+            while rest:
+                written = self._file.write(rest)
                 self.size += written
-                left = left[written:]
+                rest = rest[written:]
 
     def finish(self) -> None:
         """Rename the file to `target`."""

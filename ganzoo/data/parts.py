@@ -22,8 +22,8 @@ _PART_OF_DOMAIN = re.compile(r"(train|val|validation|valid|test)[_-]?([A-Z])")
 
 
 class Parts(NamedTuple):
-    """The folders with the training images and with the validation images ('' is the root), by domain, or with the key
-    '' if one folder has all domains. `notes` say how folders were interpreted, where that may surprise the user."""
+    """The training folders and the validation folders, by domain. The key '' means all domains in one folder; the
+    folder '' is the root. `notes` explain how folders were interpreted, where that may surprise the user."""
 
     training: Mapping[str, str]
     validation: Mapping[str, str]
@@ -31,7 +31,7 @@ class Parts(NamedTuple):
 
 
 def part_of(name: str) -> str | None:
-    """Return the part that a folder's name stands for: 'train', one of VALIDATION, 'pred', or None."""
+    """Return the part that a folder's name denotes: 'train', one of VALIDATION, 'pred', or None."""
     found = _PART.fullmatch(name.lower())
     return found[1] if found else None
 
@@ -41,42 +41,43 @@ def split(images: Sequence[str]) -> Parts:
 
     Recognises three layouts, if no image is outside of them: a folder per part (train/, val/), a folder per part and
     domain (trainA/, testB/), and a folder per part in each domain's folder (cat/train/). Otherwise all images are for
-    training. Folders around the whole layout don't matter; a training folder alone is just another one of these.
+    training. Enclosing folders are ignored; a training folder without any other part counts as one.
     """
     paths = strip_common_folder(images) if images else []
-    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
+    top_folders = {path.partition("/")[0] if "/" in path else "" for path in paths}
     above = common_folder(images) if images else ""
-    places = _match_parts(tops) or _match_parts_by_domain(tops)
-    if places is None and (places := _match_domains_with_parts(paths)):
-        tops = {"/".join(path.split("/")[:2]) for path in paths}
-    if places is None:
-        return Parts({"": ""}, {}, _ambiguity_notes(tops))
-    training, validation = ({domain: posixpath.join(above, name) for domain, name in each.items()} for each in places)
-    left = tops.difference(*(each.values() for each in places))
-    notes = () if tops <= STANDARD_NAMES and not left else _split_notes(places, left, below=above, images=images)
+    folders = _match_parts(top_folders) or _match_parts_by_domain(top_folders)
+    if folders is None and (folders := _match_domains_with_parts(paths)):
+        top_folders = {"/".join(path.split("/")[:2]) for path in paths}
+    if folders is None:
+        return Parts({"": ""}, {}, _ambiguity_notes(top_folders))
+    training, validation = ({domain: posixpath.join(above, name) for domain, name in each.items()} for each in folders)
+    unused = top_folders.difference(*(each.values() for each in folders))
+    obvious = top_folders <= STANDARD_NAMES and not unused
+    notes = () if obvious else _split_notes(folders, unused, below=above, images=images)
     return Parts(training, validation, notes)
 
 
-Places = tuple[dict[str, str], dict[str, str]]  # folders by domain: training, validation
+PartFolders = tuple[dict[str, str], dict[str, str]]  # training and validation folders, each by domain
 
 
-def _match_parts(tops: Iterable[str]) -> Places | None:
+def _match_parts(top_folders: Iterable[str]) -> PartFolders | None:
     """Match the layout train/, val/."""
     found: dict[str | None, list[str]] = {}
-    for name in sorted(tops):
+    for name in sorted(top_folders):
         found.setdefault(part_of(name), []).append(name)
     if None in found or len(found) < 2 or len(found.get(TRAINING, ())) != 1:
         return None
-    if len({name.lower() for name in tops}) < len({*tops}):
+    if len({name.lower() for name in top_folders}) < len({*top_folders}):
         return None
-    kept = next((found[part][0] for part in VALIDATION if part in found), None)
-    return {"": found[TRAINING][0]}, {} if kept is None else {"": kept}
+    validation = next((found[part][0] for part in VALIDATION if part in found), None)
+    return {"": found[TRAINING][0]}, {} if validation is None else {"": validation}
 
 
-def _match_parts_by_domain(tops: Iterable[str]) -> Places | None:
+def _match_parts_by_domain(top_folders: Iterable[str]) -> PartFolders | None:
     """Match the layout trainA/, trainB/, testA/, testB/."""
     found: dict[str, dict[str, str]] = {}
-    for name in sorted(tops):
+    for name in sorted(top_folders):
         matched = _PART_OF_DOMAIN.fullmatch(name)
         if not matched or matched[2] in found.setdefault(matched[1], {}):
             return None
@@ -84,11 +85,11 @@ def _match_parts_by_domain(tops: Iterable[str]) -> Places | None:
     training = found.get(TRAINING, {})
     if len(found) < 2 or len(training) < 2:
         return None
-    kept = next(found[part] for part in VALIDATION if part in found)
-    return training, {domain: name for domain, name in kept.items() if domain in training}
+    validation = next(found[part] for part in VALIDATION if part in found)
+    return training, {domain: name for domain, name in validation.items() if domain in training}
 
 
-def _match_domains_with_parts(paths: Iterable[str]) -> Places | None:
+def _match_domains_with_parts(paths: Iterable[str]) -> PartFolders | None:
     """Match the layout cat/train/, cat/val/, dog/train/, dog/val/."""
     found: dict[str, dict[str, str]] = {}
     for path in paths:
@@ -96,15 +97,17 @@ def _match_domains_with_parts(paths: Iterable[str]) -> Places | None:
         part = part_of(name) if rest[0] else None
         if part is None or found.setdefault(domain, {}).setdefault(part, name) != name:
             return None
-    kept = {domain: next((names[part] for part in VALIDATION if part in names), "") for domain, names in found.items()}
-    if len(found) < 2 or not any(kept.values()) or not all(TRAINING in names for names in found.values()):
+    validation = {
+        domain: next((names[part] for part in VALIDATION if part in names), "") for domain, names in found.items()
+    }
+    if len(found) < 2 or not any(validation.values()) or not all(TRAINING in names for names in found.values()):
         return None
     training = {domain: f"{domain}/{names[TRAINING]}" for domain, names in sorted(found.items())}
-    return training, {domain: f"{domain}/{name}" for domain, name in sorted(kept.items()) if name}
+    return training, {domain: f"{domain}/{name}" for domain, name in sorted(validation.items()) if name}
 
 
-def _split_notes(places: Places, left: Iterable[str], below: str, images: Sequence[str]) -> list[str]:
-    training, validation = places
+def _split_notes(folders: PartFolders, unused: Iterable[str], below: str, images: Sequence[str]) -> list[str]:
+    training, validation = folders
 
     def listed(names: Iterable[str]) -> str:
         """Format each name as in 'val/ (3 images)'."""
@@ -112,19 +115,19 @@ def _split_notes(places: Places, left: Iterable[str], below: str, images: Sequen
         counts = [(name, sum(path.startswith(start) for path in images)) for name, start in starts]
         return ", ".join(f"{printable(name)}/ ({counted(count, 'image')})" for name, count in counts)
 
-    of = f" the domains {', '.join(training)} from" if "" not in training else ""
-    notes = [f"trained on:{of} {listed(training.values())}"]
+    domains = f" the domains {', '.join(training)} from" if "" not in training else ""
+    notes = [f"trained on:{domains} {listed(training.values())}"]
     if validation:
         notes.append(f"kept for validation: {listed(validation.values())}")
-    return notes + ([f"not used: {listed(sorted(left))}"] if left else [])
+    return notes + ([f"not used: {listed(sorted(unused))}"] if unused else [])
 
 
-def _ambiguity_notes(tops: Iterable[str]) -> list[str]:
-    """Return a note about folders that are named like parts, but are beside others that are not."""
-    odd = sorted(name for name in tops if part_of(name) or _PART_OF_DOMAIN.fullmatch(name))
-    if len(odd) < 2 or "" in tops:
+def _ambiguity_notes(top_folders: Iterable[str]) -> list[str]:
+    """Return a note about folders named like parts that have other folders beside them."""
+    ambiguous = sorted(name for name in top_folders if part_of(name) or _PART_OF_DOMAIN.fullmatch(name))
+    if len(ambiguous) < 2 or "" in top_folders:
         return []
-    named = ", ".join(f"{printable(name)}/" for name in odd)
+    named = ", ".join(f"{printable(name)}/" for name in ambiguous)
     return [
         f"{named} are treated as domains, so all their images are used for training. If they are the parts of a split, "
         "keep only train/ and val/ in the folder, or give --data the training folder"

@@ -1,4 +1,4 @@
-"""Conversion of images of any size to an LMDB that holds each image at several sizes, for progressive training."""
+"""Conversion of images of any size to an LMDB with each image at several sizes, for progressive training."""
 
 from __future__ import annotations
 
@@ -148,16 +148,16 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
     preparer = ImagePreparer(dataset, sizes, description.lossless)
     chunk = max(1, min(16, CHUNK_PIXELS // max(sizes)))
     with build_lmdb(path, plan, say) as builder, _without_warnings():
-        before, start = builder.done, time.monotonic()
-        if before:
-            say(f"resuming at image {before:,} of {len(dataset):,}")
-        left = _chunks(range(before, len(dataset)), chunk)
+        done, start = builder.done, time.monotonic()  # done by an earlier call
+        if done:
+            say(f"resuming at image {done:,} of {len(dataset):,}")
+        left = _chunks(range(done, len(dataset)), chunk)
         if len(left) < 2:
             workers = 1
-        with parallel_map(preparer, workers) as each:
-            _check_space(path, plan, before, each, say)
-            with tqdm(total=len(dataset), initial=before, desc="preparing", **BAR) as bar:
-                for results in each(left):
+        with parallel_map(preparer, workers) as prepare_images:
+            _check_space(path, plan, done, prepare_images, say)
+            with tqdm(total=len(dataset), initial=done, desc="preparing", **BAR) as bar:
+                for results in prepare_images(left):
                     builder.add(results)
                     bar.update(len(results))
                     if 2 * len(builder.bad) > len(dataset):
@@ -168,7 +168,7 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
         seconds = time.monotonic() - start
         builder.finish(description.metadata(builder.labels))
     size = sum(file.stat().st_size for file in path.iterdir())
-    speed = (len(dataset) - before) / max(seconds, 1e-9)
+    speed = (len(dataset) - done) / max(seconds, 1e-9)
     return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
 
 
@@ -186,8 +186,8 @@ def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:
 
 
 class _Description:
-    """Description of an LMDB's content: the plan that identifies it while unfinished, and ganzoo's metadata entry when
-    finished, in addition to the entries of the reference layout."""
+    """Description of an LMDB's content: a plan that identifies it while it is unfinished, and the metadata that ganzoo
+    adds to the reference layout when it is finished."""
 
     def __init__(
         self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None, domains: bool
@@ -196,15 +196,15 @@ class _Description:
         info = dataset.info
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
         self.plan["source"] = _fingerprint(dataset)
-        self._constant = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
-        self._constant["flip"] = info.flip if flip is None else flip
-        self._constant["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+        self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
+        self._fixed_metadata["flip"] = info.flip if flip is None else flip
+        self._fixed_metadata["plan"] = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         if domains and info.domains:
-            self._constant["domains"] = list(info.domains)
+            self._fixed_metadata["domains"] = list(info.domains)
 
     def metadata(self, labels: Sequence[int]) -> dict[str, Any]:
         """Return the metadata entry of an LMDB whose images have these labels."""
-        described = {**self._constant, "count": len(labels)}
+        described = {**self._fixed_metadata, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
 
     def matches(self, path: Path) -> bool:
@@ -213,7 +213,7 @@ class _Description:
             found = LmdbStorage(path).metadata if path.exists() else {}
         except DataError:
             return False
-        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._constant
+        return {name: value for name, value in found.items() if name not in ("count", "labels")} == self._fixed_metadata
 
 
 class ImagePreparer:
@@ -260,12 +260,12 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """Return a hash that identifies a list of images, however the path to them is written."""
+    """Return a hash that identifies a list of images, independent of how their path is written."""
     path = getattr(dataset, "path", None)
-    typed = printable(path) if path else ""
+    prefix = printable(path) if path else ""
     digest = hashlib.sha256(os.fsencode(path.resolve()) if path else b"")
     for index in range(len(dataset)):
-        described = dataset.describe(index).removeprefix(typed)
+        described = dataset.describe(index).removeprefix(prefix)
         digest.update(described.encode("utf-8", "backslashreplace") + b"\n")
     return digest.hexdigest()
 
@@ -274,11 +274,11 @@ def _chunks(indices: range, length: int) -> list[range]:
     return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
-def _check_space(path: Path, plan: dict[str, Any], done: int, each: MapFunction, say: Say) -> None:
+def _check_space(path: Path, plan: dict[str, Any], done: int, prepare_images: MapFunction, say: Say) -> None:
     """Estimate the disk space needed from a sample of the images, and report it; DataError if too little is free."""
     count = plan["images"]
     sample = range(0, count, max(1, count // SPACE_SAMPLE))
-    prepared = [results[0] for results in each([[index] for index in sample])]
+    prepared = [results[0] for results in prepare_images([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
     per_image, free = sum(map(stored_size, files)) / len(sample), shutil.disk_usage(path.parent).free
     where = f"{counted(count, 'image')} at {format_sizes(plan['sizes'])}"

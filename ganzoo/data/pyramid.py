@@ -57,16 +57,16 @@ def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]
     if not all(_has_size([key for _, key in pairs], size, read) for size, pairs in arranged.items()):
         return {}
     stems = {size: {stem for stem, _ in pairs} for size, pairs in arranged.items()}
-    every = set[str]().union(*stems.values())
+    all_stems = set[str]().union(*stems.values())
     for size in sorted(arranged):
-        missing = sorted(every - stems[size])
+        missing = sorted(all_stems - stems[size])
         if missing:
             folders = ", ".join(f"{side}/" for side in sorted(stems))
             raise DataError(
-                f"{folders}: these folders hold one data set at several sizes, but {len(missing)} of {len(every)} "
+                f"{folders}: these folders hold one data set at several sizes, but {len(missing)} of {len(all_stems)} "
                 f"images are missing from {size}/ (the first: {printable(missing[0])}). Add them, or move {size}/ away."
             )
-        if len(arranged[size]) > len(every):
+        if len(arranged[size]) > len(all_stems):
             raise DataError(f"{size}/: two images have the same name and differ only in their extension. Remove one.")
     return {size: [key for _, key in arranged[size]] for size in sorted(arranged)}
 

@@ -152,10 +152,10 @@ class StoredImages(Dataset):
 def open_path(
     path: Path, name: str | None = None, size: int | None = None, *, flip: bool | None = None, domains: bool = True
 ) -> StoredImages:
-    """Open a folder, a zip archive or an LMDB as a data set. DataError says what is wrong with it.
+    """Open a folder, a zip archive or an LMDB as a data set. DataError, with the reason, if that fails.
 
     `size` selects one of several stored sizes. `flip` says whether images may be mirrored (None: as an LMDB's metadata
-    says, otherwise no). With `domains` False, folders are not taken as labels.
+    says, otherwise no). With `domains=False`, the images get no labels.
     """
     try:
         storage = _open_storage(path, size)

@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class RetryPolicy:
     """`timeout`: seconds without a byte after which a connection counts as dead; `delays`: seconds before each retry.
-    An attempt that gets further than all before it resets the delays."""
+    An attempt that gets further than all earlier ones resets the delays."""
 
     timeout: float = 30.0
     delays: tuple[float, ...] = (1.0, 5.0, 20.0, 60.0)

@@ -36,8 +36,8 @@ def parallel_map(
 ) -> Iterator[Callable[[Iterable[Item]], Iterator[Result]]]:
     """A `map` of `function` over `workers` processes (None: one per core), in order.
 
-    `function` is sent to each process once, so it may hold large data; if it can't be pickled, threads are used instead
-    of processes. With one worker everything runs in this thread. DataError if a process dies.
+    `function` is sent to each process once, so it may contain large data. If it can't be pickled, threads replace the
+    processes. With one worker everything runs in this thread. DataError if a process dies.
     """
     workers = workers or cpu_count()
     if workers == 1:
@@ -47,9 +47,8 @@ def parallel_map(
     try:
         yield lambda items: _ordered(pool, call, items, ahead=PREFETCH * workers)
     except BrokenProcessPool as error:
-        time.sleep(
-            signals.ECHO_SECONDS
-        )  # if a signal to the process group killed the worker, let our own handler run first
+        # If a signal to the process group killed the worker, let this process's handler run first.
+        time.sleep(signals.ECHO_SECONDS)
         raise DataError(
             "a worker process died, perhaps because memory ran out. "
             '(In a script, call this under `if __name__ == "__main__":`.)'
@@ -64,7 +63,7 @@ def _pool(function: Callable[[Any], Any], workers: int) -> tuple[Executor, Calla
     except Exception:  # PicklingError, TypeError, AttributeError, or anything that a __getstate__ raises
         return ThreadPoolExecutor(workers), function
     with signals.block_signals():
-        resource_tracker.ensure_running()  # if the first worker started it, that would unblock SIGINT
+        resource_tracker.ensure_running()  # starting it together with the first worker would unblock SIGINT
     # Not forked: this process may have Jittor and its threads running.
     return ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, (pickled,)), _call
 

@@ -54,11 +54,11 @@ class ZipStorage(FileStorage):
         remedy = "Unpack it and give the folder."
         if _disk_number(self.archive) or any(member.volume for member in self.archive.infolist()):
             raise DataError(f"{self.path}: one part of a zip archive that is split over several files. {remedy}")
-        ways = Counter(filter(None, (_unsupported_packing(self._member(key)) for key in keys)))
-        if ways:
-            (way, count), *_ = ways.most_common()
-            of = f"{count:,} of its {counted(len(keys), 'image')}"
-            raise DataError(f"{self.path}: a zip archive with {of} {way}, which ganzoo can't unpack. {remedy}")
+        packings = Counter(filter(None, (_unsupported_packing(self._member(key)) for key in keys)))
+        if packings:
+            (packing, count), *_ = packings.most_common()
+            share = f"{count:,} of its {counted(len(keys), 'image')}"
+            raise DataError(f"{self.path}: a zip archive with {share} {packing}, which ganzoo can't unpack. {remedy}")
 
     def _member(self, key: str) -> zipfile.ZipInfo:
         return self.archive.getinfo(self._names.get(key, key))

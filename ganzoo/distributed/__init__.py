@@ -46,11 +46,11 @@ def data_parallel() -> Iterator[None]:
     """Within the body, each rank computes its share of each batch. Elsewhere a rank works alone, and `batch_mean` and
     `shard` involve no other rank."""
     global _data_parallel
-    former, _data_parallel = _data_parallel, True
+    previous, _data_parallel = _data_parallel, True
     try:
         yield
     finally:
-        _data_parallel = former
+        _data_parallel = previous
 
 
 @contextlib.contextmanager
@@ -76,8 +76,8 @@ def num_replicas() -> int:
 
 
 def shard(draw: Callable[[int], Any], images: int) -> Any:
-    """Return this rank's rows of what `draw(count)` draws for the whole batch, with `images` rows per rank. Together,
-    ranks that draw from the same seed get what a single process would."""
+    """Draw the whole batch with `draw(count)` and return this rank's share of it, `images` rows. Together, ranks that
+    draw from the same seed get the rows that a single process would draw."""
     if num_replicas() == 1:
         return draw(images)
     return draw(images * world_size())[rank() * images : (rank() + 1) * images]

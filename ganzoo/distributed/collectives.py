@@ -21,7 +21,7 @@ from ganzoo.distributed import is_rank_zero, num_replicas, world_size
 
 def batch_mean(x: Any) -> Any:
     """Return the mean of a Var over the ranks, the same on each: a mean over one rank's images becomes the mean over
-    the batch. Its gradient, of any order, is that of the sum of all ranks' losses."""
+    the batch. Gradients of any order are those of the sum of all ranks' losses."""
     return x if num_replicas() == 1 else _batch_mean()()(x)
 
 
@@ -45,9 +45,9 @@ def all_reduce_mean(values: Sequence[Any]) -> list[Any]:
     """Return the means of several Vars over the ranks, the same on each. Gradients don't flow through."""
     if num_replicas() == 1:
         return list(values)
-    given = [value.detach() for value in values]
+    detached = [value.detach() for value in values]
     run_pending()
-    means = [value.mpi_all_reduce("mean") for value in given]
+    means = [value.mpi_all_reduce("mean") for value in detached]
     run_pending()  # nothing else is pending, so Jittor runs them in the order of their creation
     return means
 

@@ -42,8 +42,8 @@ class Draw:
     """How training draws images for a model. By default, each image is drawn once per epoch.
 
     With `references`, all domains are equally likely whatever their sizes, so a batch may lack some of them; each image
-    comes with two other images from a second random domain. `crop_probability` is that that such an image is cropped at
-    random, to 80-100% of its area, before it is scaled.
+    comes with two other images from a second random domain. With probability `crop_probability`, any of the three is
+    cropped at random, to 80-100% of its area, before it is scaled.
     """
 
     references: bool = False
@@ -109,14 +109,14 @@ class Dataset(ABC):
 
         The default reads every pixel. Override it if changes can be detected without loading.
         """
-        found = hashlib.sha256(repr((type(self).__name__, self.info)).encode())
+        digest = hashlib.sha256(repr((type(self).__name__, self.info)).encode())
         for index in range(len(self)):
             try:
                 image, label = self.load(index)
-                found.update(repr((image.shape, label)).encode() + image.tobytes())
+                digest.update(repr((image.shape, label)).encode() + image.tobytes())
             except DataError:
-                found.update(b"unreadable")
-        return found.hexdigest()
+                digest.update(b"unreadable")
+        return digest.hexdigest()
 
     def describe(self, index: int) -> str:
         """Return where image `index` comes from, for messages: a path or a key."""
@@ -127,7 +127,7 @@ class DataSource(ABC):
     """A data set that can be opened by name. Register an instance through the hook `ganzoo_datasets`.
 
     `expected` describes what `open` would prepare if nothing is ready yet. `ganzoo train --dry-run` uses it and
-    prepares nothing; its count may be approximate.
+    prepares nothing; the number of images in it may be approximate.
 
     `archive` is the URL of a zip, which `ganzoo data download` saves as NAME.zip in the data directory if each of
     `archive_folders` contains images (e.g. 'train/cat', inside whatever folder encloses everything).

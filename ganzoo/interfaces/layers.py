@@ -35,7 +35,7 @@ class Conv(jt.nn.Conv):  # type: ignore[misc]
 
     def execute(self, x: Any) -> Any:
         y = conv2d(x, self.weight, self.stride, self.padding, self.dilation, self.groups)
-        return _offset(y, self.bias)
+        return _add_bias(y, self.bias)
 
 
 class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
@@ -44,10 +44,10 @@ class ConvTranspose(jt.nn.ConvTranspose):  # type: ignore[misc]
 
     def execute(self, x: Any) -> Any:
         pairs = (self.stride, self.padding, self.output_padding)
-        if self.groups > 1 or self.dilation != (1, 1) or any(down != right for down, right in pairs):
+        if self.groups > 1 or self.dilation != (1, 1) or any(vertical != horizontal for vertical, horizontal in pairs):
             return super().execute(x)
-        stride, padding, beyond = (pair[0] for pair in pairs)
-        return _offset(conv_transpose2d(x, self.weight, stride, padding, beyond), self.bias)
+        stride, padding, output_padding = (pair[0] for pair in pairs)
+        return _add_bias(conv_transpose2d(x, self.weight, stride, padding, output_padding), self.bias)
 
 
 class UpsampledConv(Conv):
@@ -57,7 +57,7 @@ class UpsampledConv(Conv):
         super().__init__(inputs, outputs, 3, padding=1, bias=bias)
 
     def execute(self, x: Any) -> Any:
-        return _offset(upsampled_conv2d(x, self.weight), self.bias)
+        return _add_bias(upsampled_conv2d(x, self.weight), self.bias)
 
 
 class Linear(jt.nn.Linear):  # type: ignore[misc]
@@ -79,7 +79,7 @@ class LeakyReLU(jt.nn.Module):  # type: ignore[misc]
         return leaky_relu(x, self.slope)
 
 
-def _offset(x: Any, bias: Any) -> Any:
+def _add_bias(x: Any, bias: Any) -> Any:
     return x if bias is None else x + bias.reshape((1, -1, 1, 1))
 
 
@@ -109,14 +109,14 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
             mean = collectives.batch_mean(x.mean(axes, keepdims=True))
             centred = x - mean
             variance = collectives.batch_mean(centred.sqr().mean(axes, keepdims=True))
-            self._remember(mean, variance, distributed.num_replicas() * x.numel() // x.shape[1])
+            self._update_running(mean, variance, distributed.num_replicas() * x.numel() // x.shape[1])
         else:
             centred = x - self.running_mean.reshape(shape)
             variance = self.running_var.reshape(shape)
         scale = self.weight.reshape(shape) / jt.sqrt(variance + self.eps)
         return centred * scale + self.bias.reshape(shape)
 
-    def _remember(self, mean: Any, variance: Any, count: int) -> None:
+    def _update_running(self, mean: Any, variance: Any, count: int) -> None:
         unbiased = variance.reshape(-1) * (count / max(count - 1, 1))
         for running, new in ((self.running_mean, mean.reshape(-1)), (self.running_var, unbiased)):
             running.update(running + self.momentum * (new.detach() - running))

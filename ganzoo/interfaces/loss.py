@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of update: its name, the networks it updates, and its `interval` in steps (lazy if above 1)."""
+    """A kind of update: its name, the networks it updates, and its `interval` (1: runs in every step)."""
 
     name: str
     networks: tuple[str, ...]
@@ -40,7 +40,7 @@ class Batch:
     With gradient accumulation, a step has several `micro_batches`, one Batch each, and the graphs that their caches
     retain add up in memory. With accumulation or several ranks, a Batch holds only part of the step's `global_size`
     images, starting at `offset`. `rng` has the same state in all parts of a step, so numbers drawn from it directly are
-    common to the step, while `normal` and `uniform` draw separately for each image.
+    the same in all of them, while `normal` and `uniform` draw separately for each image.
     """
 
     images: Any
@@ -106,8 +106,8 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     # max(margin, 0) and |margin| use the same condition. Jittor's own versions assume different slopes at 0, so the
     # gradient there would be three times too large.
     positive = margin > 0.0
-    size = jt.ternary(positive, margin, -margin)
-    return (jt.ternary(positive, margin, jt.zeros_like(margin)) + jt.log(1.0 + jt.exp(-size))).mean()
+    magnitude = jt.ternary(positive, margin, -margin)
+    return (jt.ternary(positive, margin, jt.zeros_like(margin)) + jt.log(1.0 + jt.exp(-magnitude))).mean()
 
 
 def least_squares(scores: Any, real: bool) -> Any:

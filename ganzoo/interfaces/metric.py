@@ -69,7 +69,7 @@ class Metric(ABC):
     generated and real images), 'diversity' (the perceptual distances between translations of one image), 'perceptual'
     (the network for such distances). `outputs` names the values that `compute` returns, by default a single one with
     the metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first. `higher_is_better`
-    lists the outputs for which it is.
+    lists the outputs of which a higher value is better.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Metric(ABC):
         return self.outputs or (self.name,)
 
     def check(self, evaluation: Evaluation) -> None:  # noqa: B027 (most metrics suit everything)
-        """Raise OptionError if this metric makes no sense for what is evaluated. Called before anything is computed."""
+        """Raise OptionError if this metric does not apply to these images. Called before anything is computed."""
 
     @abstractmethod
     def compute(self, evaluation: Evaluation) -> dict[str, float]:

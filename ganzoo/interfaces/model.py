@@ -71,7 +71,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class AdamMoments:
-    """Adam's state for one network: both moments of each weight, and how many updates it has had."""
+    """Adam's state for one network: both moments of each weight, and the number of its updates."""
 
     first: Mapping[str, np.ndarray]
     second: Mapping[str, np.ndarray]
@@ -108,12 +108,12 @@ class AdamMoments:
 
 @dataclass(frozen=True)
 class ImportedWeights:
-    """The content of another program's checkpoint, converted to the terms of one of our models.
+    """The content of another program's checkpoint, converted for one of ganzoo's models.
 
     `options` are the model's options that differ from their defaults. `size` (px), `channels` and `domains` describe
     the data that the networks are built for; `trained_size` (px) is the resolution reached by training. Weights are
-    keyed by network and by our dotted name. A network without weights is newly initialised, one without EMA starts its
-    EMA at its weights, and a weight without `moments` starts with none. `notes` are further remarks for the user, one
+    keyed by network and by dotted name. A network without weights is newly initialised, one without EMA starts its EMA
+    at its weights, and a weight without `moments` starts with zeros. `notes` are further remarks for the user, one
     line each, e.g. what was left out of the import.
     """
 
@@ -135,8 +135,8 @@ class Model(ABC):
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
     says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it is
-    required for a model with `Setup.translator`. `other_names` maps option names of other programs to ours, or to a
-    hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
+    required for a model with `Setup.translator`. `other_names` maps option names of other programs to the model's,
+    or to a hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
     """
 
     name: ClassVar[str]
@@ -163,8 +163,8 @@ class Model(ABC):
         return Draw()
 
     def load_pretrained(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
-        """Load the weights that training starts from into the networks, unless these start from random weights. Called
-        once, for a new run; not when a run is resumed or sampled."""
+        """Load pretrained weights into the networks, if training starts from any. Called once, for a new run; not when
+        a run is resumed or sampled."""
 
     def image_size(self, options: Any, data: DataInfo) -> int:
         """Return the side in px of the training images: the option `size` if the model has one and it is set, else the
@@ -190,13 +190,13 @@ class Model(ABC):
         return {}
 
     def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-        """Convert another program's checkpoint, for `ganzoo import`. A model without this feature doesn't override it;
-        one that does says in the docstring, which the help shows, which files it accepts.
+        """Convert another program's checkpoint, for `ganzoo import`. A model that supports this overrides it with a
+        docstring, which the help shows, that says which files it accepts.
 
         `content` is the file's content: nested dicts, lists and tuples of NumPy arrays, numbers and strings, not
-        validated. `given` holds the model's options that the user named. Raises CheckpointError if the content is
-        something else, with a message that continues a sentence beginning with the file's name, or OptionError if an
-        option contradicts it.
+        validated. `given` holds the model's options that the user set. Raises CheckpointError if the content is
+        something else, with a message that is shown after the file's name and a colon, or OptionError if an option
+        contradicts it.
         """
         raise OptionError(f"{self.name} can't import checkpoints of other programs.")
 

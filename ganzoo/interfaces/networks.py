@@ -86,7 +86,7 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         state = self.state()
         missing, unknown = sorted(state.keys() - values.keys()), sorted(values.keys() - state.keys())
         if missing or unknown:
-            what = f"lacks {missing[0]!r}" if missing else f"holds {unknown[0]!r}, which the network lacks"
+            what = f"lacks {missing[0]!r}" if missing else f"contains {unknown[0]!r}, which the network lacks"
             raise CheckpointError(f"the checkpoint belongs to another network: it {what}.")
         for name, var in state.items():
             if tuple(var.shape) != values[name].shape:
@@ -119,7 +119,7 @@ class StyleGenerator(Generator):
     and a synthesis network that takes one w per style layer, coarsest first.
 
     Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean of
-    w if the network tracks it; otherwise it is estimated from random z. Truncation applies to the first
+    w if the network tracks it; if None, the mean is estimated from random z. Truncation applies to the first
     `truncation_layers` layers (None: all).
     """
 

@@ -257,8 +257,8 @@ def resolve(
 
 
 def refuse_without_effect(options: Mapping[str, Option], values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise OptionError if an option that the user has `given`, with whatever value, has no effect with these `values`
-    of all options."""
+    """Raise OptionError if an option that the user has `given`, even with its default value, has no effect with these
+    `values` of all options."""
     for name in given:
         if reason := options[name].reason_without_effect(values):
             raise OptionError(f"{options[name].flag} has no effect {reason}.")

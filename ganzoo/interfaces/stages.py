@@ -50,14 +50,14 @@ class StagePosition:
         return other is not None and (self.index, self.fading) == (other.index, other.fading)
 
 
-def unreached_stages(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (it is frozen)
+def unreached_stages(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (Progress is frozen)
     """Return how many of the last stages training won't reach if it goes on from `progress` up to `goal` images."""
-    schedule, left = Schedule(stages), goal - progress.images
+    schedule, remaining = Schedule(stages), goal - progress.images
     while progress.stage < len(stages) - 1:
         stage = stages[progress.stage]
         steps = max(0, (stage.images or 0) - progress.stage_images) // stage.batch + 1
-        left -= steps * stage.batch
-        if left <= 0:
+        remaining -= steps * stage.batch
+        if remaining <= 0:
             break
         progress = schedule.advance(progress.after(steps * stage.batch))
     return len(stages) - 1 - progress.stage
@@ -72,7 +72,7 @@ class Schedule:
         self.stages = tuple(stages)
 
     def advance(self, progress: Progress) -> Progress:
-        """Return the progress, moved to the next stage if its own is over. OptionError if its stage does not exist."""
+        """Return the progress, moved to the next stage if this one is over. OptionError if its stage does not exist."""
         if progress.stage >= len(self.stages):
             raise OptionError(
                 f"this run is already at stage {progress.stage + 1}, but the options define only {len(self.stages)}."

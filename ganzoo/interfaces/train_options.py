@@ -24,7 +24,7 @@ class TrainOptions(Options):
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
     max_skips: int = option(
         20,
-        "stop after more than this many consecutive updates were skipped for a loss or gradient that is not finite",
+        "stop after more than this many consecutive updates were skipped because of a non-finite loss or gradient",
         min=0,
         group="Training",
     )
@@ -83,7 +83,7 @@ class TrainOptions(Options):
     workers: int = option(2, "threads that decode images", min=1, max=64, group="Machine")
 
 
-# Option names of other programs, for users who are used to them (see `Model.other_names`).
+# Option names of other programs, for users who know them (see `Model.other_names`).
 _KIMG = "--kimg, the length in thousands of images: iterations times images per update / 1000"
 OTHER_NAMES = {
     "lr": "--learning-rate",
@@ -138,7 +138,7 @@ OTHER_NAMES = {
     "n_cpu": "--workers",
     "gpu": "--device cuda",
     "cuda": "--device cuda",
-    "gpus": "--device cuda; `mpirun -np N ganzoo train` takes several",
+    "gpus": "--device cuda; `mpirun -np N ganzoo train` uses several",
     "print_every": "--tick, in thousands of images",
     "sample_every": "--tick, in thousands of images",
     "sample_interval": "--tick, in thousands of images",

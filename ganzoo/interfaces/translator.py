@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Translator(ABC):
-    """Translates images into the look of another domain (Choi et al. 2020, section 2.1).
+    """Translates images to another domain (Choi et al. 2020, section 2.1).
 
     A style, a Var (N, width), determines the domain and one of its looks. It is computed from a random latent or from a
     reference image. Domains are numbers: positions in `DataInfo.domains`.
@@ -26,7 +26,7 @@ class Translator(ABC):
 
     @abstractmethod
     def style_of_images(self, images: Any, domains: np.ndarray) -> Any:
-        """Return the style (N, width) of each image (N, C, H, W) in [-1, 1], taken as a member of its domain (N,)."""
+        """Return the style (N, width) of each image (N, C, H, W) in [-1, 1], treated as an image of its domain (N,)."""
 
     @abstractmethod
     def translate(self, images: Any, styles: Any) -> Any:

@@ -32,13 +32,13 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network. `make` names its module and class in ganzoo.metrics.networks; `recipe` describes how images are
-    preprocessed."""
+    """A network for metrics. `network` is its module and class in ganzoo.metrics.networks; `preprocessing` is a
+    description for users."""
 
     name: str
     summary: str
-    make: str
-    recipe: str
+    network: str
+    preprocessing: str
     files: tuple[WeightFile, ...]
 
 
@@ -159,14 +159,14 @@ class Weights:
         """Return the network, a Jittor module for inference. CheckpointError if a file belongs to another network."""
         from ganzoo.metrics.networks import WeightArrays
 
-        module, name = self.backbone.make.split(":")
+        module, name = self.backbone.network.split(":")
         network = getattr(import_module(f"ganzoo.metrics.networks.{module}"), name)
         return network(*(WeightArrays(path) for path in self.paths))
 
     def recipe(self) -> dict[str, Any]:
         """Return the backbone, the preprocessing and the digests, to be recorded with a result."""
         files = {path.name: digest for path, digest in zip(self.paths, self.digests)}
-        return {"backbone": self.backbone.name, "images": self.backbone.recipe, "weights": files}
+        return {"backbone": self.backbone.name, "images": self.backbone.preprocessing, "weights": files}
 
 
 def choose(
@@ -237,8 +237,8 @@ def _find(file: WeightFile, given_digests: dict[Path, str]) -> Path | None:
     if path.exists():
         return path
     spec = find_spec(file.package) if file.package else None  # does not import the package
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(place) / file.folder / file.name
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(location) / file.folder / file.name
         if path.exists():
             return path
     return None

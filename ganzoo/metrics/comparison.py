@@ -74,15 +74,15 @@ class Networks:
 
     def __post_init__(self) -> None:
         """Find and verify the weights, without computing anything. CheckpointError or OptionError if that fails."""
-        usual = ("inception-torchvision", "inception") if self.translating else ("inception",)
+        preferred = ("inception-torchvision", "inception") if self.translating else ("inception",)
         if self._needed("features"):
-            self._weights["features"] = choose(FEATURES, self.backbone, self.given, usual)
+            self._weights["features"] = choose(FEATURES, self.backbone, self.given, preferred)
         if self._needed("perceptual"):
-            usual = ("alexnet",) if self.translating else ("vgg16",)
-            self._weights["perceptual"] = choose(PERCEPTUAL, self.perceptual_backbone, self.given, usual)
+            preferred = ("alexnet",) if self.translating else ("vgg16",)
+            self._weights["perceptual"] = choose(PERCEPTUAL, self.perceptual_backbone, self.given, preferred)
 
-    def _needed(self, what: str) -> bool:
-        return any(what in metric.needs for metric in self.metrics)
+    def _needed(self, need: str) -> bool:
+        return any(need in metric.needs for metric in self.metrics)
 
     def open(self) -> None:
         """Build the networks. CheckpointError if a weight file belongs to another network."""
@@ -110,7 +110,7 @@ def compare(
 ) -> list[Result]:
     """Compute the metrics for each comparison. Save generated images as PNG in the folder `save_images`, if given.
 
-    Raises OptionError, before anything is computed, if a metric makes no sense for one of the comparisons.
+    Raises OptionError, before anything is computed, if a metric does not apply to one of the comparisons.
     """
     diversity = any("diversity" in metric.needs for metric in networks.metrics)
     comparisons = list(comparisons)
@@ -119,22 +119,29 @@ def compare(
     for line in _warnings(comparisons, networks):
         log(line)
     results = []
-    for number, each in enumerate(comparisons):
-        on_images = ImageSaver(save_images, each) if save_images else lambda batch: None
-        log_estimate = log if number == 0 else lambda line: None  # the others take about as long
+    for index, comparison in enumerate(comparisons):
+        on_images = ImageSaver(save_images, comparison) if save_images else lambda batch: None
+        log_estimate = log if index == 0 else lambda line: None  # the others take about as long
         evaluation = Evaluation(
-            each.generated, each.real, networks.features, networks.perceptual, seed, diversity, on_images, log_estimate
+            comparison.generated,
+            comparison.real,
+            networks.features,
+            networks.perceptual,
+            seed,
+            diversity,
+            on_images,
+            log_estimate,
         )
         if save_images or networks.features is not None:
             evaluation.generate()
         if networks.features is not None:
             _ = evaluation.real_features
-        check([each], networks.metrics)  # again, because unreadable images reduce the counts
+        check([comparison], networks.metrics)  # again, because unreadable images reduce the counts
         numbers: dict[str, float] = {}
         for metric in networks.metrics:
             numbers.update(metric.compute(evaluation))
-        counts = each.generated.count, evaluation.real_count
-        results.append(Result(numbers, *counts, each.mode, each.source, each.target))
+        counts = comparison.generated.count, evaluation.real_count
+        results.append(Result(numbers, *counts, comparison.mode, comparison.source, comparison.target))
     return results
 
 
@@ -166,7 +173,7 @@ class ImageSaver:
 
 
 def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable[str]:
-    """Yield at most one warning for generated and one for real images if FID has too few, over all comparisons."""
+    """Yield one warning for all generated and one for all real images that are too few for FID."""
     if networks.features is None or not any(metric.name == "fid" for metric in networks.metrics):
         return
     width = networks.features.width
@@ -183,14 +190,14 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
 
 
 def check(comparisons: Iterable[Comparison], metrics: Sequence[Metric]) -> None:
-    """Raise OptionError if a metric makes no sense for a comparison."""
+    """Raise OptionError if a metric does not apply to a comparison."""
     for each in comparisons:
         for metric in metrics:
             metric.check(Evaluation(each.generated, each.real))
 
 
 def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """Return, by mode, the mean over pairs of domains of each number that all pairs have."""
+    """Return, for each mode, the mean over pairs of domains of each number that all pairs have."""
     found: dict[str, dict[str, float]] = {}
     for mode in dict.fromkeys(result.mode for result in results):
         of_mode = [result.numbers for result in results if result.mode == mode]

@@ -41,8 +41,8 @@ class Evaluation:
         on_images: Callable[[np.ndarray], None] = lambda batch: None,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """With `diversity`, measure the property `diversity` while images are generated. `on_images` is called with
-        every generated batch, `log` with an estimate if something takes long."""
+        """If `diversity` is true, the property `diversity` is computed while images are generated. `on_images` receives
+        every generated batch, and `log` an estimate of the remaining time if that is long."""
         self.generated, self.real, self.seed = generated, real, seed
         self.extractor, self._perceptual, self._with_diversity = features, perceptual, diversity
         self._on_images, self._log = on_images, log
@@ -123,7 +123,7 @@ class Evaluation:
         return self.extractor
 
     def _with_progress(self, batches: Iterable[np.ndarray], what: str, total: int) -> Iterator[np.ndarray]:
-        """Yield the batches under a bar that counts images and appears after two seconds. Report an estimate if they
+        """Yield the batches under a bar that counts images and appears after two seconds. Log an estimate if they
         will take long."""
         estimate, done = Estimate(total), 0
         with tqdm(total=total, desc=what, unit="img", leave=False, disable=None, delay=2) as bar:
@@ -140,24 +140,24 @@ class Evaluation:
 
 
 class Estimate:
-    """A single estimate of the remaining time, made ESTIMATE_AFTER seconds after the first call of `after`. Earlier
-    time is excluded, because kernels are compiled then."""
+    """A single estimate of the remaining time, made ESTIMATE_AFTER seconds after the first call of `after`. Time
+    before that call is excluded, because kernels are compiled then."""
 
     def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.total, self.clock = total, clock
-        self._begun: tuple[int, float] | None = None
+        self._start: tuple[int, float] | None = None
         self._done = False
 
     def after(self, count: int) -> float:
         """Return the seconds left after `count` items on the first call that can estimate them, and 0 on all others."""
-        if self._begun is None:
-            self._begun = count, self.clock()
-        first, began = self._begun
-        passed = self.clock() - began
-        if self._done or passed < ESTIMATE_AFTER or count == first:
+        if self._start is None:
+            self._start = count, self.clock()
+        first_count, start_time = self._start
+        elapsed = self.clock() - start_time
+        if self._done or elapsed < ESTIMATE_AFTER or count == first_count:
             return 0.0
         self._done = True
-        return (self.total - count) * passed / (count - first)
+        return (self.total - count) * elapsed / (count - first_count)
 
 
 def in_words(seconds: float) -> str:

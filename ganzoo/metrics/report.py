@@ -15,8 +15,7 @@ Row = tuple[str, ...]
 
 
 def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[Result], seed: int) -> dict[str, Any]:
-    """Return the numbers and everything that they depend on, ready for JSON. `about` says what was compared with
-    what."""
+    """Return the numbers and everything that they depend on, ready for JSON. `about` describes what was compared."""
     from ganzoo import __version__, backend
 
     return {
@@ -46,22 +45,22 @@ def save(folder: Path, record: Mapping[str, Any]) -> Path:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records in a file, only the last of each evaluation: a resumed run repeats some."""
+    """Yield the records in a file. If a resumed run has repeated an evaluation, only the last record is yielded."""
     found = {}
-    for record in _all(path):
+    for record in _parsed(path):
         recipe = {name: record[name] for name in record.keys() - {"mean", "results"}}
         inputs = [{name: each[name] for name in each.keys() - {"numbers"}} for each in record["results"]]
         found[json.dumps([recipe, inputs], sort_keys=True)] = record
     yield from found.values()
 
 
-def _all(path: Path) -> Iterator[dict[str, Any]]:
+def _parsed(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(errors="replace").splitlines():
         try:
             found = json.loads(line)
             list(_rows(found))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            continue  # incomplete: the process was killed while it wrote
+            continue  # incomplete, because the process was killed while writing
         yield found
 
 
@@ -123,5 +122,5 @@ def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def short(count: int) -> str:
-    """Format a count as papers do: multiples of 1000 as 50k."""
+    """Format a count, with multiples of 1000 as in '50k'."""
     return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
-DEFAULT_LIMIT = 50_000  # default limit for the images of a data set, as is usual for FID
-MIN_REAL = 1000  # minimum of real images, unless the user asks for fewer or the data set has fewer
+DEFAULT_LIMIT = 50_000  # default limit for the images of a data set, the usual number for FID
+MIN_REAL = 1000  # default minimum of real images, if the data set has as many
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
-LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM = 21, 22, 23  # of random numbers
+LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM = 21, 22, 23  # independent random number streams
 TRANSLATIONS_PER_SOURCE = 10  # Choi et al. 2020, appendix C
 SOURCES_AT_ONCE = 4  # sources translated at once
 
@@ -32,7 +32,7 @@ class Source(ABC):
     """Images uint8 (H, W, C), the same and in the same order on each iteration."""
 
     name: str
-    count: int  # number of images; after an iteration, without those that could not be read
+    count: int  # number of images; excludes unreadable ones after the first iteration
     can_grow = True  # whether a higher limit would give more images
 
     @abstractmethod
@@ -47,7 +47,7 @@ def default_real_count(samples: int) -> int:
 
 
 class DatasetSource(Source):
-    """Images of a data set, or only of its domain number `domain`, fitted to the size and channels of `data`.
+    """Images of a data set, or of the domain with index `domain` only, fitted to the size and channels of `data`.
 
     If there are more than `max_images`, a random subset is used that depends only on the seed. An image that can't be
     read is reported once and skipped. Raises DataError if there are no images or, with `strict`, if an image has
@@ -174,7 +174,7 @@ class TranslationSource(Source):
                 yield np.stack([self.sampler.translate(part, each) for each in part_styles])
 
     def _styles(self) -> Iterator[np.ndarray]:
-        """Yield the styles (TRANSLATIONS_PER_SOURCE, width) of each source, without end."""
+        """Yield the styles (TRANSLATIONS_PER_SOURCE, width) of one source after the other, endlessly."""
         if self.references is None:
             rng, latent = np.random.default_rng([self.seed, LATENT_STREAM, self.domain]), self.sampler.translator.latent
             while True:

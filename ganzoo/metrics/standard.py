@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 3
 LPIPS_BATCH = 32  # sources per batch: like StarGAN v2, LPIPS averages the means of batches
-EPS = 1e-4
+EPS = 1e-4  # step along a path
 PERCENTILES = (1, 99)  # path lengths outside these percentiles are discarded
 PPL_MAX_SIDE = 256  # px: larger images are average-pooled for the path length
-PATH_STREAM = 31  # of random numbers
+PATH_STREAM = 31  # random number stream, independent of those in `sources`
 
 
 def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
@@ -82,7 +82,7 @@ class PrecisionRecall(Metric):
 
         from ganzoo.metrics.distances import precision_recall
 
-        # Equally many of each, because the radii of the balls shrink as the number of rows grows.
+        # Use the same number of each, because the radii shrink as the number of rows grows.
         features = [evaluation.generated_features.rows, evaluation.real_features.rows]
         rng, count = np.random.default_rng(evaluation.seed), min(map(len, features))
         generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in features)
@@ -116,23 +116,24 @@ class LPIPS(Metric):
 
         distances = evaluation.diversity
         means = [
-            distances[at : at + LPIPS_BATCH].mean(dtype=np.float64) for at in range(0, len(distances), LPIPS_BATCH)
+            distances[start : start + LPIPS_BATCH].mean(dtype=np.float64)
+            for start in range(0, len(distances), LPIPS_BATCH)
         ]
         return {"lpips": float(np.mean(means))}
 
 
 class PathLength(Metric):
     """Perceptual path length (Karras et al. 2019, section 4.1): the mean perceptual distance, divided by eps^2, between
-    images whose latents are a fraction eps apart on the path between two random latents. Paths are spherical in z and
-    linear in w; positions are random ('full') or at the start of paths ('end'). Both images have the same noise."""
+    the images at positions t and t + eps on the path between two random latents. Paths are spherical in z and linear in
+    w; t is random in [0, 1) ('full') or 0 ('end'). Both images have the same noise."""
 
     needs = ("perceptual",)
 
-    def __init__(self, space: str, places: str) -> None:
-        self.space, self.places = space, places
-        self.name = f"ppl-{space}-{places}"
+    def __init__(self, space: str, sampling: str) -> None:
+        self.space, self.sampling = space, sampling
+        self.name = f"ppl-{space}-{sampling}"
         where = {"z": "z", "w": "w, of style-based models"}[space]
-        at = {"full": "anywhere on paths", "end": "at ends of paths"}[places]
+        at = {"full": "anywhere on paths", "end": "at ends of paths"}[sampling]
         self.summary = f"perceptual path length in {where}, {at}; lower is smoother"
 
     def check(self, evaluation: Evaluation) -> None:
@@ -159,7 +160,7 @@ class PathLength(Metric):
             z = rng.standard_normal((2, count, source.generator.latent), "f4")
             t = rng.random((count, 1))
             ends = path.codes(z)
-            first, second = path.image_pairs(ends, t if self.places == "full" else 0 * t)
+            first, second = path.image_pairs(ends, t if self.sampling == "full" else 0 * t)
             found.append(evaluation.perceptual.distances(first, second).astype(np.float64) / EPS**2)
         return {self.name: trimmed_mean(np.concatenate(found))}
 
@@ -176,7 +177,7 @@ def trimmed_mean(lengths: np.ndarray) -> float:
 
 
 class _Path:
-    """Images on the paths between pairs of latents."""
+    """Generates images on paths between pairs of latents."""
 
     def __init__(self, generator: Any, space: str) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
@@ -198,8 +199,8 @@ class _Path:
         """Return two Vars (N, C, H, W): the images at the positions t (N, 1) of the paths, and at t + EPS."""
         from ganzoo.sampling.latents import lerp, slerp
 
-        between: Any = slerp if self.space == "z" else lerp
-        codes = [between(*ends.astype("f8"), place).astype("f4") for place in (t, t + EPS)]
+        interpolate: Any = slerp if self.space == "z" else lerp
+        codes = [interpolate(*ends.astype("f8"), position).astype("f4") for position in (t, t + EPS)]
         return self._generate(codes[0]), self._generate(codes[1])
 
     def _generate(self, codes: np.ndarray) -> Any:
@@ -225,5 +226,5 @@ class _Path:
 
 @hookimpl
 def ganzoo_metrics() -> Iterable[Metric]:
-    paths = [PathLength(space, places) for space in "zw" for places in ("full", "end")]
+    paths = [PathLength(space, sampling) for space in "zw" for sampling in ("full", "end")]
     return [FID(), KID(), PrecisionRecall(), LPIPS(), *paths]

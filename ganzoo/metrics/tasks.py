@@ -50,7 +50,7 @@ def checkpoint_task(
     from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data
-    # An imported checkpoint has no data: its options name only the default of the model.
+    # An imported checkpoint has no data: the name in its options is only the model's default.
     named, path = (None, None) if data.count == 0 else (saved.run.data_name, saved.run.data_path)
     try:
         data_name = training_data_of(named, path, registry, "--against") if against is None else against
@@ -132,5 +132,5 @@ def folders_task(
 
 
 def describe_subject(model: str, images: int, data: DataInfo) -> str:
-    """Describe for the user what is evaluated."""
+    """Return a description of what is evaluated, for the user."""
     return f"{model} at {images / 1000:g} kimg, {data.size} px, {'grey' if data.channels == 1 else 'RGB'}"

@@ -17,7 +17,7 @@ from ganzoo.errors import describe_failure, near_match
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins are loaded first
-PLUGINS_VARIABLE = "GANZOO_PLUGINS"  # also the `distribution` of plugins that it names but are not installed
+PLUGINS_VARIABLE = "GANZOO_PLUGINS"  # also the `distribution` of a name in it that no plugin has
 UNKNOWN = "unknown"  # a distribution whose name can't be determined
 
 
@@ -66,7 +66,7 @@ def installed_plugins() -> Iterator[Found]:
 
 
 def select_plugins(found: Iterable[Found]) -> list[Found]:
-    """Return the plugins to load, bundled ones first. An unknown name in GANZOO_PLUGINS becomes one with a problem."""
+    """Return the plugins to load, bundled ones first. Unknown names in GANZOO_PLUGINS are returned with a problem."""
     chosen = sorted(found, key=lambda pair: (pair[0].distribution != BUNDLED, pair[0].name))
     only = os.environ.get(PLUGINS_VARIABLE)
     if only is None:

@@ -143,14 +143,14 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Co
 
 def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
     """Import and register one plugin. Whatever goes wrong is added to its problems."""
-    light = "jittor" not in sys.modules
+    imported_before = "jittor" in sys.modules
     try:
         module = entry_point.load()
     except PLUGIN_ERRORS as error:
-        cure = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
-        plugin.problems.append(f"{cure}import of {entry_point.value} failed: {describe_failure(error)}")
+        hint = "import Jittor only inside build, as ganzoo.jt; " if _in_jittor(error) else ""
+        plugin.problems.append(f"{hint}import of {entry_point.value} failed: {describe_failure(error)}")
         return
-    if light and "jittor" in sys.modules:
+    if not imported_before and "jittor" in sys.modules:
         plugin.problems.append(
             f"{entry_point.value} imports jittor, so every command waits for it; import it in build, as ganzoo.jt"
         )
@@ -208,7 +208,7 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
 
 
 def _collect(registry: Registry, plugin: Plugin, kind: str, module: Any) -> None:
-    """Collect one plugin's models, data sets, metrics or commands, and register those that are valid and not taken."""
+    """Register one plugin's models, data sets, metrics or commands, if they are valid and their names are free."""
     try:
         offered: list[Any] = []
         for answer in registry.call_one(f"ganzoo_{kind}", module) or [None]:
@@ -242,7 +242,7 @@ def _check_free(registry: Registry, plugin: Plugin, kind: str, name: str) -> Non
 
 
 def _trace_hook_calls(manager: pluggy.PluginManager) -> None:
-    """Print a trace line for each hook call, which is of one plugin (see `Registry.call_one`)."""
+    """Print a trace line for each hook call. Each call is to one plugin (see `Registry.call_one`)."""
     started: list[float] = []
 
     def before(hook: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:

@@ -45,10 +45,12 @@ def _check_attributes(name: str, network: Network) -> None:
         if attribute.startswith("_") or not isinstance(value, (list, tuple, dict)):
             continue
         for item in value.values() if isinstance(value, dict) else value:
-            lost = isinstance(item, jt.nn.Module) and id(item) not in known
-            lost = lost or (isinstance(item, jt.Var) and not item.is_stop_grad() and item.id not in known)
+            unregistered = isinstance(item, jt.nn.Module) and id(item) not in known
+            unregistered = unregistered or (
+                isinstance(item, jt.Var) and not item.is_stop_grad() and item.id not in known
+            )
             _require(
-                not lost,
+                not unregistered,
                 f"network {name!r} has layers or weights in the plain {type(value).__name__} {attribute!r}; "
                 "put layers into jt.nn.ModuleList or jt.nn.Sequential, and weights into jt.nn.ParameterList.",
             )
@@ -62,7 +64,7 @@ def _check_phases(setup: Setup) -> None:
     for phase in phases:
         _require(
             isinstance(phase.interval, int) and phase.interval >= 1,
-            f"phase {phase.name!r} runs every {phase.interval!r}.",
+            f"the interval of phase {phase.name!r} is {phase.interval!r}, not a positive integer.",
         )
         _require(isinstance(phase.networks, tuple), f"phase {phase.name!r}: its networks are not a tuple.")
         for network in phase.networks:

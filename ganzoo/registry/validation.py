@@ -51,7 +51,7 @@ def checked_name(kind: str, item: Any) -> str:
 
 
 def check_model(model: Model) -> None:
-    """Raise PluginError, with a sentence, if the model's paper, options, defaults or presets are invalid."""
+    """Raise PluginError if the model's paper, options, defaults or presets are invalid."""
     if not isinstance(model.paper, str):
         raise PluginError(f"model {model.name!r}: its paper is {model.paper!r}, but must be text")
     check_options(model)
@@ -75,7 +75,7 @@ def check_options(model: Model) -> None:
         forgotten |= own.get("__annotations__", {}).keys()
     if forgotten:
         raise PluginError(
-            f"{where} does not know its field {sorted(forgotten)[0]!r}; decorate the class with "
+            f"{where}: {sorted(forgotten)[0]!r} is not one of its dataclass fields; decorate the class with "
             "@dataclass(frozen=True) and give each field a type"
         )
     for name, field in declared.items():
@@ -99,7 +99,7 @@ def check_options(model: Model) -> None:
 
 
 def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[str, Option]) -> None:
-    """Check that the options that `when` and `unless` name exist, and can have the required values."""
+    """Check that the options named by `when` and `unless` exist, and can have the required values."""
     for option in options.values():
         for name, value in [*option.when.items(), *([(option.unless, ANY_SET)] if option.unless else [])]:
             if name not in known:

@@ -32,8 +32,8 @@ def save(path: Path, image: np.ndarray) -> None:
 
 
 def save_animation(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
-    """Write uint8 pictures (H, W, 1 or 3) atomically as GIF, WebP or MP4, by the path's suffix. GIF and WebP loop for
-    ever.
+    """Write uint8 pictures (H, W, 1 or 3) atomically as GIF, WebP or MP4, by the path's suffix. GIF and WebP loop
+    endlessly.
 
     Only one frame is in memory at a time. In a GIF, durations are multiples of 10 ms, and each frame has 256 colours.
     WebP is lossless, unless that makes the first frame at least twice as large. Raises GanzooError if the file can't be
@@ -67,7 +67,7 @@ def _save_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
 
 
 def _with_palette(frame: np.ndarray) -> Image.Image:
-    """Quantise a frame to its own palette of 256 colours, found by median cut and k-means in a ninth of its pixels.
+    """Quantise a frame to its own palette of 256 colours, found by median cut and k-means on a ninth of its pixels.
 
     There is no dithering, because dots that change from frame to frame flicker.
     """
@@ -78,7 +78,7 @@ def _with_palette(frame: np.ndarray) -> Image.Image:
 
 
 def _save_webp(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
-    """Write frames, each encoded by Pillow, to the container of developers.google.com/speed/webp/docs/riff_container.
+    """Write frames, each encoded by Pillow, to a container (see developers.google.com/speed/webp/docs/riff_container).
 
     Pillow's own save (as of 13.0) keeps all frames in memory, although it accepts a generator: 0.6 GB for 600 frames of
     512 px, where this takes 20 MB for any number.
@@ -93,8 +93,8 @@ def _save_webp(path: Path, frames: Iterable[np.ndarray], fps: int) -> None:
                 file.write(_chunk(b"VP8X", b"\x02\0\0\0" + size))  # flag: animation
                 file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + b"\0\0"))  # white background, endless loop
             duration = round(1000 * (index + 1) / fps) - round(1000 * index / fps)
-            place = _uint24(0) * 2 + size + _uint24(duration) + b"\x02"  # overwrite, don't blend
-            file.write(_chunk(b"ANMF", place + _webp(frame, settings)[12:]))
+            header = _uint24(0) * 2 + size + _uint24(duration) + b"\x02"  # overwrite, don't blend
+            file.write(_chunk(b"ANMF", header + _webp(frame, settings)[12:]))
         length = file.tell() - 8
         file.seek(4)
         file.write(length.to_bytes(4, "little"))

@@ -19,7 +19,7 @@ from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError, OptionError, counted, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
-MAX_NAME_BYTES = 60  # limit for a part of a file name: three or more parts must fit the 255 bytes of a file system
+MAX_NAME_BYTES = 60  # limit for a part of a file name; names have several parts and at most 255 bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class InputImages:
         self.data = data
         self.paths = [path for each in named for path in _files(each, option, excluded)]
         self._names = _names(self.paths)
-        self._bad: set[Path] = set()
+        self._unreadable: set[Path] = set()
         for path in map(Path, named):
             if not path.is_dir():
                 self.read(path)
@@ -53,16 +53,16 @@ class InputImages:
 
     def __len__(self) -> int:
         """The number of images, without those found unreadable so far."""
-        return len(self.paths) - len(self._bad)
+        return len(self.paths) - len(self._unreadable)
 
     def __iter__(self) -> Iterator[InputImage]:
         for path, name in zip(self.paths, self._names):
-            if path in self._bad:
+            if path in self._unreadable:
                 continue
             try:
                 pixels = self.read(path)
             except DataError as error:
-                self._bad.add(path)
+                self._unreadable.add(path)
                 tqdm.write(f"Left out: {error}", file=sys.stderr)
                 continue
             yield InputImage(name, path, pixels)
@@ -76,7 +76,7 @@ class InputImages:
         image = decode(data, printable(path))
         try:
             return to_array(image, self.data.channels, self.data.size)
-        except Exception as error:  # Pillow can't convert colours of every kind
+        except Exception as error:  # Pillow can't convert every colour mode
             raise DataError(f"{printable(path)}: its colours can't be read ({error}).") from error
 
 
@@ -127,8 +127,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
     stems = [path.stem for path in paths]
     if len(set(stems)) < len(stems):
         folders = [path.parent.absolute() for path in paths]
-        above = os.path.commonpath(folders)
-        stems = ["-".join([*folder.relative_to(above).parts, stem]) for folder, stem in zip(folders, stems)]
+        common = os.path.commonpath(folders)
+        stems = ["-".join([*folder.relative_to(common).parts, stem]) for folder, stem in zip(folders, stems)]
     names = UniqueNames()
     return [names.new(filename_part(stem)) for stem in stems]
 

@@ -44,7 +44,7 @@ def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any 
     The K * steps points (..., length) have the dtype of the keys. Point i * steps is exactly key i. `centre` is the
     origin of spherical paths.
     """
-    around = keys.astype(np.float64) - centre  # float64, so that adding the centre restores float32 keys exactly
-    for start, end in zip(around, np.roll(around, -1, axis=0)):
+    centred = keys.astype(np.float64) - centre  # float64, so that adding the centre restores float32 keys exactly
+    for start, end in zip(centred, np.roll(centred, -1, axis=0)):
         for step in range(steps):
             yield (path(start, end, step / steps) + centre).astype(keys.dtype)

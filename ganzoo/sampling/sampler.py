@@ -11,7 +11,7 @@ import numpy as np
 from ganzoo.backend import jittor, run_pending
 
 MAX_CHUNK = 64  # images generated at once
-MAX_PIXELS = 2**18  # generated at once, where the image size is known: 16 images of 128 px
+MAX_PIXELS = 2**18  # pixels generated at once, if the image size is known: 16 images of 128 px
 Key = tuple[int, ...]  # identifies an image, for its noise: the seed and, in a video, the frame
 
 
@@ -66,8 +66,8 @@ def generate(generator: Any, z: np.ndarray) -> np.ndarray:
 def stream(generator: Any, z: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the images of `generate`, chunk by chunk."""
     sampler, count = Sampler(generator), chunk_size(generator)
-    for at in range(0, len(z), count):
-        yield sampler.generate_batch(z[at : at + count], ())
+    for start in range(0, len(z), count):
+        yield sampler.generate_batch(z[start : start + count], ())
     run_pending()
 
 

@@ -61,13 +61,13 @@ def labelled(sheet: np.ndarray, labels: Sequence[str], reserve: Sequence[str] = 
 
 
 def _text(text: str, size: int) -> np.ndarray:
-    """Render text in black on white, uint8 (H, W), cropped to its ink."""
+    """Render text in black on white, uint8 (H, W), cropped to its bounding box."""
     try:
         font = ImageFont.load_default(size)
     except TypeError:  # before Pillow 10.1, the font has a fixed size
         font = ImageFont.load_default()
-    known = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
-    canvas = Image.new("L", (2 * size * (len(known) + 1), 3 * size))
-    ImageDraw.Draw(canvas).text((size, size), known, 255, font)
-    ink = canvas.getbbox()
-    return 255 - np.asarray(canvas.crop(ink)) if ink else np.full((0, 0), 255, np.uint8)
+    latin1 = text[:LABEL_LENGTH].encode("latin-1", "replace").decode("latin-1")
+    canvas = Image.new("L", (2 * size * (len(latin1) + 1), 3 * size))
+    ImageDraw.Draw(canvas).text((size, size), latin1, 255, font)
+    box = canvas.getbbox()
+    return 255 - np.asarray(canvas.crop(box)) if box else np.full((0, 0), 255, np.uint8)

@@ -45,7 +45,7 @@ class StyleSampler(Sampler):
 
     @property
     def centre(self) -> Any:
-        """The centre of spherical walks: in w the mean, so that they keep their distance from the average image."""
+        """The centre of spherical walks: in w the mean, so that their distance from the average image is preserved."""
         return self.mean if self.space == "w" else 0.0
 
     def map(self, z: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ class StyleSampler(Sampler):
         if self.noise == "random":
             rngs = [np.random.default_rng([NOISE_SEED, *key]) for key in keys]
             return [jt.array(np.stack([rng.standard_normal((1, side, side), "f4") for rng in rngs])) for side in sides]
-        if count not in self._constant_noise:  # cached for full chunks and the last one, because drawing is slow
+        if count not in self._constant_noise:  # cached by count, because drawing is slow
             maps = constant_noise(sides, count)
             factor = np.float32(self.noise == "const")
             self._constant_noise[count] = [jt.array(factor * each).stop_grad() for each in maps]
@@ -98,7 +98,7 @@ class StyleSampler(Sampler):
 
 
 def mix(destination: np.ndarray, source: np.ndarray, layers: range) -> np.ndarray:
-    """Return the styles (layers, width) of `destination`, with those of `source` in the given layers (section 3.1)."""
+    """Return a copy of `destination` (layers, width), with the styles of `source` in the given layers (section 3.1)."""
     mixed = destination.copy()
     mixed[layers.start : layers.stop] = source[layers.start : layers.stop]
     return mixed

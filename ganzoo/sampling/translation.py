@@ -46,7 +46,7 @@ class TranslationSampler:
 
     def _styles(self, z: np.ndarray, domain: int) -> np.ndarray:
         jt = jittor()
-        parts = [z[at : at + MAX_LATENTS] for at in range(0, len(z), MAX_LATENTS)]
+        parts = [z[start : start + MAX_LATENTS] for start in range(0, len(z), MAX_LATENTS)]
         with jt.no_grad():
             styles = [
                 self.translator.style_of_latents(jt.array(part), np.full(len(part), domain)).numpy() for part in parts
@@ -67,7 +67,7 @@ class TranslationSampler:
         return self.styles_of_latents(from_seeds(seeds, self.translator.latent), domain, psi)
 
     def styles_of_images(self, references: Images, domains: Domains) -> np.ndarray:
-        """Return the styles of reference images, each taken as a member of its domain, loading one chunk at a time."""
+        """Return the styles of reference images, each encoded for its domain, loading one chunk at a time."""
         jt = jittor()
         styles = []
         with jt.no_grad():
@@ -85,9 +85,9 @@ class TranslationSampler:
         """Return the translations float32 (N, C, H, W), not limited to [-1, 1], of N sources in one batch."""
         jt = jittor()
         with jt.no_grad():
-            drawn: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
+            translated: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
         run_pending()
-        return drawn
+        return translated
 
     def cycle(self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Translate each image to its new style, and the result back to its own style, which should restore the image.
@@ -152,12 +152,12 @@ def reference_sheet(
     reference_domains: Domains,
     domains: Sequence[str] = (),
 ) -> np.ndarray:
-    """Return a picture of N + 1 columns: the top row has a white corner and the sources, each row below has a reference
+    """Return a picture of N + 1 columns. The top row shows a white corner and the sources; each row below, a reference
     and the sources in its style. `domains` are names for the row labels."""
     numbers = np.broadcast_to(reference_domains, len(references))
     styles = sampler.styles_of_images(references, numbers)
-    drawn = sampler.stream((source, style) for style in styles for source in sources)
-    rows = (image for reference in references for image in (reference, *islice(drawn, len(sources))))
+    translated = sampler.stream((source, style) for style in styles for source in sources)
+    rows = (image for reference in references for image in (reference, *islice(translated, len(sources))))
     corner = np.full_like(sources[:1], 255)
     labels = [domains[number] if domains else "" for number in numbers]
     return _sheet(np.concatenate([corner, sources]), rows, labels)
@@ -183,7 +183,7 @@ def latent_walk(
     path: str = "spherical",
 ) -> Iterator[np.ndarray]:
     """Yield the pictures of a closed walk through the styles of the seeds, `steps` from each seed to the next. A
-    picture shows the sources on top and, below them, one row per domain, all at the same position of the walk.
+    picture shows the sources on top and, below them, one row per domain, all at the same position on the walk.
 
     `domains` maps numbers to names. In space 'w', the walk interpolates between truncated styles; the centre of its
     spherical paths is the domain's mean style.
@@ -196,9 +196,9 @@ def latent_walk(
         else:
             points = np.stack(list(loop(from_seeds(seeds, sampler.translator.latent), steps, PATHS[path])))
             walks.append(sampler.styles_of_latents(points, domain, psi))
-    drawn = sampler.stream((source, style) for styles in zip(*walks) for style in styles for source in sources)
+    translated = sampler.stream((source, style) for styles in zip(*walks) for style in styles for source in sources)
     for _ in walks[0]:
-        yield _sheet(sources, islice(drawn, len(domains) * len(sources)), list(domains.values()))
+        yield _sheet(sources, islice(translated, len(domains) * len(sources)), list(domains.values()))
 
 
 def reference_walk(
@@ -219,32 +219,32 @@ def reference_walk(
     styles = sampler.styles_of_images(references, np.array(numbers))
     positions = [(position, len(list(group))) for position, group in groupby(schedule(numbers, steps))]
     walk = (lerp(styles[start], styles[end], fraction) for (start, end, fraction), _ in positions)
-    drawn = sampler.stream((source, style) for style in walk for source in sources)
+    translated = sampler.stream((source, style) for style in walk for source in sources)
     top = np.concatenate([np.full_like(sources[:1], 255), sources])
     for (start, end, fraction), count in positions:
         offset, height = round(fraction * sources.shape[1]), sources.shape[1]
         pane = np.concatenate([references[start], references[end]])[offset : offset + height]
         label = domains[numbers[start]] if domains else ""
-        picture = _sheet(top, [pane, *islice(drawn, len(sources))], [label], domains)
+        picture = _sheet(top, [pane, *islice(translated, len(sources))], [label], domains)
         yield from (picture for _ in range(count))
 
 
 def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]:
     """Return (start, end, fraction) for each picture of a closed walk through references of these domains: the indices
-    of the references between which the walk is, and the fraction of the way covered, in [0, 1).
+    of the references before and after this position, and the fraction of the way between them, in [0, 1).
 
-    The fraction follows a sigmoid. The walk rests for a third of the `steps` after each move between references and
+    The fraction follows a sigmoid. The walk pauses for a third of the `steps` after each move between references and
     before each cut (see `reference_walk`).
     """
-    rest = steps // 3
-    moving = steps - rest - 1
+    pause = steps // 3
+    moving = steps - pause - 1
     eased = [float(1 / (1 + np.exp(5 - 10 * (step + 0.5) / moving))) for step in range(moving)]
     positions: list[tuple[int, int, float]] = []
     for index, domain in enumerate(domains):
         next_index = (index + 1) % len(domains)
         if domains[next_index] == domain:
             positions += [(index, index, 0.0), *((index, next_index, fraction) for fraction in eased)]
-            positions += [(next_index, next_index, 0.0)] * rest
+            positions += [(next_index, next_index, 0.0)] * pause
         else:
-            positions += [(index, index, 0.0)] * max(1, rest)
+            positions += [(index, index, 0.0)] * max(1, pause)
     return positions

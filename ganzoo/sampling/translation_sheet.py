@@ -38,22 +38,22 @@ class TranslationSheet:
         self._styles = len(styles)
         self._rows: dict[NamedStyle, list[np.ndarray]] = {style: [] for style in styles[: max_rows(data)]}
         self._references = styles[0].reference is not None
-        room = max_sheet_images(data) // (len(self._rows) + 1)
-        self._columns = min(MAX_COLUMNS, max(1, room - self._references))
-        self._top: list[InputImage] = []
+        capacity = max_sheet_images(data) // (len(self._rows) + 1)
+        self._columns = min(MAX_COLUMNS, max(1, capacity - self._references))
+        self._sources: list[InputImage] = []
 
     def add(self, source: InputImage, style: NamedStyle, image: np.ndarray) -> None:
         """Add a translated image if there is room for it. All images of a source must be added in succession."""
-        if source not in self._top[-1:]:
-            if len(self._top) == self._columns:
+        if source not in self._sources[-1:]:
+            if len(self._sources) == self._columns:
                 return
-            self._top.append(source)
+            self._sources.append(source)
         if style in self._rows:
             self._rows[style].append(image)
 
     def picture(self) -> np.ndarray:
         """The sheet, uint8 (H, W, C)."""
-        top = [source.pixels for source in self._top]
+        top = [source.pixels for source in self._sources]
         if self._references:
             top = [np.full_like(top[0], 255), *top]
         below = [
@@ -65,7 +65,7 @@ class TranslationSheet:
         return labelled(sheet, ["", *(style.label for style in self._rows)])
 
     def extent(self, sources: int) -> str:
-        """Return which of the sources and styles are on the sheet, in words; '' if all of them are."""
-        shown = [counted(len(self._top), "source")] if len(self._top) < sources else []
+        """Return ' of the first N sources and M styles', naming only what did not fit completely; '' if all fit."""
+        shown = [counted(len(self._sources), "source")] if len(self._sources) < sources else []
         shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
         return f" of the first {' and '.join(shown)}" if shown else ""

@@ -1,1 +1,1 @@
-"""Training: the loop, the optimizer, averages, checkpoints and reports. Light: the modules import Jittor."""
+"""Training: the loop, the optimizer, EMA, checkpoints and reports. The package itself doesn't import Jittor."""

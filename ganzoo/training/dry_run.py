@@ -64,10 +64,10 @@ def _networks(plan: Plan) -> Iterator[str]:
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
-    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients and two moments; plus the sampled copy
+    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies to sample
     activations = FLOAT_BYTES * _activations(plan, setup)
     images = counted(_images_per_forward(plan), "image")
-    yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the sampled copy,"
+    yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the copies to sample,"
     yield f"         and {_megabytes(activations)} for the activations of {images}, on the {device}"
 
 
@@ -78,7 +78,7 @@ def _images_per_forward(plan: Plan) -> int:
 
 
 def _activations(plan: Plan, setup: Any) -> float:
-    """Estimate how many numbers the largest phase keeps in memory, from its layers' outputs. The graph is built, but
+    """Estimate, from the layers' outputs, how many numbers the largest phase keeps in memory. The graph is built, but
     never run."""
     jt = backend.jittor()
     from ganzoo.interfaces.networks import Network  # not at the top: it would start Jittor before the device is chosen
@@ -93,7 +93,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     for network in setup.networks.values():
         network.train()
         for module in network.modules():
-            if not isinstance(module, (jt.nn.Sequential, Network)):  # containers: their last part is counted already
+            if not isinstance(module, (jt.nn.Sequential, Network)):  # their outputs are those of their last module
                 module.register_forward_hook(lambda module, inputs, output: outputs.append(output.numel()))
     counts = []
     for phase in setup.loss.phases:

@@ -29,7 +29,7 @@ class EMA:
         decays: Mapping[str, float],
         translator: Translator | None = None,
     ) -> None:
-        """`translator` is the translator that runs the copies."""
+        """`translator` is built on the copies."""
         self.networks, self.copies, self.decays, self._translator = networks, copies, decays, translator
         for name, copy in copies.items():
             copy.eval()
@@ -66,7 +66,7 @@ class EMA:
         return self.copies[name]
 
     def translator(self) -> Translator | None:
-        """Return the translator that runs the copies; None if the model doesn't translate images."""
+        """Return the translator built on the copies, brought up to date; None if the model doesn't translate images."""
         for name in self.copies.keys() - self.decays.keys():
             self._copy(name)
         return self._translator

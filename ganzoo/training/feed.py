@@ -23,18 +23,18 @@ class Feed:
         channels: int,
         flip: bool,
         on_bad_image: Callable[[str], None] = lambda message: None,
-        draw: Draw = Draw(),  # noqa: B008 (it is frozen)
+        draw: Draw = Draw(),  # noqa: B008 (Draw is frozen)
     ) -> None:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
         self.draw = draw
         self.on_bad_image = on_bad_image
         self._read_errors = ReadErrors()  # shared, so that an unreadable image is reported once
-        self._open: tuple[int, int] | None = None
+        self._current: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
     def loader(self, size: int, batch: int, draw: Draw | None = None, stride: int | None = None) -> Loader:
         """Return a loader of batches of `batch` images of `size` px, read from the stored size nearest to `size`.
-        `draw` overrides the feed's own; `stride` is the distance in images between the starts of two batches."""
+        `draw` overrides the feed's own; `stride` is the number of images from the start of one batch to the next."""
         return Loader(
             self.dataset.at_size(size),
             batch,
@@ -52,11 +52,11 @@ class Feed:
     def batch(self, size: int, batch: int, position: int) -> ImageBatch:
         """Return this rank's share of the next batch. `position`, the number of images seen so far, is used when
         `size` or `batch` has changed: the new batches continue from there."""
-        if self._open != (size, batch) or self._batches is None:
+        if self._current != (size, batch) or self._batches is None:
             self.close()
-            mine = batch // distributed.world_size()
-            loader = self.loader(size, mine, stride=batch)
-            self._open, self._batches = (size, batch), loader.batches(position + distributed.rank() * mine)
+            share = batch // distributed.world_size()
+            loader = self.loader(size, share, stride=batch)
+            self._current, self._batches = (size, batch), loader.batches(position + distributed.rank() * share)
         return next(self._batches)
 
     def close(self) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def follow(plan: Plan, stop: Stop) -> None:
-    """Train alongside rank 0, which owns the run, starts or resumes it, and decides when to stop."""
-    for left in range(plan.train.retry, -1, -1):
+    """Train alongside rank 0, which starts or resumes the run, writes its folder, and decides when to stop."""
+    for retries_left in range(plan.train.retry, -1, -1):
         state = plan.initial_state()
         share_state(state)
         feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, draw=plan.model.draw(plan.options))
@@ -30,7 +30,7 @@ def follow(plan: Plan, stop: Stop) -> None:
             train(state, feed, plan.train, SilentReporter(plan.train), stop)
             break
         except DivergedError:
-            if not left:
+            if not retries_left:
                 raise
             plan = plan.with_next_seed()
     collectives.barrier()

@@ -43,13 +43,13 @@ def import_checkpoint(
 ) -> Imported:
     """Create a run from the weights at `path`, with the `given` model options and the names of `domains`.
 
-    The progress in its only checkpoint is the end of the stage of the resolution trained last, so training continues
-    with the next stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does
-    not match it; no run is created then.
+    Its only checkpoint is at the end of the stage of the last trained resolution, so training continues with the next
+    stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does not match it;
+    no run is created then.
     """
     _check_names(domains)
-    parts = model.checkpoint_files(path)
-    content = {name: safe_load(part) for name, part in parts.items()} if parts else safe_load(path)
+    paths = model.checkpoint_files(path)
+    content = {name: safe_load(file) for name, file in paths.items()} if paths else safe_load(path)
     try:
         with np.errstate(all="ignore"):  # numbers too large for float32 become infinite, and are rejected below
             converted = _with_domains(model.import_weights(content, given), domains)
@@ -74,8 +74,8 @@ def import_checkpoint(
         checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
         run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
         run.log(f"import of {path} finished")
-    files = [f"{part.name}: also read" for part in parts.values() if part != path]
-    return Imported(run, (*files, *_summary(converted, state)), state.setup.translator is not None)
+    others = [f"{file.name}: also read" for file in paths.values() if file != path]
+    return Imported(run, (*others, *_summary(converted, state)), state.setup.translator is not None)
 
 
 def _check_names(domains: Sequence[str]) -> None:
@@ -88,8 +88,8 @@ def _check_names(domains: Sequence[str]) -> None:
 
 def _with_domains(converted: ImportedWeights, domains: Sequence[str]) -> ImportedWeights:
     if domains and len(domains) != len(converted.domains):
-        there = len(converted.domains) or "none"
-        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names given, but the file has {there}.")
+        found = len(converted.domains) or "none"
+        raise OptionError(f"--domains {','.join(domains)}: {len(domains)} names given, but the file has {found}.")
     return dataclasses.replace(converted, domains=tuple(domains)) if domains else converted
 
 
@@ -112,38 +112,39 @@ def _check_numbers(converted: ImportedWeights) -> None:
 def _check_fit(networks: Mapping[str, Network], converted: ImportedWeights) -> None:
     """Raise CheckpointError if the weights don't fit the networks. Networks take no memory until their first use."""
     for name, network in networks.items():
-        for what, known in ((name, converted.weights), (f"average of the {name}", converted.ema)):
-            if name in known:
-                _with_name(what, network.check_state, known[name])
+        for what, arrays in ((name, converted.weights), (f"average of the {name}", converted.ema)):
+            if name in arrays:
+                _naming(what, network.check_state, arrays[name])
 
 
 def _load(state: TrainState, converted: ImportedWeights) -> None:
     """Load weights, EMA and Adam moments into the state. Whatever the file lacks keeps its initial values."""
     for name, weights in converted.weights.items():
-        _with_name(name, state.setup.networks[name].load_state, weights)
+        _naming(name, state.setup.networks[name].load_state, weights)
     for name in state.setup.ema:
         if name in converted.weights or name in converted.ema:
             values = converted.ema.get(name) or converted.weights[name]
-            _with_name(f"average of the {name}", state.ema.copies[name].load_state, values)
+            _naming(f"average of the {name}", state.ema.copies[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
         optimizer.load_state(_moments_by_name(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
 
 
-def _with_name(name: str, use: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
+def _naming(name: str, load: Callable[[Mapping[str, np.ndarray]], None], values: Mapping[str, np.ndarray]) -> None:
+    """Call `load(values)`, with `name` in front of the message of a CheckpointError."""
     try:
-        use(values)
+        load(values)
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from error
 
 
 def _moments_by_name(moments: AdamMoments, network: Network) -> dict[str, np.ndarray]:
-    """Return the moments of every weight by their names in a checkpoint; zeros where there are none."""
+    """Return the moments of every weight by their names in a checkpoint, zeros for those not imported."""
     values = {}
-    for kind, known in (("first", moments.first), ("second", moments.second)):
+    for kind, arrays in (("first", moments.first), ("second", moments.second)):
         for name, var in network.trainable().items():
-            values[f"{kind}/{name}"] = known[name] if name in known else np.zeros(var.shape, np.float32)
+            values[f"{kind}/{name}"] = arrays[name] if name in arrays else np.zeros(var.shape, np.float32)
     return values
 
 

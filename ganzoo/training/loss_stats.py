@@ -16,8 +16,8 @@ MAX_PENDING = 1000  # phase runs whose values may stay on the device until they 
 @dataclass(frozen=True)
 class Report:
     """Statistics of a tick: means by 'phase/name' over the updates made, of loss terms (`losses`) and other values
-    (`logged`); the number of `skipped` updates; and the most that one phase has skipped in a row since training began
-    or resumed."""
+    (`logged`); the number of `skipped` updates; and the longest streak of skipped updates of one phase since training
+    began or resumed."""
 
     losses: dict[str, float]
     logged: dict[str, float]
@@ -65,15 +65,15 @@ class LossStats:
 
     def _read(self) -> None:
         for phase, terms, values, finite in self._pending:
-            made = bool(finite.item())
+            updated = bool(finite.item())
             if terms:
-                self._consecutive_skips[phase] = 0 if made else self._consecutive_skips[phase] + 1
-                self._skipped += not made
+                self._consecutive_skips[phase] = 0 if updated else self._consecutive_skips[phase] + 1
+                self._skipped += not updated
                 self._max_consecutive_skips = max(self._max_consecutive_skips, self._consecutive_skips[phase])
-            if made:
-                kept = self._losses if terms else self._logged
+            if updated:
+                collected = self._losses if terms else self._logged
                 for name, value in values.items():
-                    kept[f"{phase}/{name}"].append(float(value.item()))
+                    collected[f"{phase}/{name}"].append(float(value.item()))
         self._pending = []
 
     def fetch(self) -> Report:

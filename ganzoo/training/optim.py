@@ -55,13 +55,13 @@ class Optimizer:
         scalars = np.array([self._scalars(self.steps[name], self._multiplier(name)) for name in self.weights])
         state = [(weight, self.first[name], self.second[name]) for name, weight in self.weights.items()]
         # Detached: Jittor retains everything computed from a weight that may need a gradient.
-        given = [(weight.detach(), first, second) for weight, first, second in state]
-        for old, new in zip(state, updates.adam(given, gradients, scalars, finite, self.settings)):
+        detached = [(weight.detach(), first, second) for weight, first, second in state]
+        for old, new in zip(state, updates.adam(detached, gradients, scalars, finite, self.settings)):
             for var, value in zip(old, new):
                 var.update(value)
 
     def _multiplier(self, name: str) -> float:
-        return math.prod(factor for start, factor in self.settings.multipliers.items() if name.startswith(start))
+        return math.prod(factor for prefix, factor in self.settings.multipliers.items() if name.startswith(prefix))
 
     def _scalars(self, steps: int, multiplier: float) -> tuple[float, float]:
         """Return the learning rate and eps of the `steps`-th update, both with bias correction."""

@@ -34,7 +34,7 @@ class Plan:
     train: TrainOptions
     options: Options
     dataset: Dataset
-    data: DataInfo  # as the networks see it: size and channels after fitting
+    data: DataInfo  # with the image size and channels of the networks
     schedule: Schedule
     warnings: tuple[str, ...] = ()
     tracker: Tracker | None = None
@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def flip(self) -> bool:
-        """Whether half of the images are mirrored: the user's choice, by default whether the data set allows it."""
+        """Whether half of the images are mirrored: the user's choice, or else whether the data set allows it."""
         return self.dataset.info.flip if self.train.flip is None else self.train.flip
 
     def description(self) -> RunDescription:
@@ -73,7 +73,7 @@ def make_plan(
 ) -> Plan:
     """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
     the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
-    prepared; the plan uses the description of one that would have to be."""
+    prepared; if this one is not ready, the plan uses its description."""
     path = path_of(data_path or train_options.data, registry)
     dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
     options = model.resolve_options(options, dataset.info)
@@ -90,14 +90,15 @@ def make_plan(
     if new and (missed := unreached_stages(stages, due.total_images(train_options))):
         warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
-        # Only a conditional model can translate; its setup tells whether it does.
-        possible = model.conditional and bool(data.domains)
-        translating = possible and model.build(options, data).translator is not None
+        # Only a conditional model can translate; its setup says whether this one does.
+        may_translate = model.conditional and bool(data.domains)
+        translating = may_translate and model.build(options, data).translator is not None
         tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
     return Plan(model, train_options, options, dataset, data, schedule, warnings, tracker, path)
 
 
 def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:
+    """Return the warning that training ends before the last `missed` stages."""
     reached, rest = stages[-1 - missed], ", ".join(str(stage.size) for stage in stages[len(stages) - missed :])
     where = f"--kimg {options.kimg:g} ends at {reached.size} px; {rest} px won't be trained"
     return f"{where}. Increase --kimg or shorten the stages."

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ganzoo.training.plan import Plan
     from ganzoo.training.state import TrainState
 
-IMAGES = 2  # batch size of a step that only compiles kernels; a batch of 1 is broadcast differently
+IMAGES = 2  # batch size of a step that only compiles kernels; a batch of 1 is broadcast, which needs other kernels
 NICENESS = 15
 _PDEATHSIG = 1  # option of prctl(2)
 
@@ -39,11 +39,11 @@ def later_positions(schedule: Schedule, progress: Progress) -> Iterator[Progress
     last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
         for images in (0, schedule.stages[index].fade):
-            there = Progress(stage=index, stage_images=images)
-            position = schedule.position(there)
+            candidate = Progress(stage=index, stage_images=images)
+            position = schedule.position(candidate)
             later = index > progress.stage or images > progress.stage_images
             if later and not position.same_networks(last):
-                yield there
+                yield candidate
                 last = position
 
 
@@ -65,12 +65,12 @@ class Precompiler:
             return
         description = {**self.plan.description().to_json(), "progress": dataclasses.asdict(state.progress)}
         try:
-            with tempfile.TemporaryFile("w+") as given:
-                json.dump(description, given)
-                given.seek(0)
+            with tempfile.TemporaryFile("w+") as stdin:
+                json.dump(description, stdin)
+                stdin.seek(0)
                 self._child = subprocess.Popen(
                     [sys.executable, "-m", __name__, str(os.getpid())],
-                    stdin=given,
+                    stdin=stdin,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     text=True,
@@ -96,7 +96,7 @@ class Precompiler:
             self._listener.join()
 
     def close(self) -> None:
-        """End the child process, whether it has finished or not."""
+        """End the child process if it is still running."""
         if self._child is not None and self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._child.pid, signal.SIGTERM)  # including its compilers
@@ -123,17 +123,17 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
     assert data is not None
     state = TrainState(model, run.model_options(model), data, train)
     rng = np.random.default_rng(0)
-    for there in later_positions(state.schedule, progress):
-        state.progress = there
+    for later in later_positions(state.schedule, progress):
+        state.progress = later
         stage = state.upcoming().stage
         # Gradient accumulation needs other kernels than a step without it.
-        pieces = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
+        micro_batches = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
         count = min(IMAGES, train.micro_batch or stage.batch)
-        shape = (count * pieces, stage.size, stage.size, data.channels)
-        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * pieces, np.int64))
+        shape = (count * micro_batches, stage.size, stage.size, data.channels)
+        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.watch_kernels(what):
-            Step(state, train.seed, count if pieces > 1 else None, lambda phase, terms, finite: None)(images)
+            Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
             sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))
             backend.wait()

@@ -55,7 +55,7 @@ def _format_value(value: Any) -> str:
 
 
 def check_resume(plan: Plan, run: Run) -> None:
-    """Raise OptionError if the domains of the data are not those that the run's networks were built for."""
+    """Raise OptionError if the data has other domains than the run's networks were built for."""
     data = run.description().data
     former = data.domains if data else ()
     if not plan.model.conditional or former == plan.data.domains:
@@ -74,8 +74,8 @@ def check_resume(plan: Plan, run: Run) -> None:
 
 
 def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
-    """Return a line for each other change since the run was last trained: in the data, and in the `present` environment
-    (versions, device, threads), which affects the exact numbers."""
+    """Return a line for each change, besides options, since the run was last trained: in the data, and in the `present`
+    environment (versions, device, threads), which affects the exact numbers."""
     stored = run.description()
     former, environment = stored.data, stored.environment
     lines = [
@@ -104,9 +104,9 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
     damaged: list[tuple[Path, CorruptCheckpointError]] = []
     saved = checkpoint.newest_intact(run.path, lambda path, error: damaged.append((path, error)))
     for path, error in damaged:
-        aside = path.with_name(f"{path.name}.damaged")
-        path.replace(aside)
-        run.print_and_log(f"{error} Renamed to {aside.name}.")
+        renamed = path.with_name(f"{path.name}.damaged")
+        path.replace(renamed)
+        run.print_and_log(f"{error} Renamed to {renamed.name}.")
     return saved
 
 
@@ -134,12 +134,14 @@ def check_restorable(plan: Plan, run: Run) -> None:
 
 
 def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
-    """Return the model options, and the data, whose change since the checkpoint leads to different networks."""
+    """Return the model options and the data that have changed since the checkpoint and so give different networks."""
     stored = saved.options(plan.model)
     changed = changes(stored, plan.options)
-    alone = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
-    # The options that do so on their own; if there are none, all changed options.
-    incompatible = [name for name, options in alone.items() if not _fits(plan, options, saved)] or list(changed)
+    single_changes = {name: dataclasses.replace(stored, **{name: new}) for name, (_, new) in changed.items()}
+    # Options whose change alone gives different networks; if there are none, all changed options.
+    incompatible = [name for name, options in single_changes.items() if not _fits(plan, options, saved)] or list(
+        changed
+    )
     found = [setting(name, changed[name][1]) for name in incompatible]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):

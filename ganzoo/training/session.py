@@ -38,7 +38,7 @@ def run_training(
     true if a signal ended training early.
 
     If training diverges, it restarts from the last checkpoint with another seed, up to `plan.train.retry` times. If
-    `mpirun` started several processes, rank 0 owns the run; the others follow it and return None for the run.
+    `mpirun` started several processes, rank 0 writes the run; the others train alongside and return None for the run.
     """
     backend.start(plan.train.device, plan.train.precision)
     with watch_signals() as stop:
@@ -65,8 +65,8 @@ def run_training(
             try:
                 _attempts(plan, registry, run, stop, state)
             except GanzooError as error:
-                came_to_nothing = not run.stats() and checkpoint.newest(run.path) is None
-                if came_to_nothing and not isinstance(error, DivergedError):
+                produced_nothing = not run.stats() and checkpoint.newest(run.path) is None
+                if produced_nothing and not isinstance(error, DivergedError):
                     run.remove()
                 raise
         return run, stop
@@ -82,14 +82,14 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
 
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
-    """Train from `state` or the newest checkpoint; retry if training diverges. False if there was nothing to do."""
+    """Train from `state` or the newest checkpoint; retry if it diverges. Return False if there was nothing to do."""
     if state is None and (before := ENDINGS.get(run.outcome() or "")):
         run.print_and_log(f"the last session {before}")
-    for left in range(plan.train.retry, -1, -1):
+    for retries_left in range(plan.train.retry, -1, -1):
         try:
             return _attempt(plan, registry, run, stop, state or _resumed(plan, run))
         except DivergedError:
-            if not left:
+            if not retries_left:
                 raise
             plan, last = plan.with_next_seed(), checkpoint.newest(run.path)
             what = f"after {last.name}; restarting from there" if last else "before the first checkpoint; starting over"
@@ -121,8 +121,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
     reporter = RunReporter(run, plan, registry, state, inputs, stop)
-    say, draw = reporter.logger.info, plan.model.draw(plan.options)
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, say, draw)
+    on_bad_image, draw = reporter.logger.info, plan.model.draw(plan.options)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, draw)
     outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)

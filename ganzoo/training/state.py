@@ -38,13 +38,13 @@ class TrainState:
             backend.seed(train.seed, 0)
             self.setup: Setup = model.build(options, data)
             check_setup(self.setup)
-            other = model.build(options, data)
+            copy = model.build(options, data)  # for the EMA
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
-        kept = {*self.setup.sampling_networks(), *self.setup.ema}
-        copies = {name: network for name, network in other.networks.items() if name in kept}
-        self.ema = EMA(self.setup.networks, copies, self.setup.ema, other.translator)
+        sampled = {*self.setup.sampling_networks(), *self.setup.ema}
+        copies = {name: network for name, network in copy.networks.items() if name in sampled}
+        self.ema = EMA(self.setup.networks, copies, self.setup.ema, copy.translator)
         self._grow(self.schedule.position(self.progress))
         backend.run_pending()
 
@@ -106,7 +106,7 @@ class TrainState:
         return dict(self.arrays())
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the same names and arrays, copying one array at a time to the host."""
+        """Yield the items of `tensors`, copying one array at a time to the host."""
         groups = [(f"net/{name}", network.state()) for name, network in self.setup.networks.items()]
         groups += [(f"ema/{name}", self.ema.copies[name].state()) for name in self.setup.ema]
         groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
@@ -125,28 +125,28 @@ class TrainState:
     def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
-        Only weights that are unused at the checkpoint's resolution may be missing: those of resolutions beyond the
-        last one the run was started with. They keep their initial values.
+        Weights of higher resolutions than the run was started with may be missing if the checkpoint's resolution does
+        not use them. They keep their initial values.
         """
         try:
             position = self._stored_position(metadata.position) if metadata.position else None
             if position is not None:
                 self._grow(position)
-            new = {}
+            missing = {}
             for name, network in self.setup.networks.items():
                 values = with_prefix(tensors, f"net/{name}/")
-                new[name] = network.trainable().keys() - network.active_weights().keys() - values.keys()
-                network.load_state(_with(network.state(), new[name], values))
+                missing[name] = network.trainable().keys() - network.active_weights().keys() - values.keys()
+                network.load_state(_fill_missing(network.state(), missing[name], values))
             for name in self.setup.ema:
                 copy = self.ema.copies[name]
-                copy.load_state(_with(copy.state(), new[name], with_prefix(tensors, f"ema/{name}/")))
+                copy.load_state(_fill_missing(copy.state(), missing[name], with_prefix(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
                 steps = metadata.optimizer_steps[name]
                 if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
-                fresh = [f"{which}/{key}" for which in ("first", "second") for key in new[name]]
-                values = _with(optimizer.state(), fresh, with_prefix(tensors, f"adam/{name}/"))
-                optimizer.load_state(values, {**dict.fromkeys(new[name], 0), **steps})
+                fresh = [f"{which}/{key}" for which in ("first", "second") for key in missing[name]]
+                values = _fill_missing(optimizer.state(), fresh, with_prefix(tensors, f"adam/{name}/"))
+                optimizer.load_state(values, {**dict.fromkeys(missing[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
         self.progress = metadata.progress
@@ -155,6 +155,8 @@ class TrainState:
         backend.run_pending()
 
 
-def _with(state: Mapping[str, Any], new: Iterable[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return `values`, with the current values of `state` for the names in `new`."""
-    return {**{name: state[name].numpy() for name in new}, **values}
+def _fill_missing(
+    state: Mapping[str, Any], missing: Iterable[str], values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return `values`, with the current values of `state` for the names in `missing`."""
+    return {**{name: state[name].numpy() for name in missing}, **values}

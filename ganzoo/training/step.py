@@ -42,7 +42,7 @@ def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
 
 
 def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
-    """Return the sizes of those micro-batches, largest first."""
+    """Return the sizes of the micro-batches that `split` makes, largest first."""
     count = -(-images // (micro_batch or images))
     return [images // count + (number < images % count) for number in range(count)]
 
@@ -53,8 +53,8 @@ def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
 
 
 def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
-    """Raise OptionError if a network would compute batch statistics over a single image, which would remove what
-    distinguishes it from others. Statistics cover the images of all ranks, so one rank may have a single image."""
+    """Raise OptionError if a network would compute batch statistics over a single image, and so do instance
+    normalisation. Statistics cover the images of all ranks, so one rank may have a single image."""
     norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
     found = [
         name
@@ -70,7 +70,7 @@ def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage]
             limited = f" in micro-batches of at most {limit}" if limit and stage.batch > 1 else ""
             raise OptionError(
                 f"--batch {stage.batch}{limited}: batch normalisation in the {' and the '.join(found)} needs at least "
-                "two images at once; over a single image it removes what distinguishes it."
+                "two images at once; over a single image it would be instance normalisation."
             )
 
 
@@ -118,13 +118,15 @@ class Step:
     def _batches(self, images: ImageBatch) -> list[Batch]:
         """Return the step's micro-batches. Each has its own random generator with the same seed, so the noise depends
         neither on the number of micro-batches nor on the number of ranks."""
-        pieces = split(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
-        mine, batches = len(images.labels), []
-        offset = distributed.rank() * mine
-        for piece in pieces:
+        micro_batches = split(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
+        local_size, batches = len(images.labels), []
+        offset = distributed.rank() * local_size
+        for micro_batch in micro_batches:
             rng = np.random.default_rng([self.seed, 2, self.state.progress.step])
-            batches.append(to_device(piece, rng, len(pieces), offset, distributed.world_size() * mine))
-            offset += len(piece.labels)
+            batches.append(
+                to_device(micro_batch, rng, len(micro_batches), offset, distributed.world_size() * local_size)
+            )
+            offset += len(micro_batch.labels)
         return batches
 
     def _run(self, phase: Phase, batches: list[Batch]) -> None:
@@ -198,8 +200,8 @@ class Buffers:
 
     def restore(self, finite: Any) -> None:
         """Restore the saved values if `finite` is 0; otherwise average the changed buffers over the ranks."""
-        written = [(var, value) for var, identity, value in self._saved if var.id != identity]
-        for (var, value), new in zip(written, collectives.all_reduce_mean([var for var, _ in written])):
+        changed = [(var, value) for var, identity, value in self._saved if var.id != identity]
+        for (var, value), new in zip(changed, collectives.all_reduce_mean([var for var, _ in changed])):
             var.update(backend.jittor().ternary(finite, new, value))
         self._saved = []
 
@@ -220,7 +222,7 @@ class UnusedWeights:
         return phase.name in self._pending_phases
 
     def record(self, phase: Phase, missing: list[int]) -> None:
-        """Record the weights that the phase's loss does not depend on, by position. RunError if every phase has run
+        """Record the positions of the weights that the phase's loss does not depend on. RunError if every phase has run
         and some weight got no gradient from any of them."""
         weights = [(network, key) for network in phase.networks for key in self.weights[network]]
         self._without_gradient -= {weight for position, weight in enumerate(weights) if position not in set(missing)}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Metrics of the sampled network against the training images, saved in the run's folder.
+    """Measures the sampled networks against the training images, and saves the metrics in the run's folder.
 
     Created before a run begins: OptionError or CheckpointError if a metric is unknown or a backbone's weights are
     missing.
@@ -73,7 +73,9 @@ class Tracker:
         """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if not
         all real images are used."""
         backbones = {
-            number: self.networks.backbone_of(each) for each in self.networks.metrics for number in each.output_names()
+            output: self.networks.backbone_of(metric)
+            for metric in self.networks.metrics
+            for output in metric.output_names()
         }
         some = f"real{short(self.real)}" if self.real < self.dataset.info.count else ""
         parts = [name + short(self.options.evaluate_samples), some, mode, backbones[name]]
@@ -95,13 +97,13 @@ class Tracker:
     def measure(self, state: TrainState, run: Path, say: Callable[[str], None]) -> dict[str, float]:
         """Return the metrics by full name, for the statistics; for translations, the means over pairs of domains."""
 
-        def once(line: str) -> None:
+        def say_once(line: str) -> None:
             if line not in self._reported:
                 self._reported.add(line)
                 say(line)
 
         data = replace(self.data, size=(state.position or state.upcoming()).stage.size)
-        results = compare(self._comparisons(state, data, once), self.networks, self.options.seed, once)
+        results = compare(self._comparisons(state, data, say_once), self.networks, self.options.seed, say_once)
         about = {
             "subject": describe_subject(self.model, state.progress.images, data),
             "against": self.dataset.info.name,

@@ -160,7 +160,7 @@ class StarGAN2(Model):
             "encoder": encoder,
             "discriminator": discriminator,
         }
-        trained = tuple(networks)
+        trained = tuple(networks)  # without the landmark network
         landmarks = None
         if w_hpf:
             from ganzoo_stargan2.landmarks import FAN
@@ -196,14 +196,14 @@ class StarGAN2(Model):
         optimizers).
 
         Sizes, widths and optimizer settings are taken from the files. Name the domains with --domains in the order of
-        training, which is that of their sorted folder names; otherwise they are called 0, 1, 2.
+        training, the sorted order of their folder names; otherwise they are called 0, 1, 2.
         """
         from ganzoo_stargan2.importing import import_weights
 
         return import_weights(content, given)
 
     def _wing(self, options: StarGAN2Options, remark: str = "") -> Path:
-        """Return the file of the landmark weights. OptionError, with the remedies, if it is missing."""
+        """Return the file of the landmark weights. If it is missing, OptionError says where to get it."""
         path = Path(options.wing).expanduser() if options.wing else data_dir() / "wing.ckpt"
         if not path.is_file():
             raise OptionError(

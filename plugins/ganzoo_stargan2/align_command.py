@@ -60,7 +60,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
 
 
 def _file(option: str, given: Path | None, name: str, what: str, source: str) -> Path:
-    """Return the given file, or `name` in the data directory. OptionError, saying where to get it, if it is missing."""
+    """Return the given file, or `name` in the data directory. If it is missing, OptionError says where to get it."""
     path = given or data_dir() / name
     if not path.is_file():
         raise OptionError(

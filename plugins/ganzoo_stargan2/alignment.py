@@ -22,7 +22,7 @@ from ganzoo_stargan2.landmarks import FAN, NUM_LANDMARKS, SIDE, read_wing
 
 BATCH = 4  # images that go through the network at once
 MARGIN = 2  # px beyond an edge that bicubic interpolation reads
-MAX_CROP_RATIO = 100  # times the image's larger side: if the crop would be larger than this, there is no face
+MAX_CROP_RATIO = 100  # a crop of more than this many times the image's larger side means that there is no face
 EPS = 1e-6  # px^2; anything smaller is a rounding error
 NO_FACE = "no face found; its landmarks have no shape"
 
@@ -42,8 +42,8 @@ class Summary:
 def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int, say: Say) -> Summary:
     """Align the face in each image below `folder`, and save it as a PNG of `size` px under its relative name in `out`.
 
-    Images that exist in `out` are kept, so that an interrupted call can be continued. DataError if there is no image;
-    DataError or CheckpointError if `landmarks` or `wing` is not a valid file.
+    Images that exist in `out` are skipped, so that an interrupted call can be continued. DataError if there is no
+    image; DataError or CheckpointError if `landmarks` or `wing` is not a valid file.
     """
     targets = _targets(folder, out)
     todo = [source for source, target in targets.items() if not target.exists()]
@@ -69,7 +69,7 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
 
 def _targets(folder: Path, out: Path) -> dict[Path, Path]:
     """Return the output path of each image. '.png' replaces its suffix, or is appended if several images have the same
-    stem. No two images get the same path, and none gets that of a folder."""
+    stem. No two images get the same path, and none gets the path of a folder."""
     names = [path.relative_to(folder) for path in images_below(folder)]
     if not names:
         raise DataError(
@@ -129,7 +129,7 @@ def read_mean(path: Path) -> np.ndarray:
     """Read the mean landmarks (98, 2), in px of a 256 px image, from a file like celeba_lm_mean.npz. DataError if the
     file is of another kind."""
     mean = np.empty(0)
-    with contextlib.suppress(Exception), np.load(path) as file:  # a dozen kinds can be raised
+    with contextlib.suppress(Exception), np.load(path) as file:  # np.load raises many kinds of exceptions
         mean = np.asarray(file["mean"], np.float64)
     if mean.shape not in ((NUM_LANDMARKS, 2), (2 * NUM_LANDMARKS,)) or not np.isfinite(mean).all():
         raise DataError(
@@ -156,28 +156,28 @@ def peaks(heatmaps: np.ndarray) -> np.ndarray:
     n, c, h, w = heatmaps.shape
     y, x = np.divmod(heatmaps.reshape(n, c, h * w).argmax(2), w)
     inside = (x > 0) & (x < w - 1) & (y > 0) & (y < h - 1)
-    edged = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    padded = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)))
     images, maps = np.ogrid[:n, :c]
 
     def neighbour(right: int, down: int) -> np.ndarray:
-        return edged[images, maps, y + 1 + down, x + 1 + right]
+        return padded[images, maps, y + 1 + down, x + 1 + right]
 
-    across, along = np.sign(neighbour(1, 0) - neighbour(-1, 0)), np.sign(neighbour(0, 1) - neighbour(0, -1))
-    return np.stack([(x + 0.5 + 0.25 * inside * across) / w, (y + 0.5 + 0.25 * inside * along) / h], 2)
+    dx, dy = np.sign(neighbour(1, 0) - neighbour(-1, 0)), np.sign(neighbour(0, 1) - neighbour(0, -1))
+    return np.stack([(x + 0.5 + 0.25 * inside * dx) / w, (y + 0.5 + 0.25 * inside * dy) / h], 2)
 
 
 def similarity(points: np.ndarray, target_points: np.ndarray) -> tuple[complex, complex]:
     """Return the similarity transform without reflection that maps points (N, 2) to target points (N, 2) by least
-    squares (Umeyama 1991), as a and b in target = a * point + b, for complex numbers x + iy. ValueError if all points
-    coincide, or if no rotation fits better than another."""
-    start, end = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, target_points))
-    centred = start - start.mean()
-    spread = float((abs(centred) ** 2).sum())
-    factor = complex((centred.conj() * (end - end.mean())).sum())
-    if spread < EPS or abs(factor) < EPS:
+    squares (Umeyama 1991): a and b of target = a * point + b, with points as complex numbers x + iy. ValueError if all
+    points coincide, or if no rotation fits better than another."""
+    source, target = (np.ascontiguousarray(each, np.float64).view(complex)[:, 0] for each in (points, target_points))
+    centred = source - source.mean()
+    variance = float((abs(centred) ** 2).sum())
+    factor = complex((centred.conj() * (target - target.mean())).sum())
+    if variance < EPS or abs(factor) < EPS:
         raise ValueError(NO_FACE)
-    factor /= spread
-    return factor, complex(end.mean() - factor * start.mean())
+    factor /= variance
+    return factor, complex(target.mean() - factor * source.mean())
 
 
 def align(pixels: np.ndarray, points: np.ndarray, target_points: np.ndarray, size: int) -> np.ndarray:
@@ -187,24 +187,24 @@ def align(pixels: np.ndarray, points: np.ndarray, target_points: np.ndarray, siz
     Resampling is bicubic, and averages pixels when downscaling. Beyond its edges, the image is reflected. ValueError if
     `points` do not have the shape of a face.
     """
-    factor, move = similarity(points, target_points)
+    factor, offset = similarity(points, target_points)
     if size > abs(factor) * max(pixels.shape[:2]) * MAX_CROP_RATIO:
         raise ValueError(NO_FACE)
-    coarser = max(1, int(1 / abs(factor)))
-    pixels, factor = np.asarray(Image.fromarray(pixels).reduce(coarser)), factor * coarser
-    finer = math.ceil(1 / abs(factor))
-    corners = (np.array([0, size, 1j * size, size + 1j * size]) - move) / factor
+    reduction = max(1, int(1 / abs(factor)))
+    pixels, factor = np.asarray(Image.fromarray(pixels).reduce(reduction)), factor * reduction
+    supersampling = math.ceil(1 / abs(factor))
+    corners = (np.array([0, size, 1j * size, size + 1j * size]) - offset) / factor
     left, top = (math.floor(each.min()) - MARGIN for each in (corners.real, corners.imag))
     right, bottom = (math.ceil(each.max()) + MARGIN for each in (corners.real, corners.imag))
-    part = pixels[_mirrored(top, bottom, pixels.shape[0])][:, _mirrored(left, right, pixels.shape[1])]
-    back, start = 1 / (factor * finer), -move / factor - complex(left, top)
-    image = Image.fromarray(part).transform(
-        (size * finer, size * finer),
+    region = pixels[_mirrored(top, bottom, pixels.shape[0])][:, _mirrored(left, right, pixels.shape[1])]
+    inverse, start = 1 / (factor * supersampling), -offset / factor - complex(left, top)
+    image = Image.fromarray(region).transform(
+        (size * supersampling, size * supersampling),
         Image.Transform.AFFINE,
-        (back.real, -back.imag, start.real, back.imag, back.real, start.imag),
+        (inverse.real, -inverse.imag, start.real, inverse.imag, inverse.real, start.imag),
         Image.Resampling.BICUBIC,
     )
-    return np.asarray(image.reduce(finer))
+    return np.asarray(image.reduce(supersampling))
 
 
 def _mirrored(start: int, end: int, length: int) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Import checkpoints of the reference implementation of StarGAN v2, whose names of weights our networks share.
+"""Import checkpoints of the reference implementation of StarGAN v2. Our networks use its weight names.
 
 A checkpoint is three files: NUMBER_nets.ckpt, NUMBER_nets_ema.ckpt (EMA weights, without the discriminator) and
-NUMBER_optims.ckpt. Each is a dict by network. Translations to Jittor write the same files, but their NUMBER_optims.ckpt
-holds the states of Jittor's optimizers, which are not imported.
+NUMBER_optims.ckpt. Each is a dict by network. Ports to Jittor write the same files, but their NUMBER_optims.ckpt
+contains the states of Jittor's optimizers, which are not imported.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ NETWORKS = {
 EMA_NETWORKS = ("generator", "mapping", "encoder")
 KINDS = ("nets", "nets_ema", "optims")
 FILE = re.compile(r"(\d+_)(nets_ema|nets|optims)(\.ckpt)")
-MAX_DOMAINS = 1000  # the layers of each domain take far more memory than naming them in a file does
-FILTER = "hpf.filter"  # constant kernel of the high-pass skips, which determines their strength
+MAX_DOMAINS = 1000  # limits the memory: a small file can list many domains, and each needs large layers
+FILTER = "hpf.filter"  # constant kernel of the high-pass skips; their strength is read from it
 HIGH_PASS = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
 
 Arrays = dict[str, np.ndarray]
@@ -46,13 +46,13 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     """See `ganzoo.Model.import_weights`."""
     files = _files(content)
     weights, ema = _states(files.get("nets")), _states(files.get("nets_ema"))
-    whole = {**ema, **weights}
-    _check_complete(files, whole)
+    merged = {**ema, **weights}
+    _check_complete(files, merged)
     strengths = [_pop_hpf_strength(states) for states in (weights, ema)]
     dimensions = _dimensions(weights, ema)
-    options = _options(whole, dimensions, strengths[0] or strengths[1], given)
+    options = _options(merged, dimensions, strengths[0] or strengths[1], given)
     if options["w_hpf"]:
-        whole["landmarks"] = _landmarks(files, given)
+        merged["landmarks"] = _landmarks(files, given)
     optimizers = files.get("optims") if weights else None
     from_jittor = optimizers is not None and any(map(_is_jittor_optimizer, optimizers.values()))
     if from_jittor:
@@ -62,7 +62,7 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         size=dimensions["size"],
         channels=dimensions["channels"],
         trained_size=dimensions["size"],
-        weights=whole,
+        weights=merged,
         ema={name: ema[name] for name in EMA_NETWORKS if name in ema},
         moments=_moments(optimizers, weights),
         domains=tuple(map(str, range(dimensions["domains"]))),
@@ -71,18 +71,20 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
 
 
 def _files(content: Any) -> dict[str, dict[str, Any]]:
-    """Return the contents of the files by kind. For a single file, the kind is inferred from what it holds."""
+    """Return the contents of the files by kind. For a single file, the kind is inferred from its content."""
     files = content if isinstance(content, dict) and content.keys() & set(KINDS) else {_kind(content): content}
     if not all(isinstance(file, dict) for file in files.values()):
-        raise CheckpointError("it holds no networks by name, as StarGAN v2's checkpoints do.")
+        raise CheckpointError("it holds no networks by name, unlike StarGAN v2's checkpoints.")
     return files
 
 
 def _kind(content: Any) -> str:
-    held = content if isinstance(content, dict) else {}
-    if any(isinstance(each, dict) and ("param_groups" in each or _is_jittor_optimizer(each)) for each in held.values()):
+    networks = content if isinstance(content, dict) else {}
+    if any(
+        isinstance(each, dict) and ("param_groups" in each or _is_jittor_optimizer(each)) for each in networks.values()
+    ):
         return "optims"
-    return "nets" if "discriminator" in held else "nets_ema"
+    return "nets" if "discriminator" in networks else "nets_ema"
 
 
 def _is_jittor_optimizer(optimizer: Any) -> bool:
@@ -106,13 +108,13 @@ def _state(network: str, found: Any) -> Arrays:
     return state
 
 
-def _check_complete(files: Mapping[str, Any], whole: Mapping[str, Arrays]) -> None:
+def _check_complete(files: Mapping[str, Any], networks: Mapping[str, Arrays]) -> None:
     """Raise CheckpointError if a network needed for translation is missing."""
-    if not whole and "optims" in files:
+    if not networks and "optims" in files:
         raise CheckpointError("it holds optimizers only; put NUMBER_nets.ckpt or NUMBER_nets_ema.ckpt beside it.")
     for theirs, ours in NETWORKS.items():
-        if ours in EMA_NETWORKS and ours not in whole:
-            raise CheckpointError(f"it holds no {theirs!r}, as StarGAN v2's checkpoints do.")
+        if ours in EMA_NETWORKS and ours not in networks:
+            raise CheckpointError(f"it holds no {theirs!r}, unlike StarGAN v2's checkpoints.")
 
 
 def _pop_hpf_strength(states: Mapping[str, Arrays]) -> float | None:
@@ -159,7 +161,7 @@ def _dimensions(weights: Mapping[str, Arrays], ema: Mapping[str, Arrays]) -> dic
 
 
 def _read(network: str, state: Arrays) -> Iterator[tuple[str, int]]:
-    """Yield the dimensions that a network's weights show. CheckpointError if a weight needed for this is missing."""
+    """Infer the dimensions of a network from the shapes of its weights. CheckpointError if such a weight is missing."""
     if network == "mapping_network":
         yield from zip(("hidden", "latent"), _shape(state, "shared.0.weight", 2))
         yield "style", _shape(state, "unshared.0.6.weight", 2)[0]
@@ -192,25 +194,25 @@ def _count(state: Arrays, pattern: str) -> int:
 
 
 def _options(
-    whole: Mapping[str, Arrays], dimensions: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
+    networks: Mapping[str, Arrays], dimensions: Mapping[str, int], strength: float | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the options that determine the networks. OptionError if the user's options contradict them."""
     size = dimensions["size"]
-    blocks = _count(whole["generator"], r"encode\.\d+\.conv1\.weight")
-    without = size.bit_length() - 5 + 2  # a block per halving to 16 px, and two at 16 px; skips add one
-    if blocks not in (without, without + 1):
+    blocks = _count(networks["generator"], r"encode\.\d+\.conv1\.weight")
+    blocks_without_skips = size.bit_length() - 5 + 2  # a block per halving to 16 px, and two at 16 px
+    if blocks not in (blocks_without_skips, blocks_without_skips + 1):  # skips add a block
         raise CheckpointError(f"its networks don't belong to one model: no generator of {size} px has {blocks} blocks.")
     if strength is None:
         strength = given.get("w_hpf") or 1.0  # not recorded in old files
     options = {
         "size": size,
-        "w_hpf": strength if blocks > without else 0.0,
+        "w_hpf": strength if blocks > blocks_without_skips else 0.0,
         "latent": dimensions["latent"],
         "hidden": dimensions["hidden"],
         "style": dimensions["style"],
         "channels_base": dimensions["width"] * size,
         "channels_max": max(
-            (value.shape[0] for name, value in whole["encoder"].items() if name.endswith("conv2.bias")), default=1
+            (value.shape[0] for name, value in networks["encoder"].items() if name.endswith("conv2.bias")), default=1
         ),
     }
     for name, value in options.items():
@@ -224,17 +226,17 @@ def _landmarks(files: Mapping[str, Any], given: Mapping[str, Any]) -> Arrays:
     from the file that training would use."""
     from ganzoo_stargan2.landmarks import read_wing, wing_weights
 
-    inside = next((file["fan"] for file in files.values() if "fan" in file), None)
-    usual = data_dir() / "wing.ckpt"
-    if inside is not None and not given.get("wing"):
-        return wing_weights(inside)
-    if not given.get("wing") and not usual.exists():
+    included = next((file["fan"] for file in files.values() if "fan" in file), None)
+    default = data_dir() / "wing.ckpt"
+    if included is not None and not given.get("wing"):
+        return wing_weights(included)
+    if not given.get("wing") and not default.exists():
         raise CheckpointError(
             "it has high-pass skips, but no landmark weights. Get wing.ckpt from "
-            f"{WING_SOURCE} and name it with --wing, or put it at {usual}."
+            f"{WING_SOURCE} and name it with --wing, or put it at {default}."
         )
     try:
-        return read_wing(Path(given.get("wing") or usual).expanduser())
+        return read_wing(Path(given.get("wing") or default).expanduser())
     except CheckpointError as error:
         raise OptionError(f"--wing: {error}") from error
 

@@ -16,7 +16,7 @@ from ganzoo import BatchNorm, CheckpointError, Conv, Network, average_pool, jt, 
 
 nn: Any = jt.nn
 SIDE = 256  # size in px of the network's input
-NUM_LANDMARKS = 98  # landmarks; an extra channel is for the boundaries of facial parts
+NUM_LANDMARKS = 98  # an extra channel of the output is for the boundaries of facial parts
 DEPTH = 4  # halvings in the hourglass
 WIDTH = 256  # channels of the hourglass
 
@@ -104,7 +104,7 @@ class FAN(Network):
 
     def execute(self, images: Any) -> Any:
         with jt.no_grad():
-            x = resized(images, SIDE, corners=False) * 0.5 + 0.5
+            x = resized(images, SIDE, align_corners=False) * 0.5 + 0.5
             x = average_pool(self.conv2(nn.relu(self.bn1(self.conv1(x)))))
             x = self.top_m_0(self.m0(self.conv4(self.conv3(x))))
             return self.l0(nn.relu(self.bn_end0(self.conv_last0(x))))
@@ -117,33 +117,33 @@ class FAN(Network):
         super()._switch(False)
 
 
-def resized(x: Any, side: int, *, corners: bool) -> Any:
-    """Scale (N, C, H, W) bilinearly to `side` x `side` px. With `corners`, the centres of the outermost pixels stay in
-    place; otherwise their outer edges do."""
+def resized(x: Any, side: int, *, align_corners: bool) -> Any:
+    """Scale (N, C, H, W) bilinearly to `side` x `side` px. With `align_corners`, the centres of the outermost pixels
+    stay in place; otherwise their outer edges do."""
     n, c, h, w = x.shape
     if (h, w) == (side, side):
         return x
     # Two matrix products are several times as fast as Jittor's interpolation, which works by index.
-    across, down = (jt.array(_weights(length, side, corners)) for length in (w, h))
+    across, down = (jt.array(_weights(length, side, align_corners)) for length in (w, h))
     x = jt.matmul(x.reshape((n * c * h, w)), across).reshape((n * c, h, side))
     x = jt.matmul(x.transpose(0, 2, 1).reshape((n * c * side, h)), down).reshape((n * c, side, side))
     return x.transpose(0, 2, 1).reshape((n, c, side, side))
 
 
-def _weights(length: int, side: int, corners: bool) -> np.ndarray:
-    """Return the weight of each of `length` pixels of a row in each of `side` scaled ones, float32 (length, side)."""
-    wanted = np.arange(side)
-    at = wanted * ((length - 1) / (side - 1)) if corners else (wanted + 0.5) * (length / side) - 0.5
-    at = np.clip(at, 0, length - 1)
-    before = np.minimum(np.floor(at).astype(int), length - 1)
+def _weights(length: int, side: int, align_corners: bool) -> np.ndarray:
+    """Return the weights that scale a row of `length` pixels to `side` pixels, float32 (length, side)."""
+    target = np.arange(side)
+    source = target * ((length - 1) / (side - 1)) if align_corners else (target + 0.5) * (length / side) - 0.5
+    source = np.clip(source, 0, length - 1)
+    before = np.minimum(np.floor(source).astype(int), length - 1)
     weights = np.zeros((length, side), np.float32)
-    weights[before, wanted] += 1 - (at - before)
-    weights[np.minimum(before + 1, length - 1), wanted] += at - before
+    weights[before, target] += 1 - (source - before)
+    weights[np.minimum(before + 1, length - 1), target] += source - before
     return weights
 
 
 def read_wing(path: Path, say: Say = lambda line: None) -> dict[str, np.ndarray]:
-    """Read the weights in a file like wing.ckpt, for `FAN.load_state`. `say` gets the number of superfluous entries.
+    """Read the weights in a file like wing.ckpt, for `FAN.load_state`, and report unused entries through `say`.
 
     CheckpointError if the file is of another kind or lacks a weight.
     """
@@ -156,7 +156,7 @@ def read_wing(path: Path, say: Say = lambda line: None) -> dict[str, np.ndarray]
 
 
 def wing_weights(state: Any, say: Say = lambda line: None) -> dict[str, np.ndarray]:
-    """Like `read_wing`, but from a state_dict. CheckpointError messages are to be prefixed with the file's name."""
+    """Like `read_wing`, but from a state_dict. The caller prefixes CheckpointError messages with the file's name."""
     if not isinstance(state, Mapping):
         raise CheckpointError("it holds no landmark network.")
     # Strip the prefix of weights trained on several GPUs, and drop batch counters, which are not weights.

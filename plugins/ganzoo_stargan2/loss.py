@@ -2,8 +2,8 @@
 styles from random latents and once with styles from reference images.
 
 Computations that updates have in common are done once. The generator's encoder does not depend on the style, so its
-features serve all translations of an image. The generator does not change while the discriminator is updated, so the
-translation made for the first update is reused in the third. The results are those of the reference implementation.
+features are used for all translations of an image. The generator does not change while the discriminator is updated,
+so the translation made for the first update is reused in the third. The results equal the reference implementation's.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class StarGAN2Loss(Loss):
 
     def _translate_with_latents(self, batch: Batch) -> tuple[Features, Any, Any]:
         """Return features, styles from latents, and the images translated with them. The first update caches them with
-        their graph for the third, unless a step has several micro-batches, whose graphs would be in memory together."""
+        their graph for the third, unless a step has several micro-batches, whose graphs would all be in memory."""
         if "latent" in batch.cache:
             return batch.cache["latent"]
         features, style = self.generator.encode_features(batch.images), self.mapping(batch.cache["z"][0], batch.targets)

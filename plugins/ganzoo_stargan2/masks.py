@@ -16,8 +16,8 @@ EPS = 1e-6
 
 
 class Part(NamedTuple):
-    """Landmarks that are treated alike: their heatmaps are raised to `power`, and moved `up` by that many px of 256
-    (down if negative), wrapping around at the edges. The second mask has the `inner` parts only."""
+    """Landmarks that are treated alike: their heatmaps are raised to `power`, and moved up by `up` px of
+    256 (down if negative), wrapping around at the edges. The second mask has only the `inner` parts."""
 
     landmarks: Sequence[int]
     up: int
@@ -33,7 +33,7 @@ PARTS = (
     Part(range(52, 55), 4, 1, True),  # bridge of the nose
     Part(range(55, 60), 8, 4, True),  # nostrils
     Part(range(60, 76), -8, 3, True),  # eyes
-    Part(range(60, 76), -24, 1, True),  # and below them
+    Part(range(60, 76), -24, 1, True),  # below the eyes
     Part(range(77, 82), -8, 4, False),  # upper lip, without the corners of the mouth
     Part(range(83, 88), 8, 4, False),  # lower lip
     Part(range(88, 96), -2, 3, False),  # inside of the lips
@@ -43,7 +43,7 @@ LANDMARKS = np.array([landmark for part in PARTS for landmark in part.landmarks]
 POWERS = np.array(
     [[power == part.power for part in PARTS for _ in part.landmarks] for power in range(1, 5)], np.float32
 )
-# 1x1 convolution kernels that sum heatmaps to parts, and parts to the two masks.
+# 1x1 convolution kernels that sum heatmaps into parts, and parts into the two masks.
 SUMS = np.array([[part is own for own in PARTS for _ in own.landmarks] for part in PARTS], np.float32)[:, :, None, None]
 MASKS = np.array([[True] * len(PARTS), [part.inner for part in PARTS]], np.float32)[:, :, None, None]
 SHIFTS = np.array([-part.up for part in PARTS])
@@ -58,7 +58,7 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
-        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, corners=True))
+        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
         parts = roll_rows(nn.conv2d(raised, jt.array(SUMS)), SHIFTS)

@@ -148,7 +148,7 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
 
 
 class Generator(Network):
-    """Maps images (N, C, size, size) and styles (N, style_dim) to images, whose values are not limited to [-1, 1].
+    """Maps images (N, C, size, size) and styles (N, style_dim) to images, whose values may exceed [-1, 1].
 
     `w_hpf` above 0 adds skip connections through a high-pass filter of that strength, multiplied by masks.
     """
@@ -181,8 +181,8 @@ class Generator(Network):
 
     def active_weights(self) -> dict[str, Any]:
         shortcuts = [name for name in self.trainable() if name.startswith("decode.") and ".conv1x1." in name]
-        resting = set(shortcuts if self.w_hpf > 0 else ())
-        return {name: var for name, var in self.trainable().items() if name not in resting}
+        unused = set(shortcuts if self.w_hpf > 0 else ())
+        return {name: var for name, var in self.trainable().items() if name not in unused}
 
     def encode_features(self, images: Any) -> tuple[Any, Mapping[int, Any]]:
         """Encode images into the decoder's input, which is independent of the style: the last features, and the
@@ -222,7 +222,7 @@ class MappingNetwork(Network):
 
     def execute(self, z: Any, domains: np.ndarray) -> Any:
         h = self.shared(z)
-        return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
+        return pick(jt.stack([branch(h) for branch in self.unshared], 1), domains)
 
 
 def _mlp(widths: Sequence[int], last: bool) -> Any:
@@ -257,7 +257,7 @@ class StyleEncoder(Network):
 
     def execute(self, images: Any, domains: np.ndarray) -> Any:
         h = self.shared(images).reshape((images.shape[0], -1))
-        return pick(jt.stack([part(h) for part in self.unshared], 1), domains)
+        return pick(jt.stack([branch(h) for branch in self.unshared], 1), domains)
 
 
 class Discriminator(ganzoo.Discriminator):

@@ -1,4 +1,4 @@
-"""The part of StarGAN v2 that is sampled: generator, mapping network and style encoder."""
+"""Translation with StarGAN v2: generator, mapping network and style encoder."""
 
 from __future__ import annotations
 

@@ -43,13 +43,13 @@ class StyleGANOptions(Options):
     )
     init_size: int = option(8, "the first resolution in px, a power of two", min=4, max=1024)
     phase: float = option(
-        600.0, "kimg for which a resolution fades in, and then for which it is trained", above=0, max=100_000
+        600.0, "kimg of each resolution's fade-in, and again of its training afterwards", above=0, max=100_000
     )
     first_stage: float | None = option(
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
     )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
-    mixing: bool = option(False, "style mixing: layers from a random one on use the style of a second latent")
+    mixing: bool = option(False, "style mixing: from a random layer on, the style is that of a second latent")
     mixing_prob: float = option(0.9, "probability of style mixing", min=0, max=1, when="mixing")
     sched: bool = option(
         False,
@@ -77,11 +77,11 @@ class StyleGANOptions(Options):
     from_rgb_activation: bool = option(True, "leaky ReLU after the discriminator's fromRGB convolutions")
     architecture: str = option(
         "port",
-        "that of the public PyTorch port, whose checkpoints can be imported, or of the paper",
+        "networks of the public PyTorch port, whose checkpoints can be imported, or of the paper",
         choices=("port", "paper"),
     )
     w_average: float = option(
-        0.0, "decay of the running average of w; 0: no average, truncation estimates it when needed", min=0, below=1
+        0.0, "decay of the running average of w; 0: no average, truncation estimates the mean of w", min=0, below=1
     )
     blend_reals: bool = option(False, "blend real images with their half-size version while a resolution fades in")
     reset_optimizers: bool = option(False, "reset Adam's moments when a stage starts and when its fade-in ends")
@@ -188,7 +188,7 @@ class StyleGAN(Model):
         its EMA (NUMBER.model, with NUMBER.discrim-model if it is in the same folder), or all networks with their
         optimizers (train_step-N.model). States of Jittor's optimizers are left out.
 
-        The files usually have weights up to 1024 px; those that were trained are used. With a larger --max-size, the
+        The files usually have weights up to 1024 px; only the trained ones are used. With a larger --max-size, the
         next resolutions are imported too, and training continues with them. Widths are taken from the file.
         """
         from ganzoo_stylegan.importing import import_weights

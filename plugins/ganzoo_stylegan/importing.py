@@ -1,8 +1,8 @@
-"""Import checkpoints of the public PyTorch port of StyleGAN and of that port's translations to Jittor.
+"""Import checkpoints of the public PyTorch port of StyleGAN and of its ports to Jittor.
 
 A file holds the state_dict of a generator, or a dict with any of `generator`, `discriminator`, `g_running` (the
 generator's EMA), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, of which
-only some have been trained. One of the translations saves the state_dict of the discriminator separately, as
+only some have been trained. One of the Jittor ports saves the state_dict of the discriminator separately, as
 NUMBER.discrim-model beside NUMBER.model.
 """
 
@@ -48,7 +48,7 @@ DISCRIMINATOR = {
     r"from_rgb\.(\d+)\.(?:0\.)?conv\.(weight_orig|bias)": "from_rgb.{}.{}",
     r"linear\.linear\.(weight_orig|bias)": "linear.{}",
 }
-# Scales and offsets of instance norms, which Jittor's have by default.
+# Scales and offsets of instance norms: Jittor's norms have them by default, PyTorch's don't.
 AFFINE = re.compile(r"(generator\.progression\.\d+\.adain[12])\.norm\.(weight|bias)")
 # Our names of weights that are zero until their resolution is trained.
 ZERO_INITIALISED = re.compile(r"synthesis\.(?:to_rgb|blocks)\.([0-8])\.(?:(?:conv[12]\.)?bias|layer[12]\.noise)")
@@ -115,18 +115,18 @@ def _notes(parts: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequ
         yield "scales and offsets of the instance norms: folded into the style layers"
     for name, theirs in OPTIMIZERS.items():
         if theirs in parts and name not in optimizers:
-            why = (
+            reason = (
                 "its instance norms were folded away"
                 if _has_moments(parts[theirs])
                 else "a Jittor optimizer, not a PyTorch one"
             )
-            yield f"{theirs}: left out ({why}); Adam's moments are reset"
+            yield f"{theirs}: left out ({reason}); Adam's moments are reset"
 
 
 def _parts(content: Any) -> dict[str, Any]:
-    """Return a file's content as a dict of state_dicts, even if it is a single one, without 'module.' in its names."""
+    """Return a file's content as a dict of state_dicts without the prefix 'module.'; a single one is 'g_running'."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise CheckpointError("it holds no weights by name, as a state_dict does.")
+        raise CheckpointError("it holds no weights by name, unlike a state_dict.")
     if "g_ema" in content:
         raise CheckpointError(
             "it is a StyleGAN2 checkpoint (stylegan2-pytorch), whose networks differ. stylegan reads files of "
@@ -174,11 +174,11 @@ def _is_derived(name: str, state: Mapping[str, Any]) -> bool:
     return kind == "weight_flip" or (kind == "weight" and bool(originals))
 
 
-def _state(which: str, found: Mapping[str, Any]) -> Arrays:
+def _state(network: str, found: Mapping[str, Any]) -> Arrays:
     """Return a state_dict under our names, in the original order."""
-    what, last = "generator", None
-    if which == "discriminator":  # the discriminator counts levels from the finest
-        what = which
+    kind, last = "generator", None
+    if network == "discriminator":  # the discriminator counts levels from the finest
+        kind = network
         levels = [int(match[1]) for name in found if (match := re.match(r"progression\.(\d+)\.", name))]
         last = max(levels, default=0)
     for name in found:
@@ -189,10 +189,10 @@ def _state(which: str, found: Mapping[str, Any]) -> Arrays:
         if ours is None and _is_derived(name, found):
             continue
         if ours is None or ours in state or not isinstance(value, np.ndarray):
-            raise CheckpointError(f"it does not belong to StyleGAN's {what}: it holds {name!r}.")
+            raise CheckpointError(f"it does not belong to StyleGAN's {kind}: it holds {name!r}.")
         state[ours] = value.astype(np.float32)
     if not state:
-        raise CheckpointError(f"it does not belong to StyleGAN's {what}.")
+        raise CheckpointError(f"it does not belong to StyleGAN's {kind}.")
     return state
 
 
@@ -202,12 +202,12 @@ def _renamed(name: str, last: int | None) -> str | None:
     for pattern, ours in (GENERATOR if last is None else DISCRIMINATOR).items():
         match = re.fullmatch(pattern, name)
         if match:
-            words = ["weight" if word == "weight_orig" else word for word in match.groups()]
+            groups = ["weight" if group == "weight_orig" else group for group in match.groups()]
             if name.startswith("style."):  # the indices also count the activations in between
-                words[0] = str((int(words[0]) - 1) // 2)
-            elif last is not None and words[0].isdigit():
-                words[0] = str(last - int(words[0]))
-            return ours.format(*words)
+                groups[0] = str((int(groups[0]) - 1) // 2)
+            elif last is not None and groups[0].isdigit():
+                groups[0] = str(last - int(groups[0]))
+            return ours.format(*groups)
     return None
 
 
@@ -222,8 +222,8 @@ def _check_fused(name: str, last: int | None) -> None:
 
 
 def _trained_size(generator: Arrays) -> int:
-    """Return the finest resolution in px that has been trained, which shows in biases and noise weights that are not 0,
-    their initial value. If all of them are 0, return the finest resolution in the file."""
+    """Return the finest resolution in px that has been trained: the finest with a bias or noise weight that is not 0,
+    the initial value. If all of them are 0, return the finest resolution in the file."""
     levels = [
         (int(match[1]), value.any()) for name, value in generator.items() if (match := ZERO_INITIALISED.fullmatch(name))
     ]
@@ -265,7 +265,7 @@ def _length(generator: Arrays, name: str) -> int:
 
 
 def _check_given(given: Mapping[str, Any], options: dict[str, Any]) -> None:
-    """Raise OptionError if an option given by the user contradicts the file; add the other given ones to `options`."""
+    """Raise OptionError if a given option contradicts the file. Add the other given options to `options`."""
     for name, value in {**options, "architecture": "port", "w_average": 0.0}.items():
         if given.get(name, value) != value:
             raise OptionError(f"--{name.replace('_', '-')}: {given[name]}, but it is {value} in the file.")
@@ -273,7 +273,7 @@ def _check_given(given: Mapping[str, Any], options: dict[str, Any]) -> None:
 
 
 def _truncate_levels(levels: int, state: Arrays) -> Arrays:
-    """Return the weights of the first `levels` resolutions, and those that belong to no resolution."""
+    """Return the weights of the first `levels` resolutions, and the weights that belong to no resolution."""
     kept = {}
     for name, value in state.items():
         match = re.search(r"(?:blocks|_rgb)\.(\d+)\.", name)
@@ -283,12 +283,12 @@ def _truncate_levels(levels: int, state: Arrays) -> Arrays:
 
 
 def _has_moments(optimizer: Any) -> bool:
-    """Whether this is the state of a PyTorch optimizer. Those of Jittor store other things, and are not imported."""
+    """Whether this is the state of a PyTorch optimizer. The states of Jittor's are different, and are not imported."""
     return isinstance(optimizer, dict) and {"param_groups", "state"} <= optimizer.keys()
 
 
 def _moments(optimizer: Any, names: list[str], weights: Arrays) -> AdamMoments:
-    """Convert the state of PyTorch's Adam, which lists parameters in order, those of the synthesis network first."""
+    """Convert the state of PyTorch's Adam, which lists parameters in order, the synthesis network's first."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
     return AdamMoments.from_torch(optimizer, ordered).select(weights)

@@ -45,16 +45,16 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     (lowered to a divisor of the batch size) or, if None, the whole batch.
     """
     n, c, h, w = x.shape
-    whole = n * num_replicas()
-    groups = 1 if group is None else whole // math.gcd(whole, group)
+    global_batch = n * num_replicas()
+    groups = 1 if group is None else global_batch // math.gcd(global_batch, group)
     mean = batch_mean
     if n % groups:  # the groups can't be shared evenly among ranks: each rank forms its own
         groups, mean = n // math.gcd(n, group or n), _identity
     grouped = x.reshape((n // groups, groups, c, h, w))
     centred = grouped - mean(grouped.mean([0], keepdims=True))
     stddev = jt.sqrt(mean(centred.sqr().mean([0])) + 1e-8).mean([1, 2, 3])
-    spread = stddev.reshape((1, groups, 1, 1, 1)).broadcast((n // groups, groups, 1, h, w))
-    return jt.concat([x, spread.reshape((n, 1, h, w))], 1)
+    channel = stddev.reshape((1, groups, 1, 1, 1)).broadcast((n // groups, groups, 1, h, w))
+    return jt.concat([x, channel.reshape((n, 1, h, w))], 1)
 
 
 def _identity(x: Any) -> Any:

@@ -72,7 +72,7 @@ class StyleGANLoss(Loss):
         return self.generator.synthesise(self.styles(batch), noise)
 
     def styles(self, batch: Batch) -> list[Any]:
-        """Return a w for each layer; with mixing, layers from a random one on use a second latent (Karras et al. 2019,
+        """Return a w for each layer; with mixing, a second latent's from a random layer on (Karras et al. 2019,
         section 3.1)."""
         layers = self.generator.style_layers()
         w = self.generator.map(batch.latents(self.generator.latent))
@@ -80,8 +80,8 @@ class StyleGANLoss(Loss):
             return [w] * layers
         other = self.generator.mapping(batch.latents(self.generator.latent))
         first = self.crossover(batch.rng)
-        second = [scalar(layer >= first, ndim=2) for layer in range(layers)]
-        return [w + chosen * (other - w) for chosen in second]
+        uses_second = [scalar(layer >= first, ndim=2) for layer in range(layers)]
+        return [w + second * (other - w) for second in uses_second]
 
     def crossover(self, rng: np.random.Generator) -> int:
         """Draw the first layer that uses the second latent; the number of layers if this batch is not mixed."""

@@ -1,6 +1,6 @@
 """StyleGAN's generator and discriminator (Karras et al. 2019), which grow from 4 px.
 
-`paper=False` follows the public PyTorch port, whose checkpoints are in use; `paper=True` follows the authors' code.
+`paper=False` follows the public PyTorch port, whose checkpoints people use; `paper=True` follows the authors' code.
 README.md lists the differences. Lists run from the coarsest resolution to the finest: entry i is for 4 * 2**i px.
 """
 
@@ -27,12 +27,12 @@ from ganzoo_stylegan.layers import (
 
 nn: Any = jt.nn
 MINIBATCH_GROUP = 4  # group size of the paper's minibatch stddev
-TRUNCATION_CUTOFF = 8  # number of layers that the paper truncates
+TRUNCATION_CUTOFF = 8  # number of layers that the authors' code truncates
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The dimensions of both networks: size and channels of the images, widths, and which of the two designs."""
+    """The dimensions of both networks: size and channels of the images, widths, and the design (port or paper)."""
 
     size: int
     img_channels: int
@@ -74,16 +74,15 @@ class ProgressiveMixin:
         return coarse + self._alpha * (fine - coarse)
 
     def active_weights(self) -> dict[str, Any]:
-        everything = self.trainable()
-        return {name: var for name, var in everything.items() if self._is_used(name)}
+        return {name: var for name, var in self.trainable().items() if self._is_used(name)}
 
     def _is_used(self, name: str) -> bool:
         parts = name.split(".")
         if "blocks" in parts:
             return int(parts[parts.index("blocks") + 1]) <= self.level
-        for colours in ("to_rgb", "from_rgb"):
-            if colours in parts:
-                level = int(parts[parts.index(colours) + 1])
+        for layer in ("to_rgb", "from_rgb"):
+            if layer in parts:
+                level = int(parts[parts.index(layer) + 1])
                 return level == self.level or (self.fading and level == self.level - 1)
         return True
 
@@ -191,8 +190,8 @@ class Generator(ProgressiveMixin, StyleGenerator):
 
     def noise_sizes(self) -> list[int]:
         """One noise map per layer in the paper's design; in the port's, both layers of a resolution share one."""
-        each = 2 if self.config.paper else 1
-        return [size for size in self.config.sizes[: self.level + 1] for _ in range(each)]
+        maps = 2 if self.config.paper else 1
+        return [size for size in self.config.sizes[: self.level + 1] for _ in range(maps)]
 
     def synthesise(self, styles: Sequence[Any], noise: Sequence[Any]) -> Any:
         before = x = None

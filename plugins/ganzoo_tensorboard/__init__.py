@@ -8,7 +8,7 @@ from typing import Any
 
 from ganzoo import hookimpl
 
-_writers: dict[Path, Any] = {}  # None until there is something to write
+_writers: dict[Path, Any] = {}  # None until the first tick
 
 
 @hookimpl
@@ -22,7 +22,7 @@ def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
     if run not in _writers:
         return
     if _writers[run] is None:
-        from tensorboardX import SummaryWriter  # imports PyTorch, which takes a second: not before the first tick
+        from tensorboardX import SummaryWriter  # imported late, because it imports PyTorch, which takes a second
 
         _writers[run] = SummaryWriter(str(run))
     for name, value in stats["losses"].items():

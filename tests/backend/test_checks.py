@@ -26,10 +26,11 @@ def script(path: Path, body: str) -> Path:
     return path
 
 
-def refusal() -> str:
-    with pytest.raises(BackendError) as told:
+def startup_error() -> str:
+    """Return the message of the error with which `start` would stop."""
+    with pytest.raises(BackendError) as error:
         checks.require_usable("cpu")
-    message = str(told.value)
+    message = str(error.value)
     assert "\n" not in message
     return message
 
@@ -38,19 +39,19 @@ def test_this_machine_is_usable():
     checks.require_usable("cpu")
 
 
-def test_another_python_is_refused(monkeypatch):
+def test_an_unsupported_python_version_is_refused(monkeypatch):
     monkeypatch.setattr(checks.sys, "version_info", (3, 13, 0, "final", 0))
-    assert "Python 3.13.0 can't run Jittor" in refusal()
+    assert "Python 3.13.0 can't run Jittor" in startup_error()
 
 
 @pytest.mark.parametrize(
-    ("version", "what"), [("2.1.0", "NumPy 2.1.0 is incompatible with Jittor"), ("", "NumPy is not installed")]
+    ("version", "expected"), [("2.1.0", "NumPy 2.1.0 is incompatible with Jittor"), ("", "NumPy is not installed")]
 )
-def test_numpy_2_is_refused(monkeypatch, version, what):
+def test_numpy_2_or_no_numpy_is_refused(monkeypatch, version, expected):
     real = checks._version
     monkeypatch.setattr(checks, "_version", lambda name: version if name == "numpy" else real(name))
-    message = refusal()
-    assert what in message
+    message = startup_error()
+    assert expected in message
     assert 'pip install "numpy<2"' in message
 
 
@@ -60,7 +61,7 @@ def test_a_path_with_shell_characters_is_refused(monkeypatch, tmp_path, name, va
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     (tmp_path / name).mkdir()
     monkeypatch.setenv(variable, str(tmp_path / name))
-    message = refusal()
+    message = startup_error()
     assert message.startswith(f"{tmp_path / name}: Jittor can't compile")
     assert "JITTOR_HOME" in message
     assert not list((tmp_path / name).iterdir())
@@ -76,17 +77,17 @@ def test_an_unusual_path_that_works_is_not_refused(monkeypatch, tmp_path):
 def test_jittor_in_a_folder_with_a_space_is_refused(monkeypatch, tmp_path):
     origin = tmp_path / "my projects" / "jittor" / "__init__.py"
     monkeypatch.setattr(checks.util, "find_spec", lambda name: SimpleNamespace(origin=str(origin)))
-    assert "my projects/jittor: Jittor can't compile in a folder with a space in its path" in refusal()
+    assert "my projects/jittor: Jittor can't compile in a folder with a space in its path" in startup_error()
 
 
 def test_a_missing_compiler_is_reported(monkeypatch):
     monkeypatch.setenv("cc_path", "no-such-compiler")
-    message = refusal()
+    message = startup_error()
     assert "C++ compiler 'no-such-compiler' not found" in message
     assert "apt install g++" in message
 
 
-def test_a_failing_compiler_is_reported_with_its_own_error(monkeypatch, tmp_path):
+def test_a_failing_compiler_is_reported_with_its_error_message(monkeypatch, tmp_path):
     broken = script(tmp_path / "g++", "echo 'fatal error: Python.h: No such file' >&2; exit 1")
     monkeypatch.setenv("cc_path", str(broken))
     assert "Python.h" in checks.compiler_works().problem
@@ -98,7 +99,7 @@ def test_the_compiler_here_works():
 
 def test_an_unwritable_home_is_reported(monkeypatch):
     monkeypatch.setenv("HOME", "/proc")
-    message = refusal()
+    message = startup_error()
     assert "/proc/.cache/jittor is not writable" in message
     assert "Set JITTOR_HOME" in message
 
@@ -123,16 +124,16 @@ def test_an_unwritable_data_directory_is_not_fatal(monkeypatch, tmp_path):
 
 def test_a_full_disk_is_reported(monkeypatch):
     monkeypatch.setattr(checks, "NEEDED_SPACE", 1 << 60)
-    assert "are free in" in refusal()
+    assert "are free in" in startup_error()
 
 
 def test_missing_onednn_is_reported_before_jittor_downloads_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None)
-    assert "pip install jittor-offline==0.0.7" in refusal()
+    assert "pip install jittor-offline==0.0.7" in startup_error()
 
 
-def test_cuda_needs_no_onednn(monkeypatch, tmp_path):
+def test_cuda_does_not_need_onednn(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     real = checks.util.find_spec
     monkeypatch.setattr(checks.util, "find_spec", lambda name: None if name == "jittor_offline" else real(name))
@@ -147,56 +148,58 @@ def test_a_python_without_its_config_program_gets_a_script_in_its_place(monkeypa
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     monkeypatch.setattr(environment.sys, "version_info", (9, 9))
-    script = environment._python_config()
-    assert script == str(tmp_path / f".cache/jittor/ganzoo-{name}")
+    config = environment._python_config()
+    assert config == str(tmp_path / f".cache/jittor/ganzoo-{name}")
     monkeypatch.undo()
-    asked = {each: subprocess.check_output([script, each], text=True) for each in ("--includes", "--extension-suffix")}
-    assert (Path(asked["--includes"].split()[0].removeprefix("-I")) / "Python.h").exists()
-    assert asked["--extension-suffix"].strip() == sysconfig.get_config_var("EXT_SUFFIX")
+    answers = {
+        flag: subprocess.check_output([config, flag], text=True) for flag in ("--includes", "--extension-suffix")
+    }
+    assert (Path(answers["--includes"].split()[0].removeprefix("-I")) / "Python.h").exists()
+    assert answers["--extension-suffix"].strip() == sysconfig.get_config_var("EXT_SUFFIX")
 
 
-def test_a_gpu_is_not_asked_to_wait_and_keeps_its_memory():
-    """What is set for CUDA, on something in Jittor's place."""
-    set_on: dict[str, float] = {}
+def test_cuda_settings_avoid_waiting_and_limit_the_workspace():
+    """Checked on a stand-in for the jittor module."""
+    settings: dict[str, float] = {}
     cudnn = SimpleNamespace(
-        set_algorithm_cache_size=lambda count: set_on.update(cache=count),
-        set_max_workspace_ratio=lambda ratio: set_on.update(ratio=ratio),
+        set_algorithm_cache_size=lambda count: settings.update(cache=count),
+        set_max_workspace_ratio=lambda ratio: settings.update(ratio=ratio),
     )
     core = SimpleNamespace(get_mem_info=lambda: SimpleNamespace(total_cuda_ram=80 << 30))
     jittor = SimpleNamespace(has_cuda=1, flags=SimpleNamespace(), cudnn=cudnn, core=core)
     backend._use_cuda(jittor)
     assert jittor.flags.use_cuda_host_allocator == 0
-    assert set_on["ratio"] * (80 << 30) == backend.WORKSPACE
+    assert settings["ratio"] * (80 << 30) == backend.WORKSPACE
 
 
 CPU = environment.DeviceChoice("cpu", "")
 
 
-def test_cuda_without_a_gpu_is_refused_and_auto_takes_the_cpu(monkeypatch):
+def test_cuda_without_a_gpu_is_refused_and_auto_chooses_the_cpu(monkeypatch):
     for found in (None, Driver((13, 0), ())):
         monkeypatch.setattr(environment, "driver", lambda found=found: found)
-        with pytest.raises(BackendError, match="--device cuda: the NVIDIA driver shows no GPU") as told:
+        with pytest.raises(BackendError, match="--device cuda: the NVIDIA driver shows no GPU") as error:
             environment.choose_device("cuda")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
         assert environment.choose_device("auto").device == environment.choose_device("cpu").device == "cpu"
         assert "shows no GPU" in environment.choose_device("auto").reason
 
 
-@pytest.mark.parametrize(("body", "why"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails")])
-def test_a_broken_nvcc_is_reported(monkeypatch, tmp_path, body, why):
+@pytest.mark.parametrize(("body", "reason"), [("exit 3", "fails with status 3"), ("echo nonsense", "fails")])
+def test_a_broken_nvcc_is_reported(monkeypatch, tmp_path, body, reason):
     monkeypatch.setattr(environment, "driver", lambda: Driver((13, 0), (GPU("Some GPU", (9, 0), 1 << 34),)))
     monkeypatch.setattr(toolkit, "_compilers", lambda: iter([script(tmp_path / "nvcc", body)]))
     monkeypatch.setattr(checks, "driver", environment.driver)
-    with pytest.raises(BackendError, match=why):
+    with pytest.raises(BackendError, match=reason):
         environment.choose_device("cuda")
     assert environment.choose_device("auto").device == "cpu"
-    assert why in environment.choose_device("auto").reason
-    assert why in checks.gpu().problem
+    assert reason in environment.choose_device("auto").reason
+    assert reason in checks.gpu().problem
     assert not checks.gpu().fatal
-    assert [why in finding.problem for finding in checks.toolkits()] == [True]
+    assert [reason in finding.problem for finding in checks.toolkits()] == [True]
 
 
-def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
+def test_cpu_and_cuda_have_separate_caches(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     environment.prepare(CPU)
     assert os.environ["nvcc_path"] == ""
@@ -210,25 +213,25 @@ def test_caches_of_cpu_and_cuda_never_mix(monkeypatch, tmp_path):
 NEW, OLD = GPU("New GPU", (9, 0), 1 << 34), GPU("Old GPU", (6, 1), 1 << 33)
 
 
-def chosen(monkeypatch, tmp_path, found: Driver, *versions: tuple[int, int], precision: str = "tf32"):
-    """What is chosen where whole toolkits of these versions are installed."""
+def choose(monkeypatch, tmp_path, found: Driver, *versions: tuple[int, int], precision: str = "tf32"):
+    """Return the automatic choice of a device when complete toolkits of these versions are installed."""
     kits = [toolkit.Toolkit(tmp_path / str(version), version, (), ()) for version in versions]
     monkeypatch.setattr(environment, "driver", lambda: found)
     monkeypatch.setattr(environment, "candidates", lambda: kits)
     return environment.choose_device("auto", precision)
 
 
-def test_a_toolkit_that_driver_and_gpus_can_run_is_taken(monkeypatch, tmp_path):
+def test_a_toolkit_that_the_driver_and_gpus_support_is_chosen(monkeypatch, tmp_path):
     driver = Driver((13, 0), (NEW,))
-    assert chosen(monkeypatch, tmp_path, driver, (13, 0), (12, 4)).toolkit.version == (13, 0)
-    assert chosen(monkeypatch, tmp_path, driver, (12, 4), (13, 0)).toolkit.version == (12, 4)
-    assert chosen(monkeypatch, tmp_path, driver, (12, 4), (13, 0), precision="amp").toolkit.version == (13, 0)
-    assert chosen(monkeypatch, tmp_path, Driver((12, 6), (NEW,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
-    assert chosen(monkeypatch, tmp_path, Driver((13, 0), (OLD,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
+    assert choose(monkeypatch, tmp_path, driver, (13, 0), (12, 4)).toolkit.version == (13, 0)
+    assert choose(monkeypatch, tmp_path, driver, (12, 4), (13, 0)).toolkit.version == (12, 4)
+    assert choose(monkeypatch, tmp_path, driver, (12, 4), (13, 0), precision="amp").toolkit.version == (13, 0)
+    assert choose(monkeypatch, tmp_path, Driver((12, 6), (NEW,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
+    assert choose(monkeypatch, tmp_path, Driver((13, 0), (OLD,)), (13, 0), (12, 4)).toolkit.version == (12, 4)
 
 
 @pytest.mark.parametrize(
-    ("found", "versions", "why"),
+    ("found", "versions", "reason"),
     [
         (Driver((12, 6), (NEW,)), [(13, 0)], "runs CUDA 12.6 at most, not CUDA 13.0 .*; update it to 580 or newer"),
         (
@@ -239,22 +242,22 @@ def test_a_toolkit_that_driver_and_gpus_can_run_is_taken(monkeypatch, tmp_path):
         (Driver((13, 0), (NEW,)), [], r"no CUDA compiler; run: pip install \"ganzoo\[cuda13\]\""),
     ],
 )
-def test_an_unusable_gpu_is_reported_with_a_remedy(monkeypatch, tmp_path, found, versions, why):
-    choice = chosen(monkeypatch, tmp_path, found, *versions)
+def test_an_unusable_gpu_is_reported_with_a_remedy(monkeypatch, tmp_path, found, versions, reason):
+    choice = choose(monkeypatch, tmp_path, found, *versions)
     assert choice.device == "cpu"
-    assert re.search(why, choice.reason)
-    with pytest.raises(BackendError, match=f"--device cuda: .*{why}"):
+    assert re.search(reason, choice.reason)
+    with pytest.raises(BackendError, match=f"--device cuda: .*{reason}"):
         environment.choose_device("cuda")
 
 
 def test_processes_dont_share_a_gpu(monkeypatch, tmp_path):
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
     with pytest.raises(BackendError, match=r"2 processes can't share 1 GPU\(s\)"):
-        chosen(monkeypatch, tmp_path, Driver((13, 0), (NEW,)), (13, 0))
-    assert chosen(monkeypatch, tmp_path, Driver((13, 0), (NEW, NEW)), (13, 0)).device == "cuda"
+        choose(monkeypatch, tmp_path, Driver((13, 0), (NEW,)), (13, 0))
+    assert choose(monkeypatch, tmp_path, Driver((13, 0), (NEW, NEW)), (13, 0)).device == "cuda"
 
 
-def test_the_option_offers_what_the_backend_can_do():
+def test_the_precision_option_offers_all_precisions_of_the_backend():
     assert describe(TrainOptions)["precision"].choices == environment.PRECISIONS
 
 
@@ -267,24 +270,24 @@ def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "capability", "why"),
+    ("cuda", "capability", "reason"),
     [
         ((12, 4), (9, 0), "needs CUDA 13"),
         ((13, 0), (7, 5), "Some GPU doesn't support bfloat16"),
         ((13, 0), (8, 0), None),
     ],
 )
-def test_mixed_precision_is_refused_where_unsupported(tmp_path, cuda, capability, why):
+def test_mixed_precision_is_refused_where_unsupported(tmp_path, cuda, capability, reason):
     kit = toolkit.Toolkit(tmp_path / "nvcc", cuda, (), ())
     choice = environment.DeviceChoice("cuda", "", GPU("Some GPU", capability, 1 << 34), kit)
     for precision in ("tf32", "fp32"):
         environment.require_precision(choice, precision)
-    if why is None:
+    if reason is None:
         environment.require_precision(choice, "amp")
     else:
-        with pytest.raises(BackendError, match=f"--precision amp: .*{why}"):
+        with pytest.raises(BackendError, match=f"--precision amp: .*{reason}"):
             environment.require_precision(choice, "amp")
-    environment.require_precision(CPU, "amp")  # which computes in float32, and says so
+    environment.require_precision(CPU, "amp")  # not an error: the CPU computes in float32 and says so
 
 
 def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):
@@ -305,17 +308,17 @@ def test_the_environment_without_mpi_has_no_mpi_variables(monkeypatch):
 
 
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
-    for given, expected in ((None, "passive"), ("active", "active")):
+    for policy, expected in ((None, "passive"), ("active", "active")):
         monkeypatch.setattr(
             os, "environ", {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
         )
-        if given:
-            os.environ["OMP_WAIT_POLICY"] = given
+        if policy:
+            os.environ["OMP_WAIT_POLICY"] = policy
         environment.prepare(CPU)
         assert os.environ["OMP_WAIT_POLICY"] == expected
 
 
-def test_the_marker_of_a_built_core_is_valid_for_this_python_only(monkeypatch, tmp_path):
+def test_a_core_counts_as_built_only_for_the_python_that_built_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("JITTOR_HOME", raising=False)
     environment.cache_dir().mkdir(parents=True)

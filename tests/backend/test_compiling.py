@@ -20,41 +20,41 @@ WATCHER = Path(kernel_watcher.__file__)
 
 
 def watch(text: str) -> str:
-    answer = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(WATCHER), "step 1"], input=text, capture_output=True, text=True, check=True
     )
-    return answer.stderr
+    return done.stderr
 
 
-def test_kernels_are_counted_over_batches_and_other_lines_pass():
+def test_kernels_of_all_batches_are_counted_and_other_lines_pass_through():
     progress = "\nCompiling Operators(3/5) used: 2.32s eta: 1.5s \rCompiling Operators(5/5) used: 4s eta: 0s \r\n"
-    seen = watch("a warning\n" + progress + "\nCompiling Operators(2/2) used: 2.1s eta: 0s \r\nlast words")
-    assert seen.startswith("a warning\nstep 1: compiling kernels")
-    assert "7 kernels" in seen
-    assert "last words" in seen
-    assert "Compiling Operators" not in seen
+    shown = watch("a warning\n" + progress + "\nCompiling Operators(2/2) used: 2.1s eta: 0s \r\nlast words")
+    assert shown.startswith("a warning\nstep 1: compiling kernels")
+    assert "7 kernels" in shown
+    assert "last words" in shown
+    assert "Compiling Operators" not in shown
 
 
-def test_no_output_when_nothing_is_compiled():
+def test_nothing_is_printed_if_nothing_is_compiled():
     assert watch("") == ""
     assert watch("only this\n") == "only this\n"
 
 
-def test_stderr_is_itself_again_afterwards(capfd):
+def test_stderr_is_restored_afterwards(capfd):
     with backend.watch_kernels("a test"):
         os.write(2, b"within\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "within\nafter\n"
 
 
-def test_stderr_is_itself_again_after_an_error(capfd):
+def test_stderr_is_restored_after_an_error(capfd):
     with pytest.raises(ZeroDivisionError), backend.watch_kernels("a test"):
         raise ZeroDivisionError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"
 
 
-def test_a_core_that_cannot_be_compiled_gives_the_compilers_reason(monkeypatch, tmp_path):
+def test_an_error_in_compiling_the_core_quotes_the_compiler(monkeypatch, tmp_path):
     monkeypatch.setattr(
         compiling, "_IMPORT", "import sys; print('x.cc: fatal error: omp.h: gone'); print('bye'); sys.exit(1)"
     )
@@ -72,53 +72,53 @@ def test_compilation_is_rerun_when_jittor_asks_for_it(monkeypatch, tmp_path):
     assert environment.core_is_built("cpu")
 
 
-def test_missing_gradients_are_found_each_time():
+def test_missing_gradients_are_found_at_every_call():
     jt = backend.jittor()
     used, unused = jt.ones(3), jt.ones(2)
-    for _ in range(2):  # Jittor itself warns once per name
+    for _ in range(2):  # Jittor itself warns only once per name
         gradients, missing = backend.gradients_and_missing((used * used).sum(), [used, unused])
         assert missing == [1]
         assert gradients[0].numpy().tolist() == [2, 2, 2]
 
 
-def test_a_seed_repeats_jittors_numbers_and_mixes_well():
+def test_seeds_are_reproducible_and_different_seeds_give_different_numbers():
     jt = backend.jittor()
 
-    def draw(*words: int):
-        backend.seed(*words)
+    def draw(*numbers: int):
+        backend.seed(*numbers)
         return jt.rand(5).numpy().tolist()
 
     assert draw(1, 2) == draw(1, 2)
     assert len({tuple(draw(seed, step)) for seed in range(3) for step in range(3)}) == 9
 
 
-def test_one_process_keeps_its_device():
+def test_a_process_cannot_change_its_device():
     backend.start("cpu")
     assert backend.start("auto") == "cpu"
     with pytest.raises(BackendError, match="already runs on cpu"):
         backend.start("cuda")
 
 
-@pytest.mark.parametrize(("patience", "shown"), [(60.0, ""), (0.05, "compiling it ...\n")])
-def test_only_slow_work_is_announced(monkeypatch, capsys, patience, shown):
-    monkeypatch.setattr(compiling, "ANNOUNCE_AFTER", patience)
+@pytest.mark.parametrize(("delay", "shown"), [(60.0, ""), (0.05, "compiling it ...\n")])
+def test_only_slow_work_is_announced(monkeypatch, capsys, delay, shown):
+    monkeypatch.setattr(compiling, "ANNOUNCE_AFTER", delay)
     with compiling.announce_if_slow("compiling it"):
         time.sleep(1.0)
     assert capsys.readouterr().err == shown
 
 
-def hooked(jittor) -> bool:
-    """Whether Jittor lets something else compile for it."""
+def is_hooked(jittor) -> bool:
+    """Whether Jittor calls our function to compile kernels."""
     hook = ctypes.c_void_p.in_dll(ctypes.CDLL(jittor.core.__file__), "_ZN6jittor15do_compile_hookE")
     return hook.value is not None
 
 
 def test_jittors_threads_optimise_one_at_a_time(jittor):
-    assert hooked(jittor)
+    assert is_hooked(jittor)
     assert jittor.flags.use_parallel_op_compiler > 1
 
 
-def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path, capsys):
+def test_without_the_patches_kernels_are_compiled_one_at_a_time(jittor, tmp_path, capsys):
     broken = SimpleNamespace(
         flags=SimpleNamespace(use_parallel_op_compiler=16, cc_path="false", cc_flags="", cache_path=str(tmp_path)),
         compiler=jittor.compiler,
@@ -129,14 +129,14 @@ def test_without_the_library_kernels_are_compiled_one_at_a_time(jittor, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_kernels_are_compiled_by_a_script_of_ours(jittor):
+def test_kernels_are_compiled_by_our_script(jittor):
     script = Path(jittor.flags.python_path.removeprefix("exec "))
     assert script.name.startswith("ganzoo-cc-")
     assert os.access(script, os.X_OK)
     assert Path(f"{script.with_suffix('.h')}.gch").exists()
 
 
-def test_without_compiled_headers_kernels_are_compiled_as_jittor_does(tmp_path):
+def test_without_precompiled_headers_jittors_own_script_is_used(tmp_path):
     flags = SimpleNamespace(cc_path="false", cc_flags="", cache_path=str(tmp_path), python_path="python")
     compiling.speed_up_compiler(SimpleNamespace(flags=flags))
     assert flags.python_path == "python"
@@ -164,40 +164,42 @@ main(["train", "gan", "--data", "pictures"])
 """
 
 
-@pytest.mark.parametrize("whose", ["numpy", "jittor"])
-def test_too_little_memory_is_one_line(pictures, whose):
-    child = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY, whose], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("allocator", ["numpy", "jittor"])
+def test_lack_of_memory_is_a_one_line_error(pictures, allocator):
+    child = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY, allocator], capture_output=True, text=True, check=False
+    )
     assert child.returncode == 1, child.stderr
-    said = child.stderr.splitlines()  # in a new home kernels, and matplotlib's list of fonts, come first
-    assert [line for line in said if line.startswith("Error")] == said[-1:]
-    assert said[-1].startswith("Error: out of memory. Use a smaller --batch")
+    lines = child.stderr.splitlines()  # with empty caches, messages about kernels and matplotlib's fonts come first
+    assert [line for line in lines if line.startswith("Error")] == lines[-1:]
+    assert lines[-1].startswith("Error: out of memory. Use a smaller --batch")
     assert "Traceback" not in child.stderr
 
 
-# Kernels of its own, as many as are asked for, after a line from its parent.
-COMPILES = """
+# Compiles as many new kernels as requested, once the parent has written a line.
+COMPILE_KERNELS = """
 import sys, time
 from ganzoo import backend
 backend.start("cpu")
 jt = backend.jittor()
 count, first = map(int, sys.argv[1:3])
-if sys.argv[3:] == ["considerately"]:
+if sys.argv[3:] == ["background"]:
     backend.compile_in_background()
 x = jt.ones(3)
 backend.wait()
 print("ready", flush=True)
 sys.stdin.readline()
-made = [x]
-for number in range(first, first + count):  # each a kernel of its own: its source names the number
+results = [x]
+for number in range(first, first + count):  # the number in the source makes each a new kernel
     source = f"for (int i = 0; i < in0->num; i++) out0_p[i] = in0_p[i] + {number};"
-    made.append(jt.code(x.shape, x.dtype, [made[-1]], cpu_src=source))
+    results.append(jt.code(x.shape, x.dtype, [results[-1]], cpu_src=source))
 backend.wait()
 print(time.time(), flush=True)
 """
 
 
-def test_results_do_not_depend_on_where_arrays_lie(jittor):
-    """Arrays side by side look to a kernel as if they overlapped, and it then rounded otherwise."""
+def test_results_do_not_depend_on_the_addresses_of_arrays(jittor):
+    """Jittor's kernels mistake adjacent arrays for overlapping ones and then round differently."""
     rng = np.random.default_rng(0)
     maps = np.abs(rng.normal(size=(1, 256, 3, 3))).astype(np.float32)  # 9,216 bytes, a multiple of Jittor's blocks
     for _ in range(100):
@@ -207,25 +209,25 @@ def test_results_do_not_depend_on_where_arrays_lie(jittor):
         jittor.sync([x, lengths, *others])
         units = x / (lengths + 1e-10)
         units.sync()
-        apart = (x / (lengths + 1e-10) - units).sqr().sum([1])
-        assert not apart.numpy().any()
-        starts = sorted((each.data.ctypes.data, each.data.nbytes) for each in (x, lengths, units, apart))
+        differences = (x / (lengths + 1e-10) - units).sqr().sum([1])
+        assert not differences.numpy().any()
+        starts = sorted((each.data.ctypes.data, each.data.nbytes) for each in (x, lengths, units, differences))
         assert all(start + size + 64 <= after for (start, size), (after, _) in itertools.pairwise(starts))
 
 
 def test_training_does_not_wait_for_background_compilation():
-    """A process that works ahead lets one that needs a single kernel go first."""
+    """A process that compiles many kernels in the background lets one that needs a single kernel go first."""
     kernels = Path(backend.jittor().flags.cache_path, "jit")
-    environment_ = {**os.environ, "rewrite_op": "1"}
-    seed = time.time_ns() % 1_000_000_000  # kernels that were never compiled
+    env = {**os.environ, "rewrite_op": "1"}
+    seed = time.time_ns() % 1_000_000_000  # for kernels that were never compiled
 
-    def started(*words: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", COMPILES, *map(str, words)]
-        process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=environment_)
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", COMPILE_KERNELS, *map(str, arguments)]
+        process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True, env=env)
         assert process.stdout.readline() == "ready\n"
         return process
 
-    with started(1, seed) as one, started(8, seed + 100, "considerately") as many:
+    with start(1, seed) as one, start(8, seed + 100, "background") as many:
         before = set(kernels.iterdir())
         many.stdin.write("\n")
         many.stdin.flush()
@@ -240,17 +242,17 @@ def test_training_does_not_wait_for_background_compilation():
 
 
 def test_python_passes_of_a_source_run_when_the_operation_is_created(jittor):
-    """From Python 3.12 on a process died that had Jittor's threads call Python."""
+    """From Python 3.12 on, a process crashes if Jittor's compilation threads call Python."""
     source = (
         "__inline_static__\n@python.jittor.auto_parallel(1)\n"
         "void f(int n0, int i0, float* y) { y[i0] = 1; }\nf(3, 0, y);"
     )
-    written = compiling._expand_python_passes(jittor, source)
-    assert "@python" not in written
-    assert "f_inner" in written
-    assert written.endswith("f(3, 0, y);")
+    expanded = compiling._expand_python_passes(jittor, source)
+    assert "@python" not in expanded
+    assert "f_inner" in expanded
+    assert expanded.endswith("f(3, 0, y);")
     numbers = jittor.array([1.0, float("inf"), float("nan")])
-    found = jittor.searchsorted(jittor.array([1, 3]), jittor.array([2]))
-    results = [jittor.isfinite(numbers), jittor.isnan(numbers), found]
+    positions = jittor.searchsorted(jittor.array([1, 3]), jittor.array([2]))
+    results = [jittor.isfinite(numbers), jittor.isnan(numbers), positions]
     jittor.sync_all()
     assert [each.numpy().tolist() for each in results] == [[True, False, False], [False, False, True], [1]]

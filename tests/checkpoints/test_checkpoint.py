@@ -42,7 +42,7 @@ def saved(tmp_path):
     return path
 
 
-def test_what_was_written_is_read(saved):
+def test_a_written_checkpoint_is_read_back(saved):
     read = checkpoint.read(saved)
     assert (read.run, read.metadata) == DESCRIPTION
     header = saved.read_bytes()[8 : 8 + int.from_bytes(saved.read_bytes()[:8], "little")]
@@ -97,7 +97,7 @@ def test_zeros_in_the_description_are_not_mistaken_for_the_checksum(tmp_path):
     assert checkpoint.read(path).run.model == "0" * 64
 
 
-def test_other_programs_can_read_it(saved):
+def test_other_programs_can_read_a_checkpoint(saved):
     from safetensors.numpy import load_file
 
     read = load_file(str(saved))
@@ -113,7 +113,7 @@ def test_files_without_a_checksum_are_read(tmp_path):
     assert np.array_equal(checkpoint.read(path).tensors["net/g/w"], weights["net/g/w"])
 
 
-def test_foreign_files_are_rejected(tmp_path):
+def test_files_that_are_not_readable_checkpoints_are_rejected(tmp_path):
     from safetensors.numpy import save_file
 
     save_file({"w": np.zeros(2)}, str(tmp_path / "foreign.safetensors"))
@@ -151,13 +151,13 @@ def test_a_full_disk_leaves_the_previous_checkpoint_intact(saved, monkeypatch, f
 
     before = saved.read_bytes()
     monkeypatch.setattr(os, failing, full)
-    with pytest.raises(CheckpointError, match="No space left on device: make room"):
+    with pytest.raises(CheckpointError, match="No space left on device: free some space"):
         checkpoint.write(saved, {"net/g/w": np.zeros(1000, np.float32)}, *DESCRIPTION)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
 
 
-def test_the_newest_are_kept(tmp_path):
+def test_pruning_keeps_the_newest(tmp_path):
     for images in (400, 64_000, 1_200_000, 12_000_000):
         checkpoint.write(tmp_path / checkpoint.file_name(images), TENSORS, *DESCRIPTION)
     (tmp_path / "samples-0000001.png").write_bytes(b"")
@@ -168,21 +168,21 @@ def test_the_newest_are_kept(tmp_path):
     assert (tmp_path / "samples-0000001.png").exists()
 
 
-def test_only_files_with_the_name_of_a_checkpoint_are_checkpoints(tmp_path):
-    ours = [tmp_path / checkpoint.file_name(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
-    others = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
-    theirs = [tmp_path / f"checkpoint-{name}.safetensors" for name in others]
-    theirs += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
-    for path in (*ours, *theirs):
+def test_only_files_with_the_name_of_a_checkpoint_are_listed(tmp_path):
+    checkpoints = [tmp_path / checkpoint.file_name(images) for images in (200, 400, 999_999_999, 1_000_000_000)]
+    other_names = ["good", "000000200 (copy)", "", "9-old", "-5", "\uff11"]
+    other_files = [tmp_path / f"checkpoint-{name}.safetensors" for name in other_names]
+    other_files += [tmp_path / "checkpoint-000000999.safetensors.bak", tmp_path / ".unfinished-notes"]
+    for path in (*checkpoints, *other_files):
         path.write_bytes(b"")
-    assert checkpoint.list_checkpoints(tmp_path) == ours, "by number, beyond a billion too"
-    assert checkpoint.newest(tmp_path) == ours[-1]
+    assert checkpoint.list_checkpoints(tmp_path) == checkpoints, "sorted by number, also beyond a billion"
+    assert checkpoint.newest(tmp_path) == checkpoints[-1]
     checkpoint.prune(tmp_path, 1)
-    assert sorted(tmp_path.iterdir()) == sorted([ours[-1], *theirs])
+    assert sorted(tmp_path.iterdir()) == sorted([checkpoints[-1], *other_files])
     assert list(leftovers(tmp_path)) == []
 
 
-def test_the_best_is_kept_beside_the_newest(tmp_path):
+def test_pruning_keeps_the_best_and_the_newest(tmp_path):
     paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200, 1600)]
     for path in paths:
         checkpoint.write(path, TENSORS, *DESCRIPTION)
@@ -216,7 +216,7 @@ def test_a_checkpoint_of_a_newer_ganzoo_is_not_skipped(tmp_path):
 
 
 class TestWriter:
-    def test_what_changes_after_save_is_not_written(self, tmp_path):
+    def test_changes_after_save_are_not_written(self, tmp_path):
         saved = []
         writer = checkpoint.Writer(saved.append)
         weights = np.zeros(100_000, np.float32)
@@ -228,38 +228,38 @@ class TestWriter:
         assert not checkpoint.read(path).tensors["w"].any()
 
     def test_a_checkpoint_is_reported_only_once_it_is_on_disk(self, tmp_path):
-        whole = []
-        writer = checkpoint.Writer(lambda path: whole.append(checkpoint.read(path).metadata.progress.images))
+        images = []
+        writer = checkpoint.Writer(lambda path: images.append(checkpoint.read(path).metadata.progress.images))
         writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
         writer.wait()
-        assert whole == [4]
+        assert images == [4]
 
     def test_save_returns_before_the_file_is_on_disk(self, tmp_path, monkeypatch):
-        may_end = threading.Event()
+        may_finish = threading.Event()
         fsync = os.fsync
-        monkeypatch.setattr(os, "fsync", lambda *a: may_end.wait(60) and fsync(*a))
+        monkeypatch.setattr(os, "fsync", lambda *a: may_finish.wait(60) and fsync(*a))
         saved = []
         writer = checkpoint.Writer(saved.append)
         writer.save(tmp_path / checkpoint.file_name(4), TENSORS.items(), *DESCRIPTION)
-        assert saved == []  # save has returned before the file is on disk
-        may_end.set()
+        assert saved == []  # the file is not on disk yet
+        may_finish.set()
         writer.wait()
         assert len(saved) == 1
 
-    @pytest.mark.parametrize("asking", ["wait", "save"])
-    def test_a_failure_is_raised_in_the_training_thread(self, tmp_path, asking):
+    @pytest.mark.parametrize("method", ["wait", "save"])
+    def test_a_failure_is_raised_in_the_training_thread(self, tmp_path, method):
         writer = checkpoint.Writer(lambda path: None)
         missing = tmp_path / "gone" / checkpoint.file_name(4)
         writer.save(missing, TENSORS.items(), *DESCRIPTION)
         with pytest.raises(CheckpointError, match="can't be written"):
-            writer.wait() if asking == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
-        writer.wait()  # the error is raised once
+            writer.wait() if method == "wait" else writer.save(missing, TENSORS.items(), *DESCRIPTION)
+        writer.wait()  # the error is raised only once
 
     def test_nothing_reported_as_saved_is_lost_when_the_process_is_killed(self, tmp_path):
         rng = random.Random(0)
         for attempt in range(8):
-            child = subprocess.Popen([sys.executable, "-c", SAVING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-            reported = child.stdout.readline().strip()  # the child is writing
+            child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+            reported = child.stdout.readline().strip()  # the child has started writing
             time.sleep(rng.uniform(0, 0.2))
             child.kill()
             reported = [reported, *child.stdout.read().split()]
@@ -271,7 +271,7 @@ class TestWriter:
 
 
 # Saves checkpoints forever, each filled with its own number.
-SAVING = """
+SCRIPT = """
 import pathlib, sys
 import numpy as np
 from ganzoo.checkpoints import checkpoint

@@ -43,23 +43,23 @@ def test_a_description_cannot_be_changed():
 
 
 def test_model_and_options_suffice():
-    least = {"model": "gan", "options": {}}
-    run = RunDescription.from_json(least)
-    assert (run.data, run.train, run.to_json()) == (None, None, least)
+    minimal = {"model": "gan", "options": {}}
+    run = RunDescription.from_json(minimal)
+    assert (run.data, run.train, run.to_json()) == (None, None, minimal)
     assert run.train_options() == TrainOptions()
     assert StateMetadata.from_json({"progress": {}}) == StateMetadata(Progress())
 
 
-def test_the_options_of_an_unknown_model_are_kept_as_they_are():
+def test_options_of_an_unknown_model_are_preserved():
     options = {"of a plugin": [1, {"that": "is not installed"}]}
     assert RunDescription.from_json({"model": "gone", "options": options}).to_json()["options"] == options
 
 
-def test_what_a_newer_version_adds_is_ignored():
+def test_entries_of_a_newer_version_are_ignored():
     assert described({**RUN, **STATE, "more": [1]}) == described({**RUN, **STATE})
 
 
-def test_one_count_of_updates_for_all_weights_is_read():
+def test_one_update_count_for_all_weights_of_a_network_is_read():
     steps = {"generator": 3}
     assert StateMetadata.from_json({**STATE, "optimizer_steps": steps}).optimizer_steps == steps
 
@@ -99,7 +99,7 @@ def test_an_invalid_entry_is_named(name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), [("ganzoo", 3), ("data_path", []), ("environment", "x"), ("saved", {})])
-def test_an_entry_that_only_informs_counts_as_missing_if_it_is_damaged(name, value):
+def test_a_damaged_entry_that_is_only_informative_counts_as_missing(name, value):
     found = RunDescription.from_json({**RUN, name: value}).to_json()
     assert found == {key: entry for key, entry in RUN.items() if key != name}
 

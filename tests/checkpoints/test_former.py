@@ -1,8 +1,8 @@
-"""A run of the version before the packages were rearranged, in `former`: it opens, goes on and generates as it did.
+"""Compatibility with a run of an older version, in `former`: resuming and sampling give the same results.
 
 It was made by `ganzoo train stylegan --data mnist --loss r1 --mixing --init-size 8 --max-size 16 --channels-base 64
 --channels-max 6 --latent 8 --mapping-layers 2 --w-average 0.99 --phase 0.008 --batch 4 --kimg 0.036 --tick 0.012` and
-grid.png by `ganzoo generate --seeds 0-7 --psi 0.7 --grid 2x4`. On its own processor the numbers are identical; on
+grid.png by `ganzoo generate --seeds 0-7 --psi 0.7 --grid 2x4`. On the same processor the numbers are identical; on
 others they differ by rounding.
 """
 
@@ -32,7 +32,7 @@ def former(workdir: Path) -> Path:
     return run
 
 
-def test_it_resumes_from_one_checkpoint_to_the_next(ganzoo, former):
+def test_resuming_reproduces_the_next_checkpoint(ganzoo, former):
     expected = checkpoint.read(former / LAST)
     (former / LAST).unlink()
     result = ganzoo("train", "stylegan", "--resume", str(former), "--device", "cpu")
@@ -46,7 +46,7 @@ def test_it_resumes_from_one_checkpoint_to_the_next(ganzoo, former):
     assert [row["images"] for row in map(json.loads, (former / "stats.jsonl").open())][-1] == 36
 
 
-def test_it_generates_the_same_images(ganzoo, former):
+def test_the_same_images_are_generated(ganzoo, former):
     result = ganzoo("generate", str(former), "--seeds", "0-7", "--psi", "0.7", "--grid", "2x4", "--out", "out")
     assert result.exit_code == 0, result.output
     found, expected = (np.asarray(Image.open(path)).astype(int) for path in ("out/grid.png", FORMER / "grid.png"))
@@ -55,7 +55,7 @@ def test_it_generates_the_same_images(ganzoo, former):
 
 
 @pytest.mark.parametrize("path", sorted(FORMER.glob("*.safetensors")), ids=lambda path: path.stem)
-def test_its_descriptions_are_written_as_they_were(path):
+def test_descriptions_are_written_unchanged(path):
     content, saved = path.read_bytes(), checkpoint.read(path)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     entries = {"format": 2, **saved.run.to_json(), **saved.metadata.to_json()}

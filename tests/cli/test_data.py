@@ -11,17 +11,17 @@ import pytest
 from PIL import Image
 
 from ganzoo.data.storage import open_path
-from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_folder, write_zip
 
 
-def test_list_names_the_bundled_sets(ganzoo):
+def test_list_shows_the_bundled_data_sets(ganzoo):
     rows = {row["name"]: row for row in json.loads(ganzoo("data", "list", "--json").stdout)}
     assert rows["mnist"]["ready"] is True
     assert rows["symbols"]["ready"] is False  # the data directory of this test is empty
     assert "mnist" in ganzoo("data", "list").stdout
 
 
-def test_validation_images_are_not_listed_as_a_set(ganzoo, pictures, workdir):
+def test_validation_images_are_not_listed_as_a_data_set(ganzoo, pictures, workdir):
     for name in ("mine", "mine-val", "interval", "other-val"):
         assert ganzoo("data", "prepare", "pictures", "--out", name).exit_code == 0
     names = {row["name"] for row in json.loads(ganzoo("data", "list", "--json").stdout)}
@@ -52,7 +52,7 @@ def test_check_reports_a_missing_data_set(ganzoo):
     assert "Did you mean 'mnist'?" in result.stderr
 
 
-def test_prepare_makes_a_set_that_is_known_by_its_name(ganzoo, pictures, workdir):
+def test_a_prepared_data_set_can_be_used_by_name(ganzoo, pictures, workdir):
     result = ganzoo("data", "prepare", "pictures", "--out", "mine", "--sizes", "4-8", "--flip")
     assert result.exit_code == 0, result.output
     assert "12 images at 4, 8 px" in result.stdout
@@ -64,13 +64,13 @@ def test_prepare_makes_a_set_that_is_known_by_its_name(ganzoo, pictures, workdir
     assert "Did you mean 'mine'?" in ganzoo("data", "check", "mein").stderr
 
 
-def test_an_empty_option_of_prepare_is_refused_not_ignored(ganzoo, pictures, workdir):
+def test_prepare_refuses_an_empty_option(ganzoo, pictures, workdir):
     for option in (["--out", "mine", "--sizes", ""], ["--out", ""]):
         result = ganzoo("data", "prepare", "pictures", *option)
         assert (result.exit_code, result.stderr.startswith(f"Error: {option[-2]} ")) == (2, True)
 
 
-def test_prepare_takes_a_path_and_sizes_up_to_that_of_the_images(ganzoo, pictures, workdir):
+def test_prepare_accepts_a_path_and_by_default_stores_sizes_up_to_that_of_the_images(ganzoo, pictures, workdir):
     result = ganzoo("data", "prepare", "./pictures", "--out", "some/where", "--lossless", "--workers", "1")
     assert result.exit_code == 0, result.output
     assert "some/where: 12 images at 8 px" in result.stdout
@@ -82,22 +82,22 @@ def test_prepare_takes_a_path_and_sizes_up_to_that_of_the_images(ganzoo, picture
 
 
 @pytest.mark.parametrize(("option", "domains"), [([], ("0", "1")), (["--no-domains"], ())])
-def test_prepare_takes_sub_folders_for_domains_or_not(ganzoo, workdir, option, domains):
-    lay_folder(workdir / "set", {f"{index}/a.png": encoded(noise(9, 9)) for index in range(2)})
+def test_prepare_uses_subfolders_as_domains_unless_disabled(ganzoo, workdir, option, domains):
+    write_folder(workdir / "set", {f"{index}/a.png": encoded(noise(9, 9)) for index in range(2)})
     assert ganzoo("data", "prepare", "set", "--out", "mine", *option).exit_code == 0
     assert open_path(workdir / "data" / "mine.lmdb").info.domains == domains
 
 
-def test_prepare_takes_mnist_with_its_domains(ganzoo, workdir, monkeypatch):
+def test_prepare_stores_mnist_with_its_digits_as_domains(ganzoo, workdir, monkeypatch):
     from ganzoo_datasets import mnist
 
-    whole = mnist.MNIST.open
+    open_all = mnist.MNIST.open
 
-    def few(self):
-        digits = whole(self)
+    def open_few(self):
+        digits = open_all(self)
         return mnist.Digits(digits._images[:100], digits._labels[:100])
 
-    monkeypatch.setattr(mnist.MNIST, "open", few)
+    monkeypatch.setattr(mnist.MNIST, "open", open_few)
     assert ganzoo("data", "prepare", "mnist", "--out", "digits", "--sizes", "8-32").exit_code == 0
     data = open_path(workdir / "data" / "digits.lmdb")
     assert (data.info.count, data.info.size, data.info.channels, data.info.flip) == (100, 32, 1, False)
@@ -106,7 +106,7 @@ def test_prepare_takes_mnist_with_its_domains(ganzoo, workdir, monkeypatch):
 
 
 @pytest.mark.parametrize("bad", [2, 21])
-def test_prepare_lists_what_cannot_be_read(ganzoo, pictures, workdir, bad):
+def test_prepare_lists_unreadable_images(ganzoo, pictures, workdir, bad):
     for index in range(bad):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")
         (pictures / f"good {index:02d}.png").write_bytes((pictures / "00.png").read_bytes())
@@ -143,19 +143,19 @@ def test_prepare_refuses_wrong_options(ganzoo, pictures, workdir, arguments, mes
 
 def test_a_data_set_that_is_not_bundled_can_be_prepared_under_its_name(ganzoo, workdir):
     assert "ganzoo data prepare PATH --out ffhq" in ganzoo("data", "check", "ffhq").stderr
-    lay_folder(workdir / "fetched", {f"0{index}000/{index}.png": encoded(noise(9, 9)) for index in range(3)})
+    write_folder(workdir / "fetched", {f"0{index}000/{index}.png": encoded(noise(9, 9)) for index in range(3)})
     assert ganzoo("data", "prepare", "fetched", "--out", "ffhq").exit_code == 0
     assert "3 readable images of 3, RGB" in ganzoo("data", "check", "ffhq").stdout
     assert "ffhq         ready" in ganzoo("data", "list").stdout
 
 
-# Names, limits and noise
+# Unusual paths, memory limits, and messages of other libraries
 
 
 def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """Run a `ganzoo` command in its own process, whose address space has at most `limit` bytes."""
 
-    def limited() -> None:
+    def set_limit() -> None:
         if limit:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
@@ -163,15 +163,15 @@ def run(*arguments: str | bytes, limit: int | None = None, **environment: str) -
         [sys.executable, "-m", "ganzoo", *arguments],
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **environment},
-        preexec_fn=limited,
+        preexec_fn=set_limit,
         timeout=100,
         check=False,
     )
 
 
 def test_prepare_works_with_a_limited_address_space(pictures, workdir):
-    done = run("data", "prepare", "pictures", "--out", "mine", "--workers", "1", limit=2 << 30)
-    assert done.returncode == 0, done.stderr.decode()
+    result = run("data", "prepare", "pictures", "--out", "mine", "--workers", "1", limit=2 << 30)
+    assert result.returncode == 0, result.stderr.decode()
     assert open_path(workdir / "data" / "mine.lmdb").info.count == 12
 
 
@@ -190,41 +190,41 @@ def test_too_small_an_address_space_is_reported_and_no_file_remains(ganzoo, pict
 
 @pytest.mark.parametrize("name", [b"caf\xe9", "für 世".encode()])
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
-def test_paths_of_any_bytes_are_prepared_under_any_locale(pictures, workdir, name, locale):
+def test_paths_with_any_bytes_can_be_prepared_in_any_locale(pictures, workdir, name, locale):
     folder = pictures.rename(workdir / os.fsdecode(name))
     (folder / "00.png").rename(folder / os.fsdecode(name + b".png"))
     (folder / os.fsdecode(name + b" bad.png")).write_bytes(b"text")
-    made = run("data", "prepare", name, "--out", b"./" + name + b".lmdb", "--workers", "1", **locale)
-    assert made.returncode == 0, made.stderr.decode()
-    assert b"12 images at 8 px" in made.stdout
+    prepared = run("data", "prepare", name, "--out", b"./" + name + b".lmdb", "--workers", "1", **locale)
+    assert prepared.returncode == 0, prepared.stderr.decode()
+    assert b"12 images at 8 px" in prepared.stdout
     for path in (name, name + b".lmdb"):
         checked = run("data", "check", b"./" + path, **locale)
         assert b"Traceback" not in checked.stderr
         assert b"12 readable images of 1" in checked.stdout
 
 
-def test_an_unfinished_set_is_the_same_under_any_locale(workdir):
-    """The input of a fingerprint must not depend on how Python decodes the path."""
-    lay_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
+def test_the_fingerprint_of_an_unfinished_set_does_not_depend_on_the_locale(workdir):
+    """It must not depend on how Python decodes the path."""
+    write_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
     script = (
         "import pathlib; from ganzoo.data import preparing, storage; "
         "print(preparing._fingerprint(storage.open_path(pathlib.Path(__import__('sys').argv[1]))))"
     )
-    prints = {
+    fingerprints = {
         subprocess.run(
             [sys.executable, "-c", script, "für"], capture_output=True, check=True, env={**os.environ, **locale}
         ).stdout
         for locale in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
     }
-    assert len(prints) == 1
+    assert len(fingerprints) == 1
 
 
-def test_an_impossible_data_directory_is_reported_at_once(pictures):
+def test_a_data_directory_that_cannot_be_written_is_reported(pictures):
     for directory in ("/proc/x", "/proc"):
-        done = run("data", "prepare", "pictures", "--out", "mine", GANZOO_DATA=directory)
-        assert done.returncode == 1
-        said = done.stderr.decode()
-        assert f"{directory}/mine.lmdb: can't be written (No such file or directory). Set GANZOO_DATA" in said
+        result = run("data", "prepare", "pictures", "--out", "mine", GANZOO_DATA=directory)
+        assert result.returncode == 1
+        message = result.stderr.decode()
+        assert f"{directory}/mine.lmdb: can't be written (No such file or directory). Set GANZOO_DATA" in message
 
 
 EVIL = "\x1b[2Jbad\nError: fake line \x1b]0;pwned\x07"
@@ -232,7 +232,7 @@ EVIL = "\x1b[2Jbad\nError: fake line \x1b]0;pwned\x07"
 
 def test_names_from_an_archive_cannot_control_the_terminal(ganzoo, workdir):
     names = {f"cat/{EVIL}.png": b"text", f"{EVIL}/1.png": encoded(noise()), "cat/2.png": encoded(noise())}
-    lay_zip(workdir / "set.zip", {**names, "cat/3.png": encoded(noise())})
+    write_zip(workdir / "set.zip", {**names, "cat/3.png": encoded(noise())})
     for command in ("check", "prepare"):
         result = ganzoo("data", command, "set.zip", *(["--out", "mine"] if command == "prepare" else []))
         assert "\\x1b[2Jbad\\nError: fake line" in result.output
@@ -242,7 +242,7 @@ def test_names_from_an_archive_cannot_control_the_terminal(ganzoo, workdir):
 
 
 def test_check_prints_no_warnings_about_readable_images(pictures):
-    """Pillow would warn, and libtiff would write a line to stderr, besides the message that names the file."""
+    """Pillow would warn, and libtiff would write a line to stderr."""
     (pictures / "odd.gif").write_bytes(encoded(noise(9, 9).convert("P"), "gif", transparency=3))
     palette = Image.new("P", (4, 4))
     palette.info["transparency"] = b"\0\1\2"
@@ -250,14 +250,14 @@ def test_check_prints_no_warnings_about_readable_images(pictures):
     damaged = bytearray(encoded(noise(64, 64), "tiff", compression="tiff_adobe_deflate"))
     damaged[200:260] = bytes(60)
     (pictures / "bad.tif").write_bytes(damaged)
-    done = run("data", "check", "pictures")
-    assert b"bad.tif: not a readable image" in done.stdout
-    assert done.stderr == b"Error: 1 of 15 images can't be read; they are listed above.\n"
+    result = run("data", "check", "pictures")
+    assert b"bad.tif: not a readable image" in result.stdout
+    assert result.stderr == b"Error: 1 of 15 images can't be read; they are listed above.\n"
 
 
 def test_check_reports_how_folders_are_read_and_what_is_skipped(ganzoo, workdir):
     files = {f"{part}{domain}/1.png": encoded(noise()) for part in ("train", "test") for domain in "AB"}
-    lay_folder(workdir / "set", {**files, "trainA/2.heic": b"x", "trainA/3.HEIC": b"x"})
+    write_folder(workdir / "set", {**files, "trainA/2.heic": b"x", "trainA/3.HEIC": b"x"})
     lines = ganzoo("data", "check", "set").stdout.splitlines()
     assert lines[0] == "set: 2 readable images of 2, RGB"
     assert "    trained on: the domains A, B from trainA/ (1 image), trainB/ (1 image)" in lines
@@ -267,20 +267,20 @@ def test_check_reports_how_folders_are_read_and_what_is_skipped(ganzoo, workdir)
 
 
 def test_one_image_is_reported_in_the_singular(ganzoo, workdir):
-    lay_folder(workdir / "set", {"a.png": encoded(noise(9, 9))})
+    write_folder(workdir / "set", {"a.png": encoded(noise(9, 9))})
     assert "1 readable image of 1" in ganzoo("data", "check", "set").stdout
     assert ": 1 image at 8 px" in ganzoo("data", "prepare", "set", "--out", "mine").stdout
 
 
-def test_sizes_come_from_all_images_not_the_first(ganzoo, workdir):
+def test_default_sizes_depend_on_all_images_not_only_the_first(ganzoo, workdir):
     files = {"00 thumbnail.png": encoded(noise(5, 5)), **{f"{n}.png": encoded(noise(70, 80)) for n in range(3)}}
-    lay_folder(workdir / "set", files)
-    said = ganzoo("data", "prepare", "set", "--out", "mine").stdout
-    assert "--sizes 8,16,32,64, as half of its images are at least 70 px on the shorter side (5 to 70 px)" in said
+    write_folder(workdir / "set", files)
+    output = ganzoo("data", "prepare", "set", "--out", "mine").stdout
+    assert "--sizes 8,16,32,64, as half of its images are at least 70 px on the shorter side (5 to 70 px)" in output
     assert open_path(workdir / "data" / "mine.lmdb").info.size == 64
 
 
-def test_most_images_must_be_readable(ganzoo, pictures, workdir):
+def test_prepare_fails_if_most_images_are_unreadable(ganzoo, pictures, workdir):
     for index in range(13):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")
     result = ganzoo("data", "prepare", "pictures", "--out", "mine")

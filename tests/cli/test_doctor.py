@@ -33,21 +33,21 @@ def test_a_half_installed_gpu_is_only_a_note(jittor, ganzoo, monkeypatch):
 
 
 @pytest.fixture
-def on_the_cpu(jittor, monkeypatch):
-    """The CPU stands in for the GPU."""
+def cpu_as_gpu(jittor, monkeypatch):
+    """Compare the CPU with itself, in place of a GPU."""
     monkeypatch.setattr(doctor_gpu, "DEVICE", "cpu")
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")
 
 
-def test_a_step_of_each_model_is_compared(ganzoo, on_the_cpu):
+def test_a_step_of_each_model_is_compared(ganzoo, cpu_as_gpu):
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 0, result.output
     for precision in ("fp32", "tf32", "amp"):
-        told = f"{precision}: gradients of one step on the GPU differ from the CPU's by 0.0e+00"
-        assert f"ok       gan           {told}" in result.stdout
+        detail = f"{precision}: gradients of one step on the GPU differ from the CPU's by 0.0e+00"
+        assert f"ok       gan           {detail}" in result.stdout
 
 
-def test_gradients_that_differ_are_a_problem(ganzoo, on_the_cpu, monkeypatch):
+def test_gradients_that_differ_are_reported_as_a_problem(ganzoo, cpu_as_gpu, monkeypatch):
     gradient = np.arange(4, dtype=np.float32)
 
     def step(model, folder, device, precision):
@@ -61,7 +61,7 @@ def test_gradients_that_differ_are_a_problem(ganzoo, on_the_cpu, monkeypatch):
     assert result.stdout.count("PROBLEM") == 1
 
 
-def test_a_failing_step_is_reported(ganzoo, on_the_cpu, monkeypatch):
+def test_a_failing_step_is_reported(ganzoo, cpu_as_gpu, monkeypatch):
     monkeypatch.setattr(doctor_gpu, "draw_pictures", lambda folder: folder.mkdir())
     result = ganzoo("doctor", "--gpu")
     assert result.exit_code == 1

@@ -16,7 +16,7 @@ import pytest
 from ganzoo.data import downloading
 from ganzoo.data.transfer import RetryPolicy
 from tests.data.file_server import FileServer, Response, serve
-from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_folder, write_zip
 
 DOMAINS = ("cat", "dog", "wild")
 
@@ -26,7 +26,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(downloading, "RETRY_POLICY", RetryPolicy(20.0, (0.0, 0.0)))
     files = {f"{part}/{name}/1.bmp": encoded(noise(64, 64), "bmp") for part in ("train", "val") for name in DOMAINS}
-    with serve(lay_zip(tmp_path / "served.zip", files).read_bytes()) as server:
+    with serve(write_zip(tmp_path / "served.zip", files).read_bytes()) as server:
         yield server
 
 
@@ -35,7 +35,7 @@ def ready(ganzoo, name: str) -> bool:
     return {row["name"]: row["ready"] for row in rows}[name]
 
 
-def test_a_downloaded_data_set_is_known_by_its_name(ganzoo, server, workdir):
+def test_a_downloaded_data_set_can_be_used_by_name(ganzoo, server, workdir):
     assert not ready(ganzoo, "afhq")
     server.responses = [Response(cut=20_000)]
     result = ganzoo("data", "download", "afhq", "--url", server.url)
@@ -52,7 +52,7 @@ def test_a_downloaded_data_set_is_known_by_its_name(ganzoo, server, workdir):
     assert "3 readable images of 3, RGB" in ganzoo("data", "check", "afhq").stdout
 
 
-def test_the_default_address_is_that_of_the_source(ganzoo, server, monkeypatch):
+def test_the_default_url_is_the_official_one(ganzoo, server, monkeypatch):
     from ganzoo_datasets.afhq import AFHQ
 
     monkeypatch.setattr(AFHQ, "archive", server.url)
@@ -64,8 +64,8 @@ def test_the_default_address_is_that_of_the_source(ganzoo, server, monkeypatch):
 def test_an_existing_data_set_is_not_downloaded_again(ganzoo, server, workdir, existing):
     (workdir / "data" / existing).mkdir(parents=True)
     result = ganzoo("data", "download", "afhq", "--url", server.url)
-    there = workdir / "data" / existing.split("/")[0]
-    assert result.stdout == (f"afhq: already exists at {there}. To replace it, delete it and repeat this command.\n")
+    path = workdir / "data" / existing.split("/")[0]
+    assert result.stdout == (f"afhq: already exists at {path}. To replace it, delete it and repeat this command.\n")
     assert result.exit_code == 0
     assert server.ranges == []
 
@@ -98,9 +98,9 @@ def test_wrong_arguments_are_errors(ganzoo, workdir, arguments, status, message)
         ),
         (Response(extra=-1_000), "the downloaded file (74 kB) is not an intact zip archive"),
     ],
-    ids=["404", "page", "silent", "stalled", "too short"],
+    ids=["404", "web page", "no answer", "stalled", "too short"],
 )
-def test_an_error_is_one_line_that_says_what_to_do(ganzoo, server, workdir, monkeypatch, response, message):
+def test_an_error_is_one_line_with_advice(ganzoo, server, workdir, monkeypatch, response, message):
     server.default = response
     if response.stall is not None:
         monkeypatch.setattr(downloading, "RETRY_POLICY", RetryPolicy(1.0, ()))
@@ -120,9 +120,9 @@ def test_a_zip_of_another_data_set_is_refused(ganzoo, server, workdir):
     assert not ready(ganzoo, "celeba-hq")
 
 
-def test_a_data_set_placed_by_hand_is_found_under_its_name(ganzoo, workdir):
+def test_a_data_set_copied_to_the_data_directory_can_be_used_by_name(ganzoo, workdir):
     files = {f"train/{name}/{i}.png": encoded(noise(9, 9, seed=i)) for name in ("female", "male") for i in range(2)}
-    lay_folder(workdir / "data" / "celeba-hq", files)
+    write_folder(workdir / "data" / "celeba-hq", files)
     assert "4 readable images of 4, RGB" in ganzoo("data", "check", "celeba-hq").stdout
 
 

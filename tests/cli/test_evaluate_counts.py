@@ -1,4 +1,4 @@
-"""`ganzoo evaluate`: how many images of each kind it measures, and what it reports about that."""
+"""`ganzoo evaluate`: how many generated and real images are measured, and how this is reported."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("kept") / "experiments"
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache") / "experiments"
 
 
 @pytest.fixture
-def trained(jittor, ganzoo, pictures, kept):
+def trained(jittor, ganzoo, pictures, cache):
     """A run, trained once and copied for each test."""
-    if not kept.exists():
+    if not cache.exists():
         assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", kept)
-    shutil.copytree(kept, "experiments", dirs_exist_ok=True)
+        shutil.copytree("experiments", cache)
+    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
 
 
 def results() -> list[dict]:
@@ -67,7 +67,7 @@ def test_a_long_computation_is_announced_first(ganzoo, trained, monkeypatch):
     assert re.search(r"^generating: 300 images take about \d+ s$", result.stdout, flags=re.M)
 
 
-def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
+def test_only_readable_images_are_counted(ganzoo, trained):
     for index in (3, 7):
         Path(f"pictures/{index:02d}.png").write_bytes(b"no image")
     command = ("evaluate", "--samples", "11", "--metrics", "kid", "--against", "pictures")
@@ -85,7 +85,7 @@ def test_counts_are_of_the_images_that_could_be_read(ganzoo, trained):
     assert "fid: pictures has 1 image; a covariance needs at least 2. Add images" in result.stderr
 
 
-def test_a_deviation_over_subsets_that_are_all_the_same_is_left_out(ganzoo, trained):
+def test_the_deviation_of_kid_is_omitted_if_all_subsets_are_the_same(ganzoo, trained):
     result = ganzoo("evaluate", "--samples", "12", "--metrics", "kid")
     assert result.exit_code == 0, result.output
     assert list(results()[0]["numbers"]) == ["kid"]

@@ -1,4 +1,4 @@
-"""Files named on the command line that are not regular or hold wrong numbers: one line each."""
+"""Special files, and files with numbers of a wrong type, are each reported in one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_file_that_is_not_regular_is_refused_without_waiting(ganzoo, domains, 
     assert not Path("experiments").exists()
 
 
-def test_a_run_whose_options_are_a_pipe_is_damaged(ganzoo):
+def test_a_run_whose_options_file_is_a_pipe_is_damaged(ganzoo):
     Path("experiments/00000-x").mkdir(parents=True)
     os.mkfifo("experiments/00000-x/options.json")
     assert "damaged" in ganzoo("runs").stdout
@@ -52,7 +52,7 @@ def test_a_run_whose_options_are_a_pipe_is_damaged(ganzoo):
 
 @pytest.mark.parametrize("part", ["net/", "ema/", "adam/"])
 def test_numbers_of_another_type_are_refused_even_with_a_correct_checksum(ganzoo, pictures, part):
-    """As in a maliciously crafted file: Jittor would fail in the middle of a layer."""
+    """In a maliciously crafted file, for example. Jittor would fail in the middle of a layer."""
     assert ganzoo("train", "gan", "--data", "pictures", "--ema", "0.9", *TINY).exit_code == 0
     path = checkpoint.newest(Path("experiments/00000-gan-pictures"))
     saved = checkpoint.read(path)
@@ -63,4 +63,4 @@ def test_numbers_of_another_type_are_refused_even_with_a_correct_checksum(ganzoo
     result = ganzoo(*command)
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
-    assert "numbers of int32, not float32" in line or "optimizer state does not fit" in line
+    assert "has dtype int32, not float32" in line or "optimizer state does not fit" in line

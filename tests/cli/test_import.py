@@ -1,4 +1,4 @@
-"""`ganzoo import`: from a file of another program to images and further training; invalid files."""
+"""`ganzoo import`: files of other programs are sampled and trained further, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from tests.support.reference.port import Files
 pytestmark = pytest.mark.usefixtures("jittor")
 
 RUN = Path("experiments/00000-stylegan-step")
-TRANSLATING = Path("experiments/00000-stargan2-000002_nets")
+STARGAN2_RUN = Path("experiments/00000-stargan2-000002_nets")
 
 
 @pytest.fixture(scope="module")
 def files(jittor, tmp_path_factory) -> Files:
+    """Files of StyleGAN."""
     return Files(tmp_path_factory.mktemp("files"), 16)
 
 
 @pytest.fixture(scope="module")
-def translating(jittor, tmp_path_factory) -> stargan2_port.Files:
+def stargan2_files(jittor, tmp_path_factory) -> stargan2_port.Files:
     """Files of StarGAN v2."""
-    return stargan2_port.Files(tmp_path_factory.mktemp("translating"))
+    return stargan2_port.Files(tmp_path_factory.mktemp("stargan2"))
 
 
-def lay_domains(folder: Path, *domains: str) -> None:
-    """Make three images of each domain."""
+def write_domains(folder: Path, *domains: str) -> None:
+    """Write three images for each domain."""
     rng = np.random.default_rng(0)
     for domain in domains:
         (folder / domain).mkdir(parents=True)
@@ -49,7 +50,7 @@ def rows(run: Path) -> list[dict]:
 
 @needs_torch
 @pytest.mark.parametrize("name", ["ema-zip", "ema-legacy"])
-def test_an_imported_file_makes_the_images_of_the_reference(ganzoo, files, name):
+def test_an_imported_generator_gives_the_images_of_the_reference(ganzoo, files, name):
     result = ganzoo("import", "stylegan", str(files.path(name)))
     assert result.exit_code == 0, result.output
     run = Path(f"experiments/00000-stylegan-{name}")
@@ -62,7 +63,7 @@ def test_an_imported_file_makes_the_images_of_the_reference(ganzoo, files, name)
 
 
 @needs_torch
-def test_an_import_can_be_sampled(ganzoo, files):
+def test_an_imported_run_can_be_sampled(ganzoo, files):
     assert ganzoo("import", "stylegan", str(files.path("step")), "--experiments", "mine").exit_code == 0
     result = ganzoo("generate", RUN.name, "--experiments", "mine", "--seeds", "3", "--psi", "1")
     assert result.exit_code == 0, result.output
@@ -87,11 +88,11 @@ def test_training_continues_with_the_next_resolution(ganzoo, files, pictures):
     steps = after.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 2 + 3
     assert steps["synthesis.blocks.3.conv2.weight"] == 3
-    moved = np.abs(
+    change = np.abs(
         after.tensors["net/generator/synthesis.blocks.0.conv2.weight"]
         - before.tensors["net/generator/synthesis.blocks.0.conv2.weight"]
     )
-    assert 0 < moved.max() < 0.01
+    assert 0 < change.max() < 0.01
 
 
 @needs_torch
@@ -104,7 +105,7 @@ def test_training_stays_at_the_last_resolution(ganzoo, files, pictures):
 
 
 @needs_torch
-def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
+def test_the_log_of_an_import_records_that_it_finished(ganzoo, files, pictures):
     assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
     result = ganzoo("train", "stylegan", "--resume", "0", "--data", "pictures", "--kimg", "0.004", "--batch", "4")
     assert result.exit_code == 0, result.output
@@ -115,16 +116,16 @@ def test_an_import_says_in_its_log_that_it_ended(ganzoo, files, pictures):
 
 
 @needs_torch
-def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, pictures):
+def test_an_imported_run_is_not_trained_before_its_data_are_named(ganzoo, files, pictures):
     assert ganzoo("import", "stylegan", str(files.path("ema-zip"))).exit_code == 0
     short = ["--kimg", "0.004", "--batch", "4"]
     for extra in ([], ["--dry-run"]):
         result = ganzoo("train", "stylegan", "--resume", "latest", *short, *extra)
         assert (result.exit_code, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
-        said = "00000-stylegan-ema-zip was imported, and its file doesn't say which data"
-        assert line.startswith(f"Error: --data: {said}")
-    assert not Path("data").exists()  # where `symbols`, the model's default, would have been made
+        message = "00000-stylegan-ema-zip was imported, and its file doesn't say which data"
+        assert line.startswith(f"Error: --data: {message}")
+    assert not Path("data").exists()  # `symbols`, the model's default, was not prepared
     result = ganzoo("evaluate", "--metrics", "kid", "--samples", "2")
     assert result.exit_code == 2
     assert "it doesn't record its training data. Name real images with --against." in result.stderr
@@ -136,9 +137,9 @@ def test_an_import_does_not_continue_with_data_that_nobody_named(ganzoo, files, 
 
 
 @needs_torch
-def test_an_imported_translator_translates_images(ganzoo, workdir, translating):
-    lay_domains(workdir / "animals", "cat", "dog")
-    result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), "--domains", "cat, dog,wild")
+def test_an_imported_translator_translates_images(ganzoo, workdir, stargan2_files):
+    write_domains(workdir / "animals", "cat", "dog")
+    result = ganzoo("import", "stargan2", str(stargan2_files.path("nets_ema")), "--domains", "cat, dog,wild")
     assert result.exit_code == 0, result.output
     assert "000002_nets.ckpt: also read" in result.stdout
     assert "domains: cat, dog, wild" in result.stdout
@@ -157,21 +158,21 @@ def test_an_imported_translator_translates_images(ganzoo, workdir, translating):
 
 
 @needs_torch
-def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdir, translating):
-    lay_domains(workdir / "animals", "cat", "dog", "wild")
-    lay_domains(workdir / "others", "cat", "dog", "fox")
+def test_an_imported_translator_is_not_trained_on_other_domains(ganzoo, workdir, stargan2_files):
+    write_domains(workdir / "animals", "cat", "dog", "wild")
+    write_domains(workdir / "others", "cat", "dog", "fox")
     named = ("--domains", "cat,dog,wild", "--ds-iter", "8")
-    assert ganzoo("import", "stargan2", str(translating.path("nets")), *named).exit_code == 0
-    before = checkpoint.read(checkpoint.newest(TRANSLATING))
+    assert ganzoo("import", "stargan2", str(stargan2_files.path("nets")), *named).exit_code == 0
+    before = checkpoint.read(checkpoint.newest(STARGAN2_RUN))
     short = ["--kimg", "0.008", "--tick", "0.008", "--snapshot", "1"]
-    result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./others", *short)
+    result = ganzoo("train", "stargan2", "--resume", STARGAN2_RUN.name, "--data", "./others", *short)
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert "the run was trained on the domains cat, dog, wild, but the data has cat, dog, fox" in line
-    result = ganzoo("train", "stargan2", "--resume", TRANSLATING.name, "--data", "./animals", *short)
+    result = ganzoo("train", "stargan2", "--resume", STARGAN2_RUN.name, "--data", "./animals", *short)
     assert result.exit_code == 0, result.output
-    assert [row["watched"]["G-latent/lambda_ds"] for row in rows(TRANSLATING)] == [0.75]
-    after = checkpoint.read(checkpoint.newest(TRANSLATING))
+    assert [row["watched"]["G-latent/lambda_ds"] for row in rows(STARGAN2_RUN)] == [0.75]
+    after = checkpoint.read(checkpoint.newest(STARGAN2_RUN))
     assert (after.metadata.progress.step, after.metadata.progress.images) == (3, 8)
     assert {name: max(steps.values()) for name, steps in after.metadata.optimizer_steps.items()} == {
         "generator": 6,
@@ -194,8 +195,8 @@ def test_training_of_a_translator_continues_with_its_domains_only(ganzoo, workdi
         ("--size", "128", "--size: 128, but it is 64 in the file."),
     ],
 )
-def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, translating, option, value, message):
-    result = ganzoo("import", "stargan2", str(translating.path("nets_ema")), option, value)
+def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, stargan2_files, option, value, message):
+    result = ganzoo("import", "stargan2", str(stargan2_files.path("nets_ema")), option, value)
     assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
     assert not Path("experiments").exists()
 
@@ -203,7 +204,7 @@ def test_an_option_that_does_not_fit_a_translator_is_a_usage_error(ganzoo, trans
 def test_help_explains_the_order_of_domains(ganzoo):
     text = " ".join(ganzoo("import", "stargan2", "--help").stdout.split())
     assert "--domains" in text
-    assert "in the order of training, which is that of their sorted folder names" in text
+    assert "in the order of training, the sorted order of their folder names" in text
     assert "--domains" not in ganzoo("import", "stylegan", "--help").stdout
 
 
@@ -226,9 +227,9 @@ class Hostile:
         (b"\x89PNG\r\n\x1a\n", "an image, not weights"),
         (b"cdnnlib.tflib.network\nNetwork\n.", "The --help of this command lists the files that can be read"),
     ],
-    ids=["hostile", "text", "empty", "another network", "no network", "picture", "NVIDIA's"],
+    ids=["hostile", "text", "empty", "another network", "no network", "image", "NVIDIA pickle"],
 )
-def test_a_file_that_is_not_a_checkpoint_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_that_is_not_a_checkpoint_is_reported_in_one_line(ganzoo, workdir, content, message):
     Path("given.model").write_bytes(content)
     result = ganzoo("import", "stylegan", "given.model")
     assert result.exit_code == 1
@@ -243,11 +244,11 @@ def test_a_file_that_is_not_a_checkpoint_is_an_error_of_one_line(ganzoo, workdir
     ("content", "message"),
     [
         ({"generator": Hostile()}, "system"),
-        ({"weight": np.ones((2, 3), np.float32)}, "it holds no 'generator', as StarGAN v2's checkpoints do."),
+        ({"weight": np.ones((2, 3), np.float32)}, "it holds no 'generator', unlike StarGAN v2's checkpoints."),
     ],
     ids=["hostile", "another network"],
 )
-def test_a_file_without_a_translator_is_an_error_of_one_line(ganzoo, workdir, content, message):
+def test_a_file_without_a_translator_is_reported_in_one_line(ganzoo, workdir, content, message):
     Path("000001_nets.ckpt").write_bytes(pickle.dumps(content))
     result = ganzoo("import", "stargan2", "000001_nets.ckpt")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -258,7 +259,7 @@ def test_a_file_without_a_translator_is_an_error_of_one_line(ganzoo, workdir, co
 
 
 @needs_torch
-def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
+def test_a_pytorch_file_of_another_network_is_an_error(ganzoo, files):
     result = ganzoo("import", "stylegan", str(files.path("other")))
     assert result.exit_code == 1
     assert "does not belong to StyleGAN's generator: it holds 'weight'" in " ".join(result.stderr.split())
@@ -266,7 +267,7 @@ def test_a_file_of_another_network_of_pytorch_is_an_error(ganzoo, files):
 
 
 @pytest.mark.parametrize("model", ["stylegan", "stargan2"])
-def test_a_checkpoint_of_ganzoo_itself_gets_a_hint_at_the_right_command(ganzoo, pictures, model):
+def test_a_checkpoint_of_ganzoo_itself_gets_a_hint_to_the_right_command(ganzoo, pictures, model):
     assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
     path = str(checkpoint.newest(Path("experiments/00000-gan-pictures")))
     result = ganzoo("import", model, path)
@@ -289,13 +290,13 @@ def test_a_wrong_option_is_a_usage_error(ganzoo, files):
     assert not Path("experiments").exists()
 
 
-def test_an_unknown_model_gets_a_hint_at_the_nearest_name(ganzoo):
+def test_an_unknown_model_gets_a_hint_to_the_nearest_name(ganzoo):
     result = ganzoo("import", "stylgan", "given.model")
     assert result.exit_code == 2
     assert "no model is called 'stylgan'. Did you mean 'stylegan'?" in result.stderr
 
 
-def test_a_model_that_can_not_import_names_those_that_can(ganzoo):
+def test_the_error_for_a_model_that_cannot_import_names_those_that_can(ganzoo):
     result = ganzoo("import", "lsgan", "given.model")
     assert result.exit_code == 2
     assert "lsgan can't import checkpoints of other programs; models that can: " in result.stderr

@@ -35,11 +35,11 @@ COMMANDS = [
 BLOCKED = """
 import sys
 HEAVY = "jittor jittor_utils numpy PIL lmdb matplotlib safetensors".split()
-class Block:
+class BlockingFinder:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in HEAVY:
             raise AssertionError(name + " was imported")
-sys.meta_path.insert(0, Block())
+sys.meta_path.insert(0, BlockingFinder())
 from ganzoo.cli import main
 main(sys.argv[1:], prog_name="ganzoo")
 """
@@ -47,9 +47,9 @@ main(sys.argv[1:], prog_name="ganzoo")
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_heavy_module_is_imported(command, workdir):
-    answer = subprocess.run([sys.executable, "-c", BLOCKED, *command], capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip()
+    child = subprocess.run([sys.executable, "-c", BLOCKED, *command], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.strip()
 
 
 def test_the_names_of_data_commands_are_known_without_importing_them():

@@ -21,7 +21,7 @@ def test_runs_are_listed_with_their_state(ganzoo):
     make_run(5, 5)
     make_run(2, 5)
     busy = make_run(1, 5)
-    (make_run(1, 5).options_file).write_text("{")
+    make_run(1, 5).options_file.write_text("{")
     with busy.locked():
         rows = json.loads(ganzoo("runs", "--json").stdout)
         text = ganzoo("runs").stdout
@@ -54,7 +54,7 @@ def test_a_run_whose_last_step_was_not_saved_is_not_finished(ganzoo):
     assert [row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)] == ["failed", "stopped", "killed"]
 
 
-def test_a_run_whose_goal_is_no_number_is_listed_as_damaged(ganzoo):
+def test_a_run_whose_goal_is_not_a_number_is_listed_as_damaged(ganzoo):
     for goal in (10**400, "x", [], None):
         make_run(1, goal)
     assert {row["state"] for row in json.loads(ganzoo("runs", "--json").stdout)} == {"damaged"}

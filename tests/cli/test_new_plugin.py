@@ -28,14 +28,14 @@ def new_plugin(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["new-plugin", *map(str, arguments)])
 
 
-def test_it_writes_a_whole_package(tmp_path: Path) -> None:
+def test_new_plugin_writes_a_complete_package(tmp_path: Path) -> None:
     result = new_plugin("my-gan", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     folder = tmp_path / "my-gan"
     written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
     assert written.keys() == FILES
     for name, text in written.items():
-        assert "$" not in text, f"{name} holds an unfilled place"
+        assert "$" not in text, f"{name} contains an unfilled placeholder"
         if name.endswith(".py"):
             ast.parse(text, name)
             assert max(map(len, text.splitlines())) <= 120
@@ -44,7 +44,7 @@ def test_it_writes_a_whole_package(tmp_path: Path) -> None:
     assert "experiments/" in written[".gitignore"].split()
 
 
-def test_it_prints_the_next_three_commands(tmp_path: Path) -> None:
+def test_new_plugin_prints_the_next_three_commands(tmp_path: Path) -> None:
     folder = tmp_path / "my plugins"
     lines = new_plugin("my-gan", "--out", folder).output.splitlines()
     assert [line.strip() for line in lines[1:]] == [
@@ -54,19 +54,19 @@ def test_it_prints_the_next_three_commands(tmp_path: Path) -> None:
     ]
 
 
-def test_the_extra_that_it_names_brings_pytest(tmp_path: Path) -> None:
+def test_the_test_extra_installs_pytest(tmp_path: Path) -> None:
     new_plugin("my-gan", "--out", tmp_path)
     assert '\n[project.optional-dependencies]\ntest = ["pytest"]\n' in (tmp_path / "my-gan/pyproject.toml").read_text()
 
 
-def test_it_writes_into_the_current_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_plugin_writes_to_the_current_folder_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert new_plugin("my-gan").output.splitlines()[1] == "    pip install -e 'my-gan[test]'"
     assert (tmp_path / "my-gan" / "pyproject.toml").exists()
 
 
 @pytest.mark.parametrize("name", ["MyGAN", "gan2", "a", "two_words"])
-def test_good_names(tmp_path: Path, name: str) -> None:
+def test_a_good_name_is_accepted(tmp_path: Path, name: str) -> None:
     assert new_plugin(name, "--out", tmp_path).exit_code == 0
     assert (tmp_path / name / "src" / name / "__init__.py").exists()
 
@@ -91,7 +91,7 @@ def test_good_names(tmp_path: Path, name: str) -> None:
         ("Pillow", "a package of that name is already installed"),
     ],
 )
-def test_a_bad_name_gives_one_line_and_writes_nothing(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_bad_name_is_reported_in_one_line_and_nothing_is_written(tmp_path: Path, name: str, reason: str) -> None:
     result = new_plugin(name, "--out", tmp_path)
     assert result.exit_code == OptionError.exit_status == 2
     (line,) = result.output.splitlines()

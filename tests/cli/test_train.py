@@ -30,7 +30,7 @@ def trained(jittor, ganzoo, pictures):
 
 
 def one_error(result, status: int) -> str:
-    """Return the single line of error that a failed command prints."""
+    """Check the exit status of a failed command, and return its only error line."""
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error")]
     assert result.exit_code == status, result.output
     assert len(lines) == 1
@@ -66,31 +66,31 @@ def test_resume_continues_where_it_stopped_and_reports_changes(ganzoo, trained):
     assert [row["step"] for row in rows] == [2, 4, 6, 8]
 
 
-def test_a_run_that_was_extended_is_the_run_it_would_have_been(ganzoo, trained):
+def test_an_extended_run_equals_an_uninterrupted_one(ganzoo, trained):
     assert ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032").exit_code == 0
-    whole = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "0.032", "--snapshot", "1")
-    assert whole.exit_code == 0
-    straight = trained.parent / "00001-gan-pictures"
-    assert checkpoint.newest(trained).read_bytes() == checkpoint.newest(straight).read_bytes()
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "0.032", "--snapshot", "1")
+    assert result.exit_code == 0
+    uninterrupted = trained.parent / "00001-gan-pictures"
+    assert checkpoint.newest(trained).read_bytes() == checkpoint.newest(uninterrupted).read_bytes()
 
 
-def test_a_killed_and_resumed_run_is_the_run_it_would_have_been(ganzoo, trained):
-    long = [*TINY, "--kimg", "0.8", "--snapshot", "1", "--keep", "3"]
-    assert ganzoo("train", "gan", "--data", "pictures", *long).exit_code == 0
-    straight, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
-    child = start("train", "gan", "--data", "pictures", *long)
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(ganzoo, trained):
+    options = [*TINY, "--kimg", "0.8", "--snapshot", "1", "--keep", "3"]
+    assert ganzoo("train", "gan", "--data", "pictures", *options).exit_code == 0
+    uninterrupted, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
+    child = start("train", "gan", "--data", "pictures", *options)
     wait_for(lambda: len(checkpoint.list_checkpoints(run)) == 3, child)
     child.kill()
     assert child.wait() == -signal.SIGKILL
-    at = checkpoint.newest_intact(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
-    assert 0 < at < 800
+    resumed_at = checkpoint.newest_intact(run, lambda path, error: pytest.fail(str(error))).metadata.progress.images
+    assert 0 < resumed_at < 800
     result = ganzoo("train", "gan", "--resume", "2")
     assert result.exit_code == 0, result.output
     assert "the last session ended unexpectedly" in result.stdout
     assert [path.name for path in checkpoint.list_checkpoints(run)] == [
-        path.name for path in checkpoint.list_checkpoints(straight)
+        path.name for path in checkpoint.list_checkpoints(uninterrupted)
     ]
-    assert checkpoint.newest(run).read_bytes() == checkpoint.newest(straight).read_bytes()
+    assert checkpoint.newest(run).read_bytes() == checkpoint.newest(uninterrupted).read_bytes()
     images = [json.loads(line)["images"] for line in (run / "stats.jsonl").read_text().splitlines()]
     assert images == list(range(8, 801, 8))
 
@@ -113,7 +113,7 @@ def test_a_dry_run_runs_no_kernel(ganzoo, pictures):
     assert len(report) <= 1  # the header
 
 
-def test_a_preset_gives_options_and_the_command_line_wins(ganzoo, pictures):
+def test_the_command_line_overrides_a_preset(ganzoo, pictures):
     Path("mine.toml").write_text('batch = 4\nsize = 8\nlearning-rate = 0.003\ndata = "pictures"\n')
     result = ganzoo("train", "gan", "--preset", "mine.toml", "--batch", "6", "--dry-run")
     assert result.exit_code == 0, result.output
@@ -155,7 +155,7 @@ def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
         (["train", "gan", "--data", "./nowhere"], 1, "no such file or folder"),
         (["train", "gan", "--data", "empty"], 1, "contains no images"),
         (["train", "gan", "--data", "texts"], 1, "contains no images"),
-        (["train", "gan", "--data", "phone"], 1, "AVIF files). 2 other files ignored (.heic)."),
+        (["train", "gan", "--data", "phone"], 1, "and AVIF). 2 other files ignored (.heic)."),
         (
             ["train", "gan", "--data", "texts", "--experiments", ""],
             2,
@@ -171,10 +171,10 @@ def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
         (["train", "gan", "--resume", "latest"], 1, "there is no run"),
         (["train", "gan", "--resume", "17"], 1, "there is no run '17'"),
         (["train", "gan", "--preset", "nowhere.toml"], 2, "nowhere.toml"),
-        (["train", "gan", "--device", "cuda"], 1, "--device cuda"),
+        (["train", "gan", "--device", "cuda"], 1, "start a new process to use cuda"),
     ],
 )
-def test_bad_input_is_one_clear_line(ganzoo, workdir, arguments, status, message):
+def test_bad_input_is_reported_in_one_line(ganzoo, workdir, arguments, status, message):
     (workdir / "empty").mkdir()
     (workdir / "texts").mkdir()
     (workdir / "texts" / "readme.txt").write_text("no picture")
@@ -187,10 +187,10 @@ def test_bad_input_is_one_clear_line(ganzoo, workdir, arguments, status, message
     assert not Path("experiments").exists()
 
 
-def test_a_damaged_image_is_named_and_training_continues(ganzoo, pictures):
+def test_a_damaged_image_is_logged_and_training_continues(ganzoo, pictures):
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(pictures / "05.jpg")
-    whole = (pictures / "05.jpg").read_bytes()
-    (pictures / "05.jpg").write_bytes(whole[: len(whole) // 2])
+    content = (pictures / "05.jpg").read_bytes()
+    (pictures / "05.jpg").write_bytes(content[: len(content) // 2])
     result = ganzoo("train", "gan", "--data", "pictures", *TINY)
     assert result.exit_code == 0, result.output
     assert "05.jpg" in (RUN / "log.txt").read_text()
@@ -205,7 +205,7 @@ def test_resume_with_another_model_or_other_networks_is_refused(ganzoo, trained)
     assert (trained / "options.json").read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trained):
+def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used(ganzoo, trained):
     older, newer = checkpoint.list_checkpoints(trained)
     newer.write_bytes(newer.read_bytes()[:5000])
     generated = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
@@ -221,7 +221,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(ganzoo, trai
     assert checkpoint.read(checkpoint.newest(trained)).metadata.progress.images == 24
 
 
-def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
+def test_if_every_checkpoint_is_damaged_no_file_is_changed(ganzoo, trained):
     for path in trained.glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:5000])
     before = sorted(path.name for path in trained.iterdir() if path.name != "log.txt")
@@ -231,19 +231,19 @@ def test_where_no_checkpoint_is_whole_nothing_is_touched(ganzoo, trained):
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(ganzoo, trained):
-    whole = checkpoint.newest(trained).read_bytes()
+    content = checkpoint.newest(trained).read_bytes()
     for path in trained.glob("*.safetensors"):
         path.unlink()
     (trained / ".unfinished-123-checkpoint-000000008.safetensors").write_bytes(b"half")
     result = ganzoo("train", "gan", "--resume", "latest")
     assert result.exit_code == 0, result.output
     assert "has no checkpoint yet; starting over" in result.stdout
-    assert checkpoint.newest(trained).read_bytes() == whole
+    assert checkpoint.newest(trained).read_bytes() == content
     assert [json.loads(line)["images"] for line in (trained / "stats.jsonl").read_text().splitlines()] == [8, 16]
     assert not list(trained.glob(".*"))
 
 
-def test_generate_takes_the_newest_run_that_has_a_checkpoint(ganzoo, trained):
+def test_generate_uses_the_newest_run_that_has_a_checkpoint(ganzoo, trained):
     assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
     for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
         path.unlink()
@@ -314,19 +314,19 @@ def diverging(monkeypatch, steps: int) -> None:
     monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", lambda scores, real: infinite(scores, real))
 
 
-def test_training_that_diverges_skips_and_then_ends_with_a_reason(ganzoo, trained, monkeypatch):
+def test_diverging_training_skips_updates_and_then_stops_with_an_error(ganzoo, trained, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.064", "--max-skips", "3"), 1)
     assert "training diverged: 4 updates in a row" in message
     assert checkpoint.newest(trained).name in message
     row = json.loads((trained / "stats.jsonl").read_text().splitlines()[-1])
     assert (row["images"], row["losses"]) == (32, {})
-    assert row["skipped"] == 4  # two of each phase in this tick
+    assert row["skipped"] == 4  # in this tick, two of each phase
     newest = checkpoint.read(checkpoint.newest(trained))
     assert all(np.isfinite(value).all() for value in newest.tensors.values())
 
 
-def test_training_that_diverged_can_try_another_seed(ganzoo, trained, monkeypatch):
+def test_diverged_training_can_restart_with_another_seed(ganzoo, trained, monkeypatch):
     diverging(monkeypatch, 3 * 5)  # five steps, and then never again
     arguments = ["--kimg", "0.064", "--max-skips", "3", "--retry", "1"]
     result = ganzoo("train", "gan", "--resume", "0", *arguments)
@@ -344,10 +344,10 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, 
     wait_for((RUN / "stats.jsonl").exists, child)
     child.send_signal(number)
     assert child.wait(timeout=60) == 128 + number
-    said = Path("output.txt").read_text()
-    assert "interrupted" in said
-    assert "--resume 00000-gan-pictures" in said
-    assert "Traceback" not in said
+    output = Path("output.txt").read_text()
+    assert "interrupted" in output
+    assert "--resume 00000-gan-pictures" in output
+    assert "Traceback" not in output
     stopped = checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images
     goal = (stopped + 8) / 1000
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", str(goal)).exit_code == 0
@@ -355,7 +355,7 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, 
     assert (RUN / "losses.png").exists()
 
 
-# Jittor is there already, and the networks are built while another process has Jittor's lock.
+# Starts Jittor and waits for a line of input, so that another process can take the lock of Jittor's compiler first.
 WAITING = """
 import sys
 from ganzoo import backend
@@ -368,7 +368,7 @@ main(sys.argv[1:], prog_name="ganzoo")
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_signal_while_another_process_compiles_ends_in_order(ganzoo, trained, resumed):
+def test_a_signal_while_another_process_compiles_stops_cleanly(ganzoo, trained, resumed):
     from jittor_utils.lock import lock_path
 
     arguments = ["train", "gan", *(["--resume", "0"] if resumed else ["--data", "pictures", *TINY]), "--kimg", "1000"]
@@ -382,15 +382,15 @@ def test_a_signal_while_another_process_compiles_ends_in_order(ganzoo, trained, 
         while not re.search(rf"-> POSIX .* {child.pid} ", Path("/proc/locks").read_text()) and child.poll() is None:
             time.sleep(0.05)
         child.send_signal(signal.SIGTERM)
-        said = child.communicate(timeout=60)[0]
+        output = child.communicate(timeout=60)[0]
     assert child.returncode == 143
-    assert "Traceback" not in said
-    assert said.count("interrupted: ") == 1
+    assert "Traceback" not in output
+    assert output.count("interrupted: ") == 1
     assert len(list(Path("experiments").iterdir())) == 1
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
-    """A `ganzoo` command in another process, whose output goes to output.txt."""
+    """Start a `ganzoo` command in another process, with its output going to output.txt."""
     with open("output.txt", "w") as output:
         return subprocess.Popen([sys.executable, "-m", "ganzoo", *arguments], stdout=output, stderr=output)
 

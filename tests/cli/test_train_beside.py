@@ -1,4 +1,4 @@
-"""Failures outside training never end it: they are reported once, and the weights are the same."""
+"""Failures outside the training step never end training: they are reported once, and the weights are the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def raising(error: BaseException):
     return fail
 
 
-class Plugin:
+class FailingPlugin:
     @staticmethod
     @hookimpl
     def ganzoo_tick(run: Path, stats: dict) -> None:
@@ -60,23 +60,23 @@ def break_the_plugin(monkeypatch):
 
     def loaded(*arguments, **named):
         registry = load(*arguments, **named)
-        registry.manager.register(Plugin, name="breaks")
+        registry.manager.register(FailingPlugin, name="breaks")
         return registry
 
     monkeypatch.setattr(plugins, "load", loaded)
 
 
-def break_(module, name, error):
+def breaking(module, name, error):
     return lambda monkeypatch: monkeypatch.setattr(module, name, raising(error))
 
 
 FAULTS = {
-    "curves": (break_(curves, "save_curves", ValueError("bad\nvalue")), "losses.png: ValueError: bad value"),
-    "samples": (break_(samples, "sheets", RuntimeError("no")), "samples: RuntimeError: no"),
+    "curves": (breaking(curves, "save_curves", ValueError("bad\nvalue")), "losses.png: ValueError: bad value"),
+    "samples": (breaking(samples, "sample_sheets", RuntimeError("no")), "samples: RuntimeError: no"),
     "disk": (break_the_disk, "warning: samples: "),
-    "memory": (break_(samples, "sheets", MemoryError()), "samples: MemoryError"),
-    "metrics": (break_(Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
-    "statistics": (break_(Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
+    "memory": (breaking(samples, "sample_sheets", MemoryError()), "samples: MemoryError"),
+    "metrics": (breaking(Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
+    "statistics": (breaking(Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
     "plugin": (break_the_plugin, "plugin breaks: ganzoo_tick raised OSError"),
 }
 
@@ -84,10 +84,10 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, monkeypatch, fault):
     assert ganzoo(*TRAIN, *TRACK).exit_code == 0
-    spoil, message = FAULTS[fault]
+    inject, message = FAULTS[fault]
     with monkeypatch.context() as patched:
         patched.setattr(curves, "INTERVAL", 0.0)
-        spoil(patched)
+        inject(patched)
         result = ganzoo(*TRAIN, *TRACK)
     assert result.exit_code == 0, result.output
     assert result.output.count(message) == 1
@@ -109,7 +109,7 @@ def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo,
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense", "tkagg"])
-def test_a_backend_of_matplotlib_does_not_matter(ganzoo, pictures, backend):
+def test_training_ignores_the_matplotlib_backend_of_the_environment(ganzoo, pictures, backend):
     environment = {**os.environ, "MPLBACKEND": backend}
     environment.pop("DISPLAY", None)
     command = [sys.executable, "-m", "ganzoo", *TRAIN]
@@ -119,7 +119,7 @@ def test_a_backend_of_matplotlib_does_not_matter(ganzoo, pictures, backend):
     assert (RUN / "losses.png").exists()
 
 
-def test_the_fonts_of_matplotlib_are_found_whatever_its_backend(workdir):
+def test_the_fonts_of_matplotlib_are_found_with_an_unknown_backend(workdir):
     program = "from ganzoo.cli import main; main(['--version'], standalone_mode=False)\n"
     program += "from ganzoo_datasets import glyphs; print(next(glyphs.candidates()))"
     environment = {**os.environ, "MPLBACKEND": "nonsense"}
@@ -129,14 +129,14 @@ def test_the_fonts_of_matplotlib_are_found_whatever_its_backend(workdir):
     assert "Glyph(" in child.stdout, child.stderr
 
 
-def test_the_log_and_a_file_get_lines_with_their_kimg(ganzoo, pictures):
+def test_the_log_and_redirected_output_get_a_line_per_tick(ganzoo, pictures):
     with open("output.txt", "w") as output:
         command = [sys.executable, "-W", "error::UserWarning:tqdm", "-m", "ganzoo", *TRAIN, "--kimg", "0.03"]
         assert subprocess.run(command, stderr=output, stdout=subprocess.PIPE, check=False).returncode == 0
     lines = Path("output.txt").read_text().splitlines()
     assert not [line for line in lines if "tqdm" in line or "%|" in line]
-    said = [line for line in lines if line.startswith("00000-")]  # Jittor may report kernels between them
-    assert [line.split(" img/s")[0].rpartition(" ")[0] for line in said] == [
+    reports = [line for line in lines if line.startswith("00000-")]  # Jittor may report kernels between them
+    assert [line.split(" img/s")[0].rpartition(" ")[0] for line in reports] == [
         f"00000-gan-pictures: {kimg} kimg:" for kimg in ("0.008", "0.016", "0.024", "0.032")
     ]
     log = (RUN / "log.txt").read_text()

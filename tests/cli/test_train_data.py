@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.conftest import TINY
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 
 
 def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
@@ -17,25 +17,25 @@ def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
     assert "`ganzoo data check` lists them all" in result.stderr
 
 
-def test_how_folders_are_read_is_reported_and_older_runs_are_warned_of_the_change(ganzoo, workdir):
+def test_training_reports_how_folders_are_read_and_that_an_older_run_read_them_differently(ganzoo, workdir):
     files = {f"{part}/{index}.png": encoded(noise(8, 8)) for part in ("training", "testing") for index in range(4)}
-    lay_folder(workdir / "set", files)
+    write_folder(workdir / "set", files)
     result = ganzoo("train", "gan", "--data", "set", *TINY)
     assert result.exit_code == 0
     assert "set: trained on: training/ (4 images)" in result.stderr
     assert "set: kept for validation: testing/ (4 images)" in result.stderr
     options = next((workdir / "experiments").glob("*/options.json"))
-    described = json.loads(options.read_text())
-    described["data"]["count"] = 8  # as it was when both folders were trained on
-    options.write_text(json.dumps(described))
+    description = json.loads(options.read_text())
+    description["data"]["count"] = 8  # as in a run that was trained on both folders
+    options.write_text(json.dumps(description))
     resumed = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.02")
     assert "had 8 images" in resumed.stdout
     assert "set: kept for validation: testing/ (4 images)" in resumed.stderr
 
 
-def test_one_small_image_does_not_make_a_small_set(ganzoo, workdir):
+def test_one_small_image_does_not_determine_the_size(ganzoo, workdir):
     for index in range(9):
-        lay_folder(workdir / "set", {f"{index}.png": encoded(noise(*((5, 5) if index == 0 else (64, 70))))})
+        write_folder(workdir / "set", {f"{index}.png": encoded(noise(*((5, 5) if index == 0 else (64, 70))))})
     assert "9 images of 64 px" in ganzoo("train", "gan", "--data", "set", "--dry-run").output
     result = ganzoo("train", "stylegan", "--data", "set", "--dry-run")
     assert result.exit_code == 0, result.output

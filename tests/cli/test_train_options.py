@@ -15,8 +15,8 @@ from tests.conftest import TINY
 NARROW = ["--max-size", "8", "--latent", "8", "--mapping-layers", "1", "--channels-base", "64", "--channels-max", "8"]
 
 
-def dry(ganzoo, *arguments: str) -> dict[str, str]:
-    """The options that a dry run shows."""
+def dry_run_options(ganzoo, *arguments: str) -> dict[str, str]:
+    """Return the options that a dry run shows."""
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     return dict(line.split() for line in result.stdout.splitlines() if line.startswith("    --"))
@@ -51,20 +51,20 @@ def test_an_option_without_effect_is_refused_with_the_option_that_it_needs(ganzo
     [
         ["--mixing", "--mixing-prob", "0.5"],
         ["--loss", "r1", "--r1-gamma", "3"],
-        ["--preset", "vain.toml"],
+        ["--preset", "no_effect.toml"],
         ["--preset", "paper", "--r1-gamma", "3"],
         ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px is not in the table
     ],
 )
 def test_presets_and_options_with_an_effect_are_accepted(ganzoo, domains, arguments):
-    Path("vain.toml").write_text("r1-gamma = 3\nmixing-prob = 0.1\nevaluate = 'pr'\n")
-    dry(ganzoo, "stylegan", "--data", "pictures", *NARROW, *arguments)
+    Path("no_effect.toml").write_text("r1-gamma = 3\nmixing-prob = 0.1\nevaluate = 'pr'\n")
+    dry_run_options(ganzoo, "stylegan", "--data", "pictures", *NARROW, *arguments)
 
 
-def test_a_resumed_run_keeps_its_options_without_effect_and_refuses_new_ones(ganzoo, pictures):
-    Path("vain.toml").write_text("r1-gamma = 3\n")
+def test_resuming_accepts_recorded_options_without_effect_but_refuses_new_ones(ganzoo, pictures):
+    Path("no_effect.toml").write_text("r1-gamma = 3\n")
     common = ["--data", "pictures", *NARROW, "--batch", "4", "--tick", "1"]
-    started = ganzoo("train", "stylegan", "--preset", "vain.toml", *common, "--kimg", "0.004")
+    started = ganzoo("train", "stylegan", "--preset", "no_effect.toml", *common, "--kimg", "0.004")
     assert started.exit_code == 0, started.output
     again = ["train", "stylegan", "--resume", "0", "--kimg", "0.008"]
     for value in ("3", "4"):
@@ -84,11 +84,11 @@ def test_an_ema_that_never_changes_is_refused(ganzoo, arguments):
     [
         (["stylegan", "--w-average", "1"], "--w-average: '1' is not a number of at least 0 and below 1"),
         (["stylegan", "--ema-kimg", "1e20"], "of at most 10000"),
-        (["stylegan", "--phase", "600000"], "of at most 100000"),  # images in the port, kimg here
+        (["stylegan", "--phase", "600000"], "of at most 100000"),  # a number of images, as in the port, instead of kimg
         (["gan", "--kimg", "0.0004"], "--kimg: '0.0004' is not a number of at least 0.001"),
     ],
 )
-def test_values_that_train_nothing_are_refused(ganzoo, workdir, arguments, message):
+def test_values_that_make_no_sense_are_refused(ganzoo, workdir, arguments, message):
     assert message in one_error(ganzoo("train", *arguments), 2)
 
 
@@ -99,7 +99,7 @@ def test_a_refused_resume_names_the_conflicting_options(jittor, ganzoo, pictures
     assert refused.startswith("Error: --architecture paper, --w-average 0.995: the networks of 00000-stylegan-pictures")
 
 
-def test_a_checkpoint_with_an_ema_of_1_is_sampled_and_its_training_continued_with_another(jittor, ganzoo, pictures):
+def test_a_checkpoint_with_an_ema_of_1_can_be_sampled_and_its_training_continued_with_another(jittor, ganzoo, pictures):
     result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--ema", "0.5")
     assert result.exit_code == 0, result.output
     run = Path("experiments/00000-gan-pictures")
@@ -117,7 +117,7 @@ def test_a_checkpoint_with_an_ema_of_1_is_sampled_and_its_training_continued_wit
     assert "changed: --ema was 1, is 0.9" in resumed.stdout
 
 
-def test_choices_are_shown_as_they_are_written(ganzoo):
+def test_choices_are_shown_in_the_case_in_which_they_must_be_written(ganzoo):
     shown = ganzoo("train", "stylegan", "--help").output
     for choices in ("--loss wgan-gp|r1", "--device auto|cpu|cuda", "--precision tf32|fp32|amp"):
         assert choices in shown
@@ -128,7 +128,7 @@ def test_choices_are_shown_as_they_are_written(ganzoo):
 def test_the_help_has_headings(ganzoo):
     lines = ganzoo("train", "lsgan", "--help").output.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    wanted = [
+    expected = [
         "Options of lsgan",
         "Training",
         "Reports and checkpoints",
@@ -137,11 +137,11 @@ def test_the_help_has_headings(ganzoo):
         "Runs",
         "Other options",
     ]
-    assert headings == [f"{each}:" for each in wanted]
-    below = {line.split()[0]: index for index, line in enumerate(lines) if line.startswith("  --")}
+    assert headings == [f"{each}:" for each in expected]
+    row = {line.split()[0]: number for number, line in enumerate(lines) if line.startswith("  --")}
     places = [lines.index(heading) for heading in headings]
-    assert places[0] < below["--variant"] < places[1] < below["--batch"] < places[2] < below["--keep"] < places[3]
-    assert places[3] < below["--evaluate"] < places[4] < below["--device"] < places[5] < below["--resume"] < places[6]
+    assert places[0] < row["--variant"] < places[1] < row["--batch"] < places[2] < row["--keep"] < places[3]
+    assert places[3] < row["--evaluate"] < places[4] < row["--device"] < places[5] < row["--resume"] < places[6]
 
 
 @pytest.mark.parametrize(
@@ -165,36 +165,38 @@ def test_the_help_has_headings(ganzoo):
         (["stargan2", "--resume_iter", "5"], "Use --resume latest"),
     ],
 )
-def test_an_option_of_another_program_gets_a_hint_at_ours(ganzoo, arguments, message):
+def test_an_option_of_another_program_gets_a_hint_to_ours(ganzoo, arguments, message):
     assert message in one_error(ganzoo("train", *arguments), 2)
 
 
 def test_all_unknown_options_are_reported_at_once(ganzoo):
-    written = ["--mode", "train", "--total_iters", "5", "--batch_size", "-8", "--w_hpf", "1"]
-    result = ganzoo("train", "stargan2", *written)
+    arguments = ["--mode", "train", "--total_iters", "5", "--batch_size", "-8", "--w_hpf", "1"]
+    result = ganzoo("train", "stargan2", *arguments)
     assert result.exit_code == 2
     reported = [line.partition("unknown option ")[2].split(".")[0] for line in result.stderr.splitlines()]
     assert reported == ["--mode", "--total_iters", "--batch_size"]
 
 
-def test_underscores_are_taken_for_dashes(ganzoo, pictures):
-    options = dry(ganzoo, "gan", "--data", "pictures", "--learning_rate", "0.5", "--size=8", "--micro_batch=4")
+def test_underscores_are_accepted_in_place_of_dashes(ganzoo, pictures):
+    options = dry_run_options(
+        ganzoo, "gan", "--data", "pictures", "--learning_rate", "0.5", "--size=8", "--micro_batch=4"
+    )
     assert (options["--learning-rate"], options["--micro-batch"]) == ("0.5", "4")
 
 
 def test_a_dry_run_shows_the_resolved_options(ganzoo, pictures):
-    zoo = dry(ganzoo, "lsgan", "--data", "pictures")
+    zoo = dry_run_options(ganzoo, "lsgan", "--data", "pictures")
     assert (zoo["--size"], zoo["--latent"], zoo["--norm-eps"], zoo["--flip"]) == ("32", "100", "0.8", "False")
     assert (zoo["--evaluate"], zoo["--dropout"]) == ("-", "0.25")
-    tutorial = dry(ganzoo, "lsgan", "--data", "pictures", "--variant", "tutorial", "--norm-eps", "0.3")
+    tutorial = dry_run_options(ganzoo, "lsgan", "--data", "pictures", "--variant", "tutorial", "--norm-eps", "0.3")
     assert (tutorial["--size"], tutorial["--latent"], tutorial["--norm-eps"]) == ("112", "1024", "0.3")
     assert tutorial["--dropout"] == "-"
-    growing = dry(ganzoo, "stylegan", "--data", "pictures", "--init-size", "4")
+    growing = dry_run_options(ganzoo, "stylegan", "--data", "pictures", "--init-size", "4")
     assert growing["--max-size"] == "8"  # the power of two nearest to 10 px
 
 
 @pytest.mark.parametrize("arguments", [["stylegan", "--max-size", "32", *NARROW[2:]], ["stargan2"]])
-def test_a_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
+def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
     result = ganzoo("train", *arguments, "--dry-run")
     assert result.exit_code == 0, result.output
     assert "not prepared yet" in result.stdout
@@ -202,8 +204,8 @@ def test_a_dry_run_makes_no_data_set(ganzoo, workdir, arguments):
     assert list(workdir.iterdir()) == []
 
 
-def test_a_dry_run_predicts_what_is_made(workdir):
-    """All but the count, which depends on the fonts."""
+def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
+    """Except for the number of images, which depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 
@@ -212,9 +214,9 @@ def test_a_dry_run_predicts_what_is_made(workdir):
     styles.build(Path("styles.lmdb"), codes=[ord(letter) for letter in "abcdefghijk"], processes=1)
     symbols.build(Path("symbols.lmdb"), glyphs=[Glyph(0, 0x25A0)], processes=1)
     for source in (styles.Styles(), symbols.Symbols()):
-        made = open_path(Path(f"{source.name}.lmdb")).info
+        prepared = open_path(Path(f"{source.name}.lmdb")).info
         assert isinstance(source.expected, DataInfo)
-        assert dataclasses.replace(source.expected, count=made.count) == made
+        assert dataclasses.replace(source.expected, count=prepared.count) == prepared
 
 
 @pytest.mark.parametrize(
@@ -227,7 +229,7 @@ def test_a_dry_run_predicts_what_is_made(workdir):
         ("mine", "mine", "chosen for mine: --size 64, --w-hpf 0, --lambda-ds 1"),
     ],
 )
-def test_settings_of_known_data_sets_are_found_by_their_folder_and_reported(ganzoo, domains, folder, data, chosen):
+def test_settings_for_known_data_sets_are_chosen_by_folder_name_and_reported(ganzoo, domains, folder, data, chosen):
     (domains.parent / "data").mkdir()
     (domains.parent / "data" / "wing.ckpt").write_bytes(b"")
     target = domains.parent / folder
@@ -240,10 +242,10 @@ def test_settings_of_known_data_sets_are_found_by_their_folder_and_reported(ganz
 
 def test_a_preset_may_begin_with_a_byte_order_mark(ganzoo, pictures):
     Path("mine.toml").write_text('batch = 5\ndata = "pictures"\n', "utf-8-sig")
-    assert dry(ganzoo, "gan", "--preset", "mine.toml")["--batch"] == "5"
+    assert dry_run_options(ganzoo, "gan", "--preset", "mine.toml")["--batch"] == "5"
 
 
-def test_no_line_of_the_help_is_cut(ganzoo):
+def test_no_summary_in_the_help_is_truncated(ganzoo):
     for command in ([], ["data"], ["train"], ["import"]):
         _, _, listed = ganzoo(*command, "--help").output.partition("Commands:")
         assert listed

@@ -1,4 +1,4 @@
-"""Training that is refused before it writes anything, and warnings."""
+"""Training that is refused before it writes any file, and warnings."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def test_a_plugin_whose_weights_never_train_leaves_no_folder(ganzoo, pictures, m
 
     build = ganzoo_gan.GAN.build
 
-    def forgetful(self, options, data):
+    def build_with_unused_weight(self, options, data):
         setup = build(self, options, data)
-        setup.networks["generator"].lonely = jt.ones(3)
+        setup.networks["generator"].unused = jt.ones(3)
         return setup
 
-    monkeypatch.setattr(ganzoo_gan.GAN, "build", forgetful)
-    assert "no phase gives a gradient to generator.lonely" in one_error(ganzoo(*TRAIN), 1)
+    monkeypatch.setattr(ganzoo_gan.GAN, "build", build_with_unused_weight)
+    assert "no phase gives a gradient to generator.unused" in one_error(ganzoo(*TRAIN), 1)
     assert not list(Path().glob("experiments/*"))
 
 
 @pytest.mark.parametrize("options", [["--batch", "1"], ["--kimg", "0.0004"]])
-def test_a_dry_run_refuses_the_same(ganzoo, pictures, options):
+def test_a_dry_run_refuses_the_same_options(ganzoo, pictures, options):
     assert options[0] in one_error(ganzoo(*TRAIN, *options, "--dry-run"), 2)
 
 
-def test_a_resume_that_is_refused_keeps_the_options_and_a_wrong_one_can_be_unset(ganzoo, pictures):
+def test_a_refused_resume_does_not_change_the_options_file_and_keep_best_can_be_unset(ganzoo, pictures):
     assert ganzoo(*TRAIN).exit_code == 0
     before = (RUN / "options.json").read_bytes()
     track = ["--evaluate-every", "0.1", "--evaluate", "lpips"]
@@ -70,15 +70,15 @@ def test_a_resume_that_is_refused_keeps_the_options_and_a_wrong_one_can_be_unset
     assert checkpoint.images_seen(checkpoint.newest(RUN)) == 24
 
 
-def test_a_measured_number_can_be_the_best_before_it_is_measured(ganzoo, pictures):
+def test_keep_best_accepts_a_metric_before_its_first_measurement(ganzoo, pictures):
     track = ["--evaluate-every", "0.016", "--evaluate", "kid", "--evaluate-samples", "12"]
     result = ganzoo(*TRAIN, *track, "--keep-best", "metrics/kid12-efficientnet-lite0")
     assert result.exit_code == 0, result.output
 
 
 def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
-    for more in ([], ["--dry-run"]):
-        result = ganzoo(*GROWING, "--kimg", "0.012", *more)
+    for extra in ([], ["--dry-run"]):
+        result = ganzoo(*GROWING, "--kimg", "0.012", *extra)
         assert result.exit_code == 0, result.output
         assert "warning: --kimg 0.012 ends at 4 px; 8, 16 px won't be trained" in result.stderr
     assert "ends at 8 px; 16 px won't" in ganzoo(*GROWING, "--kimg", "0.02", "--dry-run").stderr
@@ -87,7 +87,7 @@ def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
     assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
 
 
-def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monkeypatch):
+def test_the_log_gives_divergence_as_the_reason_of_each_retry(ganzoo, pictures, monkeypatch):
     diverging(monkeypatch, 1000)
     message = one_error(ganzoo(*TRAIN, "--max-skips", "3", "--retry", "2"), 1)
     assert "Start again with a lower learning rate" in message
@@ -97,7 +97,7 @@ def test_retrying_with_another_seed_names_no_other_reason(ganzoo, pictures, monk
     assert json.loads((RUN / "options.json").read_text())["train"]["seed"] == 2
 
 
-def test_convolutions_that_jittor_misses_are_reported_once(ganzoo, pictures, monkeypatch):
+def test_convolutions_that_jittor_does_not_recognise_are_reported_once(ganzoo, pictures, monkeypatch):
     monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
     result = ganzoo("train", "gan", "--data", "pictures", *TINY)
     assert result.output.count("does not recognise 2 of the convolutions") == 1

@@ -1,4 +1,4 @@
-"""What --resume continues: which run, which checkpoint, which data."""
+"""--resume: which run, checkpoint and data it uses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_copy_beside_the_checkpoints_is_left_alone(ganzoo, trained):
         assert "checkpoint-000000032.safetensors" in ganzoo(*command).output
 
 
-def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, trained):
+def test_latest_means_the_newest_run_of_the_model_with_a_checkpoint(ganzoo, trained):
     for number, content in enumerate(
         (json.dumps(options()), "{damaged", json.dumps({**options(), "model": "lsgan"})), 1
     ):
@@ -53,7 +53,7 @@ def test_latest_is_the_newest_run_of_the_model_that_has_a_checkpoint(ganzoo, tra
     assert f"finished: {trained}" in result.output
 
 
-def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ganzoo, trained):
+def test_a_run_can_be_named_by_its_newest_checkpoint_but_not_by_an_older_one(ganzoo, trained):
     older, newer = checkpoint.list_checkpoints(trained)
     message = one_error(ganzoo("train", "gan", "--resume", str(older), "--kimg", "0.024"), 1)
     assert f"continues from its newest checkpoint, {newer.name}. To continue from an older one, copy" in message
@@ -63,7 +63,7 @@ def test_the_newest_checkpoint_stands_for_its_run_and_an_older_one_is_refused(ga
     assert "not a run of ganzoo" in one_error(ganzoo("train", "gan", "--resume", "pictures/x.safetensors"), 1)
 
 
-def test_a_goal_that_is_reached_is_reported_and_changes_nothing(ganzoo, trained):
+def test_a_goal_already_reached_is_reported_and_changes_nothing(ganzoo, trained):
     before = {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"}
     for kimg in ("0.012", "0.016"):
         result = ganzoo("train", "gan", "--resume", "latest", "--kimg", kimg)
@@ -73,10 +73,10 @@ def test_a_goal_that_is_reached_is_reported_and_changes_nothing(ganzoo, trained)
     assert {path.name: path.read_bytes() for path in trained.iterdir() if path.name != "log.txt"} == before
 
 
-def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
+def test_the_data_of_a_run_are_found_from_any_working_folder(ganzoo, trained, workdir, monkeypatch):
     elsewhere = workdir / "elsewhere"
     (elsewhere / "pictures").mkdir(parents=True)
-    for number in range(12):  # as many, by the same name
+    for number in range(12):  # as many images, in a folder of the same name
         Image.new("RGB", (9, 9)).save(elsewhere / "pictures" / f"{number}.png")
     monkeypatch.chdir(elsewhere)
     run = str(workdir / trained)
@@ -85,14 +85,14 @@ def test_data_are_found_from_anywhere(ganzoo, trained, workdir, monkeypatch):
     assert "changed: the data" not in result.output
     assert options(workdir / RUN)["train"]["data"] == "pictures"
     assert options(workdir / RUN)["data_path"] == str(workdir / "pictures")
-    assert "beside pictures;" in ganzoo("evaluate", run, "--samples", "12", "--metrics", "kid").output
+    assert "vs. pictures;" in ganzoo("evaluate", run, "--samples", "12", "--metrics", "kid").output
     (workdir / "pictures").rename(workdir / "moved")
-    other = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
-    assert other.exit_code == 0, other.output
-    assert f"changed: the data moved from {workdir / 'pictures'} to {elsewhere / 'pictures'}" in other.output
+    moved = ganzoo("train", "gan", "--resume", run, "--kimg", "0.032")
+    assert moved.exit_code == 0, moved.output
+    assert f"changed: the data moved from {workdir / 'pictures'} to {elsewhere / 'pictures'}" in moved.output
 
 
-def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, workdir):
+def test_missing_data_are_reported_with_the_option_to_give_their_location(ganzoo, trained, workdir):
     (workdir / "pictures").rename(workdir / "moved")
     message = one_error(ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024"), 1)
     assert f"its training data are no longer at {workdir / 'pictures'}. Give their location with --data." in message
@@ -103,12 +103,12 @@ def test_missing_data_are_reported_with_the_option_that_helps(ganzoo, trained, w
 
 
 def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir, monkeypatch):
-    described = options()
-    del described["data_path"]
-    (trained / "options.json").write_text(json.dumps(described))
+    description = options()
+    del description["data_path"]
+    (trained / "options.json").write_text(json.dumps(description))
     assert ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024").exit_code == 0
     (trained / "options.json").write_text(
-        json.dumps({**described, "train": {**described["train"], "data": "./pictures"}})
+        json.dumps({**description, "train": {**description["train"], "data": "./pictures"}})
     )
     (workdir / "empty").mkdir()
     monkeypatch.chdir(workdir / "empty")
@@ -116,7 +116,7 @@ def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir,
     assert "its training data are no longer at ./pictures. Give their location with --data." in message
 
 
-def test_the_command_that_continues_is_one_that_can_be_pasted(ganzoo, pictures):
+def test_the_printed_command_continues_the_run(ganzoo, pictures):
     child = start("train", "gan", "--data", "pictures", *TINY, "--kimg", "1000", "--experiments", "my runs")
     run = Path("my runs/00000-gan-pictures")
     wait_for((run / "stats.jsonl").exists, child)
@@ -134,13 +134,13 @@ def test_an_interrupted_measurement_is_repeated(ganzoo, pictures):
     track = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
     assert ganzoo("train", "gan", "--data", "pictures", *TINY, *track).exit_code == 0
     stats = RUN / "stats.jsonl"
-    whole = [json.loads(line) for line in stats.read_text().splitlines()]
-    cut = {name: value for name, value in whole[1].items() if name != "metrics"}
-    stats.write_text(f"{json.dumps(whole[0])}\n{json.dumps(cut)}\n")
+    complete = [json.loads(line) for line in stats.read_text().splitlines()]
+    incomplete = {name: value for name, value in complete[1].items() if name != "metrics"}
+    stats.write_text(f"{json.dumps(complete[0])}\n{json.dumps(incomplete)}\n")
     result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in stats.read_text().splitlines()]
-    assert rows[:2] == whole
+    assert rows[:2] == complete
     assert [row["images"] for row in rows if "metrics" in row] == [8, 16, 24]
     off = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032", "--evaluate-every", "0")
     assert off.exit_code == 0, off.output
@@ -161,7 +161,7 @@ def test_no_content_of_a_run_folder_causes_a_traceback(ganzoo, trained, name):
     assert ganzoo("runs").exit_code == 0
 
 
-def test_statistics_of_another_kind_do_not_stop_a_run(ganzoo, trained):
+def test_statistics_in_another_format_do_not_stop_a_run(ganzoo, trained):
     rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
     del rows[-1]["seconds"], rows[-1]["skipped"]
     rows[-1]["size"] = ["x"]

@@ -17,7 +17,7 @@ from ganzoo.errors import CheckpointError
 pytestmark = pytest.mark.usefixtures("jittor")
 
 NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--mapping-layers", "2"]
-# Stages of 12, 20 and, to the end, 20 images; each but the first fades in over 8.
+# Stages: 4 px for 12 images, 8 px for 20, then 16 px to the end. Those after the first fade in over 8 images.
 SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008"]
 SCHEDULED = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
 GROWING = [*SCHEDULED, "--batch", "4"]
@@ -42,23 +42,23 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     steps = last.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 13
     assert steps["synthesis.blocks.2.conv2.weight"] == 5
-    assert steps["synthesis.to_rgb.0.weight"] == 5  # three steps alone, two while the next resolution faded in
+    assert steps["synthesis.to_rgb.0.weight"] == 5  # three steps of the first stage, and two while 8 px faded in
 
 
 @pytest.mark.parametrize("stopped", ["0.012", "0.016", "0.028"], ids=["between stages", "fading", "stable"])
-def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, pictures, stopped):
-    preset = ["--reset-optimizers", "--tick", "0.004"]
-    assert ganzoo(*GROWING, *preset, "--kimg", stopped).exit_code == 0
+def test_a_resumed_run_equals_an_uninterrupted_one(ganzoo, pictures, stopped):
+    options = ["--reset-optimizers", "--tick", "0.004"]
+    assert ganzoo(*GROWING, *options, "--kimg", stopped).exit_code == 0
     assert ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.036").exit_code == 0
-    assert ganzoo(*GROWING, *preset, "--kimg", "0.036").exit_code == 0
+    assert ganzoo(*GROWING, *options, "--kimg", "0.036").exit_code == 0
     resumed = checkpoint.read(checkpoint.newest(RUN))
-    straight = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
-    assert resumed.metadata.optimizer_steps == straight.metadata.optimizer_steps
-    for name, value in straight.tensors.items():
+    uninterrupted = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
+    assert resumed.metadata.optimizer_steps == uninterrupted.metadata.optimizer_steps
+    for name, value in uninterrupted.tensors.items():
         assert np.array_equal(resumed.tensors[name], value), name
 
 
-def test_the_end_of_a_stage_leaves_a_checkpoint(ganzoo, pictures):
+def test_a_checkpoint_is_saved_at_the_end_of_each_stage(ganzoo, pictures):
     assert ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
     assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
         checkpoint.file_name(images) for images in (12, 20, 32, 36)
@@ -76,7 +76,7 @@ def test_a_dry_run_shows_the_stages(ganzoo, pictures):
     ]
 
 
-def test_a_preset_of_the_model_can_be_named(ganzoo, pictures):
+def test_a_preset_of_the_model_can_be_used_by_name(ganzoo, pictures):
     result = ganzoo(*SCHEDULED, "--preset", "paper", "--dry-run", "--r1-gamma", "3")
     assert result.exit_code == 0, result.output
     options = dict(line.split() for line in result.stdout.splitlines() if line.strip().startswith("--"))
@@ -89,7 +89,7 @@ def test_a_preset_of_the_model_can_be_named(ganzoo, pictures):
     )
 
 
-def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
+def test_a_run_is_not_resumed_with_other_stages(ganzoo, pictures):
     assert ganzoo(*GROWING, "--kimg", "0.02").exit_code == 0
     result = ganzoo("train", "stylegan", "--resume", "0", "--init-size", "8", "--kimg", "0.036")
     assert result.exit_code == 2
@@ -97,7 +97,7 @@ def test_a_run_is_not_resumed_in_other_stages(ganzoo, pictures):
 
 
 def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
-    """The last stage is no longer the last: it is completed, and the next resolution fades in."""
+    """The former last stage is completed, and the next resolution fades in."""
     assert ganzoo(*GROWING, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")
@@ -112,7 +112,7 @@ def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
     steps = after.metadata.optimizer_steps["generator"]
     assert (steps["synthesis.blocks.2.conv2.weight"], steps["synthesis.blocks.3.conv2.weight"]) == (9, 4)
     assert (steps["synthesis.to_rgb.2.weight"], steps["synthesis.to_rgb.3.weight"]) == (7, 4)
-    for kimg in ("0.044", "0.06", "0.068"):  # before it grows, while it fades, and the rest
+    for kimg in ("0.044", "0.06", "0.068"):  # before the new stage, during its fade-in, and to the end
         assert ganzoo("train", "stylegan", "--resume", "1", "--max-size", "32", "--kimg", kimg).exit_code == 0
     assert checkpoint.newest(other).read_bytes() == checkpoint.newest(RUN).read_bytes()
     assert ganzoo("generate", "0", "--seeds", "0-1").exit_code == 0
@@ -121,7 +121,7 @@ def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
     assert "trained at 32 px in stage 4, but the options now ask for the stages 4, 8, 16 px" in back.output
 
 
-def test_a_run_grows_from_the_exact_weights_that_it_had(ganzoo, pictures):
+def test_growing_keeps_the_exact_weights(ganzoo, pictures):
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
 
@@ -137,12 +137,12 @@ def test_a_run_grows_from_the_exact_weights_that_it_had(ganzoo, pictures):
     assert not any(
         value.any() for name, value in state.tensors().items() if name.startswith("adam/") and name not in saved.tensors
     )
-    lacking = {name: value for name, value in saved.tensors.items() if "blocks.2" not in name}
+    incomplete = {name: value for name, value in saved.tensors.items() if "blocks.2" not in name}
     with pytest.raises(CheckpointError, match=r"it lacks 'synthesis\.blocks\.2"):
-        state.load(lacking, saved.metadata)
+        state.load(incomplete, saved.metadata)
 
 
-def test_updates_that_are_not_finite_are_skipped_whatever_the_stage(ganzoo, pictures):
+def test_updates_that_are_not_finite_are_skipped_in_every_stage(ganzoo, pictures):
     arguments = [*GROWING, "--kimg", "0.036", "--tick", "1", "--learning-rate", "1e30"]
     result = ganzoo(*arguments, "--max-skips", "3")
     assert result.exit_code == 1
@@ -152,12 +152,12 @@ def test_updates_that_are_not_finite_are_skipped_whatever_the_stage(ganzoo, pict
     assert all(np.isfinite(value).all() for value in last.tensors.values())
 
 
-def test_micro_batches_are_measured_by_the_stages(ganzoo, pictures):
-    fitting = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "64", "--dry-run")
-    assert fitting.exit_code == 0, fitting.output
-    beyond = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "600", "--dry-run")
-    assert beyond.exit_code == 2
-    assert "--micro-batch: 600 is more than --batch 512" in beyond.output
+def test_a_micro_batch_may_be_as_large_as_the_largest_batch_of_a_stage(ganzoo, pictures):
+    accepted = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "64", "--dry-run")
+    assert accepted.exit_code == 0, accepted.output
+    refused = ganzoo(*SCHEDULED, "--sched", "--micro-batch", "600", "--dry-run")
+    assert refused.exit_code == 2
+    assert "--micro-batch: 600 is more than --batch 512" in refused.output
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_micro_batches_are_measured_by_the_stages(ganzoo, pictures):
         (["--mixing-prob", "1.5"], "--mixing-prob"),
     ],
 )
-def test_wrong_options_are_one_clear_line(ganzoo, pictures, options, message):
+def test_wrong_options_are_reported_in_one_line(ganzoo, pictures, options, message):
     result = ganzoo("train", "stylegan", "--data", "pictures", *options)
     assert result.exit_code == 2
     (line,) = result.output.strip().splitlines()

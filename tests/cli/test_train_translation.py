@@ -19,7 +19,7 @@ RUN = Path("experiments/00000-stargan2-animals")
 SHEETS = ("cycle", "reference", "latent-psi0.5", "latent-psi0.7", "latent-psi1.0")
 
 
-def lay(folder: Path, domains: tuple[str, ...], count: int) -> None:
+def write_domains(folder: Path, domains: tuple[str, ...], count: int) -> None:
     rng = np.random.default_rng(len(folder.parts))
     for domain in domains:
         (folder / domain).mkdir(parents=True)
@@ -31,8 +31,8 @@ def lay(folder: Path, domains: tuple[str, ...], count: int) -> None:
 @pytest.fixture
 def animals(workdir: Path) -> Path:
     """A folder laid out like AFHQ, of noise."""
-    lay(workdir / "animals" / "train", ("cat", "dog", "wild"), 3)
-    lay(workdir / "animals" / "val", ("cat", "dog", "wild"), 2)
+    write_domains(workdir / "animals" / "train", ("cat", "dog", "wild"), 3)
+    write_domains(workdir / "animals" / "val", ("cat", "dog", "wild"), 2)
     return workdir / "animals"
 
 
@@ -40,14 +40,14 @@ def rows(run: Path = RUN) -> list[dict]:
     return [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
 
 
-def test_training_on_a_folder_like_afhq(ganzoo, animals):
+def test_a_folder_laid_out_like_afhq_can_be_trained_on(ganzoo, animals):
     result = ganzoo(*TRAIN, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
     assert json.loads((RUN / "options.json").read_text())["data"]["domains"] == ["cat", "dog", "wild"]
     for images in (8, 16):
         for sheet in SHEETS:
             picture = np.asarray(Image.open(RUN / f"samples-{images:09d}-{sheet}.png"))
-            assert picture.std() > 10, "there is something on it"
+            assert picture.std() > 10, "the sheet is blank"
     first, second = rows()
     assert first["watched"]["G-latent/lambda_ds"] == 1
     assert first["watched"].keys() >= {"G-latent/fake_min", "G-latent/fake_max", "D-latent/gradient_norm/discriminator"}
@@ -63,21 +63,21 @@ def test_sheets_show_validation_images(ganzoo, animals):
     assert (sheet[20:40, -40:-20] == (255, 0, 0)).all(), "the last source"
 
 
-def test_a_resumed_run_is_the_run_it_would_have_been(ganzoo, animals):
+def test_a_resumed_run_equals_an_uninterrupted_one(ganzoo, animals):
     assert ganzoo(*TRAIN, "--ds-iter", "4", "--kimg", "0.016").exit_code == 0
     assert ganzoo("train", "stargan2", "--resume", "0", "--kimg", "0.024").exit_code == 0
     assert ganzoo(*TRAIN, "--ds-iter", "4", "--kimg", "0.024").exit_code == 0
     other = RUN.with_name("00001-stargan2-animals")
-    resumed, straight = (checkpoint.read(checkpoint.newest(run)) for run in (RUN, other))
-    for name, value in straight.tensors.items():
+    resumed, uninterrupted = (checkpoint.read(checkpoint.newest(run)) for run in (RUN, other))
+    for name, value in uninterrupted.tensors.items():
         assert np.array_equal(resumed.tensors[name], value), name
     assert [row["watched"]["G-reference/lambda_ds"] for row in rows()] == [1, 0.75, 0.5]
     assert [row["losses"] for row in rows()] == [row["losses"] for row in rows(other)]
 
 
-def test_a_run_continues_with_its_domains_only(ganzoo, animals, workdir):
+def test_a_run_is_not_resumed_with_other_domains(ganzoo, animals, workdir):
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
-    lay(workdir / "others", ("cat", "fox"), 2)
+    write_domains(workdir / "others", ("cat", "fox"), 2)
     result = ganzoo("train", "stargan2", "--resume", "0", "--data", "./others", "--kimg", "0.016")
     assert result.exit_code == 2
     assert "the run was trained on the domains cat, dog, wild, but the data has cat, fox" in result.output
@@ -115,6 +115,6 @@ def test_a_translation_of_every_source_is_written(ganzoo, animals):
     assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
     result = ganzoo("generate", "--source", "animals/val/cat", "--domain", "dog,wild", "--seeds", "0-2")
     assert result.exit_code == 0, result.output
-    made = list((RUN / "generated").glob("*-seed*.png"))
-    assert len(made) == 2 * 2 * 3
-    assert {Image.open(path).size for path in made} == {(64, 64)}
+    files = list((RUN / "generated").glob("*-seed*.png"))
+    assert len(files) == 2 * 2 * 3
+    assert {Image.open(path).size for path in files} == {(64, 64)}

@@ -1,4 +1,4 @@
-"""A server of an archive, and the path to download it to."""
+"""Fixtures of the download tests: a server that offers an archive, and the path to download it to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers for tests of downloads: an archive, a download of it, and its outcome."""
+"""Helpers of the download tests."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from ganzoo.data.downloading import download
 from ganzoo.data.transfer import RetryPolicy
 from ganzoo.errors import DataError
 from tests.data.file_server import FileServer, Response
-from tests.data.pictures import encoded, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_zip
 
 FOLDERS = ("train/cat", "train/dog")
 RETRY_POLICY = RetryPolicy(timeout=20.0, delays=(0.0, 0.01))
-SHORT = RetryPolicy(timeout=1.0, delays=(0.0, 0.01))  # a busy machine is silent for less
+SHORT_TIMEOUT = RetryPolicy(timeout=1.0, delays=(0.0, 0.01))  # long enough for a server on a busy machine
 
 
 def make_archive(tmp_path: Path, seed: int = 0, prefix: str = "") -> bytes:
     """A zip with two domains, about 60 kB; its length does not depend on the seed."""
     files = {f"{prefix}{folder}/{seed}.bmp": encoded(noise(100, 100, seed=seed), "bmp") for folder in FOLDERS}
-    return lay_zip(tmp_path / "made.zip", files).read_bytes()
+    return write_zip(tmp_path / "made.zip", files).read_bytes()
 
 
 def fetch(server: FileServer, path: Path, url: str = "", policy: RetryPolicy = RETRY_POLICY) -> list[str]:
+    """Download to `path` and return the progress messages."""
     lines: list[str] = []
     download(url or server.url, path, FOLDERS, policy=policy, say=lines.append)
     return lines
 
 
 def download_error(server: FileServer, path: Path, url: str = "") -> str:
+    """Return the message of the error that a download raises."""
     with pytest.raises(DataError) as caught:
         fetch(server, path, url)
     assert not path.exists()
@@ -38,7 +40,7 @@ def download_error(server: FileServer, path: Path, url: str = "") -> str:
 
 
 def interrupt(server: FileServer, path: Path) -> str:
-    """Leave a partial download of 20,000 bytes, and return the error."""
+    """Leave a partial download of 20,000 bytes, and return the error message."""
     server.responses = [Response(cut=20_000), Response(cut=0), Response(cut=0)]
     message = download_error(server, path)
     server.ranges.clear()
@@ -46,6 +48,7 @@ def interrupt(server: FileServer, path: Path) -> str:
 
 
 def file_names(path: Path) -> list[str]:
+    """The names of all files in the folder of `path`."""
     return sorted(each.name for each in path.parent.iterdir())
 
 

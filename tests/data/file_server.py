@@ -14,10 +14,10 @@ from typing import Any
 class Response:
     """The response to one request; by default correct, for ranges too."""
 
-    status: int = 200  # any other has an empty body
+    status: int = 200  # others have an empty body
     cut: int | None = None  # close the connection after this many bytes of the body
     stall: int | None = None  # send nothing more after this many bytes
-    extra: int = 0  # error of the declared length, in bytes
+    extra: int = 0  # bytes by which the declared length exceeds the true one
     length: bool = True  # whether to declare a length
     ranges: bool = True  # whether to honour Range
     if_range: bool = True  # whether to honour If-Range
@@ -25,8 +25,8 @@ class Response:
     modified: bool = True  # whether to send Last-Modified
     shift: int = 0  # send a range that begins this many bytes later than requested
     page: bytes = b""  # HTML to send in place of the file
-    location: str = ""  # of a redirect
-    change: bytes = b""  # replaces the file, from this request on
+    location: str = ""  # target of a redirect
+    change: bytes = b""  # new content of the file, from this request on
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,20 +53,20 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Location", response.location)
         self._send_validators(response, server)
         if status == 206:
-            whole = len(server.file)
-            self.send_header("Content-Range", f"bytes {whole - len(body)}-{whole - 1}/{whole + response.extra}")
+            total = len(server.file)
+            self.send_header("Content-Range", f"bytes {total - len(body)}-{total - 1}/{total + response.extra}")
         if response.length:
             self.send_header("Content-Length", str(len(body) + response.extra))
         self.end_headers()
         self._send(response, body)
 
     def _start(self, response: Response, server: FileServer) -> int | None:
-        wanted = self.headers.get("Range")
-        if wanted is None or not response.ranges or response.status != 200:
+        requested = self.headers.get("Range")
+        if requested is None or not response.ranges or response.status != 200:
             return None
         if response.if_range and self.headers.get("If-Range") not in (None, server.etag, server.modified):
             return None
-        return int(wanted.removeprefix("bytes=").removesuffix("-"))
+        return int(requested.removeprefix("bytes=").removesuffix("-"))
 
     def _send_validators(self, response: Response, server: FileServer) -> None:
         self.send_header("Content-Type", "text/html" if response.page else "application/zip")
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class FileServer:
-    """A file at `url`. Each request gets the next of `responses`, or `default`; `ranges` are the requested ranges."""
+    """Serves `file` at `url`. Each request gets the next of `responses`, or `default`; `ranges` lists their ranges."""
 
     file: bytes
     url: str = ""

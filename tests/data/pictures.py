@@ -20,13 +20,13 @@ def noise(width: int = 6, height: int = 8, mode: str = "RGB", seed: int = 0) -> 
 
 
 def encoded(image: Image.Image, kind: str = "png", **options: object) -> bytes:
-    """The image as the content of a file."""
+    """Encode the image as the bytes of a file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
-def lay_folder(root: Path, files: dict[str, bytes]) -> Path:
+def write_folder(root: Path, files: dict[str, bytes]) -> Path:
     """Write a folder with these files."""
     root.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -35,7 +35,7 @@ def lay_folder(root: Path, files: dict[str, bytes]) -> Path:
     return root
 
 
-def lay_zip(path: Path, files: dict[str, bytes]) -> Path:
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     """Write a zip archive with these files."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():

@@ -9,7 +9,7 @@ from ganzoo.data.catalog import open_data
 from ganzoo.errors import DataError, PluginError
 from ganzoo.interfaces.dataset import Dataset, DataSource
 from ganzoo.registry.plugins import Plugin, Registry
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
 IMAGE = {"a.png": encoded(noise())}
 
@@ -35,14 +35,14 @@ def test_a_name_is_opened(registry: Registry) -> None:
 
 
 def test_a_path_is_opened(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay_folder(tmp_path / "set", IMAGE)
+    write_folder(tmp_path / "set", IMAGE)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for wanted in ("set", "./set", str(tmp_path / "set"), "~/set"):
-        assert open_data(wanted, registry).info.name == "set"
+    for name_or_path in ("set", "./set", str(tmp_path / "set"), "~/set"):
+        assert open_data(name_or_path, registry).info.name == "set"
 
 
 def test_a_name_takes_precedence_over_a_folder_of_that_name(registry: Registry, tmp_path: Path) -> None:
-    lay_folder(tmp_path / "numbers", IMAGE)
+    write_folder(tmp_path / "numbers", IMAGE)
     assert len(open_data("numbers", registry)) == 3
     assert len(open_data("./numbers", registry)) == 1
 
@@ -52,16 +52,16 @@ def test_a_wrong_name_gets_a_near_match_and_a_list_of_the_names(registry: Regist
         open_data("numbrs", registry)
 
 
-@pytest.mark.parametrize("wanted", ["", "x", "x" * 5000, "zero\0byte", "~nobody-of-this-name"])
-def test_neither_a_name_nor_a_path_is_an_error(registry: Registry, wanted: str) -> None:
+@pytest.mark.parametrize("name_or_path", ["", "x", "x" * 5000, "zero\0byte", "~nobody-of-this-name"])
+def test_text_that_is_neither_a_name_nor_a_path_is_an_error(registry: Registry, name_or_path: str) -> None:
     with pytest.raises(DataError, match="neither a data set nor a path"):
-        open_data(wanted, registry)
+        open_data(name_or_path, registry)
 
 
-@pytest.mark.parametrize("wanted", ["set.zip", "folder/", "a/b"])
-def test_a_path_that_does_not_exist_is_an_error(registry: Registry, wanted: str) -> None:
+@pytest.mark.parametrize("name_or_path", ["set.zip", "folder/", "a/b"])
+def test_a_path_that_does_not_exist_is_an_error(registry: Registry, name_or_path: str) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
-        open_data(wanted, registry)
+        open_data(name_or_path, registry)
 
 
 def test_the_name_of_a_broken_plugin_gives_its_error(registry: Registry) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from ganzoo.data.checking import check_dataset
 from ganzoo.data.storage import open_path
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
 
 def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
     files = {f"cats/{index}.png": encoded(noise(6, 8)) for index in range(3)}
     files |= {"dogs/1.png": encoded(noise(5, 7)), "dogs/2.png": b"", "dogs/3.jpg": b"text"}
-    report = check_dataset(open_path(lay_folder(tmp_path / "set", files)))
+    report = check_dataset(open_path(write_folder(tmp_path / "set", files)))
     assert report.count == 6
     assert report.sizes == {(6, 8): 3, (5, 7): 1}
     assert report.domains == {"cats": 3, "dogs": 1}
@@ -35,7 +35,7 @@ def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
 
 def test_many_sizes_are_summarised(tmp_path: Path) -> None:
     files = {f"{width:02d}.png": encoded(noise(width, 8, mode="L")) for width in range(1, 14)}
-    lines = list(check_dataset(open_path(lay_folder(tmp_path / "set", files))).lines())
+    lines = list(check_dataset(open_path(write_folder(tmp_path / "set", files))).lines())
     assert lines[0] == "set: 13 readable images of 13, grey"
     assert lines[-2:] == ["    and 3 other sizes", "    not mirrored during training (use --flip to enable)"]
 

@@ -16,15 +16,15 @@ from tests.data.pictures import encoded, noise
 from tests.data.profiles import printer, srgb, swapped
 
 
-def png(bits: int, kind: int, row: bytes, transparent: bytes, width: int = 4) -> bytes:
+def png(bits: int, colour_type: int, row: bytes, transparent: bytes, width: int = 4) -> bytes:
     """A PNG of one row, with a transparent level or colour."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+    header = struct.pack(">IIBBBBB", width, 1, bits, colour_type, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"tRNS", transparent), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_grey_with_premultiplied_alpha_is_read() -> None:
 
 
 def pixel(image: Image.Image, profile: bytes | None, kind: str = "png", channels: int = 3) -> list[int]:
+    """The first pixel of an image that is saved with a profile and read again."""
     found: list[int] = to_array(decode(encoded(image, kind, icc_profile=profile), "x"), channels)[0, 0].tolist()
     return found
 
@@ -70,8 +71,8 @@ def test_colours_are_converted_from_the_profile_to_srgb(mode: str) -> None:
 def test_transparent_pixels_of_an_image_with_a_profile_become_white() -> None:
     clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
     assert pixel(clear, swapped()) == [255, 255, 255]
-    marked = encoded(Image.new("RGB", (8, 8), (255, 0, 0)), transparency=(255, 0, 0), icc_profile=swapped())
-    assert to_array(decode(marked, "x"), 3)[0, 0].tolist() == [255, 255, 255]
+    keyed = encoded(Image.new("RGB", (8, 8), (255, 0, 0)), transparency=(255, 0, 0), icc_profile=swapped())
+    assert to_array(decode(keyed, "x"), 3)[0, 0].tolist() == [255, 255, 255]
 
 
 def test_an_srgb_profile_changes_no_pixel() -> None:
@@ -79,7 +80,7 @@ def test_an_srgb_profile_changes_no_pixel() -> None:
     np.testing.assert_array_equal(to_array(decode(encoded(image, icc_profile=srgb()), "x"), 3), np.asarray(image))
 
 
-def test_a_printers_profile_is_used() -> None:
+def test_a_cmyk_profile_is_applied() -> None:
     ink = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     assert pixel(ink, None, "jpeg") == [0, 255, 255]
     assert pixel(ink, printer(), "jpeg") == [0, 0, 0]
@@ -93,7 +94,7 @@ def test_a_damaged_or_unsuitable_profile_is_ignored(profile: bytes, mode: str) -
     assert pixel(image, profile, "tiff") == pixel(image, None, "tiff")
 
 
-def test_a_profile_of_another_colour_space_than_the_image_is_ignored() -> None:
+def test_a_profile_for_a_different_colour_space_is_ignored() -> None:
     for image, profile in ((Image.new("RGB", (8, 8), (9, 9, 9)), printer()), (Image.new("L", (8, 8), 9), swapped())):
         assert pixel(image, profile, "tiff") == [9, 9, 9]
 

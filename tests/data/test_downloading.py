@@ -23,7 +23,7 @@ from tests.data.download_helpers import (
     partial_content,
 )
 from tests.data.file_server import Response
-from tests.data.pictures import lay_zip
+from tests.data.pictures import write_zip
 
 
 def test_a_file_is_downloaded(server, path):
@@ -33,7 +33,9 @@ def test_a_file_is_downloaded(server, path):
     assert server.ranges == [None]
 
 
-@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>This link is dead.", b"PK? No."], ids=["page", "liar"])
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html><p>This link is dead.", b"PK? No."], ids=["HTML", "text that begins like a zip"]
+)
 def test_a_web_page_is_refused(server, path, page):
     server.default = Response(page=page)
     message = download_error(server, path)
@@ -101,9 +103,9 @@ def test_other_characters_in_an_address_are_encoded(server, path):
 
 
 def test_an_unreachable_host_is_reported_without_retries(server, path, monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/set.zip"
+    with socket.socket() as not_listening:
+        not_listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{not_listening.getsockname()[1]}/set.zip"
         lines: list[str] = []
         with pytest.raises(DataError, match=r"the host refused the connection\. Give another address with --url"):
             download(url, path, policy=RETRY_POLICY, say=lines.append)
@@ -119,15 +121,15 @@ def test_an_unreachable_host_is_reported_without_retries(server, path, monkeypat
     assert file_names(path) == []
 
 
-def test_a_lost_network_is_retried(server, path, monkeypatch):
+def test_a_download_is_retried_when_the_network_is_lost(server, path, monkeypatch):
     server.responses = [Response(cut=20_000)]
-    right, calls = socket.getaddrinfo, []
+    getaddrinfo, calls = socket.getaddrinfo, []
 
     def sometimes(*args, **options):
         calls.append(args)
         if len(calls) == 2:
             raise socket.gaierror(-3, "Temporary failure in name resolution")
-        return right(*args, **options)
+        return getaddrinfo(*args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", sometimes)
     assert any(line.startswith("the host's name is unknown") for line in fetch(server, path))
@@ -167,21 +169,21 @@ def test_a_second_process_is_refused(server, path):
     assert path.read_bytes() == server.file
 
 
-def test_what_another_process_has_just_finished_is_left_alone(server, path, monkeypatch):
+def test_a_file_that_another_process_has_just_finished_is_unchanged(server, path, monkeypatch):
     def finished(file: object, how: int) -> None:
         path.with_name("set.zip.part").rename(path)
-        path.write_bytes(b"whole")
+        path.write_bytes(b"complete")
 
     with monkeypatch.context() as patch:
         patch.setattr(partial.fcntl, "flock", finished)
         with pytest.raises(DataError, match="another process is downloading it"):
             fetch(server, path)
-    assert path.read_bytes() == b"whole"
+    assert path.read_bytes() == b"complete"
 
 
 def test_a_damaged_archive_is_deleted(server, path):
-    at = len(server.file) // 4
-    server.file = server.file[:at] + bytes([server.file[at] ^ 1]) + server.file[at + 1 :]
+    offset = len(server.file) // 4
+    server.file = server.file[:offset] + bytes([server.file[offset] ^ 1]) + server.file[offset + 1 :]
     message = download_error(server, path)
     assert (
         "is not an intact zip archive (Bad CRC-32 for file 'train/cat/0.bmp') and was deleted. Give another" in message
@@ -190,7 +192,7 @@ def test_a_damaged_archive_is_deleted(server, path):
 
 
 def test_a_zip_with_other_content_is_set_aside(server, path, tmp_path):
-    server.file = lay_zip(tmp_path / "other.zip", {"train/cat/1.png": b"", "train/dog/read.me": b""}).read_bytes()
+    server.file = write_zip(tmp_path / "other.zip", {"train/cat/1.png": b"", "train/dog/read.me": b""}).read_bytes()
     message = download_error(server, path)
     assert "a zip archive with other content: no image in a folder train/dog/." in message
     aside = path.with_name("set.refused.zip")

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from ganzoo.data.images import decode, to_array
 from ganzoo.errors import DataError
@@ -18,7 +18,7 @@ def tiff(pixels: np.ndarray) -> bytes:
     return encoded(Image.fromarray(pixels), "tiff")
 
 
-def scans(image: Image.Image, extra: int) -> bytes:
+def jpeg_with_scans(image: Image.Image, extra: int) -> bytes:
     """A progressive JPEG whose last scan is repeated `extra` times."""
     data = encoded(image, "jpeg", progressive=True)
     start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
@@ -71,20 +71,20 @@ def test_separate_planes_are_read_with_8_bits_and_refused_with_16() -> None:
 
 
 def test_a_jpeg_with_too_many_scans_is_refused_at_once() -> None:
-    data, start = scans(noise(2000, 2000), 1000), time.monotonic()
+    data, start = jpeg_with_scans(noise(2000, 2000), 1000), time.monotonic()
     with pytest.raises(DataError, match=r"a JPEG with 1,0\d\d scans; the limit for its size is 256"):
         decode(data, "x.jpg")
     assert time.monotonic() - start < 2
 
 
 def test_the_limit_of_scans_is_lower_for_a_large_jpeg() -> None:
-    data = scans(Image.new("L", (9000, 9000)), 50)
+    data = jpeg_with_scans(Image.new("L", (9000, 9000)), 50)
     with pytest.raises(DataError, match=r"a JPEG with 5\d scans; the limit for its size is 53"):
         decode(data, "x.jpg")
-    assert decode(scans(Image.new("L", (200, 200)), 50), "x.jpg").size == (200, 200)
+    assert decode(jpeg_with_scans(Image.new("L", (200, 200)), 50), "x.jpg").size == (200, 200)
 
 
-def test_what_looks_like_scans_in_other_parts_of_a_jpeg_does_not_count() -> None:
+def test_scan_markers_in_a_comment_or_after_the_image_are_not_counted() -> None:
     marks = b"\xff\xda" * 1000
     image = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # as in thumbnails, and in a video after the image
     assert decode(image, "x.jpg").size == (9, 9)
@@ -99,7 +99,7 @@ def test_what_looks_like_scans_in_other_parts_of_a_jpeg_does_not_count() -> None
         (b"<html>", "not in a supported format: PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF"),
     ],
 )
-def test_the_error_says_what_the_file_is(data: bytes, reason: str) -> None:
+def test_the_error_names_the_format_of_the_file(data: bytes, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         decode(data, "x")
 
@@ -107,16 +107,16 @@ def test_the_error_says_what_the_file_is(data: bytes, reason: str) -> None:
 def test_a_tiff_with_an_unsupported_number_type_is_still_called_a_tiff() -> None:
     """A TIFF of 64-bit numbers, for which Pillow has no mode."""
     data = bytearray(tiff(np.zeros((8, 8), "f4")))
-    place = data.index((258).to_bytes(2, "little") + b"\x03\0") + 8
-    data[place] = 64
+    offset = data.index((258).to_bytes(2, "little") + b"\x03\0") + 8
+    data[offset] = 64
     with pytest.raises(DataError, match="it looks like a TIFF, but its header is damaged or unsupported"):
         decode(bytes(data), "x.tif")
 
 
 def test_avif_is_read_if_pillow_supports_it() -> None:
     pytest.importorskip("PIL.AvifImagePlugin")
-    if not __import__("PIL.features").features.check("avif"):
-        pytest.skip("this Pillow reads no AVIF")
+    if not features.check("avif"):
+        pytest.skip("this release of Pillow doesn't support AVIF")
     buffer = io.BytesIO()
     noise(16, 16).save(buffer, "avif")
     assert to_array(decode(buffer.getvalue(), "x.avif"), 3).shape == (16, 16, 3)

@@ -18,7 +18,7 @@ from ganzoo.data.images import channels_of, crop_and_resize, decode, is_image, l
 from ganzoo.data.lmdb_writer import png
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 from tests.data.profiles import srgb, swapped
 
 MAGIC = [b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]  # first bytes of the formats
@@ -45,7 +45,7 @@ def test_images_are_recognised_by_name(name: str, expected: bool) -> None:
 
 
 @given(pictures)
-def test_what_is_written_as_png_is_read_unchanged(array: np.ndarray) -> None:
+def test_an_image_written_as_png_is_read_unchanged(array: np.ndarray) -> None:
     image = decode(png(array), "x.png")
     assert channels_of(image) == array.shape[2]
     np.testing.assert_array_equal(to_array(image, array.shape[2]), array)
@@ -177,10 +177,7 @@ def test_damage_is_an_error_that_names_the_file(data: bytes, reason: str) -> Non
     assert " at 0x" not in str(caught.value)  # Pillow's message has the address of the buffer
 
 
-@given(
-    st.binary(max_size=200),
-    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0", b"BM", b"II*\0"]),
-)
+@given(st.binary(max_size=200), st.sampled_from(MAGIC))
 def test_any_bytes_give_an_image_or_a_data_error(data: bytes, magic: bytes) -> None:
     with warnings.catch_warnings(), patch.object(Image, "MAX_IMAGE_PIXELS", 10_000):
         warnings.simplefilter("ignore")
@@ -230,7 +227,7 @@ def test_any_directory_of_a_tiff_gives_an_image_or_a_data_error(data: bytes, mag
 @pytest.mark.parametrize(
     "data", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", b"P6 1 1 255\nabc"]
 )
-def test_other_formats_of_pillow_are_not_tried(data: bytes) -> None:
+def test_other_formats_that_pillow_supports_are_refused(data: bytes) -> None:
     with pytest.raises(DataError, match=r"x: not a readable image .*not in a supported format: PNG, JPEG"):
         decode(data, "x")
 
@@ -238,7 +235,7 @@ def test_other_formats_of_pillow_are_not_tried(data: bytes) -> None:
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"]
 
 
-def of_mode(mode: str) -> Image.Image:
+def image_of_mode(mode: str) -> Image.Image:
     """An image of 7 x 23 px."""
     if mode == "I":
         return Image.fromarray(np.arange(7 * 23, dtype=np.int32).reshape(23, 7) * 400)
@@ -247,11 +244,11 @@ def of_mode(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_strips_make_the_same_pixels_as_the_whole(monkeypatch: pytest.MonkeyPatch, mode: str, channels: int) -> None:
-    image = of_mode(mode)
-    whole = to_array(image, channels)
+def test_conversion_in_strips_gives_the_same_pixels(monkeypatch: pytest.MonkeyPatch, mode: str, channels: int) -> None:
+    image = image_of_mode(mode)
+    expected = to_array(image, channels)
     monkeypatch.setattr("ganzoo.data.images.STRIP_PIXELS", 30)
-    np.testing.assert_array_equal(to_array(image, channels), whole)
+    np.testing.assert_array_equal(to_array(image, channels), expected)
 
 
 @pytest.mark.parametrize("info", [{}, {"transparency": 9}, {"icc_profile": srgb()}, {"icc_profile": swapped()}])
@@ -260,7 +257,7 @@ def test_strips_make_the_same_pixels_as_the_whole(monkeypatch: pytest.MonkeyPatc
 def test_an_image_resized_while_it_is_converted_has_the_same_pixels(
     monkeypatch: pytest.MonkeyPatch, mode: str, channels: int, info: dict[str, object]
 ) -> None:
-    image = of_mode(mode)
+    image = image_of_mode(mode)
     image.info.update(info if mode != "RGB" or "transparency" not in info else {"transparency": (9, 9, 9)})
     monkeypatch.setattr("ganzoo.data.images.STRIP_PIXELS", 30)
     for size in (5, 7, 12):
@@ -274,13 +271,13 @@ def test_an_image_resized_while_it_is_converted_has_the_same_pixels(
 def test_an_image_of_a_data_set_is_resized_like_the_whole_image(
     tmp_path: Path, mode: str, channels: int, box: tuple[float, float, float, float] | None
 ) -> None:
-    data = open_path(lay_folder(tmp_path, {"a.png": encoded(noise(31, 40, mode))}))
+    data = open_path(write_folder(tmp_path, {"a.png": encoded(noise(31, 40, mode))}))
     expected = crop_and_resize(data.load(0)[0], 16, channels, box)
     np.testing.assert_array_equal(load_resized(data, 0, 16, channels, box)[0], expected)
 
 
 def test_a_data_set_resizes_an_image_itself(tmp_path: Path) -> None:
-    data = open_path(lay_folder(tmp_path, {"a.jpg": encoded(noise(300, 200), "jpeg")}))
+    data = open_path(write_folder(tmp_path, {"a.jpg": encoded(noise(300, 200), "jpeg")}))
     np.testing.assert_array_equal(data.load(0, 16)[0], crop_and_resize(data.load(0)[0], 16))
 
 
@@ -292,7 +289,7 @@ def test_crop_and_resize_gives_the_wanted_shape(array: np.ndarray, size: int, ch
 
 
 @given(st.integers(1, 12), st.integers(0, 9), st.sampled_from([1, 3]), st.booleans())
-def test_crop_and_resize_crops_the_centre_when_nothing_is_to_be_scaled(
+def test_crop_and_resize_crops_the_centre_without_scaling_an_image_of_the_right_size(
     side: int, more: int, channels: int, wide: bool
 ) -> None:
     shape = (side, side + more) if wide else (side + more, side)
@@ -313,10 +310,10 @@ def test_crop_and_resize_scales_the_shorter_side() -> None:
     assert crop_and_resize(array, 20, 3)[:, 2:-2].min() > 250  # not 255, as Lanczos rings at the edges
 
 
-def test_crop_and_resize_takes_a_strip_of_any_length() -> None:
+def test_crop_and_resize_accepts_a_strip_of_any_length() -> None:
     strip = np.zeros((1, 60_000, 1), np.uint8)
     assert crop_and_resize(strip, 256, 3).shape == (256, 256, 3)
 
 
-def test_png_is_a_png() -> None:
+def test_png_writes_a_png_file() -> None:
     assert Image.open(io.BytesIO(png(np.zeros((2, 2, 3), np.uint8)))).format == "PNG"

@@ -18,20 +18,20 @@ from ganzoo.data.parts import split
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
 A = encoded(noise())
 TEXT = b"no image"
 
-Lay = Callable[..., Path]
+WriteSet = Callable[..., Path]
 
 
 @pytest.fixture(params=["folder", "zip"])
-def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
-    """Writes images at these paths; text files if they end in .txt, folders if they end in '/'."""
+def write_set(request: pytest.FixtureRequest, tmp_path: Path) -> WriteSet:
+    """A function that writes an image to each path; a text file if it ends in .txt, a folder if it ends in '/'."""
 
     def folder(*paths: str) -> Path:
-        root = lay_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})
+        root = write_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})
         for path in paths:
             if path.endswith("/"):
                 (root / path).mkdir(parents=True)
@@ -55,7 +55,7 @@ def keys(data: Dataset | None) -> list[str]:
     return data.storage.keys
 
 
-def names(data: Dataset | None) -> list[str]:
+def domain_names(data: Dataset | None) -> list[str]:
     """The domain of each image."""
     assert data is not None
     return [data.info.domains[label] for label in data.labels()]
@@ -66,40 +66,40 @@ def names(data: Dataset | None) -> list[str]:
 
 @pytest.mark.parametrize("wrapper", ["", "afhq/", "some/afhq/"])
 @pytest.mark.parametrize("second", ["val", "validation", "valid", "test", "Test"])
-def test_train_and_val_are_parts_not_domains(lay: Lay, wrapper: str, second: str) -> None:
+def test_train_and_val_are_parts_not_domains(write_set: WriteSet, wrapper: str, second: str) -> None:
     paths = [f"{wrapper}{part}/{kind}/1.png" for part in ("train", second) for kind in ("cat", "dog")]
-    data = open_path(lay(*paths, "readme.txt"))
-    kept = data.validation()
-    assert kept is not None
+    data = open_path(write_set(*paths, "readme.txt"))
+    held_out = data.validation()
+    assert held_out is not None
     assert data.info == DataInfo("set", 2, 6, 3, ("cat", "dog"))
-    assert kept.info == DataInfo("set-val", 2, 6, 3, ("cat", "dog"))
-    assert (keys(data), keys(kept)) == (paths[:2], paths[2:])
-    for part, whole in ((data, paths[:2]), (kept, paths[2:])):
+    assert held_out.info == DataInfo("set-val", 2, 6, 3, ("cat", "dog"))
+    assert (keys(data), keys(held_out)) == (paths[:2], paths[2:])
+    for part, part_paths in ((data, paths[:2]), (held_out, paths[2:])):
         assert part.labels().tolist() == [0, 1]
-        for index, path in enumerate(whole):
+        for index, path in enumerate(part_paths):
             pixels, label = part.load(index)
             np.testing.assert_array_equal(pixels, np.asarray(noise(seed=sum(path.encode()))))
             assert label == index
             assert path in part.describe(index)
-    assert kept.validation() is None
+    assert held_out.validation() is None
 
 
-def test_val_takes_precedence_over_other_validation_folders(lay: Lay) -> None:
-    data = open_path(lay("train/1.png", "test/2.png", "val/3.png", "valid/4.png"))
+def test_val_takes_precedence_over_other_validation_folders(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/1.png", "test/2.png", "val/3.png", "valid/4.png"))
     assert (keys(data), keys(data.validation())) == (["train/1.png"], ["val/3.png"])
 
 
-def test_parts_may_have_no_domains(lay: Lay) -> None:
-    data = open_path(lay("train/1.png", "train/2.png", "val/3.png"))
+def test_parts_may_have_no_domains(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/1.png", "train/2.png", "val/3.png"))
     assert (data.info.domains, data.info.count) == ((), 2)
-    kept = data.validation()
-    assert kept is not None
-    assert kept.info == DataInfo("set-val", 1, 6, 3)
-    assert (data.labels().tolist(), kept.labels().tolist()) == ([0, 0], [0])
+    held_out = data.validation()
+    assert held_out is not None
+    assert held_out.info == DataInfo("set-val", 1, 6, 3)
+    assert (data.labels().tolist(), held_out.labels().tolist()) == ([0, 0], [0])
 
 
-def test_train_alone_is_just_an_enclosing_folder(lay: Lay) -> None:
-    data = open_path(lay("afhq/train/cat/1.png", "afhq/train/dog/1.png", "afhq/val/"))
+def test_train_alone_is_just_an_enclosing_folder(write_set: WriteSet) -> None:
+    data = open_path(write_set("afhq/train/cat/1.png", "afhq/train/dog/1.png", "afhq/val/"))
     assert data.info.domains == ("cat", "dog")
     assert data.validation() is None
 
@@ -112,51 +112,53 @@ def test_train_alone_is_just_an_enclosing_folder(lay: Lay) -> None:
         ["train/1.png", "Train/1.png", "val/1.png"],
     ],
 )
-def test_beside_other_folders_train_and_val_are_domains(lay: Lay, paths: list[str]) -> None:
-    data = open_path(lay(*paths))
+def test_beside_other_folders_train_and_val_are_domains(write_set: WriteSet, paths: list[str]) -> None:
+    data = open_path(write_set(*paths))
     assert data.validation() is None
     assert set(data.info.domains) == {path.split("/")[0] for path in paths}
 
 
-def test_beside_an_image_train_and_val_are_neither_parts_nor_domains(lay: Lay) -> None:
-    data = open_path(lay("train/1.png", "val/1.png", "title.png"))
+def test_beside_an_image_train_and_val_are_neither_parts_nor_domains(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/1.png", "val/1.png", "title.png"))
     assert (data.info.count, data.info.domains, data.validation()) == (3, (), None)
 
 
-def test_a_domain_may_lack_validation_images(lay: Lay) -> None:
-    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "train/yak/1.png", "val/yak/1.png", "val/yak/2.png"))
-    kept = data.validation()
-    assert kept is not None
-    assert kept.info.domains == ("cat", "dog", "yak")
-    assert names(kept) == ["yak", "yak"]
+def test_a_domain_may_lack_validation_images(write_set: WriteSet) -> None:
+    data = open_path(
+        write_set("train/cat/1.png", "train/dog/1.png", "train/yak/1.png", "val/yak/1.png", "val/yak/2.png")
+    )
+    held_out = data.validation()
+    assert held_out is not None
+    assert held_out.info.domains == ("cat", "dog", "yak")
+    assert domain_names(held_out) == ["yak", "yak"]
 
 
-def test_an_unknown_domain_in_the_validation_images_is_an_error(lay: Lay) -> None:
-    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dgo/1.png"))
+def test_an_unknown_domain_in_the_validation_images_is_an_error(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dgo/1.png"))
     with pytest.raises(DataError, match=r"set.*: val/dgo/: not a domain of the training images \(cat, dog"):
         data.validation()
 
 
-def test_a_validation_image_outside_the_domains_is_an_error(lay: Lay) -> None:
-    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/1.png"))
+def test_a_validation_image_outside_the_domains_is_an_error(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/cat/1.png", "train/dog/1.png", "val/1.png"))
     with pytest.raises(DataError, match=r"val/1\.png: not in a domain's folder; .* cat, dog"):
         data.validation()
 
 
-def test_without_domains_the_folders_of_both_parts_may_differ(lay: Lay) -> None:
-    path = lay("train/00000/1.png", "train/01000/1.png", "val/69000/1.png")
+def test_without_domains_the_folders_of_both_parts_may_differ(write_set: WriteSet) -> None:
+    path = write_set("train/00000/1.png", "train/01000/1.png", "val/69000/1.png")
     data = open_path(path, domains=False)
-    kept = data.validation()
-    assert kept is not None
-    assert data.info.domains == kept.info.domains == ()
-    assert kept.labels().tolist() == [0]
+    held_out = data.validation()
+    assert held_out is not None
+    assert data.info.domains == held_out.info.domains == ()
+    assert held_out.labels().tolist() == [0]
 
 
 @pytest.mark.parametrize("inner", ["images/", ""])
-def test_validation_domains_may_be_nested_like_training_domains(lay: Lay, inner: str) -> None:
-    data = open_path(lay("train/images/cat/1.png", "train/images/dog/1.png", f"val/{inner}dog/1.png"))
-    assert names(data) == ["cat", "dog"]
-    assert names(data.validation()) == ["dog"]
+def test_validation_domains_may_be_nested_like_training_domains(write_set: WriteSet, inner: str) -> None:
+    data = open_path(write_set("train/images/cat/1.png", "train/images/dog/1.png", f"val/{inner}dog/1.png"))
+    assert domain_names(data) == ["cat", "dog"]
+    assert domain_names(data.validation()) == ["dog"]
 
 
 def test_each_part_may_have_several_sizes(tmp_path: Path) -> None:
@@ -166,71 +168,75 @@ def test_each_part_may_have_several_sizes(tmp_path: Path) -> None:
         for size in (8, 16)
         for kind in ("cat", "dog")
     }
-    data = open_path(lay_folder(tmp_path / "set", files))
+    data = open_path(write_folder(tmp_path / "set", files))
     for size in (8, 16):
         for part in (data.at_size(size), data.at_size(size).validation()):
             assert part is not None
             assert part.info.size == size
-            assert names(part) == ["cat", "dog"]
+            assert domain_names(part) == ["cat", "dog"]
             np.testing.assert_array_equal(part.load(1)[0], np.asarray(noise(size, size, seed=size)))
 
 
-def test_validation_images_can_be_pickled(lay: Lay) -> None:
-    data = open_path(lay("train/cat/1.png", "train/dog/1.png", "val/dog/1.png"))
-    kept = pickle.loads(pickle.dumps(data)).validation()
-    assert names(pickle.loads(pickle.dumps(kept))) == ["dog"]
+def test_validation_images_can_be_pickled(write_set: WriteSet) -> None:
+    data = open_path(write_set("train/cat/1.png", "train/dog/1.png", "val/dog/1.png"))
+    held_out = pickle.loads(pickle.dumps(data)).validation()
+    assert domain_names(pickle.loads(pickle.dumps(held_out))) == ["dog"]
 
 
 def test_validation_images_have_the_channels_of_the_training_images(tmp_path: Path) -> None:
     files = {"train/1.png": A, "val/1.png": encoded(noise(mode="L"))}
-    kept = open_path(lay_folder(tmp_path / "set", files)).validation()
-    assert kept is not None
-    assert kept.info.channels == kept.load(0)[0].shape[2] == 3
+    held_out = open_path(write_folder(tmp_path / "set", files)).validation()
+    assert held_out is not None
+    assert held_out.info.channels == held_out.load(0)[0].shape[2] == 3
 
 
 # Domains without images
 
 
 @pytest.mark.parametrize("wrapper", ["", "afhq/", "afhq/train/"])
-def test_an_empty_folder_beside_domains_is_a_domain(lay: Lay, wrapper: str) -> None:
-    data = open_path(lay(f"{wrapper}cat/1.png", f"{wrapper}dog/1.png", f"{wrapper}bee/"))
+def test_an_empty_folder_beside_domains_is_a_domain(write_set: WriteSet, wrapper: str) -> None:
+    data = open_path(write_set(f"{wrapper}cat/1.png", f"{wrapper}dog/1.png", f"{wrapper}bee/"))
     assert data.info.domains == ("bee", "cat", "dog")
-    assert names(data) == ["cat", "dog"]
+    assert domain_names(data) == ["cat", "dog"]
 
 
-def test_a_folder_without_images_beside_domains_is_a_domain(lay: Lay) -> None:
-    data = open_path(lay("cat/1.png", "dog/1.png", "bee/1.txt"))
+def test_a_folder_without_images_beside_domains_is_a_domain(write_set: WriteSet) -> None:
+    data = open_path(write_set("cat/1.png", "dog/1.png", "bee/1.txt"))
     assert data.info.domains == ("bee", "cat", "dog")
 
 
 @pytest.mark.parametrize("other", [".bee/", "__MACOSX/cat/", ".git/1.txt", "notes.txt", "cat/small/"])
-def test_hidden_folders_and_files_are_not_domains(lay: Lay, other: str) -> None:
-    assert open_path(lay("cat/1.png", "dog/1.png", other)).info.domains == ("cat", "dog")
+def test_hidden_folders_and_files_are_not_domains(write_set: WriteSet, other: str) -> None:
+    assert open_path(write_set("cat/1.png", "dog/1.png", other)).info.domains == ("cat", "dog")
 
 
-def test_a_single_folder_of_images_is_a_domain_only_beside_an_empty_one(lay: Lay) -> None:
-    data = open_path(lay("set/cat/1.png", "set/cat/2.png", "set/bee/", "set/notes/1.txt", "readme.txt"))
+def test_a_single_folder_of_images_is_a_domain_only_beside_an_empty_one(write_set: WriteSet) -> None:
+    data = open_path(write_set("set/cat/1.png", "set/cat/2.png", "set/bee/", "set/notes/1.txt", "readme.txt"))
     assert data.info.domains == ("bee", "cat")
-    assert names(data) == ["cat", "cat"]
+    assert domain_names(data) == ["cat", "cat"]
 
 
 @pytest.mark.parametrize("other", ["notes/1.txt", ".hidden/", "images/empty/"])
-def test_a_single_folder_of_images_is_otherwise_no_domain(lay: Lay, other: str) -> None:
-    assert open_path(lay("images/1.png", "images/2.png", other)).info.domains == ()
+def test_a_single_folder_of_images_without_an_empty_one_beside_it_is_not_a_domain(
+    write_set: WriteSet, other: str
+) -> None:
+    assert open_path(write_set("images/1.png", "images/2.png", other)).info.domains == ()
 
 
 def test_an_empty_folder_beside_sizes_is_ignored(tmp_path: Path) -> None:
     files = {f"{size}/a.png": encoded(noise(size, size)) for size in (8, 16)}
-    root = lay_folder(tmp_path / "set", files)
+    root = write_folder(tmp_path / "set", files)
     (root / "32").mkdir()
     data = open_path(root)
     assert (data.info.domains, data.info.size, data.at_size(8).info.size) == ((), 16, 8)
 
 
-PARTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
+COMPONENTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
 
 
-@given(st.lists(st.lists(PARTS, max_size=4).map("/".join)), st.lists(st.lists(PARTS, max_size=4).map("/".join)))
+@given(
+    st.lists(st.lists(COMPONENTS, max_size=4).map("/".join)), st.lists(st.lists(COMPONENTS, max_size=4).map("/".join))
+)
 def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -> None:
     listing = Listing([f"{folder}/1.png" if folder else "1.png" for folder in images], folders)
     training = split(listing.images).training[""]
@@ -246,62 +252,62 @@ def test_names_in_an_archive_may_begin_with_a_slash(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for path in ("/set/cat/1.png", "/set/dog/1.png", "./other.txt"):
             archive.writestr(path, content(path))
-    assert names(open_path(tmp_path / "set.zip")) == ["cat", "dog"]
+    assert domain_names(open_path(tmp_path / "set.zip")) == ["cat", "dog"]
 
 
 # LMDBs
 
 
-def lay_lmdb(path: Path, labels: list[int], domains: list[str] | None = None) -> Path:
-    described = {"domains": domains, "labels": labels} if domains else {}
-    write_lmdb(path, [encoded(noise(8, 8, seed=index)) for index in range(len(labels))], 8, described)
+def write_labelled_lmdb(path: Path, labels: list[int], domains: list[str] | None = None) -> Path:
+    metadata = {"domains": domains, "labels": labels} if domains else {}
+    write_lmdb(path, [encoded(noise(8, 8, seed=index)) for index in range(len(labels))], 8, metadata)
     return path
 
 
 @pytest.mark.parametrize(
-    ("path", "beside"),
+    ("path", "expected"),
     [("a/x.lmdb", "a/x-val.lmdb"), ("x.mdb", "x-val.mdb"), ("v1.0", "v1.0-val"), ("/a/x", "/a/x-val")],
 )
-def test_the_path_of_the_validation_lmdb_is_derived_from_the_other(path: str, beside: str) -> None:
-    assert validation_path(Path(path)) == Path(beside)
+def test_the_validation_lmdb_is_beside_the_training_lmdb(path: str, expected: str) -> None:
+    assert validation_path(Path(path)) == Path(expected)
 
 
-def test_validation_images_are_read_from_the_lmdb_beside(tmp_path: Path) -> None:
-    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 1], ["wild", "cat"]))
+def test_validation_images_are_read_from_an_lmdb(tmp_path: Path) -> None:
+    data = open_path(write_labelled_lmdb(tmp_path / "x.lmdb", [0, 1, 1], ["wild", "cat"]))
     assert data.validation() is None
-    lay_lmdb(tmp_path / "x-val.lmdb", [1], ["wild", "cat"])
-    kept = data.validation()
-    assert kept is not None
-    assert kept.info == DataInfo("x-val", 1, 8, 3, ("wild", "cat"))
-    assert kept.labels().tolist() == [1]
-    assert kept.validation() is None
+    write_labelled_lmdb(tmp_path / "x-val.lmdb", [1], ["wild", "cat"])
+    held_out = data.validation()
+    assert held_out is not None
+    assert held_out.info == DataInfo("x-val", 1, 8, 3, ("wild", "cat"))
+    assert held_out.labels().tolist() == [1]
+    assert held_out.validation() is None
 
 
 def test_validation_labels_follow_the_order_of_the_training_domains(tmp_path: Path) -> None:
-    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1, 2], ["cat", "dog", "wild"]))
-    lay_lmdb(tmp_path / "x-val.lmdb", [0, 1, 1], ["wild", "cat"])
-    assert names(data.validation()) == ["wild", "cat", "cat"]
+    data = open_path(write_labelled_lmdb(tmp_path / "x.lmdb", [0, 1, 2], ["cat", "dog", "wild"]))
+    write_labelled_lmdb(tmp_path / "x-val.lmdb", [0, 1, 1], ["wild", "cat"])
+    assert domain_names(data.validation()) == ["wild", "cat", "cat"]
     assert open_path(tmp_path / "x.lmdb", domains=False).validation().labels().tolist() == [0, 0, 0]  # type: ignore
 
 
 @pytest.mark.parametrize("domains", [["cat", "cow"], None])
 def test_different_validation_domains_are_an_error(tmp_path: Path, domains: list[str] | None) -> None:
-    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 1], ["cat", "dog"]))
-    lay_lmdb(tmp_path / "x-val.lmdb", [0, 1], domains)
+    data = open_path(write_labelled_lmdb(tmp_path / "x.lmdb", [0, 1], ["cat", "dog"]))
+    write_labelled_lmdb(tmp_path / "x-val.lmdb", [0, 1], domains)
     with pytest.raises(DataError, match=r"x-val\.lmdb: its domains \((cat, cow|none)\) differ from those of x\.lmdb"):
         data.validation()
 
 
 def test_a_domain_of_an_lmdb_may_be_empty(tmp_path: Path) -> None:
-    data = open_path(lay_lmdb(tmp_path / "x.lmdb", [0, 2], ["cat", "dog", "wild"]))
+    data = open_path(write_labelled_lmdb(tmp_path / "x.lmdb", [0, 2], ["cat", "dog", "wild"]))
     assert data.info.domains == ("cat", "dog", "wild")
-    assert names(data) == ["cat", "wild"]
+    assert domain_names(data) == ["cat", "wild"]
 
 
 # Labels
 
 
-class Half(Numbers):
+class HalfUnreadable(Numbers):
     """Two domains; every second image is unreadable."""
 
     def __init__(self) -> None:
@@ -314,7 +320,7 @@ class Half(Numbers):
 
 
 def test_labels_are_found_by_loading_unless_overridden() -> None:
-    assert Half().labels().tolist() == [0, -1, 1, -1]
+    assert HalfUnreadable().labels().tolist() == [0, -1, 1, -1]
 
 
 def test_labels_without_domains_need_no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,8 +329,8 @@ def test_labels_without_domains_need_no_loading(monkeypatch: pytest.MonkeyPatch)
     assert Numbers(3).validation() is None
 
 
-def test_labels_of_stored_images_need_no_decoding(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = open_path(lay("cat/1.png", "dog/1.png", "dog/2.png"))
+def test_labels_of_stored_images_need_no_decoding(write_set: WriteSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_path(write_set("cat/1.png", "dog/1.png", "dog/2.png"))
     monkeypatch.setattr(StoredImages, "load", None)
     assert data.labels().tolist() == [0, 1, 1]
     data.labels()[:] = 7

@@ -20,11 +20,11 @@ from ganzoo.data.lmdb_builder import LmdbBuilder
 from ganzoo.data.preparing import Summary, prepare
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 from tests.data.test_preparing import read_entries
 
 COUNT = 150
-BAD = {3: b"", 40: b"text", 110: b""}  # in both halves
+BAD = {3: b"", 40: b"text", 110: b""}  # unreadable files by index, in both halves of the set
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def photos(tmp_path: Path) -> Path:
     files = {f"{kind}/{index:03d}.png": encoded(noise(18, 20, seed=index)) for kind in "ab" for index in range(75)}
     for index, data in BAD.items():
         files[sorted(files)[index]] = data
-    return lay_folder(tmp_path / "set", files)
+    return write_folder(tmp_path / "set", files)
 
 
-def make(photos: Path, name: str = "out", sizes: tuple[int, ...] = (8, 16), **options: object) -> Summary:
+def prepare_photos(photos: Path, name: str = "out", sizes: tuple[int, ...] = (8, 16), **options: object) -> Summary:
     return prepare(open_path(photos), photos.parent / f"{name}.lmdb", sizes, **options)  # type: ignore[arg-type]
 
 
@@ -56,16 +56,16 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, done: int, error: BaseException) ->
 
 
 def assert_resumed(photos: Path, workers: int = 1) -> None:
-    """The next call resumes, and writes the same as an uninterrupted one."""
+    """The next call resumes, with the same result as an uninterrupted one."""
     assert (photos.parent / "out.lmdb.preparing").is_dir()
     assert not (photos.parent / "out.lmdb").exists()
-    unbroken, lines = make(photos, "unbroken", workers=1), list[str]()
-    continued = make(photos, workers=workers, say=lines.append)
+    uninterrupted, lines = prepare_photos(photos, "uninterrupted", workers=1), list[str]()
+    resumed = prepare_photos(photos, workers=workers, say=lines.append)
     (line,) = [line for line in lines if line.startswith("resuming at image")]
     assert 50 <= int(line.split()[3]) < COUNT
-    assert (continued.count, continued.bad) == (unbroken.count, unbroken.bad)
-    assert len(continued.bad) == len(BAD)
-    assert read_entries(photos.parent / "out.lmdb") == read_entries(photos.parent / "unbroken.lmdb")
+    assert (resumed.count, resumed.bad) == (uninterrupted.count, uninterrupted.bad)
+    assert len(resumed.bad) == len(BAD)
+    assert read_entries(photos.parent / "out.lmdb") == read_entries(photos.parent / "uninterrupted.lmdb")
     assert not (photos.parent / "out.lmdb.preparing").exists()
 
 
@@ -78,12 +78,12 @@ def test_a_killed_preparation_is_resumed(photos: Path, workers: int) -> None:
         "from ganzoo.data.preparing import prepare\n"
         "from ganzoo.data.storage import open_path\n"
         "lmdb_builder.COMMIT_SECONDS = 0\n"
-        "class Mortal(lmdb_builder.LmdbBuilder):\n"
+        "class KilledBuilder(lmdb_builder.LmdbBuilder):\n"
         "    def commit(self):\n"
         "        super().commit()\n"
         f"        if self.done >= {COUNT // 2}:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
-        "lmdb_builder.LmdbBuilder = Mortal\n"
+        "lmdb_builder.LmdbBuilder = KilledBuilder\n"
         "if __name__ == '__main__':\n"
         "    source, out = map(pathlib.Path, sys.argv[1:])\n"
         f"    prepare(open_path(source), out, (8, 16), workers={workers})\n"
@@ -99,29 +99,29 @@ def test_an_interrupted_preparation_is_resumed(
     photos: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     with fail_at(monkeypatch, COUNT // 2, error):
-        make(photos)
+        prepare_photos(photos)
     assert_resumed(photos)
 
 
 def test_a_kill_before_the_first_image_is_harmless(photos: Path) -> None:
     (photos.parent / "out.lmdb.preparing").mkdir()
     (photos.parent / "out.lmdb.preparing" / "data.mdb").touch()
-    assert make(photos).count == COUNT - len(BAD)
+    assert prepare_photos(photos).count == COUNT - len(BAD)
 
 
 @pytest.mark.parametrize("change", ["sizes", "lossless", "images", "names"])
-def test_another_unfinished_preparation_is_not_resumed(
+def test_an_unfinished_preparation_of_other_images_or_options_is_not_resumed(
     photos: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     with fail_at(monkeypatch, COUNT // 2, KeyboardInterrupt()):
-        make(photos)
+        prepare_photos(photos)
     if change == "images":
         (photos / "a" / "more.png").write_bytes(encoded(noise()))
     if change == "names":
         (photos / "a" / "000.png").rename(photos / "a" / "zero.png")
     other = {"sizes": (8,)} if change == "sizes" else {"lossless": change == "lossless"}
     with pytest.raises(DataError, match=r"out\.lmdb\.preparing: contains an unfinished preparation with other images"):
-        make(photos, **other)  # type: ignore[arg-type]
+        prepare_photos(photos, **other)  # type: ignore[arg-type]
     if change in ("sizes", "lossless"):
         assert_resumed(photos)
 
@@ -132,7 +132,7 @@ def test_damage_to_unfinished_work_is_an_error_with_a_remedy(photos: Path) -> No
     with pytest.raises(
         DataError, match=r"out\.lmdb: can't be written .*is in .*preparing: run the same command to resume, or delete"
     ):
-        make(photos)
+        prepare_photos(photos)
 
 
 @pytest.mark.parametrize("count", [500, 1000])
@@ -144,7 +144,7 @@ def test_many_commits_leave_a_complete_file(tmp_path: Path, monkeypatch: pytest.
 
 
 class Slow(Numbers):
-    """Waits at an image until `resume` is set, and may fail there."""
+    """Waits at image 40 until `resume` is set, and then raises an exception if `fails`."""
 
     def __init__(self, count: int, fails: bool) -> None:
         super().__init__(count)
@@ -160,29 +160,31 @@ class Slow(Numbers):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_second_process_waits_and_does_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
-    path, first, lines = tmp_path / "out.lmdb", Slow(64, fails), list[str]()
+def test_a_second_process_waits_and_resumes_if_the_first_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    path, first_set, lines = tmp_path / "out.lmdb", Slow(64, fails), list[str]()
     monkeypatch.setattr(preparing, "SPACE_SAMPLE", 1)  # the disk use is estimated from the first image, not the 40th
 
     def begin() -> None:
         with suppress(ZeroDivisionError):
-            prepare(first, path, [4], lossless=True, workers=1)
+            prepare(first_set, path, [4], lossless=True, workers=1)
 
     def say(line: str) -> None:
         lines.append(line)
         if "another process is preparing it" in line:
-            first.resume.set()
+            first_set.resume.set()
 
     thread = threading.Thread(target=begin)
     thread.start()
-    assert first.reached.wait(30)
+    assert first_set.reached.wait(30)
     with nullcontext() if fails else pytest.raises(DataError, match="already exists"):
         prepare(Numbers(64), path, [4], lossless=True, workers=1, say=say)
     thread.join()
     assert ("resuming at image 32 of 64" in lines) is fails
     data = open_path(path)
     assert [data.load(index)[0][0, 0] for index in range(64)] == list(range(64))
-    assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.lmdb"]
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -204,7 +206,7 @@ def test_the_folder_is_checked_again_after_a_wait(
             prepare(Numbers(3), path, [4], workers=1)
     else:
         assert prepare(Numbers(3), path, [4], workers=1).count == 3
-    assert [left.name for left in tmp_path.iterdir()] == ["out.lmdb"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.lmdb"]
 
 
 def test_a_folder_that_keeps_disappearing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.data.pictures import encoded, noise
 IMAGE = encoded(noise(8, 8))
 
 
-def test_images_of_several_transactions_are_all_there(tmp_path: Path) -> None:
+def test_images_from_several_transactions_are_all_stored(tmp_path: Path) -> None:
     count = 2 * COMMIT_EVERY + 1
     write_lmdb(tmp_path / "set.lmdb", (IMAGE + b"%d" % index for index in range(count)), 8, {})
     data = open_path(tmp_path / "set.lmdb")
@@ -29,7 +29,7 @@ def test_parent_folders_are_created_and_nothing_else_is_left(tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["set.lmdb"]
 
 
-def test_it_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+def test_the_lmdb_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
 
     def images() -> Iterator[bytes]:
@@ -53,7 +53,7 @@ def test_a_failure_leaves_no_files(tmp_path: Path, error: type[BaseException]) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_faster_of_two_processes_wins(tmp_path: Path) -> None:
+def test_the_lmdb_of_the_faster_of_two_processes_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "set.lmdb"
 
     def images() -> Iterator[bytes]:
@@ -62,7 +62,7 @@ def test_the_faster_of_two_processes_wins(tmp_path: Path) -> None:
 
     write_lmdb(path, images(), 8, {})
     assert open_path(path).info.count == 2
-    assert [left.name for left in tmp_path.iterdir()] == ["set.lmdb"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["set.lmdb"]
 
 
 def test_an_existing_path_is_left_unchanged(tmp_path: Path) -> None:
@@ -99,19 +99,19 @@ def test_the_memory_map_grows_as_needed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_smaller_memory_map_is_used_if_address_space_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin, asked = lmdb.open, list[int]()
+    open_lmdb, requested = lmdb.open, list[int]()
 
     def limited(path: bytes, map_size: int, **options: object) -> object:
-        asked.append(map_size)
+        requested.append(map_size)
         if map_size > 3 << 20:
             raise lmdb.MemoryError("Cannot allocate memory")
-        return begin(path, map_size=map_size, **options)
+        return open_lmdb(path, map_size=map_size, **options)
 
     monkeypatch.setattr(lmdb_writer, "MIN_MAP_SIZE", 1 << 20)
     monkeypatch.setattr(lmdb_writer, "MAP_RESERVE", 1 << 18)
     monkeypatch.setattr(lmdb, "open", limited)
     write_lmdb(tmp_path / "out.lmdb", [bytes(10_000)] * 20, 8, {})
-    assert asked[:2] == [4 << 20, 2 << 20]
+    assert requested[:2] == [4 << 20, 2 << 20]
     with pytest.raises(DataError, match=r"more\.lmdb: can't be written \(address space is exhausted; raise"):
         write_lmdb(tmp_path / "more.lmdb", [bytes(10_000)] * 900, 8, {})
     assert [path.name for path in tmp_path.iterdir()] == ["out.lmdb"]

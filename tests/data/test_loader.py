@@ -16,16 +16,16 @@ from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
-few = settings(max_examples=40, deadline=None)  # each example starts threads
+few_examples = settings(max_examples=40, deadline=None)  # each example starts threads
 lengths = st.integers(1, 30)
 batches = st.integers(1, 40)
 seeds = st.integers(0, 2**32)
 
 
 class Flawed(Numbers):
-    """The images `bad` are unreadable."""
+    """Raises DataError for the images `bad`."""
 
     def __init__(self, count: int, bad: set[int]) -> None:
         super().__init__(count)
@@ -37,61 +37,63 @@ class Flawed(Numbers):
         return super().load(index, size)
 
 
-def loader(dataset: Dataset, batch: int, seed: int = 0, **options: object) -> Loader:
+def make_loader(dataset: Dataset, batch: int, seed: int = 0, **options: object) -> Loader:
     return Loader(dataset, batch, size=4, channels=1, seed=seed, **options)  # type: ignore[arg-type]
 
 
 @contextmanager
-def stream(of: Loader, position: int = 0) -> Iterator[Iterator[ImageBatch]]:
-    batches = of.batches(position)
+def stream(loader: Loader, position: int = 0) -> Iterator[Iterator[ImageBatch]]:
+    batches = loader.batches(position)
     try:
         yield batches
     finally:
         batches.close()  # type: ignore[attr-defined]
 
 
-def take(of: Loader, count: int, position: int = 0) -> tuple[np.ndarray, list[int]]:
+def take(loader: Loader, count: int, position: int = 0) -> tuple[np.ndarray, list[int]]:
     """The first `count` images after `position`, and their labels."""
-    with stream(of, position) as batches:
-        taken = list(islice(batches, -(-count // of.batch)))
+    with stream(loader, position) as batches:
+        taken = list(islice(batches, -(-count // loader.batch)))
     images = np.concatenate([batch.images for batch in taken])[:count]
     return images, np.concatenate([batch.labels for batch in taken])[:count].tolist()
 
 
-@few
+@few_examples
 @given(lengths, batches, seeds)
 def test_each_image_comes_once_per_epoch(length: int, batch: int, seed: int) -> None:
-    images, labels = take(loader(Numbers(length), batch, seed), 3 * length)
+    images, labels = take(make_loader(Numbers(length), batch, seed), 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
     for epoch in range(3):
         assert sorted(labels[epoch * length : (epoch + 1) * length]) == list(range(length))
 
 
-@few
+@few_examples
 @given(lengths, batches, batches, seeds, st.integers(0, 100))
 def test_a_stream_resumes_at_any_position_with_any_batch(
     length: int, batch: int, other_batch: int, seed: int, position: int
 ) -> None:
-    images, labels = take(loader(Numbers(length), batch, seed, flip=True), position + 50)
-    later_images, later_labels = take(loader(Numbers(length), other_batch, seed, flip=True, workers=3), 50, position)
+    images, labels = take(make_loader(Numbers(length), batch, seed, flip=True), position + 50)
+    later_images, later_labels = take(
+        make_loader(Numbers(length), other_batch, seed, flip=True, workers=3), 50, position
+    )
     assert later_labels == labels[position:]
     np.testing.assert_array_equal(later_images, images[position:])
 
 
-@few
+@few_examples
 @given(lengths, batches, seeds, st.integers(0, 100))
 def test_order_lists_the_images_to_come(length: int, batch: int, seed: int, position: int) -> None:
-    ours = loader(Numbers(length), batch, seed)
-    assert ours.order(position, 20) == take(loader(Numbers(length), batch, seed), 20, position)[1]
+    loader = make_loader(Numbers(length), batch, seed)
+    assert loader.order(position, 20) == take(make_loader(Numbers(length), batch, seed), 20, position)[1]
 
 
 def test_the_order_depends_on_seed_and_epoch() -> None:
-    orders = [tuple(loader(Numbers(50), 8, seed).order(at, 50)) for seed in (0, 1, 2) for at in (0, 50, 100)]
+    orders = [tuple(make_loader(Numbers(50), 8, seed).order(at, 50)) for seed in (0, 1, 2) for at in (0, 50, 100)]
     assert len(set(orders)) == len(orders)
 
 
 def test_half_of_the_images_are_mirrored_if_allowed() -> None:
-    images, labels = take(loader(Numbers(200), 16, flip=True), 400)
+    images, labels = take(make_loader(Numbers(200), 16, flip=True), 400)
     mirrored = images[:, 0, 3, 0] > 0
     assert ((images[:, 0, 0, 0] > 0) ^ mirrored ^ (np.array(labels) == 0)).all()
     assert 140 < mirrored.sum() < 260
@@ -99,7 +101,7 @@ def test_half_of_the_images_are_mirrored_if_allowed() -> None:
 
 
 def test_no_image_is_mirrored_unless_allowed() -> None:
-    images, labels = take(loader(Numbers(200), 16), 400)
+    images, labels = take(make_loader(Numbers(200), 16), 400)
     assert images[:, 0, 0, 0].tolist() == labels
     assert not images[:, :, 1:].any()
 
@@ -118,16 +120,16 @@ def test_batches_have_the_requested_shape_and_type() -> None:
     assert batch.images[:, 0, 0, 0].tolist() == batch.labels.tolist()
 
 
-@few
+@few_examples
 @given(st.integers(2, 20), st.data(), batches, st.integers(1, 4))
 def test_bad_images_are_named_once_and_replaced(length: int, data: st.DataObject, batch: int, workers: int) -> None:
     bad = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=length // 2))
     messages: list[str] = []
-    ours = loader(Flawed(length, bad), batch, workers=workers, on_bad_image=messages.append)
-    _, labels = take(ours, 3 * length)
+    loader = make_loader(Flawed(length, bad), batch, workers=workers, on_bad_image=messages.append)
+    _, labels = take(loader, 3 * length)
     assert sorted(messages) == sorted(f"{index}.png: not a readable image. Left out of training." for index in bad)
     assert set(labels) == set(range(length)) - bad
-    order = loader(Numbers(length), batch).order(0, 3 * length)
+    order = make_loader(Numbers(length), batch).order(0, 3 * length)
     assert all(label == index for label, index in zip(labels, order) if index not in bad)
 
 
@@ -138,11 +140,11 @@ def test_files_with_any_kind_of_damage_are_skipped(tmp_path: Path) -> None:
         "empty.png": b"",
         "text.png": b"not an image",
     }
-    root = lay_folder(tmp_path / "set", {**good, **bad})
+    root = write_folder(tmp_path / "set", {**good, **bad})
     (root / "gone.png").symlink_to("nowhere")
     messages: list[str] = []
-    ours = Loader(open_path(root), 4, size=8, channels=3, seed=0, on_bad_image=messages.append)
-    with stream(ours) as batches:
+    loader = Loader(open_path(root), 4, size=8, channels=3, seed=0, on_bad_image=messages.append)
+    with stream(loader) as batches:
         for batch in islice(batches, 6):
             assert batch.images.shape == (4, 8, 8, 3)
     named = {Path(message.split(": ")[0]).name for message in messages}
@@ -150,28 +152,28 @@ def test_files_with_any_kind_of_damage_are_skipped(tmp_path: Path) -> None:
     assert len(messages) == 4
 
 
-def test_nothing_readable_is_an_error() -> None:
+def test_a_set_without_readable_images_is_an_error() -> None:
     messages: list[str] = []
-    ours = loader(Flawed(7, set(range(7))), 3, on_bad_image=messages.append)
-    with stream(ours) as batches, pytest.raises(DataError, match="numbers: none of its 7 images can be read"):
+    loader = make_loader(Flawed(7, set(range(7))), 3, on_bad_image=messages.append)
+    with stream(loader) as batches, pytest.raises(DataError, match="numbers: none of its 7 images can be read"):
         next(batches)
     assert len(set(messages)) == len(messages)
 
 
-@pytest.mark.parametrize(("length", "good", "named"), [(5, {4}, 4), (9000, set(range(0, 9000, 10)), 2000)])
-def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[int], named: int) -> None:
+@pytest.mark.parametrize(("length", "good", "max_messages"), [(5, {4}, 4), (9000, set(range(0, 9000, 10)), 2000)])
+def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[int], max_messages: int) -> None:
     messages: list[str] = []
-    ours = loader(Flawed(length, {*range(length)} - good), 4, workers=1, on_bad_image=messages.append)
-    with stream(ours) as batches, pytest.raises(DataError, match="numbers: most of its images can't be read"):
+    loader = make_loader(Flawed(length, {*range(length)} - good), 4, workers=1, on_bad_image=messages.append)
+    with stream(loader) as batches, pytest.raises(DataError, match="numbers: most of its images can't be read"):
         for _ in islice(batches, length):
             pass
-    assert len(messages) <= named
+    assert len(messages) <= max_messages
 
 
 def test_training_goes_on_if_half_of_the_images_can_be_read() -> None:
     messages: list[str] = []
-    ours = loader(Flawed(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
-    with stream(ours) as batches:
+    loader = make_loader(Flawed(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
+    with stream(loader) as batches:
         for _ in islice(batches, 200):
             pass
     assert len(messages) == 200
@@ -179,7 +181,7 @@ def test_training_goes_on_if_half_of_the_images_can_be_read() -> None:
 
 def test_an_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="numbers: contains no images"):
-        loader(Numbers(0), 3)
+        make_loader(Numbers(0), 3)
 
 
 def test_an_exception_in_a_thread_reaches_the_caller() -> None:
@@ -187,25 +189,25 @@ def test_an_exception_in_a_thread_reaches_the_caller() -> None:
         def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             raise ZeroDivisionError(f"image {index}")
 
-    with stream(loader(Broken(5), 2)) as batches, pytest.raises(ZeroDivisionError, match=r"image \d"):
+    with stream(make_loader(Broken(5), 2)) as batches, pytest.raises(ZeroDivisionError, match=r"image \d"):
         next(batches)
 
 
 @pytest.mark.parametrize("ending", ["closed", "failed", "forgotten"])
 def test_no_thread_is_left_behind(ending: str) -> None:
     before = set(threading.enumerate())
-    batches = loader(Flawed(9, set(range(9)) if ending == "failed" else set()), 2, workers=4).batches()
+    batches = make_loader(Flawed(9, set(range(9)) if ending == "failed" else set()), 2, workers=4).batches()
     if ending == "failed":
         with pytest.raises(DataError):
             next(batches)
     else:
         next(batches)
-    ours = set(threading.enumerate()) - before
+    started = set(threading.enumerate()) - before
     if ending == "closed":
-        assert ours
+        assert started
         batches.close()  # type: ignore[attr-defined]
     del batches
-    for thread in ours:
+    for thread in started:
         thread.join(10)
         assert not thread.is_alive()
 
@@ -222,14 +224,14 @@ class Counted(Numbers):
         return super().load(index, size)
 
 
-@few
+@few_examples
 @given(lengths, seeds, st.integers(0, 20))
-def test_cached_images_are_read_once_and_the_others_each_time(length: int, seed: int, room: int) -> None:
+def test_cached_images_are_read_once_and_the_others_each_epoch(length: int, seed: int, capacity: int) -> None:
     dataset = Counted(length)
-    cached = loader(dataset, length, seed, workers=1, cache_bytes=room * 16)  # of 4 px
+    cached = make_loader(dataset, length, seed, workers=1, cache_bytes=capacity * 16)  # an image has 16 bytes
     images, labels = take(cached, 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
-    assert sum(reads == 1 for reads in dataset.reads) == min(room, length)
+    assert sum(reads == 1 for reads in dataset.reads) == min(capacity, length)
     assert all(reads >= 3 for reads in dataset.reads if reads > 1)
-    expected, _ = take(loader(Numbers(length), length, seed), 3 * length)
+    expected, _ = take(make_loader(Numbers(length), length, seed), 3 * length)
     np.testing.assert_array_equal(images, expected)

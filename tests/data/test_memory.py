@@ -10,24 +10,24 @@ import pytest
 from ganzoo.data import storage
 from ganzoo.data.memory import PixelBudget
 from ganzoo.data.storage import open_path
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 
 
 def test_threads_reserve_no_more_than_the_budget() -> None:
-    budget, lock, held, most = PixelBudget(100), threading.Lock(), [0], [0]
+    budget, lock, in_use, peak = PixelBudget(100), threading.Lock(), [0], [0]
 
-    def hold(pixels: int) -> None:
+    def use(pixels: int) -> None:
         with budget.reserve(pixels):
             with lock:
-                held[0] += pixels
-                most[0] = max(most[0], held[0])
+                in_use[0] += pixels
+                peak[0] = max(peak[0], in_use[0])
             threading.Event().wait(0.001)
             with lock:
-                held[0] -= pixels
+                in_use[0] -= pixels
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(hold, [60, 30, 10, 45] * 20))
-    assert 60 <= most[0] <= 100
+        list(pool.map(use, [60, 30, 10, 45] * 20))
+    assert 60 <= peak[0] <= 100
 
 
 def test_an_image_above_the_limit_is_admitted_alone() -> None:
@@ -41,19 +41,19 @@ def test_an_image_above_the_limit_is_admitted_alone() -> None:
 
 
 def test_images_are_loaded_one_by_one_if_the_budget_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = open_path(lay_folder(tmp_path, {f"{seed}.png": encoded(noise(50, 50, seed=seed)) for seed in range(9)}))
-    convert, inside, most = storage.to_array, [0], [0]
+    data = open_path(write_folder(tmp_path, {f"{seed}.png": encoded(noise(50, 50, seed=seed)) for seed in range(9)}))
+    convert, active, peak = storage.to_array, [0], [0]
 
-    def watched(*arguments: object) -> np.ndarray:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
+    def slow_convert(*arguments: object) -> np.ndarray:
+        active[0] += 1
+        peak[0] = max(peak[0], active[0])
         threading.Event().wait(0.002)
-        found: np.ndarray = convert(*arguments)  # type: ignore[arg-type]
-        inside[0] -= 1
-        return found
+        array: np.ndarray = convert(*arguments)  # type: ignore[arg-type]
+        active[0] -= 1
+        return array
 
     monkeypatch.setattr(storage, "pixel_budget", PixelBudget(3000))
-    monkeypatch.setattr(storage, "to_array", watched)
+    monkeypatch.setattr(storage, "to_array", slow_convert)
     with ThreadPoolExecutor(4) as pool:
         assert len(list(pool.map(data.load, range(9)))) == 9
-    assert most[0] == 1
+    assert peak[0] == 1

@@ -12,7 +12,7 @@ from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
 
 
 class Kinds(Dataset):
-    """Image i has the colour i and a given domain."""
+    """All pixels of image i have the value i; its domain is `labels[i]`."""
 
     def __init__(self, labels: list[int], kinds: int, bad: frozenset[int] = frozenset()) -> None:
         self._labels, self.bad = np.array(labels, np.int64), bad
@@ -40,9 +40,9 @@ def labelled(draw: st.DrawFn) -> tuple[list[int], int]:
 
 @given(labelled(), st.integers(0, 2**32), st.integers(0, 10**9))
 def test_both_references_are_of_the_target_domain(labels, seed, position):
-    drawn = Balanced(Kinds(*labels), seed, True, 0.5).at(position)
-    assert drawn.references is not None
-    assert [labels[0][view.index] for view in drawn.references] == [drawn.target] * 2
+    sample = Balanced(Kinds(*labels), seed, True, 0.5).at(position)
+    assert sample.references is not None
+    assert [labels[0][view.index] for view in sample.references] == [sample.target] * 2
 
 
 @given(labelled(), st.integers(0, 2**32))
@@ -54,15 +54,15 @@ def test_each_image_has_one_fixed_partner_in_its_domain(labels, seed):
 
 
 def test_all_domains_are_equally_frequent_whatever_their_sizes():
-    drawn = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
-    for kinds in ([UNEVEN[each.image.index] for each in drawn], [each.target for each in drawn]):
+    samples = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
+    for kinds in ([UNEVEN[each.image.index] for each in samples], [each.target for each in samples]):
         assert np.bincount(kinds) == pytest.approx([1000] * 3, abs=120)  # five standard deviations
-    assert len({each.image.index for each in drawn}) == len(UNEVEN)
+    assert len({each.image.index for each in samples}) == len(UNEVEN)
 
 
 def test_source_and_target_are_independent():
-    drawn = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3600)]
-    pairs = np.bincount([3 * UNEVEN[each.image.index] + each.target for each in drawn], minlength=9)
+    samples = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3600)]
+    pairs = np.bincount([3 * UNEVEN[each.image.index] + each.target for each in samples], minlength=9)
     assert pairs == pytest.approx([400] * 9, abs=100)
 
 
@@ -76,7 +76,7 @@ def test_the_same_position_gives_the_same_views(seed, position):
 
 
 @given(st.integers(0, 2**32))
-def test_a_crop_lies_inside_and_has_the_area_and_ratio_wanted(seed):
+def test_a_crop_lies_inside_and_has_the_wanted_area_and_aspect_ratio(seed):
     left, top, right, bottom = random_box(np.random.default_rng(seed))
     assert 0 <= left < right <= 1
     assert 0 <= top < bottom <= 1
@@ -85,14 +85,14 @@ def test_a_crop_lies_inside_and_has_the_area_and_ratio_wanted(seed):
     assert 0.9 - 1e-9 <= width / height <= 1.1 + 1e-9
 
 
-def test_crops_and_mirrors_are_as_frequent_as_requested():
-    def shares(flip: bool, crop: float) -> tuple[float, float]:
+def test_crops_and_mirrors_have_the_requested_frequencies():
+    def frequencies(flip: bool, crop: float) -> tuple[float, float]:
         views = [Balanced(Kinds(UNEVEN, 3), 0, flip, crop).at(position).image for position in range(600)]
         return np.mean([view.mirrored for view in views]), np.mean([view.box is not None for view in views])
 
-    assert shares(False, 0.0) == (0, 0)
-    assert shares(True, 1.0) == (pytest.approx(0.5, abs=0.11), 1)
-    assert shares(True, 0.3)[1] == pytest.approx(0.3, abs=0.1)
+    assert frequencies(False, 0.0) == (0, 0)
+    assert frequencies(True, 1.0) == (pytest.approx(0.5, abs=0.11), 1)
+    assert frequencies(True, 0.3)[1] == pytest.approx(0.3, abs=0.1)
 
 
 def test_a_domain_without_images_is_named():
@@ -125,12 +125,12 @@ def test_labels_and_targets_match_the_images():
 
 
 def test_a_damaged_image_is_replaced_by_another_of_its_domain():
-    told: list[str] = []
+    messages: list[str] = []
     damaged = Kinds([0] * 4 + [1] * 4, 2, frozenset({1, 4, 5, 6}))
-    for batch in batches(damaged, 20, on_bad_image=told.append):
+    for batch in batches(damaged, 20, on_bad_image=messages.append):
         for images, labels in ((batch.images, batch.labels), *((each, batch.targets) for each in batch.references)):
             assert [0 if image.flat[0] < 4 else 1 for image in images] == list(labels)
-    assert len(told) == 4
+    assert len(messages) == 4
 
 
 def test_a_domain_without_readable_images_is_an_error():
@@ -141,14 +141,14 @@ def test_a_domain_without_readable_images_is_an_error():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6))
 def test_batches_resume_at_any_position(done, count):
-    whole = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
-    start, later = whole.batches(2 * done), whole.batches()
+    loader = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
+    resumed, uninterrupted = loader.batches(2 * done), loader.batches()
     try:
-        wanted = [next(later) for _ in range(done + count)][done:]
-        for expected in wanted:
-            found = next(start)
+        expected_batches = [next(uninterrupted) for _ in range(done + count)][done:]
+        for expected in expected_batches:
+            found = next(resumed)
             assert np.array_equal(found.images, expected.images)
             assert np.array_equal(found.references, expected.references)
     finally:
-        start.close()
-        later.close()
+        resumed.close()
+        uninterrupted.close()

@@ -22,10 +22,8 @@ from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError, OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.oddities import lay_oddities
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
-
-KINDS = ("png", "jpeg", "webp", "bmp", "gif", "tiff")
+from tests.data.oddities import write_oddities
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
 
 def read_entries(path: Path) -> dict[bytes, bytes]:
@@ -37,7 +35,7 @@ def read_entries(path: Path) -> dict[bytes, bytes]:
 def photos(root: Path, count: int = 6) -> StoredImages:
     """A folder of images of several shapes."""
     files = {f"{index:03d}.png": encoded(noise(20 + index % 7, 30 - index % 5, seed=index)) for index in range(count)}
-    return open_path(lay_folder(root, files))
+    return open_path(write_folder(root, files))
 
 
 def decode_file(data: bytes) -> np.ndarray:
@@ -92,14 +90,14 @@ def test_default_sizes_go_up_to_the_size_of_the_images(side: int) -> None:
     assert all(larger == 2 * smaller for smaller, larger in itertools.pairwise(sizes))
 
 
-# What is stored
+# Stored images
 
 
 def test_every_size_is_scaled_from_the_original(tmp_path: Path) -> None:
     source = photos(tmp_path / "set")
-    made = prepare(source, tmp_path / "out.lmdb", [4, 8, 16], lossless=True)
-    assert (made.count, made.sizes, made.bad) == (6, (4, 8, 16), [])
-    assert made.bytes == (tmp_path / "out.lmdb" / "data.mdb").stat().st_size
+    summary = prepare(source, tmp_path / "out.lmdb", [4, 8, 16], lossless=True)
+    assert (summary.count, summary.sizes, summary.bad) == (6, (4, 8, 16), [])
+    assert summary.bytes == (tmp_path / "out.lmdb" / "data.mdb").stat().st_size
     data = open_path(tmp_path / "out.lmdb")
     assert (data.info.count, data.info.size, data.info.channels) == (6, 16, 3)
     for size in (4, 8, 16):
@@ -123,7 +121,7 @@ def test_jpeg_is_close_to_the_original_in_colour_too(tmp_path: Path) -> None:
 
 def test_grey_images_stay_grey(tmp_path: Path) -> None:
     files = {f"{index}.png": encoded(noise(20, 20, "L", seed=index)) for index in range(3)}
-    prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8])
+    prepare(open_path(write_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8])
     assert Image.open(io.BytesIO(read_entries(tmp_path / "out.lmdb")[b"8-00001"])).mode == "L"
     assert open_path(tmp_path / "out.lmdb").info.channels == 1
 
@@ -131,7 +129,7 @@ def test_grey_images_stay_grey(tmp_path: Path) -> None:
 def test_domains_labels_and_flip_are_stored(tmp_path: Path) -> None:
     files = {f"{kind}/{index}.png": encoded(noise(9, 9)) for kind in ("cat", "dog", "yak") for index in range(2)}
     files["cat/0.png"] = b"damaged"
-    source = open_path(lay_folder(tmp_path / "set", files))
+    source = open_path(write_folder(tmp_path / "set", files))
     for flip in (None, True, False):
         path = tmp_path / f"{flip}.lmdb"
         prepare(source, path, [8], flip=flip)
@@ -146,7 +144,7 @@ def test_domains_labels_and_flip_are_stored(tmp_path: Path) -> None:
 
 def test_sizes_in_the_source_are_not_scaled(tmp_path: Path) -> None:
     files = {f"{size}/{name}.png": encoded(noise(size, size, seed=size)) for size in (8, 32) for name in "ab"}
-    prepare(open_path(lay_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8, 16, 32, 64], lossless=True)
+    prepare(open_path(write_folder(tmp_path / "set", files)), tmp_path / "out.lmdb", [8, 16, 32, 64], lossless=True)
     values = read_entries(tmp_path / "out.lmdb")
     large = np.asarray(noise(32, 32, seed=32))
     np.testing.assert_array_equal(decode_file(values[b"8-00001"]), np.asarray(noise(8, 8, seed=8)))
@@ -155,9 +153,9 @@ def test_sizes_in_the_source_are_not_scaled(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decode_file(values[b"64-00001"]), crop_and_resize(large, 64, 3))
 
 
-def test_the_layout_is_that_of_the_reference_implementation(tmp_path: Path) -> None:
+def test_the_layout_matches_the_reference_implementation(tmp_path: Path) -> None:
     """Compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
-    root = lay_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
+    root = write_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
     sizes = (8, 16)
     expected: dict[bytes, np.ndarray] = {}
     with lmdb.open(str(tmp_path / "theirs"), map_size=1 << 24) as env, env.begin(write=True) as transaction:
@@ -190,24 +188,24 @@ def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path) -
     assert read_entries(tmp_path / "1.lmdb") == read_entries(tmp_path / "2.lmdb")
 
 
-def test_unfinished_work_is_identified_by_the_absolute_path_of_the_source(
+def test_unfinished_work_is_resumed_only_for_the_same_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in "ab":
-        photos(tmp_path / place / "set", 20)
+    for folder in "ab":
+        photos(tmp_path / folder / "set", 20)
     monkeypatch.chdir(tmp_path / "a")
-    broken = open_path(Path("set"))
-    load, seen = broken.load, list[int]()
+    source = open_path(Path("set"))
+    load, seen = source.load, list[int]()
 
     def interrupted(index: int) -> tuple[np.ndarray, int]:
         seen.append(index)
-        if seen.count(17) == 2:  # once for the estimate
+        if seen.count(17) == 2:  # the first time is for the estimate of disk space
             raise KeyboardInterrupt
         return load(index)
 
-    monkeypatch.setattr(broken, "load", interrupted)
+    monkeypatch.setattr(source, "load", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        prepare(broken, tmp_path / "out.lmdb", [8], workers=1)
+        prepare(source, tmp_path / "out.lmdb", [8], workers=1)
     monkeypatch.chdir(tmp_path / "b")
     with pytest.raises(DataError, match="unfinished preparation with other images"):
         prepare(open_path(Path("set")), tmp_path / "out.lmdb", [8], workers=1)
@@ -226,22 +224,22 @@ def test_a_data_set_that_cannot_be_pickled_is_prepared(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_of_a_thousand_odd_files_good_ones_are_prepared_and_bad_ones_listed(tmp_path: Path) -> None:
-    good, bad = lay_oddities(tmp_path / "set", 1000)
+def test_readable_files_are_prepared_and_unreadable_ones_listed(tmp_path: Path) -> None:
+    good, bad = write_oddities(tmp_path / "set", 1000)
     assert len(good) + len(bad) == 1000
     assert len(bad) > 300 < len(good)
     source = open_path(tmp_path / "set")
-    made = prepare(source, tmp_path / "out.lmdb", [8], lossless=True)
-    assert sorted(message.split(": ")[0] for message in made.bad) == sorted(f"{tmp_path}/set/{name}" for name in bad)
-    assert all("\n" not in message for message in made.bad)
+    summary = prepare(source, tmp_path / "out.lmdb", [8], lossless=True)
+    assert sorted(message.split(": ")[0] for message in summary.bad) == sorted(f"{tmp_path}/set/{name}" for name in bad)
+    assert all("\n" not in message for message in summary.bad)
     data = open_path(tmp_path / "out.lmdb")
-    assert data.info.count == made.count == len(good)
+    assert data.info.count == summary.count == len(good)
     for index, name in enumerate(sorted(good)):
         expected = crop_and_resize(source.load(source.storage.keys.index(name))[0], 8, 3)
         np.testing.assert_array_equal(data.load(index)[0], expected)
 
 
-def test_no_readable_image_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
+def test_a_set_without_readable_images_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     source = photos(tmp_path / "set", 3)
     for file in (tmp_path / "set").iterdir():
         file.write_bytes(b"text")
@@ -268,10 +266,10 @@ def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
 
 def test_disk_use_is_estimated(tmp_path: Path) -> None:
     lines: list[str] = []
-    made = prepare(photos(tmp_path / "set", 200), tmp_path / "out.lmdb", [8, 16, 32, 64], say=lines.append)
-    (error,) = re.findall(r"about ([\d.]+) (kB|MB) for 200 images at 8, 16, 32, 64 px; .* free", "\n".join(lines))
-    expected = float(error[0]) * {"kB": 1e3, "MB": 1e6}[error[1]]
-    assert 0.8 < made.bytes / expected < 1.25
+    summary = prepare(photos(tmp_path / "set", 200), tmp_path / "out.lmdb", [8, 16, 32, 64], say=lines.append)
+    (estimate,) = re.findall(r"about ([\d.]+) (kB|MB) for 200 images at 8, 16, 32, 64 px; .* free", "\n".join(lines))
+    expected = float(estimate[0]) * {"kB": 1e3, "MB": 1e6}[estimate[1]]
+    assert 0.8 < summary.bytes / expected < 1.25
 
 
 def test_too_little_disk_space_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +289,7 @@ class Faulty(Dataset):
         raise ZeroDivisionError
 
 
-def test_an_exception_of_the_data_set_is_raised_and_leaves_no_files(tmp_path: Path) -> None:
+def test_an_exception_in_the_data_set_is_raised_and_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         prepare(Faulty(), tmp_path / "out.lmdb", [8])
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Data sets with images for validation, prepared into two LMDBs."""
+"""Preparing data sets with validation images, which gives two LMDBs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset
-from tests.data.pictures import Numbers, encoded, lay_folder, noise
+from tests.data.pictures import Numbers, encoded, noise, write_folder
 
 
 def animals(root: Path, count: int = 3) -> StoredImages:
     """Cats, dogs and yaks for training, and dogs for validation."""
     paths = [f"train/{kind}/{index}.png" for kind in ("cat", "dog", "yak") for index in range(count)]
     paths += [f"val/dog/{index}.png" for index in range(2)]
-    return open_path(lay_folder(root, {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}))
+    return open_path(write_folder(root, {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}))
 
 
 def validation(data: Dataset) -> Dataset:
@@ -31,10 +31,10 @@ def validation(data: Dataset) -> Dataset:
 
 def test_both_parts_are_prepared_with_the_same_domains(tmp_path: Path) -> None:
     source, lines = animals(tmp_path / "set"), list[str]()
-    made = prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, flip=True, say=lines.append)
-    assert made.validation is not None
-    assert (made.path, made.count) == (tmp_path / "out.lmdb", 9)
-    assert (made.validation.path, made.validation.count) == (tmp_path / "out-val.lmdb", 2)
+    summary = prepare(source, tmp_path / "out.lmdb", [8, 16], lossless=True, flip=True, say=lines.append)
+    assert summary.validation is not None
+    assert (summary.path, summary.count) == (tmp_path / "out.lmdb", 9)
+    assert (summary.validation.path, summary.validation.count) == (tmp_path / "out-val.lmdb", 2)
     assert f"writing validation images to {tmp_path}/out-val.lmdb" in lines
     data = open_path(tmp_path / "out.lmdb")
     validation_set = validation(data)
@@ -61,32 +61,35 @@ def test_without_labels_the_parts_may_have_different_domains(tmp_path: Path) -> 
     assert (len(validation_set), validation_set.info.domains) == (2, ())
 
 
-@pytest.mark.parametrize("stopped", ["val/dog", "train/yak"])
+@pytest.mark.parametrize("interrupted_at", ["val/dog", "train/yak"])
 def test_an_interrupted_call_is_resumed_in_either_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_at: str
 ) -> None:
     source, load, lines = animals(tmp_path / "set", 20), StoredImages.load, list[str]()
     path = tmp_path / "out.lmdb"
-    prepare(source, tmp_path / "whole.lmdb", [8])
+    prepare(source, tmp_path / "uninterrupted.lmdb", [8])
 
-    def interrupted(self: StoredImages, index: int) -> tuple[np.ndarray, int]:
-        if stopped in self.describe(index):
+    def load_until_interrupted(self: StoredImages, index: int) -> tuple[np.ndarray, int]:
+        if interrupted_at in self.describe(index):
             raise KeyboardInterrupt
         return load(self, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(StoredImages, "load", interrupted)
+        patch.setattr(StoredImages, "load", load_until_interrupted)
         patch.setattr("ganzoo.data.preparing._check_space", lambda *_: None)  # it would load some of the images
         with pytest.raises(KeyboardInterrupt):
             prepare(source, path, [8], workers=1)
     assert not path.exists(), "the data set must not appear before both parts are complete"
-    assert validation_path(path).exists() is (stopped == "train/yak")
+    assert validation_path(path).exists() is (interrupted_at == "train/yak")
     assert prepare(source, path, [8], workers=1, say=lines.append).count == 60
-    assert (f"{tmp_path}/out-val.lmdb: is already complete" in lines) is (stopped == "train/yak")
-    for name in ("whole", "out"):
+    assert (f"{tmp_path}/out-val.lmdb: is already complete" in lines) is (interrupted_at == "train/yak")
+    for name in ("uninterrupted", "out"):
         data = open_path(tmp_path / f"{name}.lmdb")
         assert (len(data), len(validation(data))) == (60, 2)
-    assert validation(data).load(1)[0].tolist() == validation(open_path(tmp_path / "whole.lmdb")).load(1)[0].tolist()
+    assert (
+        validation(data).load(1)[0].tolist()
+        == validation(open_path(tmp_path / "uninterrupted.lmdb")).load(1)[0].tolist()
+    )
 
 
 @pytest.mark.parametrize(("flip", "lossless"), [(True, False), (None, True)])
@@ -116,7 +119,7 @@ def test_bad_images_of_each_part_are_listed_separately(tmp_path: Path) -> None:
     source = animals(tmp_path / "set")
     (tmp_path / "set" / "val" / "dog" / "0.png").write_bytes(b"text")
     (tmp_path / "set" / "train" / "cat" / "1.png").write_bytes(b"text")
-    made = prepare(source, tmp_path / "out.lmdb", [8])
-    assert made.validation is not None
-    assert [len(made.bad), len(made.validation.bad)] == [1, 1]
-    assert "val/dog/0.png" in made.validation.bad[0]
+    summary = prepare(source, tmp_path / "out.lmdb", [8])
+    assert summary.validation is not None
+    assert [len(summary.bad), len(summary.validation.bad)] == [1, 1]
+    assert "val/dog/0.png" in summary.validation.bad[0]

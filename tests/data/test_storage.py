@@ -1,4 +1,4 @@
-"""Folders and zip archives, and what all storages have in common."""
+"""Data sets in folders and zip archives, and paths that can't be opened."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from PIL import Image
 from ganzoo.data.folder_storage import images_below
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
-from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_folder, write_zip
 
 A, B, C = (encoded(noise(seed=seed)) for seed in range(3))
 TEXT = b"no image"
 
-Lay = Callable[[dict[str, bytes]], Path]
+WriteSet = Callable[[dict[str, bytes]], Path]
 
 
 @pytest.fixture(params=["folder", "zip"])
-def lay(request: pytest.FixtureRequest, tmp_path: Path) -> Lay:
-    """Writes files to a folder or a zip archive: both must behave alike."""
+def write_set(request: pytest.FixtureRequest, tmp_path: Path) -> WriteSet:
+    """A function that writes files to a folder or a zip archive: both must behave alike."""
     if request.param == "zip":
-        return lambda files: lay_zip(tmp_path / "set.zip", files)
-    return lambda files: lay_folder(tmp_path / "set", files)
+        return lambda files: write_zip(tmp_path / "set.zip", files)
+    return lambda files: write_folder(tmp_path / "set", files)
 
 
 def keys_and_domains(data: StoredImages) -> list[tuple[str, str]]:
@@ -38,8 +38,8 @@ def keys_and_domains(data: StoredImages) -> list[tuple[str, str]]:
     return list(zip(data.storage.keys, [data.info.domains[label] for label in labels]))
 
 
-def test_images_without_folders_have_no_domains(lay: Lay) -> None:
-    data = open_path(lay({"b.png": B, "a.png": A}))
+def test_images_without_folders_have_no_domains(write_set: WriteSet) -> None:
+    data = open_path(write_set({"b.png": B, "a.png": A}))
     assert (data.info.name, data.info.count, data.info.size, data.info.channels) == ("set", 2, 6, 3)
     assert data.info.domains == ()
     assert data.info.flip is False
@@ -49,45 +49,45 @@ def test_images_without_folders_have_no_domains(lay: Lay) -> None:
         assert label == 0
 
 
-def test_sub_folders_are_domains(lay: Lay) -> None:
-    data = open_path(lay({"dogs/1.png": A, "cats/kittens/2.png": B, "cats/1.png": C}))
+def test_sub_folders_are_domains(write_set: WriteSet) -> None:
+    data = open_path(write_set({"dogs/1.png": A, "cats/kittens/2.png": B, "cats/1.png": C}))
     assert data.info.domains == ("cats", "dogs")
     assert keys_and_domains(data) == [("cats/1.png", "cats"), ("cats/kittens/2.png", "cats"), ("dogs/1.png", "dogs")]
 
 
-def test_an_image_beside_sub_folders_means_no_domains(lay: Lay) -> None:
-    data = open_path(lay({"dogs/1.png": A, "cats/1.png": B, "title.png": C}))
+def test_an_image_beside_sub_folders_means_no_domains(write_set: WriteSet) -> None:
+    data = open_path(write_set({"dogs/1.png": A, "cats/1.png": B, "title.png": C}))
     assert data.info.domains == ()
     assert [data.load(index)[1] for index in range(3)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("wrapper", ["afhq/", "some/afhq/"])
-def test_folders_around_all_images_are_not_domains(lay: Lay, wrapper: str) -> None:
-    data = open_path(lay({f"{wrapper}dogs/1.png": A, f"{wrapper}cats/1.png": B, "readme.txt": TEXT}))
+def test_folders_around_all_images_are_not_domains(write_set: WriteSet, wrapper: str) -> None:
+    data = open_path(write_set({f"{wrapper}dogs/1.png": A, f"{wrapper}cats/1.png": B, "readme.txt": TEXT}))
     assert data.info.domains == ("cats", "dogs")
 
 
-def test_a_single_folder_is_not_a_domain(lay: Lay) -> None:
-    assert open_path(lay({"images/1.png": A, "images/2.png": B})).info.domains == ()
+def test_a_single_folder_is_not_a_domain(write_set: WriteSet) -> None:
+    assert open_path(write_set({"images/1.png": A, "images/2.png": B})).info.domains == ()
 
 
-def test_hidden_files_macos_forks_and_other_files_are_ignored(lay: Lay) -> None:
+def test_hidden_files_macos_forks_and_other_files_are_ignored(write_set: WriteSet) -> None:
     files = {"a.PNG": A, "._a.png": TEXT, ".trash/b.png": B, "__MACOSX/a.png": TEXT, "notes.txt": TEXT, "list": TEXT}
-    assert open_path(lay(files)).storage.keys == ["a.PNG"]
+    assert open_path(write_set(files)).storage.keys == ["a.PNG"]
 
 
-def test_a_set_without_images_is_an_error(lay: Lay) -> None:
+def test_a_set_without_images_is_an_error(write_set: WriteSet) -> None:
     with pytest.raises(DataError, match=r"contains no images \(PNG"):
-        open_path(lay({"notes.txt": TEXT}))
+        open_path(write_set({"notes.txt": TEXT}))
 
 
-def test_a_set_without_readable_images_is_an_error_that_names_a_file(lay: Lay) -> None:
+def test_a_set_without_readable_images_is_an_error_that_names_a_file(write_set: WriteSet) -> None:
     with pytest.raises(DataError, match=r"none of its 2 images can be read\. .*a\.png: not a readable image"):
-        open_path(lay({"a.png": TEXT, "b.png": b""}))
+        open_path(write_set({"a.png": TEXT, "b.png": b""}))
 
 
-def test_an_unreadable_first_image_does_not_matter(lay: Lay) -> None:
-    data = open_path(lay({"a.png": b"", "b.png": TEXT, "c.png": C}))
+def test_an_unreadable_first_image_does_not_matter(write_set: WriteSet) -> None:
+    data = open_path(write_set({"a.png": b"", "b.png": TEXT, "c.png": C}))
     assert (data.info.count, data.info.size) == (3, 6)
     for index, name in enumerate(["a.png", "b.png"]):
         with pytest.raises(DataError, match=re.escape(name)):
@@ -95,26 +95,26 @@ def test_an_unreadable_first_image_does_not_matter(lay: Lay) -> None:
     assert data.load(2)[0].shape == (8, 6, 3)
 
 
-def test_a_grey_image_among_rgb_images_leaves_the_set_rgb(lay: Lay) -> None:
+def test_a_grey_image_among_rgb_images_leaves_the_set_rgb(write_set: WriteSet) -> None:
     files = {f"{index:03d}.png": encoded(noise(mode="L")) for index in range(100)}
-    assert open_path(lay(files)).info.channels == 1
-    data = open_path(lay({**files, **{f"{index:03d}.png": A for index in range(50, 100)}}))
+    assert open_path(write_set(files)).info.channels == 1
+    data = open_path(write_set({**files, **{f"{index:03d}.png": A for index in range(50, 100)}}))
     assert data.info.channels == 3
     assert data.load(0)[0].shape == (8, 6, 3)
 
 
-def test_an_image_that_pillow_cannot_convert_is_named(lay: Lay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_pillow_cannot_convert_is_named(write_set: WriteSet, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(image: Image.Image, channels: int, size: int | None) -> np.ndarray:
         raise ValueError("conversion from LAB to RGB not supported")  # as some releases of Pillow do
 
-    data = open_path(lay({"lab.tiff": encoded(Image.new("LAB", (2, 2)), "tiff")}))
+    data = open_path(write_set({"lab.tiff": encoded(Image.new("LAB", (2, 2)), "tiff")}))
     monkeypatch.setattr("ganzoo.data.storage.to_array", refuse)
     with pytest.raises(DataError, match=r"lab\.tiff: its colours can't be read \(conversion from LAB"):
         data.load(0)
 
 
-def test_many_threads_may_load_at_once(lay: Lay) -> None:
-    data = open_path(lay({f"{index:02d}.png": encoded(noise(seed=index)) for index in range(40)}))
+def test_many_threads_may_load_at_once(write_set: WriteSet) -> None:
+    data = open_path(write_set({f"{index:02d}.png": encoded(noise(seed=index)) for index in range(40)}))
     with ThreadPoolExecutor(8) as pool:
         loaded = list(pool.map(lambda index: data.load(index)[0], range(40)))
     for seed, pixels in enumerate(loaded):
@@ -125,8 +125,8 @@ def test_many_threads_may_load_at_once(lay: Lay) -> None:
 
 
 def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
-    elsewhere = lay_folder(tmp_path / "elsewhere", {"1.png": A})
-    root = lay_folder(tmp_path / "set", {"dogs/1.png": B})
+    elsewhere = write_folder(tmp_path / "elsewhere", {"1.png": A})
+    root = write_folder(tmp_path / "set", {"dogs/1.png": B})
     (root / "cats").symlink_to(elsewhere)
     (root / "dogs" / "2.png").symlink_to(elsewhere / "1.png")
     data = open_path(root)
@@ -134,14 +134,14 @@ def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_links_to_itself_is_read_once(tmp_path: Path) -> None:
-    root = lay_folder(tmp_path / "set", {"1.png": A, "more/2.png": B})
+    root = write_folder(tmp_path / "set", {"1.png": A, "more/2.png": B})
     (root / "more" / "again").symlink_to(root)
     assert open_path(root).storage.keys == ["1.png", "more/2.png"]
 
 
-def test_images_below_a_folder_are_those_of_the_data_set(tmp_path: Path) -> None:
-    elsewhere = lay_folder(tmp_path / "elsewhere", {"1.png": A, ".2.png": TEXT})
-    root = lay_folder(tmp_path / "set", {"b/1.png": A, "b.png": B, "a.txt": TEXT, ".hidden/c.png": TEXT})
+def test_images_below_lists_the_images_of_the_data_set(tmp_path: Path) -> None:
+    elsewhere = write_folder(tmp_path / "elsewhere", {"1.png": A, ".2.png": TEXT})
+    root = write_folder(tmp_path / "set", {"b/1.png": A, "b.png": B, "a.txt": TEXT, ".hidden/c.png": TEXT})
     (root / "linked").symlink_to(elsewhere)
     (root / "b" / "again").symlink_to(root)
     (root / "gone.png").symlink_to(tmp_path / "nowhere.png")
@@ -155,7 +155,7 @@ def test_images_below_a_folder_are_those_of_the_data_set(tmp_path: Path) -> None
 
 
 def test_a_dangling_link_is_named(tmp_path: Path) -> None:
-    root = lay_folder(tmp_path / "set", {"a.png": A})
+    root = write_folder(tmp_path / "set", {"a.png": A})
     (root / "gone.png").symlink_to(tmp_path / "nowhere.png")
     data = open_path(root)
     with pytest.raises(DataError, match=r"gone\.png: can't be read \(.*No such file"):
@@ -163,7 +163,7 @@ def test_a_dangling_link_is_named(tmp_path: Path) -> None:
 
 
 def test_a_deleted_file_is_named(tmp_path: Path) -> None:
-    root = lay_folder(tmp_path / "set", {"a.png": A, "b.png": B})
+    root = write_folder(tmp_path / "set", {"a.png": A, "b.png": B})
     data = open_path(root)
     (root / "b.png").unlink()
     with pytest.raises(DataError, match=r"b\.png: can't be read"):
@@ -172,7 +172,7 @@ def test_a_deleted_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names")
 def test_a_name_that_is_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None:
-    root = lay_folder(tmp_path / "set", {"a.png": A})
+    root = write_folder(tmp_path / "set", {"a.png": A})
     for name, data in ((b"\xe9t\xe9.png", B), (b"\xff.png", TEXT)):
         Path(os.fsdecode(os.fsencode(root) + b"/" + name)).write_bytes(data)
     opened = open_path(root)
@@ -187,14 +187,14 @@ def test_a_name_that_is_not_utf8_can_be_read_and_printed(tmp_path: Path) -> None
 
 
 def test_a_truncated_archive_is_an_error(tmp_path: Path) -> None:
-    path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
+    path = write_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"set\.zip: a damaged or incomplete zip archive .* Copy or download it again"):
         open_path(path)
 
 
 def test_damage_inside_an_archive_is_named(tmp_path: Path) -> None:
-    path = lay_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
+    path = write_zip(tmp_path / "set.zip", {"a.png": A, "b.png": B})
     data = bytearray(path.read_bytes())
     data[data.rindex(b"IDAT") + 10] ^= 255
     path.write_bytes(bytes(data))
@@ -216,9 +216,9 @@ def test_damaged_compression_is_named(tmp_path: Path) -> None:
 
 
 def test_an_encrypted_archive_is_an_error(tmp_path: Path) -> None:
-    path = lay_zip(tmp_path / "set.zip", {"a.png": A})
+    path = write_zip(tmp_path / "set.zip", {"a.png": A})
     data = bytearray(path.read_bytes())
-    data[6] |= 1  # the flag in the local header and that in the directory
+    data[6] |= 1  # the encryption flag, in the local header and in the directory
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match=r"set\.zip: .* with 1 of its 1 image encrypted, which ganzoo can't unpack"):
@@ -261,4 +261,4 @@ def test_an_impossible_path_is_an_error(name: str) -> None:
 
 
 def test_a_data_set_can_be_given_a_name(tmp_path: Path) -> None:
-    assert open_path(lay_folder(tmp_path / "set", {"a.png": A}), "cats").info.name == "cats"
+    assert open_path(write_folder(tmp_path / "set", {"a.png": A}), "cats").info.name == "cats"

@@ -14,7 +14,7 @@ from ganzoo.data.transfer import RetryPolicy, TransferError
 from tests.data.download_helpers import (
     FOLDERS,
     RETRY_POLICY,
-    SHORT,
+    SHORT_TIMEOUT,
     download_error,
     fetch,
     file_names,
@@ -23,13 +23,13 @@ from tests.data.download_helpers import (
     partial_content,
 )
 from tests.data.file_server import FileServer, Response, serve
-from tests.data.pictures import encoded, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_zip
 
 
 @pytest.mark.parametrize("fault", [Response(cut=20_000), Response(stall=20_000)], ids=["cut", "stalled"])
 def test_a_broken_connection_is_resumed(server, path, fault):
     server.responses = [fault, Response(cut=5_000)]
-    lines = fetch(server, path, policy=RETRY_POLICY if fault.stall is None else SHORT)
+    lines = fetch(server, path, policy=RETRY_POLICY if fault.stall is None else SHORT_TIMEOUT)
     assert path.read_bytes() == server.file
     assert server.ranges == [None, "bytes=20000-", "bytes=25000-"]
     assert lines[1].endswith("retrying in 0 s")
@@ -56,7 +56,7 @@ def test_the_next_call_resumes_a_partial_download(server, path):
     assert file_names(path) == ["set.zip"]
 
 
-def test_a_complete_partial_download_is_only_checked(server, path, monkeypatch):
+def test_a_partial_download_with_all_bytes_is_checked_without_a_request(server, path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(downloading, "_verify_archive", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
         lines: list[str] = []
@@ -83,7 +83,7 @@ def test_a_file_longer_than_declared_is_a_damaged_archive(server, path):
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "requests"),
+    ("status", "reason", "requests"),
     [
         (404, "the server has no such file (status 404)", 1),
         (410, "the server has no such file (status 410)", 1),
@@ -94,10 +94,10 @@ def test_a_file_longer_than_declared_is_a_damaged_archive(server, path):
         (503, "the server responded with status 503 (Service Unavailable)", 3),
     ],
 )
-def test_other_statuses_are_errors(server, path, status, words, requests):
+def test_other_statuses_are_errors(server, path, status, reason, requests):
     server.default = Response(status=status)
     assert download_error(server, path).startswith(
-        f"{server.url}: {words}. Give another address with --url, or download"
+        f"{server.url}: {reason}. Give another address with --url, or download"
     )
     assert len(server.ranges) == requests
     assert file_names(path) == []
@@ -132,7 +132,9 @@ def test_a_server_without_ranges_starts_over(server, path):
 def test_a_file_that_changes_between_attempts_is_downloaded_again(server, path, tmp_path, fault, shorter):
     new = make_archive(tmp_path, seed=1)
     if shorter:
-        new = lay_zip(tmp_path / "made.zip", {f"{f}/1.bmp": encoded(noise(9, 9), "bmp") for f in FOLDERS}).read_bytes()
+        new = write_zip(
+            tmp_path / "made.zip", {f"{name}/1.bmp": encoded(noise(9, 9), "bmp") for name in FOLDERS}
+        ).read_bytes()
     else:
         assert len(new) == len(server.file)
         assert new != server.file
@@ -236,8 +238,8 @@ def test_two_versions_of_a_file_are_never_mixed(tmp_path_factory, faults):
     with serve(b"PK" + b"a" * 298) as server:
         server.responses = list(faults)
         for _ in range(len(faults) + 1):
-            with partial.open_partial(path) as partial_content:
+            with partial.open_partial(path) as unfinished:
                 with suppress(TransferError):
-                    transfer.transfer(server.url, partial_content, RetryPolicy(20.0, (0.0,)), lambda line: None)
-                content = partial_content.path.read_bytes()
+                    transfer.transfer(server.url, unfinished, RetryPolicy(20.0, (0.0,)), lambda line: None)
+                content = unfinished.path.read_bytes()
                 assert len(set(content[2:])) <= 1, content

@@ -27,46 +27,46 @@ def fail(number: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order_from_other_processes(workers: int) -> None:
-    with parallel_map(describe, workers) as each:
-        results = list(each(range(50)))
+def test_results_come_in_order(workers: int) -> None:
+    with parallel_map(describe, workers) as run:
+        results = list(run(range(50)))
     assert [square for square, _ in results] == [number * number for number in range(50)]
     assert (os.getpid() in {process for _, process in results}) is (workers == 1)
 
 
-def test_a_function_that_cannot_be_pickled_runs_in_threads() -> None:
+def test_a_function_that_cannot_be_pickled_is_running_in_threads() -> None:
     lock = threading.Lock()  # can't be pickled
 
     def describe_locked(number: int) -> tuple[int, int]:
         with lock:
             return describe(number)
 
-    with parallel_map(describe_locked, 2) as each:
-        results = list(each(range(20)))
+    with parallel_map(describe_locked, 2) as run:
+        results = list(run(range(20)))
     assert results == [(number * number, os.getpid()) for number in range(20)]
 
 
 def test_few_results_are_buffered() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
 
     def items() -> Any:
         for number in range(1000):
-            asked.append(number)
+            requested.append(number)
             yield number
 
-    with parallel_map(lambda number: number, 2) as each:
-        for number, _ in zip(range(100), each(items())):
-            assert len(asked) < number + 20
+    with parallel_map(lambda number: number, 2) as run:
+        for number, _ in zip(range(100), run(items())):
+            assert len(requested) < number + 20
 
 
 def test_exceptions_reach_the_caller() -> None:
-    with pytest.raises(DataError, match="not 7"), parallel_map(fail, 2) as each:
-        list(each([7]))
+    with pytest.raises(DataError, match="not 7"), parallel_map(fail, 2) as run:
+        list(run([7]))
 
 
 def test_a_process_that_dies_is_an_error() -> None:
-    with pytest.raises(DataError, match="a worker process died"), parallel_map(die, 2) as each:
-        list(each([3]))
+    with pytest.raises(DataError, match="a worker process died"), parallel_map(die, 2) as run:
+        list(run([3]))
 
 
 def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
         "    time.sleep(0.2)\n"
         "    return os.getpid()\n"
         "if __name__ == '__main__':\n"
-        "    with parallel_map(number, 2) as each:\n"
-        "        print(*set(each(range(4))), flush=True)\n"
+        "    with parallel_map(number, 2) as run:\n"
+        "        print(*set(run(range(4))), flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
@@ -87,13 +87,13 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
     processes = [int(word) for word in done.stdout.split()]
     assert processes
     for _ in range(200):
-        if not any(_runs(process) for process in processes):
+        if not any(_is_running(process) for process in processes):
             return
         time.sleep(0.05)
     pytest.fail("a worker process still runs")
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:

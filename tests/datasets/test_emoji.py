@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo import DataError, DataInfo
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 
 Run = Callable[..., Result]
 
@@ -29,15 +29,15 @@ def image_file(vendor: str, code: str) -> bytes:
 
 
 def members(vendor: str, codes: Iterable[str] = CODES) -> dict[str, bytes]:
-    """The files of an npm package, including some that are not images of 64 px."""
+    """The files of an npm package, including two that are not images of 64 px."""
     files = {f"package/img/{vendor}/64/{code}.png": image_file(vendor, code) for code in codes}
-    files[f"package/img/{vendor}/sheets/64.png"] = b"not this one"
+    files[f"package/img/{vendor}/sheets/64.png"] = b"a sheet of all emoji"
     files["package/package.json"] = b"{}"
     return files
 
 
 def pack(path: Path, files: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
-    """A .tgz of these files; `others` are members without content."""
+    """Write these files to a .tgz, and `others`, members without content."""
     with tarfile.open(path, "w:gz") as archive:
         for other in others:
             archive.addfile(other)
@@ -50,7 +50,7 @@ def pack(path: Path, files: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
 
 @pytest.fixture
 def packages(workdir: Path) -> list[str]:
-    """Arguments for two archives; each vendor has an emoji that the other one lacks."""
+    """Command-line arguments that give two archives; each vendor has an emoji that the other one lacks."""
     pack(workdir / "google.tgz", members("google", [*CODES, "1f700"]))
     pack(workdir / "twitter.tgz", members("twitter", [*CODES, "1f701"]))
     return ["--from", "google.tgz", "--from", "twitter.tgz"]
@@ -71,7 +71,7 @@ def test_the_data_set_is_prepared_from_archives(ganzoo: Run, packages: list[str]
     assert data.info == DataInfo("emoji", 20, 64, 3, ("google", "twitter"))
     assert validation.info == DataInfo("emoji-val", 2, 64, 3, ("google", "twitter"))
     for index, (vendor, code) in enumerate((vendor, code) for vendor in data.info.domains for code in CODES[:9]):
-        at = index + index // 9  # the tenth is for validation, the eleventh is not
+        at = index + index // 9  # the tenth emoji is for validation; the eleventh is the tenth image of the vendor
         pixels, label = data.load(at)
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(image_file(vendor, code)))))
         assert data.info.domains[label] == vendor
@@ -82,21 +82,21 @@ def test_the_data_set_is_prepared_from_archives(ganzoo: Run, packages: list[str]
     assert sorted(path.name for path in workdir.iterdir()) == ["data", "google.tgz", "twitter.tgz"]
 
 
-def test_it_can_have_another_name_and_other_sizes(ganzoo: Run, packages: list[str], workdir: Path) -> None:
+def test_the_data_set_can_have_another_name_and_other_sizes(ganzoo: Run, packages: list[str], workdir: Path) -> None:
     result = ganzoo("data", "prepare", "emoji", *packages, "--out", "signs", "--sizes", "16")
     assert result.exit_code == 0, result.output
     assert (workdir / "data" / "signs.lmdb").exists()
     assert "20 readable images of 20" in ganzoo("data", "check", "signs").stdout
 
 
-def test_preparing_it_twice_is_refused(ganzoo: Run, packages: list[str]) -> None:
+def test_preparing_the_data_set_twice_is_refused(ganzoo: Run, packages: list[str]) -> None:
     assert ganzoo("data", "prepare", "emoji", *packages).exit_code == 0
     again = ganzoo("data", "prepare", "emoji", *packages)
     assert again.exit_code == 1
     assert "emoji.lmdb: already exists. Delete it first" in again.stderr
 
 
-def test_the_error_without_it_says_how_to_get_it(ganzoo: Run) -> None:
+def test_the_error_for_a_missing_set_says_how_to_get_it(ganzoo: Run) -> None:
     assert not Emoji().ready()
     result = ganzoo("data", "check", "emoji")
     assert result.exit_code == 1
@@ -140,9 +140,9 @@ def test_invalid_arguments_are_errors(
 # Files
 
 
-def test_folders_give_the_same_as_archives(tmp_path: Path) -> None:
+def test_folders_and_archives_give_the_same_images(tmp_path: Path) -> None:
     files = members("google")
-    archive, folder = pack(tmp_path / "a.tgz", files), lay_folder(tmp_path / "folder", files)
+    archive, folder = pack(tmp_path / "a.tgz", files), write_folder(tmp_path / "folder", files)
     expected = {"google": {(0x1F600 + index,): image_file("google", code) for index, code in enumerate(CODES)}}
     assert collect([archive]) == expected
     for given_folder in (folder, folder / "package", folder / "package/img", folder / "package/img/google/64"):
@@ -150,8 +150,8 @@ def test_folders_give_the_same_as_archives(tmp_path: Path) -> None:
 
 
 def test_one_file_can_contain_several_vendors(tmp_path: Path) -> None:
-    whole = pack(tmp_path / "a.tgz", {**members("google"), **members("apple")})
-    assert {vendor: len(found) for vendor, found in collect([whole]).items()} == {"google": 11, "apple": 11}
+    archive = pack(tmp_path / "a.tgz", {**members("google"), **members("apple")})
+    assert {vendor: len(found) for vendor, found in collect([archive]).items()} == {"google": 11, "apple": 11}
 
 
 def test_hostile_members_are_ignored(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_hostile_members_are_ignored(tmp_path: Path) -> None:
 
 
 def test_links_and_pipes_in_folders_are_ignored(tmp_path: Path) -> None:
-    folder = lay_folder(tmp_path / "set", members("google")) / "package/img/google/64"
+    folder = write_folder(tmp_path / "set", members("google")) / "package/img/google/64"
     (folder / "1f700.png").symlink_to(folder / "1f600.png")
     os.mkfifo(folder / "1f701.png")
     (folder / "1f702.png").mkdir()
@@ -204,10 +204,10 @@ def test_a_truncated_archive_is_an_error(tmp_path: Path, fraction: float) -> Non
 
 
 def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path) -> None:
-    whole = pack(tmp_path / "a.tgz", members("google", CODES[:2])).read_bytes()
+    intact = pack(tmp_path / "a.tgz", members("google", CODES[:2])).read_bytes()
     failed = 0
-    for at in range(0, len(whole), max(1, len(whole) // 150)):
-        damaged = bytearray(whole)
+    for at in range(0, len(intact), max(1, len(intact) // 150)):
+        damaged = bytearray(intact)
         damaged[at] ^= 0x55
         (tmp_path / "b.tgz").write_bytes(damaged)
         try:
@@ -216,7 +216,7 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path) -> None:
             failed += 1
         else:
             assert {*found["google"]} <= {(0x1F600,), (0x1F601,)}
-    assert failed > 100  # all but the bytes of the gzip header with the file's name, its time and the system
+    assert failed > 100  # all but the file name, time and system in the gzip header
 
 
 def test_an_unreadable_image_is_skipped(ganzoo: Run, packages: list[str], workdir: Path) -> None:
@@ -229,9 +229,9 @@ def test_an_unreadable_image_is_skipped(ganzoo: Run, packages: list[str], workdi
     assert "emoji.lmdb: 19 images" in result.stdout
 
 
-def test_transparent_images_are_put_on_white(tmp_path: Path) -> None:
-    clear = encoded(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
-    files = {f"img/{vendor}/64/{code}.png": clear for vendor in ("a", "b") for code in ("1f600", "1f601")}
+def test_transparent_images_are_composited_over_white(tmp_path: Path) -> None:
+    transparent = encoded(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
+    files = {f"img/{vendor}/64/{code}.png": transparent for vendor in ("a", "b") for code in ("1f600", "1f601")}
     data = Emoji().from_files([pack(tmp_path / "a.tgz", files)])
     assert (data.load(0)[0] == 255).all()
     assert data.validation() is None
@@ -252,8 +252,8 @@ def test_the_split_is_complete_and_keeps_variants_of_a_sign_together(codes: set[
     assert len({code[0] for code in validation}) == len(signs) // 10
 
 
-def test_a_man_a_woman_and_a_person_at_the_same_work_stay_together() -> None:
+def test_a_man_a_woman_and_a_person_with_the_same_job_stay_together() -> None:
     people = {(sign, 0x200D, 0x1F33E) for sign in (0x1F468, 0x1F469, 0x1F9D1)}
-    for before in range(12):
-        training, validation = split(people | {(sign,) for sign in range(0x1F300, 0x1F300 + before)})
+    for others in range(12):
+        training, validation = split(people | {(sign,) for sign in range(0x1F300, 0x1F300 + others)})
         assert {*training} >= people or {*validation} >= people

@@ -13,7 +13,7 @@ from ganzoo_datasets.local import LocalSource
 
 from ganzoo import DataError, DataInfo, prepare
 from ganzoo.data.storage import open_path
-from tests.data.pictures import encoded, lay_folder, lay_zip, noise
+from tests.data.pictures import encoded, noise, write_folder, write_zip
 
 FILES = {f"thumbnails128x128/0{index}000/0{index}000.png": encoded(noise(9, 9, seed=index)) for index in range(3)}
 
@@ -35,7 +35,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (AFHQ(), "val/cat/*.jpg", "https://github.com/clovaai/stargan-v2"),
     ],
 )
-def test_a_missing_one_is_explained(source: LocalSource, file: str, official: str) -> None:
+def test_the_error_for_a_missing_set_explains_how_to_get_it(source: LocalSource, file: str, official: str) -> None:
     assert not source.ready()
     with pytest.raises(DataError) as caught:
         source.open()
@@ -48,13 +48,13 @@ def test_a_missing_one_is_explained(source: LocalSource, file: str, official: st
 
 
 def test_a_folder_a_zip_and_an_lmdb_in_the_data_directory_are_found(data_dir: Path) -> None:
-    lay_folder(data_dir, {})
-    lay_zip(data_dir / "ffhq.zip", FILES)
+    write_folder(data_dir, {})
+    write_zip(data_dir / "ffhq.zip", FILES)
     assert FFHQ().ready()
     assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
     (data_dir / "ffhq.zip").unlink()
-    source = open_path(lay_folder(data_dir / "ffhq", FILES))
-    assert len(source.info.domains) == 3  # the folders of a thousand each, which are not domains of FFHQ
+    source = open_path(write_folder(data_dir / "ffhq", FILES))
+    assert len(source.info.domains) == 3  # FFHQ has a folder per thousand images; these are not domains
     assert FFHQ().open().info == DataInfo("ffhq", 3, 9, 3, domains=(), flip=True)
     prepare(source, data_dir / "ffhq.lmdb", [4, 8])
     assert FFHQ().open().info == DataInfo("ffhq", 3, 8, 3, domains=(), flip=True)
@@ -76,10 +76,10 @@ def test_some_data_sets_have_their_folders_as_domains(
     assert source.archive_folders == tuple(f"train/{domain}" for domain in domains)
     files = {f"train/{name}/{index}.png": encoded(noise(9, 9, seed=index)) for name in domains for index in range(2)}
     expected = DataInfo(source.name, 2 * len(domains), 9, 3, domains, flip=True)
-    lay_folder(data_dir, {})
-    lay_zip(data_dir / f"{source.name}.zip", files)
+    write_folder(data_dir, {})
+    write_zip(data_dir / f"{source.name}.zip", files)
     assert source.open().info == expected
-    lay_folder(data_dir / source.name, files)
+    write_folder(data_dir / source.name, files)
     assert source.open().info == expected
     prepare(source.open(), data_dir / f"{source.name}.lmdb", [8])
     assert source.open().info == DataInfo(source.name, 2 * len(domains), 8, 3, domains, flip=True)

@@ -18,7 +18,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package with two digits in it, in place of jittor-offline."""
+    """A folder with two digits, in place of the package jittor-offline."""
     (tmp_path / IMAGES).write_bytes(gzip.compress(bytes(16) + bytes(range(256)) * 3 + bytes(2 * 28 * 28 - 3 * 256)))
     (tmp_path / LABELS).write_bytes(gzip.compress(bytes(8) + bytes([7, 2])))
     monkeypatch.setattr(mnist, "_folder", lambda: tmp_path)
@@ -36,7 +36,7 @@ def test_digits_look_like_their_labels(digits: Dataset) -> None:
     loaded = [digits.load(index) for index in range(2000)]
     assert [label for _, label in loaded[:8]] == [5, 0, 4, 1, 9, 2, 1, 3]  # as in every copy of MNIST
     assert all(image.shape == (28, 28, 1) and image.dtype == np.uint8 for image, _ in loaded)
-    middle = {label: np.mean([image[10:18, 12:16] for image, of in loaded if of == label]) for label in (0, 1)}
+    middle = {label: np.mean([image[10:18, 12:16] for image, digit in loaded if digit == label]) for label in (0, 1)}
     assert middle[0] < 60 < 150 < middle[1]  # a zero is empty where a one has its stroke
 
 
@@ -66,13 +66,13 @@ def test_a_missing_file_is_an_error(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "flipped"])
 def test_the_error_names_a_damaged_file(folder: Path, name: str, damage: str) -> None:
     file = folder / name
-    whole = file.read_bytes()
+    intact = file.read_bytes()
     file.write_bytes(
         {
             "empty": b"",
-            "cut": whole[:-12],
+            "cut": intact[:-12],
             "text": b"no archive",
-            "flipped": whole[:12] + bytes(byte ^ 255 for byte in whole[12:20]) + whole[20:],
+            "flipped": intact[:12] + bytes(byte ^ 255 for byte in intact[12:20]) + intact[20:],
         }[damage]
     )
     with pytest.raises(DataError, match=f"{name} is damaged .* Reinstall jittor-offline"):

@@ -22,7 +22,7 @@ def chosen() -> list[int]:
 
 
 @pytest.fixture
-def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data set with 22 letters, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(families, "characters", lambda: LETTERS)
@@ -50,7 +50,7 @@ def test_hundreds_of_characters_look_different_in_every_family(chosen: list[int]
                 assert ((one - other) ** 2).sum() > MIN_FAMILY_DISTANCE, chr(code)
 
 
-def test_of_characters_that_look_the_same_one_is_used(chosen: list[int]) -> None:
+def test_only_the_first_of_characters_that_look_the_same_is_used(chosen: list[int]) -> None:
     assert 0x0391 not in chosen  # Greek Alpha
     assert 0x0410 not in chosen  # Cyrillic A
 
@@ -60,7 +60,7 @@ def test_colours_are_readable_and_specific_to_the_family(family: str, code: int,
     paper, ink = families.colours(family, code, copy, seed)
     light, dark = (ink, paper) if family == "bold" else (paper, ink)
     assert contrast(light, dark) >= CONTRAST
-    # Not one colour of paper is possible in two families.
+    # Mean of the paper's lowest and highest channel; the ranges of the families don't overlap.
     assert (min(paper) + max(paper)) / 510 == pytest.approx(
         {"bold": 0.15, "italic": 0.7, "sans": 0.96}[family], abs=0.11
     )
@@ -71,7 +71,9 @@ def test_colours_vary_within_a_family() -> None:
     assert len(drawn) > 0.95 * len(LETTERS) * COPIES
 
 
-def test_it_is_generated_in_two_parts_on_first_use(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_and_validation_images_are_generated_on_first_use(
+    few_letters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = Styles()
     assert not source.ready()
     data = source.open()
@@ -83,7 +85,7 @@ def test_it_is_generated_in_two_parts_on_first_use(few: Path, monkeypatch: pytes
     assert np.bincount(data.labels()).tolist() == [20 * COPIES] * 3
     assert np.bincount(validation.labels()).tolist() == [2 * COPIES] * 3
     assert [data.at_size(size).load(2)[0].shape for size in (8, 16, 32)] == [(s, s, 3) for s in (8, 16, 32)]
-    assert sorted(path.name for path in few.iterdir()) == ["styles-val.lmdb", "styles.lmdb"]
+    assert sorted(path.name for path in few_letters.iterdir()) == ["styles-val.lmdb", "styles.lmdb"]
     monkeypatch.setattr(styles, "build", None)
     assert source.open().info == data.info
 
@@ -93,9 +95,9 @@ def test_validation_characters_are_the_same_in_all_families() -> None:
     validation = data.validation()
     assert validation is not None
     for part, codes in ((data, {65, 66}), (validation, {67})):
-        told = [part.describe(index) for index in range(len(part))]
-        assert {int(line.split("character ")[1].split(",")[0]) for line in told} == codes
-        assert [DOMAINS[label] for label in part.labels()] == [line.split(", ")[1] for line in told]
+        descriptions = [part.describe(index) for index in range(len(part))]
+        assert {int(line.split("character ")[1].split(",")[0]) for line in descriptions} == codes
+        assert [DOMAINS[label] for label in part.labels()] == [line.split(", ")[1] for line in descriptions]
         for index in range(len(part)):
             assert part.load(index)[1] == part.labels()[index]
 
@@ -112,7 +114,7 @@ def test_images_are_paper_and_ink_in_the_shape_of_the_family() -> None:
         assert (coverage == 255).sum() > 300
 
 
-def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(tmp_path: Path) -> None:
+def test_the_bytes_depend_on_the_seed_but_not_on_the_number_of_processes(tmp_path: Path) -> None:
     files = {}
     for name, seed, processes in (("one", 5, 1), ("two", 5, 2), ("other", 6, 1)):
         build(tmp_path / f"{name}.lmdb", seed, LETTERS[:12], processes)
@@ -122,17 +124,17 @@ def test_the_bytes_depend_on_the_seed_and_not_on_the_processes(tmp_path: Path) -
     assert not {*files["one"]} & {*files["other"]}
 
 
-def test_one_that_another_process_has_generated_is_used(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(path: Path) -> None:
+def test_a_set_that_another_process_has_generated_is_used(few_letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_twice(path: Path) -> None:
         build(path)
         build(path)
 
-    monkeypatch.setattr(styles, "build", late)
+    monkeypatch.setattr(styles, "build", build_twice)
     assert Styles().open().info.count == 20 * 3 * COPIES
 
 
-def test_damage_is_an_error_with_a_remedy(few: Path) -> None:
-    (few / "styles.lmdb").mkdir()
-    (few / "styles.lmdb" / "data.mdb").write_bytes(b"damaged")
+def test_damage_is_an_error_with_a_remedy(few_letters: Path) -> None:
+    (few_letters / "styles.lmdb").mkdir()
+    (few_letters / "styles.lmdb" / "data.mdb").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"not an LMDB.* Delete .*styles\.lmdb and styles-val\.lmdb"):
         Styles().open()

@@ -23,14 +23,16 @@ LETTERS = [Glyph(font, ord(letter)) for font in range(len(FONTS)) for letter in 
 
 
 class Drawn(NamedTuple):
+    """Properties of a drawn glyph."""
+
     pixels: int  # a hash
     box: tuple[int, int, int, int]
-    darkest: int
+    darkest: int  # highest coverage by ink, 0 to 255
 
 
 @pytest.fixture(scope="module")
 def drawings() -> dict[Glyph, Drawn]:
-    """All glyphs of the data set, and how they are drawn."""
+    """All glyphs of the data set, with the properties of their drawings."""
     drawn = {}
     draw = glyphs.mask
 
@@ -59,7 +61,7 @@ def test_there_are_at_least_7000_different_glyphs(drawings: dict[Glyph, Drawn]) 
     assert {glyph.font for glyph in drawings} == set(range(len(FONTS)))
 
 
-def test_of_equal_shapes_one_is_used(drawings: dict[Glyph, Drawn]) -> None:
+def test_only_the_first_of_characters_that_look_the_same_is_used(drawings: dict[Glyph, Drawn]) -> None:
     assert Glyph(0, ord("A")) in drawings
     assert Glyph(0, 0x0391) not in drawings  # Greek Alpha
     assert Glyph(0, 0x0410) not in drawings  # Cyrillic A
@@ -100,7 +102,7 @@ def test_colours_are_readable_on_light_paper(glyph: Glyph, seed: int) -> None:
     assert (paper, ink) == glyphs.colours(glyph, seed)
 
 
-def test_contrast_is_as_in_wcag() -> None:
+def test_contrast_ratios_match_wcag() -> None:
     assert glyphs.contrast((255, 255, 255), (0, 0, 0)) == pytest.approx(21)
     assert glyphs.contrast((255, 255, 255), (118, 118, 118)) == pytest.approx(4.54, abs=0.01)
     assert glyphs.contrast((7, 8, 9), (7, 8, 9)) == 1
@@ -122,7 +124,7 @@ def test_images_are_paper_and_ink(tmp_path: Path) -> None:
     assert tuple(pixels[64, 64]) == ink
 
 
-def test_the_bytes_depend_on_the_seed_but_not_on_the_processes(tmp_path: Path) -> None:
+def test_the_bytes_depend_on_the_seed_but_not_on_the_number_of_processes(tmp_path: Path) -> None:
     many = LETTERS * 10  # more than one chunk
     for name, seed, processes in (("one", 5, 1), ("two", 5, 2), ("other", 6, 1)):
         build(tmp_path / f"{name}.lmdb", seed, many, processes)
@@ -130,8 +132,8 @@ def test_the_bytes_depend_on_the_seed_but_not_on_the_processes(tmp_path: Path) -
     assert not set(pngs(tmp_path / "one.lmdb")) & set(pngs(tmp_path / "other.lmdb"))
 
 
-class Deadly(Glyph):
-    """Ends the process that receives it."""
+class Lethal(Glyph):
+    """Ends the process that unpickles it."""
 
     def __reduce__(self) -> Any:
         return os._exit, (1,)
@@ -139,50 +141,50 @@ class Deadly(Glyph):
 
 def test_a_dead_process_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a worker process died"):
-        build(tmp_path / "x.lmdb", glyphs=[*LETTERS, Deadly(0, 65)], processes=2)
+        build(tmp_path / "x.lmdb", glyphs=[*LETTERS, Lethal(0, 65)], processes=2)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
-def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def few_glyphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data set with a handful of glyphs, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(symbols, "_distinct", lambda processes: LETTERS[:3])
     return tmp_path
 
 
-def test_it_is_generated_on_first_use(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_data_set_is_generated_on_first_use(few_glyphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Symbols()
     assert not source.ready()
     data = source.open()
     assert source.ready()
     assert data.info == DataInfo("symbols", 3, 128, 3, (), flip=False)
     assert [data.at_size(size).load(2)[0].shape for size in (8, 16, 32, 64)] == [(s, s, 3) for s in (8, 16, 32, 64)]
-    assert [path.name for path in few.iterdir()] == ["symbols.lmdb"]
+    assert [path.name for path in few_glyphs.iterdir()] == ["symbols.lmdb"]
     monkeypatch.setattr(symbols, "build", None)
     assert source.open().info == data.info
 
 
-def test_one_that_another_process_has_generated_is_used(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(path: Path) -> None:
+def test_a_set_that_another_process_has_generated_is_used(few_glyphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build_twice(path: Path) -> None:
         build(path)
         build(path)
 
-    monkeypatch.setattr(symbols, "build", late)
+    monkeypatch.setattr(symbols, "build", build_twice)
     assert Symbols().open().info.count == 3
 
 
-def test_one_with_only_128_px_from_an_earlier_release_is_opened(few: Path) -> None:
+def test_a_set_of_an_earlier_release_with_only_128_px_is_opened(few_glyphs: Path) -> None:
     glyph = Image.new("RGB", (128, 128), "teal")
-    write_lmdb(few / "symbols.lmdb", [encoded(glyph)] * 2, 128, {"flip": False, "seed": 0})
+    write_lmdb(few_glyphs / "symbols.lmdb", [encoded(glyph)] * 2, 128, {"flip": False, "seed": 0})
     data = Symbols().open()
     assert data.info == DataInfo("symbols", 2, 128, 3, (), flip=False)
     assert data.at_size(8) is data
 
 
-def test_damage_is_an_error_with_a_remedy(few: Path) -> None:
-    (few / "symbols.lmdb").mkdir()
-    (few / "symbols.lmdb" / "data.mdb").write_bytes(b"damaged")
+def test_damage_is_an_error_with_a_remedy(few_glyphs: Path) -> None:
+    (few_glyphs / "symbols.lmdb").mkdir()
+    (few_glyphs / "symbols.lmdb" / "data.mdb").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"not an LMDB.* Delete .*symbols\.lmdb to generate the data set again"):
         Symbols().open()
 

@@ -1,8 +1,8 @@
-"""Hostile input: files that are nearly right, for everything that reads a file.
+"""Fuzzing: damaged and hostile input for everything that reads files.
 
-A target is a module of `TARGETS` with `seeds()`, whole files as our own code or the usual writer of the format makes
-them, and `check(data)`, which makes a file of any bytes (see `edits.Choices`), has it read, and raises if anything but
-a GanzooError comes out. `python -m tests.fuzz` runs them for as long as one likes, `test_fuzz` each for a moment.
+Each target is a module with `seeds()`, valid files, and `check(data)`, which turns the fuzzer's bytes into a file (see
+`edits.Choices`), reads it, and passes on any error that is not a GanzooError. `python -m tests.fuzz` runs the targets
+for as long as you like; `test_fuzz` runs each for some seconds.
 """
 
 TARGETS = ("pictures", "weights", "presets", "run_folders", "checkpoints", "zips", "lmdbs")

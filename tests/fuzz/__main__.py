@@ -1,8 +1,8 @@
-"""`python -m tests.fuzz [TARGET ...] --minutes 20`: look for faults, guided by coverage, and tell what was found.
+"""`python -m tests.fuzz [TARGET ...] --minutes 20`: search for inputs that break a reader, guided by coverage.
 
-Each target runs in a process of its own, which ends at 2 GB of memory or at 25 s for one input. The input that it
-ended at lies in tests/fuzz/found/TARGET then, with the traceback, and `TARGET --replay FILE` tries it again. Inputs
-that led somewhere new are kept in tests/fuzz/corpus/TARGET, and the next run begins with them.
+Each target runs in its own process, which is limited to 2 GB of memory and 25 s per input. An input that fails is saved
+in tests/fuzz/found/TARGET with the traceback, and `TARGET --replay FILE` repeats it. Inputs that reach new code are
+saved in tests/fuzz/corpus/TARGET, and the next run starts with them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tests.fuzz import TARGETS
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 LIMIT_MB, LIMIT_SECONDS = 2048, 25
-MOST = 20  # finds, after which a target ends early
-# Which modules' branches count as coverage.
+MAX_FAILURES = 20  # a target stops after this many
+# Packages instrumented for coverage.
 TRACED = ["ganzoo", "ganzoo_stylegan", "ganzoo_stargan2", "json", "pickletools", "tomllib", "zipfile"]
 
 
@@ -35,18 +35,18 @@ TRACED = ["ganzoo", "ganzoo_stylegan", "ganzoo_stargan2", "json", "pickletools",
 class Result:
     target: str
     tried: int = 0
-    found: int = 0
+    failures: int = 0
     peak_mb: int = 0
 
     def line(self) -> str:
-        return f"{self.target:12} {self.tried:>10,} inputs  {self.found:>3} found  at most {self.peak_mb:,} MB"
+        return f"{self.target:12} {self.tried:>10,} inputs  {self.failures:>3} failed  peak {self.peak_mb:,} MB"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)} [default: all]")
-    parser.add_argument("--minutes", type=float, default=20.0, help="for each target")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="check one input only")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"any of {', '.join(TARGETS)} [default: all]")
+    parser.add_argument("--minutes", type=float, default=20.0, help="time for each target")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="check only this input")
     parser.add_argument("--child", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if unknown := {*given.targets} - {*TARGETS}:
@@ -56,14 +56,14 @@ def main() -> int:
         importlib.import_module(f"tests.fuzz.{targets[0]}").check(given.replay.read_bytes())
         return 0
     if not _has_atheris():
-        print("fuzzing needs atheris (pip install -e '.[fuzz]'): Python 3.11 or later on Linux, x86-64.")
+        print("fuzzing needs atheris (pip install -e '.[fuzz]'), which requires Python 3.11 or later on x86-64 Linux.")
         return 2
     if given.child is not None:
         _fuzz(targets[0], given.child)
     results = [_run(target, given.minutes * 60) for target in targets]
     if len(results) > 1:
         print("", *(result.line() for result in results), sep="\n")
-    return int(any(result.found for result in results))
+    return int(any(result.failures for result in results))
 
 
 def _has_atheris() -> bool:
@@ -71,55 +71,55 @@ def _has_atheris() -> bool:
 
 
 def _run(target: str, seconds: float) -> Result:
-    """Fuzz for so long, over again after each find."""
-    found, corpus = HERE / "found" / target, HERE / "corpus" / target
-    for folder in (found, corpus):
+    """Fuzz a target for this many seconds, restarting it after each failure."""
+    failed, corpus = HERE / "found" / target, HERE / "corpus" / target
+    for folder in (failed, corpus):
         folder.mkdir(parents=True, exist_ok=True)
-    _lay(target, corpus)
+    _write_initial_corpus(target, corpus)
     result, end = Result(target), time.monotonic() + seconds
-    while (left := int(end - time.monotonic())) > 0 and result.found < MOST:
-        command = [sys.executable, "-m", "tests.fuzz", target, "--child", str(corpus), f"-artifact_prefix={found}/"]
+    while (left := int(end - time.monotonic())) > 0 and result.failures < MAX_FAILURES:
+        command = [sys.executable, "-m", "tests.fuzz", target, "--child", str(corpus), f"-artifact_prefix={failed}/"]
         command += [f"-max_total_time={left}", f"-rss_limit_mb={LIMIT_MB}", f"-timeout={LIMIT_SECONDS}"]
         command += [
             "-print_final_stats=1",
             "-max_len=20000",
             "-len_control=0",
             "-reduce_inputs=0",
-            f"-seed={1 + result.found}",
+            f"-seed={1 + result.failures}",
         ]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=ROOT)
         result.tried += _stat(done.stderr, "number_of_executed_units")
         result.peak_mb = max(result.peak_mb, _stat(done.stderr, "peak_rss_mb"))
         if re.search(r"^Done \d+ runs", done.stderr, re.MULTILINE):
-            # Jittor can die when its process ends: that is no find.
-            (found / f"crash-{hashlib.sha1(b'').hexdigest()}").unlink(missing_ok=True)
+            # Jittor may crash at exit, for which libFuzzer saves an empty input: not a failure.
+            (failed / f"crash-{hashlib.sha1(b'').hexdigest()}").unlink(missing_ok=True)
         elif done.returncode:
-            result.found += 1
+            result.failures += 1
             name = f"log-{hashlib.sha1(done.stderr.encode()).hexdigest()[:12]}.txt"
-            (found / name).write_text(done.stdout[-20_000:] + done.stderr[-20_000:])
-            print(f"{target}: found something, see {found / name}", flush=True)
+            (failed / name).write_text(done.stdout[-20_000:] + done.stderr[-20_000:])
+            print(f"{target}: an input failed, see {failed / name}", flush=True)
     print(result.line(), flush=True)
     return result
 
 
 def _stat(output: str, name: str) -> int:
-    """The largest, as processes that a target starts may print theirs too."""
+    """Return a statistic that libFuzzer printed: the largest value, because subprocesses may print their own."""
     return max(map(int, re.findall(rf"stat::{name}:\s*(\d+)", output)), default=0)
 
 
-def _lay(target: str, corpus: Path) -> None:
-    """What a run begins with: the seeds themselves, and random edits of them."""
+def _write_initial_corpus(target: str, corpus: Path) -> None:
+    """Write the inputs that a run starts with: the seeds themselves, and random edits of them."""
     code = f"from tests.fuzz.{target} import seeds; print([seed.hex() for seed in seeds()], flush=True)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     files = [bytes.fromhex(seed) for seed in ast.literal_eval(done.stdout.splitlines()[-1])]
-    drawn = random.Random(0)
-    inputs = [b"\0" + file for file in files] + [bytes([1 + n % 2]) + drawn.randbytes(40) for n in range(100)]
+    rng = random.Random(0)
+    inputs = [b"\0" + file for file in files] + [bytes([1 + n % 2]) + rng.randbytes(40) for n in range(100)]
     for number, data in enumerate(inputs):
         (corpus / f"seed-{number:03d}").write_bytes(data)
 
 
 def _fuzz(target: str, arguments: list[str]) -> None:
-    """Never returns."""
+    """Fuzz in this process. Does not return."""
     import atheris
 
     with atheris.instrument_imports(include=TRACED):

@@ -1,4 +1,4 @@
-"""Checkpoints of ours: files that are damaged, and files that are signed as whole but describe what can't be."""
+"""Our own checkpoints: damaged files, and files with a valid checksum but an invalid header."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ganzoo import backend
 from ganzoo.checkpoints import checkpoint, loading
 from ganzoo.checkpoints.description import SavedPosition, StateMetadata
 from ganzoo.interfaces.progress import Progress
-from tests.fuzz.edits import Choices, edit_bytes, edit_tree, own_errors, to_json
-from tests.fuzz.models import MODELS, REGISTRY, consider, description
+from tests.fuzz.edits import Choices, edit_bytes, edit_tree, ganzoo_errors_allowed, to_json
+from tests.fuzz.models import MODELS, REGISTRY, check_options, description
 
 TINY: dict[str, dict[str, Any]] = {
     "stylegan": {"max_size": 8, "latent": 2, "mapping_layers": 1, "channels_base": 16, "channels_max": 2},
     "stargan2": {"size": 64, "latent": 2, "hidden": 2, "style": 2, "channels_base": 64, "channels_max": 2},
 }
-SIGNATURE = b"0" * 64  # in place of the checksum while that is computed
+NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
 
 
 @lru_cache(maxsize=1)
@@ -32,7 +32,7 @@ def seeds() -> list[bytes]:
 
 
 def _written(name: str, options: dict[str, Any]) -> bytes:
-    """A checkpoint of nothing but zeros."""
+    """Return a checkpoint whose weights are all zero."""
     model = MODELS[name]
     described = description(model, options)
     networks = model.build(described.model_options(model), described.data).networks
@@ -50,7 +50,7 @@ def _written(name: str, options: dict[str, Any]) -> bytes:
         return path.read_bytes()
 
 
-def _made(choices: Choices) -> bytes:
+def _file_from(choices: Choices) -> bytes:
     kind = choices.below(4)
     if kind == 0:
         return choices.rest()
@@ -59,34 +59,34 @@ def _made(choices: Choices) -> bytes:
         return edit_bytes(choices, seed)
     length = int.from_bytes(seed[:8], "little")
     header, content = json.loads(seed[8 : 8 + length]), seed[8 + length :]
-    said = header.pop("__metadata__")
+    metadata = header.pop("__metadata__")
     if kind == 2:
-        said["ganzoo"] = to_json(edit_tree(choices, json.loads(said["ganzoo"]))).decode()
+        metadata["ganzoo"] = to_json(edit_tree(choices, json.loads(metadata["ganzoo"]))).decode()
     else:
         header = edit_tree(choices, header)
     if isinstance(header, dict):
-        header = {"__metadata__": {**said, "sha256": SIGNATURE.decode()}, **header}
-    return signed(to_json(header), content)
+        header = {"__metadata__": {**metadata, "sha256": NO_CHECKSUM.decode()}, **header}
+    return with_checksum(to_json(header), content)
 
 
-def signed(header: bytes, content: bytes) -> bytes:
+def with_checksum(header: bytes, content: bytes) -> bytes:
     header += b" " * (-len(header) % 8)
     whole = len(header).to_bytes(8, "little") + header + content
-    return whole.replace(SIGNATURE, hashlib.sha256(whole).hexdigest().encode(), 1)
+    return whole.replace(NO_CHECKSUM, hashlib.sha256(whole).hexdigest().encode(), 1)
 
 
 def check(data: bytes) -> None:
     backend.start("cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.safetensors"
-        path.write_bytes(_made(Choices(data)))
-        with own_errors():
+        path.write_bytes(_file_from(Choices(data)))
+        with ganzoo_errors_allowed():
             saved = checkpoint.read(path)
             model = saved.model(REGISTRY)
-            with own_errors():
-                consider(model, saved.run.train_options(model.defaults), saved.options(model), saved.data)
-            loading.trained_sizes(saved, REGISTRY)  # first, as `ganzoo generate` does
-            with own_errors():
+            with ganzoo_errors_allowed():
+                check_options(model, saved.run.train_options(model.defaults), saved.options(model), saved.data)
+            loading.trained_sizes(saved, REGISTRY)  # before loading, as `ganzoo generate` does
+            with ganzoo_errors_allowed():
                 loading.load_generator(saved, REGISTRY)
             if model.conditional:
                 loading.load_translator(saved, REGISTRY)

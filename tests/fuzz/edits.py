@@ -1,4 +1,4 @@
-"""Nearly right files: what the bytes of an input mean, and edits of bytes and of trees of values."""
+"""Files made of fuzzer input, whose bytes select a seed and edits of its bytes or values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ganzoo.errors import GanzooError
 
 Item = TypeVar("Item")
 
-_DEEP, _LONG = "<deep>", "<long>"  # what JSON can't be made of by json.dumps: see `to_json`
-ODD: tuple[Any, ...] = (
+_DEEP_LIST, _LONG_NUMBER = "<deep>", "<long>"  # placeholders for JSON that json.dumps can't write: see `to_json`
+ODD_VALUES: tuple[Any, ...] = (
     None,
     True,
     False,
@@ -35,19 +35,19 @@ ODD: tuple[Any, ...] = (
         "\u202e",
         "é" * 300,
     ),
-    *("x" * 100_000, _DEEP, _LONG),
+    *("x" * 100_000, _DEEP_LIST, _LONG_NUMBER),
     *([], {}, [[]], [None], {"": None}, [1, 2, 3], {"a": {"b": [1]}}, list(range(1000))),
 )
 
 
 class Choices:
-    """Decisions read off the bytes of an input, one after the other; all are 0 when the bytes have come to an end."""
+    """Choices read from the bytes of an input, in order. After the last byte, every number is 0."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
     def below(self, count: int) -> int:
-        """A whole number from 0 to `count` - 1."""
+        """Return an integer from 0 to `count` - 1."""
         width = max(1, ((count - 1).bit_length() + 7) // 8)
         part = self.take(width)
         return int.from_bytes(part, "little") % count
@@ -63,12 +63,12 @@ class Choices:
     def rest(self) -> bytes:
         return self._data[self._at :]
 
-    def left(self) -> bool:
+    def any_left(self) -> bool:
         return self._at < len(self._data)
 
 
-def made(data: bytes, seeds: Sequence[bytes], edit: Callable[[Choices, bytes], bytes] | None = None) -> bytes:
-    """The file that an input stands for: after a byte 0 the file itself, else a seed with edits."""
+def file_from(data: bytes, seeds: Sequence[bytes], edit: Callable[[Choices, bytes], bytes] | None = None) -> bytes:
+    """Return the file that an input describes: after a zero byte the rest of the input, otherwise an edited seed."""
     choices = Choices(data)
     kind = choices.below(3)
     if kind == 0:
@@ -78,10 +78,10 @@ def made(data: bytes, seeds: Sequence[bytes], edit: Callable[[Choices, bytes], b
 
 
 def edit_bytes(choices: Choices, data: bytes) -> bytes:
-    """The bytes with up to four places changed, cut out, doubled or filled."""
+    """Return the bytes with up to four edits: bytes replaced, deleted or repeated, a bit flipped, the end cut off."""
     edited = bytearray(data)
     for _ in range(4):
-        if not choices.left():
+        if not choices.any_left():
             break
         kind, at, length = choices.below(6), choices.below(len(edited) + 1), choices.pick((1, 2, 4, 8, 64))
         if kind == 0:
@@ -99,28 +99,29 @@ def edit_bytes(choices: Choices, data: bytes) -> bytes:
     return bytes(edited)
 
 
-def edit_tree(choices: Choices, tree: Any, odd: Sequence[Any] = ODD) -> Any:
-    """A copy of nested dicts and lists with up to four parts replaced, taken out, doubled or renamed."""
+def edit_tree(choices: Choices, tree: Any, odd_values: Sequence[Any] = ODD_VALUES) -> Any:
+    """Return a copy of nested dicts and lists, with up to four parts deleted, renamed, or replaced by an odd value or a
+    copy of another part."""
     root = [copy.deepcopy(tree)]
     for _ in range(1 + choices.below(4)):
-        holder, key = choices.pick(list(_places(root)))
+        container, key = choices.pick(list(_locations(root)))
         kind = choices.below(6)
-        if holder is root or kind < 3:
-            holder[key] = copy.deepcopy(choices.pick(odd))
+        if container is root or kind < 3:
+            container[key] = copy.deepcopy(choices.pick(odd_values))
         elif kind == 3:
-            del holder[key]
-        elif kind == 4 and isinstance(holder, dict):
-            holder[f"{key}x" if isinstance(key, str) else choices.below(9)] = holder.pop(key)
-        else:  # what belongs to another place
-            other, place = choices.pick(list(_places(root)))
-            holder[key] = copy.deepcopy(other[place])
+            del container[key]
+        elif kind == 4 and isinstance(container, dict):
+            container[f"{key}x" if isinstance(key, str) else choices.below(9)] = container.pop(key)
+        else:  # a part from another location
+            other, other_key = choices.pick(list(_locations(root)))
+            container[key] = copy.deepcopy(other[other_key])
     return root[0]
 
 
 def edit_entries(
     choices: Choices, entries: dict[str, bytes], names: Sequence[str], contents: Sequence[bytes]
 ) -> dict[str, bytes]:
-    """The same with up to four entries under another name, with another content, twice or not at all."""
+    """Return the entries, with up to four of them renamed, changed, duplicated or removed."""
     edited = dict(entries)
     for _ in range(1 + choices.below(4)):
         name = choices.pick(sorted(edited) or ["x"])
@@ -136,25 +137,25 @@ def edit_entries(
     return edited
 
 
-def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in a tree as what holds it and the index or key there; trees here are small."""
-    keys = list(holder) if isinstance(holder, dict) else range(len(holder))
+def _locations(container: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the container and the index or key of every part of a small tree."""
+    keys = list(container) if isinstance(container, dict) else range(len(container))
     for key in keys:
-        yield holder, key
-        if isinstance(holder[key], (dict, list)):
-            yield from _places(holder[key])
+        yield container, key
+        if isinstance(container[key], (dict, list)):
+            yield from _locations(container[key])
 
 
 def to_json(tree: Any) -> bytes:
-    """JSON, with lists in lists far deeper than Python's stack and numbers longer than Python reads."""
+    """Return JSON. The placeholders become lists nested too deeply for Python, and numbers with too many digits."""
     text = json.dumps(tree)
     deep, long = "[" * 100_000 + "]" * 100_000, "9" * 10_000
-    return text.replace(json.dumps(_DEEP), deep).replace(json.dumps(_LONG), long).encode()
+    return text.replace(json.dumps(_DEEP_LIST), deep).replace(json.dumps(_LONG_NUMBER), long).encode()
 
 
 @contextlib.contextmanager
-def own_errors() -> Iterator[None]:
-    """A GanzooError may come out of the body; it must say something, and all else gets through."""
+def ganzoo_errors_allowed() -> Iterator[None]:
+    """Suppress a GanzooError in the body if it has a message. All other errors are passed on."""
     try:
         yield
     except GanzooError as error:

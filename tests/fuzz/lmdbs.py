@@ -1,4 +1,4 @@
-"""LMDBs of images: damaged pages, and whole ones with strange entries."""
+"""LMDBs of images: with damaged pages, or intact but with malformed entries."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _written(content: dict[str, bytes]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.lmdb"
         with lmdb.open(str(path), subdir=False, lock=False, sync=False, map_size=1 << 24) as env:
-            for step in (content, {"x": b"y"}):  # the second leaves free pages
+            for changes in (content, {"x": b"y"}):  # the second transaction leaves free pages
                 with env.begin(write=True) as transaction:
-                    for name, value in step.items():
+                    for name, value in changes.items():
                         transaction.put(name.encode(), value)
         return path.read_bytes()
 
 
-def _made(choices: Choices) -> bytes:
+def _file_from(choices: Choices) -> bytes:
     kind = choices.below(5)
     if kind == 0:
         return choices.rest()
@@ -56,7 +56,7 @@ def _made(choices: Choices) -> bytes:
 
 
 def _damaged(choices: Choices, data: bytes) -> bytes:
-    """Numbers in the heads of pages, in their pointers and first nodes, put to others that occur there."""
+    """Overwrite numbers at the start and end of pages, where headers, pointers and nodes are, with typical ones."""
     edited = bytearray(data)
     for _ in range(1 + choices.below(4)):
         at = PAGE * choices.below(len(data) // PAGE) + choices.below(160)
@@ -72,5 +72,5 @@ def _damaged(choices: Choices, data: bytes) -> bytes:
 def check(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.lmdb"
-        path.write_bytes(_made(Choices(data)))
+        path.write_bytes(_file_from(Choices(data)))
         read_all(path)

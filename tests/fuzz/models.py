@@ -1,4 +1,4 @@
-"""The bundled models, without Jittor."""
+"""The bundled models, and checks of their options that run without Jittor."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DATA = DataInfo("pictures", 1000, 64, 3, ("cat", "dog"))
 
 
 def description(model: Any, given: Mapping[str, Any] = MappingProxyType({})) -> RunDescription:
-    """What a run of this model says about itself."""
+    """Return the description of a run of this model."""
     options = model.resolve_options(resolve(model.options, given), DATA)
     data = dataclasses.replace(DATA, size=model.image_size(options, DATA))
     return RunDescription.create(model, options, TrainOptions(**model.defaults), data)
 
 
-def consider(model: Any, train: TrainOptions, options: Any, data: DataInfo) -> None:
-    """What is done with options before data are opened and networks built; GanzooErrors may come out."""
+def check_options(model: Any, train: TrainOptions, options: Any, data: DataInfo) -> None:
+    """Use options as training does before it opens data and builds networks. May raise GanzooErrors."""
     options = model.resolve_options(options, data)
     sized = dataclasses.replace(data, size=model.image_size(options, data))
     model.check(options, train, sized, False)

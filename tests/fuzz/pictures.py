@@ -1,4 +1,4 @@
-"""Image files, as they are decoded and fitted to a size."""
+"""Image files: decoding and resizing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PIL import Image
 
 from ganzoo.data.images import channels_of, crop_and_resize, decode, peek, to_array
 from tests.data.profiles import printer, swapped
-from tests.fuzz.edits import made, own_errors
+from tests.fuzz.edits import file_from, ganzoo_errors_allowed
 
-warnings.simplefilter("ignore")  # Pillow warns of much that is odd
+warnings.simplefilter("ignore")  # Pillow warns about many malformed files
 KINDS = {
     "png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
     "jpeg": ("L", "RGB", "CMYK"),
@@ -56,15 +56,15 @@ def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def check(data: bytes) -> None:
-    file = made(data, seeds())
-    with own_errors():
+    file = file_from(data, seeds())
+    with ganzoo_errors_allowed():
         peek(file, "x.png")
-    with own_errors():
+    with ganzoo_errors_allowed():
         image = decode(file, "x.png")
         for channels in {channels_of(image), 1, 3}:
             try:
                 pixels = to_array(image, channels)
-            except ValueError:  # as it may, and its only caller knows: see `StoredImages.load`
+            except ValueError:  # allowed, because callers such as `StoredImages.load` handle it
                 continue
             assert pixels.dtype == np.uint8
             assert pixels.shape[2] == channels

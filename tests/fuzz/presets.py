@@ -1,4 +1,4 @@
-"""Presets: TOML files for --preset, the options made of them, and the stages of training that these options ask for."""
+"""Presets: TOML files for --preset, the options they set, and the resulting training stages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from ganzoo.cli.train import _options_of, _read_preset
 from ganzoo.interfaces.options import describe, resolve
 from ganzoo.interfaces.train_options import TrainOptions
-from tests.fuzz.edits import ODD, Choices, made, own_errors
-from tests.fuzz.models import DATA, MODELS, consider
+from tests.fuzz.edits import ODD_VALUES, Choices, file_from, ganzoo_errors_allowed
+from tests.fuzz.models import DATA, MODELS, check_options
 
-EXAMPLES = {bool: True, int: 64, float: 1.0, str: "losses/d/adv"}
+EXAMPLE_VALUES = {bool: True, int: 64, float: 1.0, str: "losses/d/adv"}  # for options that default to None
 TEXTS = (
     *("1e400", "0x7fffffffffffffffffff", "1979-05-27T07:32:00Z", "nan", "[1,", "{}", "{a=1}", '"\\ud800"', "'''"),
     *("9" * 9999, f"0x{'f' * 9999}", "[" * 3000, "{a=" * 3000),
@@ -20,7 +20,7 @@ TEXTS = (
 
 
 def seeds() -> list[bytes]:
-    """Every option of a model with its default, or with that of a preset."""
+    """Return a preset for each model, with a value for every option: the default, or that of the preset 'paper'."""
     return [
         "".join(f"{name.replace('_', '-')} = {_toml(value)}\n" for name, value in _values(model).items()).encode()
         for model in MODELS.values()
@@ -30,7 +30,7 @@ def seeds() -> list[bytes]:
 def _values(model: Any) -> dict[str, Any]:
     values = {**TrainOptions().to_dict(), **model.options().to_dict(), **model.presets.get("paper", {})}
     known = {**describe(TrainOptions), **describe(model.options)}
-    return {name: EXAMPLES[known[name].type] if value is None else value for name, value in values.items()}
+    return {name: EXAMPLE_VALUES[known[name].type] if value is None else value for name, value in values.items()}
 
 
 def _toml(value: Any) -> str:
@@ -39,7 +39,7 @@ def _toml(value: Any) -> str:
 
 def edit(choices: Choices, seed: bytes) -> bytes:
     lines = seed.decode().splitlines()
-    texts = (*map(_toml, ODD), *TEXTS)
+    texts = (*map(_toml, ODD_VALUES), *TEXTS)
     for _ in range(1 + choices.below(4)):
         at = choices.below(len(lines))
         name = lines[at].partition(" = ")[0]
@@ -50,9 +50,9 @@ def edit(choices: Choices, seed: bytes) -> bytes:
 def check(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "preset.toml"
-        path.write_bytes(made(data, seeds(), edit))
+        path.write_bytes(file_from(data, seeds(), edit))
         for model in MODELS.values():
-            with own_errors():
+            with ganzoo_errors_allowed():
                 preset = _read_preset(model, str(path))
                 train = resolve(TrainOptions, _options_of(TrainOptions, preset), model.defaults)
-                consider(model, train, resolve(model.options, _options_of(model.options, preset)), DATA)
+                check_options(model, train, resolve(model.options, _options_of(model.options, preset)), DATA)

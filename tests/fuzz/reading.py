@@ -1,4 +1,4 @@
-"""Data sets of every storage, read as training and `ganzoo data` do."""
+"""Reading of data sets in any storage format, as training and `ganzoo data` do it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from ganzoo.data.storage import open_path
-from tests.fuzz.edits import own_errors
+from tests.fuzz.edits import ganzoo_errors_allowed
 
-MOST = 30  # images that are read of a data set
+MAX_IMAGES = 30  # read from each data set
 FILES = ("train/cat/1.png", "train/cat/2.png", "train/dog/1.png", "val/cat/3.png", "val/dog/9.jpg")
-SIZED = ("8/a/1.png", "8/b/2.png", "16/a/1.png", "16/b/2.png")
+MULTI_SIZE_FILES = ("8/a/1.png", "8/b/2.png", "16/a/1.png", "16/b/2.png")
 
 
 @lru_cache(maxsize=16)
@@ -26,24 +26,24 @@ def picture(size: int, kind: str = "png") -> bytes:
 
 
 def read_all(path: Path) -> None:
-    """GanzooErrors may come out of each step; nothing may be left in the folder around `path`."""
+    """Read a data set. Each step may raise a GanzooError, but none may leave files in the folder around `path`."""
     before = sorted(each.name for each in path.parent.iterdir())
-    with own_errors():
+    with ganzoo_errors_allowed():
         data = open_path(path)
         assert data.info.channels in (1, 3)
         assert data.info.size > 0
         for part in (data, data.at_size(16), data.unlabelled()):
             labels = part.labels()
             assert len(labels) == len(part)
-            for index in range(min(MOST, len(part))):
-                with own_errors():
+            for index in range(min(MAX_IMAGES, len(part))):
+                with ganzoo_errors_allowed():
                     pixels, label = part.load(index)
                     assert pixels.dtype == np.uint8
                     assert pixels.shape[2] == data.info.channels
                     assert label == labels[index]
                     assert not label or label < len(part.info.domains)
-        aside = data.validation()
-        for index in range(min(MOST, len(aside or ()))):
-            with own_errors():
-                aside.load(index)  # type: ignore[union-attr]
+        validation = data.validation()
+        for index in range(min(MAX_IMAGES, len(validation or ()))):
+            with ganzoo_errors_allowed():
+                validation.load(index)  # type: ignore[union-attr]
     assert sorted(each.name for each in path.parent.iterdir()) == before

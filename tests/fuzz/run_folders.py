@@ -1,4 +1,4 @@
-"""Run folders: options.json and stats.jsonl, as `ganzoo runs`, the curves and `--resume` read them."""
+"""Run folders: options.json and stats.jsonl, as `ganzoo runs`, the plots and `--resume` read them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ganzoo.cli.listing import runs as listing
 from ganzoo.plots import save_curves
 from ganzoo.runs import Run
 from ganzoo.training.resuming import resumed_options
-from tests.fuzz.edits import Choices, edit_bytes, edit_tree, own_errors, to_json
-from tests.fuzz.models import DATA, MODELS, consider, description
+from tests.fuzz.edits import Choices, edit_bytes, edit_tree, ganzoo_errors_allowed, to_json
+from tests.fuzz.models import DATA, MODELS, check_options, description
 
 ROW = {
     **{"tick": 1, "step": 2, "images": 64, "kimg": 0.064, "size": 64, "alpha": 1.0, "seconds": 1.5},
@@ -26,7 +26,7 @@ ROW = {
 
 @lru_cache(maxsize=1)
 def seeds() -> list[bytes]:
-    """The two files of a run of each model, one behind the other."""
+    """Return the two files of a run of each model, separated by a zero byte."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         for kimg in (1, 2):
@@ -39,7 +39,7 @@ def seeds() -> list[bytes]:
         return found
 
 
-def _made(choices: Choices) -> tuple[bytes, bytes]:
+def _files_from(choices: Choices) -> tuple[bytes, bytes]:
     kind = choices.below(4)
     if kind == 0:
         return tuple((choices.rest() + b"\0").split(b"\0")[:2])  # type: ignore[return-value]
@@ -53,7 +53,7 @@ def _made(choices: Choices) -> tuple[bytes, bytes]:
 
 
 def check(data: bytes) -> None:
-    options, stats = _made(Choices(data))
+    options, stats = _files_from(Choices(data))
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder) / "00000-x")
         run.path.mkdir()
@@ -63,9 +63,9 @@ def check(data: bytes) -> None:
             with contextlib.redirect_stdout(io.StringIO()):
                 listing.main(["--experiments", folder, *more], standalone_mode=False)
         for model in MODELS.values():
-            with own_errors():
+            with ganzoo_errors_allowed():
                 train, own, _ = resumed_options(run, model, {"batch": 3}, {})
-                consider(model, train, own, DATA)
-        if len(data) % 256 == 1:  # it takes long
+                check_options(model, train, own, DATA)
+        if len(data) % 256 == 1:  # rarely, because plotting is slow
             save_curves(run.path / "losses.png", run.stats())
         run.truncate_stats(10)

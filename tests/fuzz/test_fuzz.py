@@ -1,4 +1,4 @@
-"""Every target for a moment, always with the same inputs; `make fuzz` takes longer, and looks for new ones."""
+"""Each fuzz target for some seconds, always with the same inputs. `make fuzz` runs longer and searches for new ones."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ganzoo.errors import GanzooError
 from tests.fuzz import TARGETS, reading
 
 ROOT = Path(__file__).parent.parent.parent
-INPUTS, SECONDS = 300, 25  # each target, each input
+INPUTS, SECONDS = 300, 25  # inputs per target, time limit per input
 LIMIT_MB = 2048
-# In a process of its own: C code may crash, and memory counts from the beginning.
+# Runs in its own process, because C code may crash and peak memory is measured.
 PROGRAM = """
 import faulthandler, importlib, json, sys
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 target, inputs, seconds = importlib.import_module(f"tests.fuzz.{sys.argv[1]}"), int(sys.argv[2]), int(sys.argv[3])
-whole = [b"\\0" + seed for seed in target.seeds()]
+seeds = [b"\\0" + seed for seed in target.seeds()]
 tried = 0
 
-@given(st.sampled_from(whole) | st.binary(min_size=20, max_size=120))
+@given(st.sampled_from(seeds) | st.binary(min_size=20, max_size=120))
 @settings(max_examples=inputs, derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck],
           phases=[Phase.generate])
 def fuzz(data):
@@ -38,33 +38,35 @@ def fuzz(data):
 
 fuzz()
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-# Not ru_maxrss: that begins with what the parent held.
+# Not ru_maxrss, which includes memory of the parent process.
 print(json.dumps({"tried": tried, "peak_mb": int(status["VmHWM"].split()[0]) // 1024}), flush=True)
 import os; os._exit(0)
 """
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_what_targets_begin_with_is_whole(jittor, workdir, monkeypatch, target):
-    whole = []
+def test_every_seed_is_read_without_error(jittor, workdir, monkeypatch, target):
+    read = []
 
     @contextlib.contextmanager
-    def counting():
+    def recording():
         try:
             yield
-            whole.append(seed)
+            read.append(seed)
         except GanzooError:
             pass
 
     module = importlib.import_module(f"tests.fuzz.{target}")
-    monkeypatch.setattr(reading if not hasattr(module, "own_errors") else module, "own_errors", counting)
+    monkeypatch.setattr(
+        reading if not hasattr(module, "ganzoo_errors_allowed") else module, "ganzoo_errors_allowed", recording
+    )
     for seed in module.seeds():
         module.check(b"\0" + seed)
-        assert seed in whole
+        assert seed in read
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_only_our_own_errors_come_out_of_hostile_files(workdir, target):
+def test_hostile_files_raise_only_ganzoo_errors(workdir, target):
     command = [sys.executable, "-c", PROGRAM, target, str(INPUTS), str(SECONDS)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -1,4 +1,4 @@
-"""Zip archives of images, and folders of the same files."""
+"""Zip archives of images, and folders with the same files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import zipfile
 from functools import lru_cache
 from pathlib import Path
 
-from tests.fuzz.edits import ODD, Choices, edit_bytes, edit_entries
-from tests.fuzz.reading import FILES, SIZED, picture, read_all
+from tests.fuzz.edits import ODD_VALUES, Choices, edit_bytes, edit_entries
+from tests.fuzz.reading import FILES, MULTI_SIZE_FILES, picture, read_all
 
-warnings.simplefilter("ignore")  # zipfile warns of names that are there twice
+warnings.simplefilter("ignore")  # zipfile warns about duplicate names
 NAMES = (
-    *(text for text in ODD if isinstance(text, str) and 0 < len(text) < 500 and text.isprintable()),
+    *(text for text in ODD_VALUES if isinstance(text, str) and 0 < len(text) < 500 and text.isprintable()),
     *("../../x.png", "/abs/x.png", "C:\\x.png", "a/../../x.png", "\\x.png", "a/./x.png", "a//x.png", "x.png/", ".png"),
     *(
         "train/",
@@ -33,8 +33,8 @@ NAMES = (
 
 @lru_cache(maxsize=1)
 def trees() -> list[dict[str, bytes]]:
-    sized = {name: picture(int(name.partition("/")[0])) for name in SIZED}
-    return [{name: picture(9, "png" if name.endswith("png") else "jpeg") for name in FILES}, sized]
+    multi_size = {name: picture(int(name.partition("/")[0])) for name in MULTI_SIZE_FILES}
+    return [{name: picture(9, "png" if name.endswith("png") else "jpeg") for name in FILES}, multi_size]
 
 
 @lru_cache(maxsize=1)
@@ -67,13 +67,13 @@ def check(data: bytes) -> None:
         elif kind == 2:
             path.write_bytes(_zipped(_edited(choices), choices.pick((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))))
         else:
-            _lay(path, _edited(choices))
+            _write_folder(path, _edited(choices))
         read_all(path)
         assert [each.name for each in Path(folder).iterdir()] == ["inner"]
 
 
-def _lay(root: Path, files: dict[str, bytes]) -> None:
-    """As far as a file system takes these names, and they stay in the folder."""
+def _write_folder(root: Path, files: dict[str, bytes]) -> None:
+    """Write the files whose names the file system accepts and do not lead outside the folder."""
     root.mkdir()
     for name, content in files.items():
         with contextlib.suppress(OSError, ValueError):

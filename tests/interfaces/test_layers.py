@@ -1,4 +1,4 @@
-"""Batch norm against PyTorch in float64, where Jittor's own fails too, and upsampling against NumPy."""
+"""Layers compared with PyTorch and NumPy in float64, also where Jittor's own batch norm fails."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANNELS = 3
 
 
 def batch_norm(x: np.ndarray, folder, eps=1e-3, make=None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A layer's outputs, gradients and statistics on `x` in training, then at inference; and the reference's."""
+    """Return outputs, gradients and statistics on `x`, in training and at inference, of a layer and of PyTorch's."""
     rng = np.random.default_rng(1)
     arrays = {
         "weight": rng.uniform(0.5, 2.0, CHANNELS),
@@ -57,8 +57,8 @@ def test_batch_norm_matches_pytorch(shape, tmp_path):
 
 
 @needs_torch
-def test_batch_norm_is_accurate_when_the_mean_dwarfs_the_deviation(tmp_path):
-    """The reason for a layer of our own: Jittor's variance, E[x^2] - E[x]^2, has lost every digit here."""
+def test_batch_norm_is_accurate_when_the_mean_is_much_larger_than_the_deviation(tmp_path):
+    """The reason for our own layer: Jittor's variance, E[x^2] - E[x]^2, has lost every digit here."""
     x = np.random.default_rng(3).normal(1000.0, 0.01, (4, CHANNELS, 5, 7))
 
     def worst(make) -> dict[str, float]:
@@ -71,7 +71,7 @@ def test_batch_norm_is_accurate_when_the_mean_dwarfs_the_deviation(tmp_path):
     assert min(jittors.values()) > 0.1
 
 
-def test_batch_norm_of_a_single_value_remembers_a_finite_variance():
+def test_batch_norm_of_a_single_value_stores_a_finite_variance():
     """One image of one pixel has no unbiased variance. PyTorch refuses it; a run must not end in NaN either."""
     layer = ganzoo.BatchNorm(CHANNELS)
     y = layer(ganzoo.jt.array(np.ones((1, CHANNELS, 1, 1), np.float32)))
@@ -113,7 +113,7 @@ def test_upsampling_repeats_each_pixel_and_its_gradient_adds_them_up(shape):
     np.testing.assert_allclose(gradient.numpy(), upstream.reshape(n, c, h, 2, w, 2).sum((3, 5)), rtol=1e-5, atol=1e-6)
 
 
-def test_standardised_maps_have_mean_zero_and_keep_their_deviation_apart():
+def test_standardise_returns_centred_maps_and_their_deviation():
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((2, 3, 16, 16)) * [[[[0.01]], [[1.0]], [[30.0]]]] + 100).astype(np.float32)
     centred, deviation = (each.numpy() for each in ganzoo.standardise(ganzoo.jt.array(x), eps=1e-5))
@@ -122,7 +122,7 @@ def test_standardised_maps_have_mean_zero_and_keep_their_deviation_apart():
     assert error(deviation, np.sqrt(exact.var((2, 3), keepdims=True) + 1e-5)) < 1e-5
 
 
-def test_pick_takes_the_row_of_each_label_and_gives_the_others_no_gradient():
+def test_pick_selects_the_row_of_each_label_and_gives_the_others_no_gradient():
     jt, labels = ganzoo.jt, np.array([2, 0, 1])
     values = jt.array(np.random.default_rng(0).standard_normal((3, 3, 4)).astype(np.float32))
     picked = ganzoo.pick(values, labels)
@@ -131,20 +131,20 @@ def test_pick_takes_the_row_of_each_label_and_gives_the_others_no_gradient():
     assert np.array_equal(np.abs(gradient).sum(2) > 0, np.eye(3, dtype=bool)[labels])
 
 
-def test_pooling_takes_the_mean_of_four_pixels():
+def test_pooling_returns_the_mean_of_four_pixels():
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4)).astype(np.float32)
     expected = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
     assert error(ganzoo.average_pool(ganzoo.jt.array(x)).numpy(), expected) < 1e-6
 
 
 def derivatives(layer, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
-    """Of a layer linear in both: its output, the gradients of a loss, and those of a penalty on these."""
+    """Return a layer's output, the gradients of a loss, and the gradients of a penalty on those gradients."""
     jt = ganzoo.jt
-    given = [jt.array(x), jt.array(weight)]
-    y = layer(*given)
+    inputs = [jt.array(x), jt.array(weight)]
+    y = layer(*inputs)
     slopes = jt.array(np.cos(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape))
-    first = jt.grad((y * slopes * (0.3 * y + 1)).sum(), given)
-    second = jt.grad(first[0].sqr().sum() + 0.1 * first[1].sqr().sum(), given)
+    first = jt.grad((y * slopes * (0.3 * y + 1)).sum(), inputs)
+    second = jt.grad(first[0].sqr().sum() + 0.1 * first[1].sqr().sum(), inputs)
     return [var.numpy() for var in (y, *first, *second)]
 
 
@@ -174,12 +174,12 @@ def test_linear_has_the_derivatives_of_numpy():
     slopes = np.cos(np.arange(product.size)).reshape(product.shape)
     upstream = slopes * (0.6 * product + 1)
     first = upstream @ weight, upstream.T @ x
-    # The penalty is |U W|^2 + 0.1 |U' x|^2, in which U depends on both.
-    of_upstream = 2 * first[0] @ weight.T + 0.2 * x @ first[1].T
-    of_product = 0.6 * slopes * of_upstream
+    # The penalty is |U W|^2 + 0.1 |U' x|^2, in which U, the gradient of y, depends on x and W.
+    grad_upstream = 2 * first[0] @ weight.T + 0.2 * x @ first[1].T
+    grad_product = 0.6 * slopes * grad_upstream
     second = (
-        of_product @ weight + 0.2 * upstream @ first[1],
-        of_product.T @ x + 2 * upstream.T @ first[0],
+        grad_product @ weight + 0.2 * upstream @ first[1],
+        grad_product.T @ x + 2 * upstream.T @ first[0],
     )
     for value, expected in zip((y, *found), (product, *first, *second)):
         assert error(value, expected) < 1e-5
@@ -195,19 +195,19 @@ def test_layers_match_jittors():
         ),
         (ganzoo.UpsampledConv(3, 8), jt.nn.Conv(3, 8, 3, padding=1)),
     ]
-    for kind, places, names in (
+    for name, positional, named in (
         ("Conv", (4, 8, (3, 1), (2, 1), (1, 0)), {"groups": 2}),
         ("Conv", (4, 8, 3, 1, 2), {"dilation": 2, "groups": 2}),
         ("ConvTranspose", (4, 8, 3, (2, 1), (1, 0)), {}),
         ("ConvTranspose", (4, 8, 3, 1, 2), {"dilation": 2}),
         ("ConvTranspose", (4, 8, 3, 2, 1), {"groups": 2}),
     ):
-        pairs.append(tuple(getattr(home, kind)(*places, **names) for home in (ganzoo, jt.nn)))
+        pairs.append(tuple(getattr(module, name)(*positional, **named) for module in (ganzoo, jt.nn)))
     for ours, theirs in pairs:
         x = jt.randn(2, ours.in_channels, 6, 6)
         theirs.load_state_dict(ours.state_dict())
-        given = ganzoo.upsample_nearest(x) if isinstance(ours, ganzoo.UpsampledConv) else x
-        assert error(ours(x), theirs(given).numpy()) < 1e-5
+        large = ganzoo.upsample_nearest(x) if isinstance(ours, ganzoo.UpsampledConv) else x
+        assert error(ours(x), theirs(large).numpy()) < 1e-5
     ours, theirs = ganzoo.Linear(5, 4), jt.nn.Linear(5, 4)
     theirs.load_state_dict(ours.state_dict())
     z = jt.randn(3, 5)

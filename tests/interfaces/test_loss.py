@@ -1,4 +1,4 @@
-"""The common losses: values and gradients, also where the printed formulas break down."""
+"""The common losses: values and gradients, also where the textbook formulas overflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.reference import error, in_torch, needs_torch, under, values
 pytestmark = pytest.mark.usefixtures("jittor")
 
 LOGITS = np.float32([-100, -50, -20, -5, -1, -1e-4, 0, 1e-4, 1, 5, 20, 50, 100])
-SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss, which a large logit lowers for real images
+SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss: a larger logit lowers the loss of real images
 
 
 def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,20 +140,20 @@ def test_gradient_penalty_is_finite_where_the_critic_is_flat():
 
 
 @given(
-    whole=st.integers(1, 12),
+    size=st.integers(1, 12),
     cuts=st.lists(st.integers(0, 12), max_size=4),
     draw=st.sampled_from(["normal", "uniform"]),
     seed=st.integers(0, 2**31),
 )
-def test_parts_of_a_batch_draw_the_numbers_of_the_whole(whole, cuts, draw, seed):
-    edges = sorted({0, whole, *(cut for cut in cuts if cut < whole)})
-    expected = [getattr(_batch(whole, 0, whole, seed), draw)(3, 2).numpy()]
-    parts = [_batch(end - start, start, whole, seed) for start, end in itertools.pairwise(edges)]
+def test_parts_of_a_batch_draw_the_numbers_of_the_whole_batch(size, cuts, draw, seed):
+    edges = sorted({0, size, *(cut for cut in cuts if cut < size)})
+    expected = [getattr(_batch(size, 0, size, seed), draw)(3, 2).numpy()]
+    parts = [_batch(end - start, start, size, seed) for start, end in itertools.pairwise(edges)]
     np.testing.assert_array_equal(np.concatenate([getattr(each, draw)(3, 2).numpy() for each in parts]), *expected)
     # Numbers drawn directly from `rng` are common to all parts.
     assert len({each.rng.random() for each in parts}) == 1
 
 
-def _batch(count: int, first: int, whole: int, seed: int) -> Batch:
+def _batch(count: int, offset: int, size: int, seed: int) -> Batch:
     images = np.zeros((count, 1, 1, 1), np.float32)
-    return Batch(images, np.zeros(count), np.random.default_rng(seed), offset=first, global_size=whole)
+    return Batch(images, np.zeros(count), np.random.default_rng(seed), offset=offset, global_size=size)

@@ -52,7 +52,7 @@ def test_a_network_names_the_layer_that_an_array_does_not_fit(shape, where, mess
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "taken"),
+    ("layer", "shape", "expected"),
     [
         (lambda: ganzoo.Conv(4, 8, 3, groups=2), (2, 2, 8, 8), "(N, 4, H, W)"),
         (lambda: ganzoo.ConvTranspose(4, 8, 4, 2, 1), (2, 8, 8, 8), "(N, 4, H, W)"),
@@ -61,10 +61,10 @@ def test_a_network_names_the_layer_that_an_array_does_not_fit(shape, where, mess
         (lambda: ganzoo.BatchNorm(4), (8,), "(N, 4, ...)"),
     ],
 )
-def test_each_layer_says_what_it_takes(layer, shape, taken):
+def test_each_layer_names_the_shape_it_expects(layer, shape, expected):
     with pytest.raises(ShapeError) as caught:
         layer()(ganzoo.jt.zeros(shape))
-    assert f"expects shape {taken}, got {shape}" in str(caught.value)
+    assert f"expects shape {expected}, got {shape}" in str(caught.value)
 
 
 def test_layers_and_losses_reject_an_empty_array():

@@ -15,7 +15,7 @@ THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stag
 
 
 def walk(schedule: Schedule, steps: int) -> list[StagePosition]:
-    """The positions of the first steps of a training."""
+    """Return the positions of the first `steps` steps."""
     progress, positions = Progress(), []
     for _ in range(steps):
         progress = schedule.advance(progress)
@@ -38,7 +38,7 @@ def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
     assert [position.fading for position in positions[12:18]] == [True] * 5 + [False]
 
 
-def test_other_weights_are_trained_where_a_stage_begins_and_where_its_fade_ends():
+def test_networks_change_when_a_stage_begins_and_when_its_fade_ends():
     positions = walk(THREE, 20)
     changes = [
         n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.same_networks(before)
@@ -48,9 +48,9 @@ def test_other_weights_are_trained_where_a_stage_begins_and_where_its_fade_ends(
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 50), st.integers(0, 30)), min_size=1, max_size=5))
-def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
-    stages = [Stage(2**n, batch, images, min(fade, images)) for n, (batch, images, fade) in enumerate(measures, 2)]
-    positions = walk(Schedule(stages), sum(images // batch + 1 for batch, images, _ in measures))
+def test_training_passes_every_stage_in_order_with_growing_alpha(specs):
+    stages = [Stage(2**n, batch, images, min(fade, images)) for n, (batch, images, fade) in enumerate(specs, 2)]
+    positions = walk(Schedule(stages), sum(images // batch + 1 for batch, images, _ in specs))
     assert [position.index for position in positions] == sorted(position.index for position in positions)
     for index, stage in enumerate(stages):
         here = [position for position in positions if position.index == index]
@@ -62,7 +62,7 @@ def test_training_passes_every_stage_in_order_with_growing_alpha(measures):
 
 @given(st.integers(0, 200), st.integers(0, 60))
 def test_the_stages_that_training_will_not_reach_are_predicted(goal, done):
-    """From any checkpoint on the way."""
+    """From the start and from any checkpoint."""
     progress, reached = Progress(), Progress()
     while progress.images < goal:
         progress = THREE.advance(progress)
@@ -78,7 +78,7 @@ def test_a_progress_beyond_the_last_stage_is_an_option_error():
         THREE.advance(dataclasses.replace(Progress(), stage=3))
 
 
-def test_a_schedule_needs_stages_with_an_end():
+def test_a_schedule_needs_stages_with_a_length():
     for stages in ([], [Stage(8, 4), Stage(16, 4)]):
         with pytest.raises(ValueError, match="needs"):
             Schedule(stages)

@@ -15,7 +15,7 @@ linalg = pytest.importorskip("scipy.linalg", reason="SciPy, the independent comp
 
 
 def features(seed: int, count: int = 300, width: int = 24, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
-    """Correlated features, as those of networks are."""
+    """Return correlated features, like those of networks."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99).normal(size=(width, width)) / width**0.5
     return (rng.normal(size=(count, width)) * scale @ mixing + shift).astype(np.float32)
@@ -25,20 +25,20 @@ def fid(rows: np.ndarray, others: np.ndarray) -> float:
     return frechet_distance(*moments(rows), *moments(others))
 
 
-def test_moments_are_numpys():
-    rows = features(0, 2500)  # more than a block
+def test_moments_equal_numpys():
+    rows = features(0, 2500)  # more than one block
     mean, covariance = moments(rows)
     assert np.allclose(mean, rows.mean(0, dtype=np.float64), rtol=1e-12, atol=1e-12)
     assert np.allclose(covariance, np.cov(rows.astype(np.float64), rowvar=False), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("count", [300, 20], ids=["regular", "fewer images than features"])
-def test_the_frechet_distance_is_that_of_scipys_matrix_root(count):
+def test_the_frechet_distance_agrees_with_scipys_matrix_square_root(count):
     rows, others = features(1, count), features(2, count, shift=0.3, scale=1.4)
     one, other = (np.cov(each.astype(np.float64), rowvar=False) for each in (rows, others))
-    apart = rows.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)
+    difference = rows.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)
     root = linalg.sqrtm(one @ other).real
-    expected = apart @ apart + np.trace(one + other - 2 * root)
+    expected = difference @ difference + np.trace(one + other - 2 * root)
     assert fid(rows, others) == pytest.approx(expected, rel=1e-6)
 
 
@@ -52,7 +52,7 @@ def test_the_frechet_distance_of_gaussians_with_diagonal_covariances():
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(-3, 3, allow_subnormal=False))
-def test_the_frechet_distance_is_symmetric_and_a_shift_is_its_square(seed, count, shift):
+def test_the_frechet_distance_is_symmetric_and_quadratic_in_a_shift(seed, count, shift):
     rows, others = features(seed, count), features(seed + 1, count, scale=0.7)
     assert fid(rows, others) == pytest.approx(fid(others, rows), rel=1e-6, abs=1e-4)
     assert abs(fid(rows, rows)) < 1e-3
@@ -61,7 +61,7 @@ def test_the_frechet_distance_is_symmetric_and_a_shift_is_its_square(seed, count
 
 
 def plain_kid(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimate, pair by pair."""
+    """Return the unbiased estimate, computed pair by pair."""
     x, y = x.astype(np.float64), y.astype(np.float64)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> float:
@@ -90,14 +90,14 @@ def test_the_kernel_distance_is_the_unbiased_estimate():
     assert deviation < 1e-12 + 1e-9 * abs(mean)
 
 
-def test_the_kernel_distance_is_zero_on_average_between_sets_of_one_distribution():
+def test_the_kernel_distance_between_samples_of_one_distribution_is_zero_on_average():
     found = [kernel_distance(features(seed, 200), features(seed + 1000, 200), subsets=1)[0] for seed in range(60)]
     assert abs(np.mean(found)) < 3 * np.std(found) / 60**0.5
     assert min(found) < 0 < max(found)
     assert kernel_distance(features(0), features(1, shift=0.5))[0] > 10 * max(found)
 
 
-def test_subsets_of_the_kernel_distance_are_drawn_by_the_seed():
+def test_subsets_of_the_kernel_distance_depend_on_the_seed():
     x, y = features(5), features(6)
     first = kernel_distance(x, y, subsets=7, size=50, seed=1)
     assert first == kernel_distance(x, y, subsets=7, size=50, seed=1)

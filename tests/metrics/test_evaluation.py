@@ -16,7 +16,7 @@ def test_time_is_estimated_once_excluding_the_first_batch():
     for count in (128, 192, 256, 320):
         now += 1.5
         found.append(estimate.after(count))
-    # After 3 s, of 128 images; 808 are left.
+    # In 3 s, 128 images were generated; 808 are left.
     assert found == [0, pytest.approx(808 * 3 / 128), 0, 0]
 
 

@@ -14,8 +14,8 @@ from ganzoo.metrics.sources import DatasetSource
 
 @pytest.fixture
 def extractor():
-    """An extractor with the attributes that caching needs."""
-    weights = SimpleNamespace(recipe=lambda: {"backbone": "few numbers"})
+    """A stand-in for an extractor, with the attributes that caching needs."""
+    weights = SimpleNamespace(recipe=lambda: {"backbone": "four features"})
     return SimpleNamespace(weights=weights, width=4)
 
 
@@ -25,21 +25,21 @@ def real(pictures):
     return DatasetSource(dataset, replace(dataset.info, size=8))
 
 
-class Computed:
-    """Features that count how often they are asked for."""
+class FeatureComputation:
+    """Computes features and counts its calls."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.calls = 0
 
     def __call__(self) -> np.ndarray:
-        self.times += 1
+        self.calls += 1
         return np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
 
 
 def test_features_are_computed_once(real, extractor):
-    compute = Computed()
+    compute = FeatureComputation()
     first, second = (feature_cache.features(real, extractor, compute) for _ in range(2))
-    assert compute.times == 1
+    assert compute.calls == 1
     assert np.array_equal(first.rows, second.rows)
     for one, other in zip(first.moments, second.moments):
         assert np.array_equal(one, other)
@@ -67,23 +67,23 @@ def test_the_key_changes_with_everything_that_features_depend_on(real, extractor
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no zip", None])
 def test_a_damaged_file_is_replaced(real, extractor, damage):
-    compute = Computed()
+    compute = FeatureComputation()
     expected = feature_cache.features(real, extractor, compute).rows
     (path,) = feature_cache.folder().iterdir()
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
     assert np.array_equal(feature_cache.features(real, extractor, compute).rows, expected)
-    assert compute.times == 2
+    assert compute.calls == 2
     feature_cache.features(real, extractor, compute)
-    assert compute.times == 2
+    assert compute.calls == 2
 
 
 def test_a_folder_that_cannot_be_written_is_ignored(real, extractor):
     feature_cache.folder().parent.mkdir(parents=True, exist_ok=True)
     feature_cache.folder().write_text("a file where the folder should be")
-    compute = Computed()
+    compute = FeatureComputation()
     for _ in range(2):
         assert len(feature_cache.features(real, extractor, compute).rows) == 12
-    assert compute.times == 2
+    assert compute.calls == 2
 
 
 def test_data_sets_of_any_kind_have_fingerprints(pictures):

@@ -29,10 +29,10 @@ def extractor(jittor) -> FeatureExtractor:
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
-    """Images, each brighter and of higher contrast than the one before."""
+    """Return images of noise, each brighter and of higher contrast than the previous one."""
     rng = np.random.default_rng(seed)
-    shares = (np.arange(shape[0]) + 1).reshape(-1, *[1] * (len(shape) - 1)) / shape[0]
-    return (rng.integers(0, 256, shape) * shares).astype(np.uint8)
+    factors = (np.arange(shape[0]) + 1).reshape(-1, *[1] * (len(shape) - 1)) / shape[0]
+    return (rng.integers(0, 256, shape) * factors).astype(np.uint8)
 
 
 def features(extractor: FeatureExtractor, *batches: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def together(extractor, images) -> np.ndarray:
-    """Features of all images, given at once."""
+    """Features of all images, computed in one call."""
     return features(extractor, images)
 
 
@@ -66,23 +66,23 @@ def test_features_of_an_image_do_not_depend_on_the_others(extractor, images, tog
 
 
 def test_different_images_have_different_features(together) -> None:
-    apart = np.abs(together[:, None] - together[None]).max(2)
-    assert (apart[~np.eye(COUNT, dtype=bool)] > 0.01 * together.max()).all()
+    differences = np.abs(together[:, None] - together[None]).max(2)
+    assert (differences[~np.eye(COUNT, dtype=bool)] > 0.01 * together.max()).all()
 
 
 def test_images_are_requested_as_they_are_needed(extractor, images) -> None:
-    taken: list[int] = []
+    requested: list[int] = []
 
     def batches() -> Iterator[np.ndarray]:
         for index in range(6):
-            taken.append(index)
+            requested.append(index)
             yield images[:BATCH]
 
     assert next(extractor.stream(batches())).shape == (BATCH, extractor.width)
-    assert len(taken) < 6
+    assert len(requested) < 6
 
 
-def test_no_images_have_no_features(extractor, images) -> None:
+def test_without_images_there_are_no_features(extractor, images) -> None:
     assert list(extractor.stream([])) == []
     assert list(extractor.stream([images[:0]])) == []
 
@@ -98,10 +98,10 @@ def test_errors_of_the_input_are_propagated(extractor, images) -> None:
 
 @pytest.mark.parametrize("side", [1, 9, 224, 300])
 def test_images_of_any_size_are_scaled_by_pillow(extractor, side) -> None:
-    given = noise(side, 2, side, side, 3)
-    scaled = [Image.fromarray(each).resize((224, 224), Image.Resampling.BICUBIC) for each in given]
-    found, expected = features(extractor, given), features(extractor, np.stack([np.asarray(each) for each in scaled]))
-    assert np.array_equal(found, expected)
+    originals = noise(side, 2, side, side, 3)
+    scaled = [Image.fromarray(each).resize((224, 224), Image.Resampling.BICUBIC) for each in originals]
+    expected = features(extractor, np.stack([np.asarray(each) for each in scaled]))
+    assert np.array_equal(features(extractor, originals), expected)
 
 
 @pytest.mark.parametrize("side", [50, 224])
@@ -110,7 +110,7 @@ def test_grey_images_are_rgb_of_equal_channels(extractor, side) -> None:
     assert np.array_equal(features(extractor, grey), features(extractor, np.repeat(grey, 3, 3)))
 
 
-def opened(path: Path) -> Any:
+def open_weights(path: Path) -> Any:
     return Weights(FEATURES["efficientnet-lite0"], (path,), ("",)).open()
 
 
@@ -128,16 +128,16 @@ def test_a_file_without_weights_is_an_error(tmp_path, value, message) -> None:
     path = tmp_path / "other.pth"
     path.write_bytes(pickle.dumps(value))
     with pytest.raises(CheckpointError, match=rf"other\.pth: .*{message}"):
-        opened(path)
+        open_weights(path)
 
 
 def test_a_missing_and_a_damaged_file_are_errors(tmp_path) -> None:
     path = tmp_path / "other.pth"
     with pytest.raises(CheckpointError, match=r"other\.pth: there is no such file"):
-        opened(path)
+        open_weights(path)
     path.write_bytes(b"something else")
     with pytest.raises(CheckpointError, match=r"other\.pth: damaged"):
-        opened(path)
+        open_weights(path)
 
 
 @pytest.mark.parametrize(
@@ -162,14 +162,14 @@ def test_weights_that_do_not_fit_are_named(extractor, tmp_path, name, value, mes
     path = tmp_path / "changed.pth"
     path.write_bytes(pickle.dumps(state))
     with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
-        opened(path)
+        open_weights(path)
 
 
 sides = st.integers(1, 400)
 
 
-def places(before: int, after: int) -> np.ndarray:
-    """Where the centres of `after` pixels lie among `before`, whose centres are 0, 1, 2, ..."""
+def pixel_centres(before: int, after: int) -> np.ndarray:
+    """Return the centres of `after` pixels in the coordinates of `before` pixels, whose centres are 0, 1, 2, ..."""
     return (np.arange(after) + 0.5) / after * before - 0.5
 
 
@@ -181,7 +181,7 @@ def test_pixels_are_interpolated(before, after, seed) -> None:
     row = np.random.default_rng(seed).uniform(0, 255, before)
     matrix = resize_matrix(before, after)
     assert matrix.shape == (after, before)
-    assert np.allclose(matrix @ row, np.interp(places(before, after), np.arange(before), row), rtol=0, atol=1e-9)
+    assert np.allclose(matrix @ row, np.interp(pixel_centres(before, after), np.arange(before), row), rtol=0, atol=1e-9)
 
 
 @settings(deadline=None, max_examples=100)
@@ -198,13 +198,13 @@ def test_each_pixel_is_a_weighted_mean_of_two_neighbours(before, after) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(sides, sides, st.integers(-500, 500), st.integers(-500, 500))
-def test_slopes_stay_slopes_between_the_outermost_pixels(before, after, start, slope) -> None:
+def test_linear_gradients_are_preserved_between_the_outermost_pixels(before, after, start, slope) -> None:
     from ganzoo.metrics.networks import resize_matrix
 
-    at = places(before, after)
-    inside = (at >= 0) & (at <= before - 1)
+    centres = pixel_centres(before, after)
+    inside = (centres >= 0) & (centres <= before - 1)
     found = resize_matrix(before, after) @ (start + slope * np.arange(before))
-    assert np.allclose(found[inside], start + slope * at[inside], rtol=0, atol=1e-8)
+    assert np.allclose(found[inside], start + slope * centres[inside], rtol=0, atol=1e-8)
 
 
 @given(sides)
@@ -219,7 +219,7 @@ def test_rows_and_columns_are_interpolated(jittor, before, after) -> None:
     from ganzoo.metrics.networks import resize_bilinear
 
     images = np.random.default_rng(0).uniform(-1, 1, (2, 3, before, before)).astype(np.float32)
-    at, known = places(before, after), np.arange(before)
-    down = np.apply_along_axis(lambda column: np.interp(at, known, column), 2, images.astype(np.float64))
-    expected = np.apply_along_axis(lambda row: np.interp(at, known, row), 3, down)
+    new, old = pixel_centres(before, after), np.arange(before)
+    down = np.apply_along_axis(lambda column: np.interp(new, old, column), 2, images.astype(np.float64))
+    expected = np.apply_along_axis(lambda row: np.interp(new, old, row), 3, down)
     assert error(resize_bilinear(jittor.array(images), after), expected) < 1e-6

@@ -32,14 +32,14 @@ def crops():
     for index in range(COUNT):
         photograph = photographs[index % len(photographs)]
         side = int(rng.integers(100, 280))
-        left, top = (int(rng.integers(0, space - side + 1)) for space in photograph.size)
+        left, top = (int(rng.integers(0, length - side + 1)) for length in photograph.size)
         found.append(np.asarray(photograph.crop((left, top, left + side, top + side)).resize((SIDE, SIDE))))
     return np.stack(found)
 
 
 @pytest.fixture(scope="module")
 def fid(extractor, crops):
-    """Return the FID between given images and the crops."""
+    """A function that returns the FID between images and the crops."""
     from ganzoo.metrics.distances import frechet_distance, moments
 
     def features(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

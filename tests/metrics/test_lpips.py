@@ -17,31 +17,32 @@ SHAPES = [(6, 5, 5), (9, 3, 3)]  # of the feature maps of an image
 
 @pytest.fixture
 def given_maps(jittor):
-    """A perceptual network whose maps are the first numbers of an image; and those maps, in float64."""
+    """A `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
+    these maps in float64, and the heads."""
     from ganzoo.metrics.perceptual import Perceptual
 
     rng = np.random.default_rng(0)
     heads = [rng.uniform(0, 1, (1, shape[0], 1, 1)) for shape in SHAPES]
 
-    def cut(images):
-        rows, at, found = images.reshape(len(images), -1), 0, []
+    def split(images):
+        rows, start, found = images.reshape(len(images), -1), 0, []
         for shape in SHAPES:
             size = int(np.prod(shape))
-            found.append(rows[:, at : at + size].reshape(-1, *shape))
-            at += size
+            found.append(rows[:, start : start + size].reshape(-1, *shape))
+            start += size
         return found
 
     def network(images):
-        return [jittor.array(each.astype(np.float32)) for each in cut(images.numpy())]
+        return [jittor.array(each.astype(np.float32)) for each in split(images.numpy())]
 
     network.multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
     perceptual = object.__new__(Perceptual)
     perceptual.network = network
-    return perceptual, lambda images: cut(images.astype(np.float64)), heads
+    return perceptual, lambda images: split(images.astype(np.float64)), heads
 
 
 def plain_distance(maps, others, heads):
-    """Zhang et al., equation 1."""
+    """Return the distance of equation 1 of Zhang et al."""
     total = 0.0
     for one, other, head in zip(maps, others, heads):
         one, other = (each / np.sqrt((each**2).sum(1, keepdims=True)) for each in (one, other))
@@ -50,16 +51,16 @@ def plain_distance(maps, others, heads):
 
 
 def test_distances_are_between_unit_length_features(given_maps):
-    perceptual, cut, heads = given_maps
+    perceptual, split, heads = given_maps
     one, other = np.random.default_rng(1).normal(size=(2, 4, 3, 64, 64)).astype(np.float32)
-    expected = plain_distance(cut(one), cut(other), heads)
+    expected = plain_distance(split(one), split(other), heads)
     assert perceptual.distances(one, other) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_pairwise_distance_is_the_mean_over_all_pairs(given_maps):
-    perceptual, cut, heads = given_maps
+    perceptual, split, heads = given_maps
     groups = np.random.default_rng(2).normal(size=(10, 3, 3, 64, 64)).astype(np.float32)
-    pairs = [plain_distance(cut(groups[a]), cut(groups[b]), heads) for a, b in combinations(range(10), 2)]
+    pairs = [plain_distance(split(groups[a]), split(groups[b]), heads) for a, b in combinations(range(10), 2)]
     assert len(pairs) == 45
     assert perceptual.pairwise_distance(groups) == pytest.approx(np.mean(pairs, 0), rel=1e-6)
 
@@ -73,10 +74,10 @@ def test_lpips_is_the_mean_of_the_means_of_batches():
         distances[64:].astype("f8").mean(),
     ]
     assert found == pytest.approx(np.mean(parts), rel=1e-12)
-    assert found != pytest.approx(distances.mean(), rel=1e-4)  # the last batch is smaller, and counts as much
+    assert found != pytest.approx(distances.mean(), rel=1e-4)  # the last batch is smaller, but has the same weight
 
 
-def test_the_trimmed_mean_excludes_a_hundredth_on_either_side():
+def test_the_trimmed_mean_excludes_one_percent_at_each_end():
     lengths = np.arange(1000.0)
     lengths[[0, 500]] = -1e9, 1e9
     kept = np.sort(lengths)[9:-9]
@@ -84,8 +85,8 @@ def test_the_trimmed_mean_excludes_a_hundredth_on_either_side():
     assert trimmed_mean(np.full(5, 2.0)) == 2.0
 
 
-class Straight:
-    """A generator whose images are its latents."""
+class IdentityGenerator:
+    """A generator whose images are the latents."""
 
     latent = 12
 
@@ -93,42 +94,42 @@ class Straight:
         return z.reshape((-1, 3, 2, 2))
 
 
-class Squares:
+class SquaredDistance:
     def distances(self, one, other):
         difference = one.numpy().astype("f8") - other.numpy().astype("f8")
         return (difference**2).sum((1, 2, 3))
 
 
-def path_length(generator, space, places, count=500, seed=4):
+def path_length(generator, space, sampling, count=500, seed=4):
     from ganzoo.metrics.sources import GeneratorSource
 
-    evaluation = Evaluation(GeneratorSource(generator, count, seed), None, None, Squares(), seed)
-    metric = PathLength(space, places)
+    evaluation = Evaluation(GeneratorSource(generator, count, seed), None, None, SquaredDistance(), seed)
+    metric = PathLength(space, sampling)
     return metric.compute(evaluation)[metric.name]
 
 
-@pytest.mark.parametrize("places", ["full", "end"])
-def test_the_path_in_z_is_an_arc(jittor, places):
+@pytest.mark.parametrize("sampling", ["full", "end"])
+def test_the_path_in_z_is_an_arc(jittor, sampling):
     from ganzoo.metrics.standard import PATH_STREAM
     from ganzoo.sampling.latents import slerp
 
     rng, lengths = np.random.default_rng([4, PATH_STREAM]), []
-    for start in range(0, 500, 32):  # as many at once as the metric takes
+    for start in range(0, 500, 32):  # the chunk size of the metric
         count = min(32, 500 - start)
         ends, t = rng.standard_normal((2, count, 12), "f4").astype("f8"), rng.random((count, 1))
-        t = t if places == "full" else 0 * t
+        t = t if sampling == "full" else 0 * t
         one, other = slerp(*ends, t), slerp(*ends, t + 1e-6)
         lengths.append(((one - other) ** 2).sum(1) / 1e-12)
     expected = trimmed_mean(np.concatenate(lengths))
-    # EPS is finite, and latents are float32: a few thousandths.
-    assert path_length(Straight(), "z", places) == pytest.approx(expected, rel=5e-3)
+    # The error is some thousandths, because EPS is finite and latents are float32.
+    assert path_length(IdentityGenerator(), "z", sampling) == pytest.approx(expected, rel=5e-3)
 
 
 def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
     from ganzoo.interfaces.networks import StyleGenerator
 
     class Scaled(StyleGenerator):
-        """Its w is three times z, its images are w."""
+        """A generator whose w is three times z and whose images are w."""
 
         latent = 12
 
@@ -144,7 +145,7 @@ def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
         def synthesise(self, styles, noise):
             return (styles[0] + 0.0 * styles[1]).reshape((-1, 3, 2, 2))
 
-    full, end = (path_length(Scaled(), "w", places) for places in ("full", "end"))
+    full, end = (path_length(Scaled(), "w", sampling) for sampling in ("full", "end"))
     # Twice the variance of a coordinate of w, 9, for each of 12 coordinates.
     assert full == pytest.approx(2 * 9 * 12, rel=0.05)
     assert end == pytest.approx(full, rel=0.02)
@@ -154,7 +155,7 @@ def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
 def test_metrics_refuse_unsuitable_models(jittor):
     from ganzoo.metrics.sources import GeneratorSource
 
-    evaluation = Evaluation(GeneratorSource(Straight(), 10, 0), SimpleNamespace(count=10, name="real"))
+    evaluation = Evaluation(GeneratorSource(IdentityGenerator(), 10, 0), SimpleNamespace(count=10, name="real"))
     with pytest.raises(OptionError, match=r"ppl-w-full: only style-based models have a space w"):
         PathLength("w", "full").check(evaluation)
     with pytest.raises(OptionError, match=r"lpips: measures the diversity of translations"):

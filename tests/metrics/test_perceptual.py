@@ -1,4 +1,4 @@
-"""Perceptual distances with the embedded network, and with AlexNet with random weights and heads."""
+"""Perceptual distances with the default network, and with an AlexNet with random weights and heads."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def perceptual(request: pytest.FixtureRequest, jittor, tmp_path_factory: pytest.
     if request.param == "efficientnet-lite0":
         return Perceptual(choose(PERCEPTUAL, request.param, ()))
     folder, rng = tmp_path_factory.mktemp("perceptual"), np.random.default_rng(0)
-    shapes = [(f"features.{at}.weight", (outputs, inputs, side, side)) for at, inputs, outputs, side in CONVOLUTIONS]
-    shapes += [(f"features.{at}.bias", (outputs,)) for at, _, outputs, _ in CONVOLUTIONS]
+    shapes = [(f"features.{layer}.weight", (outputs, inputs, k, k)) for layer, inputs, outputs, k in CONVOLUTIONS]
+    shapes += [(f"features.{layer}.bias", (outputs,)) for layer, _, outputs, _ in CONVOLUTIONS]
     heads = {
         f"lin{index}.model.1.weight": rng.uniform(0, 1, (1, outputs, 1, 1)).astype(np.float32)
         for index, (_, _, outputs, _) in enumerate(CONVOLUTIONS)
@@ -41,7 +41,7 @@ def images(seed: int, *shape: int) -> np.ndarray:
 @pytest.mark.parametrize(("count", "channels", "side"), [(2, 3, 64), (5, 3, 64), (3, 1, 64), (4, 3, 40)], ids=str)
 def test_the_pairwise_distance_is_the_mean_over_all_pairs(perceptual, count, channels, side) -> None:
     groups = images(1, count, 2, channels, side, side)
-    groups[:, 1] *= 0.1  # a group of images that are nearly alike
+    groups[:, 1] *= 0.1  # nearly equal images
     expected = np.mean([perceptual.distances(*pair) for pair in combinations(groups, 2)], 0, np.float64)
     found = perceptual.pairwise_distance(groups)
     assert found.shape == (2,)

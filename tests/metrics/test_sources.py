@@ -11,7 +11,7 @@ from tests.support import tinter
 
 
 class Numbered(Dataset):
-    """Image i is grey of brightness i, label i % 3; those in `bad` can't be read."""
+    """Image i is grey, with brightness i and label i % 3. The indices in `bad` can't be read."""
 
     def __init__(self, count: int, size: int = 8, bad: tuple[int, ...] = ()) -> None:
         self.info = DataInfo("numbered", count, size, 3, ("a", "b", "c"))
@@ -40,16 +40,16 @@ def test_all_images_come_in_the_same_order_each_time():
     assert source.count == 200
 
 
-def test_only_the_images_of_a_domain():
+def test_a_source_of_one_domain_has_only_its_images():
     source = images(Numbered(20), domain=1)
     assert numbers(source) == list(range(1, 20, 3))
     assert source.name == "numbered/b"
 
 
 def test_a_subset_depends_on_the_seed():
-    chosen = [numbers(images(Numbered(250), max_images=40, seed=seed)) for seed in (0, 0, 1)]
-    assert chosen[0] == chosen[1] != chosen[2]
-    assert len(set(chosen[0])) == 40
+    subsets = [numbers(images(Numbered(250), max_images=40, seed=seed)) for seed in (0, 0, 1)]
+    assert subsets[0] == subsets[1] != subsets[2]
+    assert len(set(subsets[0])) == 40
 
 
 def test_a_domain_without_images_is_an_error():
@@ -67,7 +67,7 @@ def test_unreadable_images_are_skipped_and_reported_once():
     assert source.count == 7
 
 
-def test_large_images_come_a_few_at_a_time(monkeypatch):
+def test_large_images_are_loaded_a_few_at_a_time(monkeypatch):
     from ganzoo.metrics import sources
 
     monkeypatch.setattr(sources, "BATCH_BYTES", 5 * 8 * 8 * 3 + 1)
@@ -89,7 +89,7 @@ def test_strict_refuses_images_of_another_size():
 
 
 class Echo:
-    """A generator whose image is its latent."""
+    """A generator whose images are the latents."""
 
     latent = 12
 
@@ -104,13 +104,13 @@ def test_latents_depend_only_on_the_seed(jittor, monkeypatch):
     def drawn(count, seed):
         return np.concatenate(list(GeneratorSource(Echo(), count, seed).batches()))
 
-    whole = drawn(100, 3)
-    assert whole.shape == (100, 2, 2, 3)
-    assert np.array_equal(whole[:30], drawn(30, 3))
-    assert not np.array_equal(whole, drawn(100, 4))
+    images = drawn(100, 3)
+    assert images.shape == (100, 2, 2, 3)
+    assert np.array_equal(images[:30], drawn(30, 3))
+    assert not np.array_equal(images, drawn(100, 4))
     monkeypatch.setattr(sampler, "MAX_CHUNK", 7)
-    assert np.array_equal(whole, drawn(100, 3))
-    values = whole / 127.5 - 1
+    assert np.array_equal(images, drawn(100, 3))
+    values = images / 127.5 - 1
     assert abs(values.mean()) < 0.02
     assert values.std() == pytest.approx(1 / 8, rel=0.1)
 
@@ -122,7 +122,7 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
     saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
     generator = loading.load_generator(saved, registry)
-    generator.map = lambda z: 0.0 * z  # so that nothing but noise tells images apart
+    generator.map = lambda z: 0.0 * z  # so that images differ only in noise
     (batch,) = GeneratorSource(generator, 3, 0).batches()
     assert not np.array_equal(batch[0], batch[1])
     assert np.array_equal(batch, next(GeneratorSource(generator, 3, 0).batches()))
@@ -130,7 +130,7 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
 @pytest.fixture
 def translations(jittor):
-    """Make a source of the tinter's translations of domain 'cat' to another."""
+    """A function that makes a source of translations from domain 'cat' to another, with the `tinter`."""
     from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
     class Animals(Numbered):
@@ -138,12 +138,12 @@ def translations(jittor):
             super().__init__(count)
             self.info = replace(tinter.INFO, count=count)
 
-    def made(domain, *, reference=False, count=30, seed=0):
+    def make(domain, *, reference=False, count=30, seed=0):
         translator, dataset = tinter.make()[1], Animals(count)
         references = DatasetSource(dataset, dataset.info, domain=domain) if reference else None
         return TranslationSource(translator, DatasetSource(dataset, dataset.info, domain=0), domain, references, seed)
 
-    return made
+    return make
 
 
 def colours(source) -> np.ndarray:
@@ -154,10 +154,10 @@ def colours(source) -> np.ndarray:
 def test_each_source_has_ten_different_translations(translations):
     found = colours(translations(1))
     assert found.shape == (10, 10, 3)
-    looks = (found - tinter.COLOURS[1]) * 3  # the latents
-    assert len(np.unique(looks.reshape(-1, 3).round(4), axis=0)) == 100
-    assert abs(looks.mean()) < 0.2
-    assert looks.std() == pytest.approx(1, rel=0.1)
+    styles = (found - tinter.COLOURS[1]) * 3  # the latents
+    assert len(np.unique(styles.reshape(-1, 3).round(4), axis=0)) == 100
+    assert abs(styles.mean()) < 0.2
+    assert styles.std() == pytest.approx(1, rel=0.1)
     assert np.array_equal(found, colours(translations(1)))
     assert not np.array_equal(found, colours(translations(1, seed=1)))
     assert translations(1).count == 100
@@ -169,15 +169,15 @@ def test_the_count_of_translations_excludes_unreadable_sources(translations):
     assert sum(len(batch) for batch in source.batches()) == source.count == 80
 
 
-def test_references_are_images_of_the_target_equally_often(translations):
+def test_every_image_of_the_target_domain_is_a_reference_equally_often(translations):
     found = colours(translations(2, reference=True, count=36))
     brightness = np.rint((found[..., 0] + 1) * 127.5).astype(int)
-    assert set(brightness.ravel()) == set(range(2, 36, 3))  # those of the third domain, all of them
-    assert all(count == 10 for count in np.bincount(brightness.ravel())[2:36:3])  # as often
+    assert set(brightness.ravel()) == set(range(2, 36, 3))  # all images of the third domain
+    assert all(count == 10 for count in np.bincount(brightness.ravel())[2:36:3])  # equally often
     assert np.array_equal(found, colours(translations(2, reference=True, count=36)))
 
 
-def test_batches_are_the_groups_one_output_after_the_other(translations):
+def test_batches_are_flattened_groups(translations):
     from ganzoo.sampling.sampler import to_uint8
 
     source = translations(1)

@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 
 
-class Throwaway:
-    """A virtual environment that also sees everything that ours has: Jittor stays where it is, and so do the kernels
-    that it has compiled."""
+class VirtualEnvironment:
+    """A virtual environment that also finds the packages of the current one, so that Jittor's kernels are reused."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         venv.create(folder, with_pip=False, symlinks=True)
         self.python = folder / "bin" / "python"
-        ours = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
-        # addsitedir and not just the paths: our own .pth files count, too (an editable ganzoo is found by one).
-        lines = [f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(ours)]
-        # Jittor writes sys.executable into the key of each kernel, and would recompile them all for a new path,
-        # over the ones that it has.
+        current = [sysconfig.get_path(kind) for kind in ("purelib", "platlib")]
+        # addsitedir also reads .pth files, through which an editable ganzoo is found.
+        lines = [f"import site; site.addsitedir({path!r})" for path in dict.fromkeys(current)]
+        # sys.executable is part of each kernel's key: with a new path, Jittor would recompile all kernels and
+        # overwrite the existing ones.
         lines.append(f"import sys; sys.executable = {sys.executable!r}")
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         (folder / "lib" / version / "site-packages" / "parent.pth").write_text("\n".join(lines) + "\n")
@@ -47,7 +46,7 @@ class Throwaway:
         return child.stdout
 
     def install(self, *source: object) -> None:
-        """pip install, without the network: everything that is needed to build is in our environment."""
+        """Run pip install without the network: the current environment has everything needed to build."""
         self.run(
             *("-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
             *("--no-deps", "--no-index", "--no-build-isolation", *source),
@@ -55,5 +54,5 @@ class Throwaway:
 
 
 @pytest.fixture
-def throwaway(tmp_path: Path) -> Throwaway:
-    return Throwaway(tmp_path / "environment")
+def virtualenv(tmp_path: Path) -> VirtualEnvironment:
+    return VirtualEnvironment(tmp_path / "environment")

@@ -20,20 +20,22 @@ def example(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "example", ignore=ignored))
 
 
-def test_the_example_installs_passes_its_contract_and_trains(throwaway: Any, example: Path, tmp_path: Path) -> None:
-    throwaway.install(example)
-    where = throwaway.run("-c", "import example_wgan_gp; print(example_wgan_gp.__file__)")
-    assert where.startswith(str(throwaway.folder))
+def test_the_example_installs_passes_its_contract_test_and_trains(
+    virtualenv: Any, example: Path, tmp_path: Path
+) -> None:
+    virtualenv.install(example)
+    where = virtualenv.run("-c", "import example_wgan_gp; print(example_wgan_gp.__file__)")
+    assert where.startswith(str(virtualenv.folder))
 
-    plugins = {row["name"]: row for row in json.loads(throwaway.run("-m", "ganzoo", "plugins", "--json"))}
+    plugins = {row["name"]: row for row in json.loads(virtualenv.run("-m", "ganzoo", "plugins", "--json"))}
     assert plugins["wgan-gp"]["origin"] == "example-wgan-gp 0.1.0"
     assert plugins["wgan-gp"]["provides"] == {"models": ["wgan-gp"]}
     assert plugins["wgan-gp"]["problems"] == []
     assert plugins["ganzoo_lsgan"]["provides"] == {"models": ["lsgan"]}
 
-    assert "1 passed" in throwaway.run("-m", "pytest", "-p", "no:cacheprovider", example / "tests")
+    assert "1 passed" in virtualenv.run("-m", "pytest", "-p", "no:cacheprovider", example / "tests")
 
-    out = throwaway.run("-m", "ganzoo", "train", "wgan-gp", *TINY, "--experiments", tmp_path / "experiments")
+    out = virtualenv.run("-m", "ganzoo", "train", "wgan-gp", *TINY, "--experiments", tmp_path / "experiments")
     assert "finished: " in out
     (run,) = (tmp_path / "experiments").iterdir()
     (tick,) = map(json.loads, (run / "stats.jsonl").read_text().splitlines())
@@ -72,8 +74,8 @@ def test_the_generator_is_updated_in_every_nth_step(example: Path, monkeypatch: 
     ]
 
 
-def test_the_critics_terms_are_those_of_the_paper(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # For a linear critic the gradient is its weight, whatever the image: penalty = lambda (|w| - 1)^2.
+def test_the_critics_loss_terms_match_the_paper(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The gradient of a linear critic is its weight, for any image: penalty = lambda (|w| - 1)^2.
     monkeypatch.syspath_prepend(example)
     import numpy as np
     from example_wgan_gp.loss import WGANGPLoss
@@ -84,7 +86,7 @@ def test_the_critics_terms_are_those_of_the_paper(example: Path, monkeypatch: py
     class Linear(ganzoo.Discriminator):
         def __init__(self) -> None:
             super().__init__()
-            self.weight = jt.array(np.full((1, 1, 4, 4), 0.75, np.float32))  # of length 3
+            self.weight = jt.array(np.full((1, 1, 4, 4), 0.75, np.float32))  # the L2 norm is 3
 
         def execute(self, images: Any) -> Any:
             return (images * self.weight).sum([1, 2, 3]).reshape((-1, 1))

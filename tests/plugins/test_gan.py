@@ -11,8 +11,8 @@ from tests.support.reference import needs_torch, recording
 pytestmark = pytest.mark.usefixtures("jittor")
 
 SIZE, CHANNELS = 12, 3
-# A batch norm follows these, which takes away any constant: the true gradient is zero.
-WITHOUT_EFFECT = {"generator": {"layers.2.bias", "layers.5.bias", "layers.8.bias"}, "discriminator": set()}
+# Biases before a batch norm, which removes any constant, so that their true gradient is zero.
+BIASES_WITHOUT_EFFECT = {"generator": {"layers.2.bias", "layers.5.bias", "layers.8.bias"}, "discriminator": set()}
 
 
 def build(size: int, channels: int, **options):
@@ -21,17 +21,17 @@ def build(size: int, channels: int, **options):
     return GAN().build(GANOptions(**options), ganzoo.DataInfo("none", 1, size, channels))
 
 
-def counts(size: int, channels: int, **options) -> tuple[int, int]:
+def parameter_counts(size: int, channels: int, **options) -> tuple[int, int]:
     setup = build(size, channels, **options)
     return tuple(setup.networks[name].parameter_count() for name in ("generator", "discriminator"))
 
 
-def test_has_as_many_weights_as_published():
-    assert counts(28, 1) == (1_510_032, 533_505)
+def test_the_networks_have_the_published_parameter_counts():
+    assert parameter_counts(28, 1) == (1_510_032, 533_505)
 
 
 @pytest.mark.parametrize(("size", "channels", "latent"), [(28, 3, 100), (12, 3, 24), (64, 1, 7)])
-def test_number_of_weights_follows_from_the_widths(size, channels, latent):
+def test_the_parameter_counts_follow_from_the_widths(size, channels, latent):
     pixels = size * size * channels
 
     def linear(a: int, b: int) -> int:
@@ -40,10 +40,10 @@ def test_number_of_weights_follows_from_the_widths(size, channels, latent):
     hidden = linear(latent, 128) + linear(128, 256) + linear(256, 512) + linear(512, 1024)
     generator = hidden + 2 * (256 + 512 + 1024) + linear(1024, pixels)
     discriminator = linear(pixels, 512) + linear(512, 256) + linear(256, 1)
-    assert counts(size, channels, latent=latent) == (generator, discriminator)
+    assert parameter_counts(size, channels, latent=latent) == (generator, discriminator)
 
 
-def test_weights_start_uniform_within_one_over_the_root_of_the_inputs():
+def test_initial_weights_are_uniform_within_one_over_sqrt_of_the_inputs():
     ganzoo.seed(5)
     setup = build(SIZE, CHANNELS)
     for network in setup.networks.values():
@@ -69,34 +69,34 @@ def compared(tmp_path_factory):
 
 
 @needs_torch
-def test_first_step_has_the_terms_of_the_reference(compared):
-    # The order is that of the updates: the generator's comes first.
+def test_the_loss_terms_of_the_first_step_match_the_reference(compared):
+    # In the order of the updates, the generator's first.
     terms = [name for name in compared.actual if name.startswith("term/0/")]
     assert terms == ["term/0/generator/adversarial", "term/0/discriminator/real", "term/0/discriminator/fake"]
     assert max(compared.errors("term/0/").values()) < 1e-4
 
 
 @needs_torch
-@pytest.mark.parametrize("network", WITHOUT_EFFECT)
-def test_first_step_has_the_gradients_of_the_reference(compared, network):
-    assert max(compared.gradient_errors(network, WITHOUT_EFFECT[network]).values()) < 1e-4
+@pytest.mark.parametrize("network", BIASES_WITHOUT_EFFECT)
+def test_the_gradients_of_the_first_step_match_the_reference(compared, network):
+    assert max(compared.gradient_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-4
 
 
 @needs_torch
-def test_terms_of_five_steps_are_those_of_the_reference(compared):
+def test_the_loss_terms_of_five_steps_match_the_reference(compared):
     errors = compared.errors("term/")
     assert len(errors) == 3 * recording.STEPS
     assert max(errors.values()) < 1e-3
 
 
 @needs_torch
-@pytest.mark.parametrize("network", WITHOUT_EFFECT)
-def test_five_steps_move_the_weights_as_in_the_reference(compared, network):
-    assert max(compared.movement_errors(network, WITHOUT_EFFECT[network]).values()) < 1e-3
+@pytest.mark.parametrize("network", BIASES_WITHOUT_EFFECT)
+def test_the_weight_changes_over_five_steps_match_the_reference(compared, network):
+    assert max(compared.weight_change_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-3
 
 
 @needs_torch
-def test_running_statistics_after_five_steps_are_those_of_the_reference(compared):
+def test_the_running_statistics_after_five_steps_match_the_reference(compared):
     assert max(compared.errors("statistics/generator/").values()) < 1e-4
 
 

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.usefixtures("jittor")
 SIZES = {"zoo": 16, "tutorial": 32}
 CHANNELS = {"zoo": 3, "tutorial": 1}
 BATCH = 5
-KEEP = 0.75  # share of the inputs that the zoo's dropout keeps
-# A batch norm follows these, which takes away any constant: the true gradient is zero.
-WITHOUT_EFFECT = {
+KEEP = 0.75  # probability that the zoo's dropout keeps an input
+# Biases before a batch norm, which removes any constant, so that their true gradient is zero.
+BIASES_WITHOUT_EFFECT = {
     "zoo": {
         "generator": {"conv1.bias", "conv2.bias"},
         "discriminator": set(),  # leaky ReLU and dropout come in between
@@ -26,8 +26,8 @@ WITHOUT_EFFECT = {
     },
 }
 
-EPS = {"zoo": (1e-6, 1e-4), "tutorial": (3e-7, 1e-2)}  # of the generator's Adam and the discriminator's
-# See `reference.values`.
+EPS = {"zoo": (1e-6, 1e-4), "tutorial": (3e-7, 1e-2)}  # Adam's eps for generator and discriminator
+# Layers before a ReLU; see `large_biases` of `reference.values`.
 BEFORE_RELU = {
     "zoo": {
         "generator": {"norm1", "norm2"},
@@ -47,39 +47,39 @@ def build(variant: str, size: int, channels: int, **options):
     return LSGAN().build(LSGANOptions(variant=variant, **options), data)
 
 
-def counts(variant: str, size: int, channels: int, **options) -> tuple[int, int]:
+def parameter_counts(variant: str, size: int, channels: int, **options) -> tuple[int, int]:
     setup = build(variant, size, channels, **options)
     return tuple(setup.networks[name].parameter_count() for name in ("generator", "discriminator"))
 
 
-def test_zoo_has_as_many_weights_as_published():
-    assert counts("zoo", 32, 1) == (1_049_729, 98_113)
+def test_the_zoo_variant_has_the_published_parameter_counts():
+    assert parameter_counts("zoo", 32, 1) == (1_049_729, 98_113)
 
 
-def test_tutorial_has_as_many_weights_as_published():
-    assert counts("tutorial", 112, 1) == (15_590_273, 4_330_241)
+def test_the_tutorial_variant_has_the_published_parameter_counts():
+    assert parameter_counts("tutorial", 112, 1) == (15_590_273, 4_330_241)
 
 
 @pytest.mark.parametrize(("size", "channels", "latent"), [(32, 3, 100), (16, 1, 24), (64, 3, 100)])
-def test_number_of_weights_of_the_zoo_follows_from_the_widths(size, channels, latent):
+def test_the_parameter_counts_of_the_zoo_variant_follow_from_the_widths(size, channels, latent):
     generator = (latent + 1) * 128 * (size // 4) ** 2 + (128 * 9 + 1 + 2) * 128 + (128 * 9 + 1 + 2) * 64
     generator += (64 * 9 + 1) * channels
     discriminator = (channels * 9 + 1) * 16 + sum((a * 9 + 1 + 2) * 2 * a for a in (16, 32, 64))
     discriminator += 128 * (size // 16) ** 2 + 1
-    assert counts("zoo", size, channels, latent=latent) == (generator, discriminator)
+    assert parameter_counts("zoo", size, channels, latent=latent) == (generator, discriminator)
 
 
 @pytest.mark.parametrize(("size", "channels", "latent"), [(112, 3, 1024), (16, 1, 24), (64, 3, 100)])
-def test_number_of_weights_of_the_tutorial_follows_from_the_widths(size, channels, latent):
+def test_the_parameter_counts_of_the_tutorial_variant_follow_from_the_widths(size, channels, latent):
     side = size // 16
     generator = (latent + 1) * 256 * side**2 + 2 * 256 + 4 * (256 * 9 + 1 + 2) * 256
     generator += (256 * 9 + 1 + 2) * 128 + (128 * 9 + 1 + 2) * 64 + (64 * 9 + 1) * channels
     discriminator = (channels * 25 + 1) * 64 + sum((a * 25 + 1 + 2) * 2 * a for a in (64, 128, 256))
     discriminator += 512 * side**2 + 1
-    assert counts("tutorial", size, channels, latent=latent) == (generator, discriminator)
+    assert parameter_counts("tutorial", size, channels, latent=latent) == (generator, discriminator)
 
 
-def test_zoo_starts_as_dcgan_does():
+def test_the_zoo_variant_is_initialised_like_dcgan():
     """Convolutions from N(0, 0.02^2), scales of norms from N(1, 0.02^2), linear layers as Jittor initialises them."""
     ganzoo.seed(5)
     networks = build("zoo", 32, 1).networks
@@ -98,22 +98,22 @@ def test_zoo_starts_as_dcgan_does():
 
 
 @pytest.mark.parametrize("name", ["zoo", "tutorial"])
-def test_the_eps_of_every_norm_can_be_chosen(name):
+def test_norm_eps_is_used_in_every_batch_norm(name):
     for network in build(name, 16, 1, norm_eps=0.3).networks.values():
         found = [module.eps for module in network.modules() if isinstance(module, ganzoo.BatchNorm)]
         assert found
         assert set(found) == {0.3}
 
 
-def dropouts(network) -> list:
+def dropout_layers(network) -> list:
     return [module for module in network.modules() if isinstance(module, ganzoo.Dropout)]
 
 
-def test_dropout_zeroes_a_quarter_and_scales_the_rest_while_training():
+def test_dropout_zeroes_a_quarter_and_scales_the_rest_in_training():
     discriminator = build("zoo", 16, 3).networks["discriminator"]
     discriminator.train()
     ganzoo.seed(9)
-    found = dropouts(discriminator)
+    found = dropout_layers(discriminator)
     assert len(found) == 4
     ones = ganzoo.jt.array(np.ones((64, 16, 8, 8), np.float32))
     for dropout in found:
@@ -124,21 +124,21 @@ def test_dropout_zeroes_a_quarter_and_scales_the_rest_while_training():
         np.testing.assert_array_equal(gradient.numpy(), first)
         np.testing.assert_allclose(np.unique(first), [0.0, 1 / KEEP], rtol=1e-6)
         assert np.mean(first > 0) == pytest.approx(KEEP, abs=0.005)
-        # Independent of each other: both kept with probability 0.75^2.
+        # The masks of two calls are independent: an input is kept in both with probability 0.75^2.
         assert np.mean((first > 0) & (second > 0)) == pytest.approx(KEEP**2, abs=0.005)
 
 
-def test_dropout_passes_everything_at_inference():
+def test_dropout_changes_nothing_at_inference():
     discriminator = build("zoo", 16, 3).networks["discriminator"]
     discriminator.train()
     discriminator.eval()
     ones = np.ones((4, 16, 8, 8), np.float32)
-    for dropout in dropouts(discriminator):
+    for dropout in dropout_layers(discriminator):
         np.testing.assert_array_equal(dropout(ganzoo.jt.array(ones)).numpy(), ones)
 
 
 def fix_dropout(state) -> dict[str, np.ndarray]:
-    """Replace the random dropout masks by fixed ones; return them by layer number."""
+    """Replace the random dropout masks by fixed ones, and return these by layer number."""
 
     class Masked(ganzoo.jt.nn.Module):
         def __init__(self, mask):
@@ -150,13 +150,13 @@ def fix_dropout(state) -> dict[str, np.ndarray]:
 
     rng = np.random.default_rng(23)
     layers = state.setup.networks["discriminator"].layers.layers
-    places = [name for name, layer in layers.items() if isinstance(layer, ganzoo.Dropout)]
+    names = [name for name, layer in layers.items() if isinstance(layer, ganzoo.Dropout)]
     masks = {}
-    for index, place in enumerate(places):
+    for index, name in enumerate(names):
         width, side = 16 << index, SIZES["zoo"] >> (index + 1)
         kept = rng.random((BATCH, width, side, side)) < KEEP
         masks[f"mask/{index}"] = (kept / KEEP).astype(np.float32)
-        layers[place] = Masked(masks[f"mask/{index}"])
+        layers[name] = Masked(masks[f"mask/{index}"])
     return masks
 
 
@@ -184,15 +184,15 @@ def compared(variant, tmp_path_factory):
         tmp_path_factory.mktemp(variant),
         optimizers=recording.adams(1e-3, *EPS[variant]),
         batch=BATCH,
-        settled=BEFORE_RELU[variant],
+        large_biases=BEFORE_RELU[variant],
         prepare=fix_dropout if variant == "zoo" else lambda state: {},
     )
 
 
 @needs_torch
-def test_first_step_has_the_terms_of_the_reference(compared, variant):
+def test_the_loss_terms_of_the_first_step_match_the_reference(compared, variant):
     terms = [name for name in compared.actual if name.startswith("term/0/")]
-    # The order is that of the updates: the zoo's generator comes first, the tutorial's last.
+    # In the order of the updates: the zoo variant's generator first, the tutorial's last.
     generator, discriminator = ["generator/adversarial"], ["discriminator/real", "discriminator/fake"]
     in_order = generator + discriminator if variant == "zoo" else discriminator + generator
     assert terms == [f"term/0/{name}" for name in in_order]
@@ -201,12 +201,12 @@ def test_first_step_has_the_terms_of_the_reference(compared, variant):
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_first_step_has_the_gradients_of_the_reference(compared, variant, network):
-    assert max(compared.gradient_errors(network, WITHOUT_EFFECT[variant][network]).values()) < 1e-4
+def test_the_gradients_of_the_first_step_match_the_reference(compared, variant, network):
+    assert max(compared.gradient_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-4
 
 
 @needs_torch
-def test_terms_of_five_steps_are_those_of_the_reference(compared):
+def test_the_loss_terms_of_five_steps_match_the_reference(compared):
     errors = compared.errors("term/")
     assert len(errors) == 3 * recording.STEPS
     assert max(errors.values()) < 1e-3
@@ -214,13 +214,13 @@ def test_terms_of_five_steps_are_those_of_the_reference(compared):
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_five_steps_move_the_weights_as_in_the_reference(compared, variant, network):
-    assert max(compared.movement_errors(network, WITHOUT_EFFECT[variant][network]).values()) < 1e-3
+def test_the_weight_changes_over_five_steps_match_the_reference(compared, variant, network):
+    assert max(compared.weight_change_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-3
 
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_running_statistics_after_five_steps_are_those_of_the_reference(compared, network):
+def test_the_running_statistics_after_five_steps_match_the_reference(compared, network):
     assert max(compared.errors(f"statistics/{network}/").values()) < 1e-4
 
 

@@ -1,4 +1,4 @@
-"""StarGAN v2: sizes, options, and tests for the bugs of the ports (see the model's README)."""
+"""StarGAN v2: parameter counts, options and updates, with tests for known bugs of its ports."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def state(train: TrainOptions | None = None, **values: Any) -> TrainState:
     return TrainState(MODEL, options(**{**NARROW, **values}), DATA, train or TrainOptions(seed=0))
 
 
-def weights(of: TrainState) -> dict[str, dict[str, np.ndarray]]:
+def weights(trained: TrainState) -> dict[str, dict[str, np.ndarray]]:
     return {
-        name: {key: var.numpy() for key, var in network.state().items()} for name, network in of.setup.networks.items()
+        name: {key: var.numpy() for key, var in network.state().items()}
+        for name, network in trained.setup.networks.items()
     }
 
 
@@ -54,7 +55,7 @@ def weights(of: TrainState) -> dict[str, dict[str, np.ndarray]]:
         (512, 3, 0.0, (33_964_099, 3_259_072, 20_978_656, 20_881_699)),
     ],
 )
-def test_networks_are_as_large_as_published(size, domains, w_hpf, counts):
+def test_the_networks_have_the_published_parameter_counts(size, domains, w_hpf, counts):
     data = DataInfo("made-up", 1, size, 3, tuple("abc"[:domains]))
     networks = MODEL.build(options(w_hpf=w_hpf), data).networks
     names = ("generator", "mapping", "encoder", "discriminator")
@@ -62,18 +63,18 @@ def test_networks_are_as_large_as_published(size, domains, w_hpf, counts):
     assert ("landmarks" in networks) == (w_hpf > 0)
 
 
-def test_settings_follow_the_data_unless_given():
-    def weights(name: str, **values: Any) -> tuple[Any, Any]:
+def test_default_settings_depend_on_the_data_set():
+    def resolved(name: str, **values: Any) -> tuple[Any, Any]:
         found = MODEL.resolve_options(StarGAN2Options(**values), dataclasses.replace(DATA, name=name))
         return found.w_hpf, found.lambda_ds
 
-    assert weights("afhq") == (0, 2)
-    assert weights("celeba-hq") == (1, 1)
-    assert weights("other") == (0, 1)
-    assert weights("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
+    assert resolved("afhq") == (0, 2)
+    assert resolved("celeba-hq") == (1, 1)
+    assert resolved("other") == (0, 1)
+    assert resolved("celeba-hq", w_hpf=0.0, lambda_ds=3.0) == (0, 3)
 
 
-def test_the_size_is_resolved_by_the_first_data():
+def test_the_size_is_resolved_once_from_the_first_data_set():
     found = MODEL.resolve_options(StarGAN2Options(), dataclasses.replace(DATA, size=100))
     assert found.size == 128
     assert MODEL.resolve_options(found, dataclasses.replace(DATA, size=512)) == found
@@ -105,7 +106,7 @@ def test_each_update_changes_its_networks_and_no_others():
     trained = state()
     before, changed = weights(trained), {}
 
-    def note(phase: Any, terms: Any, good: Any) -> None:
+    def record(phase: Any, terms: Any, finite: Any) -> None:
         nonlocal before
         after = weights(trained)
         changed[phase.name] = {
@@ -115,7 +116,7 @@ def test_each_update_changes_its_networks_and_no_others():
         }
         before = after
 
-    Step(trained, 0, None, note)(batch(2))
+    Step(trained, 0, None, record)(batch(2))
     assert list(changed.items()) == [
         ("D-latent", {"discriminator"}),
         ("D-reference", {"discriminator"}),
@@ -124,15 +125,15 @@ def test_each_update_changes_its_networks_and_no_others():
     ]
 
 
-def test_the_mapping_network_moves_a_hundred_times_slower():
+def test_the_mapping_network_changes_a_hundred_times_more_slowly():
     trained = state(weight_decay=0.0)
     before = weights(trained)
     Step(trained, 0, None, lambda *_: None)(batch(2))
     after = weights(trained)
-    # The first update of Adam moves a weight by its learning rate, whatever the gradient is.
-    moved = {name: max(np.abs(after[name][key] - before[name][key]).max() for key in after[name]) for name in after}
-    assert moved["mapping"] == pytest.approx(1e-6, rel=0.1)
-    assert moved["encoder"] == pytest.approx(1e-4, rel=0.1)
+    # Adam's first update changes a weight by the learning rate, whatever the gradient.
+    changes = {name: max(np.abs(after[name][key] - before[name][key]).max() for key in after[name]) for name in after}
+    assert changes["mapping"] == pytest.approx(1e-6, rel=0.1)
+    assert changes["encoder"] == pytest.approx(1e-4, rel=0.1)
 
 
 def test_the_ema_starts_from_the_networks():
@@ -144,7 +145,7 @@ def test_the_ema_starts_from_the_networks():
     assert "discriminator" not in fresh.ema.copies
 
 
-class Judge:
+class DomainRecorder:
     """Replaces the discriminator or the encoder, and records the domain given with each image."""
 
     def __init__(self, inner: Any) -> None:
@@ -155,36 +156,36 @@ class Judge:
         return self.inner(images, domains)
 
 
-def test_sources_are_judged_in_their_own_domain_and_fakes_in_the_target():
+def test_sources_are_scored_in_their_own_domain_and_fakes_in_the_target_domain():
     trained = state()
     loss = trained.setup.loss
-    loss.discriminator, loss.encoder = Judge(loss.discriminator), Judge(loss.encoder)
+    loss.discriminator, loss.encoder = DomainRecorder(loss.discriminator), DomainRecorder(loss.encoder)
     drawn = batch(4)
     own, target = [0, 1, 2, 0], [1, 2, 0, 1]
     Step(trained, 0, None, lambda *_: None)(drawn)
     assert loss.discriminator.seen == [own, target] * 2 + [target] * 2
-    # The reference's style; then by latents the way back and the reconstruction; the same with two references before.
+    # D-reference: a reference. G-latent: source and fake. G-reference: two references, source and fake.
     assert sorted(loss.encoder.seen) == sorted([target, own, target, target, target, own, target])
 
 
-def gradients(of: TrainState, term: str) -> dict[str, np.ndarray]:
-    """Gradients of one term of the generator's first update, for generator and mapping network."""
+def gradients(trained: TrainState, term: str) -> dict[str, np.ndarray]:
+    """Return the gradients of one term of the generator's first update, for generator and mapping network."""
     from ganzoo import backend
     from ganzoo.training.step import to_device
 
     prepared = to_device(batch(2), np.random.default_rng(0))
-    latent, _, improve, _ = of.setup.loss.phases
-    of.setup.loss(latent, prepared, Progress())
-    terms = of.setup.loss(improve, prepared, Progress())
-    names = [(name, key) for name in ("generator", "mapping") for key in of.setup.networks[name].trainable()]
-    found = backend.gradients(terms[term], [of.setup.networks[name].trainable()[key] for name, key in names])
+    d_latent, _, g_latent, _ = trained.setup.loss.phases
+    trained.setup.loss(d_latent, prepared, Progress())
+    terms = trained.setup.loss(g_latent, prepared, Progress())
+    names = [(name, key) for name in ("generator", "mapping") for key in trained.setup.networks[name].trainable()]
+    found = backend.gradients(terms[term], [trained.setup.networks[name].trainable()[key] for name, key in names])
     return {f"{name}.{key}": gradient.numpy() for (name, key), gradient in zip(names, found)}
 
 
 def test_the_second_image_of_the_diversity_loss_gets_no_gradient(monkeypatch):
     """The gradients are the same if the second image is replaced by its pixels as constants."""
     trained = state()
-    free = gradients(trained, "ds")
+    original = gradients(trained, "ds")
     decode_features, calls = trained.setup.loss.generator.decode_features, []
 
     def constant_second(features: Any, style: Any, masks: Any = None) -> Any:
@@ -196,18 +197,18 @@ def test_the_second_image_of_the_diversity_loss_gets_no_gradient(monkeypatch):
 
     monkeypatch.setattr(trained.setup.loss.generator, "decode_features", constant_second)
     constant = gradients(trained, "ds")
-    assert any(np.abs(value).max() > 0 for value in free.values())
-    for name, value in free.items():
+    assert any(np.abs(value).max() > 0 for value in original.values())
+    for name, value in original.items():
         np.testing.assert_allclose(value, constant[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_diversity_falls_to_nothing_over_ds_iter_steps():
+def test_the_diversity_weight_falls_to_zero_over_ds_iter_steps():
     loss = MODEL.build(options(**NARROW, lambda_ds=2.0, ds_iter=100), DATA).loss
     weights = [loss.diversity_weight(Progress(step=step)) for step in (0, 25, 50, 100, 1000)]
     assert weights == pytest.approx([2, 1.5, 1, 0, 0])
 
 
-def test_small_batches_are_accumulated_to_eight():
+def test_gradients_of_small_batches_are_accumulated_over_eight_images():
     def trained(size: int) -> tuple[TrainState, list[str]]:
         train = TrainOptions(seed=0, batch=size)
         warnings = MODEL.check(options(**NARROW), train, DATA, new=True)
@@ -217,16 +218,16 @@ def test_small_batches_are_accumulated_to_eight():
         Step(made, 0, None, lambda *_: None)(batch(8))
         return made, list(warnings)
 
-    (small, told), (whole, silent) = trained(2), trained(8)
-    assert "accumulated over 8 images" in told[0]
-    assert not silent
-    # The same update up to other latents and rounding errors: no network depends on other images of the batch.
+    (small, warnings), (whole, no_warnings) = trained(2), trained(8)
+    assert "accumulated over 8 images" in warnings[0]
+    assert not no_warnings
+    # Except for other latents and rounding errors the update is the same, because images don't depend on each other.
     one, other = weights(small)["discriminator"], weights(whole)["discriminator"]
     assert small.optimizers["discriminator"].steps == whole.optimizers["discriminator"].steps
     assert all(np.abs(one[key] - other[key]).max() <= 4.1e-4 for key in one)
 
 
-def test_additional_numbers_are_reported():
+def test_additional_numbers_are_logged():
     trained, seen = state(), {}
     Step(trained, 0, None, lambda *_: None, lambda phase, values, _: seen.update({phase.name: values}))(batch(2))
     assert seen["G-latent"].keys() >= {"fake_min", "fake_max", "lambda_ds", "diversity", "total"}
@@ -250,12 +251,12 @@ def test_additional_numbers_are_reported():
         (DATA, {"w_hpf": 1.0, "wing": "none/wing.ckpt"}, "--w-hpf 1 needs landmark weights.*none/wing.ckpt.*--w-hpf 0"),
     ],
 )
-def test_impossible_settings_are_refused(data, values, message):
+def test_impossible_settings_are_an_error(data, values, message):
     if "size" in values:
         data = dataclasses.replace(data, size=values["size"])
     with pytest.raises(OptionError, match=message):
         MODEL.check(options(**values), TrainOptions(data="somewhere"), data, new=True)
 
 
-def test_a_resumed_run_has_its_landmarks_in_the_checkpoint():
+def test_a_resumed_run_needs_no_landmark_file():
     assert not MODEL.check(options(w_hpf=1.0, wing="none/wing.ckpt"), TrainOptions(), DATA, new=False)

@@ -1,4 +1,4 @@
-"""Alignment of faces to the mean landmarks, against transforms that are known or computed in another way."""
+"""Alignment of faces to the mean landmarks, compared with known or independently computed transforms."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 
 def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A smooth picture of the whole plane: its colours, 0 to 255, at points (...)."""
+    """Return the colours, 0 to 255, of a smooth infinite picture at the points (x, y)."""
     phases = [0.031 * x + 0.017 * y, 0.023 * y - 0.02 * x + 1, 0.011 * x + 0.037 * y + 2]
     return np.stack([127.5 + 120 * np.sin(phase) for phase in phases], -1)
 
 
 def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves) -> np.ndarray:
-    """The part of it that an image uint8 (height, width, 3) shows."""
+    """Return the top left part of such a picture, uint8 (height, width, 3)."""
     y, x = np.mgrid[:height, :width] + 0.5
     return colours(x, y).round().astype(np.uint8)
 
 
 def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix and offset of the similarity from points to targets, by a general least-squares solver."""
+    """Return the matrix and offset of the similarity transform from points to targets, by a general solver."""
     (x, y), zero, one = points.T, np.zeros(len(points)), np.ones(len(points))
     system = np.concatenate([np.stack([x, -y, one, zero], 1), np.stack([y, x, zero, one], 1)])
     c, s, right, down = np.linalg.lstsq(system, target_points.T.reshape(-1), rcond=None)[0]
     return np.array([[c, -s], [s, c]]), np.array([right, down])
 
 
-def seen_through(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The position in the image of each of the size x size aligned pixels."""
+def source_positions(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the position in the image of each pixel of the aligned size x size image."""
     matrix, offset = fitted(points, target_points)
     y, x = np.mgrid[:size, :size] + 0.5
     back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T
@@ -50,17 +50,17 @@ def seen_through(points: np.ndarray, target_points: np.ndarray, size: int) -> tu
 
 
 def face(rng: np.random.Generator) -> np.ndarray:
-    """98 points in a face of 256 px."""
+    """Return 98 random points in the middle of an image of 256 px."""
     return rng.uniform([60, 80], [196, 230], (98, 2))
 
 
-def turned(points: np.ndarray, degrees: float, scale: float, x: float, y: float) -> np.ndarray:
+def transformed(points: np.ndarray, degrees: float, scale: float, x: float, y: float) -> np.ndarray:
     angle = np.radians(degrees)
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return points @ matrix.T + [x, y]
 
 
-numbers = partial(st.floats, allow_subnormal=False)  # Jittor's kernels flush these to zero
+numbers = partial(st.floats, allow_subnormal=False)  # once Jittor is loaded, the CPU flushes these to zero
 
 
 @settings(deadline=None)
@@ -69,23 +69,23 @@ def test_a_known_rotation_scale_and_translation_are_found(degrees: float, scale:
     from ganzoo_stargan2.alignment import similarity
 
     points = face(np.random.default_rng(1))
-    factor, move = similarity(points, turned(points, degrees, scale, x, y))
+    factor, offset = similarity(points, transformed(points, degrees, scale, x, y))
     assert abs(factor) == pytest.approx(scale)
     assert factor == pytest.approx(scale * np.exp(1j * np.radians(degrees)))
-    assert move == pytest.approx(complex(x, y), abs=1e-6)
+    assert offset == pytest.approx(complex(x, y), abs=1e-6)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 98))
-def test_landmarks_that_do_not_fit_are_fitted_by_least_squares(seed: int, count: int) -> None:
+def test_landmarks_without_an_exact_fit_are_fitted_by_least_squares(seed: int, count: int) -> None:
     from ganzoo_stargan2.alignment import similarity
 
     rng = np.random.default_rng(seed)
     points, target_points = rng.uniform(0, 300, (count, 2)), rng.uniform(0, 256, (count, 2))
-    factor, move = similarity(points, target_points)
+    factor, translation = similarity(points, target_points)
     matrix, offset = fitted(points, target_points)
     assert [factor.real, factor.imag] == pytest.approx(matrix[:, 0], abs=1e-9)
-    assert [move.real, move.imag] == pytest.approx(offset, abs=1e-6)
+    assert [translation.real, translation.imag] == pytest.approx(offset, abs=1e-6)
 
 
 def test_coinciding_landmarks_are_not_a_face() -> None:
@@ -95,24 +95,24 @@ def test_coinciding_landmarks_are_not_a_face() -> None:
         similarity(np.full((98, 2), 3.1), face(np.random.default_rng(1)))
 
 
-def test_landmarks_that_would_shrink_the_image_to_a_dot_are_not_a_face() -> None:
+def test_landmarks_that_would_shrink_the_image_to_a_pixel_are_not_a_face() -> None:
     from ganzoo_stargan2.alignment import align
 
     points = face(np.random.default_rng(1))
     with pytest.raises(ValueError, match="no face found"):
-        align(picture(100, 100), points, turned(points, 0, 1e-3, 0, 0), 256)
+        align(picture(100, 100), points, transformed(points, 0, 1e-3, 0, 0), 256)
 
 
 @pytest.mark.parametrize(
     ("degrees", "scale", "size"), [(0, 1, 256), (35, 0.8, 256), (-120, 1.9, 256), (10, 1.1, 64), (80, 0.5, 128)]
 )
-def test_pixels_come_from_the_transformed_position(degrees: float, scale: float, size: int) -> None:
+def test_each_aligned_pixel_comes_from_the_transformed_position(degrees: float, scale: float, size: int) -> None:
     from ganzoo_stargan2.alignment import align
 
     rng = np.random.default_rng(2)
     target_points = face(rng) * (size / 256)
-    points = turned(target_points, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
-    x, y = seen_through(points, target_points, size)
+    points = transformed(target_points, degrees, scale * 256 / size, 300, 280) + rng.normal(0, 3, (98, 2))
+    x, y = source_positions(points, target_points, size)
     image = picture(900, 800, lambda x, y: waves(x - 100, y))
     inside = (x > 2) & (x < 898) & (y > 2) & (y < 798)
     assert inside.mean() > 0.3
@@ -125,8 +125,10 @@ def test_an_image_is_reflected_beyond_its_edges() -> None:
     from ganzoo_stargan2.alignment import align
 
     target_points = face(np.random.default_rng(3))
-    points = turned(target_points, 20, 0.5, -30, 40)  # the aligned square reaches beyond the left and the lower edge
-    x, y = seen_through(points, target_points, 256)
+    points = transformed(
+        target_points, 20, 0.5, -30, 40
+    )  # the aligned square reaches beyond the left and the lower edge
+    x, y = source_positions(points, target_points, 256)
     assert x.min() < -20
     assert y.max() > 120
     wide, high = 200 - abs(200 - abs(x)), 110 - abs(110 - abs(y))
@@ -135,18 +137,18 @@ def test_an_image_is_reflected_beyond_its_edges() -> None:
     assert abs(found - waves(wide, high))[~near].max() < 2.5
 
 
-def test_fine_patterns_of_large_images_are_averaged() -> None:
+def test_fine_patterns_are_averaged_when_downscaling() -> None:
     from ganzoo_stargan2.alignment import align
 
     target_points = face(np.random.default_rng(4))
     board = np.indices((1600, 1600)).sum(0) % 2 * 255
     image = board[..., None].repeat(3, 2).astype(np.uint8)
-    found = align(image, turned(target_points, 7, 5.3, 100, 100), target_points, 256)
+    found = align(image, transformed(target_points, 7, 5.3, 100, 100), target_points, 256)
     assert abs(found - 127.5).max() < 12
 
 
 def naive_peak(heatmap: np.ndarray) -> tuple[float, float]:
-    """The landmark in one heatmap of 64 px, in px of 256."""
+    """Return the landmark of a heatmap of 64 px, in px of an image of 256 px."""
     best = max((heatmap[y, x], -y, -x) for y in range(64) for x in range(64))
     x, y = -best[2], -best[1]
     right = down = 0.0
@@ -168,7 +170,7 @@ def test_peaks_are_found_where_they_were_put() -> None:
     assert peaks(maps)[0] * 256 == pytest.approx(np.array(expected))
 
 
-def test_peaks_of_noise_are_those_of_a_plain_search() -> None:
+def test_peaks_of_noise_match_a_plain_search() -> None:
     from ganzoo_stargan2.alignment import peaks
 
     maps = np.random.default_rng(5).random((2, 20, 64, 64), np.float32)
@@ -190,7 +192,7 @@ def wing(jittor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
-    """Runs the command on the folder `faces`, with some mean landmarks."""
+    """Run `ganzoo data align` on the folder `faces`, with random mean landmarks."""
     from ganzoo_stargan2.align_command import align
 
     np.savez(workdir / "mean.npz", mean=face(np.random.default_rng(7)))
@@ -208,7 +210,7 @@ def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
 
 
 def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> None:
-    """The mean landmarks are those of one image after a known transform, which alignment must apply."""
+    """The mean landmarks are one image's landmarks after a known transform, which alignment must apply."""
     from ganzoo_stargan2.landmarks import FAN, read_wing
 
     from ganzoo import jt
@@ -221,7 +223,7 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
     x = (np.asarray(small, np.float64).transpose(2, 0, 1)[None] / 255 - 0.5) / 0.5
     heatmaps = network(jt.array(x.astype(np.float32))).numpy()[0, :98]
     points = np.array([naive_peak(heatmap) for heatmap in heatmaps]) * [400 / 256, 300 / 256]
-    target_points = turned(points, 25, 0.9, 20, -70)
+    target_points = transformed(points, 25, 0.9, 20, -70)
     np.savez(workdir / "mean.npz", mean=target_points.reshape(196))
 
     result = data_align(size="128")
@@ -230,7 +232,7 @@ def test_faces_are_aligned_by_the_real_network(data_align, wing, workdir) -> Non
         assert (second.size, second.mode) == ((128, 128), "RGB")
     with Image.open(workdir / "aligned" / "below" / "first.png") as first:
         found = np.asarray(first)
-    x, y = seen_through(points, target_points / 2, 128)
+    x, y = source_positions(points, target_points / 2, 128)
     inside = (x > 2) & (x < 398) & (y > 2) & (y < 298)
     assert inside.mean() > 0.3
     assert abs(found - waves(x, y))[inside].max() < 2.5
@@ -260,8 +262,8 @@ def test_unreadable_images_are_listed_and_an_interrupted_call_continues(data_ali
 
 
 @pytest.fixture
-def no_network(monkeypatch) -> None:
-    """Replace the landmark network: it finds a face in the middle of each image."""
+def fake_network(monkeypatch) -> None:
+    """Replace the landmark network by one that finds a face in the middle of each image."""
     from ganzoo_stargan2 import alignment
 
     def found(network: Any, images: list[np.ndarray]) -> np.ndarray:
@@ -270,7 +272,7 @@ def no_network(monkeypatch) -> None:
     monkeypatch.setattr(alignment, "find_landmarks", found)
 
 
-def test_no_two_faces_go_to_one_file(data_align, workdir, no_network) -> None:
+def test_no_two_faces_are_written_to_one_file(data_align, workdir, fake_network) -> None:
     faces, out = workdir / "faces", workdir / "aligned"
     names = ["1.png", "1.jpg", "1.jpg.png", "1.jpg.png.png", "2.bmp", "3.png/1.png", "3.bmp", "below/2.png"]
     (faces / "3.png").mkdir()
@@ -283,7 +285,7 @@ def test_no_two_faces_go_to_one_file(data_align, workdir, no_network) -> None:
     assert f"{len(names)} images already existed" in data_align(size="16").output
 
 
-def test_linked_folders_are_followed(data_align, workdir, no_network) -> None:
+def test_linked_folders_are_followed(data_align, workdir, fake_network) -> None:
     (workdir / "elsewhere").mkdir()
     Image.fromarray(picture(40, 30)).save(workdir / "elsewhere" / "a.png")
     (workdir / "faces" / "linked").symlink_to(workdir / "elsewhere")
@@ -296,7 +298,7 @@ def test_linked_folders_are_followed(data_align, workdir, no_network) -> None:
 
 
 @pytest.mark.parametrize("bad", [20, 21])
-def test_of_many_bad_images_some_are_shown_and_all_are_in_a_file(data_align, workdir, no_network, bad) -> None:
+def test_of_many_bad_images_20_are_shown_and_all_are_listed_in_a_file(data_align, workdir, fake_network, bad) -> None:
     for index in range(bad):
         (workdir / "faces" / f"{index:02}.png").write_text("no image")
     Image.fromarray(picture(40, 30)).save(workdir / "faces" / "good.png")

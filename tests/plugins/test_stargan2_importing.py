@@ -20,11 +20,11 @@ from tests.support.reference.stargan2_port import (
     Files,
     check_next_update,
     check_translations,
+    checkpoint_of,
     contents,
     imported,
-    lay,
-    saved_by,
     state_of,
+    write_files,
 )
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
@@ -36,7 +36,7 @@ def files(tmp_path_factory) -> Files:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_of_the_three_files_brings_the_others(files, kind):
+def test_importing_any_of_the_three_files_also_reads_the_others(files, kind):
     result = imported(files.path(kind))
     assert result.run.path.name == f"00000-stargan2-{files.path(kind).stem}"
     assert [line for line in result.found if "also read" in line] == [
@@ -52,7 +52,7 @@ def test_any_of_the_three_files_brings_the_others(files, kind):
 
 
 @pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "published.model"])
-def test_ema_weights_alone_translate_and_the_rest_is_initialised(files, name):
+def test_ema_weights_alone_are_enough_to_translate_and_the_rest_is_initialised(files, name):
     shutil.copy(files.path("nets_ema"), name)
     result = imported(Path(name))
     assert "discriminator: not in the file; initialised randomly" in result.found
@@ -60,43 +60,43 @@ def test_ema_weights_alone_translate_and_the_rest_is_initialised(files, name):
     check_translations(files, result.run)
     state = state_of(result.run)
     assert state.progress.step == 0
-    for network, twin in state.ema.copies.items():
-        for key, var in twin.state().items():
+    for network, copy in state.ema.copies.items():
+        for key, var in copy.state().items():
             assert np.array_equal(var.numpy(), state.setup.networks[network].state()[key].numpy()), key
 
 
 @pytest.mark.parametrize("name", ["000009_nets.ckpt", "mine"])
-def test_without_an_ema_it_starts_from_the_networks(files, name):
+def test_without_an_ema_in_the_files_it_starts_from_the_networks(files, name):
     shutil.copy(files.path("nets"), name)
     result = imported(Path(name))
     assert all("their average" not in line for line in result.found)
-    tensors, originals = saved_by(result.run).tensors, unpickling.safe_load(Path(name))
+    tensors, originals = checkpoint_of(result.run).tensors, unpickling.safe_load(Path(name))
     for ours, theirs in NAMES.items():
         for key, value in originals[theirs].items():
             assert np.array_equal(tensors[f"net/{ours}/{key}"], value)
             assert ours == "discriminator" or np.array_equal(tensors[f"ema/{ours}/{key}"], value)
 
 
-def test_weights_of_several_gpus(files):
+def test_weights_saved_by_data_parallel_are_imported(files):
     found = contents(files, *KINDS)
     for kind in ("nets", "nets_ema"):
         for theirs, state in found[kind].items():
             found[kind][theirs] = {f"module.{name}": value for name, value in state.items()}
-    state = state_of(imported(lay(found)).run)
+    state = state_of(imported(write_files(found)).run)
     assert state.optimizers["encoder"].steps["shared.0.weight"] == ITERATIONS
 
 
-def test_files_are_left_out_that_do_not_belong_together(files):
-    lay(contents(files, "nets"), "000008_{}.ckpt")
-    result = imported(lay(contents(files, "nets_ema")))
+def test_files_of_another_iteration_are_not_read(files):
+    write_files(contents(files, "nets"), "000008_{}.ckpt")
+    result = imported(write_files(contents(files, "nets_ema")))
     assert not any("also read" in line for line in result.found)
 
 
-def test_the_next_update_is_that_of_the_reference(files):
+def test_the_next_update_matches_the_reference(files):
     check_next_update(files, imported(files.path("nets")).run)
 
 
-def test_the_weight_of_the_diversity_loss_continues_where_it_was(files):
+def test_the_weight_of_the_diversity_loss_continues_from_its_last_value(files):
     state: Any = state_of(imported(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
     assert (state.progress.step, state.progress.images) == (ITERATIONS, 0)
     assert state.setup.loss.diversity_weight(state.progress) == 2.0 * (1 - ITERATIONS / 8)
@@ -120,21 +120,21 @@ def test_options_that_the_files_determine_are_read_from_them(files):
     assert {name: options[name] for name in expected} == expected
 
 
-def test_learning_rates_of_the_file_are_kept_unless_others_are_given(files):
+def test_the_learning_rates_of_the_file_are_used_unless_others_are_given(files):
     found = contents(files, *KINDS)
     for name, rate in (("generator", 3e-4), ("mapping_network", 2e-6)):
         found["optims"][name]["param_groups"][0].update(lr=rate, betas=(0.5, 0.9), weight_decay=0)
-    options = imported(lay(found), beta2=0.95).run.description().options
+    options = imported(write_files(found), beta2=0.95).run.description().options
     kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
     assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
 
 
-NAMED = ("cat", "dog", "wild")
+DOMAIN_NAMES = ("cat", "dog", "wild")
 
 
-def test_domains_get_the_names_that_are_given(files):
-    result = imported(files.path("nets_ema"), NAMED)
-    assert saved_by(result.run).data.domains == NAMED
+def test_domains_get_the_given_names(files):
+    result = imported(files.path("nets_ema"), DOMAIN_NAMES)
+    assert checkpoint_of(result.run).data.domains == DOMAIN_NAMES
     assert "domains: cat, dog, wild" in result.found
 
 
@@ -148,7 +148,7 @@ def test_domains_get_the_names_that_are_given(files):
         (("",), "--domains : name 1 is empty."),
     ],
 )
-def test_names_that_do_not_fit_are_an_error(files, domains, message):
+def test_domain_names_that_do_not_fit_the_file_are_an_error(files, domains, message):
     with pytest.raises(OptionError) as caught:
         imported(files.path("nets_ema"), domains)
     assert str(caught.value) == message
@@ -173,12 +173,12 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
     assert not Path("experiments").exists()
 
 
-def drop(theirs: str) -> Any:
+def remove_network(theirs: str) -> Any:
     """Remove a network."""
     return lambda found: [found[kind].pop(theirs) for kind in KINDS]
 
 
-def cut(theirs: str, *names: str) -> Any:
+def remove_weights(theirs: str, *names: str) -> Any:
     """Remove the weights whose names begin with one of `names`, and their optimizer states."""
 
     def change(found: dict[str, Any]) -> None:
@@ -191,7 +191,7 @@ def cut(theirs: str, *names: str) -> Any:
     return change
 
 
-def put(kind: str, theirs: str, **weights: Any) -> Any:
+def replace_weights(kind: str, theirs: str, **weights: Any) -> Any:
     """Replace weights ('__' stands for a dot), and remove the optimizers."""
 
     def change(found: dict[str, Any]) -> None:
@@ -202,22 +202,22 @@ def put(kind: str, theirs: str, **weights: Any) -> Any:
     return change
 
 
-def fewer_domains(found: dict[str, Any]) -> None:
+def fewer_domains_in_discriminator(found: dict[str, Any]) -> None:
     state = found["nets"]["discriminator"]
     found["nets"]["discriminator"] = {
         **state, "main.8.weight": state["main.8.weight"][:2], "main.8.bias": state["main.8.bias"][:2]
     }  # fmt: skip
 
 
-def fewer_parameters(found: dict[str, Any]) -> None:
+def fewer_parameters_in_optimizer(found: dict[str, Any]) -> None:
     found["optims"]["style_encoder"]["param_groups"][0]["params"].pop()
 
 
-def other_moments(found: dict[str, Any]) -> None:
+def moments_of_another_shape(found: dict[str, Any]) -> None:
     found["optims"]["style_encoder"]["state"][0]["exp_avg"] = np.ones(3, np.float32)
 
 
-def no_steps(found: dict[str, Any]) -> None:
+def infinite_steps(found: dict[str, Any]) -> None:
     found["optims"]["generator"]["state"][0]["step"] = np.float32(np.inf)
 
 
@@ -225,16 +225,16 @@ def negative_steps(found: dict[str, Any]) -> None:
     found["optims"]["generator"]["state"][0]["step"] = -1
 
 
-def tiny(found: dict[str, Any]) -> None:
-    """Networks for 32 px."""
-    cut("style_encoder", "shared.4.")(found)
-    cut("discriminator", "main.4.")(found)
+def networks_for_32_px(found: dict[str, Any]) -> None:
+    """Shorten style encoder and discriminator to 32 px."""
+    remove_weights("style_encoder", "shared.4.")(found)
+    remove_weights("discriminator", "main.4.")(found)
     state = found["nets"]["discriminator"]
     found["nets"]["discriminator"] = {name.replace("main.8.", "main.7."): value for name, value in state.items()}
 
 
-def many_domains(found: dict[str, Any]) -> None:
-    """1,001 output branches in all networks with branches, in a file of realistic size."""
+def networks_for_1001_domains(found: dict[str, Any]) -> None:
+    """Add output branches for 1,001 domains, without making the file much larger."""
     found.pop("optims")
     for kind in ("nets", "nets_ema"):
         for network, last in (("mapping_network", ".6.bias"), ("style_encoder", ".bias")):
@@ -243,57 +243,88 @@ def many_domains(found: dict[str, Any]) -> None:
 
 
 WRONG = {
-    "a thousand domains": (many_domains, "it is for 1,001 domains; the maximum is 1,000"),
-    "no mapping network": (drop("mapping_network"), "it holds no 'mapping_network', as StarGAN v2's checkpoints do"),
-    "no generator": (drop("generator"), "it holds no 'generator'"),
-    "no style encoder": (drop("style_encoder"), "it holds no 'style_encoder'"),
+    "a thousand domains": (networks_for_1001_domains, "it is for 1,001 domains; the maximum is 1,000"),
+    "no mapping network": (
+        remove_network("mapping_network"),
+        "it holds no 'mapping_network', unlike StarGAN v2's checkpoints",
+    ),
+    "no generator": (remove_network("generator"), "it holds no 'generator'"),
+    "no style encoder": (remove_network("style_encoder"), "it holds no 'style_encoder'"),
     "a network is a number": (lambda found: found["nets"].update(generator=3), "its 'generator' is not a state_dict"),
-    "a weight is a text": (put("nets", "generator", x="y"), "'generator' is not a state_dict: it holds 'x'"),
+    "a weight is a string": (
+        replace_weights("nets", "generator", x="y"),
+        "'generator' is not a state_dict: it holds 'x'",
+    ),
     "a file is a list": (lambda found: found.update(optims=[1]), "it holds no networks by name"),
-    "a strange weight": (
-        put("nets", "discriminator", x=np.ones(2)),
+    "an unknown weight": (
+        replace_weights("nets", "discriminator", x=np.ones(2)),
         "discriminator: the checkpoint belongs to another",
     ),
-    "a strange average": (
-        put("nets_ema", "generator", x=np.ones(2)),
+    "an unknown EMA weight": (
+        replace_weights("nets_ema", "generator", x=np.ones(2)),
         "average of the generator: the checkpoint belongs to another",
     ),
-    "a missing weight": (cut("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
-    "a missing shape": (cut("mapping_network", "unshared.0.6"), "its mapping_network is not StarGAN v2's: it"),
-    "another shape": (put("nets", "style_encoder", unshared__1__bias=np.ones(5)), "'unshared.1.bias' has shape (5,)"),
-    "no shape": (put("nets", "generator", from_rgb__weight=np.ones(())), "'from_rgb.weight' has the shape ()"),
-    "domains of the discriminator": (fewer_domains, "domains is 3 in mapping_network, but 2 in discriminator"),
-    "domains of the encoder": (cut("style_encoder", "unshared.2."), "domains is 3 in mapping_network, but 2 in style_"),
-    "domains of the averages": (
-        lambda found: found.update(nets_ema={**found["nets_ema"], "mapping_network": {
-            name: value for name, value in found["nets_ema"]["mapping_network"].items() if "unshared.2" not in name
-        }}),
+    "a missing weight": (remove_weights("generator", "decode.0.conv1.bias"), "it lacks 'decode.0.conv1.bias'"),
+    "a missing shape": (
+        remove_weights("mapping_network", "unshared.0.6"),
+        "its mapping_network is not StarGAN v2's: it",
+    ),
+    "another shape": (
+        replace_weights("nets", "style_encoder", unshared__1__bias=np.ones(5)),
+        "'unshared.1.bias' has shape (5,)",
+    ),
+    "no shape": (
+        replace_weights("nets", "generator", from_rgb__weight=np.ones(())),
+        "'from_rgb.weight' has the shape ()",
+    ),
+    "domains of the discriminator": (
+        fewer_domains_in_discriminator,
+        "domains is 3 in mapping_network, but 2 in discriminator",
+    ),
+    "domains of the encoder": (
+        remove_weights("style_encoder", "unshared.2."),
+        "domains is 3 in mapping_network, but 2 in style_",
+    ),
+    "domains of the EMA": (
+        lambda found: found.update(
+            nets_ema={
+                **found["nets_ema"],
+                "mapping_network": {
+                    name: value
+                    for name, value in found["nets_ema"]["mapping_network"].items()
+                    if "unshared.2" not in name
+                },
+            }
+        ),
         "domains is 3 in mapping_network, but 2 in mapping_network (EMA)",
     ),
-    "sizes": (cut("style_encoder", "shared.4."), "size is 32 in style_encoder, but 64 in discriminator"),
-    "blocks": (cut("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),
+    "sizes": (remove_weights("style_encoder", "shared.4."), "size is 32 in style_encoder, but 64 in discriminator"),
+    "blocks": (remove_weights("generator", "encode.3.", "encode.2."), "no generator of 64 px has 2 blocks"),
     "widths": (
-        put("nets", "generator", from_rgb__weight=np.ones((4, 3, 3, 3), np.float32)),
+        replace_weights("nets", "generator", from_rgb__weight=np.ones((4, 3, 3, 3), np.float32)),
         "width is 4 in generator, but 8 in style_encoder",
     ),
-    "small images": (tiny, "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px"),
-    "too few in Adam": (fewer_parameters, "style_encoder: its optimizer has"),
-    "other moments": (other_moments, "optimizer state does not fit the network"),
+    "small images": (
+        networks_for_32_px,
+        "it is for images of 32 px and 3 channels; stargan2 makes images of 64 to 512 px",
+    ),
+    "too few parameters in Adam": (fewer_parameters_in_optimizer, "style_encoder: its optimizer has"),
+    "other moments": (moments_of_another_shape, "optimizer state does not fit the network"),
     "not Adam": (
         lambda found: found["optims"].update(generator={"state": {}}),
         "generator: its optimizer state is not from torch.optim.Adam",
     ),
-    "endless updates": (no_steps, "generator: its optimizer state is not from torch.optim.Adam"),
+    "infinite updates": (infinite_steps, "generator: its optimizer state is not from torch.optim.Adam"),
     "negative updates": (negative_steps, "generator: its optimizer state is not from torch.optim.Adam"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_files_that_do_not_fit_are_an_error_and_leave_nothing(files, case):
+def test_invalid_files_are_an_error_and_no_run_is_created(files, case):
     change, message = WRONG[case]
     found = contents(files, *KINDS)
     change(found)
-    path = lay(found)
+    path = write_files(found)
     with pytest.raises(CheckpointError) as caught:
         imported(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -302,29 +333,29 @@ def test_files_that_do_not_fit_are_an_error_and_leave_nothing(files, case):
     assert not Path("experiments").exists()
 
 
-class Hostile:
+class Malicious:
     def __reduce__(self) -> Any:
         return os.system, ("touch was-run",)
 
 
 SINGLE = {
     "a list": ([1, 2], "it holds no networks by name"),
-    "numbers": ({1: 2}, "it holds no 'generator', as StarGAN v2's checkpoints do"),
+    "numbers": ({1: 2}, "it holds no 'generator', unlike StarGAN v2's checkpoints"),
     "nothing": ({}, "it holds no 'generator'"),
     "StyleGAN's": (
         {name: {"progression.0.conv1.bias": np.ones(2)} for name in ("generator", "discriminator", "g_running")},
-        "it holds no 'mapping_network', as StarGAN v2's checkpoints do",
+        "it holds no 'mapping_network', unlike StarGAN v2's checkpoints",
     ),
     "landmarks": ({"state_dict": {"conv1.weight": np.ones(2)}}, "it holds no 'generator'"),
-    "hostile": ({"generator": Hostile()}, "system"),
+    "malicious": ({"generator": Malicious()}, "system"),
 }
 
 
 @pytest.mark.parametrize("case", SINGLE)
 @pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "given.model"])
-def test_a_file_of_something_else_is_an_error_and_leaves_nothing(workdir, case, name):
+def test_a_file_with_other_content_is_an_error_and_no_run_is_created(workdir, case, name):
     content, message = SINGLE[case]
-    path = lay({"given": content}, name)
+    path = write_files({"given": content}, name)
     with pytest.raises(CheckpointError) as caught:
         imported(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -339,9 +370,9 @@ def test_optimizers_alone_are_an_error(files, name):
         imported(path)
 
 
-def test_a_file_beside_it_that_is_hostile_is_refused_by_its_name(files, workdir):
+def test_a_malicious_file_in_the_same_folder_is_rejected_by_name(files, workdir):
     shutil.copy(files.path("nets"), "000009_nets.ckpt")
-    lay({"optims": {"generator": Hostile()}})
+    write_files({"optims": {"generator": Malicious()}})
     with pytest.raises(CheckpointError, match=r"^000009_optims.ckpt: .*system"):
         imported(Path("000009_nets.ckpt"))
     assert sorted(each.name for each in workdir.iterdir()) == ["000009_nets.ckpt", "000009_optims.ckpt"]

@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2 with high-pass skips: their strength, and the landmark network that they need."""
+"""Checkpoints of StarGAN v2 with high-pass skips: the skips' strength, and the landmark network that they need."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.support.reference.stargan2_port import (
     Files,
     check_next_update,
     check_translations,
+    checkpoint_of,
     contents,
     imported,
-    lay,
-    saved_by,
+    write_files,
 )
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
@@ -37,13 +37,13 @@ def fan(jittor) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def faces(fan, tmp_path_factory) -> Files:
-    """Files with high-pass skips, and the landmark network inside."""
+    """Files with high-pass skips that contain the landmark network."""
     return Files(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
 
 
-def test_high_pass_skips_and_their_landmarks(faces, fan):
+def test_high_pass_skips_are_imported_with_the_landmark_network(faces, fan):
     result = imported(faces.path("nets_ema"))
-    saved = saved_by(result.run)
+    saved = checkpoint_of(result.run)
     assert saved.run.options["w_hpf"] == STRENGTH
     assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
     for name, value in fan.items():
@@ -53,30 +53,30 @@ def test_high_pass_skips_and_their_landmarks(faces, fan):
     check_next_update(faces, result.run)
 
 
-def without(found: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {kind: {key: value for key, value in each.items() if key not in names} for kind, each in found.items()}
+def without(contents: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {kind: {key: value for key, value in each.items() if key not in names} for kind, each in contents.items()}
 
 
-@pytest.mark.parametrize("usual", [False, True], ids=["named", "in the data directory"])
-def test_landmarks_of_another_file(faces, fan, usual):
-    path = Path("data/wing.ckpt" if usual else "mine.ckpt")
+@pytest.mark.parametrize("in_data_dir", [False, True], ids=["named", "in the data directory"])
+def test_landmarks_are_read_from_another_file(faces, fan, in_data_dir):
+    path = Path("data/wing.ckpt" if in_data_dir else "mine.ckpt")
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(pickle.dumps({"state_dict": fan}))
     found = without(contents(faces, "nets_ema"), "fan")
-    run = imported(lay(found), **({} if usual else {"wing": str(path)})).run
-    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
+    run = imported(write_files(found), **({} if in_data_dir else {"wing": str(path)})).run
+    assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
 
 
-def test_landmarks_that_are_named_come_before_those_inside(faces, fan):
+def test_a_named_landmark_file_takes_precedence_over_the_checkpoint(faces, fan):
     Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
     run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
-    assert np.array_equal(saved_by(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
+    assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
 
 
-def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
+def test_without_a_filter_in_the_file_the_given_strength_is_used(faces):
     found = contents(faces, "nets_ema")
     del found["nets_ema"]["generator"]["hpf.filter"]
-    path = lay(found)
+    path = write_files(found)
     assert imported(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
     assert imported(path).run.description().options["w_hpf"] == 1.0
 
@@ -93,8 +93,8 @@ def test_a_file_without_the_filter_has_the_strength_that_is_given(faces):
         ),
     ],
 )
-def test_skips_without_landmarks_are_an_error(faces, wing, kind, message):
-    path = lay(without(contents(faces, "nets_ema"), "fan"))
+def test_high_pass_skips_without_landmarks_are_an_error(faces, wing, kind, message):
+    path = write_files(without(contents(faces, "nets_ema"), "fan"))
     with pytest.raises(kind, match=message) as caught:
         imported(path, **({"wing": wing} if wing else {}))
     assert "\n" not in str(caught.value)
@@ -102,14 +102,14 @@ def test_skips_without_landmarks_are_an_error(faces, wing, kind, message):
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_another_strength_than_the_file_has_is_an_error(faces, strength):
+def test_a_strength_that_contradicts_the_file_is_an_error(faces, strength):
     with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
         imported(faces.path("nets_ema"), w_hpf=strength)
 
 
 @pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
-def test_another_filter_is_an_error(faces, kernel):
+def test_a_filter_that_is_not_the_high_pass_filter_is_an_error(faces, kernel):
     found = contents(faces, "nets_ema")
     found["nets_ema"]["generator"]["hpf.filter"] = kernel
     with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
-        imported(lay(found))
+        imported(write_files(found))

@@ -1,4 +1,4 @@
-"""Checkpoints of a port of StarGAN v2 to Jittor, imitated entry by entry: the same translations."""
+"""Checkpoints of a Jittor port of StarGAN v2, imitated entry by entry: same translations as the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from ganzoo.checkpoints import unpickling
 from ganzoo.errors import CheckpointError
 from tests.support.reference import needs_torch, values
-from tests.support.reference.stargan2_port import Files, check_translations, contents, imported, saved_by, state_of
+from tests.support.reference.stargan2_port import Files, check_translations, checkpoint_of, contents, imported, state_of
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 
@@ -29,7 +29,7 @@ def files(tmp_path_factory) -> Files:
 
 @pytest.fixture(scope="module")
 def faces(jittor, tmp_path_factory) -> Files:
-    """Files with high-pass skips, and the landmark network inside."""
+    """Files with high-pass skips that contain the landmark network."""
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
@@ -37,6 +37,7 @@ def faces(jittor, tmp_path_factory) -> Files:
 
 
 def variables(content: Any) -> Any:
+    """Convert arrays to Jittor variables."""
     from ganzoo import jt
 
     if isinstance(content, dict):
@@ -45,6 +46,7 @@ def variables(content: Any) -> Any:
 
 
 def arrays(content: Any) -> Any:
+    """Convert Jittor variables to arrays."""
     if isinstance(content, dict):
         return {name: arrays(value) for name, value in content.items()}
     if isinstance(content, list):
@@ -53,16 +55,16 @@ def arrays(content: Any) -> Any:
 
 
 def optimizer(*networks: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The state of Jittor's Adam over all weights of these networks."""
+    """Return the state of Jittor's Adam for all weights of these networks."""
     from ganzoo import jt
 
     weights = [jt.array(value) for network in networks for value in network.values()]
     return jt.optim.Adam(weights, lr=1e-4, betas=[0.0, 0.99], weight_decay=1e-4).state_dict()
 
 
-def lay(files: Files, how: str) -> dict[str, Path]:
-    """Its three files. One optimizer trains generator, mapping network and style encoder; those of each network are
-    there as well, but never used."""
+def write_port_files(files: Files, file_format: str) -> dict[str, Path]:
+    """Write the port's three files. One optimizer trains generator, mapping network and style encoder; each network's
+    own optimizer is saved too, but never used."""
     found = contents(files, "nets", "nets_ema")
     for networks in found.values():
         if "fan" in networks:
@@ -76,12 +78,12 @@ def lay(files: Files, how: str) -> dict[str, Path]:
     paths = {}
     for kind, content in {**found, "optims": optims}.items():
         paths[kind] = Path(f"010000_{kind}.ckpt")
-        write(paths[kind], content, how)
+        write(paths[kind], content, file_format)
     return paths
 
 
 def coordinates() -> dict[str, np.ndarray]:
-    """The coordinate buffers, which Jittor saves as weights: 6 of the landmark network's 287 entries."""
+    """Return the coordinate buffers, which Jittor saves as weights: 6 of the landmark network's 287 entries."""
     return {
         f"{layer}.addcoords.{name}": np.ones(shape, np.float32)
         for layer, side in (("conv1", 256), ("m0.coordconv", 64))
@@ -89,21 +91,21 @@ def coordinates() -> dict[str, np.ndarray]:
     }
 
 
-def write(path: Path, content: Any, how: str) -> None:
-    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
+def write(path: Path, content: Any, file_format: str) -> None:
+    """Write as jt.save does: Jittor variables, or as in older versions arrays, with a checksum or as a plain pickle."""
     from ganzoo import jt
 
-    if how == "variables":
+    if file_format == "variables":
         jt.save(variables(content), str(path))
         return
     data = pickle.dumps(arrays(content), 4)
-    path.write_bytes(data if how == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
+    path.write_bytes(data if file_format == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
 
 
-@pytest.mark.parametrize("how", ["variables", "checksum", "plain"])
+@pytest.mark.parametrize("file_format", ["variables", "checksum", "plain"])
 @pytest.mark.parametrize("kind", ["nets", "nets_ema", "optims"])
-def test_any_of_its_three_files_brings_the_others(files, kind, how):
-    result = imported(lay(files, how)[kind])
+def test_importing_any_of_its_three_files_also_reads_the_others(files, kind, file_format):
+    result = imported(write_port_files(files, file_format)[kind])
     check_translations(files, result.run)
     assert sum("also read" in line for line in result.found) == 2
     assert LEFT_OUT in result.found
@@ -112,19 +114,19 @@ def test_any_of_its_three_files_brings_the_others(files, kind, how):
     assert not any(any(optimizer.steps.values()) for optimizer in state.optimizers.values())
     original = unpickling.safe_load(files.path("nets"))["discriminator"]
     for name, value in original.items():
-        assert np.array_equal(saved_by(result.run).tensors[f"net/discriminator/{name}"], value)
+        assert np.array_equal(checkpoint_of(result.run).tensors[f"net/discriminator/{name}"], value)
 
 
 def test_coordinate_buffers_of_its_landmark_network_are_left_out(faces):
-    result = imported(lay(faces, "variables")["nets_ema"])
+    result = imported(write_port_files(faces, "variables")["nets_ema"])
     check_translations(faces, result.run)
     assert "landmarks: 6,333,603 weights" in result.found
-    assert not any("addcoords" in name for name in saved_by(result.run).tensors)
+    assert not any("addcoords" in name for name in checkpoint_of(result.run).tensors)
 
 
 @pytest.mark.parametrize("name", ["010000_optims.ckpt", "given.model"])
 def test_its_optimizers_alone_are_an_error(files, workdir, name):
-    path = lay(files, "variables")["optims"]
+    path = write_port_files(files, "variables")["optims"]
     (workdir / "alone").mkdir()
     shutil.copy(path, Path("alone", name))
     with pytest.raises(CheckpointError, match=r"it holds optimizers only; put NUMBER_nets\.ckpt or"):

@@ -27,23 +27,23 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A file of these weights written by PyTorch, and images with the reference's heatmaps."""
+    """A file with these weights, written by PyTorch; images, and the reference's heatmaps of them."""
     folder = tmp_path_factory.mktemp("landmarks")
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
-    given = {f"net/{name}": value for name, value in weights.items()}
-    answers = in_torch("landmarks", {**given, **images}, folder, target=str(folder / "wing.ckpt"))
+    arrays = {f"net/{name}": value for name, value in weights.items()}
+    answers = in_torch("landmarks", {**arrays, **images}, folder, target=str(folder / "wing.ckpt"))
     return folder / "wing.ckpt", {**images, **answers}
 
 
-def test_it_has_as_many_weights_as_the_published_one() -> None:
+def test_the_network_has_the_published_parameter_count() -> None:
     from ganzoo_stargan2.landmarks import FAN
 
     assert FAN().parameter_count() == 6_333_603
 
 
 @needs_torch
-def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
+def test_heatmaps_match_the_reference(compared, weights) -> None:
     from ganzoo_stargan2.landmarks import FAN
 
     from ganzoo import jt
@@ -57,17 +57,17 @@ def test_heatmaps_are_those_of_the_reference(compared, weights) -> None:
 
 
 @needs_torch
-def test_a_file_of_several_gpus_with_superfluous_entries(compared, weights) -> None:
+def test_a_file_saved_by_data_parallel_with_unused_entries_is_read(compared, weights) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
-    told: list[str] = []
-    found = read_wing(compared[0], told.append)
+    messages: list[str] = []
+    found = read_wing(compared[0], messages.append)
     assert found.keys() == weights.keys()
     assert all(np.array_equal(found[name], value) for name, value in weights.items())
-    assert told == [f"{compared[0]}: 6 entries are not used by the landmark network and were ignored"]
+    assert messages == [f"{compared[0]}: 6 entries are not used by the landmark network and were ignored"]
 
 
-def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
+def test_the_network_is_not_trained_and_gives_no_gradient(weights) -> None:
     from ganzoo_stargan2.landmarks import FAN
 
     from ganzoo import jt
@@ -81,14 +81,14 @@ def test_it_is_not_trained_and_gives_no_gradient(weights) -> None:
     assert network(images).is_stop_grad()
 
 
-def test_a_bare_state_dict_is_read(weights, tmp_path) -> None:
+def test_a_state_dict_that_is_the_whole_file_is_read(weights, tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
-    told: list[str] = []
+    messages: list[str] = []
     path = tmp_path / "wing.ckpt"
     path.write_bytes(pickle.dumps(weights))
-    assert read_wing(path, told.append).keys() == weights.keys()
-    assert told == []
+    assert read_wing(path, messages.append).keys() == weights.keys()
+    assert messages == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_bare_state_dict_is_read(weights, tmp_path) -> None:
         ({"l0.bias": "none"}, r"its landmark network's 'l0.bias' is a str, not numbers of shape \(99,\)."),
     ],
 )
-def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, message) -> None:
+def test_missing_and_invalid_weights_are_named(weights, tmp_path, change, message) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     state = {name: value for name, value in {**weights, **change}.items() if value is not None}
@@ -113,7 +113,7 @@ def test_weights_that_do_not_fit_are_named(weights, tmp_path, change, message) -
         read_wing(path)
 
 
-def test_a_file_of_something_else_is_reported(tmp_path) -> None:
+def test_a_file_with_other_content_is_an_error(tmp_path) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     path = tmp_path / "wing.ckpt"

@@ -1,4 +1,4 @@
-"""The masks for the high-pass filtered skip connections against the table that defines them, in NumPy."""
+"""The masks for the high-pass filtered skip connections, compared with their definition in NumPy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 pytestmark = pytest.mark.usefixtures("jittor")
 
 
-def blobs(count: int, seed: int) -> np.ndarray:
-    """Heatmaps (N, 99, 64, 64): a spot of different strength in each, some too weak, some at an edge, and noise."""
+def random_heatmaps(count: int, seed: int) -> np.ndarray:
+    """Return heatmaps (N, 99, 64, 64) of noise and one spot each, some of them too weak and some at an edge."""
     rng = np.random.default_rng(seed)
     x, y = (rng.uniform(-1, 64, (count, 99, 1, 1)) for _ in range(2))
     rows, columns = np.mgrid[:64, :64]
@@ -19,18 +19,18 @@ def blobs(count: int, seed: int) -> np.ndarray:
 
 
 def enlarged(heatmap: np.ndarray) -> np.ndarray:
-    """64 to 256 px by linear interpolation between pixel centres; the corners stay in place."""
-    at, known = np.linspace(0, 63, 256), np.arange(64)
-    wide = np.array([np.interp(at, known, row) for row in heatmap])
-    return np.array([np.interp(at, known, column) for column in wide.T]).T
+    """Scale from 64 to 256 px by linear interpolation between pixel centres; the corners stay in place."""
+    target, source = np.linspace(0, 63, 256), np.arange(64)
+    wide = np.array([np.interp(target, source, row) for row in heatmap])
+    return np.array([np.interp(target, source, column) for column in wide.T]).T
 
 
-def transcribed(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Section 1.3 of the specification, line by line, for the heatmaps (98, 64, 64) of one image, in float64."""
+def expected_masks(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the two masks for the heatmaps (98, 64, 64) of one image, step by step as defined, in float64."""
     x = np.array([enlarged(heatmap) for heatmap in heatmaps.astype(np.float64)])
     x[x < 0.1] = 0
-    least, most = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
-    x = (x - least) / (most - least + 1e-6)
+    low, high = x.min((1, 2), keepdims=True), x.max((1, 2), keepdims=True)
+    x = (x - low) / (high - low + 1e-6)
 
     def up(maps: np.ndarray, pixels: int) -> np.ndarray:
         return np.roll(maps, -pixels, axis=1)
@@ -53,36 +53,36 @@ def transcribed(heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x.sum(0).clip(0, 1), inner.sum(0).clip(0, 1)
 
 
-def test_masks_are_those_of_the_table() -> None:
+def test_masks_match_their_definition() -> None:
     from ganzoo_stargan2.masks import from_heatmaps
 
     from ganzoo import jt
 
-    heatmaps = blobs(2, 1)
+    heatmaps = random_heatmaps(2, 1)
     found = [mask.numpy() for mask in from_heatmaps(jt.array(heatmaps))]
     for index in range(2):
-        for mask, expected in zip(found, transcribed(heatmaps[index, :98])):
+        for mask, expected in zip(found, expected_masks(heatmaps[index, :98])):
             assert mask.shape == (2, 1, 256, 256)
             assert 0.1 < (expected > 0.01).mean() < 0.9
-            # A pixel at the threshold, up to rounding errors, may count in only one of the two computations.
+            # Because of rounding errors, a pixel may be above the threshold in only one of the two computations.
             assert (abs(mask[index, 0] - expected) > 1e-5).sum() <= 2
 
 
-@pytest.mark.parametrize("across", [False, True])
-def test_each_landmark_counts_as_the_table_says(across: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+def test_each_landmark_affects_the_masks_as_defined(transposed: bool) -> None:
     from ganzoo_stargan2.masks import from_heatmaps
 
     from ganzoo import jt
 
     heatmaps = np.zeros((1, 98, 64, 64), np.float32)
     for landmark in range(98):
-        row, column = (6 * place + 3 for place in divmod(landmark, 10)[:: -1 if across else 1])
+        row, column = (6 * cell + 3 for cell in divmod(landmark, 10)[:: -1 if transposed else 1])
         heatmaps[0, landmark, row : row + 2, column : column + 2] = 0.9
-    for mask, expected in zip(from_heatmaps(jt.array(heatmaps)), transcribed(heatmaps[0])):
+    for mask, expected in zip(from_heatmaps(jt.array(heatmaps)), expected_masks(heatmaps[0])):
         assert abs(mask.numpy()[0, 0] - expected).max() < 1e-5
 
 
-def test_masks_of_images_are_those_of_their_heatmaps_and_have_no_gradient() -> None:
+def test_masks_of_images_equal_those_of_their_heatmaps_and_have_no_gradient() -> None:
     from ganzoo_stargan2.landmarks import FAN
     from ganzoo_stargan2.masks import from_heatmaps, masks
 

@@ -14,25 +14,25 @@ from tests.support.reference import error, in_torch, needs_torch, under
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
-SIZE, COUNT, LATENT, STEPS, DECAY, FALL = 64, 2, 16, 5, 0.9, 10
+SIZE, COUNT, LATENT, STEPS, EMA_DECAY, DS_ITER = 64, 2, 16, 5, 0.9, 10
 DOMAINS = ("bird", "cat", "dog")
 SHAPE = {"size": SIZE, "style_dim": 16, "latent": LATENT, "hidden": 32, "max_channels": 32, "base": 256}
-# The penalty counts for more than published, or its gradient would hide behind the others.
+# The penalty has a larger weight than published, so that its gradient is not negligible.
 LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
-BOUND, BOUND_OF_STEPS = 1e-4, 1e-3
-# Of how far weights moved, in the L2 norm: for each tensor, and for all of a network. Adam makes steps of full length
-# from gradients that are mere rounding, so numbers with gradients this much smaller than the largest of the network
-# count only for the network as a whole. The averages move by so little that float32 keeps but two digits of it.
-BOUND_OF_MOVEMENT, BOUND_OF_ALL_MOVEMENT = 0.05, 0.02
+MAX_ERROR, MAX_ERROR_AFTER_STEPS = 1e-4, 1e-3  # relative errors
+# Relative L2 errors of the weight changes, of each tensor and of each whole network. Float32 has only two digits of the
+# EMAs' changes. Adam turns gradients that are only rounding errors into full steps, so weights with gradients below
+# ROUNDING times the network's largest count only for the whole network.
+MAX_CHANGE_ERROR, MAX_NETWORK_CHANGE_ERROR = 0.05, 0.02
 ROUNDING = 1e-4
-# With seeds of the weights that leave nothing near zero in front of a ReLU.
+# The seeds of the weights are chosen so that no input of a ReLU is near zero.
 CASES: dict[str, dict[str, Any]] = {
     "plain": {"seed": 29, "plan": {"w_hpf": 0.0, **SHAPE}},
     "high-pass": {"seed": 51, "plan": {"w_hpf": 1.0, **SHAPE}},
 }
 TERMS = {"D": {"real", "fake", "reg"}, "G": {"adv", "sty", "ds", "cyc"}}
 PHASES = ("D-latent", "D-reference", "G-latent", "G-reference")
-# The reference's names of our networks.
+# Our names of the networks -> the reference's.
 NAMES = {
     "generator": "generator",
     "mapping": "mapping_network",
@@ -49,8 +49,8 @@ def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.round(127.5 + 127.5 * np.tanh(0.5 * total)).astype(np.uint8)
 
 
-def draws(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
-    """One batch, as `tests.support.reference.stargan2_steps.Data` has it, but with images in uint8 (N, H, W, C)."""
+def random_batch(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
+    """Return the arrays of `tests.support.reference.stargan2_steps.Data`, but with images as uint8 (N, H, W, C)."""
     rng = np.random.default_rng(seed)
     found = {name: pictures(rng, count) for name in ("x", "reference", "reference2")}
     found.update({name: rng.standard_normal((count, LATENT), np.float32) for name in ("z", "z2")})
@@ -61,13 +61,13 @@ def draws(seed: int, count: int = COUNT) -> dict[str, np.ndarray]:
     return found
 
 
-def in_floats(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The batch with images (N, C, H, W) in [-1, 1]."""
+def with_float_images(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the batch with images as float32 (N, C, H, W) in [-1, 1]."""
 
     def scaled(value: np.ndarray) -> np.ndarray:
         return value.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1.0 if value.dtype == np.uint8 else value
 
-    return {name: scaled(value) for name, value in given.items()}
+    return {name: scaled(value) for name, value in batch.items()}
 
 
 def options(**given: Any) -> Any:
@@ -83,18 +83,18 @@ def data() -> ganzoo.DataInfo:
     return ganzoo.DataInfo("drawn", 9, SIZE, 3, domains=DOMAINS)
 
 
-class Given(ganzoo.Batch):
-    """A batch with latents drawn in advance."""
+class BatchWithLatents(ganzoo.Batch):
+    """A batch that returns given latents instead of drawing them."""
 
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         jt = ganzoo.jt
-        self.waiting = iter([arrays["z"], arrays["z2"]])
+        self.given_latents = iter([arrays["z"], arrays["z2"]])
         references = (jt.array(arrays["reference"]), jt.array(arrays["reference2"]))
         rng: Any = None  # nothing else is random
         super().__init__(jt.array(arrays["x"]).stop_grad(), arrays["y"], rng, references, arrays["target"])
 
     def latents(self, length: int) -> Any:
-        return ganzoo.jt.array(next(self.waiting))
+        return ganzoo.jt.array(next(self.given_latents))
 
 
 class FixedMasks:
@@ -108,13 +108,13 @@ class FixedMasks:
         return [ganzoo.jt.array(self.arrays[f"{kind}/{index}"]) for index in range(2)]
 
 
-class Actual:
+class GanzooResults:
     """The results of ganzoo for a case."""
 
     def __init__(self, w_hpf: float, arrays: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
         from ganzoo_stargan2 import StarGAN2
 
-        self.arrays, self.batch = arrays, Given(arrays)
+        self.arrays, self.batch = arrays, BatchWithLatents(arrays)
         self.setup = StarGAN2().build(options(w_hpf=w_hpf), data())
         self.masks = self.fake_masks = None
         if w_hpf:
@@ -163,7 +163,7 @@ class Actual:
 
 @pytest.fixture(scope="module")
 def given() -> dict[str, np.ndarray]:
-    return in_floats(draws(5))
+    return with_float_images(random_batch(5))
 
 
 @pytest.fixture(scope="module")
@@ -177,50 +177,50 @@ def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str,
     """The results of ganzoo and of the reference for one case."""
     wanted = under(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
-    return Actual(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
+    return GanzooResults(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
 
 
-def test_no_number_before_a_relu_is_near_zero(compared):
+def test_no_input_of_a_relu_is_near_zero(compared):
     assert compared[1]["closest"] > 3e-6
 
 
 @pytest.mark.parametrize("kind", ["style", "image", "score"])
-def test_outputs_are_those_of_the_reference(compared, kind):
+def test_outputs_match_the_reference(compared, kind):
     actual, wanted = (under(each, f"{kind}/") for each in compared)
     assert len(actual) == {"style": 3, "image": 4, "score": 3}[kind]
     for name, value in actual.items():
-        assert error(value, wanted[name]) < BOUND, name
+        assert error(value, wanted[name]) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_term_is_that_of_the_reference(compared, phase):
+def test_every_loss_term_matches_the_reference(compared, phase):
     actual, wanted = (under(each, f"term/{phase}/") for each in compared)
     assert actual.keys() == wanted.keys() == TERMS[phase[0]]
     for name, value in wanted.items():
-        assert error(actual[name], value) < BOUND, name
+        assert error(actual[name], value) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_gradient_is_that_of_the_reference(compared, phase):
+def test_every_gradient_matches_the_reference(compared, phase):
     actual, wanted = (under(each, f"grad/{phase}/") for each in compared)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
-        assert error(actual[name], value, scale(wanted, name)) < BOUND, name
+        assert error(actual[name], value, scale(wanted, name)) < MAX_ERROR, name
 
 
 def scale(gradients: dict[str, np.ndarray], name: str) -> float:
-    """What the error of a gradient is relative to: its own size. A bias in front of an instance norm has no effect and
-    its gradient is mere rounding, to be seen beside that of its weight; a branch of no image's domain has none at all.
-    """
+    """Return the magnitude to which the error of a gradient is relative: its own. A bias before an instance norm has no
+    effect, so its gradient is only rounding errors; these are relative to the gradient of the weight. A branch for a
+    domain without images has no gradient at all."""
     own = float(np.abs(gradients[name]).max())
-    beside = float(np.abs(gradients[name.replace("bias", "weight")]).max())
-    if beside == 0.0:
+    of_weight = float(np.abs(gradients[name.replace("bias", "weight")]).max())
+    if of_weight == 0.0:
         return 1e-30
-    return beside if own < 1e-12 * beside else own
+    return of_weight if own < 1e-12 * of_weight else own
 
 
 class Trained:
-    """Five iterations of ganzoo's on the batches of `draws`, with at most `micro_batch` images at once."""
+    """Five iterations of ganzoo on batches of `random_batch`, with at most `micro_batch` images at once."""
 
     def __init__(self, batches: list[dict[str, np.ndarray]], weights: dict[str, np.ndarray], micro_batch: int) -> None:
         from ganzoo_stargan2 import StarGAN2
@@ -230,7 +230,7 @@ class Trained:
         from ganzoo.training.state import TrainState
         from ganzoo.training.step import Step
 
-        given = options(w_hpf=0.0, ds_iter=FALL, ema=DECAY)
+        given = options(w_hpf=0.0, ds_iter=DS_ITER, ema=EMA_DECAY)
         self.state = TrainState(StarGAN2(), given, data(), TrainOptions(seed=3, batch=micro_batch))
         for name, theirs in NAMES.items():
             values = under(weights, f"{theirs}/")
@@ -238,33 +238,33 @@ class Trained:
                 if network is not None:
                     network.load_state(values)
         self.terms: dict[str, Any] = {}
-        self.watched: dict[str, Any] = {}
-        step = Step(self.state, 11, micro_batch, self._keep(self.terms), self._keep(self.watched))
-        waiting = latents(batches, micro_batch)
+        self.logged: dict[str, Any] = {}
+        step = Step(self.state, 11, micro_batch, self._record(self.terms), self._record(self.logged))
+        remaining_latents = latents(batches, micro_batch)
 
         def draw(batch: ganzoo.Batch, length: int) -> Any:
-            return ganzoo.jt.array(next(waiting))
+            return ganzoo.jt.array(next(remaining_latents))
 
         with mock.patch.object(ganzoo.Batch, "latents", draw):
             for batch in batches:
                 references = np.stack([batch["reference"], batch["reference2"]])
                 step(ImageBatch(batch["x"], batch["y"], references, batch["target"]))
                 self.state.progress = self.state.progress.after(len(batch["x"]))
-        assert next(waiting, None) is None, "ganzoo drew fewer latents than the reference"
+        assert next(remaining_latents, None) is None, "ganzoo drew fewer latents than the reference"
 
-    def _keep(self, record: dict[str, Any]) -> Any:
-        def keep(phase: Any, values: dict[str, Any], good: Any) -> None:
-            record.update({f"{self.state.progress.step}/{phase.name}/{name}": var for name, var in values.items()})
+    def _record(self, target: dict[str, Any]) -> Any:
+        def record(phase: Any, values: dict[str, Any], finite: Any) -> None:
+            target.update({f"{self.state.progress.step}/{phase.name}/{name}": var for name, var in values.items()})
 
-        return keep
+        return record
 
-    def weights(self, averages: bool = False) -> dict[str, np.ndarray]:
-        networks = self.state.ema.copies if averages else self.state.setup.networks
+    def weights(self, ema: bool = False) -> dict[str, np.ndarray]:
+        networks = self.state.ema.copies if ema else self.state.setup.networks
         return {f"{NAMES[name]}/{key}": var.numpy() for name in networks for key, var in networks[name].state().items()}
 
 
 def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[np.ndarray]:
-    """The latents in the order of drawing: both of a micro-batch, then those of the next."""
+    """Yield the latents in the order in which ganzoo draws them: `z` and `z2` of each micro-batch in turn."""
     for batch in batches:
         for start in range(0, len(batch["x"]), micro_batch):
             for name in ("z", "z2"):
@@ -274,59 +274,59 @@ def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[
 @pytest.fixture(scope="module", params=[2, 4], ids=["whole", "accumulated"])
 def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     """Five iterations of ganzoo and of the reference: with two images, and with four in micro-batches of two."""
-    batches = [draws(100 + step, request.param) for step in range(STEPS)]
-    given = {f"{step}/{name}": value for step in range(STEPS) for name, value in in_floats(batches[step]).items()}
+    batches = [random_batch(100 + step, request.param) for step in range(STEPS)]
+    given = {
+        f"{step}/{name}": value for step in range(STEPS) for name, value in with_float_images(batches[step]).items()
+    }
     plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
-    # A seed of the weights for which five steps can be told from their rounding: PyTorch's own float32 moves weights as
+    # A seed of the weights with which rounding hardly affects the five steps: PyTorch's float32 changes the weights as
     # its float64 does, to 0.002. With most seeds it is 0.01 to 0.05: numbers are near the kink of a ReLU or an L1 norm.
-    settings = {"lambdas": LAMBDAS, "ds_iter": FALL, "decay": DECAY, "seed": 9, "iterations": STEPS}
+    settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": 9, "iterations": STEPS}
     expected = in_torch("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
     weights = {name: value.astype(np.float32) for name, value in under(expected, "begin/").items()}
     return Trained(batches, weights, micro_batch=2), expected
 
 
-def test_five_iterations_have_the_terms_of_the_reference(trained):
+def test_the_loss_terms_of_five_iterations_match_the_reference(trained):
     actual, wanted = trained[0].terms, under(trained[1], "term/")
     assert actual.keys() == wanted.keys()
     assert len(actual) == STEPS * (2 * 3 + 2 * 4)
     for name, value in wanted.items():
-        assert error(actual[name].numpy().reshape(()), value) < BOUND_OF_STEPS, name
+        assert error(actual[name].numpy().reshape(()), value) < MAX_ERROR_AFTER_STEPS, name
 
 
-def test_the_weight_of_the_diversity_falls_as_in_the_reference(trained):
+def test_the_diversity_weight_falls_as_in_the_reference(trained):
     for step in range(STEPS):
         wanted = float(trained[1][f"lambda_ds/{step}"])
-        assert wanted == pytest.approx(LAMBDAS["ds"] * (1 - step / FALL))
+        assert wanted == pytest.approx(LAMBDAS["ds"] * (1 - step / DS_ITER))
         for phase in ("G-latent", "G-reference"):
-            assert trained[0].watched[f"{step}/{phase}/lambda_ds"].item() == pytest.approx(wanted, rel=1e-5)
+            assert trained[0].logged[f"{step}/{phase}/lambda_ds"].item() == pytest.approx(wanted, rel=1e-5)
 
 
-@pytest.mark.parametrize("averages", [False, True], ids=["weights", "averages"])
-def test_five_iterations_end_with_the_weights_of_the_reference(trained, averages):
-    actual, wanted = trained[0].weights(averages), under(trained[1], "average/" if averages else "end/")
+@pytest.mark.parametrize("ema", [False, True], ids=["weights", "EMA"])
+def test_the_weights_after_five_iterations_match_the_reference(trained, ema):
+    actual, wanted = trained[0].weights(ema), under(trained[1], "ema/" if ema else "end/")
     assert actual.keys() == wanted.keys()
     for name, value in wanted.items():
-        assert error(actual[name], value) < BOUND_OF_STEPS, name
+        assert error(actual[name], value) < MAX_ERROR_AFTER_STEPS, name
 
 
-@pytest.mark.parametrize("averages", [False, True], ids=["weights", "averages"])
-def test_five_iterations_move_the_weights_as_in_the_reference(trained, averages):
-    begin, end = (under(trained[1], prefix) for prefix in ("begin/", "average/" if averages else "end/"))
-    moved = {
-        name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(averages).items()
-    }
-    for network in {name.split("/")[0] for name in moved}:
-        pairs = {name: pair for name, pair in moved.items() if name.startswith(network)}
-        slopes = {name: trained[1][f"slope/{name}"] for name in pairs}
-        steepest = max(slope.max() for slope in slopes.values())
+@pytest.mark.parametrize("ema", [False, True], ids=["weights", "EMA"])
+def test_the_weight_changes_over_five_iterations_match_the_reference(trained, ema):
+    begin, end = (under(trained[1], prefix) for prefix in ("begin/", "ema/" if ema else "end/"))
+    changes = {name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(ema).items()}
+    for network in {name.split("/")[0] for name in changes}:
+        pairs = {name: pair for name, pair in changes.items() if name.startswith(network)}
+        sizes = {name: trained[1][f"gradient_size/{name}"] for name in pairs}
+        largest = max(size.max() for size in sizes.values())
         for name, pair in pairs.items():
-            sure = slopes[name] > ROUNDING * steepest
-            if sure.any():
-                assert distance([(pair[0][sure], pair[1][sure])]) < BOUND_OF_MOVEMENT, name
-        assert distance(pairs.values()) < BOUND_OF_ALL_MOVEMENT, network
+            significant = sizes[name] > ROUNDING * largest
+            if significant.any():
+                assert distance([(pair[0][significant], pair[1][significant])]) < MAX_CHANGE_ERROR, name
+        assert distance(pairs.values()) < MAX_NETWORK_CHANGE_ERROR, network
 
 
 def distance(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    """The distance of all actual numbers from the wanted ones, relative to the length of the latter."""
+    """Return the L2 distance between the actual and the expected numbers, relative to the norm of the expected ones."""
     actual, wanted = (np.concatenate([each.ravel() for each in side]) for side in zip(*pairs))
     return float(np.linalg.norm(actual - wanted) / np.linalg.norm(wanted))

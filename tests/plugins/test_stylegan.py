@@ -49,9 +49,9 @@ class Training:
         self.state = TrainState(StyleGAN(), chosen, data(size), TrainOptions(seed=0, batch=BATCH))
         self.phases: list[str] = []
         self.terms: dict[str, float] = {}
-        self.step = Step(self.state, 0, None, self._note)
+        self.step = Step(self.state, 0, None, self._record)
 
-    def _note(self, phase: Any, terms: dict[str, Any], good: Any) -> None:
+    def _record(self, phase: Any, terms: dict[str, Any], finite: Any) -> None:
         self.phases.append(phase.name)
         self.terms.update({name: float(term.item()) for name, term in terms.items()})
 
@@ -73,7 +73,7 @@ class Training:
         ("paper", 1024, 26_219_627, 23_087_249),
     ],
 )
-def test_networks_have_as_many_weights_as_published(architecture, size, generator, discriminator):
+def test_the_networks_have_the_published_parameter_counts(architecture, size, generator, discriminator):
     setup = StyleGAN().build(StyleGANOptions(architecture=architecture), data(size))
     counts = [setup.networks[name].parameter_count() for name in ("generator", "discriminator")]
     assert counts == [generator, discriminator]
@@ -99,14 +99,14 @@ def test_weights_are_initialised_as_published():
         assert (const == 1).all() if architecture == "paper" else np.std(const) == pytest.approx(1.0, abs=0.1)
 
 
-def test_the_mapping_network_learns_a_hundredth_as_fast():
+def test_the_mapping_network_has_a_hundredth_of_the_learning_rate():
     optimizers = build(8).optimizers
     assert optimizers["generator"] == ganzoo.Adam(0.001, 0.0, 0.99, 1e-8, multipliers={"mapping.": 0.01})
     assert optimizers["discriminator"] == ganzoo.Adam(0.001, 0.0, 0.99, 1e-8)
 
 
 @pytest.mark.parametrize("group", [None, 4, 3])
-def test_minibatch_stddev_is_that_of_numpy(group):
+def test_minibatch_stddev_matches_numpy(group):
     from ganzoo_stylegan.layers import minibatch_stddev
 
     x = np.random.default_rng(1).standard_normal((8, 3, 2, 2), np.float32)
@@ -119,7 +119,7 @@ def test_minibatch_stddev_is_that_of_numpy(group):
 
 
 @pytest.mark.parametrize(("side", "expected"), [(4, 4), (5, 4), (90, 64), (100, 128), (128, 128), (3000, 1024)])
-def test_the_power_of_two_nearest_to_the_images_is_trained(side, expected):
+def test_the_default_size_is_the_power_of_two_nearest_to_the_images(side, expected):
     assert StyleGAN().image_size(StyleGANOptions(), data(side)) == expected
     assert StyleGAN().image_size(StyleGANOptions(max_size=16), data(side)) == 16
 
@@ -153,7 +153,7 @@ def test_sched_sets_batch_and_rate_by_resolution():
     assert [stage.learning_rate for stage in found] == [0.0005] * 5 + [0.0015, 0.002, 0.003, 0.003]
 
 
-def test_the_paper_preset_follows_the_papers_schedule():
+def test_the_paper_preset_has_the_papers_schedule():
     options = resolve(StyleGANOptions, StyleGAN.presets["paper"])
     found = StyleGAN().stages(options, resolve(TrainOptions, {}, StyleGAN.defaults), data(128))
     assert [(stage.size, stage.batch, stage.images, stage.fade) for stage in found] == [
@@ -164,32 +164,32 @@ def test_the_paper_preset_follows_the_papers_schedule():
         (128, 16, None, 600_000),
     ]
     assert all(stage.reset for stage in found)
-    # After 10,000 images, half of the former average is left.
+    # After 10,000 images, half of the former EMA remains.
     assert [stage.ema_decay ** (10_000 / stage.batch) for stage in found] == pytest.approx([0.5] * 5)
 
 
-def crossovers(architecture: str, size: int, largest: int = 32, prob: float = 0.9) -> list[int]:
-    setup = build(largest, mixing=True, mixing_prob=prob, architecture=architecture)
+def crossovers(architecture: str, size: int, max_size: int = 32, prob: float = 0.9) -> list[int]:
+    setup = build(max_size, mixing=True, mixing_prob=prob, architecture=architecture)
     setup.networks["generator"].grow(size, 1.0)
     rng = np.random.default_rng(2)
     return [setup.loss.crossover(rng) for _ in range(2000)]
 
 
-@pytest.mark.parametrize(("architecture", "places"), [("port", [2, 4, 6]), ("paper", [1, 2, 3, 4, 5, 6, 7])])
-def test_every_crossover_point_is_equally_frequent(architecture, places):
+@pytest.mark.parametrize(("architecture", "points"), [("port", [2, 4, 6]), ("paper", [1, 2, 3, 4, 5, 6, 7])])
+def test_every_crossover_point_is_equally_frequent(architecture, points):
     found = crossovers(architecture, 32)
-    assert found.count(8) == pytest.approx(200, abs=45)  # unmixed: one latent for all 8 layers
-    for place in places:
-        assert found.count(place) == pytest.approx(1800 / len(places), rel=0.25)
-    assert set(found) == {*places, 8}
+    assert found.count(8) == pytest.approx(200, abs=45)  # not mixed: one latent for all 8 layers
+    for point in points:
+        assert found.count(point) == pytest.approx(1800 / len(points), rel=0.25)
+    assert set(found) == {*points, 8}
 
 
-def test_there_is_nothing_to_mix_at_4_px_or_never():
+def test_styles_are_not_mixed_at_4_px_or_with_probability_0():
     assert set(crossovers("port", 4)) == {2}
     assert set(crossovers("port", 32, prob=0.0)) == {8}
 
 
-def test_one_latent_styles_the_layers_before_the_crossover_and_another_those_after():
+def test_layers_from_the_crossover_on_use_a_second_latent():
     setup = build(16, mixing=True, mixing_prob=1.0)
     generator = setup.networks["generator"]
     for seed in range(4):
@@ -203,7 +203,7 @@ def test_one_latent_styles_the_layers_before_the_crossover_and_another_those_aft
             np.testing.assert_allclose(style, generator.map(ganzoo.jt.array(z)).numpy(), atol=1e-5)
 
 
-def test_the_average_of_w_follows_the_latents_mapped_in_training():
+def test_the_running_average_of_w_is_updated_in_training_only():
     generator = build(4, w_average=0.9).networks["generator"]
     generator.train()
     expected = np.zeros(8)
@@ -219,14 +219,14 @@ def test_the_average_of_w_follows_the_latents_mapped_in_training():
     assert "w_average" not in build(4).networks["generator"].state()
 
 
-@pytest.mark.parametrize(("size", "alpha", "colours"), [(4, 0.5, {"0"}), (8, 0.5, {"0", "1"}), (8, 1.0, {"1"})])
-def test_only_weights_up_to_the_current_resolution_are_used(size, alpha, colours):
+@pytest.mark.parametrize(("size", "alpha", "rgb_levels"), [(4, 0.5, {"0"}), (8, 0.5, {"0", "1"}), (8, 1.0, {"1"})])
+def test_only_weights_up_to_the_current_resolution_are_used(size, alpha, rgb_levels):
     for name, network in build(16).networks.items():
         network.grow(size, alpha)
         used = network.active_weights()
         rgb = "synthesis.to_rgb." if name == "generator" else "from_rgb."
         prefix = "synthesis.blocks." if name == "generator" else "blocks."
-        assert {key[len(rgb)] for key in used if key.startswith(rgb)} == colours
+        assert {key[len(rgb)] for key in used if key.startswith(rgb)} == rgb_levels
         levels = {key[len(prefix)] for key in used if key.startswith(prefix)}
         assert levels == ({"0"} if size == 4 else {"0", "1"})
         others = {key for key in network.trainable() if not key.startswith((rgb, prefix))}
@@ -241,18 +241,18 @@ def test_a_resolution_that_the_networks_lack_is_an_error():
 def test_weights_of_other_resolutions_do_not_change():
     training = Training()
     before = training.state.tensors()
-    training.run(3)  # the 12 images of 4 px
+    training.run(3)  # 12 images at 4 px
     after = training.state.tensors()
     for network in ("generator", "discriminator"):
         steps = training.state.optimizers[network].steps
         for name, count in steps.items():
-            resting = ("blocks.1." in name) or ("_rgb.1." in name)
-            assert count == (0 if resting else 3), name
+            unused = ("blocks.1." in name) or ("_rgb.1." in name)
+            assert count == (0 if unused else 3), name
             for kind in ("net", "ema"):
                 key = f"{kind}/{network}/{name}"
                 if key in before:
-                    assert np.array_equal(before[key], after[key]) == resting, key
-    training.run(1)  # the first with 8 px, faded in by alpha 0
+                    assert np.array_equal(before[key], after[key]) == unused, key
+    training.run(1)  # the first step at 8 px, with alpha 0
     assert training.state.position.stage.size == 8
     assert training.state.position.fading
     assert training.state.optimizers["generator"].steps["synthesis.to_rgb.0.weight"] == 4
@@ -266,12 +266,12 @@ def test_weights_of_other_resolutions_do_not_change():
 def test_adam_is_reset_at_each_resolution_and_after_its_fade_in(reset):
     training = Training(reset_optimizers=reset)
     counts = []
-    for _ in range(7):  # three of 4 px, two of a fade, two of 8 px alone
+    for _ in range(7):  # three steps at 4 px, two during the fade, two at 8 px after it
         training.run(1)
         counts.append(training.state.optimizers["discriminator"].steps["linear.bias"])
     assert counts == ([1, 2, 3, 1, 2, 1, 2] if reset else [1, 2, 3, 4, 5, 6, 7])
     second = training.state.optimizers["discriminator"].second["from_rgb.0.weight"].numpy()
-    assert second.any() != reset  # an unused weight has no moments left
+    assert second.any() != reset  # with a reset, an unused weight has no moments
 
 
 def test_real_images_are_blended_while_a_resolution_fades_in():
@@ -287,7 +287,7 @@ def test_real_images_are_blended_while_a_resolution_fades_in():
     assert np.array_equal(plain.loss.reals(ganzoo.jt.array(given)).numpy(), given)
 
 
-def test_a_lazy_r1_runs_every_nth_step_and_n_times_as_strongly():
+def test_lazy_r1_runs_every_nth_step_with_n_times_the_weight():
     lazy, eager = (Training(4, loss="r1", r1_interval=interval) for interval in (3, 1))
     for training in (lazy, eager):
         training.run(1)
@@ -298,12 +298,12 @@ def test_a_lazy_r1_runs_every_nth_step_and_n_times_as_strongly():
         "discriminator",
         "generator",
     ]
-    twin = build(4, loss="r1", r1_interval=3), build(4, loss="r1")
-    weights = {name: var.numpy() for name, var in twin[0].networks["discriminator"].state().items()}
-    twin[1].networks["discriminator"].load_state(weights)
+    setups = build(4, loss="r1", r1_interval=3), build(4, loss="r1")
+    weights = {name: var.numpy() for name, var in setups[0].networks["discriminator"].state().items()}
+    setups[1].networks["discriminator"].load_state(weights)
     reals = np.random.default_rng(0).uniform(-1, 1, (BATCH, 3, 4, 4)).astype(np.float32)
     terms = []
-    for setup, name in zip(twin, ("r1", "discriminator")):
+    for setup, name in zip(setups, ("r1", "discriminator")):
         batch = ganzoo.Batch(ganzoo.jt.array(reals), np.zeros(BATCH), np.random.default_rng(0))
         phase = next(phase for phase in setup.loss.phases if phase.name == name)
         terms.append(setup.loss(phase, batch, ganzoo.Progress())["penalty"].item())
@@ -311,7 +311,7 @@ def test_a_lazy_r1_runs_every_nth_step_and_n_times_as_strongly():
 
 
 @pytest.mark.parametrize("architecture", ["port", "paper"])
-def test_training_begins_at_4_px_and_ends_at_the_last(architecture):
+def test_training_grows_from_4_px_to_the_last_resolution(architecture):
     training = Training(architecture=architecture, mixing=True, loss="r1", w_average=0.9)
     training.run(3)
     assert training.state.position.stage.size == 4

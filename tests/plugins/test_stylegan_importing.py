@@ -1,4 +1,4 @@
-"""Checkpoints of the public PyTorch port, made by the reference: the same images, and the same next update."""
+"""Checkpoints of the public PyTorch port, made by the reference: same images, same next update; invalid files."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def state_of(run: Any) -> TrainState:
 
 
 @pytest.mark.parametrize("name", ["ema-zip", "ema-legacy", "ema-data-parallel", "step", "step-ids"])
-def test_an_imported_generator_makes_the_images_of_the_reference(files, tmp_path, name):
+def test_the_images_of_an_imported_generator_match_the_reference(files, tmp_path, name):
     run = imported(files.path(name), tmp_path).run
     images = files.images(run.path)
-    assert np.mean(np.abs(images) < 1) > 0.7  # clamped pixels would hide differences
+    assert np.mean(np.abs(images) < 1) > 0.7  # because clamped pixels would hide differences
     assert error(images, files.expected["images"]) < 1e-4
 
 
@@ -54,7 +54,7 @@ def test_fused_resampling_is_imported(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["step", "step-ids"])
-def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
+def test_the_next_update_matches_the_reference(files, tmp_path, name):
     from ganzoo import jt
 
     state = state_of(imported(files.path(name), tmp_path).run)
@@ -69,8 +69,8 @@ def test_the_next_update_is_that_of_the_reference(files, tmp_path, name):
                 assert np.array_equal(weight.numpy(), expected), key
                 continue
             assert optimizer.steps[key] == UPDATES + 1
-            moved = np.abs(expected - before[key]).max()
-            assert np.abs(weight.numpy() - expected).max() < 1e-4 * moved + 1e-7 * np.abs(expected).max(), key
+            change = np.abs(expected - before[key]).max()
+            assert np.abs(weight.numpy() - expected).max() < 1e-4 * change + 1e-7 * np.abs(expected).max(), key
 
 
 def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
@@ -121,8 +121,8 @@ def test_coarser_resolutions_are_imported_only_on_request(files, tmp_path):
     assert state.optimizers["generator"].steps["synthesis.blocks.1.conv2.weight"] == UPDATES
 
 
-def as_jittor(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A state_dict of the ports to Jittor, which has a scaled copy beside each weight."""
+def jittor_state_dict(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Convert to a state_dict of the Jittor ports, which has a scaled copy of each weight."""
     scaled = {name.replace("weight_orig", "weight"): value * 0.1 for name, value in state.items() if "_orig" in name}
     return {**scaled, **state}
 
@@ -131,12 +131,12 @@ def test_files_of_jittor_are_imported(files, tmp_path):
     from ganzoo import jt
 
     path = tmp_path / "train_step-3.pkl"
-    jt.save({"g_running": as_jittor(unpickling.safe_load(files.path("ema-zip")))}, str(path))
+    jt.save({"g_running": jittor_state_dict(unpickling.safe_load(files.path("ema-zip")))}, str(path))
     assert error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
 
 
 def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
-    """The modified file, as a plain pickle of arrays."""
+    """Write a modified file as a plain pickle of arrays, and return its path."""
     content = unpickling.safe_load(files.path(name))
     content = change(content) or content
     path = folder / "changed.model"
@@ -150,11 +150,11 @@ def without(*names: str) -> Any:
 
 def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
-    converted = StyleGAN().import_weights(unpickling.safe_load(path), {})
-    assert converted.moments.keys() == {"generator"}
+    weights = StyleGAN().import_weights(unpickling.safe_load(path), {})
+    assert weights.moments.keys() == {"generator"}
 
 
-def test_without_an_ema_it_starts_from_the_generator(files, tmp_path):
+def test_without_an_ema_in_the_file_it_starts_from_the_generator(files, tmp_path):
     state = state_of(imported(changed(files, tmp_path, without("g_running")), tmp_path).run)
     generator = state.setup.networks["generator"].state()
     assert all(
@@ -217,7 +217,7 @@ def test_the_trained_resolution_is_inferred_from_zero_initialised_weights(files,
     assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained_size == size
 
 
-def test_a_generator_whose_biases_to_rgb_are_zero_makes_its_images(files, tmp_path):
+def test_a_generator_with_zero_to_rgb_biases_is_imported(files, tmp_path):
     path = changed(files, tmp_path, without_offsets("to_rgb"))
     images = files.images(imported(path, tmp_path).run.path)
     offset = (files.expected["images"] - images)[np.abs(images) < 0.5].std()
@@ -225,7 +225,7 @@ def test_a_generator_whose_biases_to_rgb_are_zero_makes_its_images(files, tmp_pa
     assert 0 < offset < 0.5
 
 
-NOT_FINITE = {
+WEIGHTS = {
     "g_running": (
         "generator.progression.0.conv2.conv.bias",
         "average of the generator: 'synthesis.blocks.0.conv2.bias'",
@@ -234,10 +234,10 @@ NOT_FINITE = {
 }
 
 
-@pytest.mark.parametrize("part", NOT_FINITE)
+@pytest.mark.parametrize("part", WEIGHTS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_weight_that_is_not_finite_is_named(files, tmp_path, part, value):
-    name, named = NOT_FINITE[part]
+    name, named = WEIGHTS[part]
 
     def change(content: dict[str, Any]) -> None:
         content[part] = {**content[part], name: np.full_like(content[part][name], value)}
@@ -255,7 +255,7 @@ def test_a_moment_that_is_not_finite_is_named(files, tmp_path):
         imported(changed(files, tmp_path, change), tmp_path)
 
 
-def test_a_file_of_stylegan2_is_identified_as_such(files, tmp_path):
+def test_a_file_of_stylegan2_is_recognised(files, tmp_path):
     path = changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
     with pytest.raises(
         CheckpointError, match=r"it is a StyleGAN2 checkpoint \(stylegan2-pytorch\), whose networks differ"
@@ -279,29 +279,35 @@ WRONG = {
     "numbers": (lambda content: {1: 2}, "holds no weights by name"),
     "no networks": (lambda content: {"g_optimizer": content["g_optimizer"]}, "'g_optimizer'"),
     "only a discriminator": (lambda content: {"discriminator": content["discriminator"]}, "but no generator"),
-    "a part is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is not a state_dict"),
-    "a weight is a text": (set_first("g_running", "to_rgb", "x"), "StyleGAN's generator: it holds 'generator.to_rgb"),
-    "a strange weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
+    "a network is a number": (lambda content: {**content, "discriminator": 3}, "'discriminator' is not a state_dict"),
+    "a weight is a string": (set_first("g_running", "to_rgb", "x"), "StyleGAN's generator: it holds 'generator.to_rgb"),
+    "an unknown weight": (lambda content: content["discriminator"].update(extra=np.ones(2)), "it holds 'extra'"),
     "a missing weight": (drop("g_running", "to_rgb.1.conv.bias"), "it lacks 'synthesis.to_rgb.1.bias'"),
     "no mapping": (drop("g_running", "style."), "lacks weights"),
     "no first convolution to RGB": (drop("g_running", "to_rgb.0."), "lacks weights: 'synthesis.to_rgb.0.bias'"),
     "no block": (drop("g_running", "conv2.conv.bias"), "lacks weights: 'synthesis.blocks.0.conv2.bias'"),
-    "no width": (set_first("g_running", "conv2.conv.bias", np.ones((10**9, 0))), "has the shape (1000000000, 0)"),
-    "no vector": (set_first("g_running", "style.1.linear.bias", np.ones(())), "has the shape ()"),
-    "seven colours": (set_first("g_running", "to_rgb.0.conv.bias", np.ones(7)), "images of 7 channels"),
+    "a width of zero": (
+        set_first("g_running", "conv2.conv.bias", np.ones((10**9, 0))),
+        "has the shape (1000000000, 0)",
+    ),
+    "a bias that is not a vector": (set_first("g_running", "style.1.linear.bias", np.ones(())), "has the shape ()"),
+    "seven image channels": (set_first("g_running", "to_rgb.0.conv.bias", np.ones(7)), "images of 7 channels"),
     "another shape": (set_first("g_running", "noise1", np.ones((1, 3, 1, 1))), "has shape (1, 3, 1, 1)"),
-    "too few in Adam": (fewer_parameters, "its optimizer has"),
+    "too few parameters in Adam": (fewer_parameters, "its optimizer has"),
     "not Adam": (
         lambda content: {**content, "d_optimizer": {"param_groups": 1, "state": {}}},
         "not from torch.optim.Adam",
     ),
-    "odd widths": (set_first("g_running", "progression.1.conv2.conv.bias", np.ones(5)), "4 px: 8, 8 px: 5, 16 px: 8"),
+    "irregular widths": (
+        set_first("g_running", "progression.1.conv2.conv.bias", np.ones(5)),
+        "4 px: 8, 8 px: 5, 16 px: 8",
+    ),
     "not fused": (all_unfused, "128 px is not fused"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_file_that_does_not_fit_is_an_error_and_leaves_nothing(files, tmp_path, case):
+def test_an_invalid_file_is_an_error_and_no_run_is_created(files, tmp_path, case):
     change, message = WRONG[case]
     path = changed(files, tmp_path, change)
     with pytest.raises(CheckpointError) as caught:
@@ -311,14 +317,14 @@ def test_a_file_that_does_not_fit_is_an_error_and_leaves_nothing(files, tmp_path
     assert not (tmp_path / "experiments").exists()
 
 
-def test_no_memory_is_taken_for_networks_that_the_file_does_not_hold(files, tmp_path):
+def test_a_file_with_implausible_widths_allocates_no_memory(files, tmp_path):
     def widen(content: dict[str, Any]) -> None:
         content["g_running"] = {
             name: np.ones(10**6, "f4") if name.endswith("conv2.conv.bias") else value
             for name, value in content["g_running"].items()
         }
 
-    with pytest.raises(CheckpointError, match="has shape"):  # and not the terabytes of such convolutions
+    with pytest.raises(CheckpointError, match="has shape"):  # instead of allocating terabytes for such convolutions
         imported(changed(files, tmp_path, widen), tmp_path)
 
 
@@ -338,12 +344,12 @@ def test_an_option_that_contradicts_the_file_is_an_error(files, tmp_path, given,
     assert not (tmp_path / "experiments").exists()
 
 
-def test_an_import_keeps_options_that_the_file_says_nothing_about(files, tmp_path):
+def test_given_options_that_the_file_does_not_determine_are_kept(files, tmp_path):
     options = imported(files.path("step"), tmp_path, loss="r1", mixing=True).run.description().options
     assert (options["loss"], options["mixing"]) == ("r1", True)
 
 
-def test_a_model_says_whether_it_can_import():
+def test_models_without_import_weights_cannot_import():
     from ganzoo.interfaces.model import Model
 
     assert StyleGAN().imports_weights()

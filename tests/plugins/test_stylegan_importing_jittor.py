@@ -1,4 +1,4 @@
-"""Checkpoints of two ports of the public port to Jittor, imitated entry by entry: the same images."""
+"""Checkpoints of two Jittor ports of the public PyTorch port, imitated entry by entry: same images as the reference."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def files(tmp_path_factory) -> Files:
     return Files(tmp_path_factory.mktemp("files"), 16)
 
 
-def entries(state: Arrays, copies_first: bool) -> Arrays:
-    """A state_dict of PyTorch as `Module.state_dict` of Jittor gives it: the kernels of blurs are private there, and
-    beside each `weight_orig` is the `weight` that the last forward pass computed, or the initial one if there was none.
-    It comes first in the one translation and last in the other."""
+def jittor_state_dict(state: Arrays, copies_first: bool) -> Arrays:
+    """Convert a PyTorch state_dict to that of Jittor's `Module.state_dict`, which lacks the blur kernels, and for each
+    `weight_orig` has a `weight`, computed in the last forward pass. One port has it first, the other last."""
     found: Arrays = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -55,7 +54,7 @@ def variables(content: Any) -> Any:
 
 
 def optimizer(state: Arrays) -> dict[str, Any]:
-    """The state of Jittor's Adam, its two groups as the translations have them, after a step."""
+    """Return the state of Jittor's Adam after a step, with the parameter groups of the ports."""
     from ganzoo import jt
 
     mapping = [jt.array(value) for name, value in state.items() if name.startswith("style.")]
@@ -69,38 +68,39 @@ def optimizer(state: Arrays) -> dict[str, Any]:
     return adam.state_dict()
 
 
-def write(path: Path, content: Any, how: str) -> None:
-    """Write as jt.save does now, or as it did when it converted variables to arrays; with or without a checksum."""
+def write(path: Path, content: Any, file_format: str) -> None:
+    """Write as jt.save does: Jittor variables, or as in older versions arrays, with a checksum or as a plain pickle."""
     from ganzoo import jt
 
-    if how == "variables":
+    if file_format == "variables":
         jt.save(variables(content), str(path))
         return
     data = pickle.dumps(content, 4)
-    path.write_bytes(data if how == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
+    path.write_bytes(data if file_format == "plain" else data + hashlib.sha1(data).digest() + b"HCAJSLHD")
 
 
-HOW = ["variables", "checksum", "plain"]
+FORMATS = ["variables", "checksum", "plain"]
 
 
-def lay(files: Files, folder: Path, how: str = "variables") -> None:
-    """What the translation with affine norms leaves: generator and discriminator by themselves, all at a change of
-    stage. It keeps no average."""
-    generator = entries(unpickling.safe_load(files.path("affine")), True)
+def write_port_files(files: Files, folder: Path, file_format: str = "variables") -> None:
+    """Write the files of the port with affine norms: generator and discriminator separately, and everything at a change
+    of stage. This port has no EMA."""
+    generator = jittor_state_dict(unpickling.safe_load(files.path("affine")), True)
     assert sum(".norm." in name for name in generator) == 36
-    discriminator = entries(unpickling.safe_load(files.path("step"))["discriminator"], True)
-    write(folder / "300000.model", generator, how)
-    write(folder / "300000.discrim-model", discriminator, how)
+    discriminator = jittor_state_dict(unpickling.safe_load(files.path("step"))["discriminator"], True)
+    write(folder / "300000.model", generator, file_format)
+    write(folder / "300000.discrim-model", discriminator, file_format)
     step: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
     optimizers = {"g_optimizer": optimizer(generator), "d_optimizer": optimizer(discriminator)}
-    if how == "variables":
-        write(folder / "train_step-3.model", {**step, **optimizers}, how)
+    if file_format == "variables":
+        write(folder / "train_step-3.model", {**step, **optimizers}, file_format)
     else:
         arrays = {name: as_arrays(state) for name, state in optimizers.items()}
-        write(folder / "train_step-3.model", {**step, **arrays}, how)
+        write(folder / "train_step-3.model", {**step, **arrays}, file_format)
 
 
 def as_arrays(content: Any) -> Any:
+    """Convert Jittor variables to arrays."""
     if isinstance(content, dict):
         return {name: as_arrays(value) for name, value in content.items()}
     if isinstance(content, list):
@@ -112,37 +112,37 @@ def imported(path: Path) -> Any:
     return import_checkpoint(StyleGAN(), path, {}, path.parent / "experiments")
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("name", ["300000.model", "300000.discrim-model", "train_step-3.model"])
-def test_trained_scales_and_offsets_of_norms_become_part_of_the_style_layers(files, tmp_path, name, how):
-    lay(files, tmp_path, how)
+def test_scales_and_offsets_of_norms_are_folded_into_the_style_layers(files, tmp_path, name, file_format):
+    write_port_files(files, tmp_path, file_format)
     result = imported(tmp_path / name)
     wanted = files.expected["affine/images"]
     assert error(files.images(result.run.path), wanted) < 1e-4
-    assert error(wanted, files.expected["generator/images"]) > 0.1  # they matter
+    assert error(wanted, files.expected["generator/images"]) > 0.1  # the scales and offsets matter
     assert "scales and offsets of the instance norms: folded into the style layers" in result.found
     tensors = checkpoint.read(checkpoint.newest(result.run.path)).tensors
     original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.6.conv1.0.conv.weight_orig"]
     assert np.array_equal(tensors["net/discriminator/blocks.2.conv1.weight"], original)
 
 
-def test_a_generator_alone_needs_no_discriminator_beside_it(files, tmp_path):
-    lay(files, tmp_path)
+def test_a_generator_is_imported_without_a_discriminator(files, tmp_path):
+    write_port_files(files, tmp_path)
     (tmp_path / "300000.discrim-model").unlink()
     result = imported(tmp_path / "300000.model")
     assert "discriminator: not in the file; initialised randomly" in result.found
     assert error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
 
 
-def test_a_discriminator_alone_is_an_error_that_says_what_is_missing(files, tmp_path):
-    lay(files, tmp_path)
+def test_a_discriminator_alone_is_an_error_that_names_the_missing_file(files, tmp_path):
+    write_port_files(files, tmp_path)
     (tmp_path / "300000.model").unlink()
     with pytest.raises(CheckpointError, match=r"it holds a discriminator but no generator. Put NUMBER\.model in"):
         imported(tmp_path / "300000.discrim-model")
 
 
 def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
-    lay(files, tmp_path)
+    write_port_files(files, tmp_path)
     result = imported(tmp_path / "train_step-3.model")
     for name in ("g_optimizer", "d_optimizer"):
         assert [
@@ -151,19 +151,20 @@ def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
     assert sum("no optimizer state" in line for line in result.found) == 2
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("name", ["040000.model", "train_step-3.model"])
-def test_the_translation_without_scales_and_offsets_is_imported(files, tmp_path, name, how):
+def test_files_of_the_port_without_scales_and_offsets_are_imported(files, tmp_path, name, file_format):
     """This port saves the EMA, but no optimizer."""
-    average = entries(unpickling.safe_load(files.path("ema-zip")), False)
+    ema = jittor_state_dict(unpickling.safe_load(files.path("ema-zip")), False)
     step = {
-        part: entries(unpickling.safe_load(files.path("step"))[part], False) for part in ("generator", "discriminator")
+        part: jittor_state_dict(unpickling.safe_load(files.path("step"))[part], False)
+        for part in ("generator", "discriminator")
     }
-    for network in step.values():  # of several GPUs in the reference's file
+    for network in step.values():  # the reference's file has the prefix of DataParallel
         for key in list(network):
             network[key.removeprefix("module.")] = network.pop(key)
-    write(tmp_path / "040000.model", average, how)
-    write(tmp_path / "train_step-3.model", {**step, "g_running": average}, how)
+    write(tmp_path / "040000.model", ema, file_format)
+    write(tmp_path / "train_step-3.model", {**step, "g_running": ema}, file_format)
     result = imported(tmp_path / name)
     assert error(files.images(result.run.path), files.expected["images"]) < 1e-4
     assert not any("left out" in line for line in result.found)
@@ -182,7 +183,7 @@ BROKEN = {
     "of another width": lambda state: state.update(
         {f"{NORM}.weight": np.ones(3, "f4"), f"{NORM}.bias": np.ones(3, "f4")}
     ),
-    "a text": lambda state: state.update({f"{NORM}.weight": "x"}),
+    "a string": lambda state: state.update({f"{NORM}.weight": "x"}),
     "no style layer": lambda state: state.pop("generator.progression.1.adain2.style.linear.bias"),
 }
 

@@ -1,4 +1,4 @@
-"""StyleGAN at every resolution: images, scores, both losses and all gradients against the reference."""
+"""StyleGAN at every resolution: images, scores, both losses and all gradients, compared with the reference."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tests.support.reference import error, in_torch, needs_torch, under
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
 MAX_SIZE = 128  # px; the networks are built for this size, so that fused resampling occurs
-COUNT, LATENT, DEPTH, BASE, MOST = 4, 16, 2, 512, 32
+COUNT, LATENT, DEPTH, CHANNELS_BASE, CHANNELS_MAX = 4, 16, 2, 512, 32
 LOSSES = ("wgan-gp", "r1")
-BOUND = 1e-4
-# Of the weights. With some others the gradient of a bias in front of an AdaIN, which takes away nearly all that a bias
-# does, is a sum that cancels to less than float32 can tell.
+MAX_ERROR = 1e-4  # relative
+# Seed of the weights. An AdaIN removes nearly all of the effect of a bias before it; with some seeds, the gradient of
+# such a bias is a sum that cancels to less than float32's precision.
 SEED = 1
 
 
 def case(size: int, alpha: float, crossover: int | None = None, **shape: Any) -> dict[str, Any]:
-    widths = [min(BASE // (4 << level), MOST) for level in range(6)]
+    widths = [min(CHANNELS_BASE // (4 << level), CHANNELS_MAX) for level in range(6)]
     common = {"widths": widths, "code": LATENT, "depth": DEPTH}
     return {"size": size, "alpha": alpha, "crossover": crossover, **common, **shape}
 
@@ -50,8 +50,8 @@ def pictures(rng: np.random.Generator, side: int) -> np.ndarray:
     return np.tanh(0.5 * total).astype(np.float32)
 
 
-def draws() -> dict[str, np.ndarray]:
-    """Real images, latents, noise and the points of the gradient penalty."""
+def random_inputs() -> dict[str, np.ndarray]:
+    """Return real images, latents, noise and the mixing factors of the gradient penalty."""
     rng = np.random.default_rng(5)
     found = {"mix": rng.random((COUNT, 1, 1, 1), np.float32)}
     for index in range(2):
@@ -63,8 +63,8 @@ def draws() -> dict[str, np.ndarray]:
     return found
 
 
-class Given:
-    """Replaces a random generator: returns numbers drawn in advance, and mixes styles from a given layer on."""
+class FixedNumbers:
+    """Replaces a random generator: returns given numbers, and mixes styles from a given layer on."""
 
     def __init__(self, arrays: dict[str, np.ndarray], crossover: int | None, paper: bool) -> None:
         self.arrays, self.crossover, self.paper = arrays, crossover, paper
@@ -83,12 +83,12 @@ class Given:
 
     def integers(self, low: int, high: int) -> int:
         assert self.crossover is not None
-        chosen = self.crossover if self.paper else self.crossover // 2
-        assert low <= chosen < high
-        return chosen
+        drawn = self.crossover if self.paper else self.crossover // 2
+        assert low <= drawn < high
+        return drawn
 
 
-class Actual:
+class GanzooResults:
     """The results of ganzoo for a case."""
 
     def __init__(self, settings: dict[str, Any], arrays: dict[str, np.ndarray], weights: dict[str, np.ndarray]) -> None:
@@ -100,8 +100,8 @@ class Actual:
             init_size=4,
             latent=LATENT,
             mapping_layers=DEPTH,
-            channels_base=BASE,
-            channels_max=MOST,
+            channels_base=CHANNELS_BASE,
+            channels_max=CHANNELS_MAX,
             drift=0.5,
             r1_gamma=100.0,
             mixing=self.crossover is not None,
@@ -138,13 +138,13 @@ class Actual:
         return ganzoo.jt.array(np.ascontiguousarray(self.reals))
 
     def _batch(self) -> ganzoo.Batch:
-        rng: Any = Given(self.arrays, self.crossover, self.paper)
+        rng: Any = FixedNumbers(self.arrays, self.crossover, self.paper)
         return ganzoo.Batch(self._reals(), np.zeros(COUNT, np.int64), rng)
 
 
 @pytest.fixture(scope="module")
 def given() -> dict[str, np.ndarray]:
-    return draws()
+    return random_inputs()
 
 
 @pytest.fixture(scope="module")
@@ -157,35 +157,35 @@ def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str,
     """The results of ganzoo and of the reference for one case."""
     wanted = under(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
-    return Actual(CASES[request.param], given, weights).results(), wanted
+    return GanzooResults(CASES[request.param], given, weights).results(), wanted
 
 
-def test_no_number_before_a_relu_is_near_zero(compared):
+def test_no_input_of_a_relu_is_near_zero(compared):
     assert compared[1]["closest"] > 1e-5
 
 
-def test_images_and_scores_are_those_of_the_reference(compared):
+def test_images_and_scores_match_the_reference(compared):
     actual, wanted = compared
-    assert error(actual["images"], wanted["images"]) < BOUND
-    assert error(actual["scores"], wanted["scores"]) < BOUND
+    assert error(actual["images"], wanted["images"]) < MAX_ERROR
+    assert error(actual["scores"], wanted["scores"]) < MAX_ERROR
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_term_is_that_of_the_reference(compared, loss):
+def test_every_loss_term_matches_the_reference(compared, loss):
     actual, wanted = (under(each, f"term/{loss}/") for each in compared)
     terms = {"r1": {"real", "fake", "penalty"}, "wgan-gp": {"real", "fake", "drift", "penalty"}}[loss]
     assert actual.keys() == wanted.keys() == {"generator/adversarial", *(f"discriminator/{name}" for name in terms)}
     for name, value in wanted.items():
-        assert error(actual[name], value) < BOUND, name
+        assert error(actual[name], value) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_every_gradient_is_that_of_the_reference(compared, loss, network):
+def test_every_gradient_matches_the_reference(compared, loss, network):
     actual, wanted = (under(each, f"grad/{loss}/{network}/") for each in compared)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         if value.any():
-            assert error(actual[name], value) < BOUND, name
-        else:  # behind an alpha of 0
+            assert error(actual[name], value) < MAX_ERROR, name
+        else:  # alpha is 0, so the weight has no effect
             assert not actual[name].any(), name

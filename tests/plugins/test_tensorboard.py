@@ -1,3 +1,5 @@
+"""TensorBoard events, written by a bundled plugin."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -18,7 +20,7 @@ def run_events(folder):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboardX") is None, reason="needs the extra 'tensorboard'")
-def test_events_hold_losses_and_speed(tmp_path):
+def test_events_contain_losses_and_speed(tmp_path):
     run_events(tmp_path)
     (file,) = tmp_path.glob("events.out.tfevents.*")
     content = file.read_bytes()

@@ -9,31 +9,31 @@ from typing import Any
 TINY = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008, "--device", "cpu"]
 
 
-def test_a_written_plugin_passes_its_contract_and_trains(throwaway: Any, tmp_path: Path) -> None:
-    throwaway.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
-    throwaway.install(tmp_path / "written-here")
-    assert "written-here convolutional GAN" in throwaway.run("-m", "ganzoo", "models")
-    assert "1 passed" in throwaway.run("-m", "pytest", "-p", "no:cacheprovider", tmp_path / "written-here")
+def test_a_written_plugin_passes_its_contract_test_and_trains(virtualenv: Any, tmp_path: Path) -> None:
+    virtualenv.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
+    virtualenv.install(tmp_path / "written-here")
+    assert "written-here convolutional GAN" in virtualenv.run("-m", "ganzoo", "models")
+    assert "1 passed" in virtualenv.run("-m", "pytest", "-p", "no:cacheprovider", tmp_path / "written-here")
 
-    out = throwaway.run("-m", "ganzoo", "train", "written-here", *TINY, "--experiments", tmp_path / "experiments")
+    out = virtualenv.run("-m", "ganzoo", "train", "written-here", *TINY, "--experiments", tmp_path / "experiments")
     assert "finished: " in out
     (run,) = (tmp_path / "experiments").iterdir()
     (tick,) = map(json.loads, (run / "stats.jsonl").read_text().splitlines())
     assert tick["step"] == 2
     assert tick["losses"].keys() == {"discriminator/real", "discriminator/fake", "generator/adversarial"}
 
-    again = throwaway.run("-m", "ganzoo", "new-plugin", "written_here", cwd=tmp_path, status=2)
+    again = virtualenv.run("-m", "ganzoo", "new-plugin", "written_here", cwd=tmp_path, status=2)
     assert "a model 'written-here' already exists" in again
 
 
-def test_a_plugin_of_one_word_is_found_beside_its_folder(throwaway: Any, tmp_path: Path) -> None:
-    throwaway.run("-m", "ganzoo", "new-plugin", "writtenhere", cwd=tmp_path)
-    throwaway.install("-e", tmp_path / "writtenhere")
-    assert "writtenhere  convolutional GAN" in throwaway.run("-m", "ganzoo", "models", cwd=tmp_path)
+def test_a_plugin_whose_name_is_one_word_is_found_next_to_its_folder(virtualenv: Any, tmp_path: Path) -> None:
+    virtualenv.run("-m", "ganzoo", "new-plugin", "writtenhere", cwd=tmp_path)
+    virtualenv.install("-e", tmp_path / "writtenhere")
+    assert "writtenhere  convolutional GAN" in virtualenv.run("-m", "ganzoo", "models", cwd=tmp_path)
 
 
-def test_a_written_plugin_refuses_a_size_that_it_can_not_halve(throwaway: Any, tmp_path: Path) -> None:
-    throwaway.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
+def test_a_written_plugin_rejects_a_size_that_its_networks_cannot_halve(virtualenv: Any, tmp_path: Path) -> None:
+    virtualenv.run("-m", "ganzoo", "new-plugin", "written-here", cwd=tmp_path)
     code = """
 from ganzoo import DataInfo, OptionError
 from written_here import WrittenHereModel, WrittenHereOptions
@@ -44,7 +44,7 @@ try:
 except OptionError as error:
     print(error)
 """
-    assert throwaway.run("-c", code, cwd=tmp_path / "written-here" / "src").splitlines() == [
+    assert virtualenv.run("-c", code, cwd=tmp_path / "written-here" / "src").splitlines() == [
         "32",
         "--size: 30 is not a multiple of 8, as the networks require.",
     ]

@@ -206,7 +206,7 @@ def test_the_error_for_an_unknown_model_names_the_near_match_and_the_broken_plug
 
 
 def test_a_taken_name_stays_with_its_owner(install: Install) -> None:
-    # Its name sorts first, and it still comes second.
+    # Its name sorts first, but bundled plugins are loaded before it.
     install("aaa", MODEL + 'Model.name = "lsgan"\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]')
     registry = plugins.load()
     assert type(registry.model("lsgan")).__module__ == "ganzoo_lsgan"

@@ -15,7 +15,7 @@ def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
     return np.stack([np.full((size, size, channels), 10 * index + 5, np.uint8) for index in range(count)])
 
 
-def test_a_picture_keeps_every_pixel(tmp_path):
+def test_a_saved_picture_has_the_same_pixels(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
     image_files.save(tmp_path / "x.png", pixels)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "x.png")), pixels)
@@ -29,16 +29,16 @@ def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_a_long_animation_is_never_entirely_in_memory(tmp_path, suffix):
-    made: list[weakref.ref] = []
+    references: list[weakref.ref] = []
 
     def frames():
         for frame in numbered(20):
-            made.append(weakref.ref(frame := frame.copy()))
-            assert sum(reference() is not None for reference in made) <= 2
+            references.append(weakref.ref(frame := frame.copy()))
+            assert sum(reference() is not None for reference in references) <= 2
             yield frame
 
     image_files.save_animation(tmp_path / f"x.{suffix}", frames())
-    assert len(made) == 20
+    assert len(references) == 20
 
 
 def test_an_animation_is_written_atomically(tmp_path):
@@ -67,13 +67,13 @@ def test_webp_is_lossless_unless_that_is_much_larger(tmp_path):
     flat = np.zeros((64, 64, 3), np.uint8)
     flat[:32, 16:] = (255, 30, 99)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    sizes = {}
+    errors = {}
     for name, frame in (("flat", flat), ("noise", noise)):
         path = tmp_path / f"{name}.webp"
         image_files.save_animation(path, [frame, frame])
         with Image.open(path) as animation:
-            sizes[name] = np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max()
-    assert sizes["flat"] == 0 < sizes["noise"]
+            errors[name] = np.abs(np.asarray(animation.convert("RGB")).astype(int) - frame).max()
+    assert errors["flat"] == 0 < errors["noise"]
 
 
 def test_mp4_without_the_extra_says_how_to_install_it(tmp_path, monkeypatch):

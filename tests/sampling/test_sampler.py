@@ -74,7 +74,7 @@ def test_a_loop_passes_every_key_exactly_and_closes(path, centre):
     assert steps.max() < 0.5 * np.linalg.norm(keys - np.roll(keys, 1, 0), axis=2).max()
 
 
-def test_a_spherical_walk_keeps_its_distance_from_the_centre():
+def test_a_spherical_walk_preserves_the_distance_from_the_centre():
     centre = np.full(4, 10.0)
     directions = latents.from_seeds(range(3), 4).astype(np.float64)
     keys = centre + 2 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -83,9 +83,11 @@ def test_a_spherical_walk_keeps_its_distance_from_the_centre():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"options": {"latent": 10**30}}, {"moment": {"index": 0, "size": 2, "alpha": 1.0}}], ids=["huge", "size"]
+    "invalid",
+    [{"options": {"latent": 10**30}}, {"moment": {"index": 0, "size": 2, "alpha": 1.0}}],
+    ids=["huge", "size"],
 )
-def test_a_checkpoint_of_impossible_networks_is_refused(jittor, tmp_path, wrong):
+def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(jittor, tmp_path, invalid):
     from ganzoo.checkpoints import checkpoint
     from ganzoo.interfaces.dataset import DataInfo
     from ganzoo.registry import plugins
@@ -97,8 +99,8 @@ def test_a_checkpoint_of_impossible_networks_is_refused(jittor, tmp_path, wrong)
     network = model.build(model.options(**options), DataInfo(**data)).networks["generator"]
     tensors = {f"net/generator/{name}": np.zeros(tuple(var.shape), "f4") for name, var in network.state().items()}
     path = tmp_path / "x.safetensors"
-    description = {"model": "stylegan", "data": data, "progress": {}, **wrong}
-    description["options"] = {**options, **wrong.get("options", {})}
+    description = {"model": "stylegan", "data": data, "progress": {}, **invalid}
+    description["options"] = {**options, **invalid.get("options", {})}
     checkpoint.write(path, tensors, *described(description))
     with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
         loading.load_generator(checkpoint.read(path), registry)

@@ -36,18 +36,18 @@ def make(generator):
 
 
 def synthesised(jittor, generator, styles, noise):
-    """Images of styles, a list of (N, width), and noise maps, a list of (N, 1, side, side)."""
+    """Return the images of styles, a list of (N, width), with noise maps, a list of (N, 1, side, side)."""
     with jittor.no_grad():
         images = generator.synthesise([jittor.array(w) for w in styles], [jittor.array(maps) for maps in noise])
     return sampler.to_uint8(images.numpy())
 
 
 def alike(one, other):
-    """Whether images are equal, up to rounding, which may differ with the batch size."""
+    """Return whether images are equal up to rounding, which may depend on the batch size."""
     return one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 1
 
 
-def test_without_truncation_images_are_the_generators(make, generator, z):
+def test_without_truncation_images_equal_the_generators(make, generator, z):
     assert np.array_equal(make().generate_batch(z, KEYS), sampler.generate(generator, z))
 
 
@@ -63,14 +63,14 @@ def test_full_truncation_gives_the_same_image_for_all_latents(make, z):
 def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, jittor, psi):
     sampler = make(psi=psi, cutoff=3)
     w = sampler.map(z)
-    near = (sampler.mean + psi * (w - sampler.mean)).astype(np.float32)
-    styles = [near] * 3 + [w] * 5
+    truncated = (sampler.mean + psi * (w - sampler.mean)).astype(np.float32)
+    styles = [truncated] * 3 + [w] * 5
     assert np.array_equal(sampler.styles(z), np.stack(styles, 1))
     noise = constant_noise(generator.noise_sizes(), 3)
     assert np.array_equal(sampler.generate_batch(z, KEYS), synthesised(jittor, generator, styles, noise))
 
 
-def test_the_cutoff_is_the_generators_unless_given(make, generator, monkeypatch):
+def test_the_cutoff_defaults_to_the_generators(make, generator, monkeypatch):
     assert (make().cutoff, make(cutoff=5).cutoff, make(cutoff=99).cutoff, make(cutoff=0).cutoff) == (8, 5, 8, 0)
     monkeypatch.setattr(generator, "truncation_layers", 4)
     assert (make().cutoff, make(cutoff=5).cutoff) == (4, 5)
@@ -80,9 +80,9 @@ def test_the_mean_is_over_many_latents_or_the_generators_running_average(make, g
     w = make().map(latents.from_seeds(range(1000, 6000), generator.latent))
     standard_error = w.std(0) / np.sqrt(5000)
     assert (np.abs(make().mean - w.mean(0)) < 6 * standard_error).all()
-    own = np.arange(16, dtype=np.float32)
-    monkeypatch.setattr(generator, "w_average", jittor.array(own))
-    assert np.array_equal(make().mean, own)
+    average = np.arange(16, dtype=np.float32)
+    monkeypatch.setattr(generator, "w_average", jittor.array(average))
+    assert np.array_equal(make().mean, average)
 
 
 def test_a_code_can_be_w_or_all_styles(make, z):
@@ -96,9 +96,9 @@ def test_a_code_can_be_w_or_all_styles(make, z):
 def test_noise_is_constant_absent_or_different_for_each_image(make, generator, z, jittor):
     styles = [make(psi=1.0).map(z)] * 8
     sides = generator.noise_sizes()
-    nothing = [np.zeros((3, 1, side, side), np.float32) for side in sides]
+    zeros = [np.zeros((3, 1, side, side), np.float32) for side in sides]
     images = {noise: make(noise=noise).generate_batch(z, KEYS) for noise in ("const", "none", "random")}
-    assert np.array_equal(images["none"], synthesised(jittor, generator, styles, nothing))
+    assert np.array_equal(images["none"], synthesised(jittor, generator, styles, zeros))
     assert not alike(images["const"], images["none"])
     assert not alike(images["random"], images["const"])
     random = make(noise="random")
@@ -107,7 +107,7 @@ def test_noise_is_constant_absent_or_different_for_each_image(make, generator, z
     assert not alike(random.generate_batch(z, [(0, 1), (1, 1), (2, 1)]), images["random"])
 
 
-def test_mixing_takes_the_given_layers_from_the_source(make, z):
+def test_mixing_replaces_the_given_layers_by_those_of_the_source(make, z):
     from ganzoo.sampling.styles import mix
 
     one, other, _ = make(psi=1.0).styles(z)
@@ -121,10 +121,10 @@ def test_large_images_are_generated_a_few_at_a_time(make, generator, monkeypatch
     codes = [(code, ()) for code in latents.from_seeds(range(5), generator.latent)]
     together = list(make().stream(codes))
     monkeypatch.setattr(sampler, "MAX_PIXELS", 2 * 32 * 32)
-    taken = []
-    images = make().stream(taken.append(code) or code for code in codes)
+    requested = []
+    images = make().stream(requested.append(code) or code for code in codes)
     first = next(images)
-    assert len(taken) == 2
+    assert len(requested) == 2
     assert alike(np.stack([first, *images]), np.stack(together))
 
 
@@ -139,7 +139,7 @@ def test_an_earlier_resolution_is_the_network_grown_to_it(saved, generator, z, s
         generator.grow(32, 1.0)
 
 
-def test_the_resolutions_are_those_that_training_went_through(tmp_path, jittor):
+def test_trained_sizes_are_the_resolutions_reached_in_training(tmp_path, jittor):
     half_way = write_checkpoint(tmp_path / "half.safetensors", 16, alpha=0.5)
     assert loading.trained_sizes(*half_way) == [4, 8, 16]
     assert loading.load_generator(*half_way).fading

@@ -18,19 +18,19 @@ CAT, DOG, FOX = range(3)
 
 
 class LazyImages(Sequence):
-    """Images that are created on access; `peak` is how many were in memory at once."""
+    """Images that are created on access. `peak` is the largest number in memory at once."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels, self.peak = pixels, 0
-        self.made: list[weakref.ref] = []
+        self.weak_references: list[weakref.ref] = []
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, index: int) -> np.ndarray:
         image = self.pixels[index].copy()
-        self.made.append(weakref.ref(image))
-        self.peak = max(self.peak, sum(made() is not None for made in self.made))
+        self.weak_references.append(weakref.ref(image))
+        self.peak = max(self.peak, sum(each() is not None for each in self.weak_references))
         return image
 
 
@@ -48,18 +48,18 @@ def mean(pixels: np.ndarray) -> np.ndarray:
 
 
 def tinted(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Images (N, H, W, C) with these mean colours (N, C), computed without Jittor."""
+    """Return images (N, H, W, C), shifted to these mean colours (N, C) without Jittor."""
     moved = floats(pixels) + (colours - mean(pixels))[:, None, None]
     return np.clip(np.rint((moved + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether images are equal, up to rounding."""
+    """Return whether images are equal up to rounding."""
     return one.shape == other.shape and bool(np.abs(one.astype(int) - other.astype(int)).max() <= 1)
 
 
 def cells(sheet: np.ndarray, columns: int) -> np.ndarray:
-    """The images (rows, columns, 8, 8, 3) of a sheet, without the labels to its left."""
+    """Return the images (rows, columns, 8, 8, 3) of a sheet, without the labels on the left."""
     grid = sheet[:, sheet.shape[1] - 66 * columns :]
     rows = (len(grid) - 2) // 66
     return np.stack(
@@ -67,20 +67,20 @@ def cells(sheet: np.ndarray, columns: int) -> np.ndarray:
     )
 
 
-def test_psi_0_gives_the_mean_style_of_the_domain_and_psi_1_that_of_the_seed(sampler):
-    free = sampler.styles_of_seeds(range(20), DOG)
-    assert np.array_equal(sampler.styles_of_seeds(range(20), DOG, 1.0), free)
+def test_psi_0_gives_the_mean_style_of_the_domain_and_psi_1_the_style_of_the_seed(sampler):
+    untruncated = sampler.styles_of_seeds(range(20), DOG)
+    assert np.array_equal(sampler.styles_of_seeds(range(20), DOG, 1.0), untruncated)
     expected = tinter.COLOURS[DOG] + latents.from_seeds(range(20), 5)[:, :3] / 3
-    assert np.allclose(free[:, 1:], expected, atol=1e-6)
-    average = sampler.styles_of_seeds(range(20), DOG, 0.0)
-    assert np.array_equal(average, average[:1].repeat(20, 0))
-    assert np.allclose(average[0, 1:], tinter.COLOURS[DOG], atol=0.02)
-    assert not np.array_equal(average[0, 1:], tinter.COLOURS[DOG])  # that of 10,000 latents, not the true one
+    assert np.allclose(untruncated[:, 1:], expected, atol=1e-6)
+    mean_style = sampler.styles_of_seeds(range(20), DOG, 0.0)
+    assert np.array_equal(mean_style, mean_style[:1].repeat(20, 0))
+    assert np.allclose(mean_style[0, 1:], tinter.COLOURS[DOG], atol=0.02)
+    assert not np.array_equal(mean_style[0, 1:], tinter.COLOURS[DOG])  # the mean over 10,000 latents, not the exact one
     closer = sampler.styles_of_seeds(range(20), DOG, 0.7)
-    assert np.allclose(closer - average, 0.7 * (free - average), atol=1e-6)
+    assert np.allclose(closer - mean_style, 0.7 * (untruncated - mean_style), atol=1e-6)
 
 
-def test_every_domain_has_a_mean_of_its_own(sampler):
+def test_every_domain_has_its_own_mean_style(sampler):
     for domain in (CAT, DOG, FOX):
         assert np.allclose(sampler.mean(domain), [domain, *tinter.COLOURS[domain]], atol=0.02)
     assert np.array_equal(sampler.mean(DOG), TranslationSampler(sampler.translator).mean(DOG))
@@ -93,7 +93,7 @@ def test_the_style_of_a_seed_does_not_depend_on_the_other_seeds(sampler, monkeyp
     assert np.array_equal(sampler.styles_of_seeds([7], FOX, 0.5)[0], together[7])
 
 
-def test_a_reference_is_taken_as_a_member_of_its_domain(sampler):
+def test_a_reference_is_encoded_for_its_domain(sampler):
     styles = sampler.styles_of_images(NOISE[:3], np.array([FOX, CAT, FOX]))
     assert styles[:, 0].tolist() == [FOX, CAT, FOX]
     assert np.allclose(styles[:, 1:], mean(NOISE[:3]), atol=1e-6)
@@ -107,15 +107,15 @@ def test_an_output_depends_only_on_its_own_image_and_style(count, at_once):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "MAX_CHUNK", at_once)
         styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
-        drawn = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
-    assert drawn.dtype == np.uint8
-    assert alike(drawn, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
+        translated = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
+    assert translated.dtype == np.uint8
+    assert alike(translated, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
 
 
 def test_large_images_are_translated_a_few_at_a_time(sampler, monkeypatch):
     seen = []
-    draw = sampler.translator.translate
-    monkeypatch.setattr(sampler.translator, "translate", lambda x, s: seen.append(len(x)) or draw(x, s))
+    translate = sampler.translator.translate
+    monkeypatch.setattr(sampler.translator, "translate", lambda x, s: seen.append(len(x)) or translate(x, s))
     monkeypatch.setattr(translation, "MAX_PIXELS", 2 * 8 * 8)
     list(sampler.stream(zip(NOISE[:5], sampler.styles_of_images(NOISE[:5], CAT))))
     assert seen == [2, 2, 1]
@@ -124,12 +124,12 @@ def test_large_images_are_translated_a_few_at_a_time(sampler, monkeypatch):
 def test_a_cycle_translates_back_before_clipping(sampler):
     own = sampler.styles_of_images(NOISE, CAT)
     white = np.tile(np.array([[DOG, 1.0, 1.0, 1.0]], np.float32), (12, 1))
-    there, back = sampler.cycle(NOISE, white, own)
-    assert (there == 255).any()
-    assert np.array_equal(back, NOISE)
+    translated, restored = sampler.cycle(NOISE, white, own)
+    assert (translated == 255).any()
+    assert np.array_equal(restored, NOISE)
 
 
-def test_a_cycle_sheet(sampler):
+def test_a_cycle_sheet_has_four_rows(sampler):
     sheet = translation.cycle_sheet(sampler, NOISE[:3], np.array([CAT, DOG, CAT]), NOISE[5:8], DOG)
     found = cells(sheet, 3)
     assert len(found) == 4
@@ -156,7 +156,7 @@ def test_a_sheet_of_latents_shows_at_most_five_domains(jittor):
     assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg", 1.0, range(2)), 1)) == 1 + 5 * 2
 
 
-def test_a_sheet_of_references(sampler):
+def test_a_sheet_of_references_has_a_row_for_each_reference(sampler):
     sheet = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], np.array([CAT, DOG, FOX]), tinter.DOMAINS)
     found = cells(sheet, 3)
     assert (found[0, 0] == 255).all()
@@ -164,11 +164,11 @@ def test_a_sheet_of_references(sampler):
     for row in range(3):
         assert np.array_equal(found[1 + row, 0], NOISE[4 + row])
         assert alike(found[1 + row, 1:], tinted(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
-    bare = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], CAT)
-    assert bare.shape[1] == 3 * 66 + 2
+    unlabelled = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], CAT)
+    assert unlabelled.shape[1] == 3 * 66 + 2
 
 
-def test_a_sheet_of_grey_images(jittor):
+def test_a_sheet_of_grey_images_has_one_channel(jittor):
     sampler = TranslationSampler(tinter.make(tinter.COLOURS[:, :1], 1)[1])
     sheet = translation.latent_sheet(sampler, NOISE[:2, :, :, :1], ("a", "b"), 1.0, seeds=[1])
     assert sheet.shape == (3 * 66 + 2, sheet.shape[1], 1)
@@ -197,28 +197,28 @@ def test_walks_in_z_and_in_styles_differ(jittor):
             return style * style
 
     sampler = TranslationSampler(Squares())
-    ways = [
+    walks = [
         list(translation.latent_walk(sampler, NOISE[:1], {0: ""}, [0, 1], steps=4, space=space, path="linear"))
         for space in "zw"
     ]
-    assert alike(ways[0][0], ways[1][0])
-    assert not alike(ways[0][2], ways[1][2])
+    assert alike(walks[0][0], walks[1][0])
+    assert not alike(walks[0][2], walks[1][2])
 
 
-def test_a_walk_through_references(sampler):
+def test_a_walk_through_references_pauses_at_each_and_closes(sampler):
     references = NOISE[4:6]
     frames = [cells(frame, 3) for frame in translation.reference_walk(sampler, NOISE[:2], references, DOG, steps=31)]
     assert len(frames) == 62
     colours = mean(references)
-    way = colours[1] - colours[0]
+    direction = colours[1] - colours[0]
     fractions = []
     for frame in frames:
         assert (frame[0, 0] == 255).all()
         assert np.array_equal(frame[0, 1:], NOISE[:2])
-        fractions.append((mean(frame[1, 1]) - colours[0]) @ way / (way @ way))
+        fractions.append((mean(frame[1, 1]) - colours[0]) @ direction / (direction @ direction))
     assert alike(frames[0][1, 1:], tinted(NOISE[:2], colours[[0, 0]]))
     assert np.array_equal(frames[0][1, 0], references[0])
-    for frame in frames[21:32]:  # at rest
+    for frame in frames[21:32]:  # pausing
         assert alike(frame[1, 1:], tinted(NOISE[:2], colours[[1, 1]]))
         assert np.array_equal(frame[1, 0], references[1])
     halfway = frames[10][1, 0]
@@ -239,11 +239,11 @@ def test_references_of_different_domains_are_never_mixed(sampler):
     assert len(frames) == len(schedule(numbers.tolist(), 9)) == 9 + 3 + 3
     assert {float(style[0]) for style in seen} == {CAT, FOX}
     assert np.array_equal(np.stack(seen)[[0, -1]], styles[[0, 2]])
-    assert len(seen) == 1 + 5 + 1 + 1  # what rests is drawn once
-    assert len({frame.shape for frame in frames}) == 1  # though one domain's name is longer than another's
+    assert len(seen) == 1 + 5 + 1 + 1  # repeated pictures are translated once
+    assert len({frame.shape for frame in frames}) == 1  # although domain names differ in length
 
 
-def test_references_may_exceed_memory(sampler, monkeypatch):
+def test_references_are_loaded_a_few_at_a_time(sampler, monkeypatch):
     monkeypatch.setattr(translation, "MAX_CHUNK", 2)
     references, numbers = LazyImages(NOISE), [CAT] * 7 + [DOG] * 5
     assert np.array_equal(sampler.styles_of_images(references, CAT), sampler.styles_of_images(NOISE, CAT))
@@ -253,13 +253,13 @@ def test_references_may_exceed_memory(sampler, monkeypatch):
 
 
 @given(st.lists(st.integers(0, 2), min_size=2, max_size=6), st.integers(1, 40))
-def test_a_schedule_is_slow_at_both_ends_and_stays_in_a_domain(domains, steps):
+def test_a_schedule_is_slow_at_both_ends_and_never_mixes_domains(domains, steps):
     positions = schedule(domains, steps)
     assert positions[0] == (0, 0, 0.0)
     assert all(0 <= fraction < 1 and (start != end or fraction == 0) for start, end, fraction in positions)
     assert all(domains[start] == domains[end] for start, end, _ in positions)
     assert {start for start, _, _ in positions} == set(range(len(domains)))
-    # Where one goes over to the next of its domain, `steps` pictures lie between them.
+    # From a reference to the next of the same domain, there are `steps` pictures.
     if len(set(domains)) == 1:
         assert len(positions) == steps * len(domains)
         fractions = [fraction for start, end, fraction in positions if (start, end) == (0, 1)]

@@ -1,4 +1,4 @@
-"""Descriptions of checkpoints, from the JSON that a file holds."""
+"""Descriptions of checkpoints, made from the JSON entries of a checkpoint file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ganzoo.checkpoints.description import RunDescription, StateMetadata
 
 
 def described(entries: dict[str, Any]) -> tuple[RunDescription, StateMetadata]:
-    """The description of a run and of its training state, as `checkpoint.write` takes them."""
+    """Return the descriptions of a run and of its training state, for `checkpoint.write`."""
     return RunDescription.from_json(entries), StateMetadata.from_json(entries)
 
 
 @dataclass(frozen=True)
 class Forged:
-    """A description that can be written, valid or not."""
+    """A description without validation, for writing invalid checkpoints."""
 
     entries: dict[str, Any] = field(default_factory=dict)
 

@@ -1,6 +1,6 @@
-"""The page of public names, ganzoo/README.md: prose and examples by hand, signatures and docstrings from the code.
+"""The page of public names, ganzoo/README.md: its prose is written by hand, its entries come from the code.
 
-    .venv/bin/python -m tests.support.public_names    # rewrites the entries after a change of the code
+    .venv/bin/python -m tests.support.public_names    # updates the entries after the code has changed
 
 A pair of comments, `<!-- names of: MODULES -->` and `<!-- end -->`, encloses the entries of the names that
 `ganzoo/__init__.pyi` imports from these modules.
@@ -24,7 +24,7 @@ PACKAGE = Path(ganzoo.__file__).parent
 PAGE = PACKAGE / "README.md"
 SECTION = re.compile(r"(<!-- names of: ([^>]*?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 WIDTH = 120
-# Described, but not public: what plugins implement or receive without importing it.
+# Described, but not public: plugins implement or receive these without importing them.
 ALSO_DESCRIBED = {"interfaces.hookspecs": "ganzoo_", "interfaces.metric": "Evaluation"}
 PLAIN = (bool, int, float, str, tuple, type(None))  # types of defaults that signatures show
 
@@ -50,7 +50,7 @@ def modules_on_page(page: str) -> list[str]:
 
 
 def fill_in(page: str) -> str:
-    """Return the page with every section's entries made anew."""
+    """Return the page with updated entries in every section."""
     return SECTION.sub(lambda match: "\n".join([match[1], *_section(match[2].split()), match[3]]), page)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint of a small style-based generator that nobody trained: random weights, and noise that can be seen."""
+"""A checkpoint of a small, untrained style-based generator with visible noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZES = [4, 8, 16, 32]
 
 
 def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
-    """Write it, as if training had come to `size` px; return it as read again, with the registry."""
+    """Write the checkpoint, as if training had reached `size` px. Return it as read from the file, and the registry."""
     from ganzoo import DataInfo, TrainOptions
     from ganzoo.checkpoints import checkpoint
     from ganzoo.checkpoints.description import RunDescription, SavedPosition

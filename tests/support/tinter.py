@@ -1,6 +1,7 @@
-"""A model that translates images by arithmetic that a test can repeat: it moves the mean colour of an image.
+"""A model whose translations a test can compute: it shifts the mean colour of an image.
 
-A style is a domain's number and a mean colour: that of the domain and a third of the latent, or that of the reference.
+A style is a domain's number and a mean colour: the domain's colour plus a third of the latent, or the mean colour of a
+reference image.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ INFO = DataInfo("animals", count=9, size=8, channels=3, domains=DOMAINS)
 
 
 def make(colours: np.ndarray = COLOURS, count: int = 3) -> tuple[Any, Translator]:
-    """The network, whose only weight is the domains' colours, and the translator over it."""
+    """Return a network whose only weight is the domains' colours, and its translator."""
     from ganzoo import Network, jt
 
     class Colours(Network):
@@ -68,7 +69,7 @@ class TinterModel(Model):
 
 
 class PullLoss(Loss):
-    """Draws the colours to 1."""
+    """Pulls the colours towards 1."""
 
     phases = (Phase("colours", ("colours",)), Phase("critic", ("critic",)))
 
@@ -80,10 +81,10 @@ class PullLoss(Loss):
 
 
 class UnaveragedTinter(TinterModel):
-    """The model without an average, as CycleGAN has none, and with a loss."""
+    """The model without an EMA, like CycleGAN, and with a loss."""
 
     name = "unaveraged"
-    sampled = "generator"  # the default: it has none
+    sampled = "generator"  # the default of `Setup.generator`; this model has no such network
 
     def build(self, options: Any, data: DataInfo) -> Setup:
         setup = super().build(options, data)
@@ -91,7 +92,7 @@ class UnaveragedTinter(TinterModel):
 
 
 def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = COLOURS) -> None:
-    """A checkpoint whose average has the colours above, and whose network has others."""
+    """Write a checkpoint whose EMA has the given colours, and whose network has zeros."""
     from ganzoo.checkpoints import checkpoint
     from ganzoo.checkpoints.description import RunDescription, StateMetadata
 

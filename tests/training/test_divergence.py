@@ -63,7 +63,7 @@ def in_the_loss(value: float) -> Callable[..., None]:
 
 
 def by_a_logarithm(terms: dict[str, Any], batch: Any, weight: Any) -> None:
-    """Make a term NaN in a kernel, as it happens in practice."""
+    """Make a term NaN in a kernel, as happens in practice."""
     name = next(iter(terms))
     terms[name] = terms[name] + ganzoo.jt.log(-1.0 - terms[name].sqr())
 
@@ -83,22 +83,22 @@ def in_a_huge_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
 
 
 class Spoiled(ganzoo.Loss):
-    """A loss that is made non-finite by `spoil` in the phases `bad`, in micro-batch number `piece`; or that gets an
-    image with the value `pixel`."""
+    """A loss that is made non-finite by `spoil`, or by a pixel of value `pixel`, in the phases `bad` and in micro-batch
+    number `index`."""
 
     def __init__(self, loss: ganzoo.Loss, networks: Any) -> None:
         self.loss, self.phases, self.networks = loss, loss.phases, networks
         self.bad: Collection[str] = ()
         self.spoil: Callable[..., None] | None = None
         self.pixel: float | None = None
-        self.piece, self._calls = 0, 0
+        self.index, self._calls = 0, 0
 
     def begin(self) -> None:
         """Start a step."""
         self._calls = 0
 
     def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:
-        chosen = phase.name in self.bad and self._calls % batch.micro_batches == self.piece
+        chosen = phase.name in self.bad and self._calls % batch.micro_batches == self.index
         self._calls += 1
         images = batch.images
         if chosen and self.pixel is not None:
@@ -128,7 +128,7 @@ class Training:
 
     def run(self, bad: Collection[str] = (), spoil: Callable[..., None] | None = None, **where: Any) -> Report:
         self.loss.bad, self.loss.spoil, self.loss.pixel = bad, spoil, where.get("pixel")
-        self.loss.piece = where.get("piece", 0)
+        self.loss.index = where.get("index", 0)
         self.loss.begin()
         rng = np.random.default_rng(self.state.progress.step)
         pixels = rng.integers(0, 256, (3, BATCH, self.data.size, self.data.size, self.data.channels), np.uint8)
@@ -137,7 +137,7 @@ class Training:
         self.state.progress = self.state.progress.after(BATCH)
         return self.loss_stats.fetch()
 
-    def numbers(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> dict[str, np.ndarray]:
         return self.state.tensors()
 
 
@@ -164,15 +164,15 @@ SPOILED = {
 def test_a_step_with_non_finite_values_changes_nothing(name, how):
     training = Training(name)
     assert training.run().skipped == 0
-    before = training.numbers()
+    before = training.tensors()
     report = training.run(training.phases, SPOILED[how])
     assert (report.skipped, report.max_consecutive_skips) == (len(training.phases), 1)
     assert report.losses == report.logged == {}
-    assert trained(changed(before, training.numbers())) == set()  # EMAs still move towards the weights
+    assert trained(changed(before, training.tensors())) == set()  # EMAs still move towards the weights
     report = training.run()
     assert (report.skipped, report.max_consecutive_skips) == (0, 1)
     assert all(np.isfinite(value) for value in [*report.losses.values(), *report.logged.values()])
-    moved = changed(before, training.numbers())
+    moved = changed(before, training.tensors())
     for network, optimizer in training.state.optimizers.items():
         for weight in optimizer.weights:
             assert f"adam/{network}/second/{weight}" in moved, weight
@@ -185,10 +185,10 @@ def test_a_non_finite_pixel_stops_only_the_discriminator(name, value):
     training = Training(name)
     bad = [phase.name for phase in training.loss.phases if phase.networks == ("discriminator",)]
     training.run()
-    before = training.numbers()
+    before = training.tensors()
     # StarGAN v2 translates these images and reuses the result, so its generator is skipped too.
     report = training.run(bad, pixel=VALUES[value])
-    moved = changed(before, training.numbers())
+    moved = changed(before, training.tensors())
     # The generator's phase may update the statistics of the discriminator's batch norm.
     assert not any("/discriminator/" in name and "running" not in name for name in moved)
     if name != "stargan2":
@@ -204,32 +204,32 @@ STATISTICS = {"gan": "running_var", "lsgan": "running_var", "stylegan": "w_avera
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_running_statistics_of_a_skipped_phase_are_restored(name, monkeypatch):
-    """Non-finite latents change them first."""
+    """The forward pass with non-finite latents has changed them by then."""
     training = Training(name)
     training.run()
-    before = training.numbers()
+    before = training.tensors()
     keys = {key for key in before if key.startswith("net/generator/") and key.endswith(STATISTICS[name])}
     with monkeypatch.context() as patched:
         patched.setattr(ganzoo.Batch, "latents", lambda self, length: ganzoo.jt.array(np.full((BATCH, length), np.nan)))
         report = training.run()
     assert report.skipped == len(training.phases)
-    assert trained(changed(before, training.numbers())) == set()
+    assert trained(changed(before, training.tensors())) == set()
     training.run()
     assert keys
-    assert keys <= changed(before, training.numbers())
+    assert keys <= changed(before, training.tensors())
 
 
-@pytest.mark.parametrize("piece", [0, 1])
+@pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("name", MODELS)
-def test_one_bad_micro_batch_skips_the_update(name, piece):
+def test_one_bad_micro_batch_skips_the_update(name, index):
     training = Training(name, micro_batch=2)
     training.run()
-    before = training.numbers()
-    report = training.run(training.phases, by_a_logarithm, piece=piece)
+    before = training.tensors()
+    report = training.run(training.phases, by_a_logarithm, index=index)
     assert report.skipped == len(training.phases)
-    assert trained(changed(before, training.numbers())) == set()
+    assert trained(changed(before, training.tensors())) == set()
     assert training.run().skipped == 0
-    assert changed(before, training.numbers())
+    assert changed(before, training.tensors())
 
 
 def test_consecutive_skips_are_counted_by_phase():

@@ -1,4 +1,4 @@
-"""Events of training, compared with a calculation in exact decimals."""
+"""Events of training, compared with a calculation in exact fractions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EVENTS = {
 KIMG = st.integers(1, 6000).map(lambda images: images / 1000)
 
 
-def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, list[int]]:  # noqa: B008 (it is frozen)
+def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, list[int]]:  # noqa: B008 (Progress is frozen)
     """Return the images seen at each event, from `progress` to the end."""
     found: dict[str, list[int]] = {name: [] for name in EVENTS}
     while progress.images < due.total_images(options):
         progress = progress.after(options.batch)
-        for name, comes in EVENTS.items():
-            if comes(options, progress, options.batch):
+        for name, is_due in EVENTS.items():
+            if is_due(options, progress, options.batch):
                 found[name].append(progress.images)
     return {**found, "end": [progress.images]}
 
@@ -42,19 +42,19 @@ def by_hand(length: Fraction, options: TrainOptions) -> list[int]:
 @given(tick=KIMG, snapshot=st.integers(1, 20), every=KIMG, batch=st.integers(1, 300), kimg=KIMG, data=st.data())
 def test_events_occur_at_the_expected_images_with_and_without_resume(tick, snapshot, every, batch, kimg, data):
     options = TrainOptions(tick=tick, snapshot=snapshot, evaluate_every=every, batch=batch, kimg=kimg)
-    straight = train(options)
+    uninterrupted = train(options)
     exact = Fraction(str(tick))
-    assert straight["tick"] == by_hand(exact, options)
-    assert straight["snapshot"] == by_hand(exact * snapshot, options)
-    assert straight["evaluation"] == by_hand(Fraction(str(every)), options)
-    assert straight["report"] == sorted({*straight["tick"], *straight["evaluation"]})
-    assert set(straight["snapshot"]) <= set(straight["tick"])
-    checkpoints = [0, *straight["snapshot"], *straight["evaluation"], *straight["end"]]
+    assert uninterrupted["tick"] == by_hand(exact, options)
+    assert uninterrupted["snapshot"] == by_hand(exact * snapshot, options)
+    assert uninterrupted["evaluation"] == by_hand(Fraction(str(every)), options)
+    assert uninterrupted["report"] == sorted({*uninterrupted["tick"], *uninterrupted["evaluation"]})
+    assert set(uninterrupted["snapshot"]) <= set(uninterrupted["tick"])
+    checkpoints = [0, *uninterrupted["snapshot"], *uninterrupted["evaluation"], *uninterrupted["end"]]
     at = data.draw(st.sampled_from(checkpoints))
     resumed = train(options, Progress(step=at // batch, images=at))
     assert resumed == {
-        name: [images for images in those if images > at] or straight["end"] * (name == "end")
-        for name, those in straight.items()
+        name: [images for images in seen if images > at] or uninterrupted["end"] * (name == "end")
+        for name, seen in uninterrupted.items()
     }
 
 

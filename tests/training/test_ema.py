@@ -44,43 +44,43 @@ def numbers(network) -> dict[str, np.ndarray]:
     return {name: var.numpy() for name, var in network.state().items()}
 
 
-def averages(decay: float | None):
-    """A network with known weights, its EMA, and those weights."""
+def make_ema(decay: float | None):
+    """Return a network, its EMA, and the network's weights."""
     from ganzoo.training.ema import EMA
 
-    source, twin = network(), network()
+    source, copy = network(), network()
     filled = fill(source, 0)
-    return source, EMA({"g": source}, {"g": twin}, {} if decay is None else {"g": decay}), filled
+    return source, EMA({"g": source}, {"g": copy}, {} if decay is None else {"g": decay}), filled
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])
 def test_weights_follow_the_recursion_and_statistics_are_copied(decay):
-    source, kept, filled = averages(decay)
+    source, ema, filled = make_ema(decay)
     expected = {name: value.astype(np.float64) for name, value in filled.items()}
     for seed in RNG_SEEDS:
         filled = fill(source, seed)
-        kept.update()
+        ema.update()
         ganzoo.jt.sync_all()
         for name, value in filled.items():
             expected[name] = value if "running" in name else decay * expected[name] + (1 - decay) * value
-    found = numbers(kept.network("g"))
+    found = numbers(ema.network("g"))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6)
 
 
 def test_an_average_starts_from_the_weights_themselves():
-    _, kept, filled = averages(0.999)
-    found = numbers(kept.network("g"))
+    _, ema, filled = make_ema(0.999)
+    found = numbers(ema.network("g"))
     for name, value in filled.items():
         np.testing.assert_array_equal(found[name], value)
 
 
 def test_averaging_changes_nothing_in_the_network_itself():
-    source, kept, filled = averages(0.5)
+    source, ema, filled = make_ema(0.5)
     fill(source, 1)
     filled = fill(source, 2)
-    kept.update()
+    ema.update()
     found = numbers(source)
     for name, value in filled.items():
         np.testing.assert_array_equal(found[name], value)
@@ -88,18 +88,18 @@ def test_averaging_changes_nothing_in_the_network_itself():
 
 
 def test_without_a_decay_the_sampled_network_is_a_copy_of_the_current_one():
-    source, kept, filled = averages(None)
+    source, ema, filled = make_ema(None)
     for seed in RNG_SEEDS:
         filled = fill(source, seed)
-        kept.update()
-        found = numbers(kept.network("g"))
+        ema.update()
+        found = numbers(ema.network("g"))
         for name, value in filled.items():
             np.testing.assert_array_equal(found[name], value)
 
 
 def test_a_copy_does_not_follow_the_network():
-    source, kept, filled = averages(None)
-    copy = kept.network("g")
+    source, ema, filled = make_ema(None)
+    copy = ema.network("g")
     fill(source, 1)
     found = numbers(copy)
     for name, value in filled.items():
@@ -108,8 +108,8 @@ def test_a_copy_does_not_follow_the_network():
 
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_the_sampled_network_uses_its_running_statistics(decay):
-    source, kept, filled = averages(decay)
-    sampled = kept.network("g")
+    source, ema, filled = make_ema(decay)
+    sampled = ema.network("g")
     x = np.random.default_rng(5).standard_normal((4, 3), dtype=np.float32)
     linear = x @ filled["linear.weight"].T + filled["linear.bias"]
     expected = (linear - filled["norm.running_mean"]) / np.sqrt(filled["norm.running_var"] + 1e-5)
@@ -120,21 +120,21 @@ def test_the_sampled_network_uses_its_running_statistics(decay):
 
 
 def test_a_stage_can_set_the_decay():
-    source, kept, filled = averages(0.999)
-    kept.decay = 0.25
+    source, ema, filled = make_ema(0.999)
+    ema.decay = 0.25
     new = fill(source, 1)
-    kept.update()
-    found = numbers(kept.network("g"))["linear.weight"]
+    ema.update()
+    found = numbers(ema.network("g"))["linear.weight"]
     expected = 0.25 * filled["linear.weight"] + 0.75 * new["linear.weight"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_unused_weights_are_not_averaged():
-    source, kept, filled = averages(0.5)
-    source.used = lambda: {name: var for name, var in source.trainable().items() if name != "linear.bias"}
+    source, ema, filled = make_ema(0.5)
+    source.active_weights = lambda: {name: var for name, var in source.trainable().items() if name != "linear.bias"}
     new = fill(source, 1)
-    kept.update()
-    found = numbers(kept.network("g"))
+    ema.update()
+    found = numbers(ema.network("g"))
     np.testing.assert_array_equal(found["linear.bias"], filled["linear.bias"])
     assert not np.array_equal(found["linear.weight"], filled["linear.weight"])
     np.testing.assert_array_equal(found["norm.running_mean"], new["norm.running_mean"])

@@ -13,11 +13,10 @@ from ganzoo.training.feed import Feed
 
 
 class Numbered(Dataset):
-    """All pixels of image n are n; stored at two sizes, each of which records the requested images."""
+    """All pixels of image n are n. It is stored at 8 and 16 px; its label is the stored size."""
 
     def __init__(self, size: int = 16) -> None:
         self.info = DataInfo("numbered", 40, size, 1)
-        self.loaded = 0
 
     def at_size(self, size: int) -> Dataset:
         return Numbered(8 if size <= 8 else 16)
@@ -59,33 +58,33 @@ def test_batches_can_start_at_any_position(feed):
 
 
 def test_an_unreadable_image_is_reported_once_over_all_stages():
-    class Torn(Numbered):
+    class Damaged(Numbered):
         def at_size(self, size: int) -> Dataset:
             return self
 
         def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             if index == 3:
-                raise DataError("image 3 is torn.")
+                raise DataError("image 3 is damaged.")
             return super().load(index, size)
 
-    named: list[str] = []
-    feed = Feed(Torn(), TrainOptions(), 1, False, named.append)
+    messages: list[str] = []
+    feed = Feed(Damaged(), TrainOptions(), 1, False, messages.append)
     for size in (4, 8, 16):
         feed.batch(size, 40, 0)
     feed.close()
-    assert len(named) == 1
+    assert len(messages) == 1
 
 
 def test_closing_ends_the_threads():
     before = set(threading.enumerate())  # loaders of other tests may still be ending
     feed = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
     feed.batch(8, 4, 0)
-    begun = set(threading.enumerate()) - before
-    assert begun
+    started = set(threading.enumerate()) - before
+    assert started
     feed.close()
-    for thread in begun:
+    for thread in started:
         thread.join(5)
-    assert not any(thread.is_alive() for thread in begun)
+    assert not any(thread.is_alive() for thread in started)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

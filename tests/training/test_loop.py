@@ -30,7 +30,7 @@ class State:
 
 
 class Recorder:
-    """Reporter, feed and step: each call is an event."""
+    """Stub of the reporter, the feed and the step that records each call."""
 
     def __init__(self, state: State) -> None:
         self.state, self.events = state, []

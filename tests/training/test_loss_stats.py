@@ -22,9 +22,9 @@ def var(number: float):
 
 def test_means_are_over_the_updates_made():
     stats = LossStats()
-    for number, good in ((1.0, 1), (math.nan, 0), (4.0, 1), (math.inf, 0), (7.0, 0)):
-        stats.add(D, {"real": var(number), "fake": var(-number)}, var(good))
-        stats.log(D, {"norm": var(2 * number)}, var(good))
+    for number, updated in ((1.0, 1), (math.nan, 0), (4.0, 1), (math.inf, 0), (7.0, 0)):
+        stats.add(D, {"real": var(number), "fake": var(-number)}, var(updated))
+        stats.log(D, {"norm": var(2 * number)}, var(updated))
     stats.add(G, {"real": var(10.0)}, var(1))
     assert stats.fetch() == Report({"d/fake": -2.5, "d/real": 2.5, "g/real": 10.0}, {"d/norm": 5.0}, 3, 2)
 
@@ -65,14 +65,14 @@ def test_a_non_finite_logged_value_is_omitted_and_skips_nothing():
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=6), max_size=4))
 def test_any_sequence_of_updates_is_counted(ticks):
-    stats, longest, now = LossStats(), 0, {"d": 0, "g": 0}
+    stats, longest, streaks = LossStats(), 0, {"d": 0, "g": 0}
     for tick in ticks:
         skipped = 0
         for outcomes in tick:
-            for phase, good in zip((D, G), outcomes):
-                stats.add(phase, {"term": var(2.0 if good else math.nan)}, var(good))
-                now[phase.name] = 0 if good else now[phase.name] + 1
-                longest = max(longest, now[phase.name])
-                skipped += not good
-        kept = {f"{phase.name}/term": 2.0 for index, phase in enumerate((D, G)) if any(pair[index] for pair in tick)}
-        assert stats.fetch() == Report(kept, {}, skipped, longest)
+            for phase, updated in zip((D, G), outcomes):
+                stats.add(phase, {"term": var(2.0 if updated else math.nan)}, var(updated))
+                streaks[phase.name] = 0 if updated else streaks[phase.name] + 1
+                longest = max(longest, streaks[phase.name])
+                skipped += not updated
+        means = {f"{phase.name}/term": 2.0 for index, phase in enumerate((D, G)) if any(pair[index] for pair in tick)}
+        assert stats.fetch() == Report(means, {}, skipped, longest)

@@ -50,7 +50,7 @@ def test_200_and_600_steps_use_the_same_memory(jittor, ema):
     seen = json.loads(output.splitlines()[-1])
     assert seen["600"][0] <= 1.02 * seen["200"][0]
     assert seen["600"][1] <= seen["200"][1] + 5
-    # Pending are five values and two flags that say whether an update was made; they keep no old weights alive.
+    # Five values and two flags (whether an update was made) are pending; they keep no old weights alive.
     assert seen["reported"] == 7
 
 

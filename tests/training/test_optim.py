@@ -41,9 +41,9 @@ def gradients(steps: int) -> list[dict[str, np.ndarray]]:
     ]
 
 
-def apply(optimizer, several: list[dict[str, np.ndarray]], good=None) -> None:
-    for gradient in several:
-        optimizer.step([ganzoo.jt.array(gradient[name]) for name in optimizer.weights], good)
+def apply(optimizer, per_step: list[dict[str, np.ndarray]], finite=None) -> None:
+    for gradient in per_step:
+        optimizer.step([ganzoo.jt.array(gradient[name]) for name in optimizer.weights], finite)
         ganzoo.jt.sync_all()
 
 
@@ -66,11 +66,11 @@ def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
     if not ours:  # as on a GPU, or where they could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
     steps = 30  # more than 25, after which 1 - 0.5**t rounds to 1 in float32
-    adam, several = optimizer(settings), gradients(steps)
+    adam, per_step = optimizer(settings), gradients(steps)
     before = numbers(adam.weights)
-    apply(adam, several)
+    apply(adam, per_step)
     arrays = {f"weight/{name}": value for name, value in before.items()}
-    arrays.update({f"grad/{step}/{name}": value for step, each in enumerate(several) for name, value in each.items()})
+    arrays.update({f"grad/{step}/{name}": value for step, each in enumerate(per_step) for name, value in each.items()})
     expected = in_torch("adam", arrays, tmp_path, steps=steps, settings=dataclasses.asdict(settings))
     for name, weight in numbers(adam.weights).items():
         moved = weight.astype(np.float64) - before[name]
@@ -82,18 +82,18 @@ def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.0], ids=str)
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch):
-    adam, several = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
+    adam, per_step = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
     if not ours:  # as on a GPU, or where they could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
-    apply(adam, several[:3])
+    apply(adam, per_step[:3])
     before = numbers({**adam.weights, **adam.state()})
-    for gradient in several[3:]:
+    for gradient in per_step[3:]:
         bad = {name: np.where(each > 0, np.float32(value), each) for name, each in gradient.items()}
         apply(adam, [bad], ganzoo.jt.zeros(1))
     for name, var in numbers({**adam.weights, **adam.state()}).items():
         np.testing.assert_array_equal(var, before[name])
     assert adam.steps == dict.fromkeys(SHAPES, 5)
-    apply(adam, several[3:], ganzoo.jt.ones(1))
+    apply(adam, per_step[3:], ganzoo.jt.ones(1))
     after = numbers({**adam.weights, **adam.state()})
     assert all(np.isfinite(after[name]).all() and (after[name] != before[name]).all() for name in after)
 
@@ -110,16 +110,16 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
 
 def test_a_weight_added_later_starts_with_a_full_step():
     """With the update count of the other weights, its first step would be ten times as long."""
-    adam, several = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
+    adam, per_step = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
     adam.set_active(["first"])
     before = numbers(adam.network.state())
-    apply(adam, several[:40])
+    apply(adam, per_step[:40])
     assert adam.steps == {"first": 40, "second": 0}
     np.testing.assert_array_equal(adam.network.state()["second"].numpy(), before["second"])
     adam.set_active(SHAPES)
-    apply(adam, several[40:])
+    apply(adam, per_step[40:])
     moved = adam.weights["second"].numpy() - before["second"]
-    np.testing.assert_allclose(moved, -0.25 * np.sign(several[40]["second"]), rtol=1e-4)
+    np.testing.assert_allclose(moved, -0.25 * np.sign(per_step[40]["second"]), rtol=1e-4)
     assert adam.steps == {"first": 41, "second": 1}
 
 
@@ -133,13 +133,13 @@ def test_a_multiplier_scales_the_steps_of_the_weights_it_names():
 
 
 def test_a_reset_optimizer_is_a_new_one():
-    adam, several = optimizer(ganzoo.Adam(0.25, eps=1e-12)), gradients(4)
-    apply(adam, several[:3])
+    adam, per_step = optimizer(ganzoo.Adam(0.25, eps=1e-12)), gradients(4)
+    apply(adam, per_step[:3])
     adam.reset()
     before = numbers(adam.weights)
-    apply(adam, several[3:])
+    apply(adam, per_step[3:])
     for name, weight in numbers(adam.weights).items():
-        np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(several[3][name]), rtol=1e-4)
+        np.testing.assert_allclose(weight - before[name], -0.25 * np.sign(per_step[3][name]), rtol=1e-4)
 
 
 def test_an_update_leaves_weights_trainable_and_moments_not():
@@ -151,15 +151,15 @@ def test_an_update_leaves_weights_trainable_and_moments_not():
 
 def test_a_restored_optimizer_continues_identically():
     settings = ganzoo.Adam(0.1, beta1=0.5, weight_decay=0.01)
-    adam, several = optimizer(settings), gradients(6)
-    apply(adam, several[:3])
+    adam, per_step = optimizer(settings), gradients(6)
+    apply(adam, per_step[:3])
     weights, moments = numbers(adam.network.state()), numbers(adam.state())
-    apply(adam, several[3:])
+    apply(adam, per_step[3:])
 
     restored = optimizer(settings)
     restored.network.load_state(weights)
     restored.load_state(moments, dict.fromkeys(SHAPES, 3))
-    apply(restored, several[3:])
+    apply(restored, per_step[3:])
     assert restored.steps == adam.steps == dict.fromkeys(SHAPES, 6)
     for name, weight in numbers(adam.weights).items():
         np.testing.assert_array_equal(restored.weights[name].numpy(), weight)
@@ -249,5 +249,5 @@ def test_micro_batches_report_the_terms_of_the_batch(compared):
 def test_micro_batches_count_as_one_update(compared):
     assert compared.updates == {"generator": recording.STEPS, "discriminator": recording.STEPS}
     for network in ("generator", "discriminator"):
-        assert len(under(compared.actual, f"moved/{network}/")) == {"generator": 4, "discriminator": 6}[network]
-        assert max(compared.errors(f"moved/{network}/").values()) < 1e-3
+        assert len(under(compared.actual, f"change/{network}/")) == {"generator": 4, "discriminator": 6}[network]
+        assert max(compared.errors(f"change/{network}/").values()) < 1e-3

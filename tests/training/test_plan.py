@@ -22,7 +22,7 @@ def test_the_stages_of_a_run_are_computed_once(jittor, pictures):
     model = Counted()
     train = resolve(TrainOptions, {"data": str(pictures), "device": "cpu"}, model.defaults)
     tiny = {"max_size": 16, "latent": 2, "mapping_layers": 1, "channels_base": 16, "channels_max": 2}
-    planned = make_plan(model, train, resolve(model.options, tiny), plugins.load())
-    assert planned.initial_state().schedule is planned.with_next_seed().initial_state().schedule is planned.schedule
-    assert [stage.size for stage in planned.schedule.stages][-1] == 16
+    plan = make_plan(model, train, resolve(model.options, tiny), plugins.load())
+    assert plan.initial_state().schedule is plan.with_next_seed().initial_state().schedule is plan.schedule
+    assert [stage.size for stage in plan.schedule.stages][-1] == 16
     assert model.calls == 1

@@ -31,10 +31,10 @@ def test_later_positions_are_yielded_once_and_in_order():
 
 
 @pytest.mark.parametrize(
-    ("stage", "images", "left"), [(0, 8, 4), (1, 0, 3), (1, 5, 3), (1, 15, 2), (2, 5, 1), (2, 50, 0)]
+    ("stage", "images", "remaining"), [(0, 8, 4), (1, 0, 3), (1, 5, 3), (1, 15, 2), (2, 5, 1), (2, 50, 0)]
 )
-def test_past_positions_are_not_yielded(stage, images, left):
-    assert len(list(later_positions(THREE, Progress(stage=stage, stage_images=images)))) == left
+def test_past_positions_are_not_yielded(stage, images, remaining):
+    assert len(list(later_positions(THREE, Progress(stage=stage, stage_images=images)))) == remaining
 
 
 def test_a_model_with_one_stage_has_no_later_positions():
@@ -42,15 +42,15 @@ def test_a_model_with_one_stage_has_no_later_positions():
 
 
 @pytest.fixture
-def planned(jittor, pictures):
+def plan(jittor, pictures):
     train = resolve(TrainOptions, {"data": str(pictures), "batch": 4, "device": "cpu"}, StyleGAN.defaults)
     return make_plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
 
 
-def test_the_child_takes_a_step_in_every_later_stage(planned):
+def test_the_child_takes_a_step_in_every_later_stage(plan):
     messages: list[str] = []
-    precompiler = Precompiler(planned, messages.append)
-    state = planned.initial_state()
+    precompiler = Precompiler(plan, messages.append)
+    state = plan.initial_state()
     precompiler.start(state)
     precompiler.wait(600)
     assert precompiler._child.returncode == 0, messages
@@ -65,27 +65,27 @@ def test_the_child_ends_with_a_killed_parent_even_while_compiling():
         "precompile._die_with_parent(os.getppid()); print(os.getpid(), flush=True); ctypes.PyDLL(None).sleep(60)"
     )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as started:
-        number = int(started.stdout.readline())
-        started.kill()
-    until = time.monotonic() + 10
-    while Path(f"/proc/{number}").exists() and time.monotonic() < until:
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        pid = int(process.stdout.readline())
+        process.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{number}").exists()
+    assert not Path(f"/proc/{pid}").exists()
 
 
-def test_close_ends_a_working_child(planned):
-    precompiler = Precompiler(planned, lambda line: None)
-    precompiler.start(planned.initial_state())
+def test_close_ends_a_running_child(plan):
+    precompiler = Precompiler(plan, lambda line: None)
+    precompiler.start(plan.initial_state())
     precompiler.close()
     assert precompiler._child.returncode not in (None, 0)
 
 
-def test_a_failing_child_is_reported_and_does_no_harm(planned, monkeypatch):
+def test_a_failing_child_is_reported_and_does_no_harm(plan, monkeypatch):
     messages: list[str] = []
-    precompiler = Precompiler(planned, messages.append)
+    precompiler = Precompiler(plan, messages.append)
     monkeypatch.setenv("GANZOO_PLUGINS", "ganzoo_gan")  # so that the child can't find the model
-    precompiler.start(planned.initial_state())
+    precompiler.start(plan.initial_state())
     precompiler.wait(600)
     assert precompiler._child.returncode == 1
     assert len(messages) == 1

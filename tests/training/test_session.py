@@ -11,7 +11,7 @@ from ganzoo.training import session
 
 def test_a_signal_while_another_process_compiles_ends_a_rank_cleanly(jittor, monkeypatch):
     """Jittor's wait for its lock then fails, and so does the call that needed it."""
-    planned = SimpleNamespace(train=SimpleNamespace(device="cpu", precision="tf32"))
+    plan = SimpleNamespace(train=SimpleNamespace(device="cpu", precision="tf32"))
     monkeypatch.setattr(session.distributed, "is_rank_zero", lambda: False)
 
     def interrupted(plan, stop):
@@ -19,7 +19,7 @@ def test_a_signal_while_another_process_compiles_ends_a_rank_cleanly(jittor, mon
         raise RuntimeError("Check failed: fcntl(lock_fd, 7, &lock) == 0")
 
     monkeypatch.setattr(session, "follow", interrupted)
-    run, stop = session.run_training(planned, None, Path("experiments"))
+    run, stop = session.run_training(plan, None, Path("experiments"))
     assert (run, stop(), stop.status) == (None, True, 143)
 
     def failing(plan, stop):
@@ -27,4 +27,4 @@ def test_a_signal_while_another_process_compiles_ends_a_rank_cleanly(jittor, mon
 
     monkeypatch.setattr(session, "follow", failing)
     with pytest.raises(RuntimeError, match="something else"):
-        session.run_training(planned, None, Path("experiments"))
+        session.run_training(plan, None, Path("experiments"))

@@ -41,21 +41,21 @@ def run(state: TrainState, step: Step, batches) -> None:
 
 def test_a_batch_is_split_without_loss_or_overlap():
     whole = images(10)
-    pieces = split(whole, 4)
-    assert [len(piece.labels) for piece in pieces] == [4, 3, 3]
-    assert np.array_equal(np.concatenate([piece.images for piece in pieces]), whole.images)
+    parts = split(whole, 4)
+    assert [len(part.labels) for part in parts] == [4, 3, 3]
+    assert np.array_equal(np.concatenate([part.images for part in parts]), whole.images)
     assert len(split(whole, None)) == 1
 
 
 @given(st.integers(1, 600), st.integers(1, 600))
-def test_micro_batches_are_as_few_and_as_even_as_can_be(images, most):
-    found = micro_batch_sizes(images, most)
+def test_micro_batches_are_as_few_and_as_even_as_possible(images, limit):
+    found = micro_batch_sizes(images, limit)
     assert sum(found) == images
-    assert len(found) == math.ceil(images / most)
-    assert max(found) <= most
+    assert len(found) == math.ceil(images / limit)
+    assert max(found) <= limit
     assert max(found) - min(found) <= 1
-    if images % most == 0:  # identical, to the last bit
-        assert found == [most] * (images // most)
+    if images % limit == 0:  # identical, to the last bit
+        assert found == [limit] * (images // limit)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_two_states_with_one_seed_train_identically(state):
 
 
 def test_images_are_scaled_on_a_gpu_as_they_are_on_the_cpu(jittor, monkeypatch):
-    every = ImageBatch(np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1).repeat(3, 3), np.zeros(2, np.int64))
-    there, here = [], []
-    for device, found in (("cpu", here), ("cuda", there)):
+    batch = ImageBatch(np.arange(256, dtype=np.uint8).reshape(2, 8, 16, 1).repeat(3, 3), np.zeros(2, np.int64))
+    cuda, cpu = [], []
+    for device, found in (("cpu", cpu), ("cuda", cuda)):
         monkeypatch.setattr(backend, "device", lambda device=device: device)
-        found.append(to_device(every, np.random.default_rng(0)).images.numpy())
-    assert here[0].shape == there[0].shape == (2, 3, 8, 16)
-    np.testing.assert_allclose(there[0], here[0], rtol=0, atol=2.4e-7)  # the last bit
-    assert (here[0].min(), here[0].max()) == (-1.0, 1.0)
+        found.append(to_device(batch, np.random.default_rng(0)).images.numpy())
+    assert cpu[0].shape == cuda[0].shape == (2, 3, 8, 16)
+    np.testing.assert_allclose(cuda[0], cpu[0], rtol=0, atol=2.4e-7)  # the last bit
+    assert (cpu[0].min(), cpu[0].max()) == (-1.0, 1.0)
 
 
 def test_a_lazy_phase_runs_every_nth_step(state):
@@ -152,28 +152,28 @@ def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
         assert np.isclose(np.median(moved), rate, rtol=0.05), name
 
 
-def test_the_norm_is_that_of_the_gradients(state, monkeypatch):
+def test_the_logged_norm_is_that_of_the_gradients(state, monkeypatch):
     """Adam's update is replaced, so that the test sees the gradients."""
     seen, gradients = {}, {}
     optimizer = state.optimizers["generator"]
-    monkeypatch.setattr(optimizer, "step", lambda found, good: gradients.update(dict(zip(optimizer.weights, found))))
-    Step(state, 0, None, lambda *_: None, lambda phase, values, good: seen.update({phase.name: values}))(images(4))
+    monkeypatch.setattr(optimizer, "step", lambda found, finite: gradients.update(dict(zip(optimizer.weights, found))))
+    Step(state, 0, None, lambda *_: None, lambda phase, values, finite: seen.update({phase.name: values}))(images(4))
     exact = np.sqrt(sum((value.numpy().astype(np.float64) ** 2).sum() for value in gradients.values()))
     assert float(seen["generator"]["gradient_norm/generator"].item()) == pytest.approx(exact, rel=1e-5)
     assert exact > 0
 
 
 def test_both_callbacks_receive_whether_the_networks_were_updated(state):
-    heard = []
-    step = Step(state, 0, None, lambda *given: heard.append(given), lambda *given: heard.append(given))
+    calls = []
+    step = Step(state, 0, None, lambda *call: calls.append(call), lambda *call: calls.append(call))
     step(images(4))
-    assert [phase.name for phase, _, _ in heard] == ["generator"] * 2 + ["discriminator"] * 2
-    assert [list(values) for _, values, _ in heard][:2] == [["adversarial"], ["gradient_norm/generator"]]
-    assert all(good.shape == [1] and good.dtype == "float32" and good.item() == 1 for _, _, good in heard)
+    assert [phase.name for phase, _, _ in calls] == ["generator"] * 2 + ["discriminator"] * 2
+    assert [list(values) for _, values, _ in calls][:2] == [["adversarial"], ["gradient_norm/generator"]]
+    assert all(finite.shape == [1] and finite.dtype == "float32" and finite.item() == 1 for _, _, finite in calls)
 
 
-@pytest.mark.parametrize(("name", "most"), [("gan", 8), ("lsgan", 8), ("stylegan", 12), ("stargan2", 36)])
-def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypatch, name, most):
+@pytest.mark.parametrize(("name", "limit"), [("gan", 8), ("lsgan", 8), ("stylegan", 12), ("stargan2", 36)])
+def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypatch, name, limit):
     """Each array has to be copied to the GPU, so constants are created once."""
     made: list[int] = []
     counts: list[int] = []
@@ -193,4 +193,4 @@ def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypa
     model, *options = RUNS[name].split()
     result = ganzoo("train", model, "--data", "pictures", *options, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
-    assert 0 < counts[1] <= most
+    assert 0 < counts[1] <= limit

@@ -49,7 +49,7 @@ def test_evaluate_gives_the_number_that_training_gave(jittor, ganzoo, pictures):
     assert tracked["mean"] == evaluated["mean"]
 
 
-def test_a_metric_over_some_of_the_real_images_says_so(jittor, ganzoo, pictures):
+def test_the_name_of_a_metric_over_some_of_the_real_images_says_so(jittor, ganzoo, pictures):
     assert ganzoo(*TRAIN, *TRACK, "--evaluate-real", "10", "--kimg", "0.012").exit_code == 0
     measured = rows()[-1]["metrics"]
     assert list(measured)[:2] == [f"{name}12-real10-efficientnet-lite0" for name in ("kid", "kid_std")]
@@ -74,10 +74,10 @@ class Scripted(Metric):
     higher_is_better = ("scripted",)
 
     def __init__(self, *numbers: float) -> None:
-        self.waiting = list(numbers)
+        self.values = list(numbers)
 
     def compute(self, evaluation):
-        return {"scripted": self.waiting.pop(0)}
+        return {"scripted": self.values.pop(0)}
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_an_impossible_metric_is_reported_before_a_run_is_created(jittor, ganzoo
     assert not Path("experiments").exists()
 
 
-def test_a_metric_that_does_not_fit_is_reported_before_the_first_step(jittor, ganzoo, pictures):
+def test_a_metric_that_does_not_apply_is_reported_before_the_first_step(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
     assert result.exit_code == 2
     assert "lpips: measures the diversity of translations" in result.stderr

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Jittor calls nvcc for C++14, but the headers of CUDA 13 need C++17. For GPUs newer than Jittor knows, PTX is included,
-# which their driver can compile. A Ctrl-C reaches every process of a terminal: the compiler ignores the signals that
-# Jittor's process survives.
-[ -z "$GANZOO_SURVIVED" ] || trap "" $GANZOO_SURVIVED
+# Jittor calls nvcc for C++14, but the headers of CUDA 13 need C++17. PTX is included, which the driver can compile for
+# GPUs newer than those that Jittor supports. A Ctrl-C reaches every process of the terminal, so the compiler ignores
+# the signals that Jittor's process handles.
+[ -z "$GANZOO_IGNORED_SIGNALS" ] || trap "" $GANZOO_IGNORED_SIGNALS
 for argument; do
     shift
     case "$argument" in

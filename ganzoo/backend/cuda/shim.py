@@ -1,7 +1,8 @@
 """A folder that presents CUDA 13 with cuDNN 9 as the CUDA 12 with cuDNN 8 that Jittor expects.
 
-It holds links to the headers and libraries of a toolkit, wherever they are, five headers of our own that include the
-real ones and add what Jittor misses there, and a script in place of nvcc. Neither Jittor nor the toolkit is modified.
+It contains links to the headers and libraries of a toolkit, wherever they are, a script in place of nvcc, and five
+headers of our own that include the real ones and add what Jittor needs beyond them. Neither Jittor nor the toolkit is
+modified.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import shlex
 from pathlib import Path
 
-from ganzoo.backend.cuda.toolkit import LIBRARIES, OF_CUDNN_9, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
+from ganzoo.backend.cuda.toolkit import CUDNN_9_LIBRARIES, LIBRARIES, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
 from ganzoo.errors import BackendError, reason
 from ganzoo.files import atomic_folder
 
@@ -26,21 +27,21 @@ _HEADERS = {
     "npp.h": None,
 }
 # Libraries that cuDNN 9 no longer has, and the ones that replaced them.
-_FORMER = {
+_REPLACED_BY = {
     "cudnn_ops_infer": "cudnn_ops",
     "cudnn_ops_train": "cudnn_ops",
     "cudnn_cnn_infer": "cudnn_cnn",
     "cudnn_cnn_train": "cudnn_cnn",
 }
-_OWN_FOLDERS = {Path(name).parts[0] for name in _HEADERS}
+_OWN_ENTRIES = {Path(name).parts[0] for name in _HEADERS}
 
 
 def home(kit: Toolkit, parent: Path) -> Path:
     """Return the folder for a toolkit, in `parent`, and create it if it does not exist. Its name contains a hash of its
     content: Jittor recompiles if and only if the name changes. Raises BackendError if it can't be created."""
     files, links = _files(kit), _links(kit)
-    described = repr([sorted(files.items()), [(name, str(path), _size(path)) for name, path in sorted(links.items())]])
-    folder = parent / f"home-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
+    content = repr([sorted(files.items()), [(name, str(path), _size(path)) for name, path in sorted(links.items())]])
+    folder = parent / f"home-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     if folder.is_dir():
         return folder
     try:
@@ -79,19 +80,19 @@ def _real(kit: Toolkit, name: str) -> Path:
 
 
 def _links(kit: Toolkit) -> dict[str, Path]:
-    """Return the target of each link, by the link's path in the folder. The first file of a name wins."""
+    """Return the target of each link, by its path in the folder. Of files with the same name, the first is used."""
     links: dict[str, Path] = {}
     for folder in kit.headers:
         for path in folder.iterdir() if folder not in SYSTEM_HEADERS else ():
-            if path.name not in _OWN_FOLDERS:
+            if path.name not in _OWN_ENTRIES:
                 links.setdefault(f"include/{path.name}", path)
     for folder in kit.libraries:
         names = ("lib*.so*", "libcudadevrt.a") if folder not in SYSTEM_LIBRARIES else ()  # nvcc links with the latter
         for path in sorted(path for name in names for path in folder.glob(name)):
             links.setdefault(f"lib64/{path.name}", path.resolve())
     linked = {name for path in links.values() if (name := _library(path))}
-    for name in sorted(linked.union(LIBRARIES, OF_CUDNN_9, _FORMER)):
-        if (real := kit.library(_FORMER.get(name, name))) is not None:
+    for name in sorted(linked.union(LIBRARIES, CUDNN_9_LIBRARIES, _REPLACED_BY)):
+        if (real := kit.library(_REPLACED_BY.get(name, name))) is not None:
             links.setdefault(f"lib64/lib{name}.so", real.resolve())
     return links
 
@@ -102,5 +103,5 @@ def _library(path: Path) -> str | None:
 
 
 def _size(path: Path) -> int:
-    """Return what distinguishes files of the same name: the size, or 0 for a folder, whose content is ignored."""
+    """Return the size of a file, by which versions of it differ, or 0 for a folder, whose content is ignored."""
     return path.stat().st_size if path.is_file() else 0

@@ -15,8 +15,8 @@ from pathlib import Path
 OLDEST = (11, 8)
 SHIM_FROM = 13  # from this CUDA version on, Jittor needs the folder that `shim` creates
 LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
-_OF_CUDNN_8 = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
-OF_CUDNN_9 = ("cudnn", "cudnn_ops", "cudnn_cnn")
+_CUDNN_8_LIBRARIES = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
+CUDNN_9_LIBRARIES = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
 # Where package managers put files that have no folder of their own.
 SYSTEM_LIBRARIES = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
@@ -27,8 +27,8 @@ WHEELS = 'pip install "ganzoo[cuda13]"'
 
 @dataclass(frozen=True)
 class Toolkit:
-    """A CUDA compiler, its version, and the folders in which its headers and libraries are searched, in this order.
-    `missing` lists what Jittor needs but no folder has; `broken` says why the compiler doesn't run."""
+    """A CUDA compiler, its version, and the folders to search for headers and libraries, in order. `missing` lists what
+    Jittor needs but no folder has; `broken` is the reason why the compiler doesn't run, or ""."""
 
     nvcc: Path
     version: tuple[int, int]
@@ -95,7 +95,7 @@ def _compilers() -> Iterator[Path]:
 
 
 def _unwrap(nvcc: Path) -> Path:
-    """Return the compiler that a shell script calls, since headers and libraries are beside it, or else `nvcc`."""
+    """Return `nvcc`, or the compiler that it calls if it is a shell script: headers and libraries are beside that."""
     try:
         with open(nvcc, "rb") as file:
             start = file.read(4096)
@@ -140,13 +140,13 @@ def _folders(paths: list[Path]) -> tuple[Path, ...]:
 
 
 def _missing(kit: Toolkit) -> Iterator[str]:
-    cudnn = OF_CUDNN_9 if kit.needs_shim else _OF_CUDNN_8
+    cudnn = CUDNN_9_LIBRARIES if kit.needs_shim else _CUDNN_8_LIBRARIES
     yield from (f"lib{name}.so" for name in (*LIBRARIES, *cudnn) if kit.library(name) is None)
     yield from (name for name in _HEADERS if kit.header(name) is None)
 
 
 def problem_with(kit: Toolkit) -> str | None:
-    """Return why Jittor can't use a toolkit and what to do, a sentence without its full stop, or None if it can."""
+    """Return why Jittor can't use a toolkit and what to do, as a sentence without a full stop, or None if it can."""
     if kit.broken:
         return f"{kit.broken}; repair it, or run: {WHEELS}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"

@@ -1,11 +1,11 @@
 """Our own operations for the CPU, with gradients of any order that use the same operations: convolutions and matrix
 products by oneDNN, with cached primitives and Winograd's algorithm where it is faster; image filters; and leaky ReLUs,
-which in Jittor are several operations that fuse with others into ever new kernels. Weight updates are operations too,
-without gradients. Where ours are unavailable, as on a GPU, functions compose Jittor's operations instead.
+which in Jittor are several operations that fuse with their neighbours into ever new kernels. There are also operations
+without gradients, for weight updates. Where ours are unavailable, as on a GPU, functions compose Jittor's instead.
 
 Jittor has no convolution operation: it searches graphs of products and sums for convolutions, misses some of them, and
-computes the others without Winograd's algorithm, creating primitives anew at each call. Those that it finds, such as
-`jt.nn.Conv`'s, are computed here too.
+computes the others without Winograd's algorithm, creating primitives anew at each call. The convolutions that it finds,
+such as `jt.nn.Conv`'s, also use the operations of this package.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ IntOrPair = int | tuple[int, int]
 
 
 class AdamSettings(Protocol):
-    """What `adam` reads of a `ganzoo.Adam`; the learning rate and eps are passed separately, with bias correction."""
+    """Attributes of `ganzoo.Adam` that `adam` reads. Learning rate and eps, bias-corrected, are passed separately."""
 
     @property
     def beta1(self) -> float: ...
@@ -57,8 +57,8 @@ class AdamSettings(Protocol):
 _OUTPUTS, _IMAGES = 0, 1  # see Wanted in convolution.h
 _library: Any = None
 _operations: Any = None
-# Whether Jittor's own convolutions and matrix products take bfloat16 (8 bits of precision, the range of float32) and
-# accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
+# Whether Jittor's convolutions and matrix products round their inputs to bfloat16 (8 bits of precision, the range of
+# float32) and accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
 autocast_enabled = False
 
 
@@ -128,7 +128,7 @@ def counts() -> Counts:
 def winograd_from(channels: int, pixels: int) -> Iterator[None]:
     """Within the body, use Winograd's algorithm from these sizes on, for convolutions that were not computed before."""
     rule = (ctypes.c_int(channels), ctypes.c_int(pixels))
-    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps the rules, so `rule` now holds the former one
+    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps the rules, so `rule` now holds the previous one
     try:
         yield
     finally:
@@ -147,14 +147,14 @@ def conv2d(
     return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
 
 
-def _require(what: str, x: Any, wanted: tuple[int, ...]) -> None:
-    """Raise ShapeError unless x has the shape `wanted`, in which 0 stands for any positive number. Jittor would fail
+def _require(what: str, x: Any, expected: tuple[int, ...]) -> None:
+    """Raise ShapeError unless x has the shape `expected`, in which 0 means any positive number. Jittor would fail
     with a dump of its graph, and the gradient of an empty array would end the process."""
     shape = tuple(x.shape)
-    fits = len(shape) == len(wanted) and all(side == need for side, need in zip(shape, wanted) if need)
+    fits = len(shape) == len(expected) and all(side == need for side, need in zip(shape, expected) if need)
     if not fits or 0 in shape:
-        names = "NCHW" if len(wanted) == 4 else "NC"
-        sides = ", ".join(str(need) if need else name for name, need in zip(names, wanted))
+        names = "NCHW" if len(expected) == 4 else "NC"
+        sides = ", ".join(str(need) if need else name for name, need in zip(names, expected))
         empty = " Empty arrays are not supported." if fits else ""
         raise ShapeError(f"{what} expects shape ({sides}), got {shape}.{empty}")
 
@@ -167,13 +167,13 @@ def _autocast_call(function: Any, x: Any, weight: Any, *rest: Any) -> Any:
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Within the body, compute nothing in bfloat16: metrics are compared with published values, computed in float32."""
+    """Within the body, compute nothing in bfloat16: published values of metrics were computed in float32."""
     global autocast_enabled
-    former, autocast_enabled = autocast_enabled, False
+    previous, autocast_enabled = autocast_enabled, False
     try:
         yield
     finally:
-        autocast_enabled = former
+        autocast_enabled = previous
 
 
 def on_gpu() -> bool:
@@ -187,8 +187,8 @@ def available() -> bool:
 
 
 def upsampling_conv2d(x: Any, weight: Any) -> Any:
-    """Return the transposed convolution of x (N, C, H, W) and weight (K, C, 4, 4) with stride 2, (N, K, 2 H, 2 W). Only
-    where operations are available."""
+    """Return the transposed convolution of x (N, C, H, W) and weight (K, C, 4, 4) with stride 2, as (N, K, 2 H, 2 W).
+    Needs `available()`."""
     _require("a convolution", x, (0, weight.shape[1], 0, 0))
     sides = [2 * side for side in x.shape[2:]]
     return _operations.onednn_conv(weight, x, _IMAGES, *sides, 2, 2, 1, 1, 1, 1, 1, "abcd", "iohw")
@@ -255,12 +255,12 @@ def average_pool(x: Any) -> Any:
 
 
 def norm(arrays: Sequence[Any]) -> Any:
-    """See updates.norm; only where operations are available."""
+    """See updates.norm; needs `available()`."""
     return _operations.norm(list(arrays))
 
 
 def all_finite(numbers: Sequence[Any]) -> Any:
-    """See backend.all_finite; only where operations are available."""
+    """See backend.all_finite; needs `available()`."""
     return _operations.finite(list(numbers))
 
 
@@ -271,17 +271,17 @@ def adam(
     finite: Any,
     settings: AdamSettings,
 ) -> Iterator[tuple[Any, Any, Any]]:
-    """See updates.adam; only where operations are available."""
+    """See updates.adam; needs `available()`."""
     import numpy as np
 
-    given = [*(array for kind in zip(*state) for array in kind), *gradients]
+    arrays = [*(array for kind in zip(*state) for array in kind), *gradients]
     numbers = jittor().array(np.ascontiguousarray(scalars, np.float32)).stop_grad()
-    updated = _operations.adam(numbers, finite, given, settings.beta1, settings.beta2, settings.weight_decay)
+    updated = _operations.adam(numbers, finite, arrays, settings.beta1, settings.beta2, settings.weight_decay)
     count = len(state)
     return zip(updated[:count], updated[count : 2 * count], updated[2 * count :])
 
 
 def ema_update(old: Sequence[Any], new: Sequence[Any], weight: float) -> Sequence[Any]:
-    """See updates.ema_update; only where operations are available."""
-    found: Sequence[Any] = _operations.lerp([*old, *new], weight)
-    return found
+    """See updates.ema_update; needs `available()`."""
+    updated: Sequence[Any] = _operations.lerp([*old, *new], weight)
+    return updated

@@ -8,8 +8,8 @@
 
 namespace ganzoo {
 
-const int64_t BLOCK = 16384;          // elements that a thread takes at once, independent of the number of threads
-const int64_t PARALLEL_THRESHOLD = 8 * BLOCK;     // elements from which waking threads is worthwhile
+const int64_t BLOCK = 16384;                   // elements per task, independent of the number of threads
+const int64_t PARALLEL_THRESHOLD = 8 * BLOCK;  // fewest elements for which waking threads is worthwhile
 
 // Calls work(array, from, to) for blocks of elements from <= i < to that cover each array exactly once.
 template <class Work>

@@ -30,8 +30,8 @@ bool Geometry::operator<(const Geometry& other) const { return std::memcmp(this,
 
 static memory::dims numbers(std::initializer_list<int> values) { return memory::dims(values.begin(), values.end()); }
 
-// Returns the memory layout of an array of shape `logical`, whose dimensions are called by the letters of `names` and
-// are stored in the order of `format`.
+// Returns the memory layout of an array of shape `logical`, whose dimensions are named by the letters of `names` and
+// stored in the order of `format`.
 static memory::desc layout(const memory::dims& logical, const char* names, const std::array<char, 4>& format) {
     memory::dims strides(4);
     int64_t stride = 1;

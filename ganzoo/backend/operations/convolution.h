@@ -26,7 +26,7 @@ struct Counts {
 };
 extern Counts counts;
 
-// Minimum sizes for Winograd's algorithm, which tests lower.
+// Minimum sizes for Winograd's algorithm. Tests use lower ones.
 struct Rule {
     int channels, pixels;
 };

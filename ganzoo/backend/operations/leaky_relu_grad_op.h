@@ -3,7 +3,7 @@
 
 namespace jittor {
 
-// The gradient of a leaky ReLU with output y: x where y is positive, slope * x elsewhere.
+// The gradient of a leaky ReLU with output y, for the upstream gradient x: x where y > 0, slope * x elsewhere.
 struct LeakyReluGradOp : Op {
     Var* x, * y, * result;
     float64 slope;

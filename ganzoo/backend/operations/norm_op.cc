@@ -8,7 +8,7 @@
 namespace jittor {
 
 NormOp::NormOp(vector<Var*>&& given) : arrays(given) {
-    for (Var* array : arrays) ASSERT(array->dtype() == ns_float32) << "norms are of float32";
+    for (Var* array : arrays) ASSERT(array->dtype() == ns_float32) << "norms need float32";
     flags.set(NodeFlags::_cpu);
     flags.set(NodeFlags::_manual_set_vnbb);
     create_output(NanoVector(1), ns_float32);

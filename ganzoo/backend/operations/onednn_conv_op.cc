@@ -33,7 +33,7 @@ OnednnConvOp::OnednnConvOp(Var* left, Var* right, int wanted, int height, int wi
     : left(left), right(right), wanted(wanted), height(height), width(width), stride_h(stride_h), stride_w(stride_w),
       padding_h(padding_h), padding_w(padding_w), dilation_h(dilation_h), dilation_w(dilation_w), groups(groups),
       x_format(move(x_format)), w_format(move(w_format)), y_format(move(y_format)) {
-    ASSERT(left->dtype() == ns_float32 && right->dtype() == ns_float32) << "convolutions are of float32";
+    ASSERT(left->dtype() == ns_float32 && right->dtype() == ns_float32) << "convolutions need float32";
     result = create_output(nullptr, ns_float32);
     // The gradients don't need the result.
     flags.set(NodeFlags::_manual_set_vnbb);
@@ -76,7 +76,7 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     Var* w = wanted == ganzoo::outputs ? right : wanted == ganzoo::images ? left : dout;
     Var* y = wanted == ganzoo::outputs ? dout : right;
     bool first = v_index == 0;
-    // Which of the arrays x, w and y the gradient is for.
+    // Which of the arrays x, w and y the gradient has the shape of.
     int asked = wanted == ganzoo::outputs ? (first ? ganzoo::images : ganzoo::weights)
               : wanted == ganzoo::images ? (first ? ganzoo::weights : ganzoo::outputs)
               : (first ? ganzoo::images : ganzoo::outputs);

@@ -11,7 +11,7 @@ struct OnednnConvOp : Op {
     int wanted, height, width, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
     string x_format, w_format, y_format;
 
-    // `wanted`: 0 for y, 1 for x, 2 for w. `height` and `width` are those of a wanted x or w, and 0 for y.
+    // `wanted`: 0 for y, 1 for x, 2 for w. `height` and `width` are the result's if that is x or w, and 0 for y.
     OnednnConvOp(Var* left, Var* right, int wanted, int height, int width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h=1, int dilation_w=1, int groups=1, string x_format="abcd", string w_format="oihw", string y_format="abcd");
 
     const char* name() const override { return "onednn_conv"; }

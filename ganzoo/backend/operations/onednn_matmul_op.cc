@@ -16,7 +16,7 @@ namespace jittor {
 
 OnednnMatmulOp::OnednnMatmulOp(Var* left, Var* right, bool transpose_left, bool transpose_right)
     : left(left), right(right), transpose_left(transpose_left), transpose_right(transpose_right) {
-    ASSERT(left->dtype() == ns_float32 && right->dtype() == ns_float32) << "matrix products are of float32";
+    ASSERT(left->dtype() == ns_float32 && right->dtype() == ns_float32) << "matrix products need float32";
     result = create_output(nullptr, ns_float32);
     flags.set(NodeFlags::_manual_set_vnbb);
     if (!right->is_stop_grad()) left->flags.set(NodeFlags::_needed_by_backward);
@@ -43,11 +43,11 @@ void OnednnMatmulOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 #else  // JIT
 #ifdef JIT_cpu
 
-static const int64 STEP = 16;           // parts for threads are multiples of oneDNN's block size
-static const int64 PARALLEL_THRESHOLD = 16000000;   // multiplications from which waking threads is worthwhile
+static const int64 STEP = 16;  // oneDNN's block size; each thread's part is a multiple of it
+static const int64 PARALLEL_THRESHOLD = 16000000;  // fewest multiplications for which waking threads is worthwhile
 
 // Divides the longer side of the result among threads. oneDNN's own multithreading is worse, by half for a batch of 64
-// images, so it computes each part on one thread.
+// images, so oneDNN computes each part on one thread.
 void OnednnMatmulOp::jit_run() {
     const int64 rows = result->shape[0], columns = result->shape[1], inner = left->shape[!transpose_left];
     const int64 left_width = left->shape[1], right_width = right->shape[1];

@@ -1,7 +1,7 @@
-"""Operations that only gather pixels, composed of Jittor's `reindex`, so that each is a single kernel on a GPU, and so
-is its gradient. Jittor's own gradients add up with atomic operations, for which threads wait for one another: on an
-H100 the pooling of StarGAN v2 took a third of a step. And cuDNN computes a filter, written as a grouped convolution, as
-thousands of convolutions of one channel.
+"""Operations that gather and add pixels, composed of Jittor's `reindex`, so that each operation and each gradient is a
+single kernel on a GPU. Jittor's own gradients use atomic additions, at which threads wait for one another: on an H100,
+pooling took a third of a step of StarGAN v2. And a filter written as a grouped convolution would be computed by cuDNN
+as thousands of one-channel convolutions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ganzoo.backend.handle import jittor
 
 
 def transpose(x: Any, axes: Sequence[int]) -> Any:
-    """Like np.transpose. Jittor's own runs on the host unless the library cuTT was downloaded for it, and then each
-    call waits for the GPU."""
+    """Like np.transpose. Without the library cuTT, which would be downloaded, Jittor's transpose runs on the host, and
+    each call waits for the GPU."""
     places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
     return x.reindex([x.shape[axis] for axis in axes], places)
 

@@ -13,7 +13,7 @@ namespace jittor {
 
 SymmetricFilterOp::SymmetricFilterOp(Var* x, float64 centre, float64 side, float64 corner)
     : x(x), centre(centre), side(side), corner(corner) {
-    ASSERT(x->dtype() == ns_float32) << "filtered images are of float32";
+    ASSERT(x->dtype() == ns_float32) << "filtered images must be float32";
     result = create_output(nullptr, ns_float32);
     flags.set(NodeFlags::_manual_set_vnbb);  // the gradient needs no array
 }

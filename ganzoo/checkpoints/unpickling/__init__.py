@@ -2,7 +2,7 @@
 
 `ganzoo import` and the metrics' backbones read such files, which users download from strangers. Pickles are programs
 that may call anything, so `pickle` is not used: `machine` implements the few opcodes that describe values, `values`
-lists every name that a file may refer to, and `foreign` tells users what a file is that can't be read. Anything else is
+lists every name that a file may refer to, and `foreign` recognises common files of other kinds. Anything else is
 refused, with an error that names it.
 """
 

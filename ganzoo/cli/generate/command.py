@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.generate import request as requests
+from ganzoo.cli.generate.request import (
+    GenerateRequest,
+    TranslateRequest,
+    parse_request,
+    parse_translation_request,
+)
 from ganzoo.cli.params import Folder
 from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsupportedByModelError
@@ -44,9 +49,9 @@ if TYPE_CHECKING:
     "--size",
     type=int,
     metavar="PX",
-    help="A lower resolution that a progressive model was trained at.  [default: the last]",
+    help="Resolution: one that a progressive model was trained at.  [default: the last]",
 )
-@click.option("--interpolate", is_flag=True, help="An animation: a walk through the latents of the seeds, as a loop.")
+@click.option("--interpolate", is_flag=True, help="Make an animation: a looping walk through the latents of the seeds.")
 @click.option(
     "--steps",
     type=click.IntRange(1, 10_000),
@@ -60,7 +65,7 @@ if TYPE_CHECKING:
 @click.option(
     "--path",
     type=click.Choice(["linear", "spherical"]),
-    help="Interpolation; in w, spherical is around the mean.  [default: linear in w, spherical in z]",
+    help="Kind of interpolation; in w, spherical paths are around the mean.  [default: linear in w, spherical in z]",
 )
 @click.option("--fps", type=click.IntRange(1, 120), help="Frames per second, at most 50 in a GIF.  [default: 20]")
 @click.option(
@@ -79,17 +84,20 @@ if TYPE_CHECKING:
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
-    help="Style-based: noise inputs, the same in all images, random for each, or none.  [default: const]",
+    help="Style-based: noise inputs, the same for all images (const), random for each, or none.  [default: const]",
 )
 @click.option(
-    "--mix", is_flag=True, help="Style-based: a style-mixing sheet: destinations (left) with styles of sources (top)."
+    "--mix",
+    is_flag=True,
+    help="Style-based: make a style-mixing sheet of destinations (left) in styles of sources (top).",
 )
 @click.option("--sources", metavar="LIST", help="Seeds of the sources of --mix.  [default: 0-4]")
 @click.option("--destinations", metavar="LIST", help="Seeds of the destinations of --mix.  [default: 5-7]")
 @click.option(
     "--mix-layers",
     metavar="coarse|middle|fine|A-B",
-    help="Layers that get the source's style: those of 4-8 px, 16-32 px, above, or by number.  [default: coarse]",
+    help="Layers that get the source's style: coarse (4-8 px), middle (16-32 px), fine (above), or by number.  "
+    "[default: coarse]",
 )
 @click.option("--out", type=Folder(), help="Output folder.  [default: 'generated' in the run]")
 @click.option(
@@ -102,18 +110,19 @@ if TYPE_CHECKING:
 @click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True)
 @click.pass_context
 def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
-    """Generate images from a run or a checkpoint; from the newest run when none is named.
+    """Generate images from a run or a checkpoint; from the newest run if none is named.
 
-    Writes an image per seed and a sheet of all; with --interpolate an animation, each cell of the --grid walking
-    through its share of the seeds (as frames with --format png); with --mix a style-mixing sheet.
+    Writes an image per seed, and a sheet of them. With --interpolate, writes an animation (with --format png, its
+    frames), in which each cell of the --grid walks through its share of the seeds. With --mix, writes a style-mixing
+    sheet.
 
-    With --source, a model that translates images applies to each source a style per --domain and seed, or the style of
-    each --reference. With --interpolate it walks from style to style.
+    With --source, a translation model shows each source in a style per --domain and seed, or in the style of each
+    --reference. With --interpolate, it walks from style to style.
 
     The same command always gives the same files.
     """
     translating = bool(values["source"])
-    request: Any = (requests.parse_translation_request if translating else requests.parse_request)(values)
+    request: Any = (parse_translation_request if translating else parse_request)(values)
     from ganzoo import backend
     from ganzoo.files import output_folder
 
@@ -132,7 +141,7 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
 Writer = Callable[[Path], Iterable[str]]  # writes to a folder, and yields lines that describe the files
 
 
-def _images(saved: Any, plugins: Any, request: requests.GenerateRequest, device: str) -> Writer:
+def _images(saved: Any, plugins: Any, request: GenerateRequest, device: str) -> Writer:
     from ganzoo import backend
     from ganzoo.checkpoints import loading
     from ganzoo.cli.generate import output
@@ -149,7 +158,7 @@ def _images(saved: Any, plugins: Any, request: requests.GenerateRequest, device:
     return partial(output.OUTPUTS[request.kind], sampler, request, replace(saved.data, size=size))
 
 
-def _translations(saved: Any, plugins: Any, request: requests.TranslateRequest, device: str) -> Writer:
+def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: str) -> Writer:
     from ganzoo import backend
     from ganzoo.checkpoints import loading
     from ganzoo.cli.generate.translation import TranslationJob

@@ -20,9 +20,8 @@ from ganzoo.sampling.styles import StyleSampler, mix
 
 def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:
     """Return the sampler for a request. UnsupportedByModelError if the model lacks what the request needs."""
-    from ganzoo.interfaces.networks import (
-        StyleGenerator,  # not at the top: this import requires that Jittor has been started
-    )
+    # Not at the top: this import requires that Jittor has been started.
+    from ganzoo.interfaces.networks import StyleGenerator
 
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
@@ -39,23 +38,23 @@ def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     seeds, grid = request.seeds, request.grid
     if grid and grid[0] * grid[1] < len(seeds):
         raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {len(seeds)} seeds.")
-    kept: list[np.ndarray] = []
+    on_sheet: list[np.ndarray] = []
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
     for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
         image_files.save(out / f"seed{seed:04d}.png", image)
-        if len(kept) < max_sheet_images(data):
-            kept.append(image)
-    columns = min(len(kept), (grid or sheets.grid_shape(len(kept)))[1])
-    rows = -(-len(kept) // columns)  # no empty rows, however large --grid is
-    image_files.save(out / "grid.png", sheets.grid(np.stack(kept), rows, columns))
+        if len(on_sheet) < max_sheet_images(data):
+            on_sheet.append(image)
+    columns = min(len(on_sheet), (grid or sheets.grid_shape(len(on_sheet)))[1])
+    rows = -(-len(on_sheet) // columns)  # no empty rows, however large --grid is
+    image_files.save(out / "grid.png", sheets.grid(np.stack(on_sheet), rows, columns))
     yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
-    yield f"sheet{'' if len(kept) == len(seeds) else f' of the first {len(kept)}'}: {out / 'grid.png'}"
+    yield f"sheet{'' if len(on_sheet) == len(seeds) else f' of the first {len(on_sheet)}'}: {out / 'grid.png'}"
 
 
 def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
     """Write a video, or its frames, of a grid in which each cell walks through its share of the seeds in a loop."""
     seeds = request.seeds
-    grid = request.grid or _cells(len(seeds))
+    grid = request.grid or _default_grid(len(seeds))
     cells = grid[0] * grid[1]
     if cells == 1 and len(seeds) < 2:
         raise OptionError("--interpolate: a walk needs at least two seeds, but --seeds names one.")
@@ -64,16 +63,16 @@ def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, 
             f"--seeds: {len(seeds)} seeds can't be shared among the {cells} cells of --grid "
             f"{grid[0]}x{grid[1]}; give a multiple of {cells}, at least {2 * cells}."
         )
-    _check_room("--grid", *grid, data)
+    _check_sheet_size("--grid", *grid, data)
     check_walk(len(seeds), request.steps, cells)
     count = len(seeds) // cells * request.steps
     yield from write_frames(_frames(sampler, request, grid), count, request.format, request.fps, out)
 
 
-def _check_room(option: str, rows: int, columns: int, data: DataInfo) -> None:
+def _check_sheet_size(option: str, rows: int, columns: int, data: DataInfo) -> None:
     if rows * columns > max_sheet_images(data):
         raise OptionError(
-            f"{option}: {rows} rows of {columns} images exceed the {max_sheet_images(data)} that a sheet may hold at "
+            f"{option}: {rows} rows of {columns} images exceed the maximum of {max_sheet_images(data)} per sheet at "
             f"{data.size} px."
         )
 
@@ -94,11 +93,11 @@ def write_frames(frames: Iterable[np.ndarray], count: int, format_: str, fps: in
 def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> Iterator[np.ndarray]:
     cells = grid[0] * grid[1]
     codes = sampler.code(_latents(sampler, request.seeds))
-    keys = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
-    starts = request.seeds[:: len(keys)]
+    keyframes = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
+    first_seeds = request.seeds[:: len(keyframes)]
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
-    walk = latents.loop(keys, request.steps, latents.PATHS[path], sampler.centre)
-    steps = ((code, (seed, index)) for index, codes in enumerate(walk) for seed, code in zip(starts, codes))
+    walk = latents.loop(keyframes, request.steps, latents.PATHS[path], sampler.centre)
+    steps = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
     generated = sampler.stream(steps)
     while frame := list(islice(generated, cells)):
         yield sheets.grid(np.stack(frame), *grid)
@@ -109,7 +108,7 @@ def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     shows its destination with the source's style in some layers (Karras et al. 2019, figure 3)."""
     layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
     grid = len(request.destinations) + 1, len(request.sources) + 1
-    _check_room("--mix", *grid, data)
+    _check_sheet_size("--mix", *grid, data)
     sources, destinations = (
         sampler.styles(_latents(sampler, seeds)) for seeds in (request.sources, request.destinations)
     )
@@ -129,7 +128,7 @@ def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
     return latents.from_seeds(seeds, sampler.generator.latent)
 
 
-def _cells(count: int) -> tuple[int, int]:
+def _default_grid(count: int) -> tuple[int, int]:
     cells = next((each for each in (8, 4, 2) if count % each == 0 and count > each), 1)
     return sheets.grid_shape(cells)
 

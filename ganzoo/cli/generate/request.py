@@ -9,7 +9,7 @@ from typing import Any
 
 from ganzoo.errors import OptionError, counted, near_match
 
-# The options that each kind of output takes, in addition to those common to all kinds.
+# The options of each kind of output, in addition to those common to all kinds.
 KINDS = {
     "images": ("seeds", "grid"),
     "interpolate": ("seeds", "grid", "steps", "space", "path", "fps"),
@@ -19,7 +19,7 @@ STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based
 NOT_WITH_SOURCE = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 WALK_OPTIONS = ("steps", "space", "path", "fps")
-PSI = 0.7  # as in the paper's figures (appendix B)
+PSI = 0.7  # as in the figures of Karras et al. 2019 (appendix B)
 MAX_SEEDS = 1_000_000
 MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
 MAX_FRAMES = 100_000  # maximum number of frames in a walk
@@ -81,7 +81,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
     styled = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
     styled += ["--space w"] if values["space"] == "w" else []
     mix_layers = _or_default(values["mix_layers"], "coarse")
-    parse_mix_layers(mix_layers)  # rejects nonsense now; layers that the image lacks are rejected later
+    parse_mix_layers(mix_layers)  # invalid text is rejected now, layers that the image lacks later
     return GenerateRequest(
         kind=kind,
         seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
@@ -106,7 +106,7 @@ def parse_translation_request(values: Mapping[str, Any]) -> TranslateRequest:
     """Parse the values of the command with --source. OptionError if one is invalid or some conflict."""
     refused = dict.fromkeys(NOT_WITH_SOURCE, "not with --source")
     if values["reference"]:
-        refused.update(dict.fromkeys(LATENT_OPTIONS, "not with --reference, whose style is used as it is"))
+        refused.update(dict.fromkeys(LATENT_OPTIONS, "not with --reference, which gives the style"))
     if not values["interpolate"]:
         refused.update(dict.fromkeys(WALK_OPTIONS, "for --interpolate only"))
     for name, why in refused.items():
@@ -141,7 +141,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
 
 
 def _given(value: Any) -> bool:
-    """Whether the user gave an option. The number 0 counts as given; a flag that is off and an empty tuple do not."""
+    """Return whether the user gave an option. The number 0 counts as given, but not False or an empty tuple."""
     return value is not None and value is not False and value != ()
 
 
@@ -155,8 +155,8 @@ def _kind(values: Mapping[str, Any]) -> str:
     kind = "mix" if values["mix"] else "interpolate" if values["interpolate"] else "images"
     for name in sorted({name for names in KINDS.values() for name in names}.difference(KINDS[kind])):
         if values[name] is not None:
-            only = "not for --mix" if name in KINDS["images"] else f"for --{_kind_of(name)} only"
-            raise OptionError(f"{flag(name)}: {only}.")
+            reason = "not for --mix" if name in KINDS["images"] else f"for --{_kind_of(name)} only"
+            raise OptionError(f"{flag(name)}: {reason}.")
     _check_format(kind, values["format_"], values["fps"])
     if kind == "mix" and values["noise"] == "random":
         raise OptionError("--noise random: not for --mix, which compares styles under the same noise.")
@@ -179,8 +179,8 @@ def _check_format(kind: str, format_: str | None, fps: int | None) -> None:
 def _default_seeds(grid: tuple[int, int] | None, kind: str) -> list[int]:
     if grid is None:
         return list(range(32))
-    keys = 4 if kind == "interpolate" else 1
-    return list(range(grid[0] * grid[1] * keys))
+    seeds_per_cell = 4 if kind == "interpolate" else 1
+    return list(range(grid[0] * grid[1] * seeds_per_cell))
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
@@ -206,24 +206,24 @@ def parse_grid(text: str) -> tuple[int, int]:
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
     rows, columns = int(match[1]), int(match[2])
     if rows * columns > MAX_SHEET_IMAGES:
-        raise OptionError(f"--grid: {text} exceeds the {counted(MAX_SHEET_IMAGES, 'image')} of a sheet.")
+        raise OptionError(f"--grid: {text} exceeds the maximum of {counted(MAX_SHEET_IMAGES, 'image')} per sheet.")
     return rows, columns
 
 
 def check_walk(keys: int, steps: int, cells: int = 1) -> None:
     """Raise OptionError if a walk through `keys` seeds or references, shared among `cells`, is too long."""
     if keys > MAX_KEYS:
-        raise OptionError(f"--interpolate: {keys:,} seeds or references exceed the {MAX_KEYS:,} of a walk.")
+        raise OptionError(f"--interpolate: {keys:,} seeds or references exceed the maximum of {MAX_KEYS:,} per walk.")
     if keys // cells * steps > MAX_FRAMES:
         raise OptionError(
-            f"--interpolate: {keys // cells * steps:,} frames exceed the {MAX_FRAMES:,} of an animation; use fewer "
+            f"--interpolate: {keys // cells * steps:,} frames exceed the maximum of {MAX_FRAMES:,}; use fewer "
             "--steps or --seeds."
         )
 
 
 def check_psi(psi: float) -> float:
     """Return the truncation psi. OptionError unless it is a number from -100 to 100."""
-    if not abs(psi) <= 100:  # so that NaN is refused too
+    if not abs(psi) <= 100:  # written so that NaN is refused too
         raise OptionError(f"{flag('psi')}: {psi:g} is not a number from -100 to 100; 1 is no truncation.")
     return psi
 
@@ -236,9 +236,9 @@ def parse_psi_layers(text: str) -> int:
 
 
 def parse_mix_layers(text: str) -> Callable[[int], range]:
-    """'coarse', 'middle', 'fine', '0-3' or '5' -> a function from the number of an image's style layers to their range.
+    """'coarse', 'middle', 'fine', '0-3' or '5' -> a function that maps an image's number of style layers to a range.
 
-    OptionError for anything else; the function raises it if the image has no such layers.
+    OptionError for anything else; the function raises it too, if the image has no such layers.
     """
     match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
     if text not in NAMED_LAYERS and (match is None or int(match[2] or match[1]) < int(match[1])):

@@ -27,34 +27,36 @@ class TranslationJob:
 
     def __init__(self, request: TranslateRequest, data: DataInfo) -> None:
         self.request, self.data = request, data
-        given = None if request.domain is None else parse_domains(request.domain, data.domains)
-        self.domains = list(range(len(data.domains))) if given is None else given
+        chosen = None if request.domain is None else parse_domains(request.domain, data.domains)
+        self.domains = list(range(len(data.domains))) if chosen is None else chosen
         self.sources = InputImages(request.sources, "--source", data)
         self.references: LazyImages | None = None
         self.reference_domains: list[int] = []
         if request.references:
             # --domain selects from a folder that has several domains.
-            others = [name for name in data.domains if given is not None and data.domains.index(name) not in given]
+            others = [name for name in data.domains if chosen is not None and data.domains.index(name) not in chosen]
             self.references = LazyImages(InputImages(request.references, "--reference", data, others))
-            self.reference_domains = [self._domain_of(path, given) for path in self.references.paths]
+            self.reference_domains = [self._domain_of(path, chosen) for path in self.references.paths]
         elif len(self.domains) * len(request.seeds) > MAX_STYLES:
             styles = len(self.domains) * len(request.seeds)
             raise OptionError(f"--seeds: {styles:,} styles exceed the maximum of {MAX_STYLES:,}.")
         if request.interpolate:
             self._check_walk()
 
-    def _domain_of(self, path: Path, given: list[int] | None) -> int:
+    def _domain_of(self, path: Path, chosen: list[int] | None) -> int:
         """Return the domain given by --domain, or else by the innermost folder named after a domain."""
-        if given is not None and len(given) == 1:
-            return given[0]
+        if chosen is not None and len(chosen) == 1:
+            return chosen[0]
         known = ", ".join(self.data.domains)
-        if given is not None:
-            raise OptionError(f"--domain {self.request.domain}: --reference takes one domain: {known}.")
+        if chosen is not None:
+            raise OptionError(
+                f"--domain {self.request.domain}: --reference requires a single domain; choose from {known}."
+            )
         folders = reversed(path.parts[:-1])
-        named = next((folder for folder in folders if folder in self.data.domains), None)
-        if named is None:
+        domain = next((folder for folder in folders if folder in self.data.domains), None)
+        if domain is None:
             raise OptionError(f"--reference {printable(path)}: name its domain with --domain: {known}.")
-        return self.data.domains.index(named)
+        return self.data.domains.index(domain)
 
     def _check_walk(self) -> None:
         request = self.request
@@ -67,8 +69,8 @@ class TranslationJob:
         if rows * len(self.sources) > MAX_FRAME_IMAGES:
             requested = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
             raise OptionError(
-                f"--interpolate: {requested} exceed the {MAX_FRAME_IMAGES} images of a frame; name fewer with --source"
-                + (" or --domain." if rows > 1 else ".")
+                f"--interpolate: {requested} exceed the maximum of {MAX_FRAME_IMAGES} images per frame; use fewer "
+                f"with --source{' or --domain' if rows > 1 else ''}."
             )
 
     def write(self, translator: Any, out: Path) -> Iterator[str]:
@@ -88,19 +90,19 @@ class TranslationJob:
             ]
         styles = sampler.styles_of_images(self.references, np.array(self.reference_domains))
         described = zip(self.references.names, self.reference_domains, styles)
-        shown = chain(islice(self.references, max_rows(self.data)), repeat(None))  # the sheet shows only these
+        on_sheet = chain(islice(self.references, max_rows(self.data)), repeat(None))  # the sheet shows only these
         return [
             NamedStyle(f"{filename_part(names[domain])}-{name}", names[domain], style, reference)
-            for (name, domain, style), reference in zip(described, shown)
+            for (name, domain, style), reference in zip(described, on_sheet)
         ]
 
     def _images(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
         """Write an image of each source in each style, and a sheet of them."""
         styles = self._styles(sampler)
         names, sheet, count = UniqueNames(), TranslationSheet(styles, self.data), 0
-        jobs, same = tee((source, style) for source in self.sources for style in styles)
-        generated = sampler.stream((source.pixels, style.code) for source, style in jobs)
-        for (source, style), image in zip(same, progress(generated, len(self.sources) * len(styles), "image")):
+        inputs, labels = tee((source, style) for source in self.sources for style in styles)
+        generated = sampler.stream((source.pixels, style.code) for source, style in inputs)
+        for (source, style), image in zip(labels, progress(generated, len(self.sources) * len(styles), "image")):
             image_files.save(out / f"{names.new(f'{source.name}-{style.name}')}.png", image)
             sheet.add(source, style, image)
             count += 1
@@ -111,9 +113,9 @@ class TranslationJob:
     def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:
         request, sources = self.request, np.stack([source.pixels for source in self.sources])
         if self.references is not None:
-            numbers, names = self.reference_domains, self.data.domains
-            frames = translation.reference_walk(sampler, sources, self.references, numbers, names, request.steps)
-            count = len(translation.schedule(numbers, request.steps))
+            indices, names = self.reference_domains, self.data.domains
+            frames = translation.reference_walk(sampler, sources, self.references, indices, names, request.steps)
+            count = len(translation.schedule(indices, request.steps))
         else:
             domains = {domain: self.data.domains[domain] for domain in self.domains}
             frames = translation.latent_walk(

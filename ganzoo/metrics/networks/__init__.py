@@ -84,9 +84,9 @@ def max_pool(x: Any, kernel: int, stride: int, padding: int = 0, ceil_mode: bool
     """Apply max pooling to (N, C, H, W). With `ceil_mode`, the last window may extend beyond the border."""
     n, c, *sides = x.shape
     extra = stride - 1 if ceil_mode else 0
-    down, across = ((side + 2 * padding - kernel + extra) // stride + 1 for side in sides)
+    height, width = ((side + 2 * padding - kernel + extra) // stride + 1 for side in sides)
     windows = x.reindex(
-        [n, c, down, across, kernel, kernel],
+        [n, c, height, width, kernel, kernel],
         ["i0", "i1", f"i2*{stride}+i4-{padding}", f"i3*{stride}+i5-{padding}"],
         overflow_value=-1e30,
     )
@@ -96,9 +96,9 @@ def max_pool(x: Any, kernel: int, stride: int, padding: int = 0, ceil_mode: bool
 def resize_matrix(before: int, after: int) -> np.ndarray:
     """Return the matrix (after, before) that resizes a row of pixels by bilinear interpolation between pixel centres,
     without antialiasing."""
-    at = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
-    below = np.minimum(at.astype(np.int64), max(before - 2, 0))
-    fraction = at - below
+    positions = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+    below = np.minimum(positions.astype(np.int64), max(before - 2, 0))
+    fraction = positions - below
     matrix = np.zeros((after, before))
     matrix[np.arange(after), below] = 1 - fraction
     matrix[np.arange(after), np.minimum(below + 1, before - 1)] += fraction

@@ -63,8 +63,8 @@ class _Block(jt.nn.Module):  # type: ignore[misc]
 
 
 def _conv_same(weight: np.ndarray, bias: np.ndarray, stride: int, groups: int = 1) -> Convolution:
-    """Return a convolution with ReLU6 and TensorFlow's "same" padding. For stride 2 and even sides, that is one pixel
-    less on the left and top than on the right and bottom; zeros prepended to the kernel make it symmetric."""
+    """Return a convolution with ReLU6 and TensorFlow's "same" padding, which for stride 2 and even sides is one
+    pixel less at the left and top than at the right and bottom. Zeros prepended to the kernel compensate for this."""
     kernel = weight.shape[-1]
     if stride == 2:
         weight = np.pad(weight, [(0, 0), (0, 0), (1, 0), (1, 0)])
@@ -81,8 +81,8 @@ class _Backbone(jt.nn.Module):  # type: ignore[misc]
         inputs = 32
         blocks: list[_Block] = []
         for stage in STAGES:
-            for each in range(stage.count):
-                stride = stage.stride if each == 0 else 1
+            for index in range(stage.count):
+                stride = stage.stride if index == 0 else 1
                 blocks.append(_Block(weights, f"_blocks.{len(blocks)}", inputs, stage, stride))
                 inputs = stage.outputs
         self.blocks = jt.nn.ModuleList(blocks)

@@ -24,9 +24,9 @@ def _conv(
     stride: int = 1,
     padded: bool = True,
 ) -> Convolution:
-    down, across = (kernel, kernel) if isinstance(kernel, int) else kernel
-    weight, bias = fold_batch_norm(weights, f"{name}.conv", f"{name}.bn", (outputs, inputs, down, across))
-    return Convolution(weight, bias, stride=stride, padding=(down // 2, across // 2) if padded else (0, 0))
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    weight, bias = fold_batch_norm(weights, f"{name}.conv", f"{name}.bn", (outputs, inputs, height, width))
+    return Convolution(weight, bias, stride=stride, padding=(height // 2, width // 2) if padded else (0, 0))
 
 
 class _Mixed(jt.nn.Module):  # type: ignore[misc]
@@ -42,7 +42,7 @@ class _Mixed(jt.nn.Module):  # type: ignore[misc]
         return _conv(self._weights, f"{self._prefix}.{name}", *rest)
 
     def chain(self, *steps: tuple[Any, ...]) -> Any:
-        """Return a sequence of convolutions, beginning with the inputs of the block."""
+        """Return a sequence of convolutions for the input of the block."""
         inputs, convolutions = self.inputs, []
         for name, outputs, *rest in steps:
             convolutions.append(self.conv(name, inputs, outputs, *rest))
@@ -60,14 +60,16 @@ class _MixedA(_Mixed):
     def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any, pooled_outputs: int) -> None:
         super().__init__(weights, name, inputs)
         self.pool = pool
-        self.one = self.chain(("branch1x1", 64))
-        self.five = self.chain(("branch5x5_1", 48), ("branch5x5_2", 64, 5))
-        self.three = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3))
-        self.after = self.chain(("branch_pool", pooled_outputs))
+        self.branch1x1 = self.chain(("branch1x1", 64))
+        self.branch5x5 = self.chain(("branch5x5_1", 48), ("branch5x5_2", 64, 5))
+        self.branch3x3dbl = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3))
+        self.branch_pool = self.chain(("branch_pool", pooled_outputs))
         self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.one(x), self.five(x), self.three(x), self.after(self.pool(x))], 1)
+        return jt.concat(
+            [self.branch1x1(x), self.branch5x5(x), self.branch3x3dbl(x), self.branch_pool(self.pool(x))], 1
+        )
 
 
 class _MixedB(_Mixed):
@@ -75,12 +77,14 @@ class _MixedB(_Mixed):
 
     def __init__(self, weights: WeightArrays, name: str, inputs: int) -> None:
         super().__init__(weights, name, inputs)
-        self.three = self.chain(("branch3x3", 384, 3, 2, False))
-        self.double = self.chain(("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3, 2, False))
+        self.branch3x3 = self.chain(("branch3x3", 384, 3, 2, False))
+        self.branch3x3dbl = self.chain(
+            ("branch3x3dbl_1", 64), ("branch3x3dbl_2", 96, 3), ("branch3x3dbl_3", 96, 3, 2, False)
+        )
         self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.three(x), self.double(x), max_pool(x, 3, 2)], 1)
+        return jt.concat([self.branch3x3(x), self.branch3x3dbl(x), max_pool(x, 3, 2)], 1)
 
 
 class _MixedC(_Mixed):
@@ -89,20 +93,24 @@ class _MixedC(_Mixed):
     def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any, width: int) -> None:
         super().__init__(weights, name, inputs)
         self.pool = pool
-        self.one = self.chain(("branch1x1", 192))
-        self.seven = self.chain(("branch7x7_1", width), ("branch7x7_2", width, (1, 7)), ("branch7x7_3", 192, (7, 1)))
-        self.double = self.chain(
+        self.branch1x1 = self.chain(("branch1x1", 192))
+        self.branch7x7 = self.chain(
+            ("branch7x7_1", width), ("branch7x7_2", width, (1, 7)), ("branch7x7_3", 192, (7, 1))
+        )
+        self.branch7x7dbl = self.chain(
             ("branch7x7dbl_1", width),
             ("branch7x7dbl_2", width, (7, 1)),
             ("branch7x7dbl_3", width, (1, 7)),
             ("branch7x7dbl_4", width, (7, 1)),
             ("branch7x7dbl_5", 192, (1, 7)),
         )
-        self.after = self.chain(("branch_pool", 192))
+        self.branch_pool = self.chain(("branch_pool", 192))
         self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.one(x), self.seven(x), self.double(x), self.after(self.pool(x))], 1)
+        return jt.concat(
+            [self.branch1x1(x), self.branch7x7(x), self.branch7x7dbl(x), self.branch_pool(self.pool(x))], 1
+        )
 
 
 class _MixedD(_Mixed):
@@ -110,8 +118,8 @@ class _MixedD(_Mixed):
 
     def __init__(self, weights: WeightArrays, name: str, inputs: int) -> None:
         super().__init__(weights, name, inputs)
-        self.three = self.chain(("branch3x3_1", 192), ("branch3x3_2", 320, 3, 2, False))
-        self.seven = self.chain(
+        self.branch3x3 = self.chain(("branch3x3_1", 192), ("branch3x3_2", 320, 3, 2, False))
+        self.branch7x7x3 = self.chain(
             ("branch7x7x3_1", 192),
             ("branch7x7x3_2", 192, (1, 7)),
             ("branch7x7x3_3", 192, (7, 1)),
@@ -120,7 +128,7 @@ class _MixedD(_Mixed):
         self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        return jt.concat([self.three(x), self.seven(x), max_pool(x, 3, 2)], 1)
+        return jt.concat([self.branch3x3(x), self.branch7x7x3(x), max_pool(x, 3, 2)], 1)
 
 
 class _MixedE(_Mixed):
@@ -129,20 +137,20 @@ class _MixedE(_Mixed):
     def __init__(self, weights: WeightArrays, name: str, inputs: int, pool: Any) -> None:
         super().__init__(weights, name, inputs)
         self.pool = pool
-        self.one = self.chain(("branch1x1", 320))
-        self.three = self.chain(("branch3x3_1", 384))
-        self.three_row = self.conv("branch3x3_2a", 384, 384, (1, 3))
-        self.three_column = self.conv("branch3x3_2b", 384, 384, (3, 1))
-        self.double = self.chain(("branch3x3dbl_1", 448), ("branch3x3dbl_2", 384, 3))
-        self.double_row = self.conv("branch3x3dbl_3a", 384, 384, (1, 3))
-        self.double_column = self.conv("branch3x3dbl_3b", 384, 384, (3, 1))
-        self.after = self.chain(("branch_pool", 192))
+        self.branch1x1 = self.chain(("branch1x1", 320))
+        self.branch3x3 = self.chain(("branch3x3_1", 384))
+        self.branch3x3_row = self.conv("branch3x3_2a", 384, 384, (1, 3))
+        self.branch3x3_column = self.conv("branch3x3_2b", 384, 384, (3, 1))
+        self.branch3x3dbl = self.chain(("branch3x3dbl_1", 448), ("branch3x3dbl_2", 384, 3))
+        self.branch3x3dbl_row = self.conv("branch3x3dbl_3a", 384, 384, (1, 3))
+        self.branch3x3dbl_column = self.conv("branch3x3dbl_3b", 384, 384, (3, 1))
+        self.branch_pool = self.chain(("branch_pool", 192))
         self.release_weights()
 
     def execute(self, x: Any) -> Any:
-        three, double = self.three(x), self.double(x)
-        paths = [self.one(x), self.three_row(three), self.three_column(three)]
-        paths += [self.double_row(double), self.double_column(double), self.after(self.pool(x))]
+        three, double = self.branch3x3(x), self.branch3x3dbl(x)
+        paths = [self.branch1x1(x), self.branch3x3_row(three), self.branch3x3_column(three)]
+        paths += [self.branch3x3dbl_row(double), self.branch3x3dbl_column(double), self.branch_pool(self.pool(x))]
         return jt.concat(paths, 1)
 
 
@@ -154,9 +162,9 @@ def _average_pool_with_padding(x: Any) -> Any:
 def _average_pool_without_padding(x: Any) -> Any:
     """Average 3x3 pixels, counting only those inside the image."""
     counts = [np.full(side, 3.0) for side in x.shape[2:]]
-    for each in counts:
-        each[0] -= 1
-        each[-1] -= 1
+    for count in counts:
+        count[0] -= 1
+        count[-1] -= 1
     factors = 9 / np.outer(*counts)
     return _average_pool_with_padding(x) * constant(factors[None, None])
 
@@ -171,7 +179,7 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
     side = 299
     width = 2048
     resample = ""
-    mean_pool: Any
+    average_pool: Any
     last_pool: Any
 
     def __init__(self, weights: WeightArrays) -> None:
@@ -181,16 +189,16 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
         self.conv3 = _conv(weights, "Conv2d_2b_3x3", 32, 64, 3)
         self.conv4 = _conv(weights, "Conv2d_3b_1x1", 64, 80)
         self.conv5 = _conv(weights, "Conv2d_4a_3x3", 80, 192, 3, 1, False)
-        mean, last = type(self).mean_pool, type(self).last_pool
+        pool, last_pool = type(self).average_pool, type(self).last_pool
         self.mixed = jt.nn.Sequential(
-            _MixedA(weights, "Mixed_5b", 192, mean, 32),
-            _MixedA(weights, "Mixed_5c", 256, mean, 64),
-            _MixedA(weights, "Mixed_5d", 288, mean, 64),
+            _MixedA(weights, "Mixed_5b", 192, pool, 32),
+            _MixedA(weights, "Mixed_5c", 256, pool, 64),
+            _MixedA(weights, "Mixed_5d", 288, pool, 64),
             _MixedB(weights, "Mixed_6a", 288),
-            *(_MixedC(weights, f"Mixed_6{at}", 768, mean, w) for at, w in zip("bcde", (128, 160, 160, 192))),
+            *(_MixedC(weights, f"Mixed_6{letter}", 768, pool, w) for letter, w in zip("bcde", (128, 160, 160, 192))),
             _MixedD(weights, "Mixed_7a", 768),
-            _MixedE(weights, "Mixed_7b", 1280, mean),
-            _MixedE(weights, "Mixed_7c", 2048, last),
+            _MixedE(weights, "Mixed_7b", 1280, pool),
+            _MixedE(weights, "Mixed_7c", 2048, last_pool),
         )
 
     @abstractmethod
@@ -207,7 +215,7 @@ class InceptionFID(_Inception):
     """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the border, and
     the last block uses max pooling instead."""
 
-    mean_pool = staticmethod(_average_pool_without_padding)
+    average_pool = staticmethod(_average_pool_without_padding)
     last_pool = staticmethod(_max_pool_3x3)
 
     def normalised(self, images: Any) -> Any:
@@ -219,7 +227,7 @@ class InceptionTorchvision(_Inception):
     torchvision's module (`transform_input`)."""
 
     resample = "bilinear"
-    mean_pool = staticmethod(_average_pool_with_padding)
+    average_pool = staticmethod(_average_pool_with_padding)
     last_pool = staticmethod(_average_pool_with_padding)
 
     def __init__(self, weights: WeightArrays) -> None:

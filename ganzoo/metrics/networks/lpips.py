@@ -78,14 +78,14 @@ class VGG16(_LpipsBackbone):
 
     def __init__(self, weights: WeightArrays, heads: WeightArrays) -> None:
         super().__init__(heads)
-        inputs, at, stages = 3, 0, []
+        inputs, index, stages = 3, 0, []
         for outputs, depth in zip(self.channels, self.depths):
             convs = []
             for _ in range(depth):
-                convs.append(_conv(weights, f"features.{at}", inputs, outputs))
-                inputs, at = outputs, at + 2  # skip the ReLU
+                convs.append(_conv(weights, f"features.{index}", inputs, outputs))
+                inputs, index = outputs, index + 2  # skip the ReLU
             stages.append(jt.nn.Sequential(*convs))
-            at += 1  # skip the pooling
+            index += 1  # skip the pooling
         self.stages = jt.nn.ModuleList(stages)
 
     def maps(self, x: Any) -> list[Any]:
@@ -100,19 +100,19 @@ class _Fire(jt.nn.Module):  # type: ignore[misc]
     def __init__(self, weights: WeightArrays, name: str, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
         self.squeeze = _conv(weights, f"{name}.squeeze", inputs, squeezed, 1, padding=0)
-        self.one = _conv(weights, f"{name}.expand1x1", squeezed, expanded, 1, padding=0)
-        self.three = _conv(weights, f"{name}.expand3x3", squeezed, expanded)
+        self.expand1x1 = _conv(weights, f"{name}.expand1x1", squeezed, expanded, 1, padding=0)
+        self.expand3x3 = _conv(weights, f"{name}.expand3x3", squeezed, expanded)
 
     def execute(self, x: Any) -> Any:
         x = self.squeeze(x)
-        return jt.concat([self.one(x), self.three(x)], 1)
+        return jt.concat([self.expand1x1(x), self.expand3x3(x)], 1)
 
 
 class SqueezeNet(_LpipsBackbone):
     """Iandola et al., SqueezeNet, 2016, version 1.1."""
 
     channels = (64, 128, 256, 384, 384, 512, 512)
-    # Of each fire module: its index in torchvision's `features`, and its input, squeezed and expanded channels.
+    # For each fire module: index in torchvision's `features`, and input, squeezed and expanded channels.
     fires = (
         (3, 64, 16, 64),
         (4, 128, 16, 64),
@@ -123,18 +123,18 @@ class SqueezeNet(_LpipsBackbone):
         (11, 384, 64, 256),
         (12, 512, 64, 256),
     )
-    pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # indices of modules: pool before, take maps after
+    pools, maps_after = (3, 6, 9), (4, 7, 9, 10, 11, 12)  # indices of modules: pool before, output maps after
 
     def __init__(self, weights: WeightArrays, heads: WeightArrays) -> None:
         super().__init__(heads)
         self.first = _conv(weights, "features.0", 3, 64, 3, 2, 0)
-        self.blocks = jt.nn.ModuleList([_Fire(weights, f"features.{at}", *rest) for at, *rest in self.fires])
+        self.blocks = jt.nn.ModuleList([_Fire(weights, f"features.{index}", *rest) for index, *rest in self.fires])
 
     def maps(self, x: Any) -> list[Any]:
         x = self.first(x)
         found = [x]
-        for (at, *_), fire in zip(self.fires, self.blocks):
-            x = fire(max_pool(x, 3, 2, ceil_mode=True) if at in self.pools else x)
-            if at in self.maps_after:
+        for (index, *_), fire in zip(self.fires, self.blocks):
+            x = fire(max_pool(x, 3, 2, ceil_mode=True) if index in self.pools else x)
+            if index in self.maps_after:
                 found.append(x)
         return found

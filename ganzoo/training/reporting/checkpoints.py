@@ -16,7 +16,7 @@ from ganzoo.training.tracking import Tracker
 
 
 class CheckpointKeeper:
-    """Saves checkpoints in the background, and keeps the newest --keep and the best."""
+    """Saves checkpoints in the background, and deletes all but the newest (`--keep` of them) and the best."""
 
     def __init__(self, run: Run, options: TrainOptions, description: RunDescription, tracker: Tracker | None) -> None:
         self.run, self.options, self.description, self._tracker = run, options, description, tracker

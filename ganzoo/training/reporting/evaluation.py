@@ -37,7 +37,7 @@ class Evaluation:
             self.run.replace_last_stats(row)
 
     def measure_missing(self, state: TrainState) -> None:
-        """Measure the metrics that the last session did not, because it ended first."""
+        """Measure the metrics that were due when the last session ended."""
         if state.position is None or not due.evaluation_due(self.options, state.progress, state.position.stage.batch):
             return
         rows = self.run.stats()

@@ -17,7 +17,7 @@ class WarmUp:
     left = 0
 
     def restart(self) -> None:
-        """Begin anew, at the start of a stage or of the end of its fade-in."""
+        """Start again, when a stage begins or its fade-in ends."""
         self.left = WARM_UP
 
     @contextlib.contextmanager

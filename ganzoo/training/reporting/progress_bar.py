@@ -42,11 +42,11 @@ class ProgressBar:
     def tick(self, speed: float, losses: Mapping[str, float]) -> str:
         """Show the speed and losses of a tick, and return them with the progress as a line of text."""
         digits = 0 if speed >= 10 else 1
-        said = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
-        line = f"{format_kimg(self.images, self.goal)} kimg: {', '.join(said)}"
+        parts = [f"{speed:.{digits}f} img/s", *(f"{name} {value:.3g}" for name, value in losses.items())]
+        line = f"{format_kimg(self.images, self.goal)} kimg: {', '.join(parts)}"
         with contextlib.suppress(OSError):
             if self._on_terminal:
-                self._line.numbers = [", ".join(said), f"{said[0]}, {_summed(losses)}", said[0]]
+                self._line.numbers = [", ".join(parts), f"{parts[0]}, {_summed(losses)}", parts[0]]
                 self._line.refresh()
             else:
                 print(f"{self.name}: {line}", file=sys.stderr, flush=True)
@@ -71,14 +71,14 @@ class _Line(tqdm):  # type: ignore[misc]
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        known: dict[str, Any] = super().format_dict
-        known["kimg"] = f"{format_kimg(self.n, self.total)}/{self.total / 1000:g}"
-        room = known.get("ncols")
+        fields: dict[str, Any] = super().format_dict
+        fields["kimg"] = f"{format_kimg(self.n, self.total)}/{self.total / 1000:g}"
+        room = fields.get("ncols")
         for postfix in self.numbers:
-            known["postfix"] = postfix
-            if not room or len(self.format_meter(**{**known, "ncols": None})) <= room:
+            fields["postfix"] = postfix
+            if not room or len(self.format_meter(**{**fields, "ncols": None})) <= room:
                 break
-        return known
+        return fields
 
 
 def _summed(losses: Mapping[str, float]) -> str:

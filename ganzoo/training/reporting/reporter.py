@@ -1,4 +1,4 @@
-"""Reporter of rank 0, which owns the run's folder."""
+"""Reporter of rank 0, the only one that writes the run's folder."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class RunReporter:
 
     @contextlib.contextmanager
     def step(self, state: TrainState) -> Iterator[None]:
-        """Run a step in the body. In a warm-up, exclude it from the speed; after it, compile for later stages."""
+        """Run a step in the body. In the warm-up, exclude it from the speed; afterwards, compile for later stages."""
         warming_up, started = self.warm_up.left > 0, time.perf_counter()
         if not warming_up:
             self.precompiler.start(state)
@@ -165,7 +165,7 @@ class RunReporter:
         self.curves.finish()
 
     def close(self, outcome: str) -> None:
-        """Close the bar, wait for the last checkpoint, and tell plugins how the run ended."""
+        """Close the bar, wait for the last checkpoint, and notify plugins."""
         self.precompiler.close()
         self.bar.close()
         try:

@@ -97,7 +97,7 @@ def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
     try:
         return load_resized(dataset, index, data.size, data.channels)[0]
     except DataError:
-        return None  # the loader reports it
+        return None  # the loader reports unreadable images
 
 
 def sheet_shape(size: int) -> tuple[int, int]:

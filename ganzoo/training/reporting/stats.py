@@ -50,7 +50,7 @@ class TickStats:
             "images_per_second": round(images / training, 2),
             "seconds_per_kimg": round(training / max(images, 1) * 1000, 4),
             "memory_bytes": backend.memory(),
-            **({} if (of_gpu := backend.gpu_memory()) is None else {"gpu_memory_bytes": of_gpu}),
+            **({} if (gpu_memory := backend.gpu_memory()) is None else {"gpu_memory_bytes": gpu_memory}),
             "losses": report.losses,
             "watched": report.logged,
             "skipped": report.skipped,

@@ -1,4 +1,4 @@
-"""Toolkits of empty files, for what looks at names only."""
+"""Toolkits of empty files, for code that looks only at names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ LIBRARIES = {"cudart": 13, "cublas": 13, "cublasLt": 13, "curand": 10, "cufft": 
 CUDNN_8 = dict.fromkeys(("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train"), 8)
 CUDNN_9 = dict.fromkeys(("cudnn", "cudnn_ops", "cudnn_cnn"), 9)
 HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h", "cccl/cub/cub.cuh")
-SAYS_ITS_ARGUMENTS = """#!/bin/sh
+PRINTS_ITS_ARGUMENTS = """#!/bin/sh
 if [ "$1" = --version ]; then echo "Cuda compilation tools, release {version}, V0"; else
     for argument; do echo "$argument"; done; fi
 """
 
 
 def toolkit(top: Path, version: str, libraries: dict[str, int], without: tuple[str, ...] = ()) -> Path:
-    """A folder as CUDA is installed, with a compiler that says its arguments; returns the compiler."""
+    """Create a folder like that of an installed CUDA, and return its compiler, which prints its arguments."""
     names = [f"lib64/lib{name}.so.{number}" for name, number in libraries.items()]
     for name in [*names, *(f"include/{header}" for header in HEADERS)]:
         if Path(name).name not in without:
@@ -26,6 +26,6 @@ def toolkit(top: Path, version: str, libraries: dict[str, int], without: tuple[s
     )
     nvcc = top / "bin/nvcc"
     nvcc.parent.mkdir(exist_ok=True)
-    nvcc.write_text(SAYS_ITS_ARGUMENTS.format(version=version))
+    nvcc.write_text(PRINTS_ITS_ARGUMENTS.format(version=version))
     nvcc.chmod(0o755)
     return nvcc

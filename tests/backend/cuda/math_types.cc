@@ -1,5 +1,5 @@
-// Our cudnn.h over a cuDNN of a few functions, which finds two algorithms for everything: the first with the default math
-// type, the second with tensor cores.
+// Our cudnn.h on top of a cuDNN of a few functions, which finds two algorithms for each convolution: the first with the
+// default math type, the second with tensor cores.
 #include <cstddef>
 #include <cstdio>
 #include <initializer_list>
@@ -46,7 +46,7 @@ FINDS(cudnnFindConvolutionBackwardFilterAlgorithmEx)
 
 #include "cudnn.h"
 
-// The math type of the algorithm that Jittor would take: the first that was not refused.
+// The math type of the algorithm that Jittor would use: the first that was not rejected.
 #define TAKEN(name)                                                                             \
     [&] {                                                                                       \
         Found found[2];                                                                         \

@@ -5,12 +5,12 @@ import pytest
 from ganzoo.backend.cuda import shim, toolkit
 from tests.backend.cuda import fakes
 
-of_wheels = toolkit._wheels
+real_wheels = toolkit._wheels
 
 
 @pytest.fixture(autouse=True)
 def nothing_else_is_installed(monkeypatch, tmp_path):
-    """Neither this machine's compilers nor its libraries count."""
+    """Hide this machine's compilers and libraries."""
     monkeypatch.setattr(toolkit, "SYSTEM_LIBRARIES", (tmp_path / "usr/lib",))
     monkeypatch.setattr(toolkit, "SYSTEM_HEADERS", (tmp_path / "usr/include",))
     monkeypatch.setattr(toolkit, "INSTALLED", tmp_path / "usr/local/cuda")
@@ -20,19 +20,19 @@ def nothing_else_is_installed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
 
 
-def found(version: str, libraries: dict[str, int], tmp_path, without: tuple[str, ...] = ()) -> toolkit.Toolkit:
+def install(version: str, libraries: dict[str, int], tmp_path, without: tuple[str, ...] = ()) -> toolkit.Toolkit:
     fakes.toolkit(tmp_path / "usr/local/cuda", version, libraries, without)
     (kit,) = toolkit.candidates()
     return kit
 
 
-def test_cuda_12_wants_cudnn_8_and_no_shim(tmp_path):
-    kit = found("12.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path)
+def test_cuda_12_needs_cudnn_8_and_no_shim(tmp_path):
+    kit = install("12.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path)
     assert (kit.version, kit.needs_shim, toolkit.problem_with(kit)) == ((12, 4), False, None)
 
 
-def test_cuda_13_wants_cudnn_9_and_the_shim(tmp_path):
-    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
+def test_cuda_13_needs_cudnn_9_and_the_shim(tmp_path):
+    kit = install("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
     assert (kit.version, kit.needs_shim, toolkit.problem_with(kit)) == ((13, 0), True, None)
     assert kit.cudnn == (9, 14, 0)
     assert str(kit) == f"CUDA 13.0 ({tmp_path}/usr/local/cuda/bin/nvcc), cuDNN 9.14.0"
@@ -42,53 +42,53 @@ def test_cuda_13_wants_cudnn_9_and_the_shim(tmp_path):
     ("version", "cudnn", "lacks"),
     [("12.4", fakes.CUDNN_9, "libcudnn_ops_infer.so"), ("13.0", fakes.CUDNN_8, "libcudnn_ops.so")],
 )
-def test_the_other_cudnn_is_told(tmp_path, version, cudnn, lacks):
-    fault = toolkit.problem_with(found(version, {**fakes.LIBRARIES, **cudnn}, tmp_path))
-    assert f"lacks {lacks}" in fault
-    assert 'pip install "ganzoo[cuda13]"' in fault
+def test_a_wrong_version_of_cudnn_is_reported(tmp_path, version, cudnn, lacks):
+    problem = toolkit.problem_with(install(version, {**fakes.LIBRARIES, **cudnn}, tmp_path))
+    assert f"lacks {lacks}" in problem
+    assert 'pip install "ganzoo[cuda13]"' in problem
 
 
-def test_a_toolkit_without_libraries_is_told(tmp_path):
-    fault = toolkit.problem_with(found("12.4", {}, tmp_path))
-    assert "lacks libcudart.so, libcublas.so, libcublasLt.so and more" in fault
+def test_a_toolkit_without_libraries_is_reported(tmp_path):
+    problem = toolkit.problem_with(install("12.4", {}, tmp_path))
+    assert "lacks libcudart.so, libcublas.so, libcublasLt.so and more" in problem
 
 
 @pytest.mark.parametrize("header", ["cudnn.h", "cusparse.h"])
-def test_a_missing_header_is_told(tmp_path, header):
-    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path, without=(header,))
+def test_a_missing_header_is_reported(tmp_path, header):
+    kit = install("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path, without=(header,))
     assert f"lacks {header}" in toolkit.problem_with(kit)
 
 
 def test_cuda_11_4_is_too_old(tmp_path):
-    assert "too old" in toolkit.problem_with(found("11.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path))
+    assert "too old" in toolkit.problem_with(install("11.4", {**fakes.LIBRARIES, **fakes.CUDNN_8}, tmp_path))
 
 
-def test_wheels_fill_what_a_toolkit_of_cuda_13_lacks(tmp_path):
+def test_wheels_provide_what_a_toolkit_of_cuda_13_lacks(tmp_path):
     fakes.toolkit(tmp_path / "wheels/cu13", "13.0", {})
     (tmp_path / "wheels/cu13/lib64").mkdir()
     for place, libraries in (("cu13", fakes.LIBRARIES), ("cudnn", fakes.CUDNN_9)):
         (tmp_path / "wheels" / place / "lib").mkdir(parents=True)
         for name, number in libraries.items():
             (tmp_path / "wheels" / place / f"lib/lib{name}.so.{number}").touch()
-    installed = found_in_usr_local(tmp_path)
+    installed = install_in_usr_local(tmp_path)
     assert [toolkit.problem_with(kit) for kit in installed] == [None, None]
     assert installed[0].library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
 
 
 def test_wheels_are_found_wherever_python_imports_from(monkeypatch, tmp_path):
-    """In PYTHONPATH, a folder of `pip install --target`, or the packages around a virtual environment."""
+    """For example in PYTHONPATH, a folder of `pip install --target`, or the system's packages."""
     for name in ("cu13", "cudnn"):
         (tmp_path / "elsewhere/nvidia" / name).mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    assert of_wheels()[:2] == [tmp_path / "elsewhere/nvidia/cu13", tmp_path / "elsewhere/nvidia/cudnn"]
+    assert real_wheels()[:2] == [tmp_path / "elsewhere/nvidia/cu13", tmp_path / "elsewhere/nvidia/cudnn"]
 
 
-def found_in_usr_local(tmp_path) -> list[toolkit.Toolkit]:
+def install_in_usr_local(tmp_path) -> list[toolkit.Toolkit]:
     fakes.toolkit(tmp_path / "usr/local/cuda", "13.0", {"cudart": 13})
     return toolkit.candidates()
 
 
-def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
+def test_environment_variables_come_first(tmp_path, monkeypatch):
     compilers = [fakes.toolkit(tmp_path / name, "13.0", {}) for name in ("a", "b", "path", "usr/local/cuda")]
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "b"))
     monkeypatch.setenv("nvcc_path", str(compilers[0]))
@@ -96,7 +96,7 @@ def test_what_the_environment_names_comes_first(tmp_path, monkeypatch):
     assert [kit.nvcc for kit in toolkit.candidates()] == compilers
 
 
-def test_a_script_on_path_leads_to_the_compiler_that_it_calls(tmp_path):
+def test_a_script_on_path_stands_for_the_compiler_that_it_calls(tmp_path):
     real = fakes.toolkit(tmp_path / "opt/cuda", "13.0", {})
     script = tmp_path / "path/nvcc"
     script.parent.mkdir()
@@ -106,27 +106,27 @@ def test_a_script_on_path_leads_to_the_compiler_that_it_calls(tmp_path):
 
 
 def test_a_child_finds_the_toolkit_behind_the_shim_of_its_parent(tmp_path, monkeypatch):
-    kit = found("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
+    kit = install("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
     home = shim.home(kit, tmp_path / "homes")
     monkeypatch.setenv("nvcc_path", str(home / "bin/nvcc"))
-    (again,) = toolkit.candidates()
-    assert again == kit
-    assert shim.home(again, tmp_path / "homes") == home
+    (kit_of_child,) = toolkit.candidates()
+    assert kit_of_child == kit
+    assert shim.home(kit_of_child, tmp_path / "homes") == home
 
 
 def test_cudnn_of_the_package_manager_is_found(tmp_path):
     for name in fakes.CUDNN_9:
         (tmp_path / "usr/lib").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"usr/lib/lib{name}.so.9").touch()
-    kit = found("13.0", fakes.LIBRARIES, tmp_path)
+    kit = install("13.0", fakes.LIBRARIES, tmp_path)
     assert toolkit.problem_with(kit) is None
     home = shim.home(kit, tmp_path / "homes")
     assert (home / "lib64/libcudnn_ops_infer.so").resolve() == tmp_path / "usr/lib/libcudnn_ops.so.9"
 
 
-@pytest.mark.parametrize(("says", "why"), [("exit 3", "status 3"), ("echo hello", "status 0")])
-def test_a_compiler_that_does_not_tell_its_version_is_told(tmp_path, says, why):
+@pytest.mark.parametrize(("body", "reason"), [("exit 3", "status 3"), ("echo hello", "status 0")])
+def test_a_compiler_without_a_version_is_reported(tmp_path, body, reason):
     nvcc = fakes.toolkit(tmp_path / "usr/local/cuda", "13.0", {})
-    nvcc.write_text(f"#!/bin/sh\n{says}\n")
+    nvcc.write_text(f"#!/bin/sh\n{body}\n")
     (kit,) = toolkit.candidates()
-    assert f"{nvcc} --version fails with {why}" in toolkit.problem_with(kit)
+    assert f"{nvcc} --version fails with {reason}" in toolkit.problem_with(kit)

@@ -1,6 +1,6 @@
-"""Everything that training needs of CUDA 13 compiles, links and starts from pip's wheels alone, without a GPU.
+"""Training on CUDA 13 compiles, links and starts with nothing but pip's wheels, even without a GPU.
 
-What kernels compute is not seen here: libraries stand in whose functions do nothing (see stand_in).
+These tests don't see what kernels compute: they use stand-in libraries whose functions do nothing (see stand_in).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ pytestmark = [
     pytest.mark.wheels,
     pytest.mark.skipif(not WHEELS, reason=f"needs the wheels: {toolkit.WHEELS}"),
 ]
-OF_NVIDIA = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse|nccl)[A-Z]\w+")
+NVIDIA_NAME = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse|nccl)[A-Z]\w+")
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory) -> dict[str, str]:
-    """The environment of a process that finds a GPU and the wheels, and caches of its own."""
+    """The environment variables of a process that finds a GPU, the wheels and empty caches."""
     folder = tmp_path_factory.mktemp("machine")
     kit = WHEELS[0]
     assert toolkit.problem_with(kit) is None
@@ -73,7 +73,7 @@ def test_each_wrapper_compiles_for_cpp_17(tmp_path, header):
     assert done.returncode == 0, done.stderr
 
 
-def test_auto_takes_the_gpu_and_the_cpu_can_be_had(machine):
+def test_auto_chooses_the_gpu_and_cpu_the_cpu(machine):
     program = "from ganzoo.backend.environment import choose_device as choose\n"
     program += "print(choose('auto').device, choose('cpu').device)"
     assert run(machine, "-c", program).stdout.split() == ["cuda", "cpu"]
@@ -86,7 +86,7 @@ def test_every_kernel_of_training_compiles(machine, domains, name, precision):
     done = run(machine, "-m", "ganzoo", "train", *arguments)
     assert done.returncode == 0, done.stderr
     assert "on CUDA" in done.stdout
-    assert "does not recognise" not in done.stdout + done.stderr  # convolutions are cuDNN's, those in bfloat16 too
+    assert "does not recognise" not in done.stdout + done.stderr  # cuDNN computes all convolutions, also in bfloat16
 
 
 INITIAL = """
@@ -108,15 +108,15 @@ print(sum(np.abs(array).sum(dtype=np.float64) for array in weights), weights[3].
 
 
 def test_a_seed_gives_the_same_weights_as_on_the_cpu(machine):
-    """They are drawn by the CPU: the stand-in's kernels draw nothing."""
-    ours, cpu = run(machine, "-c", INITIAL, "cuda"), run(dict(os.environ), "-c", INITIAL, "cpu")
+    """The CPU draws them: the stand-in's kernels draw nothing."""
+    gpu, cpu = run(machine, "-c", INITIAL, "cuda"), run(dict(os.environ), "-c", INITIAL, "cpu")
     assert cpu.returncode == 0, cpu.stderr
-    assert ours.stdout == cpu.stdout, ours.stderr
+    assert gpu.stdout == cpu.stdout, gpu.stderr
 
 
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="needs OpenMPI")
-def test_two_processes_with_a_gpu_each_exchange_by_nccl(machine, domains):
-    """The kernels of another run, and Jittor's operations of NCCL, which are compiled under mpirun only."""
+def test_two_processes_with_a_gpu_each_communicate_by_nccl(machine, domains):
+    """Compiles Jittor's NCCL operations, which exist only under mpirun, and the kernels of this run."""
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     command = ["mpirun", "--oversubscribe", "-np", "2", sys.executable, "-m", "ganzoo", "train", *RUNS["gan"].split()]
     for gpus, expected in (("1", False), ("2", True)):
@@ -132,12 +132,14 @@ def test_two_processes_with_a_gpu_each_exchange_by_nccl(machine, domains):
     assert any(name.startswith("nccl_all_reduce") for name in built)
 
 
-def test_what_was_compiled_asks_the_real_libraries_for_nothing_they_lack(machine):
+def test_compiled_kernels_use_only_functions_that_the_real_libraries_have(machine):
     built = [path for path in Path(machine["HOME"]).rglob("*.so") if "_sm_90" in str(path)]
     assert len(built) > 50
-    offered = set().union(*(stand_in.symbols(WHEELS[0].library(name)) for name in stand_in.LIBRARIES))
-    wanted = subprocess.run(["nm", "-D", "--undefined-only", *built], capture_output=True, text=True, check=True).stdout
-    asked = {word.partition("@")[0] for line in wanted.splitlines() for word in line.split()[1:]}
-    asked = {name for name in asked if OF_NVIDIA.fullmatch(name)}
-    assert "cudnnConvolutionForward" in asked
-    assert asked <= offered
+    available = set().union(*(stand_in.symbols(WHEELS[0].library(name)) for name in stand_in.LIBRARIES))
+    undefined = subprocess.run(
+        ["nm", "-D", "--undefined-only", *built], capture_output=True, text=True, check=True
+    ).stdout
+    used = {word.partition("@")[0] for line in undefined.splitlines() for word in line.split()[1:]}
+    used = {name for name in used if NVIDIA_NAME.fullmatch(name)}
+    assert "cudnnConvolutionForward" in used
+    assert used <= available

@@ -35,15 +35,15 @@ tensors = {
     **{name: torch.tensor([1, 2, 100]).to(getattr(torch, name)) for name in
        ("float16", "float64", "int8", "uint8", "int16", "int32", "int64")},
 }
-described = {"networks": net.state_dict(), "optimizer": adam.state_dict(), "tensors": tensors,
+content = {"networks": net.state_dict(), "optimizer": adam.state_dict(), "tensors": tensors,
              "shape": torch.Size([1, 2]), "type": torch.float32, "device": torch.device("cpu"), "epoch": 3, "no": None}
-torch.save(described, folder + "/zip.model")
-torch.save(described, folder + "/protocol4.model", pickle_protocol=4)
-torch.save(described, folder + "/legacy.model", _use_new_zipfile_serialization=False)
+torch.save(content, folder + "/zip.model")
+torch.save(content, folder + "/protocol4.model", pickle_protocol=4)
+torch.save(content, folder + "/legacy.model", _use_new_zipfile_serialization=False)
 torch.save(net.state_dict(), folder + "/state.model")
 torch.save(net.state_dict(), folder + "/state-legacy.model", _use_new_zipfile_serialization=False)
 torch.save(net, folder + "/model.model")
-for name, legacy in (("negative", False), ("negative-legacy", True)):  # views that negate
+for name, legacy in (("negative", False), ("negative-legacy", True)):  # lazily negated views
     view = torch.tensor([1 + 2j]).conj().imag
     torch.save({"w": view}, f"{folder}/{name}.model", _use_new_zipfile_serialization=not legacy)
 tensors["bfloat16"] = tensors["bfloat16"].float()

@@ -22,11 +22,11 @@ def error_for(folder, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(CheckpointError) as caught:
         safe_load(path)
-    line = str(caught.value)
-    assert line.startswith(f"{path}: ")
-    assert line.endswith(".")
-    assert "\n" not in line
-    return line.removeprefix(f"{path}: ")
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith(".")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
 
 
 def saved(save) -> bytes:
@@ -36,8 +36,8 @@ def saved(save) -> bytes:
 
 
 def safetensors(metadata: dict) -> bytes:
-    pickles = {"__metadata__": metadata, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
-    text = json.dumps(pickles).encode()
+    header = {"__metadata__": metadata, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + bytes(4)
 
 
@@ -45,8 +45,8 @@ def picture(format_: str) -> bytes:
     return saved(lambda file: Image.new("RGB", (4, 4)).save(file, format_))
 
 
-def named(name: str) -> bytes:
-    """A pickle that refers to a class and instantiates it."""
+def pickle_of(name: str) -> bytes:
+    """Return a pickle that instantiates the class with this name."""
     module, _, last = name.rpartition(".")
     return f"c{module}\n{last}\n)\x81.".encode("latin-1")
 
@@ -67,10 +67,13 @@ UNSUPPORTED = {
     "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull`"),
     "empty": (b"", "not a file of PyTorch or Jittor, or a damaged one."),
     "noise": (b"\xb0\x01\x02", "not a file of PyTorch or Jittor, or a damaged one."),
-    "StyleGAN of NVIDIA": (named("dnnlib.tflib.network.Network"), "a network of NVIDIA's StyleGAN code"),
-    "StyleGAN3": (named("torch_utils.persistence._reconstruct_persistent_obj"), "a network of NVIDIA's StyleGAN code"),
-    "a pickled model": (named("torch.nn.modules.linear.Linear"), "save model.state_dict() instead"),
-    "a pickled model of the user": (named("__main__.StyledGenerator"), "save model.state_dict() instead"),
+    "StyleGAN of NVIDIA": (pickle_of("dnnlib.tflib.network.Network"), "a network of NVIDIA's StyleGAN code"),
+    "StyleGAN3": (
+        pickle_of("torch_utils.persistence._reconstruct_persistent_obj"),
+        "a network of NVIDIA's StyleGAN code",
+    ),
+    "a pickled model": (pickle_of("torch.nn.modules.linear.Linear"), "save model.state_dict() instead"),
+    "a pickled model of the user": (pickle_of("__main__.StyledGenerator"), "save model.state_dict() instead"),
 }
 
 
@@ -82,14 +85,14 @@ def test_a_known_kind_of_file_is_identified(tmp_path, kind):
 
 def test_no_advice_is_given_on_a_file_that_may_be_hostile(tmp_path):
     for name in ("os.system", "subprocess.Popen", "torch.serialization.load"):
-        assert error_for(tmp_path, named(name)).endswith("Nothing in it was run.")
+        assert error_for(tmp_path, pickle_of(name)).endswith("Nothing in it was run.")
 
 
 @needs_torch
 def test_a_pickled_model_is_refused_with_advice_on_what_to_save(torch_files, tmp_path):
-    line = error_for(tmp_path, (torch_files / "model.model").read_bytes())
-    assert "torch.nn.modules.container.Sequential" in line
-    assert "save model.state_dict() instead" in line
+    message = error_for(tmp_path, (torch_files / "model.model").read_bytes())
+    assert "torch.nn.modules.container.Sequential" in message
+    assert "save model.state_dict() instead" in message
 
 
 def test_training_options_in_the_file_are_ignored(tmp_path):
@@ -104,7 +107,7 @@ def test_training_options_in_the_file_are_ignored(tmp_path):
 def test_a_file_larger_than_memory_is_not_read(tmp_path):
     path = tmp_path / "large.model"
     with open(path, "wb") as file:
-        file.truncate(1 << 43)  # a hole of 8 TB
+        file.truncate(1 << 43)  # a sparse file of 8 TB
     with pytest.raises(CheckpointError, match=r"large\.model: too large for the memory of this machine\.$"):
         safe_load(path)
 

@@ -9,7 +9,6 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,7 +164,7 @@ class Calls:
 
 
 def hostile(marker):
-    """Pickles that would create the file `marker` if they ran, and what the error about each contains."""
+    """Yield pickles that would create the file `marker` if they were run, with a pattern for the error about each."""
     command = f"touch {marker}"
     script = f"open({str(marker)!r}, 'w')"
     yield pickle.dumps(Calls(os.system, command)), "posix.system"
@@ -181,7 +180,7 @@ def hostile(marker):
     yield b"cos\nsystem\n)\x81.", "os.system"
     yield b"\x80\x04cos\nsystem\n)}\x92.", "os.system"
     yield b"ctorch.serialization\nload\n.", "torch.serialization.load"
-    yield b"ctorch\nFloatStorage\n}b.", "adds items"  # BUILD on a stand-in
+    yield b"ctorch\nFloatStorage\n}b.", "adds items"  # BUILD with a stand-in
     yield b"ccollections\nOrderedDict\n(K\x01tR.", "items"
     yield b"\x82\x01.", "EXT1"
     yield b"\x80\x05\x97.", "NEXT_BUFFER"
@@ -221,7 +220,7 @@ def test_nothing_in_a_hostile_file_is_run(tmp_path, container):
     marker, path = tmp_path / "marker", tmp_path / "hostile.model"
     for pickled, reason in hostile(marker):
         path.write_bytes(CONTAINERS[container](pickled))
-        # The header of a legacy file may contain no names, so even the harmless ones are refused there.
+        # The header of a legacy file may contain no names, so even harmless ones are refused there.
         expected = rf"hostile\.model: .*({reason}|FloatStorage|OrderedDict)"
         with pytest.raises(CheckpointError, match=expected) as caught:
             safe_load(path)
@@ -239,8 +238,8 @@ def test_the_error_names_what_was_refused(tmp_path):
     assert str(caught.value) == f"{path}: {reason}"
 
 
-def torch_zip(folder=Path(), name="FloatStorage", count=4, offset=0, sizes="(K\x04", strides="(K\x01", **members):
-    """A file like those of torch.save, with one tensor, described by opcodes."""
+def torch_zip(name="FloatStorage", count=4, offset=0, sizes="(K\x04", strides="(K\x01", **members):
+    """Return a file like those of torch.save, with one tensor, written as opcodes."""
     parts = [
         f"}}Vw\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\n{name}\nV0\nVcpu\nI{count}\ntQ",
         f"I{offset}\n{sizes}t{strides}t\x89NtRs.",
@@ -270,7 +269,7 @@ def test_a_tensor_is_built_from_opcodes(tmp_path):
         {"sizes": "(K\x05"},
         {"sizes": "(I-4\n"},
         {"sizes": "(I" + str(2**62) + "\n"},
-        {"sizes": "(K\x04I" + str(2**59) + "\n", "strides": "(K\x01K\x00"},  # a broadcast over all memory
+        {"sizes": "(K\x04I" + str(2**59) + "\n", "strides": "(K\x01K\x00"},  # broadcasting beyond memory
         {"sizes": "(" + "K\x01" * 40, "strides": "(" + "K\x01" * 40},
         {"strides": "(K\x02"},
         {"strides": "(I-1\n"},
@@ -342,8 +341,8 @@ def bombs():
         archive.writestr("a/data.pkl", b"N" * 10**8)
     yield "zip", file.getvalue(), "compressed"
     whole = bytearray(torch_zip())
-    place = whole.rfind(b"PK\x01\x02")
-    whole[place + 20 : place + 28] = struct.pack("<II", 2**31, 2**31)
+    position = whole.rfind(b"PK\x01\x02")
+    whole[position + 20 : position + 28] = struct.pack("<II", 2**31, 2**31)
     yield "declared", bytes(whole), "longer than the file"
 
 
@@ -386,7 +385,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 @needs_torch
-@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # of pickletools, about the damaged text
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")  # from pickletools, about damaged strings
 def test_damaged_files_are_read_or_refused(torch_files, tmp_path):
     seeds = [(torch_files / f"{name}.model").read_bytes() for name in ("state", "state-legacy", "legacy")]
     seeds += [pickle.dumps({"arrays": ARRAYS, **VALUES}, protocol) for protocol in (0, 2, 4, 5)]
@@ -397,9 +396,9 @@ def test_damaged_files_are_read_or_refused(torch_files, tmp_path):
     for _ in range(1200):
         data = bytearray(seeds[rng.integers(len(seeds))])
         for _ in range(rng.integers(1, 4)):
-            place = int(rng.integers(len(data)))
+            position = int(rng.integers(len(data)))
             length = int(rng.integers(3))
-            data[place : place + length] = rng.integers(0, 256, rng.integers(3), dtype=np.uint8).tobytes()
+            data[position : position + length] = rng.integers(0, 256, rng.integers(3), dtype=np.uint8).tobytes()
         path.write_bytes(data)
         try:
             safe_load(path)

@@ -40,7 +40,7 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def test_images_are_one_file_per_seed_and_a_sheet(ganzoo, trained):
+def test_generate_writes_a_file_per_seed_and_a_sheet(ganzoo, trained):
     result = ganzoo("generate", "--seeds", "3,5-7", "--grid", "2x2")
     assert result.exit_code == 0, result.output
     out = trained / "generated"
@@ -72,7 +72,7 @@ def test_a_checkpoint_is_enough(ganzoo, trained):
 
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "png"])
-def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
+def test_an_interpolation_passes_through_its_seeds_in_a_loop(ganzoo, trained, format_):
     result = ganzoo("generate", "--interpolate", "--seeds", "0-3", "--grid", "1x2", "--steps", "4", "--format", format_)
     assert result.exit_code == 0, result.output
     out = trained / "generated"
@@ -86,7 +86,7 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
                 frames.append(np.asarray(animation.convert("RGB")))
     assert len(frames) == 8
     assert ganzoo("generate", "--seeds", "0-3", "--out", "images").exit_code == 0
-    # The left cell walks from seed 0 to seed 1 and back, the right one from 2 to 3. A GIF has 256 colours a frame.
+    # The left cell walks from seed 0 to seed 1 and back, the right one from 2 to 3. A GIF has 256 colours per frame.
     tolerance = 40 if format_ == "gif" else 1
     for frame, left, right in ((0, 0, 2), (4, 1, 3)):
         for column, seed in ((0, left), (1, right)):
@@ -118,16 +118,20 @@ def test_an_interpolation_passes_its_seeds_and_closes(ganzoo, trained, format_):
         (["--psi", "0"], 2, "--psi / --truncation: for style-based generators only"),
         (["--size", "0"], 2, "--size 0: this run was trained at 8 px"),
         (["--seeds", "0-499999,500000-999999,7"], 2, "more than a million seeds"),
-        (["--grid", "33x32"], 2, "--grid: 33x32 exceeds the 1,024 images of a sheet"),
-        (["--grid", "999x999", "--interpolate"], 2, "--grid: 999x999 exceeds the 1,024 images of a sheet"),
+        (["--grid", "33x32"], 2, "--grid: 33x32 exceeds the maximum of 1,024 images per sheet"),
+        (["--grid", "999x999", "--interpolate"], 2, "--grid: 999x999 exceeds the maximum of 1,024 images per sheet"),
         (["--interpolate", "--seeds", "5"], 2, "a walk needs at least two seeds, but --seeds names one"),
-        (["--interpolate", "--seeds", "0-10009"], 2, "10,010 seeds or references exceed the 10,000 of a walk"),
+        (
+            ["--interpolate", "--seeds", "0-10009"],
+            2,
+            "10,010 seeds or references exceed the maximum of 10,000 per walk",
+        ),
         (["--interpolate", "--grid", "1x1", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames exceed"),
         (["0/checkpoint-000000008.safetensors"], 1, "checkpoint-000000008.safetensors: there is no such file"),
         (["7/checkpoint-000000016.safetensors"], 1, "7/checkpoint-000000016.safetensors: there is no such file"),
     ],
 )
-def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message):
+def test_bad_input_is_reported_in_one_line(ganzoo, trained, arguments, status, message):
     Path("options.json").write_text("{}")
     before = set(Path().rglob("*"))
     result = ganzoo("generate", *arguments)
@@ -135,10 +139,10 @@ def test_bad_input_is_one_clear_line(ganzoo, trained, arguments, status, message
     assert message in result.stderr
     result = ganzoo("generate", *arguments, *([] if "--out" in arguments else ["--out", "new/deep"]))
     assert result.exit_code == status
-    assert set(Path().rglob("*")) == before, "nothing is left behind"
+    assert set(Path().rglob("*")) == before, "a failed command left files behind"
 
 
-def test_what_fails_on_the_way_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
+def test_a_failed_command_leaves_no_empty_folder(ganzoo, trained, monkeypatch):
     from ganzoo.errors import GanzooError
     from ganzoo.sampling import image_files
 
@@ -161,7 +165,7 @@ def test_a_checkpoint_can_be_named_by_its_run(ganzoo, trained, name):
     assert (trained / "generated" / "seed0001.png").exists()
 
 
-def test_weights_that_are_not_finite_are_named(ganzoo, trained):
+def test_weights_that_are_not_finite_are_reported_by_name(ganzoo, trained):
     from ganzoo.checkpoints import checkpoint
 
     saved = checkpoint.read(next(RUN.glob("*.safetensors")))
@@ -178,15 +182,15 @@ def test_weights_that_are_not_finite_are_named(ganzoo, trained):
 
 
 def make_run(name: str, write) -> Path:
-    """A run folder around the checkpoint that `write` makes at a path."""
+    """Make a run folder with the checkpoint that `write` saves to a given path."""
     from ganzoo.checkpoints import checkpoint
 
     run = Path("experiments") / name
     run.mkdir(parents=True)
     path = run / "checkpoint-000000001.safetensors"
     write(path)
-    described = {"train": {}, **checkpoint.read(path).run.to_json()}
-    (run / "options.json").write_text(json.dumps(described))
+    description = {"train": {}, **checkpoint.read(path).run.to_json()}
+    (run / "options.json").write_text(json.dumps(description))
     return run
 
 
@@ -231,8 +235,8 @@ def test_a_sheet_is_no_larger_than_its_images_need(ganzoo, trained):
 
 
 def test_one_image_is_reported_in_the_singular(ganzoo, trained):
-    said = ganzoo("generate", "--seeds", "5").stdout
-    assert f"1 image: {RUN}/generated/seed*.png" in said
+    output = ganzoo("generate", "--seeds", "5").stdout
+    assert f"1 image: {RUN}/generated/seed*.png" in output
 
 
 def test_the_path_of_a_walk_is_spherical_by_default(ganzoo, trained):
@@ -245,7 +249,7 @@ def test_the_path_of_a_walk_is_spherical_by_default(ganzoo, trained):
     assert not np.array_equal(arc[2], line[2])
 
 
-def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
+def test_the_size_of_a_sheet_is_limited_by_memory(ganzoo, trained, monkeypatch):
     from ganzoo.sampling import sheets
 
     monkeypatch.setattr(sheets, "SHEET_BYTES", 5 * 8 * 8 * 3)
@@ -256,15 +260,15 @@ def test_a_sheet_keeps_to_what_memory_holds(ganzoo, trained, monkeypatch):
     assert pixels(trained / "generated" / "grid.png").shape[:2] == (68, 5 * 66 + 2)
     walk = ganzoo("generate", "--interpolate", "--grid", "2x3", "--seeds", "0-11")
     assert walk.exit_code == 2
-    assert "--grid: 2 rows of 3 images exceed the 5 that a sheet may hold at 8 px" in walk.stderr
+    assert "--grid: 2 rows of 3 images exceed the maximum of 5 per sheet at 8 px" in walk.stderr
 
 
-def test_jittor_waits_for_the_choice_of_a_device():
+def test_jittor_is_not_imported_before_the_device_is_chosen():
     check = "import ganzoo.cli.generate.output, sys; assert 'jittor' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_without_any_run_it_says_how_to_start_one(ganzoo):
+def test_without_any_run_the_error_explains_how_to_start_one(ganzoo):
     result = ganzoo("generate")
     assert result.exit_code == 1
     assert "ganzoo train MODEL" in result.stderr
@@ -293,6 +297,6 @@ def test_two_processes_can_sample_one_run_at_once(trained):
     command = [sys.executable, "-m", "ganzoo", "generate", "--seeds", "0-7", "--grid", "2x4"]
     children = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for child in children:
-        said = child.communicate()[1]
-        assert child.returncode == 0, said
+        errors = child.communicate()[1]
+        assert child.returncode == 0, errors
     assert pixels(trained / "generated" / "grid.png").any()

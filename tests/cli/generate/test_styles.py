@@ -18,19 +18,19 @@ CELL = slice(2, 66)  # pixels of the first cell of a sheet; cells have 64 px, wi
 
 
 @pytest.fixture(scope="module")
-def stored(jittor, tmp_path_factory):
+def saved(jittor, tmp_path_factory):
     path = tmp_path_factory.mktemp("styled") / "tiny.safetensors"
     return path, write_checkpoint(path)
 
 
 @pytest.fixture
-def generate(ganzoo, stored):
-    """`ganzoo generate` from the checkpoint into a new folder, which it returns."""
+def generate(ganzoo, saved):
+    """A function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
     folders = (Path(f"out{index}") for index in range(9))
 
     def run(*arguments: str) -> Path:
         out = next(folders)
-        result = ganzoo("generate", str(stored[0]), *arguments, "--out", str(out))
+        result = ganzoo("generate", str(saved[0]), *arguments, "--out", str(out))
         assert result.exit_code == 0, result.output
         return out
 
@@ -56,7 +56,7 @@ def images(folder: Path, pattern: str = "seed*.png") -> list[np.ndarray]:
     return [pixels(path) for path in sorted(folder.glob(pattern))]
 
 
-def test_truncation_and_its_cutoff(generate):
+def test_psi_and_psi_layers_control_truncation(generate):
     average, same, none = (images(generate("--seeds", "0-2", "--psi", psi)) for psi in ("0", "0.0", "1"))
     assert np.array_equal(average[0], average[2])
     assert np.array_equal(average, same)
@@ -68,7 +68,7 @@ def test_truncation_and_its_cutoff(generate):
     assert not alike(coarse[0], none[0])
 
 
-def test_random_noise_belongs_to_the_seed(generate):
+def test_random_noise_depends_only_on_the_seed(generate):
     one = images(generate("--seeds", "3,4", "--noise", "random"))
     other = images(generate("--seeds", "4-8", "--noise", "random"))
     assert alike(one[1], other[0])
@@ -76,16 +76,16 @@ def test_random_noise_belongs_to_the_seed(generate):
 
 
 @pytest.mark.parametrize("size", ["4", "16"])
-def test_any_earlier_resolution(generate, stored, size):
-    made = images(generate("--seeds", "0-1", "--size", size, "--psi", "1"))
-    generator = loading.load_generator(*stored[1], size=int(size))
-    wanted = sampler.generate(generator, latents.from_seeds([0, 1], generator.latent)).astype(int)
-    assert alike(np.stack(made), wanted)
+def test_images_of_an_earlier_resolution_can_be_generated(generate, saved, size):
+    generated = images(generate("--seeds", "0-1", "--size", size, "--psi", "1"))
+    generator = loading.load_generator(*saved[1], size=int(size))
+    expected = sampler.generate(generator, latents.from_seeds([0, 1], generator.latent)).astype(int)
+    assert alike(np.stack(generated), expected)
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
 @pytest.mark.parametrize("path", ["linear", "spherical"])
-def test_a_walk_passes_its_seeds_and_closes(generate, space, path):
+def test_a_walk_passes_through_its_seeds_in_a_loop(generate, space, path):
     walk = ["--interpolate", "--space", space, "--path", path, "--format", "png"]
     frames = images(generate(*walk, "--seeds", "0-3", "--grid", "1x2", "--steps", "6"), "interpolation*.png")
     seeds = images(generate("--seeds", "0-3"))
@@ -99,7 +99,7 @@ def test_a_walk_passes_its_seeds_and_closes(generate, space, path):
         assert all(alike(one, other) for one, other in zip(walked[1:], walked[:0:-1]))
 
 
-def test_w_and_linear_is_the_walk_by_default(generate):
+def test_a_walk_is_linear_in_w_by_default(generate):
     walk = ["--interpolate", "--seeds", "0,1", "--steps", "3", "--format", "png"]
     usual = images(generate(*walk), "*.png")
     assert np.array_equal(images(generate(*walk, "--space", "w", "--path", "linear"), "*.png"), usual)
@@ -133,7 +133,7 @@ def test_every_format_has_every_frame_at_its_speed(generate, format_):
             assert animation.info["duration"] == 40
 
 
-def test_a_mixing_sheet(generate):
+def test_a_mixing_sheet_shows_sources_destinations_and_mixtures(generate):
     out = generate("--mix", "--sources", "0-2", "--destinations", "3,4", "--mix-layers", "0-7")
     sheet = pixels(out / "mixing-0-7.png")
     seeds = images(generate("--seeds", "0-4"))
@@ -146,19 +146,19 @@ def test_a_mixing_sheet(generate):
 
 
 @pytest.mark.parametrize(("named", "layers"), [("coarse", range(4)), ("middle", range(4, 8)), ("6", range(6, 7))])
-def test_a_cell_is_the_destination_with_layers_of_the_source(generate, stored, jittor, named, layers):
+def test_a_cell_is_the_destination_with_layers_of_the_source(generate, saved, jittor, named, layers):
     sheet = pixels(generate("--mix", "--sources", "0", "--destinations", "1", "--mix-layers", named, "--psi", "1")
                    / f"mixing-{named}.png")  # fmt: skip
-    generator = loading.load_generator(*stored[1])
+    generator = loading.load_generator(*saved[1])
     with jittor.no_grad():
         source, destination = (generator.map(jittor.array(latents.from_seeds([seed], 16))) for seed in (0, 1))
         styles = [source if layer in layers else destination for layer in range(8)]
         noise = [jittor.array(maps) for maps in constant_noise(generator.noise_sizes(), 1)]
-        wanted = sampler.to_uint8(generator.synthesise(styles, noise).numpy())[0]
-    assert alike(cell(sheet, 1, 1), wanted.astype(int))
+        expected = sampler.to_uint8(generator.synthesise(styles, noise).numpy())[0]
+    assert alike(cell(sheet, 1, 1), expected.astype(int))
 
 
-def test_named_layers_end_with_the_image(generate):
+def test_ranges_of_named_layers_are_limited_to_the_layers_of_the_image(generate):
     coarse = generate("--mix", "--size", "4", "--sources", "0", "--destinations", "1")
     assert alike(*(pixels(coarse / "mixing-coarse.png")[rows, 68:132] for rows in (CELL, slice(68, 132))))
     assert (generate("--mix", "--size", "16", "--mix-layers", "middle") / "mixing-middle.png").exists()
@@ -179,7 +179,7 @@ def test_named_layers_end_with_the_image(generate):
         (["--mix", "--mix-layers", "3-1"], "'3-1' is not coarse, middle, fine or a range"),
         (["--mix", "--mix-layers", "-1"], "'-1' is not coarse"),
         (["--mix", "--sources", "a"], "--sources: 'a' is not a number or a range"),
-        (["--mix", "--sources", "0-99", "--destinations", "0-99"], "101 rows of 101 images exceed the 1024"),
+        (["--mix", "--sources", "0-99", "--destinations", "0-99"], "101 rows of 101 images exceed the maximum of 1024"),
         (["--mix", "--interpolate"], "--mix and --interpolate: choose one"),
         (["--mix", "--seeds", "1"], "--seeds: not for --mix"),
         (["--mix", "--format", "gif"], "--format gif: for --interpolate only"),
@@ -192,7 +192,7 @@ def test_named_layers_end_with_the_image(generate):
         (["--interpolate", "--fps", "60"], "--fps 60: a GIF has at most 50; use --format webp or mp4"),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line(ganzoo, stored, arguments, message):
-    result = ganzoo("generate", str(stored[0]), *arguments)
+def test_invalid_options_are_reported_in_one_line(ganzoo, saved, arguments, message):
+    result = ganzoo("generate", str(saved[0]), *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (2, 1)
     assert message in result.stderr

@@ -1,4 +1,4 @@
-"""`ganzoo generate --source`: what is translated, in which styles, each kind of output, and each error."""
+"""`ganzoo generate --source`: sources, styles, each kind of output, and each error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganzoo import backend
 from ganzoo.registry import plugins
-from tests.data.pictures import encoded, lay_folder, noise
+from tests.data.pictures import encoded, noise, write_folder
 from tests.sampling.test_translation import alike, cells, mean, tinted
 from tests.support import tinter
 
@@ -21,7 +21,7 @@ SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
 @pytest.fixture
 def zoo(jittor, workdir, monkeypatch) -> Path:
-    """A checkpoint `tinter.safetensors`, folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
+    """A folder with a checkpoint `tinter.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
     load = plugins.load
 
     def loaded(*arguments, **named):
@@ -36,9 +36,9 @@ def zoo(jittor, workdir, monkeypatch) -> Path:
         name: encoded(noise(*size, seed=seed), kinds[Path(name).suffix])
         for seed, (name, size) in enumerate(SOURCES.items())
     }
-    lay_folder(workdir / "sources", {**files, "notes.txt": b"no image", ".hidden.png": b"no image"})
+    write_folder(workdir / "sources", {**files, "notes.txt": b"no image", ".hidden.png": b"no image"})
     named = ("dog/rex.png", "dog/sam.png", "wild fox/reineke.png")
-    lay_folder(workdir / "val", {name: encoded(coloured(seed)) for seed, name in enumerate(named)})
+    write_folder(workdir / "val", {name: encoded(coloured(seed)) for seed, name in enumerate(named)})
     return workdir
 
 
@@ -50,7 +50,7 @@ def coloured(seed: int) -> Image.Image:
 
 @pytest.fixture
 def translate(ganzoo, zoo):
-    """`ganzoo generate` from the checkpoint into a new folder, which it returns."""
+    """A function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
     folders = (Path(f"out{index}") for index in range(9))
 
     def run(*arguments: str) -> Path:
@@ -68,7 +68,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def square(path: Path) -> np.ndarray:
-    """The source as the model gets it, computed by Pillow alone."""
+    """The input of the model for a source, computed by Pillow alone."""
     image = Image.open(path).convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -79,14 +79,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_each_source_in_each_domain_with_each_seed(translate, zoo):
+def test_each_source_is_translated_to_each_domain_with_each_seed(translate, zoo):
     out = translate("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
-    made = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
-    assert names(out) == sorted(["grid.png", *made])
+    files = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
+    assert names(out) == sorted(["grid.png", *files])
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # those of the EMA; the network has others
+        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # colours of the EMA; those of the network differ
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
@@ -95,13 +95,13 @@ def test_each_source_in_each_domain_with_each_seed(translate, zoo):
     assert np.array_equal(sheet[4, 2], pixels(out / "c-cat-seed0003.png"))
 
 
-def test_one_image_goes_to_every_domain_by_ten_seeds(translate):
+def test_by_default_an_image_is_translated_to_every_domain_with_ten_seeds(translate):
     out = translate("--source", "sources/a.png")
     assert len(names(out)) == 3 * 10 + 1
     assert (out / "a-wild fox-seed0009.png").exists()
 
 
-def test_the_style_of_a_reference(translate, zoo):
+def test_a_translation_has_the_style_of_its_reference(translate, zoo):
     out = translate("--source", "sources", "--reference", "val/dog", "--domain", "dog")
     assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
     colour = mean(square(zoo / "val/dog/sam.png"))[None]
@@ -115,18 +115,18 @@ def test_the_style_of_a_reference(translate, zoo):
     assert alike(sheet[2, 1], expected)
 
 
-def test_of_references_in_folders_of_several_domains_those_of_the_domain_are_taken(translate, zoo):
+def test_domain_selects_references_from_folders_of_several_domains(translate, zoo):
     out = translate("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
     assert names(out) == ["a-dog-rex.png", "a-dog-sam.png", "grid.png"]
-    # An image that the user names itself belongs to the domain that the user names.
+    # A single reference belongs to the given domain, whatever its folder is called.
     out = translate("--source", "sources/a.png", "--reference", "val/dog/rex.png", "--domain", "cat")
     assert names(out) == ["a-cat-rex.png", "grid.png"]
 
 
 def test_folders_named_after_domains_determine_the_domains_of_references(translate):
     out = translate("--source", "sources/a.png", "--reference", "val", "--reference", "val/dog/rex.png")
-    made = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
-    assert names(out) == sorted(f"{name}.png" for name in made)
+    stems = ["a-dog-dog-rex", "a-dog-dog-rex-2", "a-dog-dog-sam", "a-wild fox-wild fox-reineke", "grid"]
+    assert names(out) == sorted(f"{stem}.png" for stem in stems)
 
 
 def test_psi_is_1_by_default(translate):
@@ -139,8 +139,8 @@ def test_psi_is_1_by_default(translate):
     assert not alike(drawn[0][0], drawn[3][0])
 
 
-def test_files_of_one_name_do_not_overwrite_each_other(translate, zoo):
-    lay_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
+def test_files_of_the_same_name_do_not_overwrite_each_other(translate, zoo):
+    write_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
         ["x/1.png", "y/1.png", "y/1.bmp", "y-1.png", "x-1.png"])})  # fmt: skip
     out = translate("--source", "twins", "--domain", "cat", "--seeds", "0")
     assert len(names(out)) == 5 + 1
@@ -159,8 +159,8 @@ MODES = {
 }
 
 
-def test_sources_of_any_mode_and_size(translate, zoo):
-    lay_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
+def test_sources_can_have_any_mode_and_size(translate, zoo):
+    write_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
     out = translate("--source", "modes", "--domain", "dog", "--seeds", "0")
     assert len(names(out)) == len(MODES) + 1
     sheet = cells(pixels(out / "grid.png"), len(MODES))
@@ -181,7 +181,7 @@ def test_a_photo_is_rotated_by_its_exif_orientation(translate, zoo):
     assert shown[:3].min() > 200 > 50 > shown[5:].max()
 
 
-def test_grey_models(ganzoo, zoo, monkeypatch):
+def test_a_grey_model_writes_grey_images(ganzoo, zoo, monkeypatch):
     make = tinter.make
     monkeypatch.setattr(tinter, "make", lambda colours: make(colours[:, :1], 1))
     info = tinter.DataInfo("grey", 3, 8, 1, tinter.DOMAINS)
@@ -192,7 +192,7 @@ def test_grey_models(ganzoo, zoo, monkeypatch):
 
 
 def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
-    lay_folder(zoo / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
+    write_folder(zoo / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
     assert result.exit_code == 0, result.output
     assert len(names(zoo / "out")) == 3 * 3 + 1
@@ -214,10 +214,10 @@ def test_a_checkpoint_is_enough(ganzoo, zoo):
     assert Path("generated/a-dog-seed0001.png").exists()
 
 
-def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
+def test_a_sheet_shows_only_as_many_images_as_fit(ganzoo, zoo, monkeypatch):
     from ganzoo.sampling import sheets
 
-    monkeypatch.setattr(sheets, "MAX_COLUMNS", 2)
+    monkeypatch.setattr("ganzoo.sampling.translation_sheet.MAX_COLUMNS", 2)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
     assert "sheet of the first 2 sources and 5 styles" in result.stdout
@@ -225,19 +225,19 @@ def test_a_sheet_shows_what_it_has_room_for(ganzoo, zoo, monkeypatch):
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
-def test_of_many_references_only_those_on_the_sheet_are_held(translate, zoo, monkeypatch):
+def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, zoo, monkeypatch):
     from ganzoo.sampling import input_images, sheets
 
-    to_array, made, most = input_images.to_array, [], []
+    to_array, created, counts = input_images.to_array, [], []
 
-    def watched(*arguments):
+    def counting(*arguments):
         image = to_array(*arguments)
-        made.append(weakref.ref(image))
-        most.append(sum(each() is not None for each in made))
+        created.append(weakref.ref(image))
+        counts.append(sum(each() is not None for each in created))
         return image
 
-    lay_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
-    monkeypatch.setattr(input_images, "to_array", watched)
+    write_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
+    monkeypatch.setattr(input_images, "to_array", counting)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.MAX_CHUNK", 4)
     out = translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog")
@@ -245,11 +245,11 @@ def test_of_many_references_only_those_on_the_sheet_are_held(translate, zoo, mon
     sheet = cells(pixels(out / "grid.png"), 2)
     assert len(sheet) == 1 + 5
     assert np.array_equal(sheet[5, 0], square(zoo / "many/04.png"))
-    assert max(most) < 16
-    most.clear()
+    assert max(counts) < 16
+    counts.clear()
     walk = ["--interpolate", "--steps", "2", "--format", "png"]
     translate("--source", "sources/a.png", "--reference", "many", "--domain", "dog", *walk)
-    assert max(most) < 10
+    assert max(counts) < 10
 
 
 def test_linked_folders_are_followed_and_read_once(translate, zoo):
@@ -265,7 +265,7 @@ def frames(out: Path, columns: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("space", [[], ["--space", "w"], ["--path", "linear"]])
-def test_a_walk_through_seeds_in_every_domain(translate, space):
+def test_a_walk_passes_through_its_seeds_in_every_domain(translate, space):
     walk = ["--interpolate", "--seeds", "2,5", "--steps", "4", "--psi", "0.5", "--format", "png", *space]
     drawn = frames(translate("--source", "sources", *walk), 3)
     images = translate("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
@@ -275,7 +275,7 @@ def test_a_walk_through_seeds_in_every_domain(translate, space):
             assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
-def test_a_walk_through_references(translate, zoo):
+def test_a_walk_passes_through_its_references(translate, zoo):
     walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
     drawn = frames(translate("--source", "sources", *walk, "--steps", "6"), 4)
     images = translate("--source", "sources", "--reference", "val/dog")
@@ -288,7 +288,7 @@ def test_a_walk_through_references(translate, zoo):
 
 @pytest.mark.parametrize("format_", ["gif", "webp", "mp4"])
 @pytest.mark.parametrize("styles", [["--reference", "val"], ["--seeds", "0-2", "--domain", "dog,cat"]])
-def test_every_format(translate, format_, styles):
+def test_every_format_has_every_frame(translate, format_, styles):
     walk = ["--interpolate", "--steps", "3", "--fps", "25", "--format", format_]
     path = translate("--source", "sources", *styles, *walk) / f"interpolation.{format_}"
     expected = 9 if "--seeds" in styles else 3 + 1 + 1
@@ -299,12 +299,12 @@ def test_every_format(translate, format_, styles):
         return
     with Image.open(path) as animation:
         assert animation.info["loop"] == 0
-        spent = 0
+        duration = 0
         for index in range(animation.n_frames):
             animation.seek(index)
             animation.load()
-            spent += animation.info["duration"]
-        assert spent == 40 * expected
+            duration += animation.info["duration"]
+        assert duration == 40 * expected
 
 
 REFERENCE = ["--reference", "val/dog"]
@@ -328,7 +328,7 @@ REFERENCE = ["--reference", "val/dog"]
             2,
             "name its domain with --domain: cat, dog, wild",
         ),
-        (["--source", "sources", *REFERENCE, "--domain", "dog,cat"], 2, "--reference takes one domain"),
+        (["--source", "sources", *REFERENCE, "--domain", "dog,cat"], 2, "--reference requires a single domain"),
         (["--source", "nowhere"], 2, "--source: there is no file or folder 'nowhere'"),
         (["--source", ""], 2, "--source: there is no file or folder ''"),
         (["--source", "sources/notes.txt"], 1, "sources/notes.txt: not a readable image"),
@@ -352,7 +352,7 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", *REFERENCE, "--truncation", "0.5"], 2, "--psi / --truncation: not with --reference"),
         (["--source", "sources", "--psi", "nan"], 2, "--psi / --truncation: nan is not a number"),
         (["--source", "sources", "--out", "sources/a.png"], 2, "'sources/a.png' is a file"),
-        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows exceed the 64 images of a frame"),
+        (["--source", "many", "--interpolate"], 2, "22 sources in 3 rows exceed the maximum of 64 images per frame"),
         (["--source", "sources", "--size", "0"], 2, "--size: not with --source"),
         (["--source", "sources", "--psi-layers", "0"], 2, "--psi-layers: not with --source"),
         (["--source", "sources", *REFERENCE, "--psi", "0"], 2, "--psi / --truncation: not with --reference"),
@@ -361,10 +361,10 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames exceed"),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line(ganzoo, zoo, arguments, status, message):
+def test_invalid_input_is_reported_in_one_line(ganzoo, zoo, arguments, status, message):
     (zoo / "empty").mkdir()
-    lay_folder(zoo / "spoilt", {"a.png": b"", "b.png": b"no image"})
-    lay_folder(zoo / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
+    write_folder(zoo / "spoilt", {"a.png": b"", "b.png": b"no image"})
+    write_folder(zoo / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
     result = ganzoo("generate", "tinter.safetensors", *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
     assert message in result.stderr

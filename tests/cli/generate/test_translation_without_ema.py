@@ -30,28 +30,28 @@ def zoo(jittor, domains, monkeypatch):
 
 
 def colours_of(image: np.ndarray) -> np.ndarray:
-    """The mean colour in [-1, 1] of an image in bytes."""
+    """The mean colour, in [-1, 1], of an image of bytes."""
     return image.astype(float).mean((0, 1)) / 127.5 - 1
 
 
-def test_generate_takes_the_trained_weights(zoo, ganzoo):
+def test_generate_uses_the_trained_weights(zoo, ganzoo):
     result = ganzoo(*TRAIN)
     assert result.exit_code == 0, result.output
     trained = checkpoint.read(checkpoint.newest(RUN)).tensors["net/colours/colours"]
     assert np.all(trained > 0.3)  # five updates of about 0.1 each; it began at 0
     source = "pictures/one/0.png"
-    made = ganzoo("generate", "0", "--source", source, "--domain", "one,two", "--seeds", "3", "--out", "out")
-    assert made.exit_code == 0, made.output
+    generated = ganzoo("generate", "0", "--source", source, "--domain", "one,two", "--seeds", "3", "--out", "out")
+    assert generated.exit_code == 0, generated.output
     drawn = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path("out").rglob("*seed0003*.png"))]
     assert len(drawn) == 2
     for domain, image in enumerate(drawn):
-        wanted = trained[domain] + from_seeds([3], 5)[0, :3] / 3
-        unclipped = np.abs(wanted) < 0.6
+        expected = trained[domain] + from_seeds([3], 5)[0, :3] / 3
+        unclipped = np.abs(expected) < 0.6
         assert unclipped.any()
-        np.testing.assert_allclose(colours_of(image)[unclipped], wanted[unclipped], atol=0.1)
+        np.testing.assert_allclose(colours_of(image)[unclipped], expected[unclipped], atol=0.1)
 
 
-def test_what_training_shows_are_the_trained_weights(jittor):
+def test_samples_during_training_use_the_trained_weights(jittor):
     import ganzoo
     from ganzoo.interfaces.options import Options
     from ganzoo.interfaces.train_options import TrainOptions
@@ -64,7 +64,7 @@ def test_what_training_shows_are_the_trained_weights(jittor):
     np.testing.assert_allclose(styles[:, 1:], tinter.COLOURS, atol=1e-6)
 
 
-def test_a_discriminator_is_not_kept_twice(jittor):
+def test_a_discriminator_has_no_ema_copy(jittor):
     from ganzoo import Discriminator
     from ganzoo.interfaces.options import Options
     from ganzoo.interfaces.train_options import TrainOptions

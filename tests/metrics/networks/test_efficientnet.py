@@ -27,7 +27,7 @@ PHOTOGRAPHS = {
     "camera.png": (872,),  # tripod
     "motorcycle_left.png": (665, 670),  # moped, motor scooter
 }
-SMALL, ODD = 48, 100  # px: enlarged to the smallest size, and to a multiple of 32
+SMALL, ODD = 48, 100  # px; enlarged to the minimum size, and to a multiple of 32
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def square(name: str) -> Image.Image:
 
 
 def pixels(image: Image.Image) -> np.ndarray:
-    """(1, H, W, 1 or 3)"""
+    """Return an image as an array (1, H, W, 1 or 3)."""
     return np.asarray(image).reshape(1, image.height, image.width, -1)
 
 
-def prepared(name: str) -> np.ndarray:
+def network_input(name: str) -> np.ndarray:
     """Return a photograph as the network's input, (1, 224, 224, 3)."""
     return pixels(square(name).resize((224, 224), Image.Resampling.BICUBIC).convert("RGB"))
 
@@ -60,43 +60,43 @@ def prepared(name: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
-    given = {f"pixels/{name}": prepared(name) for name in PHOTOGRAPHS}
-    given["pixels/noise"] = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
+    inputs = {f"pixels/{name}": network_input(name) for name in PHOTOGRAPHS}
+    inputs["pixels/noise"] = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
     for side in (SMALL, ODD):
         photographs = [square(name).resize((side, side)).convert("RGB") for name in list(PHOTOGRAPHS)[:2]]
         one = np.concatenate([pixels(each) for each in photographs]).transpose(0, 3, 1, 2) / 127.5 - 1
-        given[f"one/{side}"] = one.astype(np.float32)
-        given[f"other/{side}"] = np.clip(one + rng.normal(0, 0.1, one.shape), -1, 1).astype(np.float32)
+        inputs[f"one/{side}"] = one.astype(np.float32)
+        inputs[f"other/{side}"] = np.clip(one + rng.normal(0, 0.1, one.shape), -1, 1).astype(np.float32)
     folder = tmp_path_factory.mktemp("efficientnet")
-    return given, in_torch("efficientnet", given, folder, weights=str(extractor.weights.paths[0]))
+    return inputs, in_torch("efficientnet", inputs, folder, weights=str(extractor.weights.paths[0]))
 
 
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("name", [*PHOTOGRAPHS, "noise"])
-def test_features_and_logits_are_those_of_the_package(extractor, compared, jittor, name) -> None:
-    given, answers = compared
-    (features,) = extractor.stream([given[f"pixels/{name}"]])
-    assert error(features, answers[f"features/{name}"]) < 1e-4
-    assert error(extractor.network.classify(jittor.array(features)), answers[f"logits/{name}"]) < 1e-4
+def test_features_and_logits_agree_with_the_package(extractor, compared, jittor, name) -> None:
+    inputs, expected = compared
+    (features,) = extractor.stream([inputs[f"pixels/{name}"]])
+    assert error(features, expected[f"features/{name}"]) < 1e-4
+    assert error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
 
 
 @needs_torch
 @needs_package
 def test_features_differ_between_photographs(compared) -> None:
     features = np.concatenate([compared[1][f"features/{name}"] for name in PHOTOGRAPHS])
-    apart = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
-    assert (apart[~np.eye(len(features), dtype=bool)] > 0.1).all()
+    differences = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
+    assert (differences[~np.eye(len(features), dtype=bool)] > 0.1).all()
 
 
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("side", [SMALL, ODD])
-def test_distances_are_those_of_the_packages_feature_maps(compared, side) -> None:
-    given, answers = compared
+def test_distances_agree_with_the_packages_feature_maps(compared, side) -> None:
+    inputs, expected = compared
     perceptual = Perceptual(choose(PERCEPTUAL, None, ()))
-    found = perceptual.distances(given[f"one/{side}"], given[f"other/{side}"])
-    assert error(found, answers[f"distances/{side}"]) < 1e-4
+    found = perceptual.distances(inputs[f"one/{side}"], inputs[f"other/{side}"])
+    assert error(found, expected[f"distances/{side}"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)

@@ -23,24 +23,26 @@ TOLERANCE = 1e-4
 FID_SIZES = {"32": 32, "100": 100, "299": 299, "made smaller": 340}
 
 
-def scenes(seed: int, count: int, side: int) -> np.ndarray:
-    """Return different images (count, side, side, 3): coloured blots, more in each image, and noise."""
+def random_images(seed: int, count: int, side: int) -> np.ndarray:
+    """Return different images (count, side, side, 3): coloured blobs and noise, more in each image."""
     rng, found = np.random.default_rng(seed), []
     for index in range(count):
-        blots = rng.integers(0, 256, (2 + 3 * index, 2 + 3 * index, 3), np.uint8)
-        image = np.asarray(Image.fromarray(blots).resize((side, side), Image.Resampling.BICUBIC), np.float64)
+        blobs = rng.integers(0, 256, (2 + 3 * index, 2 + 3 * index, 3), np.uint8)
+        image = np.asarray(Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC), np.float64)
         found.append(np.clip(image + rng.normal(0, 5 + 20 * index, image.shape), 0, 255).astype(np.uint8))
     return np.stack(found)
 
 
 class Compared:
-    """Two files of the same trunk, images, and the reference's features of them."""
+    """Two weight files of one network, images, and the reference features of these images."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.small = scenes(9, 1, 80)
-        self.images = {f"fid/{name}": scenes(side, 2 if side < 50 else 1, side) for name, side in FID_SIZES.items()}
-        self.images["torchvision/299"] = scenes(3, 2, 299)
+        self.small = random_images(9, 1, 80)
+        self.images = {
+            f"fid/{name}": random_images(side, 2 if side < 50 else 1, side) for name, side in FID_SIZES.items()
+        }
+        self.images["torchvision/299"] = random_images(3, 2, 299)
         resized = Image.fromarray(self.small[0]).resize((299, 299), Image.Resampling.BILINEAR)
         self.images["torchvision/resized"] = np.asarray(resized)[None]
         self.expected = in_torch("inception", self.images, folder, target=str(folder), seed=1)
@@ -72,7 +74,7 @@ def features(extractor: FeatureExtractor, images: np.ndarray) -> np.ndarray:
     return found
 
 
-def apart(one: np.ndarray, other: np.ndarray) -> float:
+def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).max() / np.abs(one).max())
 
 
@@ -98,7 +100,7 @@ def test_torchvisions_variant_scales_as_pillow_does(compared, torchvision) -> No
 @needs_torch
 @pytest.mark.parametrize("name", ["fid/32", "torchvision/299"])
 def test_features_depend_on_the_image(compared, name) -> None:
-    assert apart(*compared.expected[name]) > 300 * TOLERANCE
+    assert relative_difference(*compared.expected[name]) > 300 * TOLERANCE
 
 
 @needs_torch
@@ -111,7 +113,7 @@ def test_the_variants_pool_differently(compared, fid, torchvision, jittor) -> No
         normalised = [fid.network.normalised(jittor.array(pixels)), torchvision.network.normalised(jittor.array(same))]
         assert np.allclose(*(each.numpy() for each in normalised), atol=1e-5)
         found = [fid.network(jittor.array(pixels)).numpy(), torchvision.network(jittor.array(same)).numpy()]
-    assert apart(*found) > 300 * TOLERANCE
+    assert relative_difference(*found) > 300 * TOLERANCE
 
 
 @needs_torch
@@ -129,7 +131,7 @@ def test_other_contents_of_torchvisions_file_are_ignored(compared, fid) -> None:
     assert np.array_equal(features(other, images), features(fid, images))
 
 
-def written(path: Path, value: Any) -> Path:
+def write_pickle(path: Path, value: Any) -> Path:
     path.write_bytes(pickle.dumps(value))
     return path
 
@@ -137,7 +139,7 @@ def written(path: Path, value: Any) -> Path:
 @pytest.mark.parametrize("backbone", ["inception", "inception-torchvision"])
 def test_weights_of_another_network_are_refused(tmp_path, backbone) -> None:
     alexnet = {"features.0.weight": np.zeros((64, 3, 11, 11), np.float32), "features.0.bias": np.zeros(64, np.float32)}
-    path = written(tmp_path / "alexnet.pth", alexnet)
+    path = write_pickle(tmp_path / "alexnet.pth", alexnet)
     with pytest.raises(CheckpointError, match=r"alexnet\.pth: .*'Conv2d_1a_3x3\..*' is missing"):
         Weights(FEATURES[backbone], (path,), ("",)).open()
 
@@ -165,7 +167,7 @@ def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, mess
     state = {**safe_load(compared.folder / "fid.pth"), name: value}
     if value is None:
         del state[name]
-    path = written(tmp_path / "changed.pth", state)
+    path = write_pickle(tmp_path / "changed.pth", state)
     with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
         Weights(FEATURES["inception"], (path,), ("",)).open()
     path.unlink()

@@ -16,8 +16,8 @@ from tests.support.reference import error, in_torch, needs_torch
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
-TRUNKS = ("alexnet", "vgg16", "squeezenet")
-# Side and channels. Maps of 100 px have odd sides, 20 and 48 px are enlarged.
+NETWORKS = ("alexnet", "vgg16", "squeezenet")
+# Side (px) and channels. At 100 px, maps have odd sides; images of 20 and 48 px are enlarged.
 KINDS = {
     "64 px": (64, 3),
     "100 px": (100, 3),
@@ -29,11 +29,11 @@ KINDS = {
 
 
 def pair(rng: np.random.Generator, side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two images (2, channels, side, side), and copies with little and with much noise."""
+    """Return two images (2, channels, side, side), and noisy copies: little noise in the first, much in the second."""
     found = []
     for _ in range(2):
-        blots = rng.integers(0, 256, (6, 6, 3), np.uint8)
-        image = np.asarray(Image.fromarray(blots).resize((side, side), Image.Resampling.BICUBIC)) / 127.5 - 1
+        blobs = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        image = np.asarray(Image.fromarray(blobs).resize((side, side), Image.Resampling.BICUBIC)) / 127.5 - 1
         found.append(image.transpose(2, 0, 1)[:channels])
     one = np.stack(found).astype(np.float32)
     noise = rng.normal(0, 1, one.shape) * np.array([0.05, 0.5]).reshape(2, 1, 1, 1)
@@ -42,61 +42,64 @@ def pair(rng: np.random.Generator, side: int, channels: int) -> tuple[np.ndarray
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    folder, rng, given = tmp_path_factory.mktemp("trunks"), np.random.default_rng(0), {}
+    folder, rng, inputs = tmp_path_factory.mktemp("trunks"), np.random.default_rng(0), {}
     for name, kind in KINDS.items():
-        given[f"one/{name}"], given[f"other/{name}"] = pair(rng, *kind)
-    return folder, given, in_torch("trunks", given, folder, target=str(folder), seed=2)
+        inputs[f"one/{name}"], inputs[f"other/{name}"] = pair(rng, *kind)
+    return folder, inputs, in_torch("trunks", inputs, folder, target=str(folder), seed=2)
 
 
-def opened(trunk: str, *paths: Path) -> Perceptual:
-    return Perceptual(Weights(PERCEPTUAL[trunk], paths, ("",) * len(paths)))
+def open_weights(network: str, *paths: Path) -> Perceptual:
+    return Perceptual(Weights(PERCEPTUAL[network], paths, ("",) * len(paths)))
 
 
 @pytest.fixture(scope="module")
 def networks(compared, jittor) -> dict[str, Perceptual]:
     folder = compared[0]
-    return {trunk: opened(trunk, folder / f"{trunk}.pth", folder / f"{trunk}-heads.pth") for trunk in TRUNKS}
+    return {
+        network: open_weights(network, folder / f"{network}.pth", folder / f"{network}-heads.pth")
+        for network in NETWORKS
+    }
 
 
 @needs_torch
-@pytest.mark.parametrize("trunk", TRUNKS)
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", KINDS)
-def test_distances_are_those_of_the_reference(compared, networks, trunk, name) -> None:
-    _, given, expected = compared
-    found = networks[trunk].distances(given[f"one/{name}"], given[f"other/{name}"])
+def test_distances_agree_with_the_reference(compared, networks, network, name) -> None:
+    _, inputs, expected = compared
+    found = networks[network].distances(inputs[f"one/{name}"], inputs[f"other/{name}"])
     assert found.shape == (2,)
-    assert error(found, expected[f"{trunk}/{name}"]) < 1e-4
+    assert error(found, expected[f"{network}/{name}"]) < 1e-4
 
 
 @needs_torch
-@pytest.mark.parametrize("trunk", TRUNKS)
-def test_more_noise_is_more_distant(compared, trunk) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_more_noise_means_a_larger_distance(compared, network) -> None:
     """Otherwise the comparison with the reference would prove little."""
     for name in KINDS:
-        little, much = compared[2][f"{trunk}/{name}"]
+        little, much = compared[2][f"{network}/{name}"]
         assert 0.001 < little < 0.8 * much
 
 
 @needs_torch
-@pytest.mark.parametrize("trunk", TRUNKS)
-def test_grey_images_are_rgb_of_equal_channels(compared, networks, trunk) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_grey_images_are_rgb_of_equal_channels(compared, networks, network) -> None:
     one, other = compared[1]["one/grey"], compared[1]["other/grey"]
-    coloured = networks[trunk].distances(np.repeat(one, 3, 1), np.repeat(other, 3, 1))
-    assert np.array_equal(networks[trunk].distances(one, other), coloured)
+    coloured = networks[network].distances(np.repeat(one, 3, 1), np.repeat(other, 3, 1))
+    assert np.array_equal(networks[network].distances(one, other), coloured)
 
 
 @needs_torch
-@pytest.mark.parametrize("trunk", TRUNKS)
-def test_files_in_the_legacy_format_are_read(compared, networks, trunk) -> None:
-    folder, given, _ = compared
-    older = opened(trunk, folder / f"{trunk}-legacy.pth", folder / f"{trunk}-heads.pth")
-    one, other = given["one/64 px"], given["other/64 px"]
-    assert np.array_equal(older.distances(one, other), networks[trunk].distances(one, other))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_files_in_the_legacy_format_are_read(compared, networks, network) -> None:
+    folder, inputs, _ = compared
+    older = open_weights(network, folder / f"{network}-legacy.pth", folder / f"{network}-heads.pth")
+    one, other = inputs["one/64 px"], inputs["other/64 px"]
+    assert np.array_equal(older.distances(one, other), networks[network].distances(one, other))
 
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("trunk", "files", "message"),
+    ("network", "files", "message"),
     [
         ("alexnet", ("vgg16", "alexnet-heads"), r"vgg16\.pth: .*'features\.0\.weight'"),
         ("alexnet", ("alexnet", "squeezenet-heads"), r"squeezenet-heads\.pth: .*'lin1\.model\.1\.weight'"),
@@ -107,14 +110,14 @@ def test_files_in_the_legacy_format_are_read(compared, networks, trunk) -> None:
         ("squeezenet", ("squeezenet-heads", "squeezenet"), r"squeezenet\.pth: .*'lin0\.model\.1\.weight'"),
     ],
 )
-def test_files_of_another_network_are_refused(compared, trunk, files, message) -> None:
+def test_files_of_another_network_are_refused(compared, network, files, message) -> None:
     with pytest.raises(CheckpointError, match=message):
-        opened(trunk, *(compared[0] / f"{name}.pth" for name in files))
+        open_weights(network, *(compared[0] / f"{name}.pth" for name in files))
 
 
 @needs_torch
 @pytest.mark.parametrize(
-    ("trunk", "name", "value", "message"),
+    ("network", "name", "value", "message"),
     [
         ("alexnet", "features.10.bias", None, "is missing"),
         (
@@ -126,14 +129,14 @@ def test_files_of_another_network_are_refused(compared, trunk, files, message) -
         ("squeezenet", "features.12.expand3x3.bias", np.zeros(257), r"has shape \(257,\), expected \(256,\)"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(compared, tmp_path, trunk, name, value, message) -> None:
+def test_weights_that_do_not_fit_are_named(compared, tmp_path, network, name, value, message) -> None:
     from ganzoo.checkpoints.unpickling import safe_load
 
-    state = {**safe_load(compared[0] / f"{trunk}.pth"), name: value}
+    state = {**safe_load(compared[0] / f"{network}.pth"), name: value}
     if value is None:
         del state[name]
     path = tmp_path / "changed.pth"
     path.write_bytes(pickle.dumps(state))
     with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
-        opened(trunk, path, compared[0] / f"{trunk}-heads.pth")
+        open_weights(network, path, compared[0] / f"{network}-heads.pth")
     path.unlink()

@@ -1,7 +1,7 @@
 """The reference implementation: the same models and training steps, written from the papers in PyTorch and float64.
 
-PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process and
-arrays travel in .npz files. This module imports neither.
+PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process, and
+arrays are exchanged in .npz files. This module imports neither.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ needs_torch = pytest.mark.skipif(
 
 
 def in_torch(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **settings: Any) -> dict[str, np.ndarray]:
-    """Run `job` (see `__main__`) on `arrays` in a child process and return the arrays it gives, in float64."""
-    given, answered = folder / f"{job}-given.npz", folder / f"{job}-answered.npz"
-    np.savez(given, **arrays)
-    command = [sys.executable, "-m", __name__, job, str(given), str(answered), json.dumps(settings)]
+    """Run `job` (see `__main__`) on `arrays` in a child process, and return its results in float64."""
+    inputs, outputs = folder / f"{job}-inputs.npz", folder / f"{job}-outputs.npz"
+    np.savez(inputs, **arrays)
+    command = [sys.executable, "-m", __name__, job, str(inputs), str(outputs), json.dumps(settings)]
     child = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True)
     assert child.returncode == 0, f"the reference failed:\n{child.stderr}"
-    with np.load(answered) as file:
+    with np.load(outputs) as file:
         return dict(file)
 
 
@@ -53,21 +53,21 @@ def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
 
 
 def values(
-    shapes: Iterable[tuple[str, tuple[int, ...]]], rng: np.random.Generator, settled: Container[str] = ()
+    shapes: Iterable[tuple[str, tuple[int, ...]]], rng: np.random.Generator, large_biases: Container[str] = ()
 ) -> dict[str, np.ndarray]:
     """Return random weights of the given names and shapes, without special values such as 0 or 1, scaled so that
     outputs are of order 1.
 
-    `settled` names layers with biases so large that the inputs of the following ReLU are not near zero. Otherwise
-    rounding would decide the sign of some of a million values, and thereby a whole gradient.
+    `large_biases` names layers whose biases should be so large that no input of the following ReLU is near zero.
+    Otherwise rounding errors would decide the sign of a few of these inputs, and change whole gradients.
     """
     drawn = {}
     for name, shape in shapes:
         layer, kind = name.rsplit(".", 1)
         value = _value(kind, shape, rng)
-        if layer in settled and kind == "bias":
+        if layer in large_biases and kind == "bias":
             value = rng.choice([-1.0, 1.0], shape) * rng.uniform(2.2, 2.6, shape)
-        elif layer in settled and kind == "weight":
+        elif layer in large_biases and kind == "weight":
             value *= 0.45
         drawn[name] = value.astype(np.float32)
     return drawn

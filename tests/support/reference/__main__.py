@@ -1,4 +1,4 @@
-"""The child process: `python -m tests.support.reference JOB GIVEN.npz ANSWERED.npz SETTINGS`."""
+"""The child process: `python -m tests.support.reference JOB INPUTS.npz OUTPUTS.npz SETTINGS`."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ JOBS = {
 }
 
 
-def main(job: str, given: str, answered: str, settings: str) -> None:
+def main(job: str, inputs: str, outputs: str, settings: str) -> None:
     torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(1)  # more of them only wait for each other where the machine is busy
-    with np.load(given) as file:
+    torch.set_num_threads(1)  # on a busy machine, several threads only wait for each other
+    with np.load(inputs) as file:
         arrays = {name: _tensor(value) for name, value in file.items()}
-    answers = JOBS[job](arrays, **json.loads(settings))
-    np.savez(answered, **{name: tensor.detach().numpy() for name, tensor in answers.items()})
+    results = JOBS[job](arrays, **json.loads(settings))
+    np.savez(outputs, **{name: tensor.detach().numpy() for name, tensor in results.items()})
 
 
 def _tensor(value: np.ndarray) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The backbones of metrics in PyTorch.
 
 Inception-v3 (Szegedy et al. 2016) in the variants of TensorFlow and torchvision and the networks of LPIPS (Zhang et al.
-2018) have random weights, in files like the public ones. EfficientNet-Lite0 is another author's, with its own weights.
+2018) have random weights, in files like the public ones. EfficientNet-Lite0 is another author's
+implementation, with its published weights.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Tensors = dict[str, torch.Tensor]
 Pool = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Drawn:
+class RandomWeights:
     """Random weights by name, drawn on first access with float32 precision."""
 
     def __init__(self, seed: int) -> None:
@@ -83,9 +84,9 @@ def _column(side: int) -> dict[str, tuple[int, int]]:
     return {"kernel": (side, 1), "padding": (side // 2, 0)}
 
 
-def _inception(net: Drawn, x: torch.Tensor, mean: Pool, last: Pool) -> torch.Tensor:
-    """Return the features (N, 2048) of normalised images of 299 px. `mean` and `last` are the 3x3 pools that keep the
-    size: of all blocks but the last, and of the last."""
+def _inception(net: RandomWeights, x: torch.Tensor, mean: Pool, last: Pool) -> torch.Tensor:
+    """Return the features (N, 2048) of normalised images of 299 px. `last` is the 3x3 pooling of the last block, `mean`
+    that of all others."""
 
     conv = net.conv
     x = conv("Conv2d_1a_3x3", x, 32, kernel=(3, 3), stride=2)
@@ -162,7 +163,7 @@ def inception(arrays: Tensors, target: str, seed: int) -> Tensors:
     """Return the features of the pixels (N, H, W, 3) 'fid/NAME' of any size and 'torchvision/NAME' of 299 px. Both
     variants have the same random weights, saved in `target` as fid.pth and torchvision.pth, each with the other
     contents of the public file."""
-    net, found = Drawn(seed), Tensors()
+    net, found = RandomWeights(seed), Tensors()
     mean, std = (torch.tensor(each)[:, None, None] for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     for name, pixels in arrays.items():
         x = pixels.movedim(3, 1) / 255
@@ -191,20 +192,20 @@ def _conv_relu(*shape: int) -> list[nn.Module]:
 class _Alex(nn.Module):
     """AlexNet with a single column (Krizhevsky 2014)."""
 
-    taps = (1, 4, 7, 9, 11)
+    outputs = (1, 4, 7, 9, 11)
 
     def __init__(self) -> None:
         super().__init__()
         layers = [*_conv_relu(3, 64, 11, 4, 2), nn.MaxPool2d(3, 2), *_conv_relu(64, 192, 5, 1, 2), nn.MaxPool2d(3, 2)]
         layers += [*_conv_relu(192, 384, 3, 1, 1), *_conv_relu(384, 256, 3, 1, 1), *_conv_relu(256, 256, 3, 1, 1)]
         self.features = nn.Sequential(*layers, nn.MaxPool2d(3, 2))
-        self.classifier = nn.ModuleDict({at: nn.Linear(3, 2) for at in "146"})
+        self.classifier = nn.ModuleDict({index: nn.Linear(3, 2) for index in "146"})
 
 
 class _VGG(nn.Module):
     """VGG-16, configuration D."""
 
-    taps = (3, 8, 15, 22, 29)
+    outputs = (3, 8, 15, 22, 29)
 
     def __init__(self) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ class _VGG(nn.Module):
                 inputs = outputs
             layers.append(nn.MaxPool2d(2, 2))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.ModuleDict({at: nn.Linear(3, 2) for at in "036"})
+        self.classifier = nn.ModuleDict({index: nn.Linear(3, 2) for index in "036"})
 
 
 class _Fire(nn.Module):
@@ -234,7 +235,7 @@ class _Fire(nn.Module):
 class _Squeeze(nn.Module):
     """SqueezeNet 1.1."""
 
-    taps = (1, 4, 7, 9, 10, 11, 12)
+    outputs = (1, 4, 7, 9, 10, 11, 12)
 
     def __init__(self) -> None:
         super().__init__()
@@ -290,7 +291,7 @@ def _maps(net: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     found = []
     for index, layer in enumerate(net.features):
         x = layer(x)
-        if index in net.taps:
+        if index in net.outputs:
             found.append(x)
     return found
 
@@ -306,17 +307,17 @@ def _lpips(net: nn.Module, heads: list[torch.Tensor], *pair: torch.Tensor) -> to
     side = max(pair[0].shape[2], MIN_SIDE)
     with torch.no_grad():
         pair = tuple(_maps(net, (_enlarged(each.expand(-1, 3, -1, -1), side) - shift) / scale) for each in pair)
-    return sum((_apart(*maps) * head.double()).sum(1).mean((1, 2)) for *maps, head in zip(*pair, heads))
+    return sum((_squared_differences(*maps) * head.double()).sum(1).mean((1, 2)) for *maps, head in zip(*pair, heads))
 
 
-def _apart(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+def _squared_differences(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     one, other = (maps / (maps.square().sum(1, keepdim=True).sqrt() + 1e-10) for maps in (one, other))
     return (one - other).square()
 
 
 def efficientnet(arrays: Tensors, weights: str) -> Tensors:
-    """'features/NAME' and 'logits/NAME' of the pixels (N, 224, 224, 3) 'pixels/NAME'; 'distances/NAME', between the
-    images 'one/NAME' and 'other/NAME' in [-1, 1], by the last maps of each size, all channels alike."""
+    """Return 'features/NAME' and 'logits/NAME' of the pixels (N, 224, 224, 3) 'pixels/NAME', and the perceptual
+    'distances/NAME' between the images 'one/NAME' and 'other/NAME' in [-1, 1], from the last maps of each size."""
     from efficientnet_lite_pytorch import EfficientNet
 
     net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).double().eval()
@@ -330,7 +331,9 @@ def efficientnet(arrays: Tensors, weights: str) -> Tensors:
                 found[f"logits/{short}"] = net(x)
             elif kind == "one":
                 pair = (_last_of_each_size(net, each) for each in (given, arrays[f"other/{short}"]))
-                found[f"distances/{short}"] = sum(_apart(*maps).sum(1).mean((1, 2)) for maps in zip(*pair))
+                found[f"distances/{short}"] = sum(
+                    _squared_differences(*maps).sum(1).mean((1, 2)) for maps in zip(*pair)
+                )
     return found
 
 

@@ -10,12 +10,12 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Weights:
-    """The layers called `prefix`..., as functions."""
+    """Applies layers, whose weights are found by `prefix` and name."""
 
     def __init__(self, values: Tensors, prefix: str = "") -> None:
         self.values, self.prefix = values, prefix
 
-    def below(self, name: str) -> Weights:
+    def child(self, name: str) -> Weights:
         return Weights(self.values, f"{self.prefix}{name}.")
 
     def get(self, name: str) -> torch.Tensor | None:
@@ -35,17 +35,17 @@ class Weights:
         rows = torch.linspace(-1, 1, height)[:, None].expand(height, width)
         columns = torch.linspace(-1, 1, width)[None].expand(height, width)
         radius = (rows**2 + columns**2).sqrt()
-        places = torch.stack([rows, columns, radius / radius.max()]).expand(count, 3, height, width)
-        return self.conv(f"{name}.conv", torch.cat([x, places], 1), stride)
+        coordinates = torch.stack([rows, columns, radius / radius.max()]).expand(count, 3, height, width)
+        return self.conv(f"{name}.conv", torch.cat([x, coordinates], 1), stride)
 
     def block(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        own, out, parts = self.below(name), x, []
+        layers, out, outputs = self.child(name), x, []
         for index in (1, 2, 3):
-            out = own.conv(f"conv{index}", own.norm_relu(f"bn{index}", out))
-            parts.append(out)
-        if own.get("downsample.2.weight") is not None:
-            x = own.conv("downsample.2", own.norm_relu("downsample.0", x))
-        return torch.cat(parts, 1) + x
+            out = layers.conv(f"conv{index}", layers.norm_relu(f"bn{index}", out))
+            outputs.append(out)
+        if layers.get("downsample.2.weight") is not None:
+            x = layers.conv("downsample.2", layers.norm_relu("downsample.0", x))
+        return torch.cat(outputs, 1) + x
 
     def hourglass(self, level: int, x: torch.Tensor) -> torch.Tensor:
         low = self.block(f"b2_{level}", F.avg_pool2d(x, 2))
@@ -58,20 +58,20 @@ STATISTICS = ("running_mean", "running_var", "weight", "bias")
 
 
 def heatmaps(arrays: Tensors, target: str) -> Tensors:
-    """'heatmaps/NAME' of 'images/NAME' by the weights 'net/...', which are saved at `target` as they are published: as
-    those of several GPUs, with counters and with a few entries that nobody needs."""
+    """Return 'heatmaps/NAME' of 'images/NAME', computed with the weights 'net/...'. Save these weights at `target` like
+    the published file: with the prefix of DataParallel, batch counters and a few unused entries."""
     values = {name[4:]: value for name, value in arrays.items() if name.startswith("net/")}
     state = {f"module.{name}": value.float() for name, value in values.items()}
     counters = {name.replace("running_var", "num_batches_tracked"): torch.tensor(9) for name in state if "_var" in name}
-    spare = {f"module.spare.{index}": torch.zeros(2) for index in range(6)}
-    torch.save({"state_dict": {**state, **counters, **spare}}, target)
+    unused = {f"module.unused.{index}": torch.zeros(2) for index in range(6)}
+    torch.save({"state_dict": {**state, **counters, **unused}}, target)
     net, found = Weights(values), Tensors()
     for name, image in arrays.items():
         if name.startswith("images/"):
             x = F.interpolate(image, size=256, mode="bilinear") * 0.5 + 0.5
             x = net.norm_relu("bn1", net.coord_conv("conv1", x, 2))
             x = net.block("conv4", net.block("conv3", F.avg_pool2d(net.block("conv2", x), 2)))
-            x = net.below("m0").hourglass(4, net.below("m0").coord_conv("coordconv", x))
+            x = net.child("m0").hourglass(4, net.child("m0").coord_conv("coordconv", x))
             x = net.norm_relu("bn_end0", net.conv("conv_last0", net.block("top_m_0", x)))
             found[f"heatmaps/{name[7:]}"] = net.conv("l0", x)
     return found

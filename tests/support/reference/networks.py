@@ -1,4 +1,4 @@
-"""The networks in PyTorch, and what each of their modules is called in ganzoo."""
+"""The basic GAN's and LSGAN's networks in PyTorch, with ganzoo's names of their modules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ZOO_EPS = 0.8  # the second positional argument of PyTorch's BatchNorm, where mo
 
 
 class Masked(nn.Module):
-    """Dropout with a given mask instead of a drawn one."""
+    """Dropout with a given mask instead of a random one."""
 
     def __init__(self, mask: torch.Tensor) -> None:
         super().__init__()
@@ -28,13 +28,14 @@ class Named(nn.Module):
     names: Mapping[str, nn.Module]  # ganzoo's module path -> the module here
 
     def entries(self) -> dict[str, torch.Tensor]:
+        """Return all weights and buffers by ganzoo's names."""
         found = {}
         for path, module in self.names.items():
             for key, tensor in [*module.named_parameters(), *module.named_buffers()]:
                 if key != "num_batches_tracked":
                     found[f"{path}.{key}"] = tensor
-        mapped, own = {id(t) for t in found.values()}, {id(p) for p in self.parameters()}
-        assert own <= mapped, "a weight of the reference has no name in ganzoo"
+        named, all_weights = {id(t) for t in found.values()}, {id(p) for p in self.parameters()}
+        assert all_weights <= named, "a weight of the reference has no name in ganzoo"
         return found
 
     def weights(self) -> dict[str, nn.Parameter]:
@@ -70,7 +71,7 @@ class MLPGenerator(Named):
 
 
 class MLPDiscriminator(Named):
-    """Its sigmoid is part of the network here, and of the loss in ganzoo."""
+    """Here the sigmoid is part of the network; in ganzoo it is part of the loss."""
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
@@ -113,15 +114,15 @@ class ZooDiscriminator(Named):
         super().__init__()
         stages, widths = [], (channels, 16, 32, 64, 128)
         names: dict[str, nn.Module] = {}
-        at = 0
+        position = 0
         for index in range(4):
             conv = nn.Conv2d(widths[index], widths[index + 1], 3, 2, 1)
             stage = [conv, nn.LeakyReLU(0.2), Masked(masks[str(index)])]
-            names[f"layers.{at}"] = conv
+            names[f"layers.{position}"] = conv
             if index > 0:
                 stage.append(nn.BatchNorm2d(widths[index + 1], ZOO_EPS))
-                names[f"layers.{at + 3}"] = stage[-1]
-            at += len(stage)
+                names[f"layers.{position + 3}"] = stage[-1]
+            position += len(stage)
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
         self.fc = nn.Linear(128 * (size // 16) ** 2, 1)
@@ -170,7 +171,7 @@ class TutorialDiscriminator(Named):
 
 
 class PlainGenerator(Named):
-    """A generator without batch norm, whose batch can be cut in pieces."""
+    """A generator without batch norm, so that a batch can be split into micro-batches."""
 
     def __init__(self, size: int, channels: int, latent: int) -> None:
         super().__init__()

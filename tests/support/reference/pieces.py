@@ -11,48 +11,48 @@ Tensors = dict[str, torch.Tensor]
 
 
 def make_adam(weights: Iterable[nn.Parameter], settings: dict[str, float]) -> torch.optim.Adam:
-    """PyTorch's Adam with settings that are called as ganzoo's."""
+    """Create PyTorch's Adam from settings with ganzoo's names."""
     betas = (settings["beta1"], settings["beta2"])
     rest = {"eps": settings["eps"], "weight_decay": settings["weight_decay"]}
     return torch.optim.Adam(weights, lr=settings["learning_rate"], betas=betas, **rest)
 
 
 def adam(arrays: Tensors, steps: int, settings: dict[str, float]) -> Tensors:
-    """Weights 'weight/NAME' after `steps` updates with the gradients 'grad/STEP/NAME'; the last moments too."""
+    """Return weights 'weight/NAME' after `steps` updates with the gradients 'grad/STEP/NAME', and the moments."""
     weights = {name[7:]: nn.Parameter(value) for name, value in arrays.items() if name.startswith("weight/")}
     optimizer = make_adam(weights.values(), settings)
-    answers = Tensors()
+    results = Tensors()
     for step in range(steps):
         for name, weight in weights.items():
             weight.grad = arrays[f"grad/{step}/{name}"].clone()
         optimizer.step()
     for name, weight in weights.items():
-        answers[f"weight/{name}"] = weight
-        answers[f"first/{name}"] = optimizer.state[weight]["exp_avg"]
-        answers[f"second/{name}"] = optimizer.state[weight]["exp_avg_sq"]
-    return answers
+        results[f"weight/{name}"] = weight
+        results[f"first/{name}"] = optimizer.state[weight]["exp_avg"]
+        results[f"second/{name}"] = optimizer.state[weight]["exp_avg_sq"]
+    return results
 
 
 def batch_norm(arrays: Tensors, eps: float, momentum: float) -> Tensors:
-    """Output, gradients of sum(output * upstream) and running statistics, in training and then in inference mode."""
+    """Return output, gradients of sum(output * upstream) and running statistics, for training and inference mode."""
     x = arrays["x"].requires_grad_()
     layer = (nn.BatchNorm1d if x.ndim == 2 else nn.BatchNorm2d)(x.shape[1], eps, momentum)
     with torch.no_grad():
         for name in ("weight", "bias", "running_mean", "running_var"):
             getattr(layer, name).copy_(arrays[name])
-    answers = Tensors()
+    results = Tensors()
     for mode in ("train", "eval"):
         layer.train(mode == "train")
         y = layer(x)
-        wanted = {"x": x, "weight": layer.weight, "bias": layer.bias}
-        gradients = torch.autograd.grad((y * arrays["upstream"]).sum(), list(wanted.values()))
-        answers[f"{mode}/y"] = y
-        answers.update({f"{mode}/{name}": gradient for name, gradient in zip(wanted, gradients)})
-    return {**answers, "running_mean": layer.running_mean, "running_var": layer.running_var}
+        inputs = {"x": x, "weight": layer.weight, "bias": layer.bias}
+        gradients = torch.autograd.grad((y * arrays["upstream"]).sum(), list(inputs.values()))
+        results[f"{mode}/y"] = y
+        results.update({f"{mode}/{name}": gradient for name, gradient in zip(inputs, gradients)})
+    return {**results, "running_mean": layer.running_mean, "running_var": layer.running_var}
 
 
 def gradient_penalty(arrays: Tensors) -> Tensors:
-    """WGAN-GP's penalty of a critic conv-LReLU-conv-LReLU-linear, and its gradient for each of the critic's weights."""
+    """Return WGAN-GP's penalty of a critic conv-LReLU-conv-LReLU-linear, and its gradients for the critic's weights."""
     weights = {name[7:]: nn.Parameter(value) for name, value in arrays.items() if name.startswith("weight/")}
 
     def critic(x: torch.Tensor) -> torch.Tensor:
@@ -65,16 +65,16 @@ def gradient_penalty(arrays: Tensors) -> Tensors:
     mix = arrays["mix"]
     points = (mix * arrays["real"] + (1 - mix) * arrays["fake"]).requires_grad_()
     scores = critic(points)
-    slopes = torch.autograd.grad(scores, points, torch.ones_like(scores), create_graph=True)[0]
-    penalty = ((slopes.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
-    # The last bias shifts every score alike, so the penalty does not depend on it at all.
+    input_gradients = torch.autograd.grad(scores, points, torch.ones_like(scores), create_graph=True)[0]
+    penalty = ((input_gradients.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+    # The last bias shifts all scores equally, so the penalty does not depend on it.
     gradients = torch.autograd.grad(penalty, list(weights.values()), allow_unused=True, materialize_grads=True)
     return {"penalty": penalty, **{f"grad/{name}": gradient for name, gradient in zip(weights, gradients)}}
 
 
 def convolution(arrays: Tensors, transposed: bool, **settings: int) -> Tensors:
-    """A convolution y of x with weight, the gradients of sum(y * upstream * (0.3 y + 1)) with respect to both, and
-    those of a penalty on these gradients."""
+    """Return a convolution y of x with weight, the gradients of sum(y * upstream * (0.3 y + 1)) for both, and the
+    gradients of a penalty on these gradients."""
     x, weight = arrays["x"].requires_grad_(), arrays["weight"].requires_grad_()
     convolve = nn.functional.conv_transpose2d if transposed else nn.functional.conv2d
     y = convolve(x, weight, **settings)

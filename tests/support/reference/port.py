@@ -1,4 +1,4 @@
-"""Checkpoints of the public PyTorch port of StyleGAN, made by the reference for the import to read."""
+"""Checkpoints of the public PyTorch port of StyleGAN, made by the reference for tests of the import."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = (4, 8, 16, 32, 64, 128)
 
 
 class Files:
-    """Files of networks trained up to `size` px, and what the reference makes of them."""
+    """Files of networks trained up to `size` px, and the reference's results with them."""
 
     def __init__(self, folder: Path, size: int) -> None:
         from ganzoo.interfaces.noise import constant_noise
@@ -25,15 +25,15 @@ class Files:
         self.given = {"z": rng.standard_normal((3, LATENT), np.float32)}
         self.given.update({f"noise/{each.shape[2]}": each for each in noise})
         for update in range(UPDATES + 1):
-            for network, weights in self._used().items():
+            for network, weights in self._active_weights().items():
                 for name, shape in weights.items():
                     self.given[f"grad/{update}/{network}/{name}"] = rng.standard_normal(shape).astype(np.float32)
         shape = {"widths": WIDTHS, "code": LATENT, "depth": DEPTH}
         settings = {"target": str(folder), "size": size, "updates": UPDATES, **shape}
         self.expected = in_torch("stylegan_files", self.given, folder, **settings)
 
-    def _used(self) -> dict[str, dict[str, tuple[int, ...]]]:
-        """The shapes of the weights that have gradients at the last resolution."""
+    def _active_weights(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """Return the shapes of the weights that have gradients at the last resolution."""
         from ganzoo_stylegan import StyleGAN
 
         from ganzoo import DataInfo
@@ -51,7 +51,7 @@ class Files:
         return self.folder / f"{name}.model"
 
     def images(self, run: Path) -> np.ndarray:
-        """What the imported run in this folder makes of the reference's latents."""
+        """Generate images from the reference's latents with the imported run in this folder."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins

@@ -1,4 +1,4 @@
-"""Runs training steps of ganzoo, records all that they compute, and has the reference repeat them."""
+"""Runs training steps of ganzoo, records their results, and repeats them with the reference."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STEPS = 5
 
 
 def adams(learning_rate: float, generator: float, discriminator: float) -> dict[str, Any]:
-    """Adam for both networks, with an eps well above the rounding in their gradients. Adam's usual eps of 1e-8 is not,
-    and makes steps of full length from gradients that are mere rounding; some of a million always are."""
+    """Return Adam for both networks, with an eps well above the rounding errors of the gradients. With the usual 1e-8,
+    Adam turns gradients that are only rounding errors, as some of a million always are, into full steps."""
     from ganzoo import Adam
 
     def adam(eps: float) -> Any:
@@ -32,32 +32,32 @@ def adams(learning_rate: float, generator: float, discriminator: float) -> dict[
 class Comparison:
     """The same steps computed by ganzoo (`actual`) and by the reference (`expected`).
 
-    Names: 'term/STEP/PHASE/TERM' in the order of computation, the first step's 'grad/NETWORK/WEIGHT', how far all
-    steps together 'moved/NETWORK/WEIGHT', the 'statistics/NETWORK/NAME' that run, and 'samples' at the end.
+    Names: 'term/STEP/PHASE/TERM' in the order of computation, the first step's 'grad/NETWORK/WEIGHT', the change over
+    all steps 'change/NETWORK/WEIGHT', the running 'statistics/NETWORK/NAME', and 'samples' at the end.
     """
 
     actual: dict[str, np.ndarray]
     expected: dict[str, np.ndarray]
-    updates: dict[str, int]  # that each of ganzoo's optimizers counted
+    updates: dict[str, int]  # as counted by ganzoo's optimizers
 
     def errors(self, prefix: str) -> dict[str, float]:
-        """The relative error of everything called `prefix`..., without it."""
+        """Return the relative error of each array whose name begins with `prefix`, by the rest of its name."""
         return {name: error(actual, expected) for name, actual, expected in self._pairs(prefix)}
 
     def gradient_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
-        """The relative errors of the gradients. `without_effect` names biases whose true gradient is zero, because a
-        batch norm takes away any constant: they are seen relative to the gradient of the weight beside them."""
+        """Return the relative errors of the gradients. `without_effect` names biases whose true gradient is zero
+        because a batch norm removes any constant: their errors are relative to the gradient of the layer's weight."""
         expected = under(self.expected, f"grad/{network}/")
-        beside = {name: np.abs(expected[name.replace("bias", "weight")]).max() for name in expected}
+        of_weight = {name: np.abs(expected[name.replace("bias", "weight")]).max() for name in expected}
         return {
-            name: error(actual, wanted, beside[name] if name in without_effect else 0.0)
+            name: error(actual, wanted, of_weight[name] if name in without_effect else 0.0)
             for name, actual, wanted in self._pairs(f"grad/{network}/")
         }
 
-    def movement_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
-        """The relative errors of how far the weights moved. Left out are the biases `without_effect`: Adam divides
-        the rounding in their gradients by its own size."""
-        pairs = self._pairs(f"moved/{network}/")
+    def weight_change_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
+        """Return the relative errors of the weight changes, except for the biases `without_effect`: their gradients are
+        rounding errors, which Adam turns into full steps."""
+        pairs = self._pairs(f"change/{network}/")
         return {name: error(actual, expected) for name, actual, expected in pairs if name not in without_effect}
 
     def _pairs(self, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -78,11 +78,11 @@ def compare(
     optimizers: Mapping[str, Any],
     batch: int = 5,
     micro_batch: int | None = None,
-    settled: Mapping[str, Container[str]] | None = None,
+    large_biases: Mapping[str, Container[str]] | None = None,
     prepare: Callable[[Any], Mapping[str, np.ndarray]] = lambda state: {},
 ) -> Comparison:
-    """Train `model` for `STEPS` steps in ganzoo, and the reference's model `kind` in PyTorch, from the same weights on
-    the same images. `prepare` may change the state before, and gives arrays that the reference needs to know."""
+    """Train `model` in ganzoo and the reference's model `kind` in PyTorch for `STEPS` steps, from the same weights on
+    the same images. `prepare` may change the state first, and returns arrays that the reference needs."""
     from ganzoo import DataInfo
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
@@ -93,7 +93,7 @@ def compare(
     given = dict(prepare(state))
     for name, network in state.setup.networks.items():
         weights = values(
-            [(key, tuple(var.shape)) for key, var in network.state().items()], rng, (settled or {}).get(name, ())
+            [(key, tuple(var.shape)) for key, var in network.state().items()], rng, (large_biases or {}).get(name, ())
         )
         network.load_state(weights)
         given.update({f"net/{name}/{key}": value for key, value in weights.items()})
@@ -108,12 +108,12 @@ def compare(
     shape = {"size": size, "channels": channels, "latent": LATENT}
     expected = in_torch("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
     updates = {name: max(optimizer.steps.values()) for name, optimizer in state.optimizers.items()}
-    return Comparison(_moved(actual, given), _moved(expected, given), updates)
+    return Comparison(_with_changes(actual, given), _with_changes(expected, given), updates)
 
 
-def _moved(record: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The record with 'moved/...' and 'statistics/...' for 'net/...': weights move by little compared with their
-    size, so an error in the steps shows in the difference."""
+def _with_changes(record: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the record with 'change/...' and 'statistics/...' in place of 'net/...'. Changes are small compared with
+    the weights, so the weights themselves would hide an error of the steps."""
     result = {}
     for name, value in record.items():
         if not name.startswith("net/"):
@@ -121,7 +121,7 @@ def _moved(record: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) ->
         elif "running" in name:
             result["statistics/" + name[4:]] = value
         else:
-            result["moved/" + name[4:]] = value.astype(np.float64) - given[name]
+            result["change/" + name[4:]] = value.astype(np.float64) - given[name]
     return result
 
 
@@ -133,7 +133,7 @@ def _replace_optimizers(model: Any, optimizers: Mapping[str, Any]) -> None:
 def _record(
     state: Any, images: list[np.ndarray], micro_batch: int | None
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """Run a step on each batch; return the record and the latents that were drawn."""
+    """Run a step on each batch; return the results and the latents that were drawn."""
     from ganzoo.data.loader import ImageBatch
     from ganzoo.interfaces.loss import Batch
     from ganzoo.training.step import Step
@@ -143,18 +143,18 @@ def _record(
     latents: list[np.ndarray] = []
     draw = Batch.latents
 
-    def drawn(batch: Any, length: int) -> Any:
+    def recorded(batch: Any, length: int) -> Any:
         z = draw(batch, length)
         latents.append(z.numpy())
         return z
 
-    def note(phase: Any, means: dict[str, Any], good: Any) -> None:
+    def record_terms(phase: Any, means: dict[str, Any], finite: Any) -> None:
         terms.update({f"term/{state.progress.step}/{phase.name}/{key}": term for key, term in means.items()})
 
     for name, optimizer in state.optimizers.items():
-        _tap(optimizer, f"grad/{name}/", gradients)
-    step = Step(state, 11, micro_batch, note)
-    with mock.patch.object(Batch, "latents", drawn):
+        _record_gradients(optimizer, f"grad/{name}/", gradients)
+    step = Step(state, 11, micro_batch, record_terms)
+    with mock.patch.object(Batch, "latents", recorded):
         for image in images:
             step(ImageBatch(image, np.zeros(len(image), np.int64)))
             state.progress = state.progress.after(len(image))
@@ -164,20 +164,20 @@ def _record(
     return record, latents
 
 
-def _tap(optimizer: Any, prefix: str, gradients: dict[str, Any]) -> None:
-    """Let every gradient of the first update that reaches `optimizer` be noted as well."""
+def _record_gradients(optimizer: Any, prefix: str, gradients: dict[str, Any]) -> None:
+    """Make `optimizer` also store the gradients of its first update in `gradients`."""
     update = optimizer.step
 
-    def step(given: Any, good: Any) -> None:
+    def step(given: Any, finite: Any) -> None:
         if not any(optimizer.steps.values()):
             gradients.update({prefix + name: gradient for name, gradient in zip(optimizer.weights, given)})
-        update(given, good)
+        update(given, finite)
 
     optimizer.step = step
 
 
 def _joined(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
-    """The latents of micro-batches, put together to whole batches."""
+    """Join the latents of micro-batches into those of batches."""
     rows = np.concatenate(latents)
     assert len(rows) % batch == 0
     return list(rows.reshape(-1, batch, rows.shape[1]))

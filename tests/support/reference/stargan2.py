@@ -1,4 +1,4 @@
-"""The four networks of StarGAN v2 in PyTorch (Choi et al. 2020, appendix of the network architectures).
+"""The four networks of StarGAN v2 in PyTorch (Choi et al. 2020, appendix).
 
 Modules are named and registered so that `state_dict()` has the keys and the order of the reference's files.
 """
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Plan:
-    """What all networks of a model have in common. `base // size` feature maps at full size, at most `max_channels`;
-    `w_hpf` above 0 adds the high-pass skips."""
+    """The dimensions of all networks: `base // size` feature maps at full size, doubled with each halving, at most
+    `max_channels`. `w_hpf` above 0 adds the high-pass skips."""
 
     size: int
     style_dim: int = 64
@@ -30,13 +30,13 @@ class Plan:
     w_hpf: float = 0.0
 
     def widths(self, stages: int) -> list[int]:
-        """Feature maps at full size and after each of so many halvings."""
+        """Return the numbers of feature maps at full size and after each of `stages` halvings."""
         first = self.base // self.size
         return [min(first << stage, self.max_channels) for stage in range(stages + 1)]
 
 
 class ResBlk(nn.Module):
-    """Instance norm, leaky ReLU and convolution, twice; beside it a shortcut; half the variance of the sum."""
+    """Two times instance norm, leaky ReLU and convolution, with a shortcut; the sum is divided by sqrt(2)."""
 
     def __init__(self, inputs: int, outputs: int, normalize: bool = False, downsample: bool = False) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class AdaIN(nn.Module):
 
 
 class AdainResBlk(nn.Module):
-    """AdaIN, leaky ReLU and convolution, twice. The shortcut is left out where there are high-pass skips."""
+    """Two times AdaIN, leaky ReLU and convolution. Networks with high-pass skips have no shortcut."""
 
     def __init__(self, inputs: int, outputs: int, plan: Plan, upsample: bool = False) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class Generator(nn.Module):
     def forward(
         self, x: torch.Tensor, s: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """Images; `masks` (N, 1, h, w) are for the features of 32 px, and for those of 64 and 128 px."""
+        """Return images. `masks` are two (N, 1, h, w), for the features of 32 px, and of 64 and 128 px."""
         x = self.from_rgb(x)
         cache = {}
         for block in self.encode:
@@ -158,7 +158,7 @@ class MappingNetwork(nn.Module):
 
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         shared = self.shared(z)
-        return _chosen(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
+        return _select(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
 
 
 def _layers(inputs: int, outputs: int, count: int) -> list[nn.Module]:
@@ -166,13 +166,13 @@ def _layers(inputs: int, outputs: int, count: int) -> list[nn.Module]:
     return [layer for pair in pairs for layer in pair]
 
 
-def _chosen(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Of values (N, K, ...) the one of each row's label."""
+def _select(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Select from values (N, K, ...) the one at each row's label."""
     return values[torch.arange(len(y)), y]
 
 
 def _trunk(plan: Plan) -> list[nn.Module]:
-    """From images to (N, C, 1, 1)."""
+    """Return the layers from images to features (N, C, 1, 1)."""
     widths = plan.widths(plan.size.bit_length() - 3)
     blocks = [ResBlk(few, many, downsample=True) for few, many in itertools.pairwise(widths)]
     last = widths[-1]
@@ -190,7 +190,7 @@ class StyleEncoder(nn.Module):
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         shared = self.shared(x).flatten(1)
-        return _chosen(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
+        return _select(torch.stack([branch(shared) for branch in self.unshared], dim=1), y)
 
 
 class Discriminator(nn.Module):
@@ -200,11 +200,11 @@ class Discriminator(nn.Module):
         self.main = nn.Sequential(*trunk, nn.Conv2d(trunk[-2].out_channels, plan.domains, 1))
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return _chosen(self.main(x).flatten(1), y)
+        return _select(self.main(x).flatten(1), y)
 
 
 def build(plan: Plan) -> dict[str, nn.Module]:
-    """The four networks by the names that they have in the reference's files, initialised."""
+    """Return the four networks, initialised, by their names in the reference's files."""
     networks = {
         "generator": Generator(plan),
         "mapping_network": MappingNetwork(plan),
@@ -220,6 +220,6 @@ def build(plan: Plan) -> dict[str, nn.Module]:
     return networks
 
 
-def averaged(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """Copies of the networks that are averaged, as they are now."""
+def ema_copies(networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return copies of the networks that have an EMA."""
     return {name: copy.deepcopy(network) for name, network in networks.items() if name != "discriminator"}

@@ -1,8 +1,7 @@
-"""What the PyTorch StarGAN v2 computes from one batch: outputs of all networks, terms, gradients of each phase.
+"""StarGAN v2 in PyTorch on one batch: outputs of all networks, loss terms, and the gradients of each phase.
 
-Of all the numbers in front of a ReLU some are so near to zero that their sign is a matter of rounding, and one wrong
-sign changes a whole gradient. So the offsets in front of each ReLU are `settled`: moved to where there is a gap between
-the numbers that arrive there.
+Some inputs of ReLUs are so near zero that their sign depends on rounding errors, and a wrong sign changes a whole
+gradient. So the biases before each ReLU are changed until zero lies in a gap between its inputs.
 """
 
 from __future__ import annotations
@@ -15,37 +14,37 @@ import torch
 from torch import nn
 
 from .stargan2 import AdaIN, Plan, ResBlk
-from .stargan2_steps import UPDATED, Data, Tensors, Training, draw
+from .stargan2_steps import UPDATED, Data, Tensors, Training, randomise
 
-# How far an offset is moved at most, relative to the deviation of what arrives: less each time, as the generator and
-# the style encoder also see what the generator made.
-ROUNDS = (0.3, 0.03, 0.003, 0.0003)
+# Maximum change of a bias in each round, relative to the standard deviation of the ReLU's inputs. It falls, because
+# generator and style encoder also process images of the generator, which change with its biases.
+MAX_SHIFTS = (0.3, 0.03, 0.003, 0.0003)
 
 
 def gradients(arrays: Tensors, cases: Mapping[str, dict[str, Any]], lambdas: Mapping[str, float]) -> Tensors:
-    """Everything in each of the cases (a plan and a seed), from weights that are drawn here, all phases from the same.
+    """Return the results for each case (a plan and a seed) with random weights, the same for all phases.
 
-    Gives CASE/'net/NETWORK/WEIGHT', 'style/...' (latent, reference, source), 'image/...', 'score/...' (real, fake),
+    Names: CASE/'net/NETWORK/WEIGHT', 'style/...' (latent, reference, source), 'image/...', 'score/...' (real, fake),
     'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest', the smallest
-    magnitude in front of a ReLU or an absolute value relative to what is typical there.
+    magnitude of an input of a ReLU or an absolute value, relative to the root mean square of these inputs.
     """
-    answers = Tensors()
+    results = Tensors()
     for name, settings in cases.items():
         torch.manual_seed(settings["seed"])
         plan = Plan(**settings["plan"])
         training = Training(plan, lambdas)
-        draw(training)
+        randomise(training)
         data = Data.of(arrays, masked=plan.w_hpf > 0)
-        for reach in ROUNDS:
-            _settle(training, data, reach)
+        for max_shift in MAX_SHIFTS:
+            _avoid_zeros(training, data, max_shift)
         _round(training)
-        answers.update({f"{name}/{key}": value for key, value in _results(training, data).items()})
-    return answers
+        results.update({f"{name}/{key}": value for key, value in _results(training, data).items()})
+    return results
 
 
 @torch.no_grad()
 def _round(training: Training) -> None:
-    """Round to what float32 can hold."""
+    """Round the weights to float32."""
     for network in training.networks.values():
         for weight in network.parameters():
             weight.copy_(weight.float())
@@ -53,7 +52,7 @@ def _round(training: Training) -> None:
 
 @torch.no_grad()
 def _outputs(training: Training, data: Data) -> Tensors:
-    """What the networks give for the batch, each in its turn."""
+    """Return the outputs of all networks for the batch."""
     mapping, encoder = training.networks["mapping_network"], training.networks["style_encoder"]
     generator, discriminator = training.networks["generator"], training.networks["discriminator"]
     found = {
@@ -82,13 +81,13 @@ def _results(training: Training, data: Data) -> Tensors:
         for module in network.modules()
         if isinstance(module, (nn.ReLU, nn.LeakyReLU))
     ]
-    made = _outputs(training, data)
+    outputs = _outputs(training, data)
     for hook in hooks:
         hook.remove()
     for kind in ("latent", "reference"):
-        closest.append(_nearest(made[f"style/{kind}-again"] - made[f"style/{kind}"]))
-        closest.append(_nearest(made[f"image/{kind}"] - made[f"image/{kind}2"]))
-        closest.append(_nearest(made[f"image/{kind}-cycled"] - data.x))
+        closest.append(_nearest(outputs[f"style/{kind}-again"] - outputs[f"style/{kind}"]))
+        closest.append(_nearest(outputs[f"image/{kind}"] - outputs[f"image/{kind}2"]))
+        closest.append(_nearest(outputs[f"image/{kind}-cycled"] - data.x))
     for phase, updated in UPDATED.items():
         terms = training.gradients(phase, data)
         found.update({f"term/{phase}/{name}": term for name, term in terms.items()})
@@ -96,26 +95,27 @@ def _results(training: Training, data: Data) -> Tensors:
             for key, weight in training.networks[name].named_parameters():
                 if weight.grad is not None:
                     found[f"grad/{phase}/{name}/{key}"] = weight.grad.clone()
-    return {**found, **made, "closest": torch.stack(closest).min()}
+    return {**found, **outputs, "closest": torch.stack(closest).min()}
 
 
 def _nearest(x: torch.Tensor) -> torch.Tensor:
+    """Return the smallest magnitude, relative to the root mean square."""
     return x.abs().min() / x.square().mean().sqrt()
 
 
 @torch.no_grad()
-def _settle(training: Training, data: Data, reach: float) -> None:
-    """Nudge the offsets in front of every ReLU, from the first to the last, for all that a network sees at once."""
-    made = _outputs(training, data)
+def _avoid_zeros(training: Training, data: Data, max_shift: float) -> None:
+    """Shift the biases before every ReLU, from first to last, while each network processes all of its inputs."""
+    outputs = _outputs(training, data)
     kinds = ("latent", "reference")
-    fakes = [made[f"image/{kind}"] for kind in kinds]
-    hooks = [hook for network in training.networks.values() for hook in _hooks(network, reach)]
+    fakes = [outputs[f"image/{kind}"] for kind in kinds]
+    hooks = [hook for network in training.networks.values() for hook in _hooks(network, max_shift)]
     count = len(data.x)
     training.networks["mapping_network"](torch.cat([data.z, data.z2]), data.target.repeat(2))
-    seen = torch.cat([data.x, data.reference, data.reference2, *fakes])
-    training.networks["style_encoder"](seen, torch.zeros(5 * count, dtype=torch.long))
+    images = torch.cat([data.x, data.reference, data.reference2, *fakes])
+    training.networks["style_encoder"](images, torch.zeros(5 * count, dtype=torch.long))
     training.networks["discriminator"](torch.cat([data.x, *fakes]), torch.zeros(3 * count, dtype=torch.long))
-    styles = [made[f"style/{kind}"] for kind in ("latent", "latent2", "reference", "reference2", "source", "source")]
+    styles = [outputs[f"style/{kind}"] for kind in ("latent", "latent2", "reference", "reference2", "source", "source")]
     masks = None
     if data.masks is not None:
         masks = tuple(torch.cat([first] * 4 + [second] * 2) for first, second in zip(data.masks, data.fake_masks))
@@ -124,40 +124,40 @@ def _settle(training: Training, data: Data, reach: float) -> None:
         hook.remove()
 
 
-def _hooks(network: nn.Module, reach: float) -> Iterator[Any]:
-    """A hook wherever something arrives at a ReLU."""
+def _hooks(network: nn.Module, max_shift: float) -> Iterator[Any]:
+    """Register a hook that shifts the bias before each ReLU, and yield the hooks."""
 
-    def behind(module: nn.Module, offset: torch.Tensor, share: float = 1.0) -> Any:
-        return module.register_forward_hook(lambda _, inputs, out: _nudged(out, offset, share, reach))
+    def after(module: nn.Module, bias: torch.Tensor, scale: float = 1.0) -> Any:
+        return module.register_forward_hook(lambda _, inputs, out: _shifted(out, bias, scale, max_shift))
 
     for module in network.modules():
         if isinstance(module, AdaIN):
-            yield behind(module, module.fc.bias[len(module.fc.bias) // 2 :])
+            yield after(module, module.fc.bias[len(module.fc.bias) // 2 :])
         elif isinstance(module, nn.InstanceNorm2d) and module.affine:
-            yield behind(module, module.bias)
+            yield after(module, module.bias)
         elif isinstance(module, ResBlk) and not module.normalize:
             # The convolution's output is pooled first.
-            yield module.relu2.register_forward_pre_hook(_before(module.conv1.bias, reach))
-            yield behind(module, module.conv2.bias, 0.5**0.5)
+            yield module.relu2.register_forward_pre_hook(_before(module.conv1.bias, max_shift))
+            yield after(module, module.conv2.bias, 0.5**0.5)
         elif isinstance(module, nn.Sequential):
-            for layer, after in itertools.pairwise(module):
-                if isinstance(layer, (nn.Conv2d, nn.Linear)) and not isinstance(after, nn.Conv2d):
-                    yield behind(layer, layer.bias)
+            for layer, next_layer in itertools.pairwise(module):
+                if isinstance(layer, (nn.Conv2d, nn.Linear)) and not isinstance(next_layer, nn.Conv2d):
+                    yield after(layer, layer.bias)
 
 
-def _before(offset: torch.Tensor, reach: float) -> Any:
-    return lambda _, inputs: (_nudged(inputs[0], offset, 1.0, reach),)
+def _before(bias: torch.Tensor, max_shift: float) -> Any:
+    return lambda _, inputs: (_shifted(inputs[0], bias, 1.0, max_shift),)
 
 
-def _nudged(x: torch.Tensor, offset: torch.Tensor, share: float, reach: float) -> torch.Tensor:
-    """x with another offset, which comes into it by a `share`: zero falls into the widest gap near it."""
+def _shifted(x: torch.Tensor, bias: torch.Tensor, scale: float, max_shift: float) -> torch.Tensor:
+    """Change `bias`, whose share in x is `scale`, so that zero lies in the widest gap nearby. Return the new x."""
     features = x.shape[1]
     values, _ = x.transpose(0, 1).reshape(features, -1).sort(1)
     gaps = values.diff(dim=1)
     middles = (values[:, 1:] + values[:, :-1]) / 2
-    gaps[middles.abs() > reach * x.std()] = 0.0
+    gaps[middles.abs() > max_shift * x.std()] = 0.0
     widest = gaps.argmax(1, keepdim=True)
     found = gaps.gather(1, widest) > 0
     change = torch.where(found, -middles.gather(1, widest), 0.0).flatten()
-    offset.add_(change / share)
+    bias.add_(change / scale)
     return x + change.reshape(1, -1, *[1] * (x.ndim - 2))

@@ -1,5 +1,5 @@
-"""Checkpoints of StarGAN v2 for the import to read, made by the reference (see `stargan2_files`); and what must be true
-of a run that was made of them."""
+"""Checkpoints of StarGAN v2 for tests of the import, made by the reference (see `stargan2_files`), and checks of the
+imported runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAN = {
     "max_channels": 8,
     "base": 512,
 }
-# The reference's names of our networks.
+# Our names of the networks -> the reference's.
 NAMES = {
     "generator": "generator",
     "mapping": "mapping_network",
@@ -39,7 +39,7 @@ KINDS = ("nets", "nets_ema", "optims")
 
 
 class Files:
-    """The three files of one moment of training, and what the reference makes of them."""
+    """The three files of one checkpoint, and the reference's results with them."""
 
     def __init__(self, folder: Path, w_hpf: float = 0.0, fan: Mapping[str, np.ndarray] | None = None) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Files:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
 
     def translations(self, run: Path) -> dict[str, np.ndarray]:
-        """What the imported run in this folder makes of the reference's images, latents and masks."""
+        """Translate the reference's images with the imported run in this folder, by its latents and references."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins
@@ -79,14 +79,14 @@ class Files:
         return {name: var.numpy() for name, var in found.items()}
 
     def masks(self, images: Any) -> list[Any]:
-        """In the place of the landmark network."""
+        """Return fixed masks, in place of the landmark network."""
         from ganzoo import jt
 
         return [jt.array(self.given[f"mask/{index}"]) for index in range(2)]
 
 
 def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
-    """Import into the working folder, with these options."""
+    """Import a checkpoint into the working folder with the given options."""
     from ganzoo_stargan2 import StarGAN2
 
     from ganzoo.training.importing import import_checkpoint
@@ -94,40 +94,40 @@ def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
     return import_checkpoint(StarGAN2(), path, given, Path("experiments"), domains)
 
 
-def saved_by(run: Any) -> Checkpoint:
-    """What is in the run's checkpoint."""
+def checkpoint_of(run: Any) -> Checkpoint:
+    """Return the newest checkpoint of a run."""
     from ganzoo.checkpoints import checkpoint
 
     return checkpoint.read(checkpoint.newest(run.path))
 
 
 def state_of(run: Any) -> TrainState:
-    """The run as training resumes it."""
+    """Return the training state with which the run is resumed."""
     from ganzoo_stargan2 import StarGAN2
 
     from ganzoo.training.state import TrainState
 
-    saved, model = saved_by(run), StarGAN2()
+    saved, model = checkpoint_of(run), StarGAN2()
     state = TrainState(model, saved.options(model), saved.data, run.description().train_options())
     state.load(saved.tensors, saved.metadata)
     return state
 
 
 def contents(files: Files, *kinds: str) -> dict[str, Any]:
-    """What is in the files, by their kind."""
+    """Return the contents of the files by kind."""
     return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
 
 
-def lay(found: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
-    """Write contents as plain pickles of arrays into the working folder. The first one's path."""
-    paths = [Path(name.format(kind)) for kind in found]
-    for path, content in zip(paths, found.values()):
+def write_files(contents: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
+    """Write contents as plain pickles of arrays into the working folder. Return the path of the first."""
+    paths = [Path(name.format(kind)) for kind in contents]
+    for path, content in zip(paths, contents.values()):
         path.write_bytes(pickle.dumps(content))
     return paths[0]
 
 
 def check_translations(files: Files, run: Any) -> None:
-    """The run must make the reference's styles and images."""
+    """Check that the styles and images of the run match the reference's."""
     found = files.translations(run.path)
     assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
     for name, value in found.items():
@@ -135,19 +135,19 @@ def check_translations(files: Files, run: Any) -> None:
 
 
 def check_next_update(files: Files, run: Any) -> None:
-    """Adam must move every weight as the reference's next update does."""
+    """Check that the next update by Adam changes every weight as in the reference."""
     from ganzoo import jt
 
-    state, before = state_of(run), saved_by(run).tensors
+    state, before = state_of(run), checkpoint_of(run).tensors
     for ours, theirs in NAMES.items():
         network, optimizer = state.setup.networks[ours], state.optimizers[ours]
         gradients = under(files.expected, f"grad/{theirs}/")
         assert gradients.keys() == network.active_weights().keys()
-        optimizer.focus(network.active_weights())
+        optimizer.set_active(network.active_weights())
         optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])
         for key, weight in network.state().items():
             wanted = files.expected[f"updated/{theirs}/{key}"]
-            moved = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
-            assert (moved > 0) == (key in gradients)
-            # float32 keeps but two digits of the short steps of the mapping network
-            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * moved + 1e-7 * np.abs(wanted).max(), key
+            change = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
+            assert (change > 0) == (key in gradients)
+            # float32 has only two digits of the mapping network's small steps
+            assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * change + 1e-7 * np.abs(wanted).max(), key

@@ -1,4 +1,4 @@
-"""How StarGAN v2 is trained, in PyTorch: the four updates of an iteration, one after the other, nothing shared."""
+"""Training of StarGAN v2 in PyTorch: the four updates of an iteration in sequence, without shared computations."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .stargan2 import Plan, averaged, build
+from .stargan2 import Plan, build, ema_copies
 
 Tensors = dict[str, torch.Tensor]
 Masks = tuple[torch.Tensor, torch.Tensor]
-# The weights that each update changes. Gradients arise elsewhere, too, and are dropped.
+# The networks that each update changes. Gradients of other networks are ignored.
 UPDATED = {
     "D-latent": ("discriminator",),
     "D-reference": ("discriminator",),
@@ -25,8 +25,8 @@ RATES = {"generator": 1e-4, "mapping_network": 1e-6, "style_encoder": 1e-4, "dis
 
 @dataclass
 class Data:
-    """One batch: images x of the domains y; latents, or references, of the domains `target`; the masks for x, and
-    those for its translations."""
+    """One batch: images x of the domains y; latents and references of the domains `target`; masks for x and for its
+    translations."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -40,7 +40,7 @@ class Data:
 
     @classmethod
     def of(cls, arrays: Tensors, masked: bool) -> Data:
-        """From 'x', 'reference', 'reference2', 'z', 'z2', and 'y', 'target'; 'mask/0...1', 'fake_mask/0...1'."""
+        """Create a batch from arrays with the names of the fields; masks are 'mask/0', 'mask/1', 'fake_mask/0' ..."""
         masks, fake_masks = (_pair(arrays, kind) if masked else None for kind in ("mask", "fake_mask"))
         return cls(
             arrays["x"],
@@ -60,11 +60,11 @@ def _pair(arrays: Tensors, kind: str) -> Masks:
 
 
 class Training:
-    """Networks, an Adam for each, averages, and the weights of the terms; that of diversity falls to 0."""
+    """Networks with their optimizers and EMAs, and the weights of the loss terms; the diversity weight falls to 0."""
 
     def __init__(self, plan: Plan, lambdas: Mapping[str, float], ds_iter: int = 100_000, decay: float = 0.999) -> None:
         self.networks: dict[str, Any] = build(plan)
-        self.averages: dict[str, Any] = averaged(self.networks)
+        self.ema: dict[str, Any] = ema_copies(self.networks)
         self.lambdas, self.initial_ds, self.ds_iter = dict(lambdas), lambdas["ds"], ds_iter
         self.decay = decay
         self.optimizers = {
@@ -73,12 +73,12 @@ class Training:
         }
 
     def terms(self, phase: str, data: Data) -> Tensors:
-        """The terms of a phase, weighted and signed so that their sum is what the phase minimises."""
-        judge = self._discriminator_terms if phase.startswith("D") else self._generator_terms
-        return judge(data, phase.endswith("latent"))
+        """Return the terms of a phase, weighted and signed so that the phase minimises their sum."""
+        terms = self._discriminator_terms if phase.startswith("D") else self._generator_terms
+        return terms(data, phase.endswith("latent"))
 
     def _styles(self, data: Data, latent: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Both target styles. The second one is for diversity, and never gets a gradient."""
+        """Return both target styles. The second is for the diversity loss, and gets no gradient."""
         if latent:
             network, first, second = self.networks["mapping_network"], data.z, data.z2
         else:
@@ -91,14 +91,14 @@ class Training:
         discriminator = self.networks["discriminator"]
         x = data.x.clone().requires_grad_(True)
         real = discriminator(x, data.y)
-        (slope,) = torch.autograd.grad(real.sum(), x, create_graph=True)
+        (gradient,) = torch.autograd.grad(real.sum(), x, create_graph=True)
         with torch.no_grad():
             style, _ = self._styles(data, latent)
             fakes = self.networks["generator"](data.x, style, data.masks)
         return {
             "real": _cross_entropy(real, 1.0),
             "fake": _cross_entropy(discriminator(fakes, data.target), 0.0),
-            "reg": self.lambdas["reg"] * 0.5 * slope.square().flatten(1).sum(1).mean(),
+            "reg": self.lambdas["reg"] * 0.5 * gradient.square().flatten(1).sum(1).mean(),
         }
 
     def _generator_terms(self, data: Data, latent: bool) -> Tensors:
@@ -117,7 +117,7 @@ class Training:
         }
 
     def gradients(self, phase: str, data: Data) -> Tensors:
-        """The terms of a phase; the gradients of their sum are left with the weights."""
+        """Return the terms of a phase, and leave the gradients of their sum in the `grad` of the weights."""
         for network in self.networks.values():
             network.zero_grad()
         terms = self.terms(phase, data)
@@ -125,33 +125,33 @@ class Training:
         return terms
 
     def iteration(self, data: Data) -> dict[str, Tensors]:
-        """All four updates, then the averages, then the decay. Gives the terms by phase."""
+        """Run all four updates, then update the EMAs and the diversity weight. Return the terms by phase."""
         found = {}
         for phase, updated in UPDATED.items():
             found[phase] = {name: term.detach() for name, term in self.gradients(phase, data).items()}
             for name in updated:
                 self.optimizers[name].step()
         with torch.no_grad():
-            for name, average in self.averages.items():
-                for kept, new in zip(average.parameters(), self.networks[name].parameters()):
-                    kept.copy_(new + self.decay * (kept - new))
+            for name, copy in self.ema.items():
+                for old, new in zip(copy.parameters(), self.networks[name].parameters()):
+                    old.copy_(new + self.decay * (old - new))
         if self.lambdas["ds"] > 0:
             self.lambdas["ds"] -= self.initial_ds / self.ds_iter
         return found
 
     def weights(self) -> Tensors:
-        """All weights by 'NETWORK/WEIGHT', as they are now."""
+        """Return copies of all weights by 'NETWORK/WEIGHT'."""
         return _named(self.networks)
 
     @torch.no_grad()
     def round(self) -> None:
-        """Leave of each weight what float32 can hold, which of the mapping network's short steps is but two digits."""
+        """Round the weights to float32, which leaves only two digits of the mapping network's small steps."""
         for network in self.networks.values():
             for weight in network.parameters():
                 weight.copy_(weight.float())
 
-    def slopes(self) -> Tensors:
-        """How large the gradients of each weight were, as Adam keeps it: the root of its second moment."""
+    def gradient_sizes(self) -> Tensors:
+        """Return the magnitude of each weight's gradients: the root of Adam's second moment."""
         return {
             f"{name}/{key}": self.optimizers[name].state[weight]["exp_avg_sq"].sqrt()
             for name, network in self.networks.items()
@@ -172,34 +172,34 @@ def _cross_entropy(logits: torch.Tensor, target: float) -> torch.Tensor:
 
 
 @torch.no_grad()
-def draw(training: Training) -> None:
-    """Offsets and scales that are not 0 and 1, and weights that float32 can hold just so, in the averages as well."""
+def randomise(training: Training) -> None:
+    """Make biases and scales differ from 0 and 1, round all weights to float32, and copy them to the EMAs."""
     for network in training.networks.values():
         for weight in network.parameters():
             if weight.ndim == 1:
                 weight.add_(0.2 * torch.randn_like(weight))
             weight.copy_(weight.float())
-    for name, average in training.averages.items():
-        average.load_state_dict(training.networks[name].state_dict())
+    for name, copy in training.ema.items():
+        copy.load_state_dict(training.networks[name].state_dict())
 
 
 def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **settings: Any) -> Tensors:
-    """Train on 'N/...' (see `Data.of`) for N = 0, 1, ..., from weights that are drawn here.
+    """Train on 'N/...' (see `Data.of`) for N = 0, 1, ..., from random weights.
 
-    Gives 'begin/NETWORK/WEIGHT', 'end/...', 'average/...', 'slope/...' (the size of the gradients) and
-    'term/N/PHASE/TERM'; 'lambda_ds/N' is what was used.
+    Return 'begin/NETWORK/WEIGHT', 'end/...', 'ema/...', 'gradient_size/...', 'term/N/PHASE/TERM', and the diversity
+    weight 'lambda_ds/N'.
     """
     torch.manual_seed(seed)
     training = Training(Plan(**plan), **settings)
-    draw(training)
-    answers = {f"begin/{name}": weight for name, weight in training.weights().items()}
+    randomise(training)
+    results = {f"begin/{name}": weight for name, weight in training.weights().items()}
     for number in range(iterations):
         prefix = f"{number}/"
-        given = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
-        answers[f"lambda_ds/{number}"] = torch.tensor(training.lambdas["ds"])
-        for phase, terms in training.iteration(Data.of(given, masked=plan.get("w_hpf", 0.0) > 0)).items():
-            answers.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
+        batch = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
+        results[f"lambda_ds/{number}"] = torch.tensor(training.lambdas["ds"])
+        for phase, terms in training.iteration(Data.of(batch, masked=plan.get("w_hpf", 0.0) > 0)).items():
+            results.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
         training.round()
-    answers.update({f"end/{name}": weight for name, weight in training.weights().items()})
-    answers.update({f"slope/{name}": slope for name, slope in training.slopes().items()})
-    return {**answers, **{f"average/{name}": weight for name, weight in _named(training.averages).items()}}
+    results.update({f"end/{name}": weight for name, weight in training.weights().items()})
+    results.update({f"gradient_size/{name}": size for name, size in training.gradient_sizes().items()})
+    return {**results, **{f"ema/{name}": weight for name, weight in _named(training.ema).items()}}

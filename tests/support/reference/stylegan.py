@@ -1,7 +1,7 @@
-"""Progressive StyleGAN in PyTorch, and what each of its weights is called in ganzoo.
+"""Progressive StyleGAN in PyTorch, with ganzoo's names of its weights.
 
-Modules are named so that `state_dict()` has the keys of the public PyTorch port, whose files people have. `paper=True`
-is the authors' own design.
+Modules are named so that `state_dict()` has the keys of the public PyTorch port's files. `paper=True` is the authors'
+own design.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FUSED_FROM = 128
 
 @dataclass(frozen=True)
 class Plan:
-    """How both networks are built: feature maps per resolution from 4 px on, and which of the designs."""
+    """The dimensions of both networks, with the feature maps per resolution from 4 px on, and the design."""
 
     widths: Sequence[int]
     code: int = 512
@@ -28,7 +28,7 @@ class Plan:
     colours: int = 3
     paper: bool = False
     from_rgb_activation: bool = True
-    affine_norms: bool = False  # as in one of the translations to Jittor
+    affine_norms: bool = False  # as in one of the Jittor ports
 
 
 class Equal(nn.Module):
@@ -80,13 +80,13 @@ class Linear(nn.Module):
 
 
 class Fused(nn.Module):
-    """A 3x3 kernel spread over four shifts: by a transposed convolution up, or a strided one down."""
+    """A convolution with a 4x4 kernel, four shifted copies of a 3x3 one: transposed for upsampling, else strided."""
 
-    def __init__(self, inputs: int, outputs: int, up: bool, share: float) -> None:
+    def __init__(self, inputs: int, outputs: int, up: bool, kernel_scale: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(*((inputs, outputs) if up else (outputs, inputs)), 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.up, self.scale, self.late_bias = up, share * math.sqrt(2 / (9 * inputs)), False
+        self.up, self.scale, self.late_bias = up, kernel_scale * math.sqrt(2 / (9 * inputs)), False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shifted = [F.pad(self.weight, (i, 1 - i, j, 1 - j)) for i in (0, 1) for j in (0, 1)]
@@ -100,7 +100,7 @@ class Fused(nn.Module):
 
 
 class Blur(nn.Module):
-    """With the two buffers that the port's files hold."""
+    """A blur with the two buffers of the port's files."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Blur(nn.Module):
         self.register_buffer("weight_flip", kernel.flip([2, 3]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # As so many grey images, as convolutions in groups are slow in float64.
+        # Each channel is a grey image, because depthwise convolutions are slow in float64.
         return F.conv2d(x.flatten(0, 1)[:, None], self.weight[:1], padding=1).reshape(x.shape)
 
 
@@ -150,7 +150,7 @@ class Constant(nn.Module):
 
 
 class StyledBlock(nn.Module):
-    """Constant, or upsampling with a convolution; then twice noise, leaky ReLU and AdaIN, a convolution in between."""
+    """A constant or upsampling convolution, then two times noise, leaky ReLU and AdaIN with a convolution between."""
 
     def __init__(self, level: int, plan: Plan) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class StyledBlock(nn.Module):
                 layer.late_bias = plan.paper
 
     def upsampling(self) -> Any:
-        """The convolution that comes with the upsampling; None at 4 px."""
+        """Return the convolution after or fused with the upsampling; None at 4 px."""
         return None if self.level == 0 else self.conv1[0 if 4 << self.level >= FUSED_FROM else 1]
 
     def forward(self, x: Any, styles: Sequence[torch.Tensor], noises: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -205,18 +205,18 @@ class StyledGenerator(nn.Module):
     def forward(
         self, styles: Sequence[torch.Tensor], noises: Sequence[Sequence[torch.Tensor]], level: int, alpha: float
     ) -> torch.Tensor:
-        """Images; `styles` one w per layer, `noises` a pair of maps per block."""
-        x = before = None
+        """Return images. `styles` has a w per layer, `noises` a pair of maps per block."""
+        x = previous = None
         for index in range(level + 1):
-            before, x = x, self.generator.progression[index](x, styles[2 * index : 2 * index + 2], noises[index])
+            previous, x = x, self.generator.progression[index](x, styles[2 * index : 2 * index + 2], noises[index])
         images = self.generator.to_rgb[level](x)
         if level == 0 or alpha >= 1:
             return images
-        coarse = F.interpolate(self.generator.to_rgb[level - 1](before), scale_factor=2)
+        coarse = F.interpolate(self.generator.to_rgb[level - 1](previous), scale_factor=2)
         return (1 - alpha) * coarse + alpha * images
 
     def names(self) -> dict[str, nn.Parameter]:
-        """The parameters by ganzoo's names."""
+        """Return the parameters by ganzoo's names."""
         found: dict[str, nn.Parameter] = {}
         for index, layer in enumerate(module for module in self.style if isinstance(module, Linear)):
             found.update({f"mapping.layers.{index}.weight": layer.kernel, f"mapping.layers.{index}.bias": layer.bias})
@@ -230,21 +230,21 @@ class StyledGenerator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Blocks go from the finest resolution to 4 px."""
+    """The discriminator. Its blocks are ordered from the finest resolution to 4 px."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         levels = range(len(plan.widths) - 1, -1, -1)
         self.progression = nn.ModuleList(DownBlock(level, plan) for level in levels)
-        inlets = [Conv(plan.colours, plan.widths[level], 1, 0) for level in levels]
+        convs = [Conv(plan.colours, plan.widths[level], 1, 0) for level in levels]
         self.from_rgb = nn.ModuleList(
-            nn.Sequential(inlet, nn.LeakyReLU(0.2)) if plan.from_rgb_activation else inlet for inlet in inlets
+            nn.Sequential(conv, nn.LeakyReLU(0.2)) if plan.from_rgb_activation else conv for conv in convs
         )
         self.linear = Linear(plan.widths[0], 1, 1.0 if plan.paper else math.sqrt(2))
         self.plan = plan
 
     def forward(self, images: torch.Tensor, level: int, alpha: float, batches: int = 1) -> torch.Tensor:
-        """Scores; the images can be several batches, one after the other."""
+        """Return scores. The images can be several batches, one after the other."""
         last = len(self.progression) - 1
         x = self.from_rgb[last - level](images)
         for index in range(level, -1, -1):
@@ -257,12 +257,12 @@ class Discriminator(nn.Module):
         return self.linear(x.flatten(1))
 
     def names(self) -> dict[str, nn.Parameter]:
-        """The parameters by ganzoo's names."""
+        """Return the parameters by ganzoo's names."""
         found = {"linear.weight": self.linear.kernel, "linear.bias": self.linear.bias}
-        for index, (block, inlet) in enumerate(zip(reversed(self.progression), reversed(self.from_rgb))):
-            layer = inlet[0] if self.plan.from_rgb_activation else inlet
-            places = {f"from_rgb.{index}": layer, f"blocks.{index}.conv1": block.first}
-            for path, module in {**places, f"blocks.{index}.conv2": block.second}.items():
+        for index, (block, from_rgb) in enumerate(zip(reversed(self.progression), reversed(self.from_rgb))):
+            layer = from_rgb[0] if self.plan.from_rgb_activation else from_rgb
+            modules = {f"from_rgb.{index}": layer, f"blocks.{index}.conv1": block.first}
+            for path, module in {**modules, f"blocks.{index}.conv2": block.second}.items():
                 found.update({f"{path}.weight": module.kernel, f"{path}.bias": module.bias})
         return _complete(self, found)
 
@@ -298,15 +298,15 @@ class DownBlock(nn.Module):
 
 
 def _with_stddev(x: torch.Tensor, paper: bool) -> torch.Tensor:
-    """One more feature map: how much images differ. In the paper's design image i is in a group with i + N/4, i + N/2
-    and so on; in the port's the whole batch is one group."""
+    """Append a feature map with the mean standard deviation in a group of images. In the paper's design, image i is
+    grouped with i + N/4, i + N/2 and i + 3N/4; in the port's, the whole batch is one group."""
     count = len(x)
     groups = max(1, count // 4) if paper else 1
     maps = torch.empty(count, 1, *x.shape[2:])
     for group in range(groups):
         members = range(group, count, groups)
-        chosen = torch.stack([x[member] for member in members])
-        maps[list(members)] = (chosen.var(0, unbiased=False) + 1e-8).sqrt().mean()
+        grouped = torch.stack([x[member] for member in members])
+        maps[list(members)] = (grouped.var(0, unbiased=False) + 1e-8).sqrt().mean()
     return torch.cat([x, maps], 1)
 
 
@@ -326,5 +326,6 @@ def _block(block: StyledBlock) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _complete(network: nn.Module, found: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
+    """Return `found`, after checking that it has all parameters of the network."""
     assert {id(tensor) for tensor in found.values()} == {id(tensor) for tensor in network.parameters()}
     return found

@@ -1,4 +1,4 @@
-"""Checkpoints as the public PyTorch port leaves them, and what they are good for: images, and the next update."""
+"""Checkpoints in the format of the public PyTorch port, and results to expect from them: images, the next update."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ RATE = 0.001
 
 
 def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -> Tensors:
-    """Save networks that were trained up to `size` px, of all the resolutions that `shape` has, in `target`.
+    """Save files of networks with all resolutions of `shape`, trained up to `size` px, in the folder `target`:
 
-    ema-zip and ema-legacy hold the average of a generator in both formats, ema-data-parallel with the longer names of
-    DataParallel; step has networks, average and Adam's state after `updates` updates by the gradients
-    'grad/UPDATE/NETWORK/WEIGHT', step-ids the same with the numbers of old PyTorch; other is of another network.
+    * ema-zip, ema-legacy: a generator's EMA in PyTorch's two file formats; ema-data-parallel: with DataParallel's names
+    * step: networks, EMA and Adam's state after `updates` updates with the gradients 'grad/UPDATE/NETWORK/WEIGHT'
+    * step-ids: the same with the parameter numbers of old PyTorch versions
+    * affine: a generator whose instance norms have scales and offsets
+    * other: another network
 
-    affine is a generator whose instance norms have scales and offsets.
-
-    Gives 'images' by the average from 'z' and 'noise/SIDE', 'generator/images' and 'affine/images' by those, and all
-    weights 'net/NETWORK/WEIGHT' one update later.
+    Return 'images' of the EMA from 'z' and 'noise/SIDE', 'generator/images', 'affine/images', and all weights
+    'net/NETWORK/WEIGHT' after one more update.
     """
     torch.manual_seed(7)
     level = size.bit_length() - 3
@@ -34,12 +34,12 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     networks = {"generator": StyledGenerator(plan).float(), "discriminator": Discriminator(plan).float()}
     for network in networks.values():
         _train(network, level)
-    average = copy.deepcopy(networks["generator"])
+    ema = copy.deepcopy(networks["generator"])
     with torch.no_grad():
-        for weight in average.parameters():
+        for weight in ema.parameters():
             weight.mul_(1.05)
-    save(average.state_dict(), Path(target), "ema-zip", "ema-legacy")
-    save({f"module.{name}": value for name, value in average.state_dict().items()}, Path(target), "ema-data-parallel")
+    save(ema.state_dict(), Path(target), "ema-zip", "ema-legacy")
+    save({f"module.{name}": value for name, value in ema.state_dict().items()}, Path(target), "ema-data-parallel")
 
     optimizers = {name: _adam(network) for name, network in networks.items()}
     for update in range(updates):
@@ -47,7 +47,7 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     step: dict[str, Any] = {name: network.state_dict() for name, network in networks.items()}
     step["generator"] = {f"module.{name}": value for name, value in step["generator"].items()}
     step.update({f"{name[0]}_optimizer": optimizer.state_dict() for name, optimizer in optimizers.items()})
-    step["g_running"] = average.state_dict()
+    step["g_running"] = ema.state_dict()
     save(step, Path(target), "step")
     numbered = {name: _with_ids(value) if "optimizer" in name else value for name, value in step.items()}
     save(numbered, Path(target), "step-ids")
@@ -57,11 +57,11 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
 
     before = {"affine": affine, "generator": copy.deepcopy(networks["generator"])}
     _update(arrays, updates, networks, optimizers)
-    answers = {"images": _images(average, arrays, level).double()}
-    answers.update({f"{name}/images": _images(each, arrays, level).double() for name, each in before.items()})
+    results = {"images": _images(ema, arrays, level).double()}
+    results.update({f"{name}/images": _images(each, arrays, level).double() for name, each in before.items()})
     for name, network in networks.items():
-        answers.update({f"net/{name}/{key}": value.double() for key, value in network.names().items()})
-    return answers
+        results.update({f"net/{name}/{key}": value.double() for key, value in network.names().items()})
+    return results
 
 
 def save(content: Any, folder: Path, name: str, legacy: str | None = None) -> None:
@@ -72,7 +72,7 @@ def save(content: Any, folder: Path, name: str, legacy: str | None = None) -> No
 
 @torch.no_grad()
 def _train(network: Any, level: int) -> None:
-    """Weights as training leaves them: those of finer resolutions are as they were drawn, with offsets of zero."""
+    """Change weights as if in training. Weights of finer resolutions stay as initialised, with biases of zero."""
     last = 4 << level
     for name, weight in network.names().items():
         parts = name.split(".")
@@ -80,12 +80,12 @@ def _train(network: Any, level: int) -> None:
         if parts[0] in ("mapping", "linear") or 4 << index <= last:
             weight.add_(0.2 * torch.randn_like(weight))
         if "to_rgb" in parts:
-            weight.mul_(0.3)  # images that are within [-1, 1] for the most part
+            weight.mul_(0.3)  # so that images are mostly within [-1, 1]
 
 
 @torch.no_grad()
 def _affine(plan: Plan, generator: StyledGenerator, level: int) -> StyledGenerator:
-    """The same with scales and offsets in its instance norms, of which those at finer resolutions do nothing yet."""
+    """Return a copy whose instance norms have scales and offsets; those at finer resolutions are still 1 and 0."""
     affine = StyledGenerator(replace(plan, affine_norms=True)).float()
     affine.load_state_dict(generator.state_dict(), strict=False)
     for block in affine.generator.progression[: level + 1]:
@@ -96,7 +96,7 @@ def _affine(plan: Plan, generator: StyledGenerator, level: int) -> StyledGenerat
 
 
 def _adam(network: nn.Module) -> torch.optim.Adam:
-    """The mapping network has a group of its own, behind the synthesis network's."""
+    """Create Adam. The mapping network has its own parameter group, after the synthesis network's."""
     if isinstance(network, Discriminator):
         return torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.0, 0.99))
     optimizer = torch.optim.Adam(network.generator.parameters(), lr=RATE, betas=(0.0, 0.99))
@@ -113,8 +113,8 @@ def _update(arrays: Tensors, update: int, networks: dict[str, Any], optimizers: 
 
 
 def _with_ids(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of an optimizer as PyTorch wrote it before 1.6: parameters have the numbers of their places in
-    memory, and steps are plain numbers."""
+    """Convert an optimizer's state to the format before PyTorch 1.6: parameters are identified by their addresses in
+    memory, and steps are plain integers."""
     ids = {index: 140_000_000_000_000 - 72 * index for group in state["param_groups"] for index in group["params"]}
     groups = [{**group, "params": [ids[index] for index in group["params"]]} for group in state["param_groups"]]
     moments = {ids[index]: {**each, "step": int(each["step"])} for index, each in state["state"].items()}

@@ -1,8 +1,8 @@
-"""What the PyTorch StyleGAN computes: images, scores, the terms of both losses, and the gradients of each phase.
+"""StyleGAN in PyTorch on one batch: images, scores, the terms of both losses, and the gradients of each phase.
 
-Of the millions of numbers in front of a leaky ReLU some are so near to zero that their sign is a matter of rounding,
-and one wrong sign changes a whole gradient. So the offsets in front of each ReLU are `settled`: moved by a little, to
-where there is a gap between the numbers that arrive there.
+Some of the millions of inputs of leaky ReLUs are so near zero that their sign depends on rounding errors, and a wrong
+sign changes a whole gradient. So the biases before each ReLU are changed slightly, until zero lies in a gap between its
+inputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .stylegan import Blur, Discriminator, Plan, StyledGenerator
 
 Tensors = dict[str, torch.Tensor]
-GAMMA, WEIGHT, DRIFT = 100.0, 10.0, 0.5  # of R1, WGAN-GP and its drift
+R1_GAMMA, GP_WEIGHT, DRIFT_WEIGHT = 100.0, 10.0, 0.5
 
 
 class Case:
@@ -36,14 +36,15 @@ class Case:
     def fakes(self) -> torch.Tensor:
         layers = 2 * (self.level + 1)
         first, second = self.generator.style(self.z).chunk(2)
-        begin = layers if self.crossover is None else self.crossover
-        styles = [second if layer >= begin else first for layer in range(layers)]
+        crossover = layers if self.crossover is None else self.crossover
+        styles = [second if layer >= crossover else first for layer in range(layers)]
         return self.generator(styles, self.noises, self.level, self.alpha)
 
     def scores(self, images: torch.Tensor) -> torch.Tensor:
         return self.discriminator(images, self.level, self.alpha)
 
     def between(self, fakes: torch.Tensor) -> torch.Tensor:
+        """Return the points between real and generated images at which WGAN-GP's penalty is computed."""
         return self.mix * self.reals + (1 - self.mix) * fakes
 
     def discriminator_terms(self, loss: str) -> Tensors:
@@ -52,13 +53,13 @@ class Case:
         reals = self.reals.clone().requires_grad_(True)
         real, fake = self.scores(reals), self.scores(fakes)
         if loss == "r1":
-            (slope,) = torch.autograd.grad(real.sum(), reals, create_graph=True)
-            penalty = GAMMA / 2 * slope.square().flatten(1).sum(1).mean()
+            (gradient,) = torch.autograd.grad(real.sum(), reals, create_graph=True)
+            penalty = R1_GAMMA / 2 * gradient.square().flatten(1).sum(1).mean()
             return {"real": F.softplus(-real).mean(), "fake": F.softplus(fake).mean(), "penalty": penalty}
         points = self.between(fakes).requires_grad_(True)
-        (slope,) = torch.autograd.grad(self.scores(points).sum(), points, create_graph=True)
-        penalty = WEIGHT * (slope.flatten(1).norm(dim=1) - 1).square().mean()
-        drift = DRIFT * real.square().mean()
+        (gradient,) = torch.autograd.grad(self.scores(points).sum(), points, create_graph=True)
+        penalty = GP_WEIGHT * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+        drift = DRIFT_WEIGHT * real.square().mean()
         return {"real": -real.mean(), "fake": fake.mean(), "drift": drift, "penalty": penalty}
 
     def generator_terms(self, loss: str) -> Tensors:
@@ -67,28 +68,28 @@ class Case:
 
 
 def steps(arrays: Tensors, cases: Mapping[str, dict[str, Any]], seed: int) -> Tensors:
-    """Both losses and their gradients in each of the cases, on 'reals/SIDE' with 'z/0', 'z/1', 'mix' and the noise
-    'noise/SIDE/0' and '/1'. Weights are drawn here, and settled.
+    """Compute both losses and their gradients for each case with random weights, on 'reals/SIDE' with 'z/0', 'z/1',
+    'mix', 'noise/SIDE/0' and 'noise/SIDE/1'.
 
-    Gives, for each case, CASE/'net/NETWORK/WEIGHT', 'images', 'scores' (of the reals), 'term/LOSS/PHASE/TERM',
-    'grad/LOSS/PHASE/WEIGHT' of the weights that take part, and 'closest', the smallest magnitude in front of a ReLU
-    relative to what is typical there.
+    Return CASE/'net/NETWORK/WEIGHT', 'images', 'scores' (of the reals), 'term/LOSS/PHASE/TERM',
+    'grad/LOSS/PHASE/WEIGHT' of the weights in use, and 'closest', the smallest magnitude of an input of a ReLU,
+    relative to the root mean square of these inputs.
     """
-    answers = Tensors()
+    results = Tensors()
     for name, settings in cases.items():
         torch.manual_seed(seed)
         case = Case(arrays, **settings)
-        _draw(case)
-        _settle(case)
+        _randomise(case)
+        _avoid_zeros(case)
         _round(case)
-        answers.update({f"{name}/{key}": value for key, value in _results(case).items()})
-    return answers
+        results.update({f"{name}/{key}": value for key, value in _results(case).items()})
+    return results
 
 
 def _results(case: Case) -> Tensors:
     networks = {"generator": case.generator, "discriminator": case.discriminator}
     found = {f"net/{name}/{key}": value for name, each in networks.items() for key, value in each.names().items()}
-    closest = _watch_relus(case)
+    closest = _record_closest(case)
     found.update({"images": case.fakes(), "scores": case.scores(case.reals)})
     for loss in ("r1", "wgan-gp"):
         for phase, network in networks.items():
@@ -104,8 +105,8 @@ def _results(case: Case) -> Tensors:
 
 
 @torch.no_grad()
-def _draw(case: Case) -> None:
-    """Weights from N(0, 1), which is what they are at the start; noise and offsets that are not zero."""
+def _randomise(case: Case) -> None:
+    """Make noise weights and biases differ from zero. Other weights are from N(0, 1) already."""
     for network in (case.generator, case.discriminator):
         for name, weight in network.names().items():
             if name.endswith(("adain.style.bias", "const")):
@@ -116,15 +117,15 @@ def _draw(case: Case) -> None:
 
 @torch.no_grad()
 def _round(case: Case) -> None:
-    """Weights that ganzoo, in float32, can have just so."""
+    """Round the weights to float32, ganzoo's precision."""
     for network in (case.generator, case.discriminator):
         for weight in network.parameters():
             weight.copy_(weight.float())
 
 
-def _settle(case: Case) -> None:
-    """Nudge the offsets in front of every ReLU, from the first to the last, and bring the scores to a usual size."""
-    hooks = [relu.register_forward_pre_hook(_nudge(*place)) for relu, place in _offsets(case)]
+def _avoid_zeros(case: Case) -> None:
+    """Shift the biases before every ReLU, from first to last, and scale the scores to mean 3 and deviation 1."""
+    hooks = [relu.register_forward_pre_hook(_shift(*bias)) for relu, bias in _biases(case)]
     with torch.no_grad():
         fakes = case.fakes()
         images = torch.cat([case.reals, fakes, case.between(fakes)])
@@ -136,8 +137,8 @@ def _settle(case: Case) -> None:
         hook.remove()
 
 
-def _offsets(case: Case) -> Iterator[tuple[nn.Module, tuple[nn.Parameter, bool]]]:
-    """Each leaky ReLU, with the parameter that adds to what arrives there, and whether a blur comes in between."""
+def _biases(case: Case) -> Iterator[tuple[nn.Module, tuple[nn.Parameter, bool]]]:
+    """Yield each leaky ReLU with the parameter that is added to its input, and whether a blur comes between them."""
     for network in (case.generator.style, case.discriminator):
         for module in network.modules():
             layers = list(module) if isinstance(module, nn.Sequential) else []
@@ -151,33 +152,34 @@ def _offsets(case: Case) -> Iterator[tuple[nn.Module, tuple[nn.Parameter, bool]]
         yield block.lrelu2, (block.conv2.bias, False)
 
 
-def _nudge(offset: nn.Parameter, blurred: bool) -> Any:
-    """Changes an offset by a little, so that zero falls into the widest gap between the numbers around it."""
+def _shift(bias: nn.Parameter, blurred: bool) -> Any:
+    """Return a ReLU's hook that changes a bias slightly, so that zero lies in the widest gap between nearby inputs."""
 
     def hook(relu: nn.LeakyReLU, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         (x,) = inputs
         features = x.shape[1]
-        # A blur makes less of an offset at the border.
-        share = Blur(1)(torch.ones(1, 1, *x.shape[2:])) if blurred else torch.ones(1, 1, *x.shape[2:])
-        forbidden, _ = (-x / share).transpose(0, 1).reshape(features, -1).sort(1)
-        gaps = forbidden.diff(dim=1)
-        gaps[forbidden[:, 1:].abs() > 0.3 * x.std()] = 0.0
+        # A blur reduces the effect of a bias at the border.
+        effect = Blur(1)(torch.ones(1, 1, *x.shape[2:])) if blurred else torch.ones(1, 1, *x.shape[2:])
+        zeros, _ = (-x / effect).transpose(0, 1).reshape(features, -1).sort(1)
+        gaps = zeros.diff(dim=1)
+        gaps[zeros[:, 1:].abs() > 0.3 * x.std()] = 0.0
         widest = gaps.argmax(1, keepdim=True)
-        change = (forbidden.gather(1, widest) + forbidden.gather(1, widest + 1)) / 2
-        offset.add_(change.reshape(1, -1, 1, 1) if offset.ndim == 4 else change.flatten())
-        return (x + change.reshape(1, -1, *[1] * (x.ndim - 2)) * share.reshape(1, 1, *x.shape[2:]),)
+        change = (zeros.gather(1, widest) + zeros.gather(1, widest + 1)) / 2
+        bias.add_(change.reshape(1, -1, 1, 1) if bias.ndim == 4 else change.flatten())
+        return (x + change.reshape(1, -1, *[1] * (x.ndim - 2)) * effect.reshape(1, 1, *x.shape[2:]),)
 
     return hook
 
 
-def _watch_relus(case: Case) -> list[torch.Tensor]:
+def _record_closest(case: Case) -> list[torch.Tensor]:
+    """Make every leaky ReLU append its input's smallest magnitude, relative to the root mean square, to the result."""
     closest: list[torch.Tensor] = []
 
-    def note(relu: nn.LeakyReLU, inputs: tuple[torch.Tensor]) -> None:
+    def record(relu: nn.LeakyReLU, inputs: tuple[torch.Tensor]) -> None:
         x = inputs[0].detach()
         closest.append(x.abs().min() / x.square().mean().sqrt())
 
     for module in [*case.generator.modules(), *case.discriminator.modules()]:
         if isinstance(module, nn.LeakyReLU):
-            module.register_forward_pre_hook(note)
+            module.register_forward_pre_hook(record)
     return closest

@@ -1,4 +1,4 @@
-"""The training steps in PyTorch."""
+"""The training steps of the basic GAN and LSGAN in PyTorch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Trainer:
         }
 
     def update(self, step: int, name: str, terms: Tensors) -> None:
-        """One phase: record the terms, differentiate their sum for one network, record the gradients, update."""
+        """Run one phase: record the loss terms, differentiate their sum, record the gradients, update the network."""
         network, optimizer = getattr(self, name), self.optimizers[name]
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
@@ -46,7 +46,7 @@ def gan_step(
     latents: Iterator[torch.Tensor],
     bce: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = functional.binary_cross_entropy,
 ) -> None:
-    """Generator first; the discriminator sees the same fakes, which the generator made before its update."""
+    """Update the generator, then the discriminator on the same fakes, made before the generator's update."""
     one, zero = torch.ones(len(real), 1), torch.zeros(len(real), 1)
     fakes = trainer.generator(next(latents))
     trainer.update(step, "generator", {"adversarial": bce(trainer.discriminator(fakes), one)})
@@ -56,7 +56,7 @@ def gan_step(
 
 
 def zoo_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
-    """As the basic GAN, with squared distances to 1 and 0."""
+    """Like `gan_step`, with squared distances to 1 and 0."""
     mse, one, zero = nn.MSELoss(), torch.ones(len(real), 1), torch.zeros(len(real), 1)
     fakes = trainer.generator(next(latents))
     trainer.update(step, "generator", {"adversarial": mse(trainer.discriminator(fakes), one)})
@@ -66,7 +66,7 @@ def zoo_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[
 
 
 def tutorial_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iterator[torch.Tensor]) -> None:
-    """Discriminator first, nothing halved, and other latents for the generator."""
+    """Update the discriminator, with unhalved losses, then the generator on other latents."""
     with torch.no_grad():
         fakes = trainer.generator(next(latents))
     real_loss = ((trainer.discriminator(real) - 1) ** 2).mean()
@@ -98,8 +98,8 @@ STEPS: dict[str, Callable[..., None]] = {
 def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, float]], **shape: int) -> Tensors:
     """Train from the weights 'net/...' on 'images/STEP' (uint8, NHWC) with 'latents/0', 'latents/1', ... in order.
 
-    Gives 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the last 'net/...' and 'samples', made in
-    inference mode from the latents 'sampled'.
+    Return 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the last 'net/...' and 'samples', generated
+    in inference mode from the latents 'sampled'.
     """
     generator, discriminator = _networks(arrays, model, **shape)
     both = {"generator": generator, "discriminator": discriminator}
@@ -113,8 +113,8 @@ def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, flo
         real = (arrays[f"images/{step}"] / 255 * 2 - 1).permute(0, 3, 1, 2)
         STEPS[model](trainer, step, real, latents)
     assert next(latents, None) is None, "ganzoo drew more latents than the reference"
-    answers = dict(trainer.record)
+    results = dict(trainer.record)
     for name, network in both.items():
-        answers.update({f"net/{name}/{key}": value for key, value in network.entries().items()})
+        results.update({f"net/{name}/{key}": value for key, value in network.entries().items()})
     generator.eval()
-    return {**answers, "samples": generator(arrays["sampled"])}
+    return {**results, "samples": generator(arrays["sampled"])}

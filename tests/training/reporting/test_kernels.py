@@ -43,10 +43,10 @@ def test_two_steps_warm_up_and_only_the_very_first_can_be_interrupted(events):
 
 
 def test_slow_convolutions_are_reported_once(monkeypatch):
-    said: list[str] = []
-    convolutions, logger = SlowConvolutions(), SimpleNamespace(info=said.append)
+    messages: list[str] = []
+    convolutions, logger = SlowConvolutions(), SimpleNamespace(info=messages.append)
     for count in (0, 2, 5):
         monkeypatch.setattr(backend, "unrecognised_convolutions", lambda count=count: count)
         convolutions.check(logger)
-    assert len(said) == 1
-    assert "does not recognise 2 of the convolutions" in said[0]
+    assert len(messages) == 1
+    assert "does not recognise 2 of the convolutions" in messages[0]

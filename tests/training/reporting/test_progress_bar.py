@@ -22,24 +22,24 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """The lines on a terminal of so many columns, in the place of stderr."""
+    """Return the lines that a bar writes to a terminal of `columns` columns, in place of stderr."""
 
     def lines(columns: int, *steps: int, goal: int, losses: dict[str, float] = LOSSES) -> list[str]:
-        made = Terminal()
-        monkeypatch.setattr(sys, "stderr", made)
-        shown = ProgressBar("00003-stargan2-celeba", 0, goal)
-        shown._line.ncols = columns
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        bar = ProgressBar("00003-stargan2-celeba", 0, goal)
+        bar._line.ncols = columns
         for images in steps:
-            shown.update(images)
-            shown.tick(2514.3, losses)
-        shown.close()
-        return made.getvalue().replace("\r", "\n").rstrip().split("\n")
+            bar.update(images)
+            bar.tick(2514.3, losses)
+        bar.close()
+        return stream.getvalue().replace("\r", "\n").rstrip().split("\n")
 
     return lines
 
 
 @pytest.mark.parametrize("goal", [300, 25_000_000])
-def test_it_fits_80_columns_with_the_speed_and_the_sums_of_the_losses(terminal, goal):
+def test_the_bar_fits_80_columns_with_the_speed_and_the_sums_of_the_losses(terminal, goal):
     last = terminal(80, goal // 3, goal // 2, goal=goal)[-1]
     assert len(last.rstrip()) <= 80
     assert last.startswith("00003  50%|")
@@ -65,12 +65,12 @@ def test_the_bar_ends_at_the_goal_if_the_last_batch_exceeds_it(terminal):
 def test_a_file_gets_one_line_per_tick(monkeypatch):
     file = io.StringIO()
     monkeypatch.setattr(sys, "stderr", file)
-    shown = ProgressBar("00000-gan-x", 0, 400)
+    bar = ProgressBar("00000-gan-x", 0, 400)
     for images in range(1, 401):
-        shown.update(images)
+        bar.update(images)
         if images % 200 == 0:
-            shown.tick(99.6, {"generator/a": 0.5})
-    shown.close()
+            bar.tick(99.6, {"generator/a": 0.5})
+    bar.close()
     assert file.getvalue() == "".join(
         f"00000-gan-x: 0.{images} kimg: 100 img/s, generator/a 0.5\n" for images in (200, 400)
     )

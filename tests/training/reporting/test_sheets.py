@@ -9,17 +9,17 @@ from ganzoo.training.reporting.sheets import choose_translation_inputs, sheet_sh
 
 
 class Coloured(Dataset):
-    """Images of one grey each: that of their number."""
+    """All pixels of image n are n."""
 
-    def __init__(self, labels: list[int], bad: set[int] | None = None, kept: Dataset | None = None) -> None:
-        self._labels, self.bad, self.kept = np.array(labels), bad or set(), kept
+    def __init__(self, labels: list[int], bad: set[int] | None = None, validation: Dataset | None = None) -> None:
+        self._labels, self.bad, self._validation = np.array(labels), bad or set(), validation
         self.info = DataInfo("coloured", len(labels), 20, 1, ("a", "b", "c"))
 
     def labels(self) -> np.ndarray:
         return self._labels
 
     def validation(self) -> Dataset | None:
-        return self.kept
+        return self._validation
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         if index in self.bad:
@@ -48,8 +48,8 @@ def test_domains_alternate_and_no_image_repeats():
 
 
 def test_validation_images_are_preferred():
-    kept = Coloured([0, 1, 2] * 5, bad={0, 1})
-    shown = chosen(Coloured([0] * 200, kept=kept))
+    validation = Coloured([0, 1, 2] * 5, bad={0, 1})
+    shown = chosen(Coloured([0] * 200, validation=validation))
     assert set(numbers(shown.sources) + numbers(shown.references)) <= set(range(2, 15))
 
 
@@ -61,7 +61,7 @@ def test_a_reference_is_of_another_domain_than_its_source(domains, size):
 
 
 def test_few_validation_images_are_supplemented_by_training_images():
-    shown = chosen(Coloured([1] * 40, kept=Coloured([0])))
+    shown = chosen(Coloured([1] * 40, validation=Coloured([0])))
     assert shown.sources.shape == (6, 8, 8, 3)
     assert list(shown.source_domains) == [0, 1, 1, 1, 1, 1]
 

@@ -13,7 +13,7 @@ static inline cudaError_t ganzoo_get_device_properties(ganzoo_device_prop* prope
     return error;
 }
 
-// Without a driver, CUDA 13 leaves the count unset, and Jittor takes it for the number of devices.
+// Without a driver, CUDA 13 leaves the count unset, but Jittor uses it as the number of devices.
 static inline cudaError_t ganzoo_get_device_count(int* count) {
     *count = 0;
     return cudaGetDeviceCount(count);

@@ -2,9 +2,9 @@
 #pragma once
 #ifdef __cplusplus
 
-// Makes 16-bit convolutions accumulate in float32: Jittor requests accumulation in 16 bits, which loses the small
-// numbers of float16 and which cuDNN does not support for bfloat16. Also makes them use tensor cores in all three
-// directions: Jittor requests these for the forward direction only.
+// Makes 16-bit convolutions accumulate in float32: Jittor requests accumulation in 16 bits, which loses small numbers
+// in float16 and is not supported by cuDNN for bfloat16. Also makes them use tensor cores for the output and both
+// gradients: Jittor requests tensor cores for the output only.
 static inline cudnnStatus_t ganzoo_set_convolution(cudnnConvolutionDescriptor_t descriptor, int length,
                                                    const int* padding, const int* stride, const int* dilation,
                                                    cudnnConvolutionMode_t mode, cudnnDataType_t sums) {
@@ -21,8 +21,9 @@ static inline cudnnStatus_t ganzoo_set_math(cudnnConvolutionDescriptor_t descrip
     return cudnnSetConvolutionMathType(descriptor, math);
 }
 
-// Jittor takes the first algorithm found and runs it with the descriptor's math type, even if it was timed with another
-// one; it may not support this type. So algorithms of other math types are rejected, unless there are no others.
+// Jittor takes the first algorithm found and runs it with the descriptor's math type, even if the algorithm was timed
+// with another one and does not support this one. So algorithms of other math types are rejected, unless there are no
+// others.
 template <class Found>
 static inline void ganzoo_refuse_other_math(cudnnConvolutionDescriptor_t descriptor, int count, Found* found) {
     cudnnMathType_t math;

@@ -1,4 +1,4 @@
-// Jittor uses nothing of NPP, an image processing library, except these integer limits.
+// The integer limits are all that Jittor uses of NPP, an image processing library.
 #pragma once
 #define NPP_MIN_32U (0)
 #define NPP_MAX_32U (4294967295U)

@@ -1,7 +1,7 @@
 """A CUDA toolkit whose compiler and headers are real and whose libraries do nothing, for machines without a GPU.
 
-Each library has exactly the symbols of NVIDIA's wheel, so what links with it links with the real one. The few functions
-whose answers Jittor looks at are in the C files beside; all others return 0.
+Each library has exactly the symbols of the one in NVIDIA's wheel, so whatever links with it links with the real one.
+The C files in this folder define the few functions whose results Jittor uses; all others return 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from ganzoo.backend.cuda.toolkit import Toolkit
 
 HERE = Path(__file__).parent
-# Libraries, and the file with what they do beyond returning 0.
+# Libraries, and the C file with their functions that do more than return 0.
 LIBRARIES = {
     "cudart": "cudart.c",
     "cublas": None,
@@ -28,7 +28,7 @@ LIBRARIES = {
 
 
 def build(real: Toolkit, folder: Path) -> dict[str, str]:
-    """Make the toolkit and a driver in `folder`, and return the environment in which a process takes them for real."""
+    """Build the toolkit and a driver in `folder`, and return the environment variables that make a process use them."""
     for name in ("lib", "bin", "driver"):
         (folder / name).mkdir(parents=True)
     for library, source in LIBRARIES.items():
@@ -44,14 +44,14 @@ def build(real: Toolkit, folder: Path) -> dict[str, str]:
 
 
 def symbols(library: Path) -> set[str]:
-    """The functions and data that a library offers."""
+    """Return the names of the functions and data that a library exports."""
     lines = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
     return {line.split()[2].partition("@")[0] for line in lines.splitlines() if line.split()[1] in "TWVDBRi"}
 
 
 def _compile(library: Path, source: str | None, real: Toolkit, target: Path) -> None:
     stubs = target.with_suffix(".stubs.c")
-    # Weak, so that what the C file does counts.
+    # Weak, so that the functions of the C file replace them.
     stub = 'int stub_{0}(void) __asm__("{1}") __attribute__((weak));\nint stub_{0}(void) {{ return 0; }}\n'
     stubs.write_text("".join(stub.format(number, name) for number, name in enumerate(sorted(symbols(library)))))
     headers = [f"-I{folder}" for folder in real.headers]

@@ -1,4 +1,4 @@
-// A driver with STAND_IN_GPUS GPUs (one, if that is not set) that do nothing.
+// A driver with STAND_IN_GPUS GPUs (default: 1) that do nothing.
 #include <stdlib.h>
 #include <string.h>
 typedef int status;

@@ -1,5 +1,5 @@
-// A CUDA runtime whose kernels do nothing, and whose memory the host can't read or write but by the functions here: as
-// with a GPU, where the host takes an address of the device for one of its own it dies.
+// A CUDA runtime whose kernels do nothing. The host can access device memory only by the functions here: as with
+// a real GPU, a process that uses a device address on the host crashes.
 #include <cuda_runtime_api.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -43,7 +43,7 @@ static void protect(const void* memory, size_t size, int how) {
     if (on_device(memory)) mprotect((void*)from, to - from, how);
 }
 
-// No address is given out twice, so that what was freed can't be used unseen.
+// No address is used twice, so that a use of freed memory is noticed.
 CALL(cudaMalloc, (void** memory, size_t size)) {
     pthread_mutex_lock(&one_at_a_time);
     if (!device) device = mmap(0, DEVICE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -6,7 +6,7 @@
 
 IMPLEMENTED(const char*, cudnnGetErrorString, (cudnnStatus_t status)) { return "stand-in"; }
 
-// What Jittor gets of cuDNN's rules: 16-bit numbers must be summed up in float32.
+// Of cuDNN's rules, this one matters to Jittor: 16-bit numbers must be summed in float32.
 CALL(cudnnSetConvolutionNdDescriptor,
      (cudnnConvolutionDescriptor_t descriptor, int length, const int* padding, const int* stride, const int* dilation,
       cudnnConvolutionMode_t mode, cudnnDataType_t sums)) {

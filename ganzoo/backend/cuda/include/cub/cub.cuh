@@ -1,4 +1,4 @@
-// Additions to CUDA 13's own cub/cub.cuh: names that its CUB no longer has, defined by their replacements.
+// Additions to CUDA 13's own cub/cub.cuh: names that were removed from CUB, defined by their replacements.
 #pragma once
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/iterator/transform_iterator.h>
