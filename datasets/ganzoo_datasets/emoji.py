@@ -11,6 +11,8 @@ from ganzoo import DataError, DataInfo, Dataset, DataSource, data_dir
 if TYPE_CHECKING:
     import numpy as np
 
+    from ganzoo_datasets.emoji_files import Code
+
 SIDE = 64  # px
 VALIDATION_EVERY = 10  # every tenth sign is for validation
 
@@ -24,8 +26,6 @@ NEUTRAL_SIGN = {
     0x1F474: 0x1F9D3,
     0x1F475: 0x1F9D3,
 }
-
-Code = tuple[int, ...]  # code points of an emoji: the sign first, then skin tone, sex and joined characters
 
 
 class Emoji(DataSource):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from ganzoo import DataError
-from ganzoo_datasets.emoji import Code
 
+Code = tuple[int, ...]  # code points of an emoji: the sign first, then skin tone, sex and joined characters
 IMAGE_PATH = re.compile(r"(?:.*/)?img/([a-z0-9-]+)/64/([0-9a-f]{2,6}(?:-[0-9a-f]{2,6}){0,15})\.png", re.ASCII)
 MAX_IMAGE_BYTES = 1 << 20  # bytes of an image; known ones have about 10 kB
 MAX_UNPACKED_BYTES = 1 << 29  # bytes of an unpacked archive; known ones have less than 100 MB

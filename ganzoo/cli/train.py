@@ -79,7 +79,6 @@ def _run_option(flag: str, **settings: Any) -> GroupedOption:
 
 def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     from ganzoo import backend, distributed
-    from ganzoo.distributed import collectives
     from ganzoo.training.resuming import check_restorable, check_resume, resumed_options
 
     preset = _read_preset(model, values["preset"]) if values["preset"] else {}
@@ -100,35 +99,46 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
         options = resolve(model.options, model_values)
     _refuse_without_effect(model, train_options, options, chosen)
     backend.start(train_options.device, train_options.precision)
-    from ganzoo.training.plan import make_plan
-    from ganzoo.training.session import run_training  # not at the top: it requires that Jittor has been started
-
-    with collectives.rank_zero_first():  # the first use of a data set may prepare it
-        planned = make_plan(
-            model,
-            train_options,
-            options,
-            plugin_registry(ctx),
-            new=resume is None,
-            data_path=recorded_path,
-            dry_run=values["dry_run"],
-        )
-    _refuse_without_effect(model, train_options, planned.options, chosen)
+    plan = _make_plan(
+        model,
+        train_options,
+        options,
+        plugin_registry(ctx),
+        new=resume is None,
+        data_path=recorded_path,
+        dry_run=values["dry_run"],
+    )
+    _refuse_without_effect(model, train_options, plan.options, chosen)
     if resume is not None:
-        check_resume(planned, resume)
-    _check_batch(planned, "batch" in chosen)
+        check_resume(plan, resume)
+    _check_batch(plan, "batch" in chosen)
     if distributed.is_rank_zero():
-        _print_notes(planned, options, chosen, backend.device())
+        _print_notes(plan, options, chosen, backend.device())
     if values["dry_run"]:
         from ganzoo.training.dry_run import describe as describe_plan
 
         if resume is not None:
-            check_restorable(planned, resume)
-        for line in describe_plan(planned):
+            check_restorable(plan, resume)
+        for line in describe_plan(plan):
             click.echo(line)
         return
+    _run(ctx, plan, experiments, resume)
+
+
+def _make_plan(*arguments: Any, **settings: Any) -> Any:
+    from ganzoo.distributed import collectives
+    from ganzoo.training.plan import make_plan  # not at the top: it requires that Jittor has been started
+
+    with collectives.rank_zero_first():  # the first use of a data set may prepare it
+        return make_plan(*arguments, **settings)
+
+
+def _run(ctx: click.Context, plan: Any, experiments: Path, resume: Any) -> None:
+    """Train, and print how to continue. Exits with the status of a signal if one stopped training."""
+    from ganzoo.training.session import run_training  # not at the top: it requires that Jittor has been started
+
     try:
-        run, stop = run_training(planned, plugin_registry(ctx), experiments, resume)
+        run, stop = run_training(plan, plugin_registry(ctx), experiments, resume)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -141,7 +151,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
             click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
         if stop() and run:
             name = run.path.name if run.path.parent == Path(EXPERIMENTS) else str(run.path)
-            click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', model.name, '--resume', name])}")
+            click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', plan.model.name, '--resume', name])}")
     if stop():
         ctx.exit(stop.status)
 

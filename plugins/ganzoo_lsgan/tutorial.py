@@ -6,7 +6,7 @@ from typing import Any
 
 import ganzoo
 from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
-from ganzoo_lsgan import VARIANT_DEFAULTS
+from ganzoo_lsgan.options import VARIANT_DEFAULTS
 
 nn = jt.nn
 SLOPE = 0.2  # negative slope of leaky ReLU

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,62 +15,23 @@ from ganzoo import (
     ImportedWeights,
     Model,
     OptionError,
-    Options,
     Setup,
     Stage,
     TrainOptions,
     data_dir,
     hookimpl,
-    option,
 )
+from ganzoo_stargan2.options import MAX_SIZE, MIN_SIZE, WING_SOURCE, StarGAN2Options
 
 if TYPE_CHECKING:
     import click
 
     from ganzoo import Network
 
-MIN_SIZE, MAX_SIZE = 64, 512  # px
 BATCH = 8  # minimum images per update; gradients of smaller batches are accumulated
 # The authors' settings for their data sets; others get DEFAULTS.
 PRESETS = {"afhq": {"w_hpf": 0.0, "lambda_ds": 2.0}, "celeba-hq": {"w_hpf": 1.0, "lambda_ds": 1.0}}
 DEFAULTS = {"w_hpf": 0.0, "lambda_ds": 1.0}
-WING_SOURCE = "https://www.dropbox.com/s/tjxpypwpt38926e/wing.ckpt?dl=1"
-
-
-@dataclass(frozen=True)
-class StarGAN2Options(Options):
-    """Options of `ganzoo train stargan2`."""
-
-    size: int | None = option(
-        None, "side of the images in px, a power of two [default: the nearest to the images' own]", min=64, max=512
-    )
-    w_hpf: float | None = option(
-        None,
-        "strength of the high-pass filtered skip connections, for faces; 0: none [default: 1 for celeba-hq, else 0]",
-        min=0,
-    )
-    wing: str = option(
-        "", "file of the landmark network's weights [default: wing.ckpt in the data directory]", when="w_hpf"
-    )
-    latent: int = option(16, "length of z", min=1, max=4096)
-    style: int = option(64, "length of the style code", min=1, max=4096)
-    hidden: int = option(512, "width of the mapping network", min=1, max=8192)
-    channels_base: int = option(16384, "number of feature maps at full size, times that size in px", min=64, max=65536)
-    channels_max: int = option(512, "maximum number of feature maps", min=1, max=4096)
-    lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
-    lambda_sty: float = option(1.0, "weight of the style reconstruction loss", min=0)
-    lambda_cyc: float = option(1.0, "weight of the cycle consistency loss", min=0)
-    lambda_ds: float | None = option(None, "initial weight of the diversity loss [default: 2 for afhq, else 1]", min=0)
-    ds_iter: int = option(
-        100_000, "steps over which the weight of the diversity loss falls to 0", min=1, when="lambda_ds"
-    )
-    randcrop_prob: float = option(0.5, "probability of a random crop", min=0, max=1)
-    learning_rate: float = option(1e-4, "learning rate of generator, style encoder and discriminator", above=0)
-    mapping_rate: float = option(1e-6, "learning rate of the mapping network", above=0)
-    beta1: float = option(0.0, "decay of Adam's first moment", min=0, max=0.999)
-    beta2: float = option(0.99, "decay of Adam's second moment", min=0, max=0.9999)
-    weight_decay: float = option(1e-4, "Adam's weight decay (L2)", min=0)
-    ema: float = option(0.999, "decay per step of the networks' EMA", min=0, below=1)
 
 
 class StarGAN2(Model):

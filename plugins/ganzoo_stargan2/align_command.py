@@ -39,7 +39,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
 
     To continue after an interruption, run the same command again. Unreadable images are listed at the end.
     """
-    from ganzoo_stargan2 import WING_SOURCE
+    from ganzoo_stargan2.options import WING_SOURCE
 
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder.")

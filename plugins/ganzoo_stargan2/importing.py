@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import AdamMoments, CheckpointError, ImportedWeights, OptionError, data_dir
-from ganzoo_stargan2 import MAX_SIZE, MIN_SIZE, WING_SOURCE
+from ganzoo_stargan2.options import MAX_SIZE, MIN_SIZE, WING_SOURCE
 
 NETWORKS = {
     "generator": "generator",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import Batch, Loss, Phase, Progress, binary_cross_entropy, differentiable, r1_penalty, scalar
 
 if TYPE_CHECKING:
-    from ganzoo_stargan2 import StarGAN2Options
     from ganzoo_stargan2.networks import Discriminator, Generator, MappingNetwork, Masks, StyleEncoder
+    from ganzoo_stargan2.options import StarGAN2Options
     from ganzoo_stargan2.translator import Landmarks
 
     Features = tuple[Any, Mapping[int, Any]]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo import AdamMoments, CheckpointError, ImportedWeights, OptionError
-from ganzoo_stylegan import FUSED_FROM
+from ganzoo_stylegan.options import FUSED_FROM
 
 STATES = ("generator", "discriminator", "g_running")
 OPTIMIZERS = {"generator": "g_optimizer", "discriminator": "d_optimizer"}

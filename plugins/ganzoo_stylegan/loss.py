@@ -20,8 +20,8 @@ from ganzoo import (
     scalar,
     upsample_nearest,
 )
-from ganzoo_stylegan import StyleGANOptions
 from ganzoo_stylegan.networks import Generator
+from ganzoo_stylegan.options import StyleGANOptions
 
 
 class StyleGANLoss(Loss):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganzoo import Discriminator, StyleGenerator, average_pool, jt, leaky_relu, linear, scalar, upsample_nearest
-from ganzoo_stylegan import FUSED_FROM
 from ganzoo_stylegan.layers import (
     SQRT2,
     AdaIN,
@@ -24,6 +23,7 @@ from ganzoo_stylegan.layers import (
     minibatch_stddev,
     pixel_norm,
 )
+from ganzoo_stylegan.options import FUSED_FROM
 
 nn: Any = jt.nn
 MINIBATCH_GROUP = 4  # group size of the paper's minibatch stddev

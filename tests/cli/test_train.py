@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -353,40 +352,6 @@ def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, 
     assert ganzoo("train", "gan", "--resume", "latest", "--kimg", str(goal)).exit_code == 0
     assert checkpoint.read(checkpoint.newest(RUN)).metadata.progress.images >= stopped + 8
     assert (RUN / "losses.png").exists()
-
-
-# Starts Jittor and waits for a line of input, so that another process can take the lock of Jittor's compiler first.
-WAITING = """
-import sys
-from ganzoo import backend
-from ganzoo.cli import main
-backend.start("cpu")
-print("ready", flush=True)
-input()
-main(sys.argv[1:], prog_name="ganzoo")
-"""
-
-
-@pytest.mark.parametrize("resumed", [False, True])
-def test_a_signal_while_another_process_compiles_stops_cleanly(ganzoo, trained, resumed):
-    from jittor_utils.lock import lock_path
-
-    arguments = ["train", "gan", *(["--resume", "0"] if resumed else ["--data", "pictures", *TINY]), "--kimg", "1000"]
-    command = [sys.executable, "-c", WAITING, *arguments]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, **pipes) as child, open(lock_path, "r+") as lock:
-        assert child.stdout.readline() == "ready\n"
-        fcntl.lockf(lock, fcntl.LOCK_EX)
-        child.stdin.write("\n")
-        child.stdin.flush()
-        while not re.search(rf"-> POSIX .* {child.pid} ", Path("/proc/locks").read_text()) and child.poll() is None:
-            time.sleep(0.05)
-        child.send_signal(signal.SIGTERM)
-        output = child.communicate(timeout=60)[0]
-    assert child.returncode == 143
-    assert "Traceback" not in output
-    assert output.count("interrupted: ") == 1
-    assert len(list(Path("experiments").iterdir())) == 1
 
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:

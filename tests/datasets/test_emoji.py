@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 from ganzoo_datasets import emoji_files
-from ganzoo_datasets.emoji import Code, Emoji, split
-from ganzoo_datasets.emoji_files import collect
+from ganzoo_datasets.emoji import Emoji, split
+from ganzoo_datasets.emoji_files import Code, collect
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,6 +14,7 @@ from ganzoo.cli import main
 from ganzoo.cli.commands import COMMANDS
 from ganzoo.errors import OptionError, PluginError
 from ganzoo.registry import plugins
+from tests.registry.conftest import Install
 
 GOOD = '''
 import click
@@ -107,28 +106,6 @@ BROKEN = {
         "'mine': its summary is None",
     ),
 }
-
-Install = Callable[..., None]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Make an importable module, and the .dist-info folder of its distribution with an entry point for ganzoo."""
-    modules = []
-
-    def install(module: str, code: str, **entry_points: str) -> None:
-        (tmp_path / f"{module}.py").write_text(code)
-        info = tmp_path / f"dist_of_{module}-1.5.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dist-of-{module}\nVersion: 1.5\n")
-        lines = [f"{name} = {value}" for name, value in (entry_points or {module: module}).items()]
-        (info / "entry_points.txt").write_text("\n".join(["[ganzoo]", *lines, ""]))
-        modules.append(module)
-        monkeypatch.syspath_prepend(tmp_path)  # after writing, so that importlib looks again
-
-    yield install
-    for module in modules:
-        sys.modules.pop(module, None)
 
 
 def plugin(registry: plugins.Registry, name: str) -> plugins.Plugin:
@@ -352,51 +329,3 @@ def test_ganzoo_trace_plugins_prints_loading_and_hook_calls(
     assert ["ganzoo", "plugins:", "loud", "(dist-of-loud", "1.5)"] in [line[:5] for line in lines]
     (event,) = [line[2:] for line in lines if line[2:4] == ["dist-of-loud:loud", "ganzoo_tick(stats)"]]
     assert event[-2:] == ["OSError:", "disk"]
-
-
-EVENT = """
-import ganzoo
-seen = []
-
-@ganzoo.hookimpl
-def ganzoo_tick({arguments}):
-    {body}
-    seen.append({arguments})
-"""
-
-
-@pytest.mark.parametrize("failure", ["raise ValueError('no disk')", "raise SystemExit(1)"])
-def test_an_event_hook_that_raises_is_reported_and_stops_no_other(install: Install, failure: str) -> None:
-    install("event_a", EVENT.format(arguments="stats", body="pass"))
-    install("event_b", EVENT.format(arguments="stats", body=failure))
-    install("event_c", EVENT.format(arguments="run", body="pass"))
-    registry = plugins.load()
-    (report,) = registry.notify("ganzoo_tick", run=Path("here"), stats={"kimg": 4})
-    assert report.startswith("plugin dist-of-event_b:event_b: ganzoo_tick raised ")
-    modules: dict[str, Any] = sys.modules
-    assert modules["event_a"].seen == [{"kimg": 4}]
-    assert modules["event_b"].seen == []
-    assert modules["event_c"].seen == [Path("here")]
-
-
-def test_ctrl_c_in_an_event_hook_is_not_caught() -> None:
-    registry = plugins.load([])
-
-    class Interrupting:
-        @plugins.hookspecs.hookimpl
-        def ganzoo_tick(self) -> None:
-            raise KeyboardInterrupt
-
-    registry.manager.register(Interrupting())
-    with pytest.raises(KeyboardInterrupt):
-        registry.notify("ganzoo_tick", run=Path(), stats={})
-
-
-def test_two_implementations_of_one_hook_belong_to_their_own_plugin(install: Install) -> None:
-    """pluggy before 1.7 called an implementation that is registered by `specname` in the name of any plugin."""
-    second = '\n@ganzoo.hookimpl(specname="ganzoo_tick")\ndef second(stats): raise OSError("disk")\n'
-    install("event_a", EVENT.format(arguments="stats", body="pass"))
-    install("event_b", EVENT.format(arguments="stats", body="pass") + second)
-    (report,) = plugins.load().notify("ganzoo_tick", run=Path(), stats={})
-    assert report == "plugin dist-of-event_b:event_b: ganzoo_tick raised OSError: disk"
-    assert sys.modules["event_a"].__dict__["seen"] == [{}]
