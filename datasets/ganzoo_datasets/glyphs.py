@@ -29,7 +29,7 @@ SIDE = 128  # px of an image
 MAX_GLYPH_SIDE = 100  # px of a glyph's longer side; the rest is margin
 MIN_GLYPH_SIDE = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a prime) leaves the image almost blank
 FONT_SIZE = 160  # px per em; glyphs larger than MAX_GLYPH_SIDE are drawn at a smaller size
-BORDER = 2  # px around the font's bounding box of the text
+BORDER = 2  # px around the bounding box that the font reports for the text
 
 CELL = 8  # px; glyphs are compared by their mean coverage in square cells of this size
 LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
@@ -112,14 +112,14 @@ def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
     return drawable, np.array(coarse, np.uint8).reshape(len(drawable), (SIDE // CELL) ** 2)
 
 
-def distinct(surveyed: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
-    """Return the glyphs in results of `signatures` that look different from all earlier ones.
+def distinct(results: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
+    """Merge results of `signatures`, and return the glyphs that look different from all before them.
 
     This drops equal bitmaps (Latin A and Greek Alpha) and those that differ by a pixel (a hyphen and a minus).
     """
     glyphs: list[Glyph] = []
     arrays = []
-    for found, coarse in surveyed:
+    for found, coarse in results:
         glyphs += found
         arrays.append(coarse)
     points = np.concatenate(arrays).astype(np.float32)

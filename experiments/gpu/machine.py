@@ -1,4 +1,4 @@
-"""Reports facts about the machine, and builds Jittor's core on it."""
+"""Reports facts about the machine, and builds Jittor's core on it. `kit` is what all steps of a session share."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _version(package: str) -> str:
 
 def site(folder: str) -> None:
     """Register ganzoo's entry points in `folder` without an installation, and write a python-config there. If the
-    machine has no Python headers, unpack those of the bundle."""
+    machine has no Python headers, unpack those in the bundle that prepare.sh made."""
     setup = configparser.ConfigParser()
     setup.read(kit.ROOT / "setup.cfg")
     source = (kit.ROOT / "ganzoo/__init__.py").read_text()
@@ -119,7 +119,7 @@ def core() -> None:
 
 
 def symbols() -> None:
-    """Draw the training data, without Jittor."""
+    """Draw the data set `symbols`, without Jittor."""
     from ganzoo.registry import plugins
 
     began = time.perf_counter()

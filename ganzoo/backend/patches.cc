@@ -5,7 +5,7 @@
 // without a lock: now and then the process crashes. Here one thread at a time optimises (milliseconds), and all threads
 // call the compiler (seconds).
 //
-// Jittor's fused kernels run on one thread: see loops.h.
+// Jittor's fused kernels run on one thread. Here their loops run in parallel: see loops.h.
 //
 // Now and then Jittor does not recognise a convolution and computes it by plain loops, a hundred times slower. Here
 // such kernels are counted.
@@ -13,7 +13,7 @@
 // Jittor compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started
 // after a signal has arrived, unless the caller requests compilation to the end.
 //
-// A process that precompiles kernels for another would hold the lock on kernels until it has compiled all of them. Here
+// A process that precompiles kernels for another would hold the lock on Jittor's kernel cache until it has compiled all of them. Here
 // it can let other processes go first before each kernel.
 //
 // Jittor does not check whether there is memory for an array, and crashes when it writes there. Here this is an error.
@@ -52,8 +52,8 @@ static std::mutex optimising;
 
 static std::atomic<int> unrecognised_convolutions;
 
-// Whether an operation still contains a product of seven or more dimensions, such as that of images and weights at
-// every position of a kernel, because no tuner has replaced it.
+// Whether an operation multiplies images by weights element by element, in seven or more dimensions: a convolution that
+// no tuner has replaced.
 static bool is_unrecognised_convolution(FusedOp* fused) {
     for (auto& choice : *fused->loop_options)
         if (choice.first.compare(0, 5, "relay") == 0 && choice.second) return false;
@@ -75,7 +75,7 @@ static void stop_if_a_signal_came() {
             if (numbers[at] == each) throw std::runtime_error("ganzoo: interrupted");
 }
 
-// Whether other processes that wait for the lock on kernels go first.
+// Whether other processes that wait for the lock on Jittor's kernel cache go first.
 static bool others_go_first;
 
 static void let_others_go() {

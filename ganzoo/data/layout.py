@@ -62,10 +62,11 @@ class Domains(NamedTuple):
 def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
     """Return the domains of the images `keys`, all of which are in the folder `root`; None if they have no domains.
 
-    If the innermost folder around all images has none of them directly in it, each of its sub-folders is a domain, even
-    one without images. Otherwise this folder, or else one around it, is a domain if it has an empty sibling, which is
-    then a domain without images. (A sibling with other files doesn't count: of `images/` and `notes/`, neither is a
-    domain.)
+    1. `set/cat/1.png`, `set/dog/2.png`: if all images are in sub-folders of one folder, each sub-folder of it is a
+       domain, even an empty one.
+    2. `set/cat/1.png`, and `set/dog/` is empty: if all images are in one folder that has empty siblings, that folder
+       and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count: of
+       `images/` and `notes/`, neither is a domain.
     """
     folder = common_folder(keys)
     paths = strip_common_folder(keys)
@@ -99,9 +100,9 @@ def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
 def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
     """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
 
-    Tries the same relative path as in the folder `old`, then `new` itself, then the folders inside it that contain all
-    images, from the outermost, and uses the first that has all images in sub-folders named like the domains. If none
-    does, uses the same relative path if all images are there, otherwise `new`; `labels_of` then raises DataError.
+    Uses the first of these folders that has all images in sub-folders named like the domains: the same relative path as
+    in the folder `old`; `new` itself; the folders inside `new` that contain all images, from the outermost. If none
+    does, `labels_of` raises DataError for the result.
     """
     counterpart = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
     deeper = [folder for folder in _parents(common_folder(keys)) if folder.startswith(folder_prefix(new))]

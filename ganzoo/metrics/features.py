@@ -19,7 +19,8 @@ THREADS = min(8, os.cpu_count() or 1)
 
 
 class FeatureExtractor:
-    """Computes features of square images uint8 (N, H, W, 1 or 3), independently of the other images in the batch."""
+    """Computes features of square images uint8 (N, H, W, 1 or 3). An image's features don't depend on the rest of its
+    batch."""
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
@@ -42,7 +43,8 @@ class FeatureExtractor:
                 yield self._features(pending.popleft())
 
     def _preprocess(self, image: np.ndarray) -> np.ndarray:
-        """Return an image as float32 (3, side, side) in [0, 255], at its original size if the device resizes it."""
+        """Return an image as float32 (3, side, side) in [0, 255]; not yet resized if the network resizes on the
+        device."""
         filter_name, side = self.network.resample, self.network.side
         if filter_name and image.shape[:2] != (side, side):
             pixels = image[:, :, 0] if image.shape[2] == 1 else image

@@ -11,9 +11,9 @@ DISCRIMINATOR = Phase("discriminator", ("discriminator",))
 
 
 class LSGANLoss(Loss):
-    """The zoo variant updates the generator first, shows the same fakes to the discriminator and halves the
-    discriminator's loss. The tutorial variant updates the discriminator first, draws new fakes for the generator and
-    halves nothing."""
+    """The zoo variant (that of gan-jittor) updates the generator first, shows the same fakes to the discriminator and
+    halves the discriminator's loss. The tutorial variant updates the discriminator first, draws new fakes for the
+    generator and halves nothing."""
 
     phases = (GENERATOR, DISCRIMINATOR)
 

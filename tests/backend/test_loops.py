@@ -13,7 +13,7 @@ import pytest
 # Large enough to be divided among threads, and no size is a multiple of another.
 SHAPE = (5, 7, 129, 127)
 
-# Expressions that become different kinds of kernels, of x (5, 7, 129, 127), row (127,), channel (7,) and sample (5,).
+# Expressions in x (5, 7, 129, 127), row (127,), channel (7,) and sample (5,); each becomes another kind of kernel.
 EXPRESSIONS = {
     "elementwise": "m.tanh(x * 1.5 + x * x)",
     "offset per channel": "x * 0.5 + channel.reshape((1, 7, 1, 1))",
@@ -79,7 +79,7 @@ def run_child(threads: int, target: str, differentiable: list[str]) -> dict[str,
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory) -> list[dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("loops")
-    differentiable = [name for name in EXPRESSIONS if "maximum" not in name]
+    differentiable = [name for name in EXPRESSIONS if "maximum" not in name]  # its gradient is a scatter
     return [run_child(threads, str(folder / f"{index}.npz"), differentiable) for index, threads in enumerate((1, 3, 3))]
 
 

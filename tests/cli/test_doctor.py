@@ -25,7 +25,7 @@ def test_a_missing_compiler_is_a_problem_with_a_remedy(ganzoo, monkeypatch):
 
 
 def test_a_half_installed_gpu_is_only_a_note(jittor, ganzoo, monkeypatch):
-    finding = checks.Finding("GPU", "1", "1 found, but there is no nvcc.", "Training runs on the CPU.", fatal=False)
+    finding = checks.Finding("GPU", "1 GPU", "1 found, but there is no nvcc.", "Training runs on the CPU.", fatal=False)
     monkeypatch.setattr(checks, "gpu", lambda: finding)
     result = ganzoo("doctor")
     assert result.exit_code == 0

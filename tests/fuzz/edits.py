@@ -1,4 +1,4 @@
-"""Files made of fuzzer input, whose bytes select a seed and edits of its bytes or values."""
+"""Files from fuzzer input: the input's bytes choose a seed file, and edits of that file's bytes or values."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class Choices:
 
 
 def file_from(data: bytes, seeds: Sequence[bytes], edit: Callable[[Choices, bytes], bytes] | None = None) -> bytes:
-    """Return the file that an input describes: after a zero byte the rest of the input, otherwise an edited seed."""
+    """Return the file that an input describes: the rest of the input if the first byte is a multiple of 3, otherwise an
+    edited seed."""
     choices = Choices(data)
     kind = choices.below(3)
     if kind == 0:
@@ -121,7 +122,7 @@ def edit_tree(choices: Choices, tree: Any, odd_values: Sequence[Any] = ODD_VALUE
 def edit_entries(
     choices: Choices, entries: dict[str, bytes], names: Sequence[str], contents: Sequence[bytes]
 ) -> dict[str, bytes]:
-    """Return the entries, with up to four of them renamed, changed, duplicated or removed."""
+    """Return an archive's entries (content by name) with up to four renamed, changed, duplicated or removed."""
     edited = dict(entries)
     for _ in range(1 + choices.below(4)):
         name = choices.pick(sorted(edited) or ["x"])

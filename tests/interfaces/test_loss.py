@@ -16,7 +16,7 @@ from tests.support.reference import error, in_torch, needs_torch, under, values
 pytestmark = pytest.mark.usefixtures("jittor")
 
 LOGITS = np.float32([-100, -50, -20, -5, -1, -1e-4, 0, 1e-4, 1, 5, 20, 50, 100])
-SIGN = {True: -1.0, False: 1.0}  # of the logit in the loss: a larger logit lowers the loss of real images
+SIGN = {True: -1.0, False: 1.0}  # the loss is softplus(SIGN[real] * logit)
 
 
 def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -30,24 +30,26 @@ def value_and_gradient(loss, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("real", [True, False])
 @pytest.mark.parametrize("logit", LOGITS)
 def test_cross_entropy_is_finite_and_correct_at_every_logit(logit, real):
-    margin = SIGN[real] * np.float64(logit)
+    signed_logit = SIGN[real] * np.float64(logit)
     value, gradient = value_and_gradient(
         lambda scores: ganzoo.binary_cross_entropy(scores, real=real), np.full((2, 1), logit, np.float32)
     )
-    np.testing.assert_allclose(value, np.logaddexp(0.0, margin), rtol=1e-6, atol=1e-7)
-    # Two equal scores share the gradient of their mean. Float32 ends at 1e-38.
+    np.testing.assert_allclose(value, np.logaddexp(0.0, signed_logit), rtol=1e-6, atol=1e-7)
+    # The mean over two equal scores halves each gradient. Float32 has no values below 1e-38.
     np.testing.assert_allclose(
-        gradient, np.full((2, 1), SIGN[real] / (1.0 + np.exp(-margin)) / 2), rtol=1e-5, atol=1e-37
+        gradient, np.full((2, 1), SIGN[real] / (1.0 + np.exp(-signed_logit)) / 2), rtol=1e-5, atol=1e-37
     )
 
 
 @pytest.mark.parametrize("real", [True, False])
 def test_cross_entropy_is_the_mean_over_the_batch(real):
     scores = LOGITS.reshape(-1, 1)
-    margins = SIGN[real] * scores.astype(np.float64)
+    signed_logits = SIGN[real] * scores.astype(np.float64)
     value, gradient = value_and_gradient(lambda var: ganzoo.binary_cross_entropy(var, real=real), scores)
-    np.testing.assert_allclose(value, [np.logaddexp(0.0, margins).mean()], rtol=1e-6)
-    np.testing.assert_allclose(gradient, SIGN[real] / (1.0 + np.exp(-margins)) / len(scores), rtol=1e-5, atol=1e-37)
+    np.testing.assert_allclose(value, [np.logaddexp(0.0, signed_logits).mean()], rtol=1e-6)
+    np.testing.assert_allclose(
+        gradient, SIGN[real] / (1.0 + np.exp(-signed_logits)) / len(scores), rtol=1e-5, atol=1e-37
+    )
 
 
 @pytest.mark.parametrize(("real", "target"), [(True, 1.0), (False, 0.0)])

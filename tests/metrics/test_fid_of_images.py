@@ -25,7 +25,7 @@ def crops():
     """Random crops of scikit-image's photographs, uint8 (COUNT, SIDE, SIDE, 3)."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("scikit-image, whose photographs these are, is in the extra dev")
+        pytest.skip("needs scikit-image's photographs; install the extra `dev`")
     folder, rng = Path(spec.submodule_search_locations[0]) / "data", np.random.default_rng(0)
     photographs = [Image.open(folder / name).convert("RGB") for name in ("chelsea.png", "coffee.png", "rocket.jpg")]
     found = []

@@ -1,4 +1,4 @@
-"""The basic GAN: sizes, and every number of a training step against the reference."""
+"""The basic GAN: sizes, and every number of a training step against a reference in PyTorch."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def test_both_networks_have_the_published_optimizer_by_default():
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
+    """The numbers of our first steps, and of the reference's from the same weights, latents and images."""
     from ganzoo_gan import GAN, GANOptions
 
     options = GANOptions(size=SIZE, latent=recording.LATENT)

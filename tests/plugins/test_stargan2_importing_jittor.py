@@ -1,4 +1,4 @@
-"""Checkpoints of a Jittor port of StarGAN v2, imitated entry by entry: same translations as the reference."""
+"""Imitations of a Jittor port's checkpoints of StarGAN v2: once imported, they translate like the reference."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def coordinates() -> dict[str, np.ndarray]:
 
 
 def write(path: Path, content: Any, file_format: str) -> None:
-    """Write as jt.save does: Jittor variables, or as in older versions arrays, with a checksum or as a plain pickle."""
+    """Write as jt.save does ('variables'), or as its older versions did: arrays, with a checksum ('checksum') or
+    without ('plain')."""
     from ganzoo import jt
 
     if file_format == "variables":
@@ -104,7 +105,7 @@ def write(path: Path, content: Any, file_format: str) -> None:
 
 @pytest.mark.parametrize("file_format", ["variables", "checksum", "plain"])
 @pytest.mark.parametrize("kind", ["nets", "nets_ema", "optims"])
-def test_importing_any_of_its_three_files_also_reads_the_others(files, kind, file_format):
+def test_importing_any_of_the_three_files_also_reads_the_others(files, kind, file_format):
     result = imported(write_port_files(files, file_format)[kind])
     check_translations(files, result.run)
     assert sum("also read" in line for line in result.found) == 2
@@ -117,7 +118,7 @@ def test_importing_any_of_its_three_files_also_reads_the_others(files, kind, fil
         assert np.array_equal(checkpoint_of(result.run).tensors[f"net/discriminator/{name}"], value)
 
 
-def test_coordinate_buffers_of_its_landmark_network_are_left_out(faces):
+def test_coordinate_buffers_of_the_landmark_network_are_left_out(faces):
     result = imported(write_port_files(faces, "variables")["nets_ema"])
     check_translations(faces, result.run)
     assert "landmarks: 6,333,603 weights" in result.found
@@ -125,7 +126,7 @@ def test_coordinate_buffers_of_its_landmark_network_are_left_out(faces):
 
 
 @pytest.mark.parametrize("name", ["010000_optims.ckpt", "given.model"])
-def test_its_optimizers_alone_are_an_error(files, workdir, name):
+def test_the_optimizers_file_alone_is_an_error(files, workdir, name):
     path = write_port_files(files, "variables")["optims"]
     (workdir / "alone").mkdir()
     shutil.copy(path, Path("alone", name))

@@ -50,7 +50,7 @@ def test_ctrl_c_in_an_event_hook_is_not_caught() -> None:
 
 
 def test_two_implementations_of_one_hook_belong_to_their_own_plugin(install: Install) -> None:
-    """pluggy before 1.7 called an implementation that is registered by `specname` in the name of any plugin."""
+    """pluggy before 1.7 could attribute an implementation registered with `specname` to the wrong plugin."""
     second = '\n@ganzoo.hookimpl(specname="ganzoo_tick")\ndef second(stats): raise OSError("disk")\n'
     install("event_a", EVENT.format(arguments="stats", body="pass"))
     install("event_b", EVENT.format(arguments="stats", body="pass") + second)

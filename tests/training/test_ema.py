@@ -97,7 +97,7 @@ def test_without_a_decay_the_sampled_network_is_a_copy_of_the_current_one():
             np.testing.assert_array_equal(found[name], value)
 
 
-def test_a_copy_does_not_follow_the_network():
+def test_without_an_update_the_copy_does_not_follow_the_network():
     source, ema, filled = make_ema(None)
     copy = ema.network("g")
     fill(source, 1)

@@ -35,7 +35,7 @@ def test_metrics_are_in_the_statistics_the_table_and_the_curves(jittor, ganzoo, 
     assert without.exit_code == 0
     other = Path("experiments/00001-gan-pictures")
     curves = [np.asarray(Image.open(run / "losses.png")).shape for run in (RUN, other)]
-    assert curves[0] != curves[1], "there are panels of the metrics"
+    assert curves[0] != curves[1], "no panels of the metrics"
     # Measuring does not change the weights.
     last = [checkpoint.read(sorted(run.glob("checkpoint-*"))[-1]).tensors for run in (RUN, other)]
     assert all(np.array_equal(last[0][name], last[1][name]) for name in last[1])
@@ -49,7 +49,7 @@ def test_evaluate_gives_the_number_that_training_gave(jittor, ganzoo, pictures):
     assert tracked["mean"] == evaluated["mean"]
 
 
-def test_the_name_of_a_metric_over_some_of_the_real_images_says_so(jittor, ganzoo, pictures):
+def test_the_name_of_a_metric_says_how_many_real_images_were_used(jittor, ganzoo, pictures):
     assert ganzoo(*TRAIN, *TRACK, "--evaluate-real", "10", "--kimg", "0.012").exit_code == 0
     measured = rows()[-1]["metrics"]
     assert list(measured)[:2] == [f"{name}12-real10-efficientnet-lite0" for name in ("kid", "kid_std")]
@@ -60,7 +60,7 @@ def test_the_name_of_a_metric_over_some_of_the_real_images_says_so(jittor, ganzo
 def test_by_default_as_many_real_images_as_samples_are_used(jittor, ganzoo, pictures, monkeypatch):
     from ganzoo.metrics import sources
 
-    monkeypatch.setattr(sources, "MIN_REAL", 5)
+    monkeypatch.setattr(sources, "MIN_REAL", 5)  # fewer samples than that would use more real images
     track = [*TRACK[:-1], "10"]
     assert ganzoo(*TRAIN, *track, "--kimg", "0.012").exit_code == 0
     assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
@@ -70,7 +70,7 @@ class Scripted(Metric):
     """A metric with given values; higher is better."""
 
     name = "scripted"
-    summary = "numbers of a test"
+    summary = "numbers given by a test"
     higher_is_better = ("scripted",)
 
     def __init__(self, *numbers: float) -> None:
@@ -108,6 +108,7 @@ def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, higher,
     assert sorted(path.name for path in RUN.glob("checkpoint-*")) == [
         f"checkpoint-{images:09d}.safetensors" for images in sorted({best, 32})
     ]
+    # 2k: the default number of samples
     assert [row["metrics"]["scripted2k"] for row in rows()] == [1.0, 3.0, 0.5, 2.0]
 
 

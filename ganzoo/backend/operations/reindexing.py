@@ -14,8 +14,8 @@ from ganzoo.backend.handle import jittor
 
 
 def transpose(x: Any, axes: Sequence[int]) -> Any:
-    """Like np.transpose. Without the library cuTT, which would be downloaded, Jittor's transpose runs on the host, and
-    each call waits for the GPU."""
+    """Like np.transpose. Jittor's own would have to download the library cuTT; without it, Jittor transposes on the
+    host, and each call waits for the GPU."""
     places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
     return x.reindex([x.shape[axis] for axis in axes], places)
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from ganzoo.checkpoints.unpickling.foreign import remedy
 from ganzoo.errors import printable
 
-# Limits that bound time and memory, far above any checkpoint (a StyleGAN with its optimisers takes 20,000 steps).
+# Limits that bound time and memory, far above any checkpoint (that of a StyleGAN takes 20,000 opcodes).
 MAX_OPCODES = 1_000_000
 MAX_DEPTH = 32
 
@@ -203,7 +203,7 @@ class _Machine:
         if isinstance(self.stack[-1], Deferred):
             self.stack[-1].set_state(state)
         else:
-            self.top(dict)  # an OrderedDict's attributes (PyTorch's module version numbers) are not needed
+            self.top(dict)  # its state is ignored: an OrderedDict's attributes, where PyTorch keeps version numbers
 
     def persistent(self, key: Any) -> None:
         if self.persistent_load is None:

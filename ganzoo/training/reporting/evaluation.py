@@ -1,4 +1,4 @@
-"""Metrics during training, as measured by a Tracker."""
+"""Metrics during training: when they are measured, and where they are reported."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from ganzoo.training.tracking import Tracker
 
 
 class Evaluation:
-    """Evaluation of the sampled networks with --evaluate-every. Once `stop()` is true, nothing is measured."""
+    """Evaluation with --evaluate-every, of the networks that samples are drawn from. Once `stop()` is true, nothing is
+    measured."""
 
     def __init__(self, run: Run, options: TrainOptions, tracker: Tracker | None, logger: RunLogger, stop: Stop) -> None:
         self.run, self.options, self.tracker, self.logger, self._stop = run, options, tracker, logger, stop
 
     def measure(self, state: TrainState, row: dict[str, Any]) -> None:
-        """Measure metrics and add them to `row`, the last of the statistics."""
+        """Measure metrics and add them to `row`, the last row of stats.jsonl."""
         if self.tracker is None or self._stop():
             return
         found: dict[str, float] = {}

@@ -1,4 +1,4 @@
-// Our cudnn.h on top of a cuDNN of a few functions, which finds two algorithms for each convolution: the first with the
+// Our cudnn.h with a fake cuDNN of a few functions. The fake finds two algorithms for each convolution: the first with the
 // default math type, the second with tensor cores.
 #include <cstddef>
 #include <cstdio>
@@ -11,7 +11,7 @@ enum cudnnMathType_t { CUDNN_DEFAULT_MATH, CUDNN_TENSOR_OP_MATH, CUDNN_TENSOR_OP
 struct Handle;
 struct Convolution {
     cudnnMathType_t math;
-    cudnnDataType_t sums;
+    cudnnDataType_t sum_type;
 };
 struct Found {
     cudnnStatus_t status;
@@ -21,8 +21,8 @@ typedef Handle* cudnnHandle_t;
 typedef Convolution* cudnnConvolutionDescriptor_t;
 
 static cudnnStatus_t cudnnSetConvolutionNdDescriptor(cudnnConvolutionDescriptor_t it, int, const int*, const int*,
-                                                     const int*, cudnnConvolutionMode_t, cudnnDataType_t sums) {
-    it->math = CUDNN_DEFAULT_MATH, it->sums = sums;
+                                                     const int*, cudnnConvolutionMode_t, cudnnDataType_t sum_type) {
+    it->math = CUDNN_DEFAULT_MATH, it->sum_type = sum_type;
     return CUDNN_STATUS_SUCCESS;
 }
 static cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t it, cudnnMathType_t math) {
@@ -33,16 +33,16 @@ static cudnnStatus_t cudnnGetConvolutionMathType(cudnnConvolutionDescriptor_t it
     *math = it->math;
     return CUDNN_STATUS_SUCCESS;
 }
-#define FINDS(name)                                                                                              \
+#define FAKE_SEARCH(name)                                                                                              \
     static cudnnStatus_t name(cudnnHandle_t, int, const void*, int, const void*, cudnnConvolutionDescriptor_t,   \
                               int, void*, int, int* count, Found* found, void*, size_t) {                        \
         *count = 2;                                                                                              \
         for (int i = 0; i < 2; i++) found[i] = {CUDNN_STATUS_SUCCESS, cudnnMathType_t(i)};                       \
         return CUDNN_STATUS_SUCCESS;                                                                             \
     }
-FINDS(cudnnFindConvolutionForwardAlgorithmEx)
-FINDS(cudnnFindConvolutionBackwardDataAlgorithmEx)
-FINDS(cudnnFindConvolutionBackwardFilterAlgorithmEx)
+FAKE_SEARCH(cudnnFindConvolutionForwardAlgorithmEx)
+FAKE_SEARCH(cudnnFindConvolutionBackwardDataAlgorithmEx)
+FAKE_SEARCH(cudnnFindConvolutionBackwardFilterAlgorithmEx)
 
 #include "cudnn.h"
 
@@ -51,17 +51,17 @@ FINDS(cudnnFindConvolutionBackwardFilterAlgorithmEx)
     [&] {                                                                                       \
         Found found[2];                                                                         \
         int count, none = 0;                                                                    \
-        name(nullptr, 0, &none, 0, &none, &made, 0, &none, 2, &count, found, nullptr, 0);       \
+        name(nullptr, 0, &none, 0, &none, &convolution, 0, &none, 2, &count, found, nullptr, 0);       \
         return int(found[found[0].status == CUDNN_STATUS_SUCCESS ? 0 : 1].mathType);            \
     }()
 
 int main() {
     for (auto type : {CUDNN_DATA_FLOAT, CUDNN_DATA_HALF, CUDNN_DATA_BFLOAT16}) {
-        Convolution made;
-        cudnnSetConvolutionNdDescriptor(&made, 2, nullptr, nullptr, nullptr, CUDNN_CROSS_CORRELATION, type);
-        printf("%d %d %d %d %d\n", made.sums, made.math, TAKEN(cudnnFindConvolutionForwardAlgorithmEx),
+        Convolution convolution;
+        cudnnSetConvolutionNdDescriptor(&convolution, 2, nullptr, nullptr, nullptr, CUDNN_CROSS_CORRELATION, type);
+        printf("%d %d %d %d %d\n", convolution.sum_type, convolution.math, TAKEN(cudnnFindConvolutionForwardAlgorithmEx),
                TAKEN(cudnnFindConvolutionBackwardDataAlgorithmEx), TAKEN(cudnnFindConvolutionBackwardFilterAlgorithmEx));
-        cudnnSetConvolutionMathType(&made, CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION);
-        printf("%d\n", made.math);
+        cudnnSetConvolutionMathType(&convolution, CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION);
+        printf("%d\n", convolution.math);
     }
 }
