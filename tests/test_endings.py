@@ -1,4 +1,4 @@
-"""Commands end cleanly when they are stopped from a terminal or by signals; experiments/trust/endings.py does so at
+"""Commands end cleanly when they are stopped from a terminal or by signals. experiments/trust/endings.py stops them at
 random moments, for longer."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def end(endings, workdir):
         status = terminal.wait(endings.MAX_SECONDS)
         terminal.close()
         assert status == 128 + expected, terminal.output()
-        scenario = endings.Scenario(" ".join(arguments), 0)
+        scenario = endings.Scenario(" ".join(arguments), seconds=0)
         assert endings.ending_faults(scenario, terminal, status, expected) == [], terminal.output()
         assert terminal.kill_leftovers() == []
         return terminal.output()
@@ -79,7 +79,7 @@ def test_a_command_ends_at_once(end, ganzoo, pictures, arguments, marker, method
     end(["-m", "ganzoo", *arguments], marker, method)
 
 
-# Runs a kernel that no cache contains and that takes seconds to compile.
+# A program that runs a kernel which is in no cache and takes seconds to compile.
 COMPILING = """
 import sys, uuid
 from ganzoo import backend

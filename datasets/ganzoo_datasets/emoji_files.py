@@ -43,7 +43,7 @@ def collect(files: Iterable[Path]) -> dict[str, dict[Code, bytes]]:
 def _images(file: Path) -> Iterator[tuple[str, Code, bytes]]:
     if not file.exists():
         raise DataError(f"{file}: there is no such file or folder.")
-    if not (file.is_dir() or file.is_file()):  # such as a pipe, which may never end
+    if not (file.is_dir() or file.is_file()):  # such as a pipe: reading it might never end
         raise DataError(f"{file}: neither a file nor a folder.")
     for name, data in _folder(file) if file.is_dir() else _archive(file):
         matched = IMAGE_PATH.fullmatch(name)

@@ -18,8 +18,8 @@ TURN_SECONDS, TURNS = (0.1, 2) if kit.SMALL else (0.25, 5)
 
 
 def losses(precision: str = "fp32") -> None:
-    """Compare one step of both sides from the same weights with the same noise. After the first update in a step,
-    losses also depend on gradients and Adam."""
+    """Compare one step of both sides from the same weights with the same noise. Losses computed
+    after the step's first update also test gradients and Adam."""
     ours, theirs = Process("ganzoo", precision), Process("torch", precision)
     for name in JOBS.losses:
         if kit.past_deadline():

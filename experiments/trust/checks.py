@@ -33,8 +33,8 @@ MAX_MEMORY_GROWTH = 0.05  # relative growth of resident memory
 
 @dataclass(frozen=True)
 class RunState:
-    """A run before a session: its newest intact checkpoint, the images of its statistics, and the number of images in
-    options.json and in the folder."""
+    """A run before a session: its newest intact checkpoint, the progress (images) of each row of stats.jsonl, and the
+    size of the data set according to options.json and in its folder."""
 
     run: Path | None = None
     newest: Path | None = None
@@ -101,7 +101,7 @@ class Checks:
             return
         self.expect(count, not Run(run).in_use(), "the run is still locked")
         if session.process.returncode in (143, 130, 129):
-            # The next session that trains removes those of a killed one.
+            # The next session that trains removes the temporary files of a killed one.
             own = [name for name in temporary_files(run) if name.startswith(f".unfinished-{session.pid}-")]
             self.expect(count, not own, f"temporary files are left: {', '.join(own[:3])}")
         lines = watch.lines() if watch else []
@@ -133,7 +133,7 @@ class Checks:
             )
 
     def _saves_kept(self, count: int, run: Path, lines: list[str]) -> None:
-        """Check that nothing reported as saved is lost, and that every checkpoint is intact or put aside."""
+        """Check that nothing reported as saved is lost, and that every checkpoint is intact or renamed as damaged."""
         saved = [checkpoint_images(line.split()[-1]) for line in lines if line.split()[-2:-1] == ["saved"]]
         self.reported += len(saved)
         self.floor = saved[-1] if saved else self.floor
@@ -175,7 +175,7 @@ def _written(path: Path) -> float:
 
 
 def stage_of(run: Path) -> tuple[Any, bool]:
-    """Return the size, and whether it was fading in, at the last report; both determine the memory needed."""
+    """Return the size at the last report, and whether it was fading in: both determine the memory needed."""
     row = last_stats(run)
     return row["size"], row["alpha"] < 1
 
@@ -220,7 +220,7 @@ def resource_growth(seen: list[Usage], warm_at: float, comparable: bool) -> Reso
 
 
 def _typical(seen: list[Usage]) -> Usage:
-    """Return the median memory, and the fewest files and threads, because writing a checkpoint needs one more of
+    """Return the median memory, and the lowest numbers of files and threads, because writing a checkpoint adds one of
     each."""
     when, memory = (statistics.median_low(column) for column in zip(*((each.time, each.memory) for each in seen)))
     return Usage(when, int(memory), min(each.files for each in seen), min(each.threads for each in seen))

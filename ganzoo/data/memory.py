@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from PIL import Image
 
 BLOCK_BYTES = 1 << 26  # bytes; freed blocks of this size go back to the system, smaller ones stay with the thread
-MAX_PIXELS = 1 << 27  # at 4 to 12 bytes each; two large photos, or one of the largest accepted images
+MAX_PIXELS = 1 << 27  # of 4 to 12 bytes: enough for two large photos, or for one image of the largest accepted size
 
 
 class PixelBudget:
-    """A limit of `limit` pixels in use at once. A larger image is admitted when no other is in use."""
+    """A limit of `limit` pixels in use at once. An image larger than the limit is admitted when no other is in use."""
 
     def __init__(self, limit: int = MAX_PIXELS) -> None:
         self.limit, self._reserved, self._changed = limit, 0, threading.Condition()

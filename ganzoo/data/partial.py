@@ -41,8 +41,8 @@ class Version:
 
 
 class PartialFile:
-    """The unfinished download of `target`, open and locked: the first `size` bytes of the file `version` (None: there
-    is nothing to resume)."""
+    """The unfinished download of `target`, open and locked. It has the first `size` bytes of the file that `version`
+    describes; `version` is None if nothing can be resumed."""
 
     def __init__(self, target: Path, file: IO[bytes]) -> None:
         self.target, self.path = target, Path(file.name)

@@ -41,7 +41,7 @@ def split(images: Sequence[str]) -> Parts:
 
     Recognises three layouts, if no image is outside of them: a folder per part (train/, val/), a folder per part and
     domain (trainA/, testB/), and a folder per part in each domain's folder (cat/train/). Otherwise all images are for
-    training. Enclosing folders are ignored; a training folder without any other part counts as one.
+    training. Enclosing folders are ignored; even a training folder, if it has no other part beside it.
     """
     paths = strip_common_folder(images) if images else []
     top_folders = {path.partition("/")[0] if "/" in path else "" for path in paths}
@@ -123,7 +123,7 @@ def _split_notes(folders: PartFolders, unused: Iterable[str], below: str, images
 
 
 def _ambiguity_notes(top_folders: Iterable[str]) -> list[str]:
-    """Return a note about folders named like parts that have other folders beside them."""
+    """Return a note if folders are named like parts but don't form a known layout."""
     ambiguous = sorted(name for name in top_folders if part_of(name) or _PART_OF_DOMAIN.fullmatch(name))
     if len(ambiguous) < 2 or "" in top_folders:
         return []

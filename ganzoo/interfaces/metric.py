@@ -51,7 +51,7 @@ class Evaluation(Protocol):
 
     @property
     def diversity(self) -> np.ndarray:
-        """The mean perceptual distance between the translations of each source, (N,). Requires 'diversity' in
+        """The mean perceptual distance between the translations of each input image, (N,). Requires 'diversity' in
         `Metric.needs`."""
 
     @property

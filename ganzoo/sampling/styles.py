@@ -40,12 +40,12 @@ class StyleSampler(Sampler):
         self._constant_noise: dict[int, list[Any]] = {}
 
     def code(self, z: np.ndarray) -> np.ndarray:
-        """Return w (N, width), without truncation, of latents z (N, latent) if `space` is 'w', otherwise z itself."""
+        """Return the untruncated w (N, width) of latents z (N, latent) if `space` is 'w', otherwise z."""
         return self.map(z) if self.space == "w" else z
 
     @property
     def centre(self) -> Any:
-        """The centre of spherical walks: in w the mean, so that their distance from the average image is preserved."""
+        """The centre of spherical walks: in w the mean, so that all images of a walk are equally far from it."""
         return self.mean if self.space == "w" else 0.0
 
     def map(self, z: np.ndarray) -> np.ndarray:

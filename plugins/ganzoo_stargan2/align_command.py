@@ -35,7 +35,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
     """Align the one face in each image of FOLDER.
 
     A network finds 98 landmarks, and the image is rotated, scaled and cropped to bring them as close as possible to the
-    mean landmarks (least squares), as in CelebA-HQ. Beyond its edges, the image is reflected.
+    mean landmarks (least squares), as in CelebA-HQ. Areas outside the original image show its reflection.
 
     To continue after an interruption, run the same command again. Unreadable images are listed at the end.
     """
@@ -51,7 +51,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
     from ganzoo_stargan2.alignment import align_folder
 
     result = align_folder(folder, out, weights, mean, size, click.echo)
-    list_bad(result.bad, out / "unreadable.txt", "aligned")
+    list_bad(result.bad, out / "unreadable.txt", done="aligned")
     if result.existing:
         click.echo(f"{result.existing:,} images already existed. Delete them to align them again.")
     if not result.aligned + result.existing:

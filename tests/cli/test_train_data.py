@@ -26,7 +26,7 @@ def test_training_reports_how_folders_are_read_and_that_an_older_run_read_them_d
     assert "set: kept for validation: testing/ (4 images)" in result.stderr
     options = next((workdir / "experiments").glob("*/options.json"))
     description = json.loads(options.read_text())
-    description["data"]["count"] = 8  # as in a run that was trained on both folders
+    description["data"]["count"] = 8  # as if an older run had been trained on both folders
     options.write_text(json.dumps(description))
     resumed = ganzoo("train", "gan", "--resume", "latest", "--kimg", "0.02")
     assert "had 8 images" in resumed.stdout

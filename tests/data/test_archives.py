@@ -15,7 +15,7 @@ A = encoded(noise())
 
 
 def write_part_of_split_zip(root: Path, disk: int, first: int = 0) -> Path:
-    """Write a zip that claims to be part `disk` of a split archive whose first image is in part `first`."""
+    """Write a zip that claims to be part `disk` of a split archive, with its first image in part `first`."""
     path = write_zip(root / "set.zip", {f"{index}.png": A for index in range(4)})
     data = bytearray(path.read_bytes())
     end = data.rindex(b"PK\5\6")

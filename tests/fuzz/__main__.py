@@ -1,4 +1,5 @@
-"""`python -m tests.fuzz [TARGET ...] --minutes 20`: search for inputs that break a reader, guided by coverage.
+"""`python -m tests.fuzz [TARGET ...] --minutes 20`: search for inputs that break a parser of ganzoo, guided by
+coverage.
 
 Each target runs in its own process, which is limited to 2 GB of memory and 25 s per input. An input that fails is saved
 in tests/fuzz/found/TARGET with the traceback, and `TARGET --replay FILE` repeats it. Inputs that reach new code are
@@ -108,7 +109,8 @@ def _stat(output: str, name: str) -> int:
 
 
 def _write_initial_corpus(target: str, corpus: Path) -> None:
-    """Write the inputs that a run starts with: the seeds themselves, and random edits of them."""
+    """Write the inputs that a run starts with. A first byte of 0 means that a file follows; 1 or 2, that the other
+    bytes are edits of a seed (see edits.py)."""
     code = f"from tests.fuzz.{target} import seeds; print([seed.hex() for seed in seeds()], flush=True)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     files = [bytes.fromhex(seed) for seed in ast.literal_eval(done.stdout.splitlines()[-1])]

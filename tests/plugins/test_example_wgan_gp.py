@@ -20,9 +20,7 @@ def example(tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLE, tmp_path / "example", ignore=ignored))
 
 
-def test_the_example_installs_passes_its_contract_test_and_trains(
-    virtualenv: Any, example: Path, tmp_path: Path
-) -> None:
+def test_the_example_can_be_installed_and_tested_and_trained(virtualenv: Any, example: Path, tmp_path: Path) -> None:
     virtualenv.install(example)
     where = virtualenv.run("-c", "import example_wgan_gp; print(example_wgan_gp.__file__)")
     assert where.startswith(str(virtualenv.folder))

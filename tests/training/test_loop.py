@@ -30,7 +30,7 @@ class State:
 
 
 class Recorder:
-    """Stub of the reporter, the feed and the step that records each call."""
+    """Records each call; stands in for the reporter, the feed and the step."""
 
     def __init__(self, state: State) -> None:
         self.state, self.events = state, []
@@ -79,7 +79,7 @@ def train(recorder: Recorder, kimg: float, stop=lambda: False) -> list[str]:
     return recorder.events
 
 
-def test_a_step_is_announced_run_counted_and_reported_in_this_order(recorder):
+def test_the_calls_of_a_step_are_in_order(recorder):
     step = ["step begins", "trains on images", "step ends"]
     assert train(recorder, 0.004) == [
         *("stage 0 at 0", "4 images of 8 px from 0", *step, "after 4"),

@@ -99,7 +99,7 @@ def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch
 
 
 def test_the_first_update_has_the_length_of_the_learning_rate():
-    """Because of bias correction, whatever the magnitude of the gradient."""
+    """Bias correction makes the length independent of the gradient's magnitude."""
     adam, (gradient,) = optimizer(ganzoo.Adam(0.25, beta1=0.9, beta2=0.999, eps=1e-12)), gradients(1)
     before = numbers(adam.weights)
     apply(adam, [gradient])

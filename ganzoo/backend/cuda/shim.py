@@ -1,7 +1,7 @@
 """A folder that presents CUDA 13 with cuDNN 9 as the CUDA 12 with cuDNN 8 that Jittor expects.
 
 It contains links to the headers and libraries of a toolkit, wherever they are, a script in place of nvcc, and five
-headers of our own that include the real ones and add what Jittor needs beyond them. Neither Jittor nor the toolkit is
+headers of our own that include the real ones and add what they lack for Jittor. Neither Jittor nor the toolkit is
 modified.
 """
 
@@ -80,7 +80,8 @@ def _real(kit: Toolkit, name: str) -> Path:
 
 
 def _links(kit: Toolkit) -> dict[str, Path]:
-    """Return the target of each link, by its path in the folder. Of files with the same name, the first is used."""
+    """Return the target of each link, by its path in the folder. Of files with the same name, that of the first folder
+    is used."""
     links: dict[str, Path] = {}
     for folder in kit.headers:
         for path in folder.iterdir() if folder not in SYSTEM_HEADERS else ():
@@ -103,5 +104,5 @@ def _library(path: Path) -> str | None:
 
 
 def _size(path: Path) -> int:
-    """Return the size of a file, by which versions of it differ, or 0 for a folder, whose content is ignored."""
+    """Return a file's size, which tells its versions apart, or 0 for a folder: its content is ignored."""
     return path.stat().st_size if path.is_file() else 0

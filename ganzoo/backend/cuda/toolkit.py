@@ -95,7 +95,8 @@ def _compilers() -> Iterator[Path]:
 
 
 def _unwrap(nvcc: Path) -> Path:
-    """Return `nvcc`, or the compiler that it calls if it is a shell script: headers and libraries are beside that."""
+    """Return `nvcc`, or the compiler that it calls if it is a shell script, because headers and libraries are beside
+    the compiler."""
     try:
         with open(nvcc, "rb") as file:
             start = file.read(4096)
@@ -106,8 +107,8 @@ def _unwrap(nvcc: Path) -> Path:
 
 
 def _wheels() -> list[Path]:
-    """Return the folders of NVIDIA's wheels, each named after a CUDA version or a library, from wherever Python would
-    import them; this may be the packages of another environment."""
+    """Return the folders of NVIDIA's wheels, each named after a CUDA version or a library. Python's import path is
+    searched, which may include another environment's packages."""
     packages = dict.fromkeys([*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
     return [path for each in packages for path in sorted(Path(each, "nvidia").glob("*")) if path.is_dir()]
 
@@ -154,10 +155,6 @@ def problem_with(kit: Toolkit) -> str | None:
         return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"
     if kit.missing:
         lacks = f"{version} lacks {', '.join(kit.missing[:3])}{' and more' if len(kit.missing) > 3 else ''}"
-        advice = (
-            f"run: {WHEELS}"
-            if kit.needs_shim
-            else f"install them (cuDNN must be 8 with CUDA 11 and 12), or run: {WHEELS}"
-        )
+        advice = f"run: {WHEELS}" if kit.needs_shim else f"install them (CUDA 11 and 12 need cuDNN 8), or run: {WHEELS}"
         return f"{lacks}; {advice}"
     return None

@@ -45,7 +45,8 @@ def identify(data: bytes) -> str | None:
 
 
 def remedy(name: str) -> str:
-    """Return advice on a file that refers to `name` in another program; '' if the file may be hostile."""
+    """Return advice on a pickle that refers to `name`, a class or function of another program; '' if it may be
+    hostile."""
     if name.startswith(_NVIDIA):
         return (
             ". It is a network of NVIDIA's StyleGAN code, stored as a pickled program. "

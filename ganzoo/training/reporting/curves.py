@@ -14,7 +14,7 @@ INTERVAL = 30.0  # seconds between redraws of the curves, each of which takes ab
 
 
 class CurvePlotter:
-    """Plots losses.png from the statistics; `panels` are the model's groups of curves."""
+    """Plots losses.png from the statistics; `panels` maps a title to a pattern of the names drawn together."""
 
     def __init__(self, run: Run, panels: Mapping[str, str], logger: RunLogger, stop: Stop) -> None:
         self.run, self.panels, self.logger, self._stop = run, panels, logger, stop

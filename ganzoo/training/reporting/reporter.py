@@ -120,7 +120,8 @@ class RunReporter:
             self._tick(state, state.batch)
 
     def first_samples(self, state: TrainState) -> None:
-        """Save samples after the first step of a run, which compiles their kernels."""
+        """Save samples after the first step of a run. This compiles the kernels of sampling, so its time doesn't
+        count."""
         began = time.perf_counter()
         with backend.watch_kernels("first samples"):
             self.samples.write(state)

@@ -1,8 +1,8 @@
 """The backbones of metrics in PyTorch.
 
-Inception-v3 (Szegedy et al. 2016) in the variants of TensorFlow and torchvision and the networks of LPIPS (Zhang et al.
-2018) have random weights, in files like the public ones. EfficientNet-Lite0 is another author's
-implementation, with its published weights.
+Inception-v3 (Szegedy et al. 2016) has two variants, TensorFlow's and torchvision's. It and the networks of LPIPS (Zhang
+et al. 2018) get random weights, in files like the public ones. EfficientNet-Lite0 is another author's implementation,
+with its published weights.
 """
 
 from __future__ import annotations
@@ -160,9 +160,9 @@ def _max_pool(x: torch.Tensor) -> torch.Tensor:
 
 
 def inception(arrays: Tensors, target: str, seed: int) -> Tensors:
-    """Return the features of the pixels (N, H, W, 3) 'fid/NAME' of any size and 'torchvision/NAME' of 299 px. Both
-    variants have the same random weights, saved in `target` as fid.pth and torchvision.pth, each with the other
-    contents of the public file."""
+    """Return the features of pixels (N, H, W, 3): 'fid/NAME' of any size, and 'torchvision/NAME' of 299 px. Both
+    variants have the same random weights, saved in `target` as fid.pth and torchvision.pth, each with whatever else the
+    public file contains."""
     net, found = RandomWeights(seed), Tensors()
     mean, std = (torch.tensor(each)[:, None, None] for each in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     for name, pixels in arrays.items():
@@ -316,8 +316,9 @@ def _squared_differences(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor
 
 
 def efficientnet(arrays: Tensors, weights: str) -> Tensors:
-    """Return 'features/NAME' and 'logits/NAME' of the pixels (N, 224, 224, 3) 'pixels/NAME', and the perceptual
-    'distances/NAME' between the images 'one/NAME' and 'other/NAME' in [-1, 1], from the last maps of each size."""
+    """Return 'features/NAME' and 'logits/NAME' of 'pixels/NAME', (N, 224, 224, 3); and 'distances/NAME', the perceptual
+    distances between the images 'one/NAME' and 'other/NAME' in [-1, 1], from the last feature map of each
+    resolution."""
     from efficientnet_lite_pytorch import EfficientNet
 
     net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).double().eval()
