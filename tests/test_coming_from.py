@@ -102,7 +102,7 @@ def test_our_options_in_the_tables_exist():
 
 def test_the_page_lists_the_data_sets_that_are_mirrored_by_default():
     """The sentence about --flip names every data set that is mirrored by default, and no other."""
-    (names,) = re.findall(r"only for data sets that say so \(([^)]+)\)", PAGE.read_text())
+    (names,) = re.findall(r"`--flip` is the default only for ([^.]+)\.", PAGE.read_text())
     listed = set(re.findall(r"`([\w-]+)`", names))
     page = (ROOT / "datasets/README.md").read_text()
     rows = re.findall(r"^\| `([\w-]+)` \|(.+)\|$", page, flags=re.M)

@@ -87,6 +87,8 @@ def _members(cls: type) -> Iterator[str]:
             continue
         if not inspect.isfunction(function) and not isinstance(function, property):
             continue
+        if inspect.isfunction(function) and not function.__module__.startswith("ganzoo"):
+            continue  # Jittor's forward hooks replace __call__ of a layer's class
         call = "" if isinstance(function, property) else signature(function, not isinstance(member, staticmethod))
         text = documentation(function).partition("\n\n")[0]
         line = f"* `{name}{call}`" + (f": {' '.join(text.split())}" if text else "")
