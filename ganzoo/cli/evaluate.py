@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder
+from ganzoo.cli.params import Folder, device_option, experiments_option
 from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsupportedByModelError, printable
 from ganzoo.files import output_folder
@@ -102,14 +102,8 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
     metavar="FOLDER",
     help="Save the generated images as PNG to FOLDER, which must be new or empty.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="Device to compute on.",
-    show_default=True,
-)
-@click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True)
+@device_option
+@experiments_option
 @click.pass_context
 def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """Compute metrics of a run or a checkpoint; of the newest run if none is named.

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ganzoo.cli.commands import plugin_registry
-from ganzoo.cli.params import Folder
+from ganzoo.cli.params import experiments_option
 from ganzoo.registry.plugins import EVENTS, KINDS
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -65,7 +65,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
 
 @click.command()
 @as_json
-@click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.")
+@experiments_option
 def runs(as_json: bool, experiments: str) -> None:
     """List the runs, oldest first."""
     from ganzoo import runs as run_folders

@@ -39,6 +39,18 @@ class Folder(click.Path):
         return super().convert(value, param, ctx)
 
 
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Device to compute on.",
+    show_default=True,
+)
+experiments_option = click.option(
+    "--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True
+)
+
+
 def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Option]:
     """Return a click option per field of an options class. `defaults` overrides the declared defaults in the help."""
     return [_click_option(option, defaults.get(option.name, option.default)) for option in describe(cls).values()]

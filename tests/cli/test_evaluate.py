@@ -20,21 +20,6 @@ from tests.support import styled, tinter
 RUN = Path("experiments/00000-gan-pictures")
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache") / "experiments"
-
-
-@pytest.fixture
-def trained(jittor, ganzoo, pictures, cache):
-    """The folder of a run, trained once and copied for each test."""
-    if not cache.exists():
-        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", cache)
-    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
-    return pictures.parent / RUN
-
-
 def records(run: Path = RUN) -> list[dict]:
     return [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
 
@@ -96,20 +81,13 @@ def test_images_are_saved_only_to_a_new_or_empty_folder(ganzoo, trained):
     assert not Path("new").exists()
 
 
-def test_a_conditional_model_that_does_not_translate_is_measured_like_any_other(ganzoo, domains, monkeypatch):
+def test_a_conditional_model_that_does_not_translate_is_measured_like_any_other(ganzoo, domains, add_model):
     from ganzoo_gan import GAN
 
     class ConditionalGAN(GAN):
         name, conditional = "cgan", True
 
-    load = plugins.load
-
-    def loaded(*arguments, **named):
-        registry = load(*arguments, **named)
-        registry.models["cgan"] = ConditionalGAN()
-        return registry
-
-    monkeypatch.setattr(plugins, "load", loaded)
+    add_model(ConditionalGAN())
     assert ganzoo("train", "cgan", "--data", "./pictures", *TINY).exit_code == 0
     result = ganzoo("evaluate", "--samples", "12")
     assert result.exit_code == 0, result.output
@@ -252,16 +230,9 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 
 @pytest.fixture
-def zoo(jittor, workdir, monkeypatch) -> Path:
+def zoo(jittor, workdir, add_model) -> Path:
     """A folder with the checkpoint `tinter.safetensors` of a translation model, and a data set `animals`."""
-    load = plugins.load
-
-    def loaded(*arguments, **named):
-        registry = load(*arguments, **named)
-        registry.models["tinter"] = tinter.TinterModel()
-        return registry
-
-    monkeypatch.setattr(plugins, "load", loaded)
+    add_model(tinter.TinterModel())
     tinter.write_checkpoint(workdir / "tinter.safetensors")
     rng = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2)):

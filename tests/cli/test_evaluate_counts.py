@@ -4,28 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import TINY
-
 RUN = Path("experiments/00000-gan-pictures")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache") / "experiments"
-
-
-@pytest.fixture
-def trained(jittor, ganzoo, pictures, cache):
-    """A run, trained once and copied for each test."""
-    if not cache.exists():
-        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", cache)
-    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
 
 
 def results() -> list[dict]:

@@ -17,7 +17,7 @@ from ganzoo.cli.generate.request import (
     parse_request,
     parse_translation_request,
 )
-from ganzoo.cli.params import Folder
+from ganzoo.cli.params import Folder, device_option, experiments_option
 from ganzoo.cli.saved import open_checkpoint
 from ganzoo.errors import OptionError, UnsupportedByModelError
 
@@ -100,14 +100,8 @@ if TYPE_CHECKING:
     "[default: coarse]",
 )
 @click.option("--out", type=Folder(), help="Output folder.  [default: 'generated' in the run]")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="Device to compute on.",
-    show_default=True,
-)
-@click.option("--experiments", type=Folder(), default="experiments", help="Folder of all runs.", show_default=True)
+@device_option
+@experiments_option
 @click.pass_context
 def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     """Generate images from a run or a checkpoint; from the newest run if none is named.

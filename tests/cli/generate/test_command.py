@@ -14,25 +14,9 @@ from PIL import Image
 
 from ganzoo.cli.generate.request import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
-from tests.conftest import TINY
 from tests.support import styled
 
 RUN = Path("experiments/00000-gan-pictures")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache") / "experiments"
-
-
-@pytest.fixture
-def trained(jittor, ganzoo, pictures, cache):
-    """The folder of a run, trained once and copied for each test."""
-    if not cache.exists():
-        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-        shutil.copytree("experiments", cache)
-    shutil.copytree(cache, "experiments", dirs_exist_ok=True)
-    return pictures.parent / RUN
 
 
 def pixels(path: Path) -> np.ndarray:

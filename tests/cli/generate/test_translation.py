@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from ganzoo import backend
-from ganzoo.registry import plugins
 from tests.data.pictures import encoded, noise, write_folder
 from tests.sampling.test_translation import alike, cells, mean, tinted
 from tests.support import tinter
@@ -20,16 +19,9 @@ SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
 
 @pytest.fixture
-def zoo(jittor, workdir, monkeypatch) -> Path:
+def zoo(jittor, workdir, add_model) -> Path:
     """A folder with a checkpoint `tinter.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
-    load = plugins.load
-
-    def loaded(*arguments, **named):
-        registry = load(*arguments, **named)
-        registry.models["tinter"] = tinter.TinterModel()
-        return registry
-
-    monkeypatch.setattr(plugins, "load", loaded)
+    add_model(tinter.TinterModel())
     tinter.write_checkpoint(workdir / "tinter.safetensors")
     kinds = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
     files = {

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.registry import plugins
 from ganzoo.sampling.latents import from_seeds
 from tests.support import tinter
 
@@ -18,15 +17,8 @@ RUN = Path("experiments/00000-unaveraged-pictures")
 
 
 @pytest.fixture
-def zoo(jittor, domains, monkeypatch):
-    load = plugins.load
-
-    def loaded(*arguments, **named):
-        registry = load(*arguments, **named)
-        registry.models["unaveraged"] = tinter.UnaveragedTinter()
-        return registry
-
-    monkeypatch.setattr(plugins, "load", loaded)
+def zoo(jittor, domains, add_model):
+    add_model(tinter.UnaveragedTinter())
 
 
 def colours_of(image: np.ndarray) -> np.ndarray:
