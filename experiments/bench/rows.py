@@ -18,11 +18,18 @@ class Row:
     size: int
     batch: int
     channels: int = 3
-    goal: float = 0.0  # minimum of PyTorch's time per iteration / ganzoo's
+    goal: float = 0.0  # minimum of PyTorch's time per iteration / ganzoo's, in float32 on the CPU
+    amp_goal: float = 0.0  # the same in bfloat16
 
     @property
     def name(self) -> str:
         return f"{self.model}-{self.size}-{self.batch}"
+
+    def goal_of(self, device: str, precision: str) -> float:
+        """Return the goal on a device."""
+        if device == "cuda":
+            return GPU_GOALS[precision]
+        return self.amp_goal if precision == "amp" else self.goal
 
     def images(self, seed: int = 1) -> dict[str, np.ndarray]:
         """Return a batch: uint8 images (batch, size, size, channels), and for stargan2 references and domains."""
@@ -37,13 +44,13 @@ class Row:
 CPU_ROWS = {
     row.name: row
     for row in (
-        Row("stylegan", 16, 8, goal=1.7),
-        Row("stylegan", 32, 8, goal=2.3),
-        Row("stylegan", 64, 4, goal=2.3),
-        Row("stylegan", 128, 2, goal=2.0),
-        Row("stargan2", 64, 2, goal=1.6),
-        Row("gan", 28, 64, channels=1, goal=1.5),
-        Row("lsgan", 32, 64, goal=1.5),
+        Row("stylegan", 16, 8, goal=1.7, amp_goal=2.0),
+        Row("stylegan", 32, 8, goal=2.3, amp_goal=2.0),
+        Row("stylegan", 64, 4, goal=2.3, amp_goal=2.0),
+        Row("stylegan", 128, 2, goal=2.0, amp_goal=2.0),
+        Row("stargan2", 64, 2, goal=1.6, amp_goal=1.9),
+        Row("gan", 28, 64, channels=1, goal=1.5, amp_goal=1.3),
+        Row("lsgan", 32, 64, goal=1.5, amp_goal=1.2),
     )
 }
 
@@ -58,4 +65,5 @@ GPU_ROWS = {
     )
 }
 ROWS = {**CPU_ROWS, **{name: row for name, row in GPU_ROWS.items() if name not in CPU_ROWS}}
+INSTRUCTION_SETS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX"}
 GPU_GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # minimum ratios on a GPU

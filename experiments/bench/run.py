@@ -2,6 +2,7 @@
 
     python experiments/bench/run.py                        # all rows, about 20 minutes on 2 cores
     python experiments/bench/run.py stylegan-32-8 gan-28-64 --turns 15
+    python experiments/bench/run.py --precision amp        # in bfloat16 on both sides
     python experiments/bench/run.py --device cuda --precision tf32 --out FOLDER    # on a GPU, with other sizes
 
 ganzoo runs the step of `ganzoo train`. PyTorch runs an eager, literal transcription of the authors' iteration, once as
@@ -10,6 +11,7 @@ by iteration, so any other load on the machine slows all of them. While one work
 
 Before a row is measured, both sides take one step from the same weights with the same noise, and must compute the same
 losses. Writes results.json and results.png to --out, and prints a line per row; README.md explains the numbers.
+Results of other processors, and of rows that are not measured again, stay.
 """
 
 from __future__ import annotations
@@ -28,13 +30,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rows import CPU_ROWS, GPU_GOALS, GPU_ROWS, ROWS, Row
+from rows import CPU_ROWS, GPU_GOALS, GPU_ROWS, INSTRUCTION_SETS, ROWS, Row
+
+from ganzoo.backend import environment
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
 PAUSE_SECONDS = 0.05  # between two turns, because idle threads busy-wait for a while
 LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 5e-2}  # maximum relative difference of a loss
+KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")  # what a result belongs to
 UTILISATION_SECONDS = 3.0  # how long the utilisation of a GPU is measured
 
 
@@ -148,7 +153,8 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         for _ in range(turns):
             for side in sides.values():
                 side.turns.append(side.iterate())
-        flop = sides["torch"].request("flop")
+        flop, moved = sides["torch"].request("work")
+        bandwidth = sides["torch"].request("copy_bytes_per_s")
         utilisation = [sides[name].request("gpu_utilisation", UTILISATION_SECONDS) for name in SIDES[:2]]
         peak = max(sides[name].request("matmul_flop_per_s") for name in SIDES[:2])
     finally:
@@ -165,7 +171,9 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         "ganzoo_s": median["ganzoo"],
         "torch_s": median[theirs],
         "ratio": median[theirs] / median["ganzoo"],
-        "goal": GPU_GOALS[config.precision] if config.device == "cuda" else row.goal,
+        "goal": row.goal_of(config.device, config.precision),
+        "processor": environment.processor(),
+        "instruction_sets": instruction_sets(),
         "device": config.device,
         "precision": config.precision,
         "gpu_busy": utilisation,
@@ -182,6 +190,9 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         "ganzoo_warm_start_s": starts["ganzoo"],
         "torch_start_s": starts[theirs],
         "arithmetic_flop": flop,
+        "moved_bytes": moved,
+        "copy_bytes_per_s": bandwidth,
+        "floor_s": max(flop / peak, moved / bandwidth),
         "matrix_product_flop_per_s": peak,
         "ganzoo_share": flop / median["ganzoo"] / peak,
         "torch_share": flop / median[theirs] / peak,
@@ -190,6 +201,18 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         "threads": config.threads,
         "load": os.getloadavg()[0],
     }
+
+
+def instruction_sets() -> list[str]:
+    """Return the names of the processor's vector and matrix instructions."""
+    flags = environment.processor_flags()
+    return [name for flag, name in INSTRUCTION_SETS.items() if flag in flags]
+
+
+def merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all results, the new ones in place of old ones of the same row, processor and precision."""
+    results = {tuple(result.get(key) for key in KEYS): result for result in [*old, *new]}
+    return list(results.values())
 
 
 def quartiles(turns: list[dict[str, float]]) -> list[float]:
@@ -201,7 +224,7 @@ def quartiles(turns: list[dict[str, float]]) -> list[float]:
 def summary_line(found: dict[str, Any]) -> str:
     cold = found["ganzoo_cold_start_s"]
     return (
-        f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} ganzoo {found['ganzoo_s']:8.4f} s  "
+        f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} {found['precision']}  ganzoo {found['ganzoo_s']:8.4f} s  "
         f"PyTorch {found['torch_s']:8.4f} s  ratio {found['ratio']:5.2f} (goal {found['goal']})  "
         f"memory {found['ganzoo_peak_bytes'] / 2**20:,.0f} / {found['torch_peak_bytes'] / 2**20:,.0f} MiB "
         f"= {found['memory_ratio']:.2f}  first step after {found['ganzoo_warm_start_s']:.1f} s"
@@ -214,31 +237,54 @@ def summary_line(found: dict[str, Any]) -> str:
 @click.option("--turns", default=9, help="Timed iterations of each side.")
 @click.option("--threads", default=len(os.sched_getaffinity(0)))
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
-@click.option("--precision", type=click.Choice([*GPU_GOALS]), default="tf32", help="Precision on CUDA.")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice([*GPU_GOALS]),
+    help="Of both sides, repeatable.  [default: tf32 on CUDA; on the CPU fp32, and amp where there is AMX]",
+)
 @click.option(
     "--cold/--no-cold", default=None, help="Also time the first step without compiled kernels.  [default: on the CPU]"
 )
 @click.option("--out", type=click.Path(path_type=Path), default=HERE)
 def main(
-    names: tuple[str, ...], turns: int, threads: int, device: str, precision: str, cold: bool | None, out: Path
+    names: tuple[str, ...],
+    turns: int,
+    threads: int,
+    device: str,
+    precisions: tuple[str, ...],
+    cold: bool | None,
+    out: Path,
 ) -> None:
     """Measure the rows NAMES, by default all of the device."""
-    config = Config(threads, device, precision if device == "cuda" else "fp32")
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"unknown row {unknown[0]}; choose from {', '.join(ROWS)}")
     if turns < 2:
         raise click.UsageError(f"--turns is {turns}, but quartiles need at least 2")
+    if device == "cpu" and "tf32" in precisions:
+        raise click.UsageError("--precision tf32 is for --device cuda; the CPU computes in fp32 or amp")
     cold = device == "cpu" if cold is None else cold
     out.mkdir(parents=True, exist_ok=True)
-    results = []
-    for name in names or (GPU_ROWS if device == "cuda" else CPU_ROWS):
-        results.append(measure(ROWS[name], turns, config, cold))
-        click.echo(summary_line(results[-1]))
-        (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    from report import draw, table
+    file = out / "results.json"
+    results = json.loads(file.read_text()) if file.exists() else []
+    for precision in precisions or default_precisions(device):
+        config = Config(threads, device, precision)
+        for name in names or (GPU_ROWS if device == "cuda" else CPU_ROWS):
+            found = measure(ROWS[name], turns, config, cold)
+            results = merge(results, [found])
+            click.echo(summary_line(found))
+            file.write_text(json.dumps(results, indent=1) + "\n")
+    from report import draw, tables
 
     draw(results, out / "results.png")
-    click.echo(table(results))
+    click.echo(tables(results))
+
+
+def default_precisions(device: str) -> tuple[str, ...]:
+    if device == "cuda":
+        return ("tf32",)
+    return ("fp32", "amp") if environment.amx_available() else ("fp32",)
 
 
 if __name__ == "__main__":

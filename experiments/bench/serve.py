@@ -8,8 +8,9 @@ Requests, and what they answer on the file descriptor:
   ["save_weights", PATH]         null (ganzoo only)
   ["losses"], ["losses", PATH]   losses of one step, PyTorch's with the weights of a file
   ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
-  ["flop"]                       multiplications and additions of an iteration (PyTorch only)
+  ["work"]                       multiplications and additions of an iteration, and bytes (PyTorch only)
   ["matmul_flop_per_s"]          operations per second of a matrix product
+  ["copy_bytes_per_s"]           bytes read and written per second (PyTorch only)
   ["kernel_folder"]              folder of the compiled kernels (ganzoo only)
 """
 
@@ -29,6 +30,7 @@ from rows import ROWS
 
 WARM_UP_SECONDS = 0.1  # untimed iterations before a turn, so that caches and threads are as in training
 MATRIX_SIZE = 3000  # rows and columns of the matrices that are multiplied
+ARRAY_SIZE = 1 << 29  # bytes of the array that is copied, more than any cache holds
 
 
 def peak_memory() -> int:
@@ -78,13 +80,22 @@ def gpu_utilisation(side: Any, seconds: float) -> float | None:
 
 def matmul_flop_per_s(side: Any) -> float:
     """Return the operations per second of the fastest of several matrix products."""
+    return 2.0 * MATRIX_SIZE**3 / _fastest(side, partial(side.matmul, MATRIX_SIZE))
+
+
+def copy_bytes_per_s(side: Any) -> float:
+    """Return the bytes read and written per second by the fastest of several copies."""
+    return 2.0 * ARRAY_SIZE / _fastest(side, partial(side.copy, ARRAY_SIZE))
+
+
+def _fastest(side: Any, work: Any) -> float:
     times = []
     for _ in range(6):
         began = time.perf_counter()
-        side.matmul(MATRIX_SIZE)
+        work()
         side.wait()
         times.append(time.perf_counter() - began)
-    return float(2.0 * MATRIX_SIZE**3 / min(times))
+    return min(times)
 
 
 def main(name: str, row: str, answers: str, threads: str, device: str, precision: str) -> None:
@@ -107,7 +118,8 @@ def main(name: str, row: str, answers: str, threads: str, device: str, precision
                 answer: Any = timed_iteration(side, last_seconds)
                 last_seconds = answer["wall"]
             else:
-                own = {each.__name__: partial(each, side) for each in (ready, gpu_utilisation, matmul_flop_per_s)}
+                functions = (ready, gpu_utilisation, matmul_flop_per_s, copy_bytes_per_s)
+                own = {each.__name__: partial(each, side) for each in functions}
                 answer = (own.get(kind) or getattr(side, kind))(*words)
             print(json.dumps(answer), file=file, flush=True)
 

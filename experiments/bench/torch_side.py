@@ -48,7 +48,8 @@ class Side:
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
         torch.backends.cuda.matmul.allow_tf32 = False  # matrix products are float32 on both sides
         self.device = device
-        self.autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda" and precision == "amp")
+        self.autocast = torch.autocast(device, torch.bfloat16, enabled=precision == "amp")
+        self.matrix_type = torch.bfloat16 if precision == "amp" else torch.float32
         layout = torch.channels_last if channels_last else torch.contiguous_format
         kind = {"stylegan": StyleGAN, "stargan2": StarGAN2, "gan": GAN, "lsgan": GAN}[row.model]
         self.training = kind(row, layout)
@@ -76,28 +77,37 @@ class Side:
         with self.autocast:
             return {name: float(value.detach()) for name, value in self.training.iterate().items()}
 
-    def flop(self) -> float:
-        """Count the multiplications and additions in the convolutions and matrix products of an iteration."""
-        with FlopCounter() as counter:
+    def work(self) -> list[float]:
+        """Count the multiplications and additions in the convolutions and matrix products of an iteration, and the
+        bytes of their inputs and results."""
+        with WorkCounter() as counter:
             self.iterate()
-        return float(counter.total)
+        return [float(counter.flop), float(counter.bytes)]
 
     def matmul(self, size: int) -> None:
         """Multiply two square matrices."""
         if not hasattr(self, "matrix"):
-            self.matrix = torch.randn(size, size)
+            self.matrix = torch.randn(size, size).to(self.matrix_type)
         self.matrix @ self.matrix
 
+    def copy(self, size: int) -> None:
+        """Copy an array of that many bytes."""
+        if not hasattr(self, "arrays"):
+            self.arrays = [torch.zeros(size // 4) for _ in range(2)]
+        self.arrays[1].copy_(self.arrays[0])
 
-class FlopCounter(TorchDispatchMode):
-    """Sums PyTorch's operation counts. (PyTorch's own counter fails for second derivatives.)"""
 
-    total = 0
+class WorkCounter(TorchDispatchMode):
+    """Sums PyTorch's operation counts, and bytes. (PyTorch's own counter fails for second derivatives.)"""
+
+    flop = bytes = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if formula := flop_registry.get(func._overloadpacket):
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
+            self.flop += formula(*args, **(kwargs or {}), out_val=result)
+            arrays = [*args, *(result if isinstance(result, tuple) else [result])]
+            self.bytes += sum(each.nbytes for each in arrays if isinstance(each, torch.Tensor))
         return result
 
 

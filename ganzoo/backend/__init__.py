@@ -62,8 +62,8 @@ _active_precision = "fp32"
 def start(device: str = "auto", precision: str = "tf32") -> str:
     """Import Jittor for `device` ('auto', 'cpu' or 'cuda') and return the device in use; later calls return at once.
 
-    On CUDA, convolutions and matrix products use `precision`: 'tf32', 'fp32', or 'amp' (bfloat16 with float32
-    accumulation); the CPU always computes in float32. The first call on a machine compiles Jittor, which takes minutes
+    Convolutions and matrix products use `precision`: 'tf32' (on CUDA; the CPU then uses float32), 'fp32', or 'amp'
+    (bfloat16 with float32 accumulation, on newer GPUs and on CPUs with AMX). The first call on a machine compiles Jittor, which takes minutes
     and shows a progress bar. The device and precision of a process can't be changed later. Raises BackendError with the
     reason, in one sentence, if Jittor can't start.
     """
@@ -84,6 +84,7 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
 
             if chosen.device == "cuda":
                 _use_cuda(imported)
+            if chosen.device == "cuda" or precision == "amp":
                 _active_precision, operations.autocast_enabled = precision, precision == "amp"
             with announce_if_slow("compiling ganzoo's own operations, once for this machine"):
                 patch_and_register(imported, chosen.device)

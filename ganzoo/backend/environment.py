@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import hashlib
 import json
 import os
 import platform
@@ -21,7 +24,8 @@ from ganzoo.files import atomic_path
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions on CUDA
+PRECISIONS = ("tf32", "fp32", "amp")  # of matrix products and convolutions
+_AMX_FLAGS = {"amx_tile", "amx_bf16", "avx512_bf16"}
 
 # Settings that Jittor reads at import. They override the user's own values.
 _COMMON = {
@@ -49,8 +53,12 @@ def cache_dir() -> Path:
 
 
 def cache_name(device: str) -> str:
-    """Return the name of the cache, one per device: a core compiled for the CPU would shadow one compiled for CUDA."""
-    return f"ganzoo-{device}"
+    """Return the name of the cache, one per device and installation of Jittor. A core compiled for the CPU would shadow
+    one compiled for CUDA. Jittor recompiles a core that belongs to another virtual environment, which takes minutes,
+    and ends a process that is starting meanwhile."""
+    spec = util.find_spec("jittor")
+    installation = hashlib.sha256(str(spec.origin if spec else "").encode()).hexdigest()[:8]
+    return f"ganzoo-{device}-{installation}"
 
 
 def interpreter() -> str:
@@ -123,14 +131,28 @@ def incompatibility(kit: Toolkit, found: Driver) -> str | None:
 
 
 def require_precision(choice: DeviceChoice, precision: str) -> None:
-    """Raise BackendError if the device does not support the precision. The CPU ignores it and computes in float32."""
-    if precision != "amp" or choice.gpu is None or choice.toolkit is None:
+    """Raise BackendError if the device does not support the precision. The CPU computes in float32 for 'tf32'."""
+    if precision != "amp":
+        return
+    if choice.device == "cpu" and not amx_available():
+        raise BackendError("--precision amp: this processor has no AMX instructions; use --precision fp32.")
+    if choice.gpu is None or choice.toolkit is None:
         return
     if not choice.toolkit.needs_shim:
         # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
         raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, but found {choice.toolkit}; run: {WHEELS}")
     if choice.gpu.capability < (8, 0):
         raise BackendError(f"--precision amp: {choice.gpu.name} doesn't support bfloat16; use --precision fp32.")
+
+
+@functools.cache
+def amx_available() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices (AMX, in Intel's processors since 2023) and Linux lets this process
+    do so. AVX512_BF16 alone doesn't count: with it oneDNN is slower than with float32 and Winograd's algorithm."""
+    request_permission, tile_data = 0x1023, 18  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
+    if platform.machine() != "x86_64" or not _AMX_FLAGS <= processor_flags():
+        return False
+    return ctypes.CDLL(None).syscall(158, request_permission, tile_data) == 0
 
 
 def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
@@ -141,6 +163,8 @@ def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
     settings["use_mpi"] = settings["use_nccl"] = "1" if distributed.world_size() > 1 else "0"
     if choice.toolkit is None:
         settings["nvcc_path"] = ""  # an nvcc without GPU libraries beside it breaks the import
+        if amx_available():
+            settings["DNNL_MAX_CPU_ISA"] = "AVX512_CORE_AMX"  # oneDNN 2.2 uses AMX only on request
     else:
         settings.update(_for_cuda(choice.toolkit, precision))
     if config := _python_config():
@@ -177,12 +201,21 @@ def threads() -> int:
 
 def processor() -> str:
     """Return the name of the processor."""
+    return _processor_field("model name") or platform.machine()
+
+
+def processor_flags() -> set[str]:
+    """Return Linux's names of the processor's features, such as avx2."""
+    return set(_processor_field("flags").split())
+
+
+def _processor_field(name: str) -> str:
+    """Return a field of the first processor in /proc/cpuinfo, or "" if it isn't there."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name) and ":" in line), "")
 
 
 def _python_config() -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ganzoo.backend import operations
 from ganzoo.backend.arrays import constant
-from ganzoo.backend.operations import average_pool, conv2d, linear, upsample_nearest
+from ganzoo.backend.operations import average_pool, conv2d, full_precision, linear, upsample_nearest
 
 # The matrix (9, 16) that maps a flattened 3x3 kernel to the 4x4 sum of four copies of it, each shifted by 0 or 1 pixel
 # along each axis.
@@ -23,6 +23,8 @@ _WIDE = 256
 def upsampled_conv2d(x: Any, weight: Any) -> Any:
     """Compute conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3), without creating the upsampled
     image if that is faster."""
+    if operations.widens_kernels(weight, [2 * side for side in x.shape[2:]]):
+        return operations.doubling_conv2d(x, weight)
     if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return conv2d(upsample_nearest(x), weight, padding=1)
     return operations.upsampling_conv2d(x, widened(weight, _SHIFTS[:, ::-1]))
@@ -31,6 +33,8 @@ def upsampled_conv2d(x: Any, weight: Any) -> Any:
 def pooled_conv2d(x: Any, weight: Any) -> Any:
     """Compute average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3), as a single convolution if that is
     faster."""
+    if operations.widens_kernels(weight, x.shape[2:]):
+        return operations.halving_conv2d(x, weight)
     if min(weight.shape[:2]) >= _WIDE or not operations.available():
         return average_pool(conv2d(x, weight, padding=1))
     return conv2d(x, widened(weight, _SHIFTS / 4), stride=2, padding=1)
@@ -40,4 +44,5 @@ def widened(weight: Any, shifts: np.ndarray = _SHIFTS) -> Any:
     """Return the sum (A, B, 4, 4) of four copies of a kernel (A, B, 3, 3), each shifted by 0 or 1 pixel along each
     axis. `shifts` (9, 16) is the matrix of this map."""
     a, b, _, _ = weight.shape
-    return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))
+    with full_precision():
+        return linear(weight.reshape((a * b, 9)), constant(shifts.T)).reshape((a, b, 4, 4))

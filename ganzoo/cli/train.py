@@ -182,13 +182,14 @@ def _check_batch(planned: Any, chosen: bool) -> None:
 
 def _print_notes(planned: Any, options: Any, chosen: dict[str, Any], device: str) -> None:
     """Print the options that were resolved from the data, and warnings."""
+    from ganzoo.backend.environment import amx_available
+
     resolved = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if resolved:
         click.echo(f"chosen for {planned.data.name}: {', '.join(resolved)}")
-    warnings = list(planned.warnings)
-    if chosen.get("precision") == "amp" and device == "cpu":
-        warnings.append("--precision amp has no effect on the CPU, which computes in float32.")
-    for warning in warnings:
+    if device == "cpu" and "precision" not in chosen and planned.train.precision != "amp" and amx_available():
+        click.echo("this processor has AMX: --precision amp (bfloat16 convolutions) trains faster")
+    for warning in planned.warnings:
         click.echo(f"warning: {warning}", err=True)
 
 

@@ -75,8 +75,8 @@ class TrainOptions(Options):
     device: str = option("auto", "where to train", choices=("auto", "cpu", "cuda"), group="Machine")
     precision: str = option(
         "tf32",
-        "precision of convolutions on CUDA: TF32, float32, or bfloat16 with float32 accumulation (amp); the CPU always "
-        "computes in float32",
+        "precision of convolutions: TF32 (float32 on the CPU), float32, or bfloat16 with float32 accumulation (amp, "
+        "which on the CPU needs AMX)",
         choices=("tf32", "fp32", "amp"),
         group="Machine",
     )

@@ -210,6 +210,15 @@ def test_cpu_and_cuda_have_separate_caches(monkeypatch, tmp_path):
     assert len(names | {os.environ["cache_name"]}) == 2
 
 
+def test_virtual_environments_have_separate_caches(monkeypatch):
+    """Otherwise each would recompile the core of the other, and end its processes that are starting."""
+    names = set()
+    for folder in ("/a/jittor", "/b/jittor"):
+        monkeypatch.setattr(environment.util, "find_spec", lambda _: SimpleNamespace(origin=f"{folder}/__init__.py"))
+        names |= {environment.cache_name("cpu"), environment.cache_name("cuda")}
+    assert len(names) == 4
+
+
 NEW, OLD = GPU("New GPU", (9, 0), 1 << 34), GPU("Old GPU", (6, 1), 1 << 33)
 
 
@@ -287,7 +296,25 @@ def test_mixed_precision_is_refused_where_unsupported(tmp_path, cuda, capability
     else:
         with pytest.raises(BackendError, match=f"--precision amp: .*{reason}"):
             environment.require_precision(choice, "amp")
-    environment.require_precision(CPU, "amp")  # not an error: the CPU computes in float32 and says so
+
+
+@pytest.mark.parametrize("flags", ["fpu avx512f avx512_bf16", "fpu amx_tile amx_bf16", ""])
+def test_mixed_precision_on_the_cpu_needs_amx(monkeypatch, flags):
+    monkeypatch.setattr(environment, "processor_flags", lambda: set(flags.split()))
+    monkeypatch.setattr(environment, "amx_available", environment.amx_available.__wrapped__)
+    with pytest.raises(BackendError, match="--precision amp: this processor has no AMX instructions; use --prec"):
+        environment.require_precision(CPU, "amp")
+    for precision in ("tf32", "fp32"):
+        environment.require_precision(CPU, precision)
+
+
+@pytest.mark.parametrize(("status", "available"), [(0, True), (-1, False)])
+def test_mixed_precision_on_the_cpu_needs_permission_from_linux(monkeypatch, status, available):
+    flags = {"amx_tile", "amx_bf16", "avx512_bf16"}
+    monkeypatch.setattr(environment, "processor_flags", lambda: flags)
+    monkeypatch.setattr(environment.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(environment.ctypes, "CDLL", lambda _: SimpleNamespace(syscall=lambda *_: status))
+    assert environment.amx_available.__wrapped__() is available
 
 
 def test_several_processes_on_gpus_need_nccl(monkeypatch, tmp_path):

@@ -38,8 +38,8 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc")
-_HEADERS = ("convolution.h", "blocks.h")
+_SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc", "conversions.cc", "bfloat16.cc")
+_HEADERS = ("convolution.h", "conversions.h", "bfloat16.h", "blocks.h")
 IntOrPair = int | tuple[int, int]
 
 
@@ -54,11 +54,13 @@ class AdamSettings(Protocol):
     def weight_decay(self) -> float: ...
 
 
-_OUTPUTS, _IMAGES = 0, 1  # see Wanted in convolution.h
+_FORWARD, _BACKWARD_DATA = 0, 1  # see Direction in convolution.h
+_HALVING, _DOUBLING = 2, 3  # see Kernels in bfloat16.h
+_MIN_CHANNELS = 32  # for convolutions with widened kernels
 _library: Any = None
 _operations: Any = None
-# Whether Jittor's convolutions and matrix products round their inputs to bfloat16 (8 bits of precision, the range of
-# float32) and accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
+# Whether new convolutions and matrix products, and their gradients, round their inputs to bfloat16 (8 bits of precision,
+# the range of float32) and accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
 autocast_enabled = False
 
 
@@ -68,6 +70,7 @@ class Counts(NamedTuple):
     winograd: int
     direct: int
     plain: int
+    bfloat16: int
 
 
 def load(jittor: Any) -> None:
@@ -90,7 +93,7 @@ def load(jittor: Any) -> None:
     except RuntimeError:
         return
     _library = ctypes.CDLL(module.__file__)
-    _library.ganzoo_take_convolutions()
+    _library.ganzoo_replace_convolutions()
     _operations = module.ops
 
 
@@ -127,12 +130,12 @@ def counts() -> Counts:
 @contextlib.contextmanager
 def winograd_from(channels: int, pixels: int) -> Iterator[None]:
     """Within the body, use Winograd's algorithm from these sizes on, for convolutions that were not computed before."""
-    rule = (ctypes.c_int(channels), ctypes.c_int(pixels))
-    _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))  # swaps the rules, so `rule` now holds the previous one
+    minimum = (ctypes.c_int(channels), ctypes.c_int(pixels))
+    _library.ganzoo_swap_winograd_minimum(*map(ctypes.byref, minimum))
     try:
         yield
     finally:
-        _library.ganzoo_winograd_rule(*map(ctypes.byref, rule))
+        _library.ganzoo_swap_winograd_minimum(*map(ctypes.byref, minimum))
 
 
 def conv2d(
@@ -144,7 +147,13 @@ def conv2d(
     if _operations is None:
         return _autocast_call(jittor().nn.conv2d, x, weight, None, stride, padding, dilation, groups)
     pairs = ((each, each) if isinstance(each, int) else each for each in (stride, padding, dilation))
-    return _operations.onednn_conv(x, weight, _OUTPUTS, 0, 0, *(side for pair in pairs for side in pair), groups)
+    sides = (side for pair in pairs for side in pair)
+    return _conv(x, weight, _FORWARD, 0, 0, *sides, groups)
+
+
+def _conv(left: Any, right: Any, *geometry: int, w_format: str = "oihw", widened: int = 0) -> Any:
+    """Create a convolution as in onednn_conv_op.h, in the current precision."""
+    return _operations.onednn_conv(left, right, *geometry, "abcd", w_format, "abcd", autocast_enabled, widened)
 
 
 def _require(what: str, x: Any, expected: tuple[int, ...]) -> None:
@@ -191,7 +200,26 @@ def upsampling_conv2d(x: Any, weight: Any) -> Any:
     Needs `available()`."""
     _require("a convolution", x, (0, weight.shape[1], 0, 0))
     sides = [2 * side for side in x.shape[2:]]
-    return _operations.onednn_conv(weight, x, _IMAGES, *sides, 2, 2, 1, 1, 1, 1, 1, "abcd", "iohw")
+    return _conv(weight, x, _BACKWARD_DATA, *sides, 2, 2, 1, 1, 1, 1, 1, w_format="iohw")
+
+
+def widens_kernels(weight: Any, sides: Sequence[int]) -> bool:
+    """Whether `doubling_conv2d` and `halving_conv2d` are available for these weights and sides of the larger images, in
+    the current precision."""
+    return available() and autocast_enabled and min(weight.shape[:2]) >= _MIN_CHANNELS and min(sides) >= 4
+
+
+def doubling_conv2d(x: Any, weight: Any) -> Any:
+    """Return conv2d(upsample_nearest(x), weight, padding=1) for weights (K, C, 3, 3). Needs `widens_kernels`."""
+    _require("a convolution", x, (0, weight.shape[1], 0, 0))
+    sides = [2 * side for side in x.shape[2:]]
+    return _conv(weight, x, _BACKWARD_DATA, *sides, 2, 2, 1, 1, 1, 1, 1, w_format="iohw", widened=_DOUBLING)
+
+
+def halving_conv2d(x: Any, weight: Any) -> Any:
+    """Return average_pool(conv2d(x, weight, padding=1)) for weights (K, C, 3, 3). Needs `widens_kernels`."""
+    _require("a convolution", x, (0, weight.shape[1], 0, 0))
+    return _conv(x, weight, _FORWARD, 0, 0, 2, 2, 1, 1, 1, 1, 1, widened=_HALVING)
 
 
 def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, output_padding: int = 0) -> Any:
@@ -203,7 +231,7 @@ def conv_transpose2d(x: Any, weight: Any, stride: int = 1, padding: int = 0, out
         (side - 1) * stride - 2 * padding + kernel + output_padding
         for side, kernel in zip(x.shape[2:], weight.shape[2:])
     )
-    return _operations.onednn_conv(weight, x, _IMAGES, height, width, stride, stride, padding, padding)
+    return _conv(weight, x, _BACKWARD_DATA, height, width, stride, stride, padding, padding, 1, 1, 1)
 
 
 def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:

@@ -1,5 +1,6 @@
 #include "convolution.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -11,6 +12,8 @@
 
 #include <dnnl.hpp>
 
+#include "bfloat16.h"
+#include "conversions.h"
 #include "executor.h"
 #include "mem/allocator.h"
 
@@ -21,9 +24,9 @@ using dnnl::memory;
 using dnnl::prop_kind;
 
 Counts counts;
-Rule rule = {64, 8};
+WinogradMinimum winograd_minimum = {64, 8};
 
-static const size_t MOST_PRIMITIVES = 512;
+static const size_t MAX_PRIMITIVES = 512;
 static const size_t ALIGNMENT = 64;  // bytes
 
 bool Geometry::operator<(const Geometry& other) const { return std::memcmp(this, &other, sizeof(Geometry)) < 0; }
@@ -59,50 +62,107 @@ struct Arrays {
         if (g.groups > 1) w = grouped(w, g.groups);
     }
 
-    // The same arrays in the layouts that oneDNN prefers.
-    Arrays free() const {
+    // The same arrays in the layouts that oneDNN prefers. With `bfloat16`, all but the one that `result` computes are
+    // in that type.
+    Arrays free(bool bfloat16, Direction result) const {
         Arrays any = *this;
-        for (memory::desc* each : {&any.x, &any.w, &any.y})
-            *each = memory::desc(each->dims(), each->data_type(), memory::format_tag::any);
+        for (auto each : {std::make_pair(&any.y, forward), {&any.x, backward_data}, {&any.w, backward_weights}}) {
+            const auto type = bfloat16 && each.second != result ? memory::data_type::bf16 : memory::data_type::f32;
+            *each.first = memory::desc(each.first->dims(), type, memory::format_tag::any);
+        }
         return any;
     }
 };
 
-// A convolution with everything that can be prepared before the arrays exist: at most two reorders before it and one
-// after it. Reordered arrays and oneDNN's scratch memory share a single block of temporary memory.
-class CachedPrimitive {
-   public:
-    CachedPrimitive(const Geometry& geometry, algorithm kind, int64_t Counts::*counter, bool plain)
-        : counter(counter) {
-        Arrays user(geometry), computed = plain ? user : user.free();
-        auto strides = numbers({geometry.stride_height, geometry.stride_width});
-        auto dilation = numbers({geometry.dilation_height - 1, geometry.dilation_width - 1});
-        auto padding = numbers({geometry.padding_height, geometry.padding_width});
-        dnnl::primitive_attr attributes;
-        attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+// A way to compute a convolution.
+struct Method {
+    bool suits;
+    algorithm kind;
+    int64_t Counts::*counter;
+    bool plain = false;     // with the arrays as they are, instead of in the layouts that oneDNN prefers
+    bool bfloat16 = false;
+    bool phases = false;    // see in_phase
+};
 
-        dnnl::convolution_forward::desc forward(prop_kind::forward_training, kind, computed.x, computed.w, computed.y,
-                                                strides, dilation, padding, padding);
-        dnnl::convolution_forward::primitive_desc hint(forward, attributes, engine());
-        if (geometry.wanted == outputs) {
-            take(user.x, hint.src_desc(), DNNL_ARG_SRC, user.w, hint.weights_desc(), DNNL_ARG_WEIGHTS, user.y,
-                 hint.dst_desc(), DNNL_ARG_DST, hint.scratchpad_desc());
-            primitive = dnnl::convolution_forward(hint);
-        } else if (geometry.wanted == images) {
-            dnnl::convolution_backward_data::desc backward(kind, computed.x, computed.w, computed.y, strides, dilation,
-                                                           padding, padding);
-            dnnl::convolution_backward_data::primitive_desc made(backward, attributes, engine(), hint);
-            take(user.w, made.weights_desc(), DNNL_ARG_WEIGHTS, user.y, made.diff_dst_desc(), DNNL_ARG_DIFF_DST,
-                 user.x, made.diff_src_desc(), DNNL_ARG_DIFF_SRC, made.scratchpad_desc());
-            primitive = dnnl::convolution_backward_data(made);
-        } else {
-            dnnl::convolution_backward_weights::desc backward(kind, computed.x, computed.w, computed.y, strides,
-                                                              dilation, padding, padding);
-            dnnl::convolution_backward_weights::primitive_desc made(backward, attributes, engine(), hint);
-            take(user.x, made.src_desc(), DNNL_ARG_SRC, user.y, made.diff_dst_desc(), DNNL_ARG_DIFF_DST, user.w,
-                 made.diff_weights_desc(), DNNL_ARG_DIFF_WEIGHTS, made.scratchpad_desc());
-            primitive = dnnl::convolution_backward_weights(made);
+static const dnnl::engine& engine() {
+    static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+    return cpu;
+}
+
+// A primitive and the layouts of its two inputs, its result and its scratch memory.
+struct Primitive {
+    dnnl::primitive primitive;
+    Role roles[3];
+    int arguments[3];
+    memory::desc layouts[3], scratchpad;
+
+    template <class Description>
+    Primitive(const dnnl::primitive& made_primitive, const Description& made, std::array<Role, 3> array_roles, std::array<int, 3> array_arguments,
+              std::array<memory::desc, 3> array_layouts)
+        : primitive(made_primitive), scratchpad(made.scratchpad_desc()), implementation(made.impl_info_str()) {
+        std::copy(array_roles.begin(), array_roles.end(), roles);
+        std::copy(array_arguments.begin(), array_arguments.end(), arguments);
+        std::copy(array_layouts.begin(), array_layouts.end(), layouts);
+    }
+
+    std::string implementation;
+};
+
+// `accumulate` adds outputs to those that are there.
+static Primitive make_primitive(const Geometry& g, const Method& method, bool accumulate) {
+    const auto direction = (Direction)g.direction;
+    const Arrays user(g), computed = method.plain ? user : user.free(method.bfloat16, direction);
+    const Arrays hinted = direction == forward || method.plain ? computed : user.free(method.bfloat16, (Direction)-1);
+    const auto strides = numbers({g.stride_height, g.stride_width});
+    const auto dilation = numbers({g.dilation_height - 1, g.dilation_width - 1});
+    const auto start = numbers({g.padding_height, g.padding_width});
+    const auto end = method.phases ? numbers({1 - g.padding_height, 1 - g.padding_width}) : start;
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (accumulate) {
+        dnnl::post_ops sum;
+        sum.append_sum();
+        attributes.set_post_ops(sum);
+    }
+    dnnl::convolution_forward::primitive_desc ahead(
+        {prop_kind::forward_training, method.kind, hinted.x, hinted.w, hinted.y, strides, dilation, start, end},
+        attributes, engine());
+    if (direction == forward)
+        return {dnnl::convolution_forward(ahead), ahead, {images, weights, outputs},
+                {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+                {ahead.src_desc(), ahead.weights_desc(), ahead.dst_desc()}};
+    if (direction == backward_data) {
+        dnnl::convolution_backward_data::primitive_desc made(
+            {method.kind, computed.x, computed.w, computed.y, strides, dilation, start, end}, attributes, engine(), ahead);
+        return {dnnl::convolution_backward_data(made), made, {weights, outputs, images},
+                {DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC},
+                {made.weights_desc(), made.diff_dst_desc(), made.diff_src_desc()}};
+    }
+    dnnl::convolution_backward_weights::primitive_desc made(
+        {method.kind, computed.x, computed.w, computed.y, strides, dilation, start, end}, attributes, engine(), ahead);
+    return {dnnl::convolution_backward_weights(made), made, {images, outputs, weights},
+            {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS},
+            {made.src_desc(), made.diff_dst_desc(), made.diff_weights_desc()}};
+}
+
+// A convolution with everything that can be prepared before the arrays exist: at most two conversions before it and one
+// after it. Converted arrays and oneDNN's scratch memory share a single block of temporary memory.
+class CachedConvolution {
+   public:
+    CachedConvolution(const Geometry& geometry, const Method& method) : counter(method.counter) {
+        for (int phase = 0; phase < (method.phases ? 4 : 1); phase++) {
+            const Geometry g = method.phases ? in_phase(geometry, phase) : geometry;
+            primitives.push_back(make_primitive(g, method, phase > 0 && geometry.direction == forward));
+            const Primitive& latest = primitives.back();
+            // oneDNN is only faster in bfloat16 where it uses AMX. All phases share the first one's layouts.
+            if ((method.bfloat16 && latest.implementation.find("amx") == std::string::npos) ||
+                !std::equal(latest.layouts, latest.layouts + 3, primitives[0].layouts))
+                throw dnnl::error(dnnl_unimplemented, "unsuitable");
         }
+        const Arrays user(geometry);
+        for (int index = 0; index < 3; index++) add(index, user, geometry, method);
+        for (const Primitive& each : primitives) scratchpad_size = std::max(scratchpad_size, each.scratchpad.get_size());
+        scratchpad_offset = place(scratchpad_size);
     }
 
     void run(const float* first, const float* second, float* result) const {
@@ -111,82 +171,79 @@ class CachedPrimitive {
         // oneDNN's store instructions fault unless addresses are multiples of 64; Jittor's may be multiples of 32.
         char* memory_given = (char*)jittor::exe.temp_allocator->alloc(size + ALIGNMENT, allocation);
         char* temporary = memory_given + (ALIGNMENT - (uintptr_t)memory_given % ALIGNMENT) % ALIGNMENT;
-        void* given[] = {const_cast<float*>(first), const_cast<float*>(second), result};
-        std::unordered_map<int, memory> arguments;
+        char* given[] = {(char*)first, (char*)second, (char*)result};
+        char* computed[3];
         for (int index = 0; index < 3; index++) {
             const Array& array = arrays[index];
-            void* at = array.reorder ? temporary + array.offset : given[index];
-            memory ready(array.computed, engine(), at);
-            if (array.reorder && index < 2)
-                array.reorder.execute(stream, {{DNNL_ARG_FROM, memory(array.user, engine(), given[index])},
-                                               {DNNL_ARG_TO, ready}});
-            arguments.emplace(array.argument, ready);
+            computed[index] = array.conversion ? temporary + array.offset : given[index];
+            if (array.conversion && index < 2) array.conversion(given[index], computed[index]);
         }
-        arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(scratchpad, engine(), temporary + scratchpad_offset));
-        primitive.execute(stream, arguments);
-        const Array& last = arrays[2];
-        if (last.reorder)
-            last.reorder.execute(stream, {{DNNL_ARG_FROM, arguments.at(last.argument)},
-                                          {DNNL_ARG_TO, memory(last.user, engine(), result)}});
+        for (size_t phase = 0; phase < primitives.size(); phase++) {
+            const Primitive& each = primitives[phase];
+            std::unordered_map<int, memory> arguments;
+            for (int index = 0; index < 3; index++)
+                arguments.emplace(each.arguments[index], memory(each.layouts[index], engine(),
+                                                                computed[index] + phase * arrays[index].phase_size));
+            arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(each.scratchpad, engine(), temporary + scratchpad_offset));
+            each.primitive.execute(stream, arguments);
+        }
         stream.wait();
+        if (arrays[2].conversion) arrays[2].conversion(computed[2], result);
         jittor::exe.temp_allocator->free(memory_given, size + ALIGNMENT, allocation);
         counts.*counter += 1;
     }
 
    private:
+    // One of the three arrays, which is converted to another layout if `conversion` is not empty. `phase_size` is the
+    // number of bytes of a phase, or 0 if all phases share the array.
     struct Array {
-        int argument;
-        memory::desc user, computed;
-        dnnl::reorder reorder;  // empty if no other layout is needed
-        size_t offset;
+        Conversion conversion;
+        size_t offset, phase_size;
     };
 
-    static const dnnl::engine& engine() {
-        static dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-        return cpu;
-    }
+    static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
     size_t place(size_t bytes) {
         size_t at = size;
-        size += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        size += aligned(bytes);
         return at;
     }
 
-    void add(int index, int argument, const memory::desc& user, const memory::desc& computed) {
+    void add(int index, const Arrays& user, const Geometry& geometry, const Method& method) {
+        const Role role = primitives[0].roles[index];
+        const memory::desc& layout = primitives[0].layouts[index];
+        const memory::desc& plain = role == images ? user.x : role == weights ? user.w : user.y;
+        const bool in_phases = method.phases && role != outputs;
         Array& array = arrays[index];
-        array.argument = argument;
-        array.user = user;
-        array.computed = computed;
-        if (user == computed) return;
-        bool back = index == 2;
-        array.offset = place(computed.get_size());
-        dnnl::reorder::primitive_desc made(engine(), back ? computed : user, engine(), back ? user : computed);
-        array.reorder = dnnl::reorder(made);
+        array.phase_size = in_phases ? aligned(layout.get_size()) : 0;
+        if (method.bfloat16) array.conversion = find_conversion(geometry, role, layout, array.phase_size);
+        if (in_phases && !array.conversion) throw dnnl::error(dnnl_unimplemented, "no conversion");
+        if (!array.conversion && plain != layout)
+            array.conversion = index == 2 ? reorder(layout, plain) : reorder(plain, layout);
+        if (array.conversion) array.offset = place(layout.get_size() + 3 * array.phase_size);
     }
 
-    void take(const memory::desc& first, const memory::desc& first_computed, int first_argument,
-              const memory::desc& second, const memory::desc& second_computed, int second_argument,
-              const memory::desc& result, const memory::desc& result_computed, int result_argument,
-              const memory::desc& scratch) {
-        add(0, first_argument, first, first_computed);
-        add(1, second_argument, second, second_computed);
-        add(2, result_argument, result, result_computed);
-        scratchpad = scratch;
-        scratchpad_offset = place(scratch.get_size());
+    static Conversion reorder(const memory::desc& source, const memory::desc& target) {
+        const dnnl::reorder primitive(dnnl::reorder::primitive_desc(engine(), source, engine(), target));
+        return [=](const void* from, void* to) {
+            dnnl::stream stream(engine());
+            primitive.execute(stream, {{DNNL_ARG_FROM, memory(source, engine(), const_cast<void*>(from))},
+                                       {DNNL_ARG_TO, memory(target, engine(), to)}});
+            stream.wait();
+        };
     }
 
     int64_t Counts::*counter;
-    Array arrays[3];
-    memory::desc scratchpad;
-    size_t scratchpad_offset = 0, size = 0;
-    dnnl::primitive primitive;
+    std::vector<Primitive> primitives;  // one per phase
+    Array arrays[3] = {};               // two inputs and the result
+    size_t scratchpad_size = 0, scratchpad_offset = 0, size = 0;
 };
 
 // A fixed rule instead of timing, so that results are reproducible.
 static bool suits_winograd(const Geometry& g) {
     return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
-           g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 && g.in_channels >= rule.channels &&
-           g.out_channels >= rule.channels && g.in_height >= rule.pixels && g.in_width >= rule.pixels;
+           g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 && g.in_channels >= winograd_minimum.channels &&
+           g.out_channels >= winograd_minimum.channels && g.in_height >= winograd_minimum.pixels && g.in_width >= winograd_minimum.pixels;
 }
 
 static bool is_product(const Geometry& g) {
@@ -194,24 +251,31 @@ static bool is_product(const Geometry& g) {
            g.groups == 1;
 }
 
-static std::shared_ptr<CachedPrimitive> prepare(const Geometry& geometry) {
-    struct Choice {
-        bool suits, plain;
-        algorithm kind;
-        int64_t Counts::*counter;
-    };
-    const Choice choices[] = {
-        {suits_winograd(geometry), false, algorithm::convolution_winograd, &Counts::winograd},
-        {is_product(geometry), true, algorithm::convolution_direct, &Counts::plain},
-        {true, false, algorithm::convolution_direct, &Counts::direct},
-        {true, false, algorithm::convolution_auto, &Counts::direct},
-        {true, true, algorithm::convolution_direct, &Counts::plain},
+// oneDNN 2.2's AMX kernels compute wrong gradients of weights that are dilated or larger than the images, and layers
+// such as toRGB gain nothing.
+static bool suits_amx(const Geometry& g) {
+    const int few = std::min(g.in_channels, g.out_channels), many = std::max(g.in_channels, g.out_channels);
+    return g.bfloat16 && has_conversions && g.groups == 1 && g.dilation_height == 1 && g.dilation_width == 1 &&
+           g.in_height >= g.kernel_height && g.in_width >= g.kernel_width && many >= 16 &&
+           (few >= 16 || g.kernel_height > 1);
+}
+
+static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
+    const bool amx = suits_amx(geometry);
+    const Method methods[] = {
+        {amx && has_phases(geometry), algorithm::convolution_direct, &Counts::bfloat16, false, true, true},
+        {amx, algorithm::convolution_direct, &Counts::bfloat16, false, true},
+        {suits_winograd(geometry), algorithm::convolution_winograd, &Counts::winograd},
+        {is_product(geometry), algorithm::convolution_direct, &Counts::plain, true},
+        {true, algorithm::convolution_direct, &Counts::direct},
+        {true, algorithm::convolution_auto, &Counts::direct},
+        {true, algorithm::convolution_direct, &Counts::plain, true},
     };
     std::string reason;
-    for (const Choice& choice : choices) {
-        if (!choice.suits) continue;
+    for (const Method& method : methods) {
+        if (!method.suits || (geometry.widened && !method.phases)) continue;
         try {
-            return std::make_shared<CachedPrimitive>(geometry, choice.kind, choice.counter, choice.plain);
+            return std::make_shared<CachedConvolution>(geometry, method);
         } catch (const dnnl::error& error) {
             reason = error.what();
         }
@@ -221,8 +285,8 @@ static std::shared_ptr<CachedPrimitive> prepare(const Geometry& geometry) {
 
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result) {
     static std::mutex lock;
-    static std::map<Geometry, std::shared_ptr<CachedPrimitive>> known;
-    std::shared_ptr<CachedPrimitive> prepared;
+    static std::map<Geometry, std::shared_ptr<CachedConvolution>> known;
+    std::shared_ptr<CachedConvolution> prepared;
     {
         std::lock_guard<std::mutex> guard(lock);
         auto found = known.find(geometry);
@@ -231,7 +295,7 @@ void convolve(const Geometry& geometry, const float* first, const float* second,
     if (!prepared) {
         prepared = prepare(geometry);
         std::lock_guard<std::mutex> guard(lock);
-        if (known.size() >= MOST_PRIMITIVES) known.clear();
+        if (known.size() >= MAX_PRIMITIVES) known.clear();
         known[geometry] = prepared;
     }
     prepared->run(first, second, result);

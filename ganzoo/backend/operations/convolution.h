@@ -7,13 +7,17 @@
 namespace ganzoo {
 
 // Of the three arrays of a convolution, images x, weights w and outputs y, one is computed from the other two.
-enum Wanted { outputs, images, weights };
+enum Direction { forward, backward_data, backward_weights };
 
 struct Geometry {
-    int wanted;
+    int direction;
     int batch, groups, in_channels, out_channels;
     int in_height, in_width, kernel_height, kernel_width, out_height, out_width;
     int stride_height, stride_width, padding_height, padding_width, dilation_height, dilation_width;
+    int bfloat16;  // 1 if inputs are rounded to bfloat16 where the processor is faster at that; sums are in float32
+    // If not 0, the weights in memory are 3x3 and widened to these 4x4 ones in one of the ways of Kernels in bfloat16.h.
+    // That needs `bfloat16`, stride 2 and at least 32 channels.
+    int widened;
     // The order of the dimensions in memory: "abcd" stands for N, C, H, W of x and y, "oihw" for those of w.
     std::array<char, 4> x_format, w_format, y_format;
 
@@ -22,15 +26,15 @@ struct Geometry {
 
 // The number of convolutions that each algorithm has computed.
 struct Counts {
-    int64_t winograd, direct, plain;
+    int64_t winograd, direct, plain, bfloat16;
 };
 extern Counts counts;
 
 // Minimum sizes for Winograd's algorithm. Tests use lower ones.
-struct Rule {
+struct WinogradMinimum {
     int channels, pixels;
 };
-extern Rule rule;
+extern WinogradMinimum winograd_minimum;
 
 // Computes `result` from the other two arrays, in the order x, w, y. Throws std::runtime_error if oneDNN can't.
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result);

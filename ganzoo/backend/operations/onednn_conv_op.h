@@ -8,11 +8,15 @@ namespace jittor {
 // convolutions again.
 struct OnednnConvOp : Op {
     Var* left, * right, * result;
-    int wanted, height, width, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
+    int direction, height, width, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, groups;
     string x_format, w_format, y_format;
+    bool bfloat16;
+    int widened;
 
-    // `wanted`: 0 for y, 1 for x, 2 for w. `height` and `width` are the result's if that is x or w, and 0 for y.
-    OnednnConvOp(Var* left, Var* right, int wanted, int height, int width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h=1, int dilation_w=1, int groups=1, string x_format="abcd", string w_format="oihw", string y_format="abcd");
+    // `direction` is that of convolution.h: 0 computes y, 1 x and 2 w. `height` and `width` are those of the result if
+    // it is x or w, and 0 if it is y. `bfloat16` and `widened` (see Geometry) are those of the
+    // gradients too.
+    OnednnConvOp(Var* left, Var* right, int direction, int height, int width, int stride_h, int stride_w, int padding_h, int padding_w, int dilation_h=1, int dilation_w=1, int groups=1, string x_format="abcd", string w_format="oihw", string y_format="abcd", bool bfloat16=false, int widened=0);
 
     const char* name() const override { return "onednn_conv"; }
     void infer_shape() override;

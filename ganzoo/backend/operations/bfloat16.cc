@@ -1,0 +1,253 @@
+#include "bfloat16.h"
+
+#include <algorithm>
+#include <cstring>
+
+#if defined(__x86_64__) && __GNUC__ >= 10
+#include <immintrin.h>
+
+#define GANZOO_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+
+namespace ganzoo {
+
+const bool has_conversions = true;
+
+static const int64_t PARALLEL_THRESHOLD = 65536;  // fewest elements for which waking threads is worthwhile
+static const int64_t PIXELS = 64;                 // per task
+
+static inline __mmask16 first_lanes(int64_t count) {
+    return count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1;
+}
+
+// Transposes 16x16 numbers.
+GANZOO_AVX512 static inline void transpose(__m512 r[16]) {
+    __m512 t[16];
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512d a = _mm512_castps_pd(t[4 * i]), b = _mm512_castps_pd(t[4 * i + 1]);
+        __m512d c = _mm512_castps_pd(t[4 * i + 2]), d = _mm512_castps_pd(t[4 * i + 3]);
+        r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
+        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 8; i++) {
+        r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+    }
+}
+
+GANZOO_AVX512 void pack_pixels(const float* from, uint16_t* to, const PixelLayout& layout) {
+    const int64_t channels = layout.channels, pixels = layout.pixels, tasks = (pixels + PIXELS - 1) / PIXELS;
+    #pragma omp parallel for collapse(2) if(layout.images * channels * pixels > PARALLEL_THRESHOLD)
+    for (int64_t image = 0; image < layout.images; image++)
+        for (int64_t task = 0; task < tasks; task++) {
+            const float* x = from + image * channels * pixels;
+            uint16_t* y = to + image * layout.image_size;
+            const int64_t end = pixels < (task + 1) * PIXELS ? pixels : (task + 1) * PIXELS;
+            for (int64_t c = 0; c < channels; c += 32)
+                for (int64_t p = task * PIXELS; p < end; p += 16) {
+                    __m512 low[16], high[16];
+                    const __mmask16 read = first_lanes(end - p);
+                    for (int i = 0; i < 32; i++)
+                        _mm_prefetch((const char*)(x + (c + 32 + i) * pixels + p), _MM_HINT_T0);
+                    for (int i = 0; i < 16; i++) {
+                        const float* at = x + (c + i) * pixels + p;
+                        low[i] = _mm512_maskz_loadu_ps(c + i < channels ? read : 0, at);
+                        high[i] = _mm512_maskz_loadu_ps(c + 16 + i < channels ? read : 0, at + 16 * pixels);
+                    }
+                    transpose(low);
+                    transpose(high);
+                    const int64_t width = channels - c;
+                    const __mmask32 written = width >= 32 ? 0xffffffffu : (1u << width) - 1;
+                    for (int i = 0; i < 16 && p + i < end; i++)
+                        _mm512_mask_storeu_epi16(y + layout.offsets[p + i] + c, written,
+                                                 (__m512i)_mm512_cvtne2ps_pbh(high[i], low[i]));
+                }
+        }
+}
+
+GANZOO_AVX512 void unpack_pixels(const float* from, float* to, const PixelLayout& layout) {
+    const int64_t channels = layout.channels, pixels = layout.pixels, tasks = (pixels + PIXELS - 1) / PIXELS;
+    // Cached stores would be slow here, because large powers of two as strides map many lines to one set of a cache.
+    const bool uncached = channels % 16 == 0 && pixels % 16 == 0 && pixels >= 1024 && (uintptr_t)to % 64 == 0;
+    #pragma omp parallel for collapse(2) if(layout.images * channels * pixels > PARALLEL_THRESHOLD)
+    for (int64_t image = 0; image < layout.images; image++)
+        for (int64_t task = 0; task < tasks; task++) {
+            const float* x = from + image * layout.image_size;
+            float* y = to + image * channels * pixels;
+            const int64_t end = pixels < (task + 1) * PIXELS ? pixels : (task + 1) * PIXELS;
+            for (int64_t c = 0; c < channels; c += 16)
+                for (int64_t p = task * PIXELS; p < end; p += 16) {
+                    __m512 rows[16];
+                    const __mmask16 read = first_lanes(channels - c), written = first_lanes(end - p);
+                    for (int i = 0; i < 16; i++)
+                        rows[i] = p + i < end ? _mm512_maskz_loadu_ps(read, x + layout.offsets[p + i] + c)
+                                              : _mm512_setzero_ps();
+                    transpose(rows);
+                    for (int i = 0; i < 16 && c + i < channels; i++) {
+                        float* at = y + (c + i) * pixels + p;
+                        if (uncached)
+                            _mm512_stream_ps(at, rows[i]);
+                        else
+                            _mm512_mask_storeu_ps(at, written, rows[i]);
+                    }
+                }
+        }
+}
+
+// Widens three numbers to four: the sum of two copies that are shifted by 0 and 1.
+GANZOO_AVX512 static inline void widen(const __m512* from, int step, __m512* to, int to_step) {
+    to[0] = from[0];
+    to[to_step] = _mm512_add_ps(from[0], from[step]);
+    to[2 * to_step] = _mm512_add_ps(from[step], from[2 * step]);
+    to[3 * to_step] = from[2 * step];
+}
+
+// The adjoint of `widen`.
+GANZOO_AVX512 static inline void narrow(const __m512* from, int step, __m512* to, int to_step) {
+    for (int i = 0; i < 3; i++) to[i * to_step] = _mm512_add_ps(from[i * step], from[(i + 1) * step]);
+}
+
+// Returns the index in 4x4 weights of a tap of a phase.
+static inline int tap_index(Kernels kernels, int phase, int tap) {
+    const int row = tap / 2 * 2 + phase / 2, column = tap % 2 * 2 + phase % 2;
+    return kernels == doubling ? 15 - (row * 4 + column) : row * 4 + column;
+}
+
+// Computes the four taps of the four phases from 3x3 or 4x4 weights.
+GANZOO_AVX512 static inline void divide(const __m512* weights, Kernels kernels, __m512 phases[16]) {
+    __m512 rows[12], wide[16];
+    if (kernels != split) {
+        for (int row = 0; row < 3; row++) widen(weights + 3 * row, 1, rows + 4 * row, 1);
+        for (int column = 0; column < 4; column++) widen(rows + column, 4, wide + column, 4);
+    }
+    const __m512 scale = _mm512_set1_ps(kernels == halving ? 0.25f : 1.0f);
+    for (int i = 0; i < 16; i++)
+        phases[i] = _mm512_mul_ps((kernels == split ? weights : wide)[tap_index(kernels, i / 4, i % 4)], scale);
+}
+
+// The adjoint of `divide`.
+GANZOO_AVX512 static inline void unite(const __m512 phases[16], Kernels kernels, __m512* weights) {
+    __m512 rows[12], wide[16];
+    const __m512 scale = _mm512_set1_ps(kernels == halving ? 0.25f : 1.0f);
+    for (int i = 0; i < 16; i++)
+        (kernels == split ? weights : wide)[tap_index(kernels, i / 4, i % 4)] = _mm512_mul_ps(phases[i], scale);
+    if (kernels == split) return;
+    for (int column = 0; column < 4; column++) narrow(wide + column, 4, rows + column, 4);
+    for (int row = 0; row < 3; row++) narrow(rows + 4 * row, 1, weights + 3 * row, 1);
+}
+
+// Rounds 16 pairs of numbers to bfloat16 and interleaves them.
+GANZOO_AVX512 static inline void store_pairs(uint16_t* to, __m512 even, __m512 odd) {
+    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+
+GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLayout& layout, bool backward) {
+    const int64_t rows = backward ? layout.inputs : layout.outputs, columns = backward ? layout.outputs : layout.inputs;
+    const int64_t row_stride = backward ? layout.input_stride : layout.output_stride;
+    const int64_t column_stride = backward ? layout.output_stride : layout.input_stride;
+    const int64_t row_blocks = (rows + 15) / 16, column_blocks = (columns + 31) / 32;
+    const int64_t taps = layout.taps;
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)row_stride));
+    #pragma omp parallel for collapse(2) if(rows * columns * taps > PARALLEL_THRESHOLD)
+    for (int64_t row = 0; row < row_blocks; row++)
+        for (int64_t column = 0; column < column_blocks; column++) {
+            // Blocks are ordered by outputs first, in both directions.
+            const int64_t block = backward ? column * row_blocks + row : row * column_blocks + column;
+            uint16_t* y = to + block * layout.phase_taps() * 512;
+            const __mmask16 lanes = first_lanes(rows - row * 16);
+            for (int64_t pair = 0; pair < 16; pair++) {
+                const int64_t at = column * 32 + 2 * pair;
+                const float* x = from + row * 16 * row_stride + at * column_stride;
+                const __mmask16 even_lanes = at < columns ? lanes : 0, odd_lanes = at + 1 < columns ? lanes : 0;
+                auto even = [&](int tap) GANZOO_AVX512 {
+                    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), even_lanes, index, x + tap, 4);
+                };
+                auto odd = [&](int tap) GANZOO_AVX512 {
+                    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), odd_lanes, index, x + column_stride + tap, 4);
+                };
+                if (layout.kernels == same) {
+                    for (int64_t tap = 0; tap < taps; tap++)
+                        store_pairs(y + tap * 512 + pair * 32, even(tap), odd(tap));
+                    continue;
+                }
+                __m512 weights[2][16], divided[2][16];
+                for (int64_t tap = 0; tap < taps; tap++) weights[0][tap] = even(tap), weights[1][tap] = odd(tap);
+                for (int i = 0; i < 2; i++) divide(weights[i], layout.kernels, divided[i]);
+                for (int i = 0; i < 16; i++)
+                    store_pairs(y + i / 4 * layout.phase_size + i % 4 * 512 + pair * 32, divided[0][i], divided[1][i]);
+            }
+        }
+}
+
+GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayout& layout) {
+    const int64_t taps = layout.taps;
+    const int64_t output_blocks = (layout.outputs + 15) / 16, input_blocks = (layout.inputs + 15) / 16;
+    const bool inputs_inside = layout.input_stride < layout.output_stride;
+    const int64_t outer_stride = inputs_inside ? layout.output_stride : layout.input_stride;
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)taps));
+    #pragma omp parallel for collapse(2) if(layout.outputs * layout.inputs * taps > PARALLEL_THRESHOLD)
+    for (int64_t output = 0; output < output_blocks; output++)
+        for (int64_t input = 0; input < input_blocks; input++) {
+            const int64_t outputs = std::min<int64_t>(16, layout.outputs - output * 16);
+            const int64_t inputs = std::min<int64_t>(16, layout.inputs - input * 16);
+            // Filled with lanes along the shorter stride, so that it can be copied in long runs.
+            static thread_local std::vector<float> buffer;
+            buffer.resize(256 * taps);
+            const float* x = from + (output * input_blocks + input) * layout.phase_taps() * 256;
+            static thread_local std::vector<float> united;
+            if (layout.kernels != same) {
+                united.resize(256 * taps);
+                for (int i = 0; i < 16; i++) {
+                    __m512 divided[16], weights[16];
+                    for (int k = 0; k < 16; k++)
+                        divided[k] = _mm512_loadu_ps(x + k / 4 * layout.phase_size + k % 4 * 256 + i * 16);
+                    unite(divided, layout.kernels, weights);
+                    for (int64_t tap = 0; tap < taps; tap++)
+                        _mm512_storeu_ps(united.data() + tap * 256 + i * 16, weights[tap]);
+                }
+                x = united.data();
+            }
+            for (int64_t tap = 0; tap < taps; tap++) {
+                __m512 block[16];
+                for (int i = 0; i < 16; i++) block[i] = _mm512_loadu_ps(x + tap * 256 + i * 16);
+                if (inputs_inside) transpose(block);
+                for (int i = 0; i < 16; i++)
+                    _mm512_i32scatter_ps(buffer.data() + i * 16 * taps + tap, index, block[i], 4);
+            }
+            float* y = to + output * 16 * layout.output_stride + input * 16 * layout.input_stride;
+            for (int64_t i = 0; i < (inputs_inside ? outputs : inputs); i++)
+                std::memcpy(y + i * outer_stride, buffer.data() + i * 16 * taps,
+                            (inputs_inside ? inputs : outputs) * taps * sizeof(float));
+        }
+}
+
+}  // namespace ganzoo
+
+#else
+
+namespace ganzoo {
+
+const bool has_conversions = false;
+void pack_pixels(const float*, uint16_t*, const PixelLayout&) {}
+void unpack_pixels(const float*, float*, const PixelLayout&) {}
+void pack_weights(const float*, uint16_t*, const WeightLayout&, bool) {}
+void unpack_weights(const float*, float*, const WeightLayout&) {}
+
+}  // namespace ganzoo
+
+#endif
