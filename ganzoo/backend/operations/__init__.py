@@ -38,8 +38,9 @@ _NAMES = (
     "adam",
     "lerp",
 )
-_SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), "convolution.cc", "conversions.cc", "bfloat16.cc")
-_HEADERS = ("convolution.h", "conversions.h", "bfloat16.h", "blocks.h")
+_PARTS = ("convolution", "conversions", "bfloat16", "matmul")
+_SOURCES = (*(f"{name}_op.{kind}" for name in _NAMES for kind in ("h", "cc")), *(f"{part}.cc" for part in _PARTS))
+_HEADERS = (*(f"{part}.h" for part in _PARTS), "blocks.h")
 IntOrPair = int | tuple[int, int]
 
 
@@ -256,7 +257,7 @@ def linear(x: Any, weight: Any) -> Any:
     _require("a linear layer", x, (0, weight.shape[1]))
     if _operations is None:
         return _autocast_call(jittor().nn.matmul_transpose, x, weight)
-    return _operations.onednn_matmul(x, weight, False, True)
+    return _operations.onednn_matmul(x, weight, False, True, autocast_enabled)
 
 
 def transpose(x: Any, axes: Sequence[int]) -> Any:

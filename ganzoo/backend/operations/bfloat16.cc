@@ -46,6 +46,14 @@ GANZOO_AVX512 static inline void transpose(__m512 r[16]) {
     }
 }
 
+GANZOO_AVX512 void round(const float* from, uint16_t* to, int64_t count) {
+    #pragma omp parallel for if(count > PARALLEL_THRESHOLD)
+    for (int64_t i = 0; i < count; i += 16) {
+        const __mmask16 lanes = first_lanes(count - i);
+        _mm256_mask_storeu_epi16(to + i, lanes, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(lanes, from + i)));
+    }
+}
+
 GANZOO_AVX512 void pack_pixels(const float* from, uint16_t* to, const PixelLayout& layout) {
     const int64_t channels = layout.channels, pixels = layout.pixels, tasks = (pixels + PIXELS - 1) / PIXELS;
     #pragma omp parallel for collapse(2) if(layout.images * channels * pixels > PARALLEL_THRESHOLD)
@@ -243,6 +251,7 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
 namespace ganzoo {
 
 const bool has_conversions = false;
+void round(const float*, uint16_t*, int64_t) {}
 void pack_pixels(const float*, uint16_t*, const PixelLayout&) {}
 void unpack_pixels(const float*, float*, const PixelLayout&) {}
 void pack_weights(const float*, uint16_t*, const WeightLayout&, bool) {}

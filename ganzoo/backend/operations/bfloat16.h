@@ -9,6 +9,8 @@ namespace ganzoo {
 
 extern const bool has_conversions;  // whether they could be compiled, for x86-64 by GCC 10 or newer
 
+void round(const float* from, uint16_t* to, int64_t count);  // float32 to bfloat16
+
 // The layout of images. Float32 arrays are (N, C, P), with P pixels; in the others the channels of a pixel lie side by
 // side. Offsets are in elements from the start of an image.
 struct PixelLayout {

@@ -3,12 +3,13 @@
 
 namespace jittor {
 
-// The product of two float32 matrices, each optionally transposed first. Its gradients are such products again.
+// The product of two float32 matrices, each optionally transposed first. Its gradients are such products again,
+// in the same precision: with `bfloat16`, factors are rounded where that is faster.
 struct OnednnMatmulOp : Op {
     Var* left, * right, * result;
-    bool transpose_left, transpose_right;
+    bool transpose_left, transpose_right, bfloat16;
 
-    OnednnMatmulOp(Var* left, Var* right, bool transpose_left=false, bool transpose_right=false);
+    OnednnMatmulOp(Var* left, Var* right, bool transpose_left=false, bool transpose_right=false, bool bfloat16=false);
 
     const char* name() const override { return "onednn_matmul"; }
     void infer_shape() override;
