@@ -53,7 +53,7 @@ class Listing:
 
 
 class Domains(NamedTuple):
-    """The names of the domains, sorted, and the folder that contains a sub-folder for each of them."""
+    """The names of the domains, sorted, and the folder that contains a subfolder for each of them."""
 
     names: tuple[str, ...]
     folder: str
@@ -62,7 +62,7 @@ class Domains(NamedTuple):
 def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
     """Return the domains of the images `keys`, all of which are in the folder `root`; None if they have no domains.
 
-    1. `set/cat/1.png`, `set/dog/2.png`: if all images are in sub-folders of one folder, each sub-folder of it is a
+    1. `set/cat/1.png`, `set/dog/2.png`: if all images are in subfolders of one folder, each subfolder of it is a
        domain, even an empty one.
     2. `set/cat/1.png`, and `set/dog/` is empty: if all images are in one folder that has empty siblings, that folder
        and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count: of
@@ -100,7 +100,7 @@ def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
 def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
     """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
 
-    Uses the first of these folders that has all images in sub-folders named like the domains: the same relative path as
+    Uses the first of these folders that has all images in subfolders named like the domains: the same relative path as
     in the folder `old`; `new` itself; the folders inside `new` that contain all images, from the outermost. If none
     does, `labels_of` raises DataError for the result.
     """

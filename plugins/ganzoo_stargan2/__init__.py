@@ -77,7 +77,7 @@ class StarGAN2(Model):
             found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
             raise OptionError(
                 f"--data {train.data}: it has {found}, but stargan2 translates between two or more. "
-                "Give a folder with a sub-folder of images for each."
+                "Give a folder with a subfolder of images for each."
             )
         if options.w_hpf and data.channels != 3:
             raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
