@@ -20,7 +20,7 @@ from ganzoo.checkpoints import unpickling
 from ganzoo.interfaces.options import describe
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
-from tests.support.reference import needs_torch, port, stargan2_port, values
+from tests.support.reference import needs_torch, port, random_weights, stargan2_port
 from tests.test_readme import ROOT, SHORTER, commands
 
 PAGE = ROOT / "COMING_FROM.md"
@@ -53,7 +53,7 @@ def other_programs_files(jittor, workdir: Path) -> None:
         (workdir / folder).mkdir(parents=True)
     shutil.copy(stargan2_port.Files(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt")
     rng = np.random.default_rng(8)
-    wing = values([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
+    wing = random_weights([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
     Path("expr/checkpoints/wing.ckpt").write_bytes(pickle.dumps({"state_dict": wing}))
     files = port.Files(workdir / "torch", 16)
     shutil.copy(files.path("step"), "checkpoint/train_step-4.model")

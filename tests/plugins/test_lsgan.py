@@ -27,7 +27,7 @@ BIASES_WITHOUT_EFFECT = {
 }
 
 EPS = {"zoo": (1e-6, 1e-4), "tutorial": (3e-7, 1e-2)}  # Adam's eps for generator and discriminator
-# Layers before a ReLU; see `large_biases` of `reference.values`.
+# Layers before a ReLU; see `large_biases` of `reference.random_weights`.
 BEFORE_RELU = {
     "zoo": {
         "generator": {"norm1", "norm2"},

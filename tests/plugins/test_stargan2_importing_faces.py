@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import CheckpointError, OptionError
-from tests.support.reference import needs_torch, under, values
+from tests.support.reference import needs_torch, random_weights, strip_prefix
 from tests.support.reference.stargan2_port import (
     Files,
     check_next_update,
@@ -32,7 +32,7 @@ def fan(jittor) -> dict[str, np.ndarray]:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return values(shapes, np.random.default_rng(8))
+    return random_weights(shapes, np.random.default_rng(8))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_high_pass_skips_are_imported_with_the_landmark_network(faces, fan):
     result = imported(faces.path("nets_ema"))
     saved = checkpoint_of(result.run)
     assert saved.run.options["w_hpf"] == STRENGTH
-    assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
+    assert strip_prefix(saved.tensors, "net/landmarks/").keys() == fan.keys()
     for name, value in fan.items():
         assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
     assert "landmarks: 6,333,603 weights" in result.found

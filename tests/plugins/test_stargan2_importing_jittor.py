@@ -13,7 +13,7 @@ import pytest
 
 from ganzoo.checkpoints import unpickling
 from ganzoo.errors import CheckpointError
-from tests.support.reference import needs_torch, values
+from tests.support.reference import needs_torch, random_weights
 from tests.support.reference.stargan2_port import Files, check_translations, checkpoint_of, contents, imported, state_of
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
@@ -33,7 +33,7 @@ def faces(jittor, tmp_path_factory) -> Files:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return Files(tmp_path_factory.mktemp("faces"), 0.5, values(shapes, np.random.default_rng(8)))
+    return Files(tmp_path_factory.mktemp("faces"), 0.5, random_weights(shapes, np.random.default_rng(8)))
 
 
 def variables(content: Any) -> Any:

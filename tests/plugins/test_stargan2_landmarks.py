@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import CheckpointError
-from tests.support.reference import error, in_torch, needs_torch, values
+from tests.support.reference import needs_torch, random_weights, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -22,7 +22,7 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return values(shapes, np.random.default_rng(3))
+    return random_weights(shapes, np.random.default_rng(3))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFa
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
     arrays = {f"net/{name}": value for name, value in weights.items()}
-    answers = in_torch("landmarks", {**arrays, **images}, folder, target=str(folder / "wing.ckpt"))
+    answers = run_reference("landmarks", {**arrays, **images}, folder, target=str(folder / "wing.ckpt"))
     return folder / "wing.ckpt", {**images, **answers}
 
 
@@ -53,7 +53,7 @@ def test_heatmaps_match_the_reference(compared, weights) -> None:
     network.train()  # must not switch to batch statistics
     for side in SIDES:
         found = network(jt.array(compared[1][f"images/{side}"]))
-        assert error(found, compared[1][f"heatmaps/{side}"]) < 1e-4
+        assert relative_error(found, compared[1][f"heatmaps/{side}"]) < 1e-4
 
 
 @needs_torch

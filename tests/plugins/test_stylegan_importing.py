@@ -16,7 +16,7 @@ from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.registry import plugins
 from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
-from tests.support.reference import error, needs_torch, under
+from tests.support.reference import needs_torch, relative_error, strip_prefix
 from tests.support.reference.port import DEPTH, LATENT, UPDATES, Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
@@ -44,13 +44,13 @@ def test_the_images_of_an_imported_generator_match_the_reference(files, tmp_path
     run = imported(files.path(name), tmp_path).run
     images = files.images(run.path)
     assert np.mean(np.abs(images) < 1) > 0.7  # because clamped pixels would hide differences
-    assert error(images, files.expected["images"]) < 1e-4
+    assert relative_error(images, files.expected["images"]) < 1e-4
 
 
 def test_fused_resampling_is_imported(tmp_path):
     files = Files(tmp_path, 128)
     run = imported(files.path("ema-zip"), tmp_path).run
-    assert error(files.images(run.path), files.expected["images"]) < 1e-4
+    assert relative_error(files.images(run.path), files.expected["images"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["step", "step-ids"])
@@ -60,9 +60,9 @@ def test_the_next_update_matches_the_reference(files, tmp_path, name):
     state = state_of(imported(files.path(name), tmp_path).run)
     for network, optimizer in state.optimizers.items():
         optimizer.set_active(state.setup.networks[network].active_weights())
-        gradients = under(files.given, f"grad/{UPDATES}/{network}/")
+        gradients = strip_prefix(files.given, f"grad/{UPDATES}/{network}/")
         optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
-        before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
+        before = strip_prefix(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
         for key, weight in state.setup.networks[network].state().items():
             expected = files.expected[f"net/{network}/{key}"]
             if key not in optimizer.weights:
@@ -132,7 +132,7 @@ def test_files_of_jittor_are_imported(files, tmp_path):
 
     path = tmp_path / "train_step-3.pkl"
     jt.save({"g_running": jittor_state_dict(unpickling.safe_load(files.path("ema-zip")))}, str(path))
-    assert error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
+    assert relative_error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
 
 
 def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:

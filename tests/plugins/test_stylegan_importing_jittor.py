@@ -14,7 +14,7 @@ from ganzoo_stylegan import StyleGAN
 from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError
 from ganzoo.training.importing import import_checkpoint
-from tests.support.reference import error, needs_torch
+from tests.support.reference import needs_torch, relative_error
 from tests.support.reference.port import Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
@@ -118,8 +118,8 @@ def test_scales_and_offsets_of_norms_are_folded_into_the_style_layers(files, tmp
     write_port_files(files, tmp_path, file_format)
     result = imported(tmp_path / name)
     wanted = files.expected["affine/images"]
-    assert error(files.images(result.run.path), wanted) < 1e-4
-    assert error(wanted, files.expected["generator/images"]) > 0.1  # the scales and offsets matter
+    assert relative_error(files.images(result.run.path), wanted) < 1e-4
+    assert relative_error(wanted, files.expected["generator/images"]) > 0.1  # the scales and offsets matter
     assert "scales and offsets of the instance norms: folded into the style layers" in result.found
     tensors = checkpoint.read(checkpoint.newest(result.run.path)).tensors
     original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.6.conv1.0.conv.weight_orig"]
@@ -131,7 +131,7 @@ def test_a_generator_is_imported_without_a_discriminator(files, tmp_path):
     (tmp_path / "300000.discrim-model").unlink()
     result = imported(tmp_path / "300000.model")
     assert "discriminator: not in the file; initialised randomly" in result.found
-    assert error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
+    assert relative_error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
 
 
 def test_a_discriminator_alone_is_an_error_that_names_the_missing_file(files, tmp_path):
@@ -166,7 +166,7 @@ def test_files_of_the_port_without_scales_and_offsets_are_imported(files, tmp_pa
     write(tmp_path / "040000.model", ema, file_format)
     write(tmp_path / "train_step-3.model", {**step, "g_running": ema}, file_format)
     result = imported(tmp_path / name)
-    assert error(files.images(result.run.path), files.expected["images"]) < 1e-4
+    assert relative_error(files.images(result.run.path), files.expected["images"]) < 1e-4
     assert not any("left out" in line for line in result.found)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, choose
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -68,7 +68,7 @@ def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[s
         inputs[f"one/{side}"] = one.astype(np.float32)
         inputs[f"other/{side}"] = np.clip(one + rng.normal(0, 0.1, one.shape), -1, 1).astype(np.float32)
     folder = tmp_path_factory.mktemp("efficientnet")
-    return inputs, in_torch("efficientnet", inputs, folder, weights=str(extractor.weights.paths[0]))
+    return inputs, run_reference("efficientnet", inputs, folder, weights=str(extractor.weights.paths[0]))
 
 
 @needs_torch
@@ -77,8 +77,8 @@ def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[s
 def test_features_and_logits_agree_with_the_package(extractor, compared, jittor, name) -> None:
     inputs, expected = compared
     (features,) = extractor.stream([inputs[f"pixels/{name}"]])
-    assert error(features, expected[f"features/{name}"]) < 1e-4
-    assert error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
+    assert relative_error(features, expected[f"features/{name}"]) < 1e-4
+    assert relative_error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
 
 
 @needs_torch
@@ -96,7 +96,7 @@ def test_distances_agree_with_the_packages_feature_maps(compared, side) -> None:
     inputs, expected = compared
     perceptual = Perceptual(choose(PERCEPTUAL, None, ()))
     found = perceptual.distances(inputs[f"one/{side}"], inputs[f"other/{side}"])
-    assert error(found, expected[f"distances/{side}"]) < 1e-4
+    assert relative_error(found, expected[f"distances/{side}"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)

@@ -15,7 +15,7 @@ from PIL import Image
 from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights
 from ganzoo.metrics.features import FeatureExtractor
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -45,7 +45,7 @@ class Compared:
         self.images["torchvision/299"] = random_images(3, 2, 299)
         resized = Image.fromarray(self.small[0]).resize((299, 299), Image.Resampling.BILINEAR)
         self.images["torchvision/resized"] = np.asarray(resized)[None]
-        self.expected = in_torch("inception", self.images, folder, target=str(folder), seed=1)
+        self.expected = run_reference("inception", self.images, folder, target=str(folder), seed=1)
 
     def extractor(self, backbone: str, name: str) -> FeatureExtractor:
         return FeatureExtractor(Weights(FEATURES[backbone], (self.folder / name,), ("",)))
@@ -82,19 +82,19 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
 @pytest.mark.parametrize("name", FID_SIZES)
 def test_the_fid_variant_resizes_as_published(compared, fid, name) -> None:
     found = features(fid, compared.images[f"fid/{name}"])
-    assert error(found, compared.expected[f"fid/{name}"]) < TOLERANCE
+    assert relative_error(found, compared.expected[f"fid/{name}"]) < TOLERANCE
 
 
 @needs_torch
 def test_torchvisions_variant_at_its_own_size(compared, torchvision) -> None:
     found = features(torchvision, compared.images["torchvision/299"])
-    assert error(found, compared.expected["torchvision/299"]) < TOLERANCE
+    assert relative_error(found, compared.expected["torchvision/299"]) < TOLERANCE
 
 
 @needs_torch
 def test_torchvisions_variant_scales_as_pillow_does(compared, torchvision) -> None:
     found = features(torchvision, compared.small)
-    assert error(found, compared.expected["torchvision/resized"]) < TOLERANCE
+    assert relative_error(found, compared.expected["torchvision/resized"]) < TOLERANCE
 
 
 @needs_torch

@@ -12,7 +12,7 @@ from PIL import Image
 from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights
 from ganzoo.metrics.perceptual import Perceptual
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -46,7 +46,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder, rng, inputs = tmp_path_factory.mktemp("trunks"), np.random.default_rng(0), {}
     for name, kind in KINDS.items():
         inputs[f"one/{name}"], inputs[f"other/{name}"] = pair(rng, *kind)
-    return folder, inputs, in_torch("trunks", inputs, folder, target=str(folder), seed=2)
+    return folder, inputs, run_reference("trunks", inputs, folder, target=str(folder), seed=2)
 
 
 def open_weights(network: str, *paths: Path) -> Perceptual:
@@ -69,7 +69,7 @@ def test_distances_agree_with_the_reference(compared, networks, network, name) -
     _, inputs, expected = compared
     found = networks[network].distances(inputs[f"one/{name}"], inputs[f"other/{name}"])
     assert found.shape == (2,)
-    assert error(found, expected[f"{network}/{name}"]) < 1e-4
+    assert relative_error(found, expected[f"{network}/{name}"]) < 1e-4
 
 
 @needs_torch
