@@ -173,36 +173,36 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The results of ganzoo and of the reference for one case."""
     wanted = strip_prefix(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
 
 
-def test_no_input_of_a_relu_is_near_zero(compared):
-    assert compared[1]["closest"] > 3e-6
+def test_no_input_of_a_relu_is_near_zero(comparison):
+    assert comparison[1]["closest"] > 3e-6
 
 
 @pytest.mark.parametrize("kind", ["style", "image", "score"])
-def test_outputs_match_the_reference(compared, kind):
-    actual, wanted = (strip_prefix(each, f"{kind}/") for each in compared)
+def test_outputs_match_the_reference(comparison, kind):
+    actual, wanted = (strip_prefix(each, f"{kind}/") for each in comparison)
     assert len(actual) == {"style": 3, "image": 4, "score": 3}[kind]
     for name, value in actual.items():
         assert relative_error(value, wanted[name]) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_loss_term_matches_the_reference(compared, phase):
-    actual, wanted = (strip_prefix(each, f"term/{phase}/") for each in compared)
+def test_every_loss_term_matches_the_reference(comparison, phase):
+    actual, wanted = (strip_prefix(each, f"term/{phase}/") for each in comparison)
     assert actual.keys() == wanted.keys() == TERMS[phase[0]]
     for name, value in wanted.items():
         assert relative_error(actual[name], value) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_gradient_matches_the_reference(compared, phase):
-    actual, wanted = (strip_prefix(each, f"grad/{phase}/") for each in compared)
+def test_every_gradient_matches_the_reference(comparison, phase):
+    actual, wanted = (strip_prefix(each, f"grad/{phase}/") for each in comparison)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         assert relative_error(actual[name], value, scale(wanted, name)) < MAX_ERROR, name

@@ -153,26 +153,26 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The results of ganzoo and of the reference for one case."""
     wanted = strip_prefix(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param], given, weights).results(), wanted
 
 
-def test_no_input_of_a_relu_is_near_zero(compared):
-    assert compared[1]["closest"] > 1e-5
+def test_no_input_of_a_relu_is_near_zero(comparison):
+    assert comparison[1]["closest"] > 1e-5
 
 
-def test_images_and_scores_match_the_reference(compared):
-    actual, wanted = compared
+def test_images_and_scores_match_the_reference(comparison):
+    actual, wanted = comparison
     assert relative_error(actual["images"], wanted["images"]) < MAX_ERROR
     assert relative_error(actual["scores"], wanted["scores"]) < MAX_ERROR
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_term_matches_the_reference(compared, loss):
-    actual, wanted = (strip_prefix(each, f"term/{loss}/") for each in compared)
+def test_every_loss_term_matches_the_reference(comparison, loss):
+    actual, wanted = (strip_prefix(each, f"term/{loss}/") for each in comparison)
     terms = {"r1": {"real", "fake", "penalty"}, "wgan-gp": {"real", "fake", "drift", "penalty"}}[loss]
     assert actual.keys() == wanted.keys() == {"generator/adversarial", *(f"discriminator/{name}" for name in terms)}
     for name, value in wanted.items():
@@ -181,8 +181,8 @@ def test_every_loss_term_matches_the_reference(compared, loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_every_gradient_matches_the_reference(compared, loss, network):
-    actual, wanted = (strip_prefix(each, f"grad/{loss}/{network}/") for each in compared)
+def test_every_gradient_matches_the_reference(comparison, loss, network):
+    actual, wanted = (strip_prefix(each, f"grad/{loss}/{network}/") for each in comparison)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         if value.any():

@@ -219,8 +219,9 @@ def plain_model():
 
 
 @pytest.fixture(scope="module", params=[None, 2], ids=["whole-batch", "micro-batches-of-2-2-1"])
-def compared(request, tmp_path_factory):
-    folder, optimizers = tmp_path_factory.mktemp("plain"), recording.adams(1e-3, 1e-5, 1e-5)
+def comparison(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    optimizers = recording.adam_settings(generator_eps=1e-5, discriminator_eps=1e-5)
     return recording.compare(
         "plain",
         plain_model(),
@@ -235,19 +236,20 @@ def compared(request, tmp_path_factory):
 
 
 @needs_torch
-def test_micro_batches_add_up_to_the_gradient_of_the_batch(compared):
+def test_micro_batches_add_up_to_the_gradient_of_the_batch(comparison):
     for network in ("generator", "discriminator"):
-        assert max(compared.errors(f"grad/{network}/").values()) < 1e-4
+        assert max(comparison.errors(f"grad/{network}/").values()) < 1e-4
 
 
 @needs_torch
-def test_micro_batches_report_the_terms_of_the_batch(compared):
-    assert max(compared.errors("term/").values()) < 1e-4
+def test_micro_batches_report_the_terms_of_the_batch(comparison):
+    assert max(comparison.errors("term/").values()) < 1e-4
 
 
 @needs_torch
-def test_micro_batches_count_as_one_update(compared):
-    assert compared.updates == {"generator": recording.STEPS, "discriminator": recording.STEPS}
+def test_micro_batches_count_as_one_update(comparison):
+    assert comparison.updates == {"generator": recording.STEPS, "discriminator": recording.STEPS}
     for network in ("generator", "discriminator"):
-        assert len(strip_prefix(compared.actual, f"change/{network}/")) == {"generator": 4, "discriminator": 6}[network]
-        assert max(compared.errors(f"change/{network}/").values()) < 1e-3
+        changes = strip_prefix(comparison.actual, f"change/{network}/")
+        assert len(changes) == {"generator": 4, "discriminator": 6}[network]
+        assert max(comparison.errors(f"change/{network}/").values()) < 1e-3

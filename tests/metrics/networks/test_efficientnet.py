@@ -58,7 +58,7 @@ def network_input(name: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     inputs = {f"pixels/{name}": network_input(name) for name in PHOTOGRAPHS}
     inputs["pixels/noise"] = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
@@ -74,8 +74,8 @@ def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[s
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("name", [*PHOTOGRAPHS, "noise"])
-def test_features_and_logits_agree_with_the_package(extractor, compared, jittor, name) -> None:
-    inputs, expected = compared
+def test_features_and_logits_agree_with_the_package(extractor, comparison, jittor, name) -> None:
+    inputs, expected = comparison
     (features,) = extractor.stream([inputs[f"pixels/{name}"]])
     assert relative_error(features, expected[f"features/{name}"]) < 1e-4
     assert relative_error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
@@ -83,8 +83,8 @@ def test_features_and_logits_agree_with_the_package(extractor, compared, jittor,
 
 @needs_torch
 @needs_package
-def test_features_differ_between_photographs(compared) -> None:
-    features = np.concatenate([compared[1][f"features/{name}"] for name in PHOTOGRAPHS])
+def test_features_differ_between_photographs(comparison) -> None:
+    features = np.concatenate([comparison[1][f"features/{name}"] for name in PHOTOGRAPHS])
     differences = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
     assert (differences[~np.eye(len(features), dtype=bool)] > 0.1).all()
 
@@ -92,8 +92,8 @@ def test_features_differ_between_photographs(compared) -> None:
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("side", [SMALL, ODD])
-def test_distances_agree_with_the_packages_feature_maps(compared, side) -> None:
-    inputs, expected = compared
+def test_distances_agree_with_the_packages_feature_maps(comparison, side) -> None:
+    inputs, expected = comparison
     perceptual = Perceptual(choose(PERCEPTUAL, None, ()))
     found = perceptual.distances(inputs[f"one/{side}"], inputs[f"other/{side}"])
     assert relative_error(found, expected[f"distances/{side}"]) < 1e-4

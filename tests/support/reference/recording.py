@@ -17,15 +17,14 @@ LATENT = 24
 STEPS = 5
 
 
-def adams(learning_rate: float, generator: float, discriminator: float) -> dict[str, Any]:
-    """Return Adam for both networks, with an eps well above the rounding errors of the gradients. With the usual 1e-8,
-    Adam turns gradients that are only rounding errors, as some of a million always are, into full steps."""
+def adam_settings(*, generator_eps: float, discriminator_eps: float) -> dict[str, Any]:
+    """Return Adam for both networks. Each eps must be well above the rounding errors of the gradients: with the usual
+    1e-8, Adam would turn a gradient that is only a rounding error, as some of a million always are, into a full step.
+    """
     from ganzoo import Adam
 
-    def adam(eps: float) -> Any:
-        return Adam(learning_rate, beta1=0.5, beta2=0.9, eps=eps)
-
-    return {"generator": adam(generator), "discriminator": adam(discriminator)}
+    eps = {"generator": generator_eps, "discriminator": discriminator_eps}
+    return {name: Adam(1e-3, beta1=0.5, beta2=0.9, eps=value) for name, value in eps.items()}
 
 
 @dataclass
