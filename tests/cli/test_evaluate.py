@@ -15,7 +15,7 @@ from ganzoo.metrics.backbones import folder as weights_folder
 from ganzoo.registry import plugins
 from tests.conftest import TINY
 from tests.data.pictures import encoded, noise, write_folder
-from tests.support import styled, tinter
+from tests.support import mean_colour, stylegan_checkpoint
 
 RUN = Path("experiments/00000-gan-pictures")
 
@@ -122,15 +122,15 @@ def test_too_large_numbers_and_empty_names_are_refused(ganzoo, trained, argument
 
 
 def test_path_lengths_of_a_style_based_model_are_measured(jittor, ganzoo, pictures):
-    styled.write_checkpoint(Path("styled.safetensors"), size=8)
-    command = ("evaluate", "styled.safetensors", "--samples", "8", "--against", "pictures")
+    stylegan_checkpoint.write_checkpoint(Path("stylegan.safetensors"), size=8)
+    command = ("evaluate", "stylegan.safetensors", "--samples", "8", "--against", "pictures")
     result = ganzoo(*command, "--metrics", "ppl")
     assert result.exit_code == 0, result.output
     (record,) = records(Path())
     assert list(record["mean"][""]) == ["ppl-z-full", "ppl-z-end", "ppl-w-full", "ppl-w-end"]
     assert all(0 < value < 1e9 for value in record["mean"][""].values())
     assert record["recipe"]["perceptual"]["backbone"] == "efficientnet-lite0"
-    missing = ganzoo("evaluate", "styled.safetensors", "--samples", "8")
+    missing = ganzoo("evaluate", "stylegan.safetensors", "--samples", "8")
     assert missing.exit_code == 2
     assert "doesn't record its training data. Name real images with --against." in missing.stderr
 
@@ -231,12 +231,12 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 @pytest.fixture
 def zoo(jittor, workdir, add_model) -> Path:
-    """A folder with the checkpoint `tinter.safetensors` of a translation model, and a data set `animals`."""
-    add_model(tinter.TinterModel())
-    tinter.write_checkpoint(workdir / "tinter.safetensors")
+    """A folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
     rng = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2)):
-        for domain in tinter.DOMAINS:
+        for domain in mean_colour.DOMAINS:
             files = {
                 f"{index}.png": encoded(Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)))
                 for index in range(count)
@@ -245,11 +245,11 @@ def zoo(jittor, workdir, add_model) -> Path:
     return workdir
 
 
-PAIRS = [(a, b) for a in tinter.DOMAINS for b in tinter.DOMAINS if a != b]
+PAIRS = [(a, b) for a in mean_colour.DOMAINS for b in mean_colour.DOMAINS if a != b]
 
 
 def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals")
+    command = ("evaluate", "model.safetensors", "--against", "./animals")
     result = ganzoo(*command, "--save-images", "made")
     assert result.exit_code == 0, result.output
     (record,) = records(zoo)
@@ -278,7 +278,7 @@ def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzo
 
 
 def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
     assert ganzoo(*command, "--metrics", "lpips").exit_code == 0
     (record,) = records(zoo)
     assert {each["mode"] for each in record["results"]} == {"reference"}
@@ -290,7 +290,7 @@ def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
 
 
 def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips")
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips")
     for arguments in (("latent", "10"), ("latent", "20"), ("reference", "10"), ("latent", "10")):
         assert ganzoo(*command, "--mode", arguments[0], "--samples", arguments[1]).exit_code == 0
     rows = [line.split(" | ") for line in (zoo / "evaluations.md").read_text().splitlines() if "cat to dog" in line]
@@ -299,10 +299,10 @@ def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, zoo):
 
 
 def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
-    for domain in tinter.DOMAINS:
+    for domain in mean_colour.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
         write_folder(zoo / "animals" / "val" / domain, files)
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
     assert ganzoo(*command, "--quick").exit_code == 0
     assert {each["samples"] for each in records(zoo)[0]["results"]} == {100}
 
@@ -310,17 +310,17 @@ def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
 def test_a_domain_without_images_is_reported_in_one_line(ganzoo, zoo):
     for path in (zoo / "animals/val/dog").iterdir():
         path.unlink()
-    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "animals-val/dog: contains no images, so nothing can be evaluated." in line
     shutil.rmtree(zoo / "animals/train/dog")
     shutil.rmtree(zoo / "animals/val/dog")
-    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "domains (cat, wild fox) differ from the model's (cat, dog, wild fox)" in line
 
 
 def test_without_validation_images_training_images_are_translated(ganzoo, zoo):
     shutil.rmtree(zoo / "animals/val")
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
     result = ganzoo(*command, "--mode", "latent")
     assert result.exit_code == 0, result.output
     assert "has no validation images; translating training images instead" in result.stdout

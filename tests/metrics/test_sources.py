@@ -7,7 +7,7 @@ import pytest
 
 from ganzoo import DataInfo, Dataset
 from ganzoo.errors import DataError
-from tests.support import tinter
+from tests.support import mean_colour
 
 
 class Numbered(Dataset):
@@ -118,9 +118,9 @@ def test_latents_depend_only_on_the_seed(jittor, monkeypatch):
 def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp_path):
     from ganzoo.checkpoints import loading
     from ganzoo.metrics.sources import GeneratorSource
-    from tests.support import styled
+    from tests.support import stylegan_checkpoint
 
-    saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
+    saved, registry = stylegan_checkpoint.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
     generator = loading.load_generator(saved, registry)
     generator.map = lambda z: 0.0 * z  # so that images differ only in noise
     (batch,) = GeneratorSource(generator, 3, 0).batches()
@@ -130,16 +130,16 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
 @pytest.fixture
 def translations(jittor):
-    """A function that makes a source of translations from domain 'cat' to another, with the `tinter`."""
+    """A function that makes a source of translations from domain 'cat' to another, with the `mean_colour` model."""
     from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
     class Animals(Numbered):
         def __init__(self, count):
             super().__init__(count)
-            self.info = replace(tinter.INFO, count=count)
+            self.info = replace(mean_colour.INFO, count=count)
 
     def make(domain, *, reference=False, count=30, seed=0):
-        translator, dataset = tinter.make()[1], Animals(count)
+        translator, dataset = mean_colour.make()[1], Animals(count)
         references = DatasetSource(dataset, dataset.info, domain=domain) if reference else None
         return TranslationSource(translator, DatasetSource(dataset, dataset.info, domain=0), domain, references, seed)
 
@@ -154,7 +154,7 @@ def colours(source) -> np.ndarray:
 def test_each_source_has_ten_different_translations(translations):
     found = colours(translations(1))
     assert found.shape == (10, 10, 3)
-    styles = (found - tinter.COLOURS[1]) * 3  # the latents
+    styles = (found - mean_colour.COLOURS[1]) * 3  # the latents
     assert len(np.unique(styles.reshape(-1, 3).round(4), axis=0)) == 100
     assert abs(styles.mean()) < 0.2
     assert styles.std() == pytest.approx(1, rel=0.1)

@@ -8,14 +8,14 @@ import pytest
 from ganzoo.checkpoints import loading
 from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
-from tests.support.styled import SIZES, write_checkpoint
+from tests.support.stylegan_checkpoint import SIZES, write_checkpoint
 
 KEYS = [(0,), (1,), (2,)]
 
 
 @pytest.fixture(scope="module")
 def saved(jittor, tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("styled") / "tiny.safetensors")
+    return write_checkpoint(tmp_path_factory.mktemp("stylegan") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")

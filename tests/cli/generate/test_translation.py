@@ -13,16 +13,16 @@ from PIL import Image
 from ganzoo import backend
 from tests.data.pictures import encoded, noise, write_folder
 from tests.sampling.test_translation import alike, cells, mean, tinted
-from tests.support import tinter
+from tests.support import mean_colour
 
 SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
 
 @pytest.fixture
 def zoo(jittor, workdir, add_model) -> Path:
-    """A folder with a checkpoint `tinter.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
-    add_model(tinter.TinterModel())
-    tinter.write_checkpoint(workdir / "tinter.safetensors")
+    """A folder with a checkpoint `model.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
     kinds = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
     files = {
         name: encoded(noise(*size, seed=seed), kinds[Path(name).suffix])
@@ -47,7 +47,7 @@ def translate(ganzoo, zoo):
 
     def run(*arguments: str) -> Path:
         out = next(folders)
-        result = ganzoo("generate", "tinter.safetensors", *arguments, "--out", str(out))
+        result = ganzoo("generate", "model.safetensors", *arguments, "--out", str(out))
         assert result.exit_code == 0, result.output
         return out
 
@@ -78,7 +78,8 @@ def test_each_source_is_translated_to_each_domain_with_each_seed(translate, zoo)
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # colours of the EMA; those of the network differ
+        # The colours of the EMA; those of the network differ.
+        colour = mean_colour.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
@@ -174,10 +175,10 @@ def test_a_photo_is_rotated_by_its_exif_orientation(translate, zoo):
 
 
 def test_a_grey_model_writes_grey_images(ganzoo, zoo, monkeypatch):
-    make = tinter.make
-    monkeypatch.setattr(tinter, "make", lambda colours: make(colours[:, :1], 1))
-    info = tinter.DataInfo("grey", 3, 8, 1, tinter.DOMAINS)
-    tinter.write_checkpoint(Path("grey.safetensors"), data=info, colours=tinter.COLOURS[:, :1])
+    make = mean_colour.make
+    monkeypatch.setattr(mean_colour, "make", lambda colours: make(colours[:, :1], 1))
+    info = mean_colour.DataInfo("grey", 3, 8, 1, mean_colour.DOMAINS)
+    mean_colour.write_checkpoint(Path("grey.safetensors"), data=info, colours=mean_colour.COLOURS[:, :1])
     assert ganzoo("generate", "grey.safetensors", "--source", "sources", "--reference", "val").exit_code == 0
     with Image.open("generated/a-dog-rex.png") as image:
         assert image.mode == "L"
@@ -185,7 +186,7 @@ def test_a_grey_model_writes_grey_images(ganzoo, zoo, monkeypatch):
 
 def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
     write_folder(zoo / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
     assert result.exit_code == 0, result.output
     assert len(names(zoo / "out")) == 3 * 3 + 1
     assert result.stderr.count("Left out: sources/aa.png: not a readable image") == 1
@@ -200,7 +201,7 @@ def test_the_same_command_gives_the_same_files(translate):
 
 
 def test_a_checkpoint_is_enough(ganzoo, zoo):
-    shutil.move("tinter.safetensors", "elsewhere.safetensors")
+    shutil.move("model.safetensors", "elsewhere.safetensors")
     shutil.rmtree("val")
     assert ganzoo("generate", "elsewhere.safetensors", "--source", "sources/a.png", "--seeds", "1").exit_code == 0
     assert Path("generated/a-dog-seed0001.png").exists()
@@ -211,7 +212,7 @@ def test_a_sheet_shows_only_as_many_images_as_fit(ganzoo, zoo, monkeypatch):
 
     monkeypatch.setattr("ganzoo.sampling.translation_sheet.MAX_COLUMNS", 2)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
     assert "sheet of the first 2 sources and 5 styles" in result.stdout
     assert len(names(zoo / "out")) == 3 * 6 + 1
     assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
@@ -263,7 +264,7 @@ def test_a_walk_passes_through_its_seeds_in_every_domain(translate, space):
     images = translate("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
     assert len(drawn) == 8
     for frame, seed in ((0, 2), (4, 5)):
-        for row, domain in enumerate(tinter.DOMAINS, 1):
+        for row, domain in enumerate(mean_colour.DOMAINS, 1):
             assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
@@ -305,7 +306,7 @@ REFERENCE = ["--reference", "val/dog"]
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "tinter translates images: give the input with --source IMAGE|FOLDER"),
+        ([], 2, "mean-colour translates images: give the input with --source IMAGE|FOLDER"),
         (["--domain", "dog"], 2, "--domain: requires --source"),
         (["--reference", "val"], 2, "--reference: requires --source"),
         (
@@ -357,19 +358,19 @@ def test_invalid_input_is_reported_in_one_line(ganzoo, zoo, arguments, status, m
     (zoo / "empty").mkdir()
     write_folder(zoo / "spoilt", {"a.png": b"", "b.png": b"no image"})
     write_folder(zoo / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
-    result = ganzoo("generate", "tinter.safetensors", *arguments)
+    result = ganzoo("generate", "model.safetensors", *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
     assert message in result.stderr
 
 
 def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, zoo, monkeypatch):
-    monkeypatch.setattr(tinter.TinterModel, "conditional", False)
+    monkeypatch.setattr(mean_colour.MeanColourModel, "conditional", False)
     monkeypatch.setattr(backend, "start", None)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--domain", "dgo")
-    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--domain", "dgo")
+    assert (result.exit_code, "mean-colour generates images from latents" in result.stderr) == (2, True)
 
 
 def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, zoo, monkeypatch):
-    monkeypatch.setattr(tinter.TinterModel, "translates", False)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources")
-    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)
+    monkeypatch.setattr(mean_colour.MeanColourModel, "translates", False)
+    result = ganzoo("generate", "model.safetensors", "--source", "sources")
+    assert (result.exit_code, "mean-colour generates images from latents" in result.stderr) == (2, True)
