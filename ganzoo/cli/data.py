@@ -62,13 +62,13 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     from ganzoo.data.checking import check_dataset
 
     bad = count = 0
-    part: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
-    while part is not None:
-        report = check_dataset(part)
+    split: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
+    while split is not None:
+        report = check_dataset(split)
         bad, count = bad + len(report.unreadable), count + report.count
         for line in report.lines():
             click.echo(line)
-        part = part.validation()
+        split = split.validation()
     if bad:
         raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are listed above.")
 
@@ -136,13 +136,13 @@ def prepare(
         workers=workers,
         say=click.echo,
     )
-    for part in (result.validation, result):
-        if part is None:
+    for summary in (result.validation, result):
+        if summary is None:
             continue
-        list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
+        list_bad(summary.bad, summary.path.with_name(f"{summary.path.name}.unreadable.txt"))
         click.echo(
-            f"{part.path}: {counted(part.count, 'image')} at {preparing.format_sizes(part.sizes)}, "
-            f"{format_bytes(part.bytes)}, {part.images_per_second:,.0f} img/s"
+            f"{summary.path}: {counted(summary.count, 'image')} at {preparing.format_sizes(summary.sizes)}, "
+            f"{format_bytes(summary.bytes)}, {summary.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
     click.echo(f"Train with: ganzoo train MODEL --data {shlex.quote(str(name))}")

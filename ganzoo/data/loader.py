@@ -52,7 +52,7 @@ class ImageBatch:
     references: np.ndarray | None = None
     targets: np.ndarray | None = None
 
-    def part(self, start: int, stop: int) -> ImageBatch:
+    def slice(self, start: int, stop: int) -> ImageBatch:
         """Return the images from `start` to `stop`."""
         references, targets = self.references, self.targets
         return ImageBatch(

@@ -125,7 +125,7 @@ def prepare(
             f"{dataset.info.name} has none. Delete it first, or choose another name."
         )
 
-    def prepare_part(images: Dataset, to: Path) -> Summary:
+    def prepare_split(images: Dataset, to: Path) -> Summary:
         description = _Description(images, tuple(sizes), lossless, flip, domains)
         return _prepare(images, to, description, workers, say)
 
@@ -133,13 +133,13 @@ def prepare(
     if validation is not None:
         say(f"writing validation images to {validation_lmdb}")
         try:
-            summary = prepare_part(validation, validation_lmdb)
+            summary = prepare_split(validation, validation_lmdb)
         except DataError:
             if not _Description(validation, tuple(sizes), lossless, flip, domains).matches(validation_lmdb):
                 raise
             say(f"{validation_lmdb}: is already complete")
         say(f"writing training images to {path}")
-    return replace(prepare_part(dataset, path), validation=summary)
+    return replace(prepare_split(dataset, path), validation=summary)
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:

@@ -33,7 +33,7 @@ class Feed:
         self._batches: Iterator[ImageBatch] | None = None
 
     def loader(self, size: int, batch: int, draw: Draw | None = None, stride: int | None = None) -> Loader:
-        """Return a loader of batches of `batch` images of `size` px, read from the stored size nearest to `size`.
+        """Return a loader of batches of `batch` images of `size` px, read from the best stored size.
         `draw` overrides the feed's own; `stride` is the number of images from the start of one batch to the next."""
         return Loader(
             self.dataset.at_size(size),

@@ -38,7 +38,7 @@ def to_device(
 def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
     """Split a batch into the fewest micro-batches of at most `micro_batch` images, as equal in size as possible."""
     ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
-    return [batch.part(start, end) for start, end in pairwise(ends)]
+    return [batch.slice(start, end) for start, end in pairwise(ends)]
 
 
 def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
@@ -163,14 +163,14 @@ class Step:
         Adds the gradient norms to `logged`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
         gradients = [gradient.detach() for gradient in gradients]  # otherwise Jittor retains their graph
-        parts: dict[str, list[Any]] = {}
+        by_optimizer: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
-            parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
-        norms = {f"gradient_norm/{name}": updates.norm(part) for name, part in parts.items()}
+            by_optimizer[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
+        norms = {f"gradient_norm/{name}": updates.norm(each) for name, each in by_optimizer.items()}
         logged.update(norms)
         finite = backend.all_finite([*means.values(), *norms.values()])
         for name, optimizer in optimizers.items():
-            optimizer.step(parts[name], finite)
+            optimizer.step(by_optimizer[name], finite)
         return finite
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from ganzoo.data.layout import Listing, find_domains, labels_of, validation_path
 from ganzoo.data.lmdb_writer import write_lmdb
-from ganzoo.data.parts import split
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -239,7 +238,7 @@ COMPONENTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
 )
 def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -> None:
     listing = Listing([f"{folder}/1.png" if folder else "1.png" for folder in images], folders)
-    training = split(listing.images).training[""]
+    training = find_splits(listing.images).training[""]
     keys = listing.below(training)
     assert bool(keys) is bool(listing.images)
     found = find_domains(listing, keys, training) if keys else None

@@ -41,9 +41,9 @@ def run(state: TrainState, step: Step, batches) -> None:
 
 def test_a_batch_is_split_without_loss_or_overlap():
     whole = images(10)
-    parts = split(whole, 4)
-    assert [len(part.labels) for part in parts] == [4, 3, 3]
-    assert np.array_equal(np.concatenate([part.images for part in parts]), whole.images)
+    micro_batches = split(whole, 4)
+    assert [len(each.labels) for each in micro_batches] == [4, 3, 3]
+    assert np.array_equal(np.concatenate([each.images for each in micro_batches]), whole.images)
     assert len(split(whole, None)) == 1
 
 
