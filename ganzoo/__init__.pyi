@@ -28,7 +28,7 @@ from .files import data_dir as data_dir
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import DataSource as DataSource
-from .interfaces.dataset import Draw as Draw
+from .interfaces.dataset import LoaderConfig as LoaderConfig
 from .interfaces.hookspecs import hookimpl as hookimpl
 from .interfaces.layers import BatchNorm as BatchNorm
 from .interfaces.layers import Conv as Conv

@@ -27,8 +27,8 @@ COMMIT_SECONDS = 5.0  # seconds of work that a crash or a power failure can cost
 COMMIT_BYTES = 256 << 20  # of a transaction, which LMDB keeps in memory
 
 # Temporary keys, deleted when the LMDB is complete: the plan, and an entry for each group of source images added. Its
-# key contains the index of the group's first image, its value the index after its last image ('stop'), the
-# labels of the readable images and the messages for the unreadable ones ('bad').
+# key contains the index of the group's first image, its value the index after its last image
+# ('stop'), the labels of the readable images and the messages for the unreadable ones ('bad').
 PLAN_KEY = b"ganzoo-plan"
 GROUP_KEY = b"ganzoo-part-"
 

@@ -87,7 +87,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     labels = np.zeros(count, np.int64)
     batch = Batch(images, labels, np.random.default_rng(0))
-    if plan.model.draw(plan.options).references:
+    if plan.model.loader_config(plan.options).references:
         batch = Batch(images, labels, np.random.default_rng(0), (images, images), labels)
     outputs = [0]
     for network in setup.networks.values():

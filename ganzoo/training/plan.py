@@ -80,7 +80,7 @@ def make_plan(
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
-    order(dataset, model.draw(options), 0, False)  # raises if the images can't be drawn this way
+    order(dataset, model.loader_config(options), 0, False)  # raises if the images can't be drawn this way
     dataset.validation()  # raises if the validation images don't fit
     tracker = None
     schedule = Schedule(model.stages(options, train_options, data))

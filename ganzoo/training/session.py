@@ -121,8 +121,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
     reporter = RunReporter(run, plan, registry, state, inputs, stop)
-    on_bad_image, draw = reporter.logger.info, plan.model.draw(plan.options)
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, draw)
+    on_bad_image, config = reporter.logger.info, plan.model.loader_config(plan.options)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, config)
     outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)

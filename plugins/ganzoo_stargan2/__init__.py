@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import (
     Adam,
     DataInfo,
-    Draw,
     ImportedWeights,
+    LoaderConfig,
     Model,
     OptionError,
     Setup,
@@ -100,8 +100,8 @@ class StarGAN2(Model):
         small = train.batch < BATCH
         return (Stage(data.size, max(BATCH, train.batch), micro_batch=train.batch if small else None),)
 
-    def draw(self, options: StarGAN2Options) -> Draw:
-        return Draw(references=True, crop_probability=options.randcrop_prob)
+    def loader_config(self, options: StarGAN2Options) -> LoaderConfig:
+        return LoaderConfig(references=True, crop_probability=options.randcrop_prob)
 
     def build(self, options: StarGAN2Options, data: DataInfo) -> Setup:
         from ganzoo_stargan2.loss import StarGAN2Loss

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ganzoo.data.layout import Listing, find_domains, labels_of, validation_path
 from ganzoo.data.lmdb_writer import write_lmdb
+from ganzoo.data.splits import find_splits
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ganzoo.data.loader import Loader
 from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, order, random_box
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
+from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 
 
 class Kinds(Dataset):
@@ -101,14 +101,14 @@ def test_a_domain_without_images_is_named():
 
 
 def test_a_model_gets_the_order_it_requests():
-    assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
-    assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
+    assert isinstance(order(Kinds(UNEVEN, 3), LoaderConfig(), 0, False), Shuffled)
+    assert isinstance(order(Kinds(UNEVEN, 3), LoaderConfig(references=True), 0, False), Balanced)
     with pytest.raises(ValueError, match="references"):
-        order(Kinds(UNEVEN, 3), Draw(crop_probability=0.5), 0, False)
+        order(Kinds(UNEVEN, 3), LoaderConfig(crop_probability=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):
-    loader = Loader(dataset, 4, size=8, channels=1, seed=3, draw=Draw(references=True), **options)
+    loader = Loader(dataset, 4, size=8, channels=1, seed=3, config=LoaderConfig(references=True), **options)
     stream = loader.batches()
     try:
         return [next(stream) for _ in range(count)]
@@ -141,7 +141,8 @@ def test_a_domain_without_readable_images_is_an_error():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6))
 def test_batches_resume_at_any_position(done, count):
-    loader = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
+    config = LoaderConfig(references=True, crop_probability=0.5)
+    loader = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, config=config)
     resumed, uninterrupted = loader.batches(2 * done), loader.batches()
     try:
         expected_batches = [next(uninterrupted) for _ in range(done + count)][done:]

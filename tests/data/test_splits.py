@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.data.splits import split_name
+from ganzoo.data.splits import find_splits, split_name
 from ganzoo.data.storage import StoredImages, open_path
 from tests.data.pictures import encoded, noise, write_folder, write_zip
 
