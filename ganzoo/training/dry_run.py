@@ -38,8 +38,8 @@ def describe(plan: Plan) -> Iterator[str]:
     if isinstance(plan.dataset, DescribedDataset):
         yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
-    if plan.tracker is not None:
-        yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
+    if plan.metric_tracker is not None:
+        yield f"metrics  {plan.metric_tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
     yield from _stages(plan)
     yield from _networks(plan)
 

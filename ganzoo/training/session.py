@@ -76,8 +76,8 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
     the sample sheets of a translating model, None for others."""
     check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
-    if plan.tracker is not None:
-        plan.tracker.check(state)
+    if plan.metric_tracker is not None:
+        plan.metric_tracker.check(state)
     return choose_translation_inputs(plan.dataset, plan.data) if state.setup.translator else None
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 
-class Tracker:
+class MetricTracker:
     """Measures the sampled networks against the training images, and saves the metrics in the run's folder.
 
     Created before a run begins: OptionError or CheckpointError if a metric is unknown or a backbone's weights are
