@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.checkpoints.description import RunDescription
-from ganzoo.errors import RunError, near_match, reason
+from ganzoo.errors import RunError, did_you_mean, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
 SESSION_PREFIX = "on "  # start of the first message of a session in log.txt
@@ -242,5 +242,5 @@ def find(wanted: str, experiments: Path) -> Run:
         return Run(path)
     if path.is_dir():
         raise RunError(f"{path}: not a run of ganzoo (it has no options.json).")
-    hint = near_match(wanted, [run.path.name for run in runs])
+    hint = did_you_mean(wanted, [run.path.name for run in runs])
     raise RunError(f"there is no run {wanted!r} in {experiments}.{hint}")

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import unpickling
-from ganzoo.interfaces.options import describe
+from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
 from tests.support.reference import needs_torch, port, random_weights, stargan2_port
@@ -80,9 +80,9 @@ def test_the_commands_of_the_page_work_one_after_the_other(ganzoo, other_program
 
 def test_our_options_in_the_tables_exist():
     models = plugins.load().models
-    known = {f"--{name.replace('_', '-')}" for name in describe(TrainOptions)}
+    known = {f"--{name.replace('_', '-')}" for name in options_by_name(TrainOptions)}
     for name in ("stargan2", "stylegan"):
-        known |= {f"--{each.replace('_', '-')}" for each in describe(models[name].options)}
+        known |= {f"--{each.replace('_', '-')}" for each in options_by_name(models[name].options)}
     from ganzoo_stargan2.align_command import align
 
     from ganzoo.cli.generate.command import generate

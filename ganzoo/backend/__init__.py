@@ -32,7 +32,7 @@ from ganzoo.errors import BackendError
 __all__ = [
     "choice",
     "compile_in_background",
-    "describe",
+    "describe_environment",
     "device",
     "all_finite",
     "gradients",
@@ -154,7 +154,7 @@ def _precision() -> str:
     return {"tf32": "TF32", "fp32": "float32", "amp": "bfloat16 and float32"}[_active_precision]
 
 
-def describe() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Return everything that can change how results are rounded. If all of it is equal, the same seed gives the same
     bits on the CPU, but not on a GPU, where cuDNN chooses algorithms by timing and threads add in any order."""
     import numpy as np

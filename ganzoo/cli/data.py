@@ -10,7 +10,7 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
-from ganzoo.errors import DataError, counted, printable
+from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
@@ -70,7 +70,7 @@ def check(ctx: click.Context, name_or_path: str) -> None:
             click.echo(line)
         split = split.validation()
     if bad:
-        raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are listed above.")
+        raise DataError(f"{bad:,} of {format_count(count, 'image')} can't be read; they are listed above.")
 
 
 @data.command(short_help="Store all images of a data set, scaled, in one LMDB.")
@@ -141,7 +141,7 @@ def prepare(
             continue
         list_bad(summary.bad, summary.path.with_name(f"{summary.path.name}.unreadable.txt"))
         click.echo(
-            f"{summary.path}: {counted(summary.count, 'image')} at {preparing.format_sizes(summary.sizes)}, "
+            f"{summary.path}: {format_count(summary.count, 'image')} at {preparing.format_sizes(summary.sizes)}, "
             f"{format_bytes(summary.bytes)}, {summary.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
@@ -170,7 +170,7 @@ def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
         return
     for message in bad[:MAX_SHOWN]:
         click.echo(f"    {message}")
-    summary = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
+    summary = f"{format_count(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
     click.echo(summary, nl=len(bad) <= MAX_SHOWN)
     if len(bad) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import numpy as np
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.paths import common_folder, folder_prefix, strip_common_folder
 from ganzoo.data.splits import VALIDATION, split_name
-from ganzoo.errors import DataError, counted, printable
+from ganzoo.errors import DataError, format_count, printable
 
 MAX_EXTENSIONS = 5  # file extensions that a message about ignored files names
 
@@ -45,7 +45,7 @@ class Listing:
             return None
         named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(MAX_EXTENSIONS)]
         more = ", ..." if len(kinds) > MAX_EXTENSIONS else ""
-        return f"{counted(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
+        return f"{format_count(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
 
     def children(self, folder: str) -> dict[str, str]:
         """Return the folders directly in `folder`, by name."""

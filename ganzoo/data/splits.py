@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ganzoo.data.paths import common_folder, folder_prefix, strip_common_folder
-from ganzoo.errors import counted, printable
+from ganzoo.errors import format_count, printable
 
 TRAINING = "train"
 VALIDATION = ("val", "validation", "valid", "dev", "test")  # in order of preference
@@ -113,7 +113,7 @@ def _split_notes(folders: _FoldersByDomain, unused: Iterable[str], root: str, im
         """Format each name as in 'val/ (3 images)'."""
         starts = [(name, folder_prefix(posixpath.join(root, name))) for name in names]
         counts = [(name, sum(path.startswith(start) for path in images)) for name, start in starts]
-        return ", ".join(f"{printable(name)}/ ({counted(count, 'image')})" for name, count in counts)
+        return ", ".join(f"{printable(name)}/ ({format_count(count, 'image')})" for name, count in counts)
 
     domains = f" the domains {', '.join(training)} from" if "" not in training else ""
     notes = [f"trained on:{domains} {listed(training.values())}"]

@@ -21,7 +21,7 @@ from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_arra
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
 from ganzoo.data.zip_storage import ZipStorage
-from ganzoo.errors import DataError, counted, printable, reason
+from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 PART_FOLDERS = ("train", "val")
@@ -60,7 +60,7 @@ class StoredImages(Dataset):
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: none of its {counted(count, 'image')} can be read. {failure}")
+        raise DataError(f"{self.path}: none of its {format_count(count, 'image')} can be read. {failure}")
 
     def _sample_headers(self, first: Any) -> tuple[int, list[int]]:
         """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter

@@ -28,7 +28,7 @@ def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[
             },
             "seed": seed,
             "ganzoo": __version__,
-            "environment": backend.describe(),
+            "environment": backend.describe_environment(),
         },
         "mean": means(results),
         "results": [vars(result) for result in results],

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ganzoo.data.folder_storage import images_below
 from ganzoo.data.headers import SUPPORTED_FORMATS
 from ganzoo.data.images import decode, to_array
-from ganzoo.errors import DataError, OptionError, counted, printable, reason
+from ganzoo.errors import DataError, OptionError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
 MAX_NAME_BYTES = 60  # limit for a part of a file name; names have several parts and at most 255 bytes
@@ -49,7 +49,7 @@ class InputImages:
                 self.read(path)
         if next(iter(self), None) is None:
             shown = " ".join(map(printable, named))
-            raise DataError(f"{option} {shown}: none of its {counted(len(self.paths), 'image')} can be read.")
+            raise DataError(f"{option} {shown}: none of its {format_count(len(self.paths), 'image')} can be read.")
 
     def __len__(self) -> int:
         """The number of images, without those found unreadable so far."""

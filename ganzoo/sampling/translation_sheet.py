@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganzoo.errors import counted
+from ganzoo.errors import format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling.input_images import InputImage
 from ganzoo.sampling.sheets import grid, labelled, max_sheet_images
@@ -66,6 +66,6 @@ class TranslationSheet:
 
     def extent(self, sources: int) -> str:
         """Return ' of the first N sources and M styles', naming only what did not fit completely; '' if all fit."""
-        shown = [counted(len(self._sources), "source")] if len(self._sources) < sources else []
-        shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
+        shown = [format_count(len(self._sources), "source")] if len(self._sources) < sources else []
+        shown += [format_count(len(self._rows), "style")] if len(self._rows) < self._styles else []
         return f" of the first {' and '.join(shown)}" if shown else ""

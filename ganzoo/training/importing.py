@@ -72,7 +72,8 @@ def import_checkpoint(
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
         checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
-        run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
+        environment = backend.describe_environment()
+        run.save_description(dataclasses.replace(description, environment=environment, saved=time.time()))
         run.log(f"import of {path} finished")
     others = [f"{file.name}: also read" for file in paths.values() if file != path]
     return Imported(run, (*others, *_summary(converted, state)), state.setup.translator is not None)

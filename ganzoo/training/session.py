@@ -116,7 +116,8 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         collectives.barrier()
         return False
     inputs = check(plan, state)
-    run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
+    environment = backend.describe_environment()
+    run.save_description(dataclasses.replace(plan.description(), environment=environment, saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
@@ -154,7 +155,7 @@ def _new_state(plan: Plan) -> TrainState:
 def _resumed(plan: Plan, run: Run) -> TrainState:
     """Return the state of the newest intact checkpoint, or an initial state if there is none."""
     saved = load_newest(run)
-    for line in changes_since(plan, run, backend.describe()):
+    for line in changes_since(plan, run, backend.describe_environment()):
         run.print_and_log(line)
     if saved is None:
         run.print_and_log(f"{run.path.name} has no checkpoint yet; starting over.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.errors import OptionError, counted, near_match
+from ganzoo.errors import OptionError, did_you_mean, format_count
 
 # The options of each kind of output, in addition to those common to all kinds.
 KINDS = {
@@ -135,7 +135,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
     for name in names:
         if name not in domains:
             raise OptionError(
-                f"--domain: unknown domain {name!r}; choose from {', '.join(domains)}.{near_match(name, domains)}"
+                f"--domain: unknown domain {name!r}; choose from {', '.join(domains)}.{did_you_mean(name, domains)}"
             )
     return [domains.index(name) for name in dict.fromkeys(names)]
 
@@ -206,7 +206,7 @@ def parse_grid(text: str) -> tuple[int, int]:
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
     rows, columns = int(match[1]), int(match[2])
     if rows * columns > MAX_SHEET_IMAGES:
-        raise OptionError(f"--grid: {text} exceeds the maximum of {counted(MAX_SHEET_IMAGES, 'image')} per sheet.")
+        raise OptionError(f"--grid: {text} exceeds the maximum of {format_count(MAX_SHEET_IMAGES, 'image')} per sheet.")
     return rows, columns
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import RunDescription
-from ganzoo.errors import OptionError, near_match
+from ganzoo.errors import OptionError, did_you_mean
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 from ganzoo.training.loss_stats import LossStats
@@ -81,5 +81,5 @@ class CheckpointKeeper:
         if wanted not in known:
             raise OptionError(
                 f"--keep-best {wanted}: no such number in the statistics. Available: {', '.join(known)}."
-                f"{near_match(wanted, known)}"
+                f"{did_you_mean(wanted, known)}"
             )
