@@ -20,7 +20,7 @@ def kernels(precision: str, *names: str) -> None:
         began = time.perf_counter()
         try:
             side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
-            with backend.watch_kernels(name):
+            with backend.show_compilation(name):
                 side.iterate()
                 side.wait()
             first = time.perf_counter() - began

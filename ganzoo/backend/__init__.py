@@ -20,10 +20,10 @@ from ganzoo.backend.compiling import (
     build_core,
     patch_jittor,
     run_python_passes_early,
+    show_compilation,
     speed_up_compiler,
     uninterrupted,
     unrecognised_convolutions,
-    watch_kernels,
 )
 from ganzoo.backend.handle import device, jittor, run_pending, started, wait
 from ganzoo.backend.process import preserve_process
@@ -48,7 +48,7 @@ __all__ = [
     "uninterrupted",
     "unrecognised_convolutions",
     "wait",
-    "watch_kernels",
+    "show_compilation",
 ]
 
 CONVOLUTIONS = 10_000  # most convolution shapes for which Jittor benchmarks cuDNN's algorithms

@@ -35,7 +35,7 @@ class Evaluation:
         if self.metric_tracker is None or self._stop():
             return
         found: dict[str, float] = {}
-        with self.logger.nonfatal("--evaluate-every"), backend.watch_kernels("evaluating"):
+        with self.logger.nonfatal("--evaluate-every"), backend.show_compilation("evaluating"):
             found = self.metric_tracker.measure(state, self.run.path, self.logger.info)
         if not found:
             return

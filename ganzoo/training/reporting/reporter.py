@@ -123,7 +123,7 @@ class RunReporter:
         """Save samples after the first step of a run. This compiles the kernels of sampling, so its time doesn't
         count."""
         began = time.perf_counter()
-        with backend.watch_kernels("first samples"):
+        with backend.show_compilation("first samples"):
             self.samples.write(state)
         self.stats.exclude(time.perf_counter() - began, 0)
 
