@@ -16,7 +16,7 @@ from .data.lmdb_writer import write_lmdb as write_lmdb
 from .data.preparing import prepare as prepare
 from .data.storage import open_path as open_path
 from .data.workers import parallel_map as parallel_map
-from .distributed import num_replicas as num_replicas
+from .distributed import data_parallel_size as data_parallel_size
 from .distributed.collectives import batch_mean as batch_mean
 from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError

@@ -163,16 +163,16 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
     download_dataset(name, plugin_registry(ctx), url, say=click.echo)
 
 
-def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
-    """Print the messages about images that were left out, then their count: "3 images can't be read ..." with "read"
-    replaced by `done`. If there are more than MAX_SHOWN, print only the first, and write all of them to `file`."""
-    if not bad:
+def list_bad(messages: list[str], file: Path, verb: str = "read") -> None:
+    """Print the messages about images that were left out, then their count: "3 images can't be read ...", or another
+    `verb`. If there are more than MAX_SHOWN, print only the first ones, and write all of them to `file`."""
+    if not messages:
         return
-    for message in bad[:MAX_SHOWN]:
+    for message in messages[:MAX_SHOWN]:
         click.echo(f"    {message}")
-    summary = f"{format_count(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
-    click.echo(summary, nl=len(bad) <= MAX_SHOWN)
-    if len(bad) > MAX_SHOWN:
+    summary = f"{format_count(len(messages), 'image')} can't be {verb} and {'was' if len(messages) == 1 else 'were'} left out."
+    click.echo(summary, nl=len(messages) <= MAX_SHOWN)
+    if len(messages) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{message}\n" for message in bad), "utf-8", "backslashreplace")
+        file.write_text("".join(f"{message}\n" for message in messages), "utf-8", "backslashreplace")
         click.echo(f" All are listed in {file}.")
