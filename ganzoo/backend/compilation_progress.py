@@ -1,5 +1,5 @@
-"""The child process of `compiling.show_compilation`: reads the stderr of its parent and shows Jittor's compilation as one
-line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
+"""The child process of `compiling.show_compilation`: reads the stderr of its parent and shows Jittor's compilation as
+one line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
 
 import os
 import re

@@ -128,9 +128,8 @@ def require_precision(choice: DeviceChoice, precision: str) -> None:
         return
     if not choice.toolkit.needs_shim:
         # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
-        raise BackendError(
-            f"--precision amp: needs CUDA 13 with cuDNN 9, but found {choice.toolkit}; run: {PIP_INSTALL}"
-        )
+        problem = f"needs CUDA 13 with cuDNN 9, but found {choice.toolkit}"
+        raise BackendError(f"--precision amp: {problem}; run: {PIP_INSTALL}")
     if choice.gpu.capability < (8, 0):
         raise BackendError(f"--precision amp: {choice.gpu.name} doesn't support bfloat16; use --precision fp32.")
 

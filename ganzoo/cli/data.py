@@ -170,7 +170,8 @@ def list_bad(messages: list[str], file: Path, verb: str = "read") -> None:
         return
     for message in messages[:MAX_SHOWN]:
         click.echo(f"    {message}")
-    summary = f"{format_count(len(messages), 'image')} can't be {verb} and {'was' if len(messages) == 1 else 'were'} left out."
+    were = "was" if len(messages) == 1 else "were"
+    summary = f"{format_count(len(messages), 'image')} can't be {verb} and {were} left out."
     click.echo(summary, nl=len(messages) <= MAX_SHOWN)
     if len(messages) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -16,12 +16,12 @@ from ganzoo import backend
 from ganzoo.backend import compilation_progress, compiling, environment
 from ganzoo.errors import BackendError
 
-WATCHER = Path(compilation_progress.__file__)
+PROGRESS_SCRIPT = Path(compilation_progress.__file__)
 
 
 def watch(text: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(WATCHER), "step 1"], input=text, capture_output=True, text=True, check=True
+        [sys.executable, str(PROGRESS_SCRIPT), "step 1"], input=text, capture_output=True, text=True, check=True
     )
     return done.stderr
 
