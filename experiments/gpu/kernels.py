@@ -19,7 +19,7 @@ def kernels(precision: str, *names: str) -> None:
             continue
         began = time.perf_counter()
         try:
-            side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
+            side = ganzoo_side.Side(kit.find_row(name), kit.DEVICE, precision)
             with backend.show_compilation(name):
                 side.iterate()
                 side.wait()
