@@ -30,7 +30,7 @@ from ganzoo.backend.process import preserve_process
 from ganzoo.errors import BackendError
 
 __all__ = [
-    "choice",
+    "describe_device",
     "compile_in_background",
     "describe_environment",
     "device",
@@ -39,7 +39,7 @@ __all__ = [
     "gradients_and_missing",
     "gpu_memory",
     "jittor",
-    "memory",
+    "resident_memory",
     "on_host",
     "run_pending",
     "seed",
@@ -138,7 +138,7 @@ def on_host() -> Iterator[None]:
         run_pending()
 
 
-def choice() -> str:
+def describe_device() -> str:
     """Describe the device, its precision and the reason for choosing it, in a few words for the user."""
     chosen = _chosen()
     return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.reason})"
@@ -222,7 +222,7 @@ def gpu_memory() -> int | None:
     return int(jittor().core.get_mem_info().total_cuda_used) if device() == "cuda" else None
 
 
-def memory() -> int:
+def resident_memory() -> int:
     """Return the resident memory of this process in bytes, or 0 if the system doesn't report it."""
     try:
         with open("/proc/self/statm") as file:

@@ -114,7 +114,7 @@ def compiler_works() -> Finding:
 
 def cache_path() -> Finding:
     remedy = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
-    return _check_shell_path("cache path", environment.home(), remedy)
+    return _check_shell_path("cache path", environment.jittor_home(), remedy)
 
 
 def jittor_path() -> Finding:

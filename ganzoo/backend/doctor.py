@@ -52,4 +52,4 @@ def check_convolution() -> Finding:
             worst = float(np.abs(actual - expected).max())
             remedy = f"Delete {environment.cache_dir()} and try again."
             return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", remedy)
-    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")
+    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.describe_device()}")

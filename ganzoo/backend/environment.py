@@ -33,7 +33,7 @@ _COMMON = {
 }
 
 
-def home() -> Path:
+def jittor_home() -> Path:
     """Return the folder whose .cache/jittor holds everything that Jittor compiles."""
     default = Path.home()
     try:
@@ -45,7 +45,7 @@ def home() -> Path:
 
 def cache_dir() -> Path:
     """Return the root folder of Jittor's caches."""
-    return home() / ".cache" / "jittor"
+    return jittor_home() / ".cache" / "jittor"
 
 
 def cache_name(device: str) -> str:

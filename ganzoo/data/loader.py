@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganzoo.data.images import load_resized
-from ganzoo.data.order import ImageView, Sample, order
+from ganzoo.data.order import ImageView, Sample, make_order
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
@@ -92,7 +92,7 @@ class Loader:
             raise DataError(f"{dataset.info.name}: contains no images.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
-        self._order = order(dataset, config, seed, flip)
+        self._order = make_order(dataset, config, seed, flip)
         self._read_errors = read_errors or ReadErrors()
         self._cache: dict[int, tuple[np.ndarray, int]] = {}
         self._cache_left = cache_bytes

@@ -118,7 +118,7 @@ def random_box(rng: np.random.Generator) -> Box:
     return 0.0, 0.0, 1.0, 1.0
 
 
-def order(dataset: Dataset, config: LoaderConfig, seed: int, flip: bool) -> Order:
+def make_order(dataset: Dataset, config: LoaderConfig, seed: int, flip: bool) -> Order:
     """Return the order that a model asks for. ValueError if it asks for crops without references."""
     if config.crop_probability and not config.references:
         raise ValueError("LoaderConfig: crop_probability needs references=True")

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
 from ganzoo.data.folder_storage import FolderStorage, is_archive
-from ganzoo.data.headers import supported
+from ganzoo.data.headers import list_supported_formats
 from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
@@ -24,7 +24,7 @@ from ganzoo.data.zip_storage import ZipStorage
 from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
-PART_FOLDERS = ("train", "val")
+SPLIT_FOLDERS = ("train", "val")
 HEADER_SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
 
 
@@ -50,7 +50,8 @@ class StoredImages(Dataset):
         if not self.storage.keys:
             packed = [f"It contains the archive {printable(path)}: unpack that." for path in self.storage.archives[:1]]
             others = [f"{self.storage.ignored_files}."] if self.storage.ignored_files and not packed else []
-            raise DataError(" ".join([f"{self.path}: contains no images ({supported()}).", *packed, *others]))
+            problem = f"{self.path}: contains no images ({list_supported_formats()})."
+            raise DataError(" ".join([problem, *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
         for index in tqdm(
@@ -168,7 +169,7 @@ def open_path(
 def _name(path: Path) -> str:
     """Return the name of the data set at `path`. A folder `train` or `val` gets the name of its parent folder."""
     path = path.resolve()
-    return printable((path.parent if path.name.lower() in PART_FOLDERS else path).stem)
+    return printable((path.parent if path.name.lower() in SPLIT_FOLDERS else path).stem)
 
 
 def _open_storage(path: Path, size: int | None) -> Storage:

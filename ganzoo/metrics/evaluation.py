@@ -132,7 +132,7 @@ class Evaluation:
                 done += len(batch)
                 bar.update(len(batch))
                 if (seconds := estimate.after(done)) > REPORT_ABOVE:
-                    self._log(f"{what}: {total:,} images take about {in_words(seconds)}")
+                    self._log(f"{what}: {total:,} images take about {format_duration(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Iterate over the items with a progress bar."""
@@ -160,7 +160,7 @@ class Estimate:
         return (self.total - count) * elapsed / (count - first_count)
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration: '40 s', '6 min' or '1.5 h'."""
     if seconds < 90:
         return f"{round(seconds, -1):.0f} s"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.catalog import describe_data, open_data, path_of
-from ganzoo.data.order import order
+from ganzoo.data.order import make_order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model
@@ -80,7 +80,7 @@ def make_plan(
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
-    order(dataset, model.loader_config(options), 0, False)  # raises if the images can't be drawn this way
+    make_order(dataset, model.loader_config(options), 0, False)  # raises if the data set doesn't allow it
     dataset.validation()  # raises if the validation images don't fit
     metric_tracker = None
     schedule = Schedule(model.stages(options, train_options, data))

@@ -120,7 +120,7 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     run.save_description(dataclasses.replace(plan.description(), environment=environment, saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-    run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
+    run.print_and_log(f"{SESSION_PREFIX}{backend.describe_device()}{among}")
     reporter = RunReporter(run, plan, registry, state, inputs, stop)
     on_bad_image, config = reporter.logger.info, plan.model.loader_config(plan.options)
     feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, config)

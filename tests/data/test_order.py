@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.data.loader import Loader
-from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, order, random_box
+from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, make_order, random_box
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 
@@ -101,10 +101,10 @@ def test_a_domain_without_images_is_named():
 
 
 def test_a_model_gets_the_order_it_requests():
-    assert isinstance(order(Kinds(UNEVEN, 3), LoaderConfig(), 0, False), Shuffled)
-    assert isinstance(order(Kinds(UNEVEN, 3), LoaderConfig(references=True), 0, False), Balanced)
+    assert isinstance(make_order(Kinds(UNEVEN, 3), LoaderConfig(), 0, False), Shuffled)
+    assert isinstance(make_order(Kinds(UNEVEN, 3), LoaderConfig(references=True), 0, False), Balanced)
     with pytest.raises(ValueError, match="references"):
-        order(Kinds(UNEVEN, 3), LoaderConfig(crop_probability=0.5), 0, False)
+        make_order(Kinds(UNEVEN, 3), LoaderConfig(crop_probability=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):

@@ -33,16 +33,16 @@ def test_grid_puts_images_row_by_row_on_white(size, channels):
 
 def test_labels_are_beside_their_rows():
     grid = sheets.grid(IMAGES[:4], 2, 2)
-    sheet = sheets.labelled(grid, ["", "a fox, \u72d0"])
+    sheet = sheets.add_labels(grid, ["", "a fox, \u72d0"])
     margin = sheet[:, : -grid.shape[1]]
     assert np.array_equal(sheet[:, -grid.shape[1] :], grid)
     assert (margin[:68] == 255).all()
     assert (margin[68:] < 100).any()
-    assert sheets.labelled(grid, ["", ""]) is grid
+    assert sheets.add_labels(grid, ["", ""]) is grid
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
 @settings(max_examples=50, deadline=None)
 def test_any_text_can_be_a_label(labels):
     grid = sheets.grid(IMAGES[: len(labels)], len(labels), 1)
-    assert sheets.labelled(grid, labels).shape[0] == grid.shape[0]
+    assert sheets.add_labels(grid, labels).shape[0] == grid.shape[0]

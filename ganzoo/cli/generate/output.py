@@ -26,9 +26,9 @@ def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
-    if request.styled:
+    if request.style_flags:
         raise UnsupportedByModelError(
-            f"{request.styled[0]}: for style-based generators only; {model} is not style-based."
+            f"{request.style_flags[0]}: for style-based generators only; {model} is not style-based."
         )
     return sampler.Sampler(generator)
 

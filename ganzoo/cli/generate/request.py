@@ -51,7 +51,7 @@ class GenerateRequest:
     sources: list[int]
     destinations: list[int]
     mix_layers: str
-    styled: tuple[str, ...]  # the given options that require a style-based generator
+    style_flags: tuple[str, ...]  # the given options that require a style-based generator
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
             raise OptionError(f"{flag(name)}: requires --source, the images to translate.")
     kind = _kind(values)
     grid = parse_grid(values["grid"]) if values["grid"] is not None else None
-    styled = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
-    styled += ["--space w"] if values["space"] == "w" else []
+    style_flags = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
+    style_flags += ["--space w"] if values["space"] == "w" else []
     mix_layers = _or_default(values["mix_layers"], "coarse")
     parse_mix_layers(mix_layers)  # invalid text is rejected now, layers that the image lacks later
     return GenerateRequest(
@@ -98,7 +98,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
         sources=parse_seeds(_or_default(values["sources"], "0-4"), "--sources"),
         destinations=parse_seeds(_or_default(values["destinations"], "5-7"), "--destinations"),
         mix_layers=mix_layers,
-        styled=tuple(styled),
+        style_flags=tuple(style_flags),
     )
 
 
