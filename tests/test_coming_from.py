@@ -20,7 +20,7 @@ from ganzoo.checkpoints import unpickling
 from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
-from tests.support.reference import needs_torch, port, random_weights, stargan2_port
+from tests.support.reference import needs_torch, random_weights, stargan2_port, stylegan_port
 from tests.test_readme import ROOT, SHORTER, commands
 
 PAGE = ROOT / "COMING_FROM.md"
@@ -55,7 +55,7 @@ def other_programs_files(jittor, workdir: Path) -> None:
     rng = np.random.default_rng(8)
     wing = random_weights([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
     Path("expr/checkpoints/wing.ckpt").write_bytes(pickle.dumps({"state_dict": wing}))
-    files = port.Files(workdir / "torch", 16)
+    files = stylegan_port.Files(workdir / "torch", 16)
     shutil.copy(files.path("step"), "checkpoint/train_step-4.model")
     for name, target in (("affine", "exp_ffhq/checkpoint/300000.model"), ("ema-zip", "checkpoint/FFHQ_80000.model")):
         Path(target).write_bytes(pickle.dumps(unpickling.safe_load(files.path(name)), 4))

@@ -230,7 +230,7 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 
 @pytest.fixture
-def zoo(jittor, workdir, add_model) -> Path:
+def workspace(jittor, workdir, add_model) -> Path:
     """A folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
     add_model(mean_colour.MeanColourModel())
     mean_colour.write_checkpoint(workdir / "model.safetensors")
@@ -248,11 +248,11 @@ def zoo(jittor, workdir, add_model) -> Path:
 PAIRS = [(a, b) for a in mean_colour.DOMAINS for b in mean_colour.DOMAINS if a != b]
 
 
-def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, zoo):
+def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, workspace):
     command = ("evaluate", "model.safetensors", "--against", "./animals")
     result = ganzoo(*command, "--save-images", "made")
     assert result.exit_code == 0, result.output
-    (record,) = records(zoo)
+    (record,) = records(workspace)
     assert [(each["mode"], each["source"], each["target"]) for each in record["results"]] == [
         (mode, *pair) for mode in ("latent", "reference") for pair in PAIRS
     ]
@@ -264,23 +264,23 @@ def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzo
             assert mean == pytest.approx(np.mean([each[name] for each in numbers]), rel=1e-12)
             assert f"{mean:.4g}" in result.stdout
         for source, target in PAIRS:
-            files = sorted(path.name for path in (zoo / "made" / mode / f"{source}2{target}").iterdir())
+            files = sorted(path.name for path in (workspace / "made" / mode / f"{source}2{target}").iterdir())
             assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
             assert f"{mode}: {source} to {target}" in result.stdout
     assert "latent: mean" in result.stdout
     # The ten translations of one image differ from it by a constant per channel, except where they are clipped.
-    styles = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
-    source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
+    styles = [np.asarray(Image.open(path)) for path in sorted((workspace / "made/latent/cat2dog").glob("0000_*.png"))]
+    source = np.asarray(Image.open(workspace / "animals/val/cat/0.png")).astype(float)
     for style in styles:
         unclipped = (style > 0) & (style < 255)
         shift = style - source
         assert all(np.ptp(shift[:, :, colour][unclipped[:, :, colour]]) <= 1.5 for colour in range(3))
 
 
-def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
+def test_one_mode_is_measured_with_few_images(ganzoo, workspace):
     command = ("evaluate", "model.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
     assert ganzoo(*command, "--metrics", "lpips").exit_code == 0
-    (record,) = records(zoo)
+    (record,) = records(workspace)
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
@@ -289,37 +289,39 @@ def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
     assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 
 
-def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, zoo):
+def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, workspace):
     command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips")
     for arguments in (("latent", "10"), ("latent", "20"), ("reference", "10"), ("latent", "10")):
         assert ganzoo(*command, "--mode", arguments[0], "--samples", arguments[1]).exit_code == 0
-    rows = [line.split(" | ") for line in (zoo / "evaluations.md").read_text().splitlines() if "cat to dog" in line]
+    rows = [
+        line.split(" | ") for line in (workspace / "evaluations.md").read_text().splitlines() if "cat to dog" in line
+    ]
     assert [(row[2], row[4]) for row in rows] == [("latent", "10"), ("latent", "20"), ("reference", "10")]
-    assert len(records(zoo)) == 4
+    assert len(records(workspace)) == 4
 
 
-def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
+def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, workspace):
     for domain in mean_colour.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
-        write_folder(zoo / "animals" / "val" / domain, files)
+        write_folder(workspace / "animals" / "val" / domain, files)
     command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
     assert ganzoo(*command, "--quick").exit_code == 0
-    assert {each["samples"] for each in records(zoo)[0]["results"]} == {100}
+    assert {each["samples"] for each in records(workspace)[0]["results"]} == {100}
 
 
-def test_a_domain_without_images_is_reported_in_one_line(ganzoo, zoo):
-    for path in (zoo / "animals/val/dog").iterdir():
+def test_a_domain_without_images_is_reported_in_one_line(ganzoo, workspace):
+    for path in (workspace / "animals/val/dog").iterdir():
         path.unlink()
     line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "animals-val/dog: contains no images, so nothing can be evaluated." in line
-    shutil.rmtree(zoo / "animals/train/dog")
-    shutil.rmtree(zoo / "animals/val/dog")
+    shutil.rmtree(workspace / "animals/train/dog")
+    shutil.rmtree(workspace / "animals/val/dog")
     line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "domains (cat, wild fox) differ from the model's (cat, dog, wild fox)" in line
 
 
-def test_without_validation_images_training_images_are_translated(ganzoo, zoo):
-    shutil.rmtree(zoo / "animals/val")
+def test_without_validation_images_training_images_are_translated(ganzoo, workspace):
+    shutil.rmtree(workspace / "animals/val")
     command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
     result = ganzoo(*command, "--mode", "latent")
     assert result.exit_code == 0, result.output

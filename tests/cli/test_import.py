@@ -14,7 +14,7 @@ from PIL import Image
 from ganzoo.checkpoints import checkpoint, unpickling
 from tests.conftest import TINY
 from tests.support.reference import needs_torch, relative_error, stargan2_port
-from tests.support.reference.port import Files
+from tests.support.reference.stylegan_port import Files
 
 pytestmark = pytest.mark.usefixtures("jittor")
 

@@ -13,7 +13,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import StateMetadata
 from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
-from tests.support.descriptions import described
+from tests.support.descriptions import parse_descriptions
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "trust"
 
@@ -30,7 +30,7 @@ def written(folder: Path, images: int) -> Path:
     arrays = {"net/a": np.random.default_rng(images).integers(1, 2**31, 40_000, np.int32)}
     data = {"name": "n", "count": 0, "size": 8, "channels": 1}
     description = {"model": "m", "options": {}, "data": data, "progress": {"images": images}}
-    checkpoint.write(path, arrays, *described(description))
+    checkpoint.write(path, arrays, *parse_descriptions(description))
     return path
 
 

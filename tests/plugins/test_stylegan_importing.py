@@ -17,7 +17,7 @@ from ganzoo.registry import plugins
 from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
 from tests.support.reference import needs_torch, relative_error, strip_prefix
-from tests.support.reference.port import DEPTH, LATENT, UPDATES, Files
+from tests.support.reference.stylegan_port import DEPTH, LATENT, UPDATES, Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 

@@ -15,7 +15,7 @@ from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError
 from ganzoo.training.importing import import_checkpoint
 from tests.support.reference import needs_torch, relative_error
-from tests.support.reference.port import Files
+from tests.support.reference.stylegan_port import Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 

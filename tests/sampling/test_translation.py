@@ -47,7 +47,7 @@ def mean(pixels: np.ndarray) -> np.ndarray:
     return floats(pixels).mean((-3, -2))
 
 
-def tinted(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+def with_mean_colour(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Return images (N, H, W, C), shifted to these mean colours (N, C) without Jittor."""
     moved = floats(pixels) + (colours - mean(pixels))[:, None, None]
     return np.clip(np.rint((moved + 1) * 127.5), 0, 255).astype(np.uint8)
@@ -110,7 +110,7 @@ def test_an_output_depends_only_on_its_own_image_and_style(count, at_once):
         styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
         translated = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
     assert translated.dtype == np.uint8
-    assert alike(translated, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
+    assert alike(translated, with_mean_colour(NOISE[:count], mean(NOISE[::-1][:count])))
 
 
 def test_large_images_are_translated_a_few_at_a_time(sampler, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_cycle_sheet_has_four_rows(sampler):
     assert len(found) == 4
     assert np.array_equal(found[0], NOISE[:3])
     assert np.array_equal(found[1], NOISE[5:8])
-    assert alike(found[2], tinted(NOISE[:3], mean(NOISE[5:8])))
+    assert alike(found[2], with_mean_colour(NOISE[:3], mean(NOISE[5:8])))
     assert np.array_equal(found[3], NOISE[:3])
     assert sheet.shape[1] > 3 * 66 + 2 + 20  # labels to the left
 
@@ -148,7 +148,7 @@ def test_a_sheet_of_latents_has_a_block_of_the_same_seeds_for_each_domain(sample
     for domain in range(3):
         for seed in range(4):
             style = sampler.styles_of_seeds([seed], domain, 0.5)[:, 1:].repeat(2, 0)
-            assert alike(found[1 + 4 * domain + seed], tinted(NOISE[:2], style))
+            assert alike(found[1 + 4 * domain + seed], with_mean_colour(NOISE[:2], style))
 
 
 def test_a_sheet_of_latents_shows_at_most_five_domains(jittor):
@@ -164,7 +164,7 @@ def test_a_sheet_of_references_has_a_row_for_each_reference(sampler):
     assert np.array_equal(found[0, 1:], NOISE[:2])
     for row in range(3):
         assert np.array_equal(found[1 + row, 0], NOISE[4 + row])
-        assert alike(found[1 + row, 1:], tinted(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
+        assert alike(found[1 + row, 1:], with_mean_colour(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
     unlabelled = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], CAT)
     assert unlabelled.shape[1] == 3 * 66 + 2
 
@@ -186,7 +186,7 @@ def test_a_walk_through_latents_passes_every_seed_in_every_domain_and_closes(sam
     for index, seed in enumerate([5, 3, 8]):
         for row, domain in ((1, DOG), (2, CAT)):
             style = sampler.styles_of_seeds([seed], domain, 0.6)[:, 1:].repeat(2, 0)
-            assert alike(frames[4 * index][row], tinted(NOISE[:2], style))
+            assert alike(frames[4 * index][row], with_mean_colour(NOISE[:2], style))
         assert np.array_equal(frames[4 * index][0], NOISE[:2])
         assert not alike(frames[4 * index + 2][1], frames[4 * index][1])
 
@@ -217,10 +217,10 @@ def test_a_walk_through_references_pauses_at_each_and_closes(sampler):
         assert (frame[0, 0] == 255).all()
         assert np.array_equal(frame[0, 1:], NOISE[:2])
         fractions.append((mean(frame[1, 1]) - colours[0]) @ direction / (direction @ direction))
-    assert alike(frames[0][1, 1:], tinted(NOISE[:2], colours[[0, 0]]))
+    assert alike(frames[0][1, 1:], with_mean_colour(NOISE[:2], colours[[0, 0]]))
     assert np.array_equal(frames[0][1, 0], references[0])
     for frame in frames[21:32]:  # pausing
-        assert alike(frame[1, 1:], tinted(NOISE[:2], colours[[1, 1]]))
+        assert alike(frame[1, 1:], with_mean_colour(NOISE[:2], colours[[1, 1]]))
         assert np.array_equal(frame[1, 0], references[1])
     halfway = frames[10][1, 0]
     assert np.array_equal(halfway[:4], references[0][4:])

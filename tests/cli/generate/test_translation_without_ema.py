@@ -17,7 +17,7 @@ RUN = Path("experiments/00000-mean-colour-without-ema-pictures")
 
 
 @pytest.fixture
-def zoo(jittor, domains, add_model):
+def workspace(jittor, domains, add_model):
     add_model(mean_colour.MeanColourModelWithoutEMA())
 
 
@@ -26,7 +26,7 @@ def colours_of(image: np.ndarray) -> np.ndarray:
     return image.astype(float).mean((0, 1)) / 127.5 - 1
 
 
-def test_generate_uses_the_trained_weights(zoo, ganzoo):
+def test_generate_uses_the_trained_weights(workspace, ganzoo):
     result = ganzoo(*TRAIN)
     assert result.exit_code == 0, result.output
     trained = checkpoint.read(checkpoint.newest(RUN)).tensors["net/colours/colours"]
@@ -76,7 +76,7 @@ def test_a_discriminator_has_no_ema_copy(jittor):
     assert set(state.ema.copies) == {"colours"}
 
 
-def test_generate_requires_source_images_for_a_model_without_a_generator_network(zoo, ganzoo):
+def test_generate_requires_source_images_for_a_model_without_a_generator_network(workspace, ganzoo):
     assert ganzoo(*TRAIN).exit_code == 0
     result = ganzoo("generate")
     assert result.exit_code == 2
