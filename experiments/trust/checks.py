@@ -51,7 +51,7 @@ class Checks:
     violations: list[str] = field(default_factory=list)
     reported: int = 0
     resumed: int = 0
-    floor: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
+    min_images: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
 
     @property
     def run(self) -> Path | None:
@@ -70,9 +70,9 @@ class Checks:
     def note_damage(self, path: Path) -> None:
         """Note that a checkpoint was damaged on purpose, so that an older one is now the newest."""
         newest = newest_intact(path.parent)
-        self.floor = min(self.floor, checkpoint_images(newest) if newest else 0)
+        self.min_images = min(self.min_images, checkpoint_images(newest) if newest else 0)
 
-    def before(self, images: Path) -> RunState:
+    def state_before(self, images: Path) -> RunState:
         """Return the state of the run before a session."""
         run = self.run
         if run is None or not (run / "options.json").exists():
@@ -86,13 +86,13 @@ class Checks:
         last = checkpoint_images(newest) if newest else 0
         return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), recorded, found)
 
-    def started(self, number: int, session: Session, watch: RunWatcher) -> None:
+    def check_start(self, number: int, session: Session, watch: RunWatcher) -> None:
         """Check, after the first report of a session, that the temporary files of killed processes are gone."""
         started_at = time.time() - session.seconds
         left = [name for name in temporary_files(watch.run) if _written(watch.run / name) < started_at]
         self.expect(number, not left, f"temporary files of killed processes are left: {', '.join(left[:3])}")
 
-    def after(
+    def check_end(
         self,
         number: int,
         before: RunState,
@@ -145,10 +145,10 @@ class Checks:
         """Check that nothing reported as saved is lost, and that every checkpoint is intact or renamed as damaged."""
         saved = [checkpoint_images(line.split()[-1]) for line in lines if line.split()[-2:-1] == ["saved"]]
         self.reported += len(saved)
-        self.floor = saved[-1] if saved else self.floor
+        self.min_images = saved[-1] if saved else self.min_images
         newest = newest_intact(run)
-        at = checkpoint_images(newest) if newest else 0
-        self.expect(number, at >= self.floor, f"checkpoint {self.floor} was reported as saved; the newest is {at}")
+        images, wanted = checkpoint_images(newest) if newest else 0, self.min_images
+        self.expect(number, images >= wanted, f"checkpoint {wanted} was reported as saved; the newest is {images}")
         bad = [path.name for path in checkpoints(run) if not read_intact(path)]
         self.expect(number, not (bad and saved), f"damaged: {', '.join(bad)}")
         known = reported_saves(run)

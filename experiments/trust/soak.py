@@ -100,12 +100,12 @@ class Soak:
         self.counts: Counter[str] = Counter()  # of each ending, fault and disturbance
         self.checks = Checks(root / "experiments")
         self.endings = ShuffledCycle(["SIGKILL", *ENDINGS, *STARTUP_ENDINGS, "a full disk"], rng)
-        self.during = ShuffledCycle(list(DISTURBANCES), rng)
+        self.disturbances = ShuffledCycle(list(DISTURBANCES), rng)
         between = [f"checkpoint: {kind}" for kind in CHECKPOINT_FAULTS] + [f"image: {kind}" for kind in IMAGE_FAULTS]
-        self.between = ShuffledCycle(
+        self.actions = ShuffledCycle(
             [*between, *["images restored", "options changed", "option refused", "tmpfs"] * 2], rng
         )
-        self.changes = ShuffledCycle([" ".join(change) for change in OPTION_CHANGES], rng)
+        self.option_changes = ShuffledCycle([" ".join(change) for change in OPTION_CHANGES], rng)
         self.started_at = time.monotonic()
         self.start_up = 5.0  # seconds until the first report of the last session
         self.number = 0  # of the current session
@@ -152,7 +152,7 @@ class Soak:
                 ending = "SIGKILL"
             else:
                 limit = newest.stat().st_size // 2
-        before = self.checks.before(self.images.folder)
+        before = self.checks.state_before(self.images.folder)
         session = self._start([*self._train(), *changed_option], limit=limit)
         watch = RunWatcher(before.run) if before.run else None
         while watch is None and not session.ended():
@@ -164,7 +164,7 @@ class Soak:
             if not session.ended():
                 session.abort()
         self.counts[ending] += 1
-        self.checks.after(self.number, before, session, watch, changed_option)
+        self.checks.check_end(self.number, before, session, watch, changed_option)
         click.echo(
             f"{self._clock()} session {self.number}: {ending} after {session.seconds:.0f} s, status "
             f"{session.process.returncode}, at {last_stats(self.run)['images'] if self.run else 0:,} images"
@@ -177,7 +177,7 @@ class Soak:
             return
         if watch and session.wait_until(lambda: watch.ticks() > 0, 0.05):
             self.start_up = session.seconds
-            self.checks.started(self.number, session, watch)
+            self.checks.check_start(self.number, session, watch)
         if ending == "a full disk":
             status = session.wait()
             self.checks.expect(self.number, status == 1, f"status {status} instead of 1 on a full disk")
@@ -187,7 +187,7 @@ class Soak:
             return
         time.sleep(seconds / 2)
         if watch and not session.ended():
-            self._disturb_training(session, watch, self.during.draw())
+            self._disturb_training(session, watch, self.disturbances.draw())
         time.sleep(seconds / 2)
         self._stop(session, ENDINGS[ending], ending)
 
@@ -242,7 +242,7 @@ class Soak:
     def _act_between_sessions(self) -> list[str]:
         """Do something to the run between sessions. Return an option with a new value for the next one, or nothing."""
         assert self.run is not None
-        what = self.between.draw()
+        what = self.actions.draw()
         kind = what.split(": ")[-1]
         if what.startswith("checkpoint: "):
             there = checkpoints(self.run)
@@ -261,7 +261,7 @@ class Soak:
         elif what == "option refused":
             self._refused(["--latent", "7"])
         self.counts[what] += 1
-        return self.changes.draw().split() if what == "options changed" else []
+        return self.option_changes.draw().split() if what == "options changed" else []
 
     def _refused(self, options: list[str]) -> None:
         """Check that options which don't fit the run's networks give a one-line error and change nothing."""
@@ -304,11 +304,11 @@ class Soak:
     def _run_undisturbed(self) -> None:
         """Run the last session, and measure its memory, files and threads."""
         self.number += 1
-        before = self.checks.before(self.images.folder)
+        before = self.checks.state_before(self.images.folder)
         session = self._start(self._train())
         watch = RunWatcher(before.run or self.root)
         session.wait_until(lambda: watch.ticks() > 0, 0.05)
-        self.checks.started(self.number, session, watch)
+        self.checks.check_start(self.number, session, watch)
         run = self.run or self.root
         seen, drawn, stage = list[Usage](), list[float](), stage_of(run)
         limit = max(self.started_at + self.seconds, session.started_at + 30)
@@ -329,7 +329,7 @@ class Soak:
         # The first drawing is from an earlier session.
         warm = drawn[3] - time.time() + time.monotonic() if len(drawn) > 3 else float("inf")
         self._stop(session, (signal.SIGTERM,), "SIGTERM")
-        self.checks.after(self.number, before, session, watch, [])
+        self.checks.check_end(self.number, before, session, watch, [])
         if not seen:
             self.checks.record_violation(self.number, "nothing could be measured")
             return
