@@ -26,9 +26,9 @@ LOCK_ATTEMPTS = 100  # at locking a folder that other processes move or delete
 COMMIT_SECONDS = 5.0  # seconds of work that a crash or a power failure can cost
 COMMIT_BYTES = 256 << 20  # of a transaction, which LMDB keeps in memory
 
-# Temporary keys, deleted when the LMDB is complete: the plan, and an entry for each group of source images added. Its
-# key contains the index of the group's first image, its value the index after its last image
-# ('stop'), the labels of the readable images and the messages for the unreadable ones ('bad').
+# Temporary keys, deleted when the LMDB is complete: the plan, and one for each group of source images added. A group's
+# key contains the index of its first image; its value contains the index after its last image ('stop'), the labels of
+# the readable images and the messages for the unreadable ones ('bad').
 PLAN_KEY = b"ganzoo-plan"
 GROUP_KEY = b"ganzoo-part-"
 

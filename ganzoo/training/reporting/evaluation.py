@@ -15,8 +15,8 @@ from ganzoo.training.reporting.progress_bar import format_kimg
 from ganzoo.training.state import TrainState
 
 
-class Evaluation:
-    """Evaluation with --evaluate-every, of the networks that samples are drawn from. Once `stop()` is true, nothing is
+class PeriodicEvaluation:
+    """Evaluation with --evaluate-every of the networks that samples are drawn from. Once `stop()` is true, nothing is
     measured."""
 
     def __init__(

@@ -22,7 +22,7 @@ from ganzoo.training.plan import Plan
 from ganzoo.training.precompile import Precompiler
 from ganzoo.training.reporting.checkpoints import CheckpointKeeper
 from ganzoo.training.reporting.curves import CurvePlotter
-from ganzoo.training.reporting.evaluation import Evaluation
+from ganzoo.training.reporting.evaluation import PeriodicEvaluation
 from ganzoo.training.reporting.events import PluginEvents
 from ganzoo.training.reporting.kernels import SlowConvolutions, WarmUp
 from ganzoo.training.reporting.logger import RunLogger
@@ -56,7 +56,7 @@ class RunReporter:
         self.checkpoints = CheckpointKeeper(run, plan.train, plan.description(), plan.metric_tracker)
         self.samples = SampleWriter(run.path, inputs, self.logger, stop)
         self.curves = CurvePlotter(run, state.setup.loss.panels, self.logger, stop)
-        self.evaluation = Evaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
+        self.evaluation = PeriodicEvaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
         self.events = PluginEvents(registry, run.path, self.logger)
         self.warm_up, self.slow_convolutions = WarmUp(), SlowConvolutions()
         self.precompiler = Precompiler(plan, run.log)
