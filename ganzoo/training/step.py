@@ -54,7 +54,8 @@ def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
 
 def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
     """Raise OptionError if a network would compute batch statistics over a single image, which would turn batch
-    normalisation into instance normalisation. Statistics cover the images of all ranks, so one rank may have a single image."""
+    normalisation into instance normalisation. Statistics cover the images of all ranks, so one rank may have a single
+    image."""
     norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
     found = [
         name
