@@ -71,7 +71,7 @@ class Run:
 
     def values(self, name: str) -> dict[int, float]:
         """Return one number of the statistics, such as 'losses/generator/adversarial', by images seen."""
-        rows = ((row["images"], numbers(row)) for row in self.stats())
+        rows = ((row["images"], measured_values(row)) for row in self.stats())
         return {images: known[name] for images, known in rows if name in known}
 
     def append_stats(self, row: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class Run:
         return False
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def measured_values(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the values measured in a tick, by 'group/name'."""
     groups = {group: row.get(group, {}) for group in ("losses", "watched", "metrics")}
     return {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}

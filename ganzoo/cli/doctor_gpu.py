@@ -94,10 +94,10 @@ def relative_errors(actual: Arrays, expected: Arrays) -> dict[str, float]:
         names = [name for name in expected if name.startswith(f"adam/{network}/first/")]
         squares = {name: float(np.square(expected[name], dtype=np.float64).mean()) for name in names}
         compared = [name for name in names if squares[name] > NEGLIGIBLE * max(squares.values())]
-        one, other = (_joined(each, compared) for each in (actual, expected))
+        one, other = (_concatenate(each, compared) for each in (actual, expected))
         errors[network] = float(np.linalg.norm(one - other) / np.linalg.norm(other))
     return errors
 
 
-def _joined(arrays: Arrays, names: list[str]) -> np.ndarray:
+def _concatenate(arrays: Arrays, names: list[str]) -> np.ndarray:
     return np.concatenate([arrays[name].ravel() for name in names], dtype=np.float64)

@@ -71,7 +71,7 @@ class Evaluation:
     @property
     def generated_features(self) -> Features:
         """Features of the generated images."""
-        return self._pass[0]
+        return self._single_pass[0]
 
     @cached_property
     def real_features(self) -> Features:
@@ -87,14 +87,14 @@ class Evaluation:
     @property
     def diversity(self) -> np.ndarray:
         """The mean perceptual distance between the translations of each source, (N,)."""
-        return self._pass[1]
+        return self._single_pass[1]
 
     def generate(self) -> None:
         """Generate all images now, whether or not a metric needs them."""
-        _ = self._pass
+        _ = self._single_pass
 
     @cached_property
-    def _pass(self) -> tuple[Features, np.ndarray]:
+    def _single_pass(self) -> tuple[Features, np.ndarray]:
         distances: list[np.ndarray] = []
 
         def images() -> Iterator[np.ndarray]:

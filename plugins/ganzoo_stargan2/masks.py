@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganzoo import jt, roll_rows
-from ganzoo_stargan2.landmarks import SIDE, resized
+from ganzoo_stargan2.landmarks import SIDE, resize_bilinear
 
 nn: Any = jt.nn
 THRESHOLD = 0.1  # values of a heatmap below this are set to 0
@@ -58,7 +58,7 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
-        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
+        maps = _normalise(resize_bilinear(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
         parts = roll_rows(nn.conv2d(raised, jt.array(SUMS)), SHIFTS)

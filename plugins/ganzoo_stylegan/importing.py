@@ -186,7 +186,7 @@ def _state(network: str, found: Mapping[str, Any]) -> Arrays:
         _check_fused(name, last)
     state: Arrays = {}
     for name, value in found.items():
-        ours = _renamed(name, last)
+        ours = _ganzoo_name(name, last)
         if ours is None and _is_derived(name, found):
             continue
         if ours is None or ours in state or not isinstance(value, np.ndarray):
@@ -197,7 +197,7 @@ def _state(network: str, found: Mapping[str, Any]) -> Arrays:
     return state
 
 
-def _renamed(name: str, last: int | None) -> str | None:
+def _ganzoo_name(name: str, last: int | None) -> str | None:
     """Return our name for a weight, or None if the weight is unknown. `last` is the number of the discriminator's 4 px
     level; None for the generator."""
     for pattern, ours in (GENERATOR if last is None else DISCRIMINATOR).items():

@@ -18,7 +18,7 @@ from ganzoo.data.splits import find_splits
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 A = encoded(noise())
 TEXT = b"no image"
@@ -307,7 +307,7 @@ def test_a_domain_of_an_lmdb_may_be_empty(tmp_path: Path) -> None:
 # Labels
 
 
-class HalfUnreadable(Numbers):
+class HalfUnreadable(NumberedDataset):
     """Two domains; every second image is unreadable."""
 
     def __init__(self) -> None:
@@ -324,9 +324,9 @@ def test_labels_are_found_by_loading_unless_overridden() -> None:
 
 
 def test_labels_without_domains_need_no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Numbers, "load", None)
-    assert Numbers(3).labels().tolist() == [0, 0, 0]
-    assert Numbers(3).validation() is None
+    monkeypatch.setattr(NumberedDataset, "load", None)
+    assert NumberedDataset(3).labels().tolist() == [0, 0, 0]
+    assert NumberedDataset(3).validation() is None
 
 
 def test_labels_of_stored_images_need_no_decoding(write_set: WriteSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ CRITIC = {
 
 
 @pytest.fixture
-def penalised() -> dict[str, np.ndarray]:
+def penalty_inputs() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(8)
     arrays = {f"weight/{name}": value for name, value in random_weights(CRITIC.items(), rng).items()}
     for name in ("real", "fake"):
@@ -92,11 +92,11 @@ def penalised() -> dict[str, np.ndarray]:
 
 
 @needs_torch
-def test_gradient_penalty_and_its_gradients_equal_the_reference(penalised, tmp_path):
+def test_gradient_penalty_and_its_gradients_equal_the_reference(penalty_inputs, tmp_path):
     jt = ganzoo.jt
-    expected = run_reference("gradient_penalty", penalised, tmp_path)
-    weights = {name: jt.array(value) for name, value in strip_prefix(penalised, "weight/").items()}
-    real, fake, mix = (jt.array(penalised[name]).stop_grad() for name in ("real", "fake", "mix"))
+    expected = run_reference("gradient_penalty", penalty_inputs, tmp_path)
+    weights = {name: jt.array(value) for name, value in strip_prefix(penalty_inputs, "weight/").items()}
+    real, fake, mix = (jt.array(penalty_inputs[name]).stop_grad() for name in ("real", "fake", "mix"))
     penalty = ganzoo.gradient_penalty(critic(weights), real, fake, mix)
     found = dict(zip(weights, jt.grad(penalty, list(weights.values()))))
     jt.sync_all()

@@ -143,7 +143,7 @@ def test_dropout_changes_nothing_at_inference():
 def fix_dropout(state) -> dict[str, np.ndarray]:
     """Replace the random dropout masks by fixed ones, and return these by layer number."""
 
-    class Masked(ganzoo.jt.nn.Module):
+    class MaskedDropout(ganzoo.jt.nn.Module):
         def __init__(self, mask):
             super().__init__()
             self._mask = ganzoo.jt.array(mask).stop_grad()
@@ -159,7 +159,7 @@ def fix_dropout(state) -> dict[str, np.ndarray]:
         width, side = 16 << index, SIZES["zoo"] >> (index + 1)
         kept = rng.random((BATCH, width, side, side)) < KEEP
         masks[f"mask/{index}"] = (kept / KEEP).astype(np.float32)
-        layers[name] = Masked(masks[f"mask/{index}"])
+        layers[name] = MaskedDropout(masks[f"mask/{index}"])
     return masks
 
 

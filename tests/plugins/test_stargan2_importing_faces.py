@@ -17,7 +17,7 @@ from tests.support.reference.stargan2_port import (
     check_translations,
     checkpoint_of,
     contents,
-    imported,
+    import_file,
     write_files,
 )
 
@@ -42,7 +42,7 @@ def faces(fan, tmp_path_factory) -> Files:
 
 
 def test_high_pass_skips_are_imported_with_the_landmark_network(faces, fan):
-    result = imported(faces.path("nets_ema"))
+    result = import_file(faces.path("nets_ema"))
     saved = checkpoint_of(result.run)
     assert saved.run.options["w_hpf"] == STRENGTH
     assert strip_prefix(saved.tensors, "net/landmarks/").keys() == fan.keys()
@@ -63,13 +63,13 @@ def test_landmarks_are_read_from_another_file(faces, fan, in_data_dir):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(pickle.dumps({"state_dict": fan}))
     found = without(contents(faces, "nets_ema"), "fan")
-    run = imported(write_files(found), **({} if in_data_dir else {"wing": str(path)})).run
+    run = import_file(write_files(found), **({} if in_data_dir else {"wing": str(path)})).run
     assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
 
 
 def test_a_named_landmark_file_takes_precedence_over_the_checkpoint(faces, fan):
     Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
-    run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
+    run = import_file(faces.path("nets_ema"), wing="mine.ckpt").run
     assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
 
 
@@ -77,8 +77,8 @@ def test_without_a_filter_in_the_file_the_given_strength_is_used(faces):
     found = contents(faces, "nets_ema")
     del found["nets_ema"]["generator"]["hpf.filter"]
     path = write_files(found)
-    assert imported(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
-    assert imported(path).run.description().options["w_hpf"] == 1.0
+    assert import_file(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
+    assert import_file(path).run.description().options["w_hpf"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_without_a_filter_in_the_file_the_given_strength_is_used(faces):
 def test_high_pass_skips_without_landmarks_are_an_error(faces, wing, kind, message):
     path = write_files(without(contents(faces, "nets_ema"), "fan"))
     with pytest.raises(kind, match=message) as caught:
-        imported(path, **({"wing": wing} if wing else {}))
+        import_file(path, **({"wing": wing} if wing else {}))
     assert "\n" not in str(caught.value)
     assert not Path("experiments").exists()
 
@@ -104,7 +104,7 @@ def test_high_pass_skips_without_landmarks_are_an_error(faces, wing, kind, messa
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_a_strength_that_contradicts_the_file_is_an_error(faces, strength):
     with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
-        imported(faces.path("nets_ema"), w_hpf=strength)
+        import_file(faces.path("nets_ema"), w_hpf=strength)
 
 
 @pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
@@ -112,4 +112,4 @@ def test_a_filter_that_is_not_the_high_pass_filter_is_an_error(faces, kernel):
     found = contents(faces, "nets_ema")
     found["nets_ema"]["generator"]["hpf.filter"] = kernel
     with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
-        imported(write_files(found))
+        import_file(write_files(found))

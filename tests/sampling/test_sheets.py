@@ -10,7 +10,7 @@ from ganzoo.sampling import sheets
 IMAGES = np.random.default_rng(0).integers(30, 230, (4, 8, 8, 3), np.uint8)
 
 
-def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
+def numbered_images(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
     return np.stack([np.full((size, size, channels), 10 * index + 5, np.uint8) for index in range(count)])
 
 
@@ -23,7 +23,7 @@ def test_a_grid_has_room_for_all_images_and_no_empty_row(count):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [5, 64, 100])
 def test_grid_puts_images_row_by_row_on_white(size, channels):
-    sheet = sheets.grid(numbered(5, size, channels), 2, 3)
+    sheet = sheets.grid(numbered_images(5, size, channels), 2, 3)
     cell = sheet.shape[0] // 2
     centres = [sheet[cell // 2 + cell * (i // 3), cell // 2 + cell * (i % 3), 0] for i in range(6)]
     assert centres == [5, 15, 25, 35, 45, 255]

@@ -30,11 +30,11 @@ def workspace(jittor, workdir, add_model) -> Path:
     }
     write_folder(workdir / "sources", {**files, "notes.txt": b"no image", ".hidden.png": b"no image"})
     named = ("dog/rex.png", "dog/sam.png", "wild fox/reineke.png")
-    write_folder(workdir / "val", {name: encoded(coloured(seed)) for seed, name in enumerate(named)})
+    write_folder(workdir / "val", {name: encoded(coloured_image(seed)) for seed, name in enumerate(named)})
     return workdir
 
 
-def coloured(seed: int) -> Image.Image:
+def coloured_image(seed: int) -> Image.Image:
     """A reference of 8 x 8 px in a unique colour."""
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
@@ -230,7 +230,7 @@ def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, wo
         counts.append(sum(each() is not None for each in created))
         return image
 
-    write_folder(workspace / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
+    write_folder(workspace / "many", {f"{index:02}.png": encoded(coloured_image(index)) for index in range(40)})
     monkeypatch.setattr(input_images, "to_array", counting)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.MAX_CHUNK", 4)

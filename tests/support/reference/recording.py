@@ -103,8 +103,8 @@ def compare(
     given["sampled"] = rng.standard_normal((3, LATENT), dtype=np.float32)
 
     actual, latents = _record(state, images, micro_batch)
-    actual["samples"] = state.ema.network("generator")(_array(given["sampled"])).numpy()
-    given.update({f"latents/{index}": z for index, z in enumerate(_joined(latents, batch))})
+    actual["samples"] = state.ema.network("generator")(_to_var(given["sampled"])).numpy()
+    given.update({f"latents/{index}": z for index, z in enumerate(_join_micro_batches(latents, batch))})
     adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
     shape = {"size": size, "channels": channels, "latent": LATENT}
     expected = run_reference("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
@@ -177,14 +177,14 @@ def _record_gradients(optimizer: Any, prefix: str, gradients: dict[str, Any]) ->
     optimizer.step = step
 
 
-def _joined(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
+def _join_micro_batches(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
     """Join the latents of micro-batches into those of batches."""
     rows = np.concatenate(latents)
     assert len(rows) % batch == 0
     return list(rows.reshape(-1, batch, rows.shape[1]))
 
 
-def _array(value: np.ndarray) -> Any:
+def _to_var(value: np.ndarray) -> Any:
     from ganzoo import jt
 
     return jt.array(value)

@@ -87,7 +87,7 @@ class Files:
         return [jt.array(self.given[f"mask/{index}"]) for index in range(2)]
 
 
-def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
+def import_file(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
     """Import a checkpoint into the working folder with the given options."""
     from ganzoo_stargan2 import StarGAN2
 
