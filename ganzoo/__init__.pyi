@@ -16,7 +16,7 @@ from .data.lmdb_writer import write_lmdb as write_lmdb
 from .data.preparing import prepare as prepare
 from .data.storage import open_path as open_path
 from .data.workers import parallel_map as parallel_map
-from .distributed import num_replicas as num_replicas
+from .distributed import data_parallel_size as data_parallel_size
 from .distributed.collectives import batch_mean as batch_mean
 from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError
@@ -28,7 +28,7 @@ from .files import data_dir as data_dir
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import DataSource as DataSource
-from .interfaces.dataset import Draw as Draw
+from .interfaces.dataset import LoaderConfig as LoaderConfig
 from .interfaces.hookspecs import hookimpl as hookimpl
 from .interfaces.layers import BatchNorm as BatchNorm
 from .interfaces.layers import Conv as Conv

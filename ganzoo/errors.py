@@ -73,7 +73,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and NO_MEMORY in str(error))
 
 
-def near_match(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return ' Did you mean X?' for the closest of `names`, or '', to be appended to a message. Case and leading dashes
     are ignored."""
     known = {each.lower().lstrip("-"): each for each in names}
@@ -107,6 +107,6 @@ def describe_failure(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Format a count with its noun: '1 image', '2 images', '1,000 images'."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

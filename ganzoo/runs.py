@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.checkpoints.description import RunDescription
-from ganzoo.errors import RunError, near_match, reason
+from ganzoo.errors import RunError, did_you_mean, reason
 from ganzoo.files import append_lines, atomic_write, open_regular
 
 SESSION_PREFIX = "on "  # start of the first message of a session in log.txt
@@ -71,7 +71,7 @@ class Run:
 
     def values(self, name: str) -> dict[int, float]:
         """Return one number of the statistics, such as 'losses/generator/adversarial', by images seen."""
-        rows = ((row["images"], numbers(row)) for row in self.stats())
+        rows = ((row["images"], measured_values(row)) for row in self.stats())
         return {images: known[name] for images, known in rows if name in known}
 
     def append_stats(self, row: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class Run:
         return False
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def measured_values(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the values measured in a tick, by 'group/name'."""
     groups = {group: row.get(group, {}) for group in ("losses", "watched", "metrics")}
     return {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
@@ -242,5 +242,5 @@ def find(wanted: str, experiments: Path) -> Run:
         return Run(path)
     if path.is_dir():
         raise RunError(f"{path}: not a run of ganzoo (it has no options.json).")
-    hint = near_match(wanted, [run.path.name for run in runs])
+    hint = did_you_mean(wanted, [run.path.name for run in runs])
     raise RunError(f"there is no run {wanted!r} in {experiments}.{hint}")

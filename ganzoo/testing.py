@@ -227,8 +227,8 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     size, first = state.upcoming().stage.size, state.progress.step
     checker = PhaseChecker(state)
     step = Step(state, 0, None, checker)
-    draw = state.model.draw(state.options)
-    batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, draw=draw).batches()
+    config = state.model.loader_config(state.options)
+    batches = Loader(dataset, BATCH, size=size, channels=data.channels, seed=0, workers=1, config=config).batches()
     max_steps = max(STEPS, *(phase.interval for phase in state.setup.loss.phases))
     while state.progress.step < first + STEPS or (checker.not_run and state.progress.step < first + max_steps):
         try:

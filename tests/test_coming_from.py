@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import unpickling
-from ganzoo.interfaces.options import describe
+from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry import plugins
-from tests.support.reference import needs_torch, port, stargan2_port, values
+from tests.support.reference import needs_torch, random_weights, stargan2_port, stylegan_port
 from tests.test_readme import ROOT, SHORTER, commands
 
 PAGE = ROOT / "COMING_FROM.md"
@@ -53,9 +53,9 @@ def other_programs_files(jittor, workdir: Path) -> None:
         (workdir / folder).mkdir(parents=True)
     shutil.copy(stargan2_port.Files(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt")
     rng = np.random.default_rng(8)
-    wing = values([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
+    wing = random_weights([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
     Path("expr/checkpoints/wing.ckpt").write_bytes(pickle.dumps({"state_dict": wing}))
-    files = port.Files(workdir / "torch", 16)
+    files = stylegan_port.Files(workdir / "torch", 16)
     shutil.copy(files.path("step"), "checkpoint/train_step-4.model")
     for name, target in (("affine", "exp_ffhq/checkpoint/300000.model"), ("ema-zip", "checkpoint/FFHQ_80000.model")):
         Path(target).write_bytes(pickle.dumps(unpickling.safe_load(files.path(name)), 4))
@@ -80,9 +80,9 @@ def test_the_commands_of_the_page_work_one_after_the_other(ganzoo, other_program
 
 def test_our_options_in_the_tables_exist():
     models = plugins.load().models
-    known = {f"--{name.replace('_', '-')}" for name in describe(TrainOptions)}
+    known = {f"--{name.replace('_', '-')}" for name in options_by_name(TrainOptions)}
     for name in ("stargan2", "stylegan"):
-        known |= {f"--{each.replace('_', '-')}" for each in describe(models[name].options)}
+        known |= {f"--{each.replace('_', '-')}" for each in options_by_name(models[name].options)}
     from ganzoo_stargan2.align_command import align
 
     from ganzoo.cli.generate.command import generate

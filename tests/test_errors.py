@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.errors import counted, printable
+from ganzoo.errors import format_count, printable
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,4 @@ def test_any_name_is_one_line_that_can_be_encoded(name: str) -> None:
 
 
 def test_counts_have_the_right_plural() -> None:
-    assert [counted(count, "image") for count in (0, 1, 1000)] == ["0 images", "1 image", "1,000 images"]
+    assert [format_count(count, "image") for count in (0, 1, 1000)] == ["0 images", "1 image", "1,000 images"]

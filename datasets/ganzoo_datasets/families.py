@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ganzoo_datasets.glyphs import CONTRAST, Colour, Glyph, candidates, contrast, distinct, render, rgb, signatures
+from ganzoo_datasets.glyphs import (
+    CONTRAST,
+    Colour,
+    Glyph,
+    candidates,
+    contrast,
+    distinct_glyphs,
+    render,
+    rgb,
+    signatures,
+)
 
 # An index into glyphs.FONTS for each domain; these three fonts are easy to tell apart.
 FAMILIES = {"bold": 2, "italic": 3, "sans": 0}
@@ -46,7 +56,7 @@ def characters() -> list[int]:
     common = set.intersection(*({glyph.code for glyph in glyphs if glyph.font == font} for font in FAMILIES.values()))
     for font in FAMILIES.values():
         own = [Glyph(font, code) for code in sorted(common)]
-        common &= {glyph.code for glyph in distinct([(own, np.stack([signature_of[glyph] for glyph in own]))])}
+        common &= {glyph.code for glyph in distinct_glyphs([(own, np.stack([signature_of[glyph] for glyph in own]))])}
     return [
         code
         for code in sorted(common)

@@ -112,7 +112,7 @@ def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
     return drawable, np.array(coarse, np.uint8).reshape(len(drawable), (SIDE // CELL) ** 2)
 
 
-def distinct(results: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
+def distinct_glyphs(results: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
     """Merge results of `signatures`, and return the glyphs that look different from all before them.
 
     This drops equal bitmaps (Latin A and Greek Alpha) and those that differ by a pixel (a hyphen and a minus).

@@ -65,11 +65,11 @@ def build(path: Path, seed: int = SEED, glyphs: Sequence[Glyph] | None = None, p
 
 def _distinct(processes: int | None) -> list[Glyph]:
     from ganzoo import parallel_map
-    from ganzoo_datasets.glyphs import candidates, chunks, distinct, signatures
+    from ganzoo_datasets.glyphs import candidates, chunks, distinct_glyphs, signatures
 
     wanted = chunks(list(candidates()))
     with parallel_map(signatures, processes) as each:
-        return distinct(_progress(each(wanted), len(wanted), "symbols: comparing glyphs"))
+        return distinct_glyphs(_progress(each(wanted), len(wanted), "symbols: comparing glyphs"))
 
 
 def _progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:

@@ -19,8 +19,8 @@ def kernels(precision: str, *names: str) -> None:
             continue
         began = time.perf_counter()
         try:
-            side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
-            with backend.watch_kernels(name):
+            side = ganzoo_side.Side(kit.find_row(name), kit.DEVICE, precision)
+            with backend.show_compilation(name):
                 side.iterate()
                 side.wait()
             first = time.perf_counter() - began

@@ -62,7 +62,7 @@ def start(precision: str) -> Any:
     return backend
 
 
-def row(name: str) -> Row:
+def find_row(name: str) -> Row:
     """Return a row of the benchmark, or a new one, from its name MODEL-SIZE-BATCH."""
     from rows import ROWS, Row
 

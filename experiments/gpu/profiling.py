@@ -30,7 +30,7 @@ def profile(precision: str = kit.DEFAULT_PRECISION) -> None:
 def profile_row(jt: Any, name: str, precision: str) -> None:
     import ganzoo_side
 
-    side = ganzoo_side.Side(kit.row(name), kit.DEVICE, precision)
+    side = ganzoo_side.Side(kit.find_row(name), kit.DEVICE, precision)
     for _ in range(3):
         side.iterate()
     side.wait()

@@ -27,7 +27,7 @@ class NoAnswer(RuntimeError):
     """A side failed, ended or is late."""
 
 
-class Process:
+class SideProcess:
     """A side in a process of its own. A late process is not killed: it gets no more requests, and ends after its
     current one."""
 
@@ -108,20 +108,20 @@ class Server:
     """Answers requests: ["row", NAME] builds the networks of a row, ["iterate", SECONDS] trains at least one step; the
     benchmark's side answers "save_weights" and "losses"."""
 
-    def __init__(self, build: Callable[[Any], Any], release: Callable[[], None]) -> None:
-        self.build, self.release = build, release
+    def __init__(self, build_side: Callable[[Any], Any], release_memory: Callable[[], None]) -> None:
+        self.build_side, self.release_memory = build_side, release_memory
         self.side: Any = None
 
     def answer(self, kind: str, words: list[Any]) -> Any:
         if kind == "row":
-            return self.row(*words)
+            return self.build_row(*words)
         return self.iterate(*words) if kind == "iterate" else getattr(self.side, kind)(*words)
 
-    def row(self, name: str) -> None:
+    def build_row(self, name: str) -> None:
         self.side = None
         gc.collect()
-        self.release()
-        self.side = self.build(kit.row(name))
+        self.release_memory()
+        self.side = self.build_side(kit.find_row(name))
 
     def iterate(self, seconds: float) -> dict[str, float]:
         """Return the seconds of one iteration: `wall`, and `host` until all work is queued on the GPU."""
@@ -139,11 +139,11 @@ def _ganzoo(precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
     backend = kit.start(precision)
     import ganzoo_side
 
-    def release() -> None:
+    def release_memory() -> None:
         backend.run_pending()
         backend.jittor().gc()
 
-    return lambda row: ganzoo_side.Side(row, kit.DEVICE, precision), release
+    return lambda row: ganzoo_side.Side(row, kit.DEVICE, precision), release_memory
 
 
 def _torch(name: str, precision: str) -> tuple[Callable[[Any], Any], Callable[[], None]]:
@@ -152,9 +152,9 @@ def _torch(name: str, precision: str) -> tuple[Callable[[Any], Any], Callable[[]
 
     torch.set_num_threads(1)
 
-    def release() -> None:
+    def release_memory() -> None:
         if kit.DEVICE == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    return lambda row: torch_side.Side(row, name == "torch-channels-last", kit.DEVICE, precision), release
+    return lambda row: torch_side.Side(row, name == "torch-channels-last", kit.DEVICE, precision), release_memory

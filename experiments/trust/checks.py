@@ -33,13 +33,14 @@ MAX_MEMORY_GROWTH = 0.05  # relative growth of resident memory
 
 @dataclass(frozen=True)
 class RunState:
-    """A run before a session: its newest intact checkpoint, the progress (images) of each row of stats.jsonl, and the
-    size of the data set according to options.json and in its folder."""
+    """A run before a session: its newest intact checkpoint, the images seen at each row of stats.jsonl up to that
+    checkpoint, and the number of images in the data set, as recorded in options.json and as found in its folder."""
 
     run: Path | None = None
     newest: Path | None = None
-    steps: frozenset[int] = frozenset()
-    counts: tuple[int, int] = (0, 0)
+    rows: frozenset[int] = frozenset()
+    recorded_images: int = 0
+    images_found: int = 0
 
 
 @dataclass
@@ -50,108 +51,116 @@ class Checks:
     violations: list[str] = field(default_factory=list)
     reported: int = 0
     resumed: int = 0
-    floor: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
+    min_images: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
 
     @property
     def run(self) -> Path | None:
         return find_run(self.experiments)
 
-    def record_violation(self, session: int, what: str) -> None:
-        line = f"session {session:04d}: {what}"
+    def record_violation(self, number: int, what: str) -> None:
+        line = f"session {number:04d}: {what}"
         if line not in self.violations:
             self.violations.append(line)
             print(f"VIOLATED: {line}", flush=True)
 
-    def expect(self, session: int, ok: bool, what: str) -> None:
+    def expect(self, number: int, ok: bool, what: str) -> None:
         if not ok:
-            self.record_violation(session, what)
+            self.record_violation(number, what)
 
     def note_damage(self, path: Path) -> None:
         """Note that a checkpoint was damaged on purpose, so that an older one is now the newest."""
         newest = newest_intact(path.parent)
-        self.floor = min(self.floor, checkpoint_images(newest) if newest else 0)
+        self.min_images = min(self.min_images, checkpoint_images(newest) if newest else 0)
 
-    def before(self, images: Path) -> RunState:
+    def state_before(self, images: Path) -> RunState:
         """Return the state of the run before a session."""
         run = self.run
         if run is None or not (run / "options.json").exists():
             return RunState()
         try:
-            stated = Run(run).description().data.count
+            recorded = Run(run).description().data.count
         except RunError:
-            stated = 0
-        present = sum(1 for path in images.rglob("*") if is_image(path.name) and not path.is_dir())
+            recorded = 0
+        found = sum(1 for path in images.rglob("*") if is_image(path.name) and not path.is_dir())
         newest = newest_intact(run)
         last = checkpoint_images(newest) if newest else 0
-        return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), (stated, present))
+        return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), recorded, found)
 
-    def started(self, count: int, session: Session, watch: RunWatcher) -> None:
+    def check_start(self, number: int, session: Session, watch: RunWatcher) -> None:
         """Check, after the first report of a session, that the temporary files of killed processes are gone."""
         started_at = time.time() - session.seconds
         left = [name for name in temporary_files(watch.run) if _written(watch.run / name) < started_at]
-        self.expect(count, not left, f"temporary files of killed processes are left: {', '.join(left[:3])}")
+        self.expect(number, not left, f"temporary files of killed processes are left: {', '.join(left[:3])}")
 
-    def after(self, count: int, before: RunState, session: Session, watch: RunWatcher | None, extra: list[str]) -> None:
-        """Check everything that must hold after a session."""
+    def check_end(
+        self,
+        number: int,
+        before: RunState,
+        session: Session,
+        watch: RunWatcher | None,
+        changed_option: list[str],
+    ) -> None:
+        """Check everything that must hold after a session. `changed_option` is an option and its value that the session
+        was resumed with; empty if none was changed."""
         left = session.kill_leftovers()
-        self.expect(count, not left, f"{len(left)} processes outlive the session")
-        self.expect(count, not forbidden_output(session.output()), f"a traceback in {session.err.name}")
+        self.expect(number, not left, f"{len(left)} processes outlive the session")
+        self.expect(number, not forbidden_output(session.output()), f"a traceback in {session.err.name}")
         run = self.run
         if run is None:
             return
-        self.expect(count, not Run(run).in_use(), "the run is still locked")
+        self.expect(number, not Run(run).in_use(), "the run is still locked")
         if session.process.returncode in (143, 130, 129):
             # The next session that trains removes the temporary files of a killed one.
             own = [name for name in temporary_files(run) if name.startswith(f".unfinished-{session.pid}-")]
-            self.expect(count, not own, f"temporary files are left: {', '.join(own[:3])}")
+            self.expect(number, not own, f"temporary files are left: {', '.join(own[:3])}")
         lines = watch.lines() if watch else []
         if before.run is not None and watch and watch.ticks():
-            self._resumed(count, before, lines)
-            self._changes_reported(count, before, session, extra)
-        self._saves_kept(count, run, lines)
-        self._statistics(count, run, before.steps, session.process.returncode)
+            self._resumed(number, before, lines)
+            self._changes_reported(number, before, session, changed_option)
+        self._saves_kept(number, run, lines)
+        self._statistics(number, run, before.rows, session.process.returncode)
 
-    def _resumed(self, count: int, before: RunState, lines: list[str]) -> None:
+    def _resumed(self, number: int, before: RunState, lines: list[str]) -> None:
         started = [line.split()[-1] for line in lines if line.split()[-2:-1] == ["from"] and "checkpoint-" in line]
         if before.newest is None:
-            self.expect(count, not started, f"it resumed from {started}, which is damaged")
+            self.expect(number, not started, f"it resumed from {started}, which is damaged")
         else:
             ok = started == [before.newest.name]
             self.resumed += ok
-            self.expect(count, ok, f"it resumed from {started} instead of {before.newest.name}")
+            self.expect(number, ok, f"it resumed from {started} instead of {before.newest.name}")
 
-    def _changes_reported(self, count: int, before: RunState, session: Session, extra: list[str]) -> None:
+    def _changes_reported(self, number: int, before: RunState, session: Session, changed_option: list[str]) -> None:
         """Check that changes on resume are reported."""
         output = session.output()
-        if extra:
-            stated = f"changed: {extra[0]} " in output or f"is {extra[1]}" not in output
-            self.expect(count, stated, f"a change of {extra[0]} is not reported")
-        stated_count, images = before.counts
-        if stated_count and stated_count != images:
-            self.expect(
-                count, f"had {stated_count:,} images, has {images:,}" in output, "a missing image is not reported"
-            )
+        if changed_option:
+            flag, value = changed_option
+            reported = f"changed: {flag} " in output or f"is {value}" not in output
+            self.expect(number, reported, f"a change of {flag} is not reported")
+        recorded, found = before.recorded_images, before.images_found
+        if recorded and recorded != found:
+            reported = f"had {recorded:,} images, has {found:,}" in output
+            self.expect(number, reported, "a missing image is not reported")
 
-    def _saves_kept(self, count: int, run: Path, lines: list[str]) -> None:
+    def _saves_kept(self, number: int, run: Path, lines: list[str]) -> None:
         """Check that nothing reported as saved is lost, and that every checkpoint is intact or renamed as damaged."""
         saved = [checkpoint_images(line.split()[-1]) for line in lines if line.split()[-2:-1] == ["saved"]]
         self.reported += len(saved)
-        self.floor = saved[-1] if saved else self.floor
+        self.min_images = saved[-1] if saved else self.min_images
         newest = newest_intact(run)
-        at = checkpoint_images(newest) if newest else 0
-        self.expect(count, at >= self.floor, f"checkpoint {self.floor} was reported as saved; the newest is {at}")
+        images, wanted = checkpoint_images(newest) if newest else 0, self.min_images
+        self.expect(number, images >= wanted, f"checkpoint {wanted} was reported as saved; the newest is {images}")
         bad = [path.name for path in checkpoints(run) if not read_intact(path)]
-        self.expect(count, not (bad and saved), f"damaged: {', '.join(bad)}")
+        self.expect(number, not (bad and saved), f"damaged: {', '.join(bad)}")
         known = reported_saves(run)
-        self.expect(count, not saved or known[-1] == saved[-1], "log.txt lost its last report")
+        self.expect(number, not saved or known[-1] == saved[-1], "log.txt lost its last report")
 
-    def _statistics(self, count: int, run: Path, previous: frozenset[int], status: int) -> None:
+    def _statistics(self, number: int, run: Path, previous: frozenset[int], status: int) -> None:
         images, broken = _images(run)
         allowed = 1 if status in (-9, 1) else 0  # the last line may be cut after a kill or on a full disk
-        self.expect(count, broken <= allowed, f"{broken} lines of stats.jsonl can't be read")
-        self.expect(count, images == sorted(set(images)), "the images in stats.jsonl don't increase")
+        self.expect(number, broken <= allowed, f"{broken} lines of stats.jsonl can't be read")
+        self.expect(number, images == sorted(set(images)), "the images in stats.jsonl don't increase")
         lost = previous - set(images)
-        self.expect(count, not lost, f"stats.jsonl lost {len(lost)} rows from before the resumed checkpoint")
+        self.expect(number, not lost, f"stats.jsonl lost {len(lost)} rows from before the resumed checkpoint")
 
 
 def _images(run: Path) -> tuple[list[int], int]:

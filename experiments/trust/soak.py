@@ -97,16 +97,18 @@ class Soak:
         self.images = ImageFolder(DATA[model], count, size, root / "images")
         self.output = root / "sessions"
         self.output.mkdir()
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()  # of each ending, fault and disturbance
         self.checks = Checks(root / "experiments")
         self.endings = ShuffledCycle(["SIGKILL", *ENDINGS, *STARTUP_ENDINGS, "a full disk"], rng)
-        self.during = ShuffledCycle(list(DISTURBANCES), rng)
+        self.disturbances = ShuffledCycle(list(DISTURBANCES), rng)
         between = [f"checkpoint: {kind}" for kind in CHECKPOINT_FAULTS] + [f"image: {kind}" for kind in IMAGE_FAULTS]
-        self.between = ShuffledCycle(
+        self.actions = ShuffledCycle(
             [*between, *["images restored", "options changed", "option refused", "tmpfs"] * 2], rng
         )
-        self.changes = ShuffledCycle([" ".join(change) for change in OPTION_CHANGES], rng)
-        self.start_up, self.started_at, self.count = 5.0, time.monotonic(), 0
+        self.option_changes = ShuffledCycle([" ".join(change) for change in OPTION_CHANGES], rng)
+        self.started_at = time.monotonic()
+        self.start_up = 5.0  # seconds until the first report of the last session
+        self.number = 0  # of the current session
         self.growth: ResourceGrowth | None = None
 
     @property
@@ -117,8 +119,8 @@ class Soak:
         """Run sessions with faults for three quarters of the time, then one without."""
         longest = min(max(self.seconds / 60, 5), 45)
         while time.monotonic() - self.started_at < 0.75 * self.seconds:
-            extra = self._act_between_sessions() if self.run and checkpoints(self.run) else []
-            self._guarded(lambda: self._session(self.endings.draw(), self.rng.uniform(1, longest), extra))  # noqa: B023
+            changed_option = self._act_between_sessions() if self.run and checkpoints(self.run) else []
+            self._guarded(lambda: self._session(self.endings.draw(), self.rng.uniform(1, longest), changed_option))  # noqa: B023
         self.images.restore()
         self._guarded(self._run_undisturbed)
 
@@ -126,12 +128,12 @@ class Soak:
         try:
             session()
         except Hung as error:
-            self.checks.record_violation(self.count, str(error))
+            self.checks.record_violation(self.number, str(error))
         if self.run:
             _drop_samples(self.run)
 
     def _start(self, arguments: list[str], kind: str = "", limit: int | None = None) -> Session:
-        output = self.output / f"{self.count:04d}{kind}"
+        output = self.output / f"{self.number:04d}{kind}"
         return Session(arguments, self.root, output, self.threads, limit)
 
     def _train(self) -> list[str]:
@@ -141,8 +143,8 @@ class Soak:
             shutil.rmtree(self.run)  # killed before it could be resumed
         return ["train", self.model, *TINY[self.model], *self.options, *COMMON, "--data", "images"]
 
-    def _session(self, ending: str, seconds: float, extra: list[str]) -> None:
-        self.count += 1
+    def _session(self, ending: str, seconds: float, changed_option: list[str]) -> None:
+        self.number += 1
         limit = None
         if ending == "a full disk":
             newest = newest_intact(self.run) if self.run else None
@@ -150,8 +152,8 @@ class Soak:
                 ending = "SIGKILL"
             else:
                 limit = newest.stat().st_size // 2
-        before = self.checks.before(self.images.folder)
-        session = self._start([*self._train(), *extra], limit=limit)
+        before = self.checks.state_before(self.images.folder)
+        session = self._start([*self._train(), *changed_option], limit=limit)
         watch = RunWatcher(before.run) if before.run else None
         while watch is None and not session.ended():
             time.sleep(0.01)
@@ -162,9 +164,9 @@ class Soak:
             if not session.ended():
                 session.abort()
         self.counts[ending] += 1
-        self.checks.after(self.count, before, session, watch, extra)
+        self.checks.check_end(self.number, before, session, watch, changed_option)
         click.echo(
-            f"{self._clock()} session {self.count}: {ending} after {session.seconds:.0f} s, status "
+            f"{self._clock()} session {self.number}: {ending} after {session.seconds:.0f} s, status "
             f"{session.process.returncode}, at {last_stats(self.run)['images'] if self.run else 0:,} images"
         )
 
@@ -175,22 +177,24 @@ class Soak:
             return
         if watch and session.wait_until(lambda: watch.ticks() > 0, 0.05):
             self.start_up = session.seconds
-            self.checks.started(self.count, session, watch)
+            self.checks.check_start(self.number, session, watch)
         if ending == "a full disk":
             status = session.wait()
-            self.checks.expect(self.count, status == 1, f"status {status} instead of 1 on a full disk")
-            self.checks.expect(self.count, len(session.errors()) == 1, f"a full disk is reported as {session.errors()}")
+            self.checks.expect(self.number, status == 1, f"status {status} instead of 1 on a full disk")
+            self.checks.expect(
+                self.number, len(session.errors()) == 1, f"a full disk is reported as {session.errors()}"
+            )
             return
         time.sleep(seconds / 2)
         if watch and not session.ended():
-            self._disturb_training(session, watch, self.during.draw())
+            self._disturb_training(session, watch, self.disturbances.draw())
         time.sleep(seconds / 2)
         self._stop(session, ENDINGS[ending], ending)
 
     def _stop(self, session: Session, signals: tuple[int, ...], ending: str) -> None:
         """Send signals, and check how the process ends."""
         if session.ended():
-            self.checks.record_violation(self.count, f"it ended by itself, with status {session.process.returncode}")
+            self.checks.record_violation(self.number, f"it ended by itself, with status {session.process.returncode}")
             return
         session.send(signals[0])
         sent = time.monotonic()
@@ -201,13 +205,13 @@ class Soak:
         expected = {EXIT_STATUS[signal.Signals(signals[0])]} | {-each for each in signals[1:]}
         if ending in STARTUP_ENDINGS:
             expected |= {-signals[0]}
-        self.checks.expect(self.count, status in expected, f"status {status} after {ending}, expected {expected}")
+        self.checks.expect(self.number, status in expected, f"status {status} after {ending}, expected {expected}")
         self.checks.expect(
-            self.count, seconds < (5 if len(signals) > 1 else 30), f"it took {seconds:.0f} s after {ending}"
+            self.number, seconds < (5 if len(signals) > 1 else 30), f"it took {seconds:.0f} s after {ending}"
         )
         errors = len(session.errors())
         self.checks.expect(
-            self.count, errors <= (ending in STARTUP_ENDINGS), f"{ending} is reported as {session.errors()}"
+            self.number, errors <= (ending in STARTUP_ENDINGS), f"{ending} is reported as {session.errors()}"
         )
 
     def _disturb_training(self, session: Session, watch: RunWatcher, what: str) -> None:
@@ -221,7 +225,7 @@ class Soak:
             second = self._start(["train", self.model, "--resume", "latest"], "-second")
             status, errors = second.wait(), second.errors()
             refused = status == 1 and len(errors) == 1 and "in use" in errors[0]
-            self.checks.expect(self.count, refused, f"a second --resume: status {status}, {errors}")
+            self.checks.expect(self.number, refused, f"a second --resume: status {status}, {errors}")
         elif what == "two generate":
             source = ["--source", str(self.images.pristine / self.images.paths[0])] if self.model == "stargan2" else []
             wanted = ["generate", "latest", "--seeds", "0-3", *source, "--device", "cpu", "--out"]
@@ -229,16 +233,16 @@ class Soak:
             for each, name in zip(both, "ab"):
                 status, made = each.wait(), list((self.root / f"made-{name}").glob("*.png"))
                 good = status == 0 and not each.errors() and bool(made)
-                self.checks.expect(self.count, good, f"generate during training: status {status}, {each.errors()}")
+                self.checks.expect(self.number, good, f"generate during training: status {status}, {each.errors()}")
                 shutil.rmtree(self.root / f"made-{name}", ignore_errors=True)
         ticks = watch.ticks()
         if not session.wait_until(lambda: watch.ticks() > ticks, 0.05):
-            self.checks.record_violation(self.count, f"{what}: it ended, with status {session.process.returncode}")
+            self.checks.record_violation(self.number, f"{what}: it ended, with status {session.process.returncode}")
 
     def _act_between_sessions(self) -> list[str]:
-        """Do something to the run between sessions, and return options for the next one."""
+        """Do something to the run between sessions. Return an option with a new value for the next one, or nothing."""
         assert self.run is not None
-        what = self.between.draw()
+        what = self.actions.draw()
         kind = what.split(": ")[-1]
         if what.startswith("checkpoint: "):
             there = checkpoints(self.run)
@@ -257,7 +261,7 @@ class Soak:
         elif what == "option refused":
             self._refused(["--latent", "7"])
         self.counts[what] += 1
-        return self.changes.draw().split() if what == "options changed" else []
+        return self.option_changes.draw().split() if what == "options changed" else []
 
     def _refused(self, options: list[str]) -> None:
         """Check that options which don't fit the run's networks give a one-line error and change nothing."""
@@ -265,10 +269,10 @@ class Soak:
         before = [path for path in checkpoints(self.run) if read_intact(path)]  # a damaged one may be put aside
         session = self._start(["train", self.model, "--resume", "latest", *options], "-refused")
         status, errors = session.wait(), session.errors()
-        self.checks.expect(self.count, status in (1, 2), f"{' '.join(options)} on resume: status {status}")
-        self.checks.expect(self.count, len(errors) == 1, f"{' '.join(options)} on resume: {errors}")
+        self.checks.expect(self.number, status in (1, 2), f"{' '.join(options)} on resume: status {status}")
+        self.checks.expect(self.number, len(errors) == 1, f"{' '.join(options)} on resume: {errors}")
         untouched = [path for path in checkpoints(self.run) if read_intact(path)] == before
-        self.checks.expect(self.count, untouched, f"{' '.join(options)} on resume changed the checkpoints")
+        self.checks.expect(self.number, untouched, f"{' '.join(options)} on resume changed the checkpoints")
 
     def _tmpfs(self, run: Path) -> bool:
         """Resume a copy of the run in a file system without room for another checkpoint; return False if none can be
@@ -289,22 +293,22 @@ class Soak:
                 shutil.copy2(path, place / run.name)
             session = self._start(["train", self.model, "--resume", f"tmpfs/{run.name}"], "-tmpfs")
             status, errors = session.wait(), session.errors()
-            self.checks.expect(self.count, status == 1 and len(errors) == 1, f"no space: status {status}, {errors}")
+            self.checks.expect(self.number, status == 1 and len(errors) == 1, f"no space: status {status}, {errors}")
             left = newest_intact(place / run.name)
             same = left is not None and checkpoint_images(left) >= checkpoint_images(newest)
-            self.checks.expect(self.count, same, "no space: the newest checkpoint is lost")
+            self.checks.expect(self.number, same, "no space: the newest checkpoint is lost")
         finally:
             subprocess.run(["umount", "-l", str(place)], check=False)
         return True
 
     def _run_undisturbed(self) -> None:
         """Run the last session, and measure its memory, files and threads."""
-        self.count += 1
-        before = self.checks.before(self.images.folder)
+        self.number += 1
+        before = self.checks.state_before(self.images.folder)
         session = self._start(self._train())
         watch = RunWatcher(before.run or self.root)
         session.wait_until(lambda: watch.ticks() > 0, 0.05)
-        self.checks.started(self.count, session, watch)
+        self.checks.check_start(self.number, session, watch)
         run = self.run or self.root
         seen, drawn, stage = list[Usage](), list[float](), stage_of(run)
         limit = max(self.started_at + self.seconds, session.started_at + 30)
@@ -325,14 +329,14 @@ class Soak:
         # The first drawing is from an earlier session.
         warm = drawn[3] - time.time() + time.monotonic() if len(drawn) > 3 else float("inf")
         self._stop(session, (signal.SIGTERM,), "SIGTERM")
-        self.checks.after(self.count, before, session, watch, [])
+        self.checks.check_end(self.number, before, session, watch, [])
         if not seen:
-            self.checks.record_violation(self.count, "nothing could be measured")
+            self.checks.record_violation(self.number, "nothing could be measured")
             return
         warm = min(max(warm, session.started_at + 60), (seen[0].time + seen[-1].time) / 2)
         self.growth = resource_growth(seen, warm, stage == stage_of(run))
         for fault in self.growth.faults():
-            self.checks.record_violation(self.count, fault)
+            self.checks.record_violation(self.number, fault)
 
     def _clock(self) -> str:
         seconds = int(time.monotonic() - self.started_at)
@@ -352,7 +356,7 @@ class Soak:
         row = last_stats(self.run) if self.run else {"images": 0}
         found = self.checks
         return [
-            f"{self.model}: {self.count} sessions in {self._clock()} minutes, {row['images']:,} images seen",
+            f"{self.model}: {self.number} sessions in {self._clock()} minutes, {row['images']:,} images seen",
             f"ended by: {listed([name for name in kinds if name in {*ENDINGS, *STARTUP_ENDINGS}])}",
             f"full disks: {self.counts['a full disk']} by a limit, {self.counts['tmpfs']} by a tmpfs",
             f"newest checkpoint damaged: {listed([name for name in kinds if name.startswith('checkpoint: ')])}",

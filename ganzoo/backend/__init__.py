@@ -20,26 +20,26 @@ from ganzoo.backend.compiling import (
     build_core,
     patch_jittor,
     run_python_passes_early,
+    show_compilation,
     speed_up_compiler,
     uninterrupted,
     unrecognised_convolutions,
-    watch_kernels,
 )
 from ganzoo.backend.handle import device, jittor, run_pending, started, wait
 from ganzoo.backend.process import preserve_process
 from ganzoo.errors import BackendError
 
 __all__ = [
-    "choice",
+    "describe_device",
     "compile_in_background",
-    "describe",
+    "describe_environment",
     "device",
     "all_finite",
     "gradients",
     "gradients_and_missing",
     "gpu_memory",
     "jittor",
-    "memory",
+    "resident_memory",
     "on_host",
     "run_pending",
     "seed",
@@ -48,7 +48,7 @@ __all__ = [
     "uninterrupted",
     "unrecognised_convolutions",
     "wait",
-    "watch_kernels",
+    "show_compilation",
 ]
 
 CONVOLUTIONS = 10_000  # most convolution shapes for which Jittor benchmarks cuDNN's algorithms
@@ -139,7 +139,7 @@ def on_host() -> Iterator[None]:
         run_pending()
 
 
-def choice() -> str:
+def describe_device() -> str:
     """Describe the device, its precision and the reason for choosing it, in a few words for the user."""
     chosen = _chosen()
     return f"{'CUDA' if chosen.device == 'cuda' else 'CPU'}, {_precision()} ({chosen.reason})"
@@ -155,7 +155,7 @@ def _precision() -> str:
     return {"tf32": "TF32", "fp32": "float32", "amp": "bfloat16 and float32"}[_active_precision]
 
 
-def describe() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Return everything that can change how results are rounded. If all of it is equal, the same seed gives the same
     bits on the CPU, but not on a GPU, where cuDNN chooses algorithms by timing and threads add in any order."""
     import numpy as np
@@ -223,7 +223,7 @@ def gpu_memory() -> int | None:
     return int(jittor().core.get_mem_info().total_cuda_used) if device() == "cuda" else None
 
 
-def memory() -> int:
+def resident_memory() -> int:
     """Return the resident memory of this process in bytes, or 0 if the system doesn't report it."""
     try:
         with open("/proc/self/statm") as file:

@@ -114,7 +114,7 @@ def compiler_works() -> Finding:
 
 def cache_path() -> Finding:
     remedy = "Set JITTOR_HOME to another folder, e.g. `export JITTOR_HOME=/var/tmp/jittor`."
-    return _check_shell_path("cache path", environment.home(), remedy)
+    return _check_shell_path("cache path", environment.jittor_home(), remedy)
 
 
 def jittor_path() -> Finding:
@@ -185,7 +185,7 @@ def toolkits() -> Iterator[Finding]:
     for kit in candidates() if found and found.gpus else ():
         problem = problem_with(kit)
         libraries = ", ".join(
-            f"{name} {_library_version(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.library(name)
+            f"{name} {_library_version(kit, name)}" for name in (*LIBRARIES, "nccl") if kit.find_library(name)
         )
         detail = f"{kit}{', through a folder of wrappers' if kit.needs_shim else ''}; {libraries}"
         yield Finding("CUDA", detail, f"{problem}." if problem else "", fatal=False)
@@ -193,7 +193,7 @@ def toolkits() -> Iterator[Finding]:
 
 def _library_version(kit: Toolkit, name: str) -> str:
     """Return the version in the file name of a library, or "" if there is no such library."""
-    path = kit.library(name)
+    path = kit.find_library(name)
     return path.resolve().name.partition(".so.")[2] if path else ""
 
 

@@ -321,21 +321,21 @@ def _silent() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watch_kernels(activity: str) -> Iterator[None]:
+def show_compilation(activity: str) -> Iterator[None]:
     """Within the body, show kernel compilation as one progress line that starts with `activity`. On ranks other than 0,
     discard stderr."""
     if not distributed.is_rank_zero():
         with _silent():
             yield
         return
-    watcher_input, our_stderr = os.pipe()
+    progress_input, our_stderr = os.pipe()
     saved_stderr = os.dup(2)
-    watcher = subprocess.Popen(
-        [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "kernel_watcher.py"), activity],
-        stdin=watcher_input,
+    progress = subprocess.Popen(
+        [sys.executable, "-S", os.path.join(os.path.dirname(__file__), "compilation_progress.py"), activity],
+        stdin=progress_input,
         start_new_session=True,  # Ctrl-C reaches only this process
     )
-    os.close(watcher_input)
+    os.close(progress_input)
     sys.stderr.flush()
     os.dup2(our_stderr, 2)
     os.close(our_stderr)
@@ -346,4 +346,4 @@ def watch_kernels(activity: str) -> Iterator[None]:
         os.dup2(saved_stderr, 2)
         os.close(saved_stderr)
         with contextlib.suppress(subprocess.TimeoutExpired):  # another child process may still hold the pipe open
-            watcher.wait(timeout=5)
+            progress.wait(timeout=5)

@@ -33,7 +33,7 @@ def check_convolution() -> Finding:
         device = backend.start(precision="fp32")
         jt = backend.jittor()
         x, weight = jt.array(image), jt.array(kernel)
-        with backend.watch_kernels("a test convolution"):
+        with backend.show_compilation("a test convolution"):
             y = operations.conv2d(x, weight)
             results = [y.numpy(), *(each.numpy() for each in jt.grad(y.sqr().sum(), [x, weight]))]
     except (BackendError, RuntimeError) as error:
@@ -52,4 +52,4 @@ def check_convolution() -> Finding:
             worst = float(np.abs(actual - expected).max())
             remedy = f"Delete {environment.cache_dir()} and try again."
             return Finding("training", device, f"a convolution's {name} is wrong by up to {worst:.2g}.", remedy)
-    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.choice()}")
+    return Finding("training", f"a convolution and its gradients agree with NumPy, on {backend.describe_device()}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from ganzoo import distributed
 from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
-from ganzoo.backend.cuda.toolkit import WHEELS, Toolkit, candidates, problem_with
+from ganzoo.backend.cuda.toolkit import PIP_INSTALL, Toolkit, candidates, problem_with
 from ganzoo.errors import BackendError
 from ganzoo.files import atomic_path
 
@@ -37,7 +37,7 @@ _COMMON = {
 }
 
 
-def home() -> Path:
+def jittor_home() -> Path:
     """Return the folder whose .cache/jittor holds everything that Jittor compiles."""
     default = Path.home()
     try:
@@ -49,7 +49,7 @@ def home() -> Path:
 
 def cache_dir() -> Path:
     """Return the root folder of Jittor's caches."""
-    return home() / ".cache" / "jittor"
+    return jittor_home() / ".cache" / "jittor"
 
 
 def cache_name(device: str) -> str:
@@ -115,7 +115,7 @@ def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolk
         if problem is None:
             return kit, None
         problems.append(problem)
-    return None, next(iter(problems), f"there is a GPU but no CUDA compiler; run: {WHEELS}")
+    return None, next(iter(problems), f"there is a GPU but no CUDA compiler; run: {PIP_INSTALL}")
 
 
 def incompatibility(kit: Toolkit, found: Driver) -> str | None:
@@ -140,7 +140,8 @@ def require_precision(choice: DeviceChoice, precision: str) -> None:
         return
     if not choice.toolkit.needs_shim:
         # Without the shim's cudnn.h, Jittor requests accumulation in 16 bits for 16-bit convolutions.
-        raise BackendError(f"--precision amp: needs CUDA 13 with cuDNN 9, but found {choice.toolkit}; run: {WHEELS}")
+        problem = f"needs CUDA 13 with cuDNN 9, but found {choice.toolkit}"
+        raise BackendError(f"--precision amp: {problem}; run: {PIP_INSTALL}")
     if choice.gpu.capability < (8, 0):
         raise BackendError(f"--precision amp: {choice.gpu.name} doesn't support bfloat16; use --precision fp32.")
 
@@ -180,14 +181,14 @@ def _for_cuda(kit: Toolkit, precision: str) -> dict[str, str]:
     settings = {"NVIDIA_TF32_OVERRIDE": "0"} if precision == "fp32" else {}
     settings["nvcc_path"] = str(kit.nvcc)
     settings["use_mkl"] = "0"  # oneDNN is for the CPU only, and Jittor tests it for half a minute
-    headers, libraries = kit.header("nccl.h"), kit.library("nccl")
+    headers, libraries = kit.find_header("nccl.h"), kit.find_library("nccl")
     if kit.needs_shim:
-        home = shim.home(kit, cache_dir() / "ganzoo-cuda")
+        home = shim.make_cuda_home(kit, cache_dir() / "ganzoo-cuda")
         settings["nvcc_path"] = str(home / "bin/nvcc")
         headers = headers and home / "include/nccl.h"
         libraries = libraries and home / "lib64/libnccl.so"
     if distributed.world_size() > 1 and (headers is None or libraries is None):
-        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, but {kit} doesn't include it; run: {WHEELS}")
+        raise BackendError(f"mpirun on GPUs needs NVIDIA's NCCL, but {kit} doesn't include it; run: {PIP_INSTALL}")
     if headers and libraries:  # otherwise Jittor would download NCCL's source
         settings.update(nccl_include_path=str(headers.parent), nccl_lib_path=str(libraries.parent))
     return settings

@@ -16,7 +16,7 @@ import click
 
 from ganzoo import distributed
 from ganzoo.cli.commands import COMMANDS, plugin_commands
-from ganzoo.errors import GanzooError, is_out_of_memory, near_match, printable
+from ganzoo.errors import GanzooError, did_you_mean, is_out_of_memory, printable
 from ganzoo.files import write_error
 from ganzoo.signals import interruptible, let_signals_arrive
 
@@ -41,7 +41,7 @@ class Main(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             names = self.list_commands(ctx)
-            raise click.UsageError(f"unknown command {args[0]!r}.{near_match(args[0], names)}")
+            raise click.UsageError(f"unknown command {args[0]!r}.{did_you_mean(args[0], names)}")
         if distributed.world_size() > 1 and args[0] != "train":
             raise click.UsageError(f"mpirun is for `ganzoo train`; start `ganzoo {args[0]}` without it.")
         return super().resolve_command(ctx, args)

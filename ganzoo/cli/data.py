@@ -10,7 +10,7 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
-from ganzoo.errors import DataError, counted, printable
+from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
@@ -62,15 +62,15 @@ def check(ctx: click.Context, name_or_path: str) -> None:
     from ganzoo.data.checking import check_dataset
 
     bad = count = 0
-    part: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
-    while part is not None:
-        report = check_dataset(part)
+    split: Dataset | None = open_data(name_or_path, plugin_registry(ctx))
+    while split is not None:
+        report = check_dataset(split)
         bad, count = bad + len(report.unreadable), count + report.count
         for line in report.lines():
             click.echo(line)
-        part = part.validation()
+        split = split.validation()
     if bad:
-        raise DataError(f"{bad:,} of {counted(count, 'image')} can't be read; they are listed above.")
+        raise DataError(f"{bad:,} of {format_count(count, 'image')} can't be read; they are listed above.")
 
 
 @data.command(short_help="Store all images of a data set, scaled, in one LMDB.")
@@ -136,13 +136,13 @@ def prepare(
         workers=workers,
         say=click.echo,
     )
-    for part in (result.validation, result):
-        if part is None:
+    for summary in (result.validation, result):
+        if summary is None:
             continue
-        list_bad(part.bad, part.path.with_name(f"{part.path.name}.unreadable.txt"))
+        list_bad(summary.bad, summary.path.with_name(f"{summary.path.name}.unreadable.txt"))
         click.echo(
-            f"{part.path}: {counted(part.count, 'image')} at {preparing.format_sizes(part.sizes)}, "
-            f"{format_bytes(part.bytes)}, {part.images_per_second:,.0f} img/s"
+            f"{summary.path}: {format_count(summary.count, 'image')} at {preparing.format_sizes(summary.sizes)}, "
+            f"{format_bytes(summary.bytes)}, {summary.images_per_second:,.0f} img/s"
         )
     name = out if prepared().get(out) == path else path
     click.echo(f"Train with: ganzoo train MODEL --data {shlex.quote(str(name))}")
@@ -163,16 +163,17 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
     download_dataset(name, plugin_registry(ctx), url, say=click.echo)
 
 
-def list_bad(bad: list[str], file: Path, done: str = "read") -> None:
-    """Print the messages about images that were left out, then their count: "3 images can't be read ..." with "read"
-    replaced by `done`. If there are more than MAX_SHOWN, print only the first, and write all of them to `file`."""
-    if not bad:
+def list_bad(messages: list[str], file: Path, verb: str = "read") -> None:
+    """Print the messages about images that were left out, then their count: "3 images can't be read ...", or another
+    `verb`. If there are more than MAX_SHOWN, print only the first ones, and write all of them to `file`."""
+    if not messages:
         return
-    for message in bad[:MAX_SHOWN]:
+    for message in messages[:MAX_SHOWN]:
         click.echo(f"    {message}")
-    summary = f"{counted(len(bad), 'image')} can't be {done} and {'was' if len(bad) == 1 else 'were'} left out."
-    click.echo(summary, nl=len(bad) <= MAX_SHOWN)
-    if len(bad) > MAX_SHOWN:
+    were = "was" if len(messages) == 1 else "were"
+    summary = f"{format_count(len(messages), 'image')} can't be {verb} and {were} left out."
+    click.echo(summary, nl=len(messages) <= MAX_SHOWN)
+    if len(messages) > MAX_SHOWN:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{message}\n" for message in bad), "utf-8", "backslashreplace")
+        file.write_text("".join(f"{message}\n" for message in messages), "utf-8", "backslashreplace")
         click.echo(f" All are listed in {file}.")

@@ -15,7 +15,7 @@ from PIL import Image
 from ganzoo.backend import environment
 from ganzoo.backend.checks import Finding
 from ganzoo.checkpoints import checkpoint
-from ganzoo.interfaces.options import describe
+from ganzoo.interfaces.options import options_by_name
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
@@ -73,7 +73,7 @@ def _step(model: Model, folder: Path, device: str, precision: str) -> Arrays | s
     experiments = f"{model.name}-{device}-{precision}"
     kimg = str(BATCH / 1000)
     options = ["--batch", str(BATCH), "--kimg", kimg, "--tick", kimg, "--seed", "3", "--experiments", experiments]
-    if "dropout" in describe(model.options):  # dropout masks differ between devices
+    if "dropout" in options_by_name(model.options):  # dropout masks differ between devices
         options += ["--dropout", "0"]
     command = [sys.executable, "-m", "ganzoo", "train", model.name, "--data", "pictures", *options]
     command += ["--device", device, "--precision", precision]
@@ -94,10 +94,10 @@ def relative_errors(actual: Arrays, expected: Arrays) -> dict[str, float]:
         names = [name for name in expected if name.startswith(f"adam/{network}/first/")]
         squares = {name: float(np.square(expected[name], dtype=np.float64).mean()) for name in names}
         compared = [name for name in names if squares[name] > NEGLIGIBLE * max(squares.values())]
-        one, other = (_joined(each, compared) for each in (actual, expected))
+        one, other = (_concatenate(each, compared) for each in (actual, expected))
         errors[network] = float(np.linalg.norm(one - other) / np.linalg.norm(other))
     return errors
 
 
-def _joined(arrays: Arrays, names: list[str]) -> np.ndarray:
+def _concatenate(arrays: Arrays, names: list[str]) -> np.ndarray:
     return np.concatenate([arrays[name].ravel() for name in names], dtype=np.float64)

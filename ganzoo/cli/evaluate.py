@@ -164,7 +164,7 @@ def _evaluate(task: Task, metrics: Sequence[Metric], values: dict[str, Any]) -> 
     from ganzoo.metrics.report import lines, make_record, save
 
     networks = Networks(metrics, task.translating, values["backbone"], values["perceptual"], values["weights"])
-    with backend.watch_kernels("evaluating"):
+    with backend.show_compilation("evaluating"):
         results = compare(task.comparisons(), networks, values["seed"], click.echo, values["save_images"])
     record = make_record(task.about, networks, results, values["seed"])
     for line in lines(record):

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from ganzoo.errors import OptionError, near_match
-from ganzoo.interfaces.options import Option, Options, describe, plain
+from ganzoo.errors import OptionError, did_you_mean
+from ganzoo.interfaces.options import Option, Options, format_value, options_by_name
 
 OTHER = "Other options"
 
@@ -53,13 +53,15 @@ experiments_option = click.option(
 
 def click_options(cls: type[Options], defaults: dict[str, Any]) -> list[click.Option]:
     """Return a click option per field of an options class. `defaults` overrides the declared defaults in the help."""
-    return [_click_option(option, defaults.get(option.name, option.default)) for option in describe(cls).values()]
+    return [
+        _click_option(option, defaults.get(option.name, option.default)) for option in options_by_name(cls).values()
+    ]
 
 
 def _click_option(option: Option, default: Any) -> click.Option:
-    notes = option.conditions()
+    notes = option.describe_conditions()
     if default is not None and default != "":
-        notes.append(f"default: {plain(default)}")
+        notes.append(f"default: {format_value(default)}")
     suffix = f"  [{'; '.join(notes)}]" if notes else ""
     if option.type is bool:
         declaration = f"{option.flag}/--no-{option.flag[2:]}"
@@ -126,7 +128,7 @@ class GroupedCommand(click.Command):
     def _hint(self, flag: str, flags: set[str]) -> str:
         known = self.other_names.get(flag.lstrip("-").replace("-", "_"))
         if known is None:
-            return near_match(flag.replace("_", "-"), flags)
+            return did_you_mean(flag.replace("_", "-"), flags)
         return f" Use {known}." if known.startswith("--") else f" {known}"
 
 
@@ -140,4 +142,4 @@ def _is_number(text: str) -> bool:
 
 def given_values(cls: type[Options], values: dict[str, Any]) -> dict[str, Any]:
     """Return the command's values that belong to `cls` and were given by the user."""
-    return {name: values[name] for name in describe(cls) if values.get(name) is not None}
+    return {name: values[name] for name in options_by_name(cls) if values.get(name) is not None}

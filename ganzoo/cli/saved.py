@@ -17,45 +17,45 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def open_checkpoint(named: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
+def open_checkpoint(name_or_path: str | None, experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
     """Return `use(checkpoint, folder)`, where `folder` is for results.
 
-    `named` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the newest run
-    with an intact checkpoint, skipping runs for which `use` raises UnsupportedByModelError.
+    `name_or_path` is a checkpoint file, or a run, whose newest intact checkpoint is used. Without a name, use the
+    newest run with an intact checkpoint, skipping runs for which `use` raises UnsupportedByModelError.
     """
     from ganzoo import runs
 
-    if named in (None, "latest"):
+    if name_or_path in (None, "latest"):
         return _newest(experiments, use)
-    path = _file(str(named), experiments)
+    path = _file(str(name_or_path), experiments)
     if path is not None:
         from ganzoo.checkpoints.checkpoint import read
 
         return use(read(path), path.resolve().parent)
-    run = runs.find(str(named), experiments)
+    run = runs.find(str(name_or_path), experiments)
     return use(_newest_intact(run), run.path)
 
 
-def _file(named: str, experiments: Path) -> Path | None:
-    """Return the checkpoint file called `named`, or None. The folder may be any form of a run's name that `runs.find`
-    accepts, such as the number in 3/checkpoint-000004000."""
+def _file(name_or_path: str, experiments: Path) -> Path | None:
+    """Return the path of the checkpoint file, or None if a run is named. The folder may be any form of a run's name
+    that `runs.find` accepts, such as the number in 3/checkpoint-000004000."""
     from ganzoo import runs
     from ganzoo.checkpoints.checkpoint import SUFFIX
 
-    path = Path(named)
+    path = Path(name_or_path)
     try:
         if path.is_file():
             return path
     except (OSError, ValueError):  # a name that is too long or contains a null byte
         return None
-    folder, _, name = named.rpartition("/")
+    folder, _, name = name_or_path.rpartition("/")
     if folder and name.startswith("checkpoint-"):
         try:
             run = runs.find(folder, experiments)
         except RunError:
-            return path if named.endswith(SUFFIX) else None
+            return path if name_or_path.endswith(SUFFIX) else None
         return run.path / (name if name.endswith(SUFFIX) else name + SUFFIX)
-    return path if named.endswith(SUFFIX) else None
+    return path if name_or_path.endswith(SUFFIX) else None
 
 
 def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:

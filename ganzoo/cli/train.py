@@ -14,9 +14,9 @@ import click
 
 from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder, GroupedCommand, GroupedOption, click_options, given_values
-from ganzoo.errors import DataError, OptionError, RunError, is_out_of_memory, near_match, reason
+from ganzoo.errors import DataError, OptionError, RunError, did_you_mean, is_out_of_memory, reason
 from ganzoo.files import open_regular
-from ganzoo.interfaces.options import changes, describe, refuse_without_effect, resolve, setting
+from ganzoo.interfaces.options import changes, format_setting, options_by_name, refuse_without_effect, resolve
 from ganzoo.interfaces.train_options import OTHER_NAMES, TrainOptions
 
 EXPERIMENTS = "experiments"
@@ -115,7 +115,7 @@ def _train(ctx: click.Context, model: Any, values: dict[str, Any]) -> None:
     if distributed.is_rank_zero():
         _print_notes(plan, options, chosen, backend.device())
     if values["dry_run"]:
-        from ganzoo.training.dry_run import describe as describe_plan
+        from ganzoo.training.dry_run import describe_plan
 
         if resume is not None:
             check_restorable(plan, resume)
@@ -159,7 +159,8 @@ def _run(ctx: click.Context, plan: Any, experiments: Path, resume: Any) -> None:
 def _refuse_without_effect(model: Any, train: TrainOptions, options: Any, chosen: dict[str, Any]) -> None:
     # Skip model options that are None: they may yet be resolved from the data, so their values are unknown.
     known = {name: value for name, value in options.to_dict().items() if value is not None}
-    refuse_without_effect({**describe(TrainOptions), **describe(model.options)}, {**train.to_dict(), **known}, chosen)
+    options = {**options_by_name(TrainOptions), **options_by_name(model.options)}
+    refuse_without_effect(options, {**train.to_dict(), **known}, chosen)
     best = train.keep_best or ""
     if best.startswith("metrics/") and not train.evaluate_every:
         raise OptionError(f"--keep-best {best} needs --evaluate-every: without it nothing is measured.")
@@ -184,7 +185,7 @@ def _print_notes(planned: Any, options: Any, chosen: dict[str, Any], device: str
     """Print the options that were resolved from the data, and warnings."""
     from ganzoo.backend.environment import amx_available
 
-    resolved = [setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
+    resolved = [format_setting(name, new) for name, (_, new) in changes(options, planned.options).items()]
     if resolved:
         click.echo(f"chosen for {planned.data.name}: {', '.join(resolved)}")
     if device == "cpu" and "precision" not in chosen and planned.train.precision != "amp" and amx_available():
@@ -271,12 +272,12 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         raise OptionError(f"--preset {path}: not TOML (not UTF-8 text; save it as UTF-8).") from error
     except (ValueError, RecursionError) as error:  # invalid TOML, too long a number, or lists nested too deeply
         raise OptionError(f"--preset {path}: not TOML ({error}).") from error
-    known = [*describe(TrainOptions), *describe(model.options)]
+    known = [*options_by_name(TrainOptions), *options_by_name(model.options)]
     for name in preset:
         if name.replace("-", "_") not in known:
-            raise OptionError(f"--preset {path}: unknown option {name!r}.{near_match(name.replace('-', '_'), known)}")
+            raise OptionError(f"--preset {path}: unknown option {name!r}.{did_you_mean(name.replace('-', '_'), known)}")
     return {name.replace("-", "_"): value for name, value in preset.items()}
 
 
 def _options_of(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: values[name] for name in describe(cls) if name in values}
+    return {name: values[name] for name in options_by_name(cls) if name in values}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ganzoo.data.pyramid import nearest
+from ganzoo.data.pyramid import choose_size
 
 MAX_FILE_BYTES = 256 << 20  # bytes per file: an uncompressed RGB image of Pillow's MAX_IMAGE_PIXELS
 
@@ -43,8 +43,8 @@ class Storage(ABC):
         """Return the bytes of one image file. Must be thread-safe; may raise any exception."""
 
     def at_size(self, size: int) -> Storage:
-        """Return the same images at the stored size nearest to `size`; this storage itself if nothing would change."""
-        if not self.sizes or nearest(size, self.sizes) == self.size:
+        """Return the same images at the stored size that fits `size` best; this storage itself if that is its size."""
+        if not self.sizes or choose_size(size, self.sizes) == self.size:
             return self
         other = self._shallow_copy()
         other._select_size(size)
@@ -68,7 +68,7 @@ class Storage(ABC):
 
     @abstractmethod
     def _select_size(self, size: int | None) -> None:
-        """Switch `size` and `keys` to the stored size nearest to `size` (None: the largest)."""
+        """Switch `size` and `keys` to the stored size that `choose_size` chooses (None: the largest)."""
 
 
 def check_size(size: int, limit: int = MAX_FILE_BYTES) -> None:

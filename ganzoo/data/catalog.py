@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganzoo.errors import DataError, OptionError, near_match
+from ganzoo.errors import DataError, OptionError, did_you_mean
 from ganzoo.files import data_dir
 from ganzoo.interfaces.dataset import DataInfo, Dataset, DataSource
 
@@ -113,7 +113,7 @@ def _open_path(name_or_path: str, registry: Registry, option: str) -> Dataset:
     path = stored.get(name_or_path) or _path(name_or_path)
     if path is None:
         known = sorted({*registry.datasets, *stored})
-        hint = near_match(name_or_path, known)
+        hint = did_you_mean(name_or_path, known)
         raise DataError(f"{option} {name_or_path}: neither a data set nor a path.{hint} Data sets: {', '.join(known)}.")
     from ganzoo.data.storage import open_path
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from ganzoo.errors import DataError, counted
+from ganzoo.errors import DataError, format_count
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
@@ -26,13 +26,13 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         colour = "grey" if self.info.channels == 1 else "RGB"
-        readable = counted(self.count - len(self.unreadable), "readable image")
+        readable = format_count(self.count - len(self.unreadable), "readable image")
         yield f"{self.info.name}: {readable} of {self.count:,}, {colour}"
         yield from (f"    {note}" for note in self.notes)
         for (width, height), count in self.sizes.most_common(10):
             yield f"    {width} x {height} px: {count:,}"
         if len(self.sizes) > 10:
-            yield f"    and {counted(len(self.sizes) - 10, 'other size')}"
+            yield f"    and {format_count(len(self.sizes) - 10, 'other size')}"
         for domain in self.info.domains:
             count = self.domains[domain]
             yield f"    domain {domain}: {f'{count:,}' if count else 'no images'}"

@@ -14,8 +14,9 @@ import numpy as np
 from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, find_domains, labels_of, relocate_domains
-from ganzoo.data.parts import split
-from ganzoo.data.pyramid import common_folder, levels, nearest
+from ganzoo.data.paths import common_folder
+from ganzoo.data.pyramid import choose_size, find_sizes
+from ganzoo.data.splits import find_splits
 from ganzoo.errors import DataError, printable, reason
 from ganzoo.files import open_regular
 
@@ -24,25 +25,25 @@ SPLIT_ARCHIVE = re.compile(r"\.(z\d\d|r\d\d|\d\d\d)$")
 
 
 class FileStorage(Storage):
-    """Image files identified by paths. The folders can separate training and validation images (`parts`), sizes
-    (`pyramid`) or domains (`layout`)."""
+    """Image files identified by paths. The folders can separate training and validation images (`splits`),
+    sizes (`pyramid`) or domains (`layout`)."""
 
     def _interpret_folders(self, listing: Listing, size: int | None) -> None:
-        parts = split(listing.images)
-        self.notes, self.ignored_files = parts.notes, listing.ignored_files()
+        splits = find_splits(listing.images)
+        self.notes, self.ignored_files = splits.notes, listing.ignored_files()
         self.archives = [path for path in listing.others if is_archive(path)]
         self._domain_folders = None
-        self._validation_folder, self._validation_keys = parts.validation.get("", ""), dict[str, list[str]]()
-        if parts.validation:
-            folders = {domain: parts.validation.get(domain) for domain in parts.training}
+        self._validation_folder, self._validation_keys = splits.validation.get("", ""), dict[str, list[str]]()
+        if splits.validation:
+            folders = {domain: splits.validation.get(domain) for domain in splits.training}
             self._validation_keys = {
                 domain: listing.below(folder) if folder else [] for domain, folder in folders.items()
             }
-        if "" not in parts.training:
-            self.domains = tuple(parts.training)
-            self._set_images_by_domain({domain: listing.below(folder) for domain, folder in parts.training.items()})
+        if "" not in splits.training:
+            self.domains = tuple(splits.training)
+            self._set_images_by_domain({domain: listing.below(folder) for domain, folder in splits.training.items()})
             return
-        self._root = self._set_images(listing.below(parts.training[""]), parts.training[""], size)
+        self._root = self._set_images(listing.below(splits.training[""]), splits.training[""], size)
         self._domain_folders = find_domains(listing, self.keys, self._root) if self.keys else None
         if self._domain_folders:
             self.domains = tuple(map(printable, self._domain_folders.names))
@@ -57,17 +58,16 @@ class FileStorage(Storage):
     def _set_images(self, keys: list[str], folder: str, size: int | None) -> str:
         """Use these images and return the folder that contains them: `folder`, or the folder of one size inside it."""
         self.keys, self.size = keys, None
-        self._levels = levels(keys, self.read)
-        self.sizes = tuple(self._levels)
+        self._keys_by_size = find_sizes(keys, self.read)
+        self.sizes = tuple(self._keys_by_size)
         if not self.sizes:
             return folder
-        above = common_folder(keys)
         self._select_size(size)
-        return posixpath.join(above, str(self.size))
+        return posixpath.join(common_folder(keys), str(self.size))
 
     def _select_size(self, size: int | None) -> None:
-        self.size = nearest(size, self.sizes)
-        self.keys = self._levels[self.size]
+        self.size = choose_size(size, self.sizes)
+        self.keys = self._keys_by_size[self.size]
 
     def validation(self) -> Storage | None:
         if not self._validation_keys:

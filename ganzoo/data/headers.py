@@ -60,28 +60,28 @@ def explain_unidentified(data: bytes) -> str:
         return f"it looks like a {kind}, but its header is damaged or unsupported; save it again"
     if kind:
         return f"{kind} is not supported; save it as PNG or JPEG"
-    return f"not in a supported format: {supported()}"
+    return f"not in a supported format: {list_supported_formats()}"
 
 
-def supported() -> str:
-    """Return the supported formats as an enumeration."""
+def list_supported_formats() -> str:
+    """List the supported formats in words."""
     return f"{', '.join(SUPPORTED_FORMATS[:-1])} and {SUPPORTED_FORMATS[-1]}"
 
 
 def reason_refused(image: Image.Image, data: bytes) -> str | None:
     """Return why an image is refused; None if it is accepted."""
-    for width, height in (image.size, _tile(image)):
+    for width, height in (image.size, _tile_size(image)):
         # Pillow only warns of images up to twice this size, and warnings can't be caught per thread.
         if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
             return f"{width} x {height} px; the limit is {Image.MAX_IMAGE_PIXELS:,} pixels"
     if data.startswith(SOI):
-        scans, limit = _scans(data), MAX_SCAN_PIXELS // max(image.width * image.height, MIN_SCAN_PIXELS)
+        scans, limit = _count_scans(data), MAX_SCAN_PIXELS // max(image.width * image.height, MIN_SCAN_PIXELS)
         if scans > limit:
             return f"a JPEG with {scans:,} scans; the limit for its size is {limit:,}"
     return _unsupported_samples(image) if image.format == "TIFF" else None
 
 
-def _scans(data: bytes) -> int:
+def _count_scans(data: bytes) -> int:
     """Return the number of scans in a JPEG."""
     count, place = 0, len(SOI)
     while found := MARKER.search(data, place):
@@ -112,7 +112,7 @@ def _integers(value: object) -> tuple[int, ...]:
     return tuple(each for each in values if isinstance(each, int))
 
 
-def _tile(image: Image.Image) -> tuple[int, int]:
+def _tile_size(image: Image.Image) -> tuple[int, int]:
     """Return a TIFF's tile size; (0, 0) if it has no tiles. A tile is decoded whole, however small the image."""
     tags = getattr(image, "tag_v2", {})
     width, height = tags.get(TILE_WIDTH), tags.get(TILE_LENGTH)

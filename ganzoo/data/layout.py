@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganzoo.data.images import is_hidden, is_image
-from ganzoo.data.parts import VALIDATION, part_of
-from ganzoo.data.pyramid import common_folder, folder_prefix, strip_common_folder
-from ganzoo.errors import DataError, counted, printable
+from ganzoo.data.paths import common_folder, folder_prefix, strip_common_folder
+from ganzoo.data.splits import VALIDATION, split_name
+from ganzoo.errors import DataError, format_count, printable
 
 MAX_EXTENSIONS = 5  # file extensions that a message about ignored files names
 
@@ -45,7 +45,7 @@ class Listing:
             return None
         named = [f"{count:,} {kind}" if len(kinds) > 1 else kind for kind, count in kinds.most_common(MAX_EXTENSIONS)]
         more = ", ..." if len(kinds) > MAX_EXTENSIONS else ""
-        return f"{counted(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
+        return f"{format_count(len(self.others), 'other file')} ignored ({printable(', '.join(named))}{more})"
 
     def children(self, folder: str) -> dict[str, str]:
         """Return the folders directly in `folder`, by name."""
@@ -53,64 +53,64 @@ class Listing:
 
 
 class Domains(NamedTuple):
-    """The names of the domains, sorted, and the folder that contains a sub-folder for each of them."""
+    """The names of the domains, sorted, and the folder that contains a subfolder for each of them."""
 
     names: tuple[str, ...]
     folder: str
 
 
-def find_domains(listing: Listing, keys: Sequence[str], root: str) -> Domains | None:
-    """Return the domains of the images `keys`, all of which are in the folder `root`; None if they have no domains.
+def find_domains(listing: Listing, images: Sequence[str], root: str) -> Domains | None:
+    """Return the domains of `images`, all of which are in the folder `root`; None if they have no domains.
 
-    1. `set/cat/1.png`, `set/dog/2.png`: if all images are in sub-folders of one folder, each sub-folder of it is a
+    1. `set/cat/1.png`, `set/dog/2.png`: if all images are in subfolders of one folder, each subfolder of it is a
        domain, even an empty one.
     2. `set/cat/1.png`, and `set/dog/` is empty: if all images are in one folder that has empty siblings, that folder
        and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count: of
        `images/` and `notes/`, neither is a domain.
     """
-    folder = common_folder(keys)
-    paths = strip_common_folder(keys)
-    if all("/" in path for path in paths):
-        parts = {path.partition("/")[0] for path in paths}
-        return Domains(tuple(sorted({*parts, *listing.children(folder)})), folder)
+    folder = common_folder(images)
+    relative_paths = strip_common_folder(images)
+    if all("/" in path for path in relative_paths):
+        names = {path.partition("/")[0] for path in relative_paths}
+        return Domains(tuple(sorted({*names, *listing.children(folder)})), folder)
     while folder.strip("/") and folder != root:
         folder, _, own = folder.rpartition("/")
         empty = {name for name, path in listing.children(folder).items() if path not in listing.non_empty_folders}
-        empty -= {name for name in empty if part_of(name) in VALIDATION}
-        if empty and keys[0].startswith(f"{folder_prefix(folder)}{own}/"):
+        empty -= {name for name in empty if split_name(name) in VALIDATION}
+        if empty and images[0].startswith(f"{folder_prefix(folder)}{own}/"):
             return Domains(tuple(sorted({own, *empty})), folder)
     return None
 
 
-def labels_of(keys: Sequence[str], domains: Domains) -> np.ndarray:
+def labels_of(images: Sequence[str], domains: Domains) -> np.ndarray:
     """Return the label of each image, int (N,), by its folder; DataError names one that is in no domain's folder."""
     label = {name: index for index, name in enumerate(domains.names)}
     start, known = folder_prefix(domains.folder), ", ".join(domains.names)
     found = []
-    for key in keys:
-        name, separator, _ = key[len(start) :].partition("/")
+    for path in images:
+        name, separator, _ = path[len(start) :].partition("/")
         if not separator:
-            raise DataError(f"{key}: not in a domain's folder; the domains of the training images are {known}.")
+            raise DataError(f"{path}: not in a domain's folder; the domains of the training images are {known}.")
         if name not in label:
             raise DataError(f"{start}{name}/: not a domain of the training images ({known}). Remove it.")
         found.append(label[name])
     return np.array(found, np.int64)
 
 
-def relocate_domains(domains: Domains, old: str, new: str, keys: Sequence[str]) -> Domains:
-    """Return the same domains for the images `keys` in the folder `new`, where they may be at another depth.
+def relocate_domains(domains: Domains, old: str, new: str, images: Sequence[str]) -> Domains:
+    """Return the same domains for `images`, which are in the folder `new`, where they may be at another depth.
 
-    Uses the first of these folders that has all images in sub-folders named like the domains: the same relative path as
+    Uses the first of these folders that has all images in subfolders named like the domains: the same relative path as
     in the folder `old`; `new` itself; the folders inside `new` that contain all images, from the outermost. If none
     does, `labels_of` raises DataError for the result.
     """
     counterpart = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
-    deeper = [folder for folder in _parents(common_folder(keys)) if folder.startswith(folder_prefix(new))]
+    deeper = [folder for folder in _parents(common_folder(images)) if folder.startswith(folder_prefix(new))]
     for folder in (counterpart, new, *reversed(deeper)):
         start = folder_prefix(folder)
-        if all(key.startswith(start) and key[len(start) :].partition("/")[0] in domains.names for key in keys):
+        if all(path.startswith(start) and path[len(start) :].partition("/")[0] in domains.names for path in images):
             return domains._replace(folder=folder)
-    has_all = all(key.startswith(folder_prefix(counterpart)) for key in keys)
+    has_all = all(path.startswith(folder_prefix(counterpart)) for path in images)
     return domains._replace(folder=counterpart if has_all else new)
 
 

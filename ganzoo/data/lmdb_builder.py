@@ -26,11 +26,11 @@ LOCK_ATTEMPTS = 100  # at locking a folder that other processes move or delete
 COMMIT_SECONDS = 5.0  # seconds of work that a crash or a power failure can cost
 COMMIT_BYTES = 256 << 20  # of a transaction, which LMDB keeps in memory
 
-# Temporary keys, deleted when the LMDB is complete: the plan, and one part for each group of source images added. A
-# part's key contains the index of its first image; its value contains the index after its last image ('stop'), the
-# labels of the readable images and the messages for the unreadable ones ('bad').
+# Temporary keys, deleted when the LMDB is complete: the plan, and one for each group of source images added. A group's
+# key contains the index of its first image; its value contains the index after its last image ('stop'), the labels of
+# the readable images and the messages for the unreadable ones ('bad').
 PLAN_KEY = b"ganzoo-plan"
-PART_KEY = b"ganzoo-part-"
+GROUP_KEY = b"ganzoo-part-"
 
 PreparedImage = tuple[list[bytes], int]  # an image's files, one per size, and its label
 
@@ -61,17 +61,17 @@ class LmdbBuilder:
                 f"{self.folder}: contains an unfinished preparation with other images or options. Repeat that command "
                 "to finish it, or delete this folder to start over."
             )
-        for _, value in self._parts():
-            part = json.loads(value)
-            self.done = part["stop"]
-            self.labels += part["labels"]
-            self.bad += part["bad"]
+        for _, value in self._groups():
+            group = json.loads(value)
+            self.done = group["stop"]
+            self.labels += group["labels"]
+            self.bad += group["bad"]
 
-    def _parts(self) -> Iterator[tuple[bytes, bytes]]:
+    def _groups(self) -> Iterator[tuple[bytes, bytes]]:
         with self._writer.transaction.cursor() as cursor:
-            if cursor.set_range(PART_KEY):
+            if cursor.set_range(GROUP_KEY):
                 for key, value in cursor:
-                    if not key.startswith(PART_KEY):
+                    if not key.startswith(GROUP_KEY):
                         return
                     yield key, value
 
@@ -87,8 +87,8 @@ class LmdbBuilder:
             labels.append(label)
         bad = [result for result in results if isinstance(result, str)]
         stop = self.done + len(results)
-        part = {"stop": stop, "labels": labels, "bad": bad}
-        entries.append((PART_KEY + b"%012d" % self.done, json.dumps(part).encode()))
+        group = {"stop": stop, "labels": labels, "bad": bad}
+        entries.append((GROUP_KEY + b"%012d" % self.done, json.dumps(group).encode()))
         self._bytes += sum(len(value) for _, value in entries)
         self._writer.reserve(sum(stored_size(value) for _, value in entries))  # no commit may split these entries
         for key, value in entries:
@@ -106,9 +106,9 @@ class LmdbBuilder:
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Write the length and the metadata, and delete the temporary keys."""
-        parts = {key: len(value) for key, value in self._parts()}
-        self._writer.reserve(sum(parts.values()))  # LMDB copies their pages before it frees them
-        for key in [PLAN_KEY, *parts]:
+        groups = {key: len(value) for key, value in self._groups()}
+        self._writer.reserve(sum(groups.values()))  # LMDB copies their pages before it frees them
+        for key in [PLAN_KEY, *groups]:
             self._writer.transaction.delete(key)
         self._writer.put(b"length", str(len(self.labels)).encode())
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())

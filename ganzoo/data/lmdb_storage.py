@@ -15,7 +15,7 @@ import numpy as np
 from ganzoo.data.abstract_storage import MAX_FILE_BYTES, Storage, check_size
 from ganzoo.data.layout import domains_from_metadata, validation_path
 from ganzoo.data.lmdb_pages import check_pages
-from ganzoo.data.pyramid import SIZES, nearest
+from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.errors import DataError, printable
 
 LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
@@ -74,7 +74,7 @@ class LmdbStorage(Storage):
             return bytes(value)
 
     def _select_size(self, size: int | None) -> None:
-        self.size = nearest(size, self.sizes)
+        self.size = choose_size(size, self.sizes)
         self.keys = [f"{self.size}-{index:05d}" for index in range(self.count)]
 
     def files(self) -> list[Path]:

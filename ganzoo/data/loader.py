@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganzoo.data.images import load_resized
-from ganzoo.data.order import ImageView, Sample, order
+from ganzoo.data.order import ImageView, Sample, make_order
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import Dataset, Draw
+from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
 PREFETCH = 3  # batches decoded in advance
 MIN_BAD_SAMPLE = 100  # unreadable images that make the drawn images a large enough sample of the data set
@@ -52,7 +52,7 @@ class ImageBatch:
     references: np.ndarray | None = None
     targets: np.ndarray | None = None
 
-    def part(self, start: int, stop: int) -> ImageBatch:
+    def slice(self, start: int, stop: int) -> ImageBatch:
         """Return the images from `start` to `stop`."""
         references, targets = self.references, self.targets
         return ImageBatch(
@@ -66,7 +66,7 @@ class ImageBatch:
 class Loader:
     """An endless stream of batches of `batch` images, `size` px with `channels` channels.
 
-    `draw` defines the order; a batch may span two epochs. `flip` mirrors half of the images at random. An unreadable
+    `config` defines the order; a batch may span two epochs. `flip` mirrors half of the images at random. An unreadable
     image is reported once and replaced by the next readable one (of its domain, if domains are balanced). DataError if
     most images are unreadable. `read_errors` can be shared with other loaders. Up to `cache_bytes` bytes of decoded
     images are cached.
@@ -81,7 +81,7 @@ class Loader:
         channels: int,
         seed: int,
         flip: bool = False,
-        draw: Draw = Draw(),  # noqa: B008 (it is frozen)
+        config: LoaderConfig = LoaderConfig(),  # noqa: B008 (it is frozen)
         workers: int = 2,
         stride: int | None = None,
         on_bad_image: Callable[[str], None] = lambda message: None,
@@ -92,7 +92,7 @@ class Loader:
             raise DataError(f"{dataset.info.name}: contains no images.")
         self.dataset, self.batch, self.size, self.channels = dataset, batch, size, channels
         self.workers, self.on_bad_image, self.stride = workers, on_bad_image, stride or batch
-        self._order = order(dataset, draw, seed, flip)
+        self._order = make_order(dataset, config, seed, flip)
         self._read_errors = read_errors or ReadErrors()
         self._cache: dict[int, tuple[np.ndarray, int]] = {}
         self._cache_left = cache_bytes

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import Dataset, Draw
+from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the centre square's side
 
@@ -118,8 +118,10 @@ def random_box(rng: np.random.Generator) -> Box:
     return 0.0, 0.0, 1.0, 1.0
 
 
-def order(dataset: Dataset, draw: Draw, seed: int, flip: bool) -> Order:
+def make_order(dataset: Dataset, config: LoaderConfig, seed: int, flip: bool) -> Order:
     """Return the order that a model asks for. ValueError if it asks for crops without references."""
-    if draw.crop_probability and not draw.references:
-        raise ValueError("Draw: crop_probability needs references=True")
-    return Balanced(dataset, seed, flip, draw.crop_probability) if draw.references else Shuffled(dataset, seed, flip)
+    if config.crop_probability and not config.references:
+        raise ValueError("LoaderConfig: crop_probability needs references=True")
+    return (
+        Balanced(dataset, seed, flip, config.crop_probability) if config.references else Shuffled(dataset, seed, flip)
+    )

@@ -27,7 +27,7 @@ from ganzoo.data.lmdb_writer import PNG_LEVEL, stored_size
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages
 from ganzoo.data.workers import parallel_map
-from ganzoo.errors import DataError, OptionError, counted, printable
+from ganzoo.errors import DataError, OptionError, format_count, printable
 from ganzoo.files import format_bytes
 from ganzoo.interfaces.dataset import Dataset
 
@@ -125,7 +125,7 @@ def prepare(
             f"{dataset.info.name} has none. Delete it first, or choose another name."
         )
 
-    def prepare_part(images: Dataset, to: Path) -> Summary:
+    def prepare_split(images: Dataset, to: Path) -> Summary:
         description = _Description(images, tuple(sizes), lossless, flip, domains)
         return _prepare(images, to, description, workers, say)
 
@@ -133,13 +133,13 @@ def prepare(
     if validation is not None:
         say(f"writing validation images to {validation_lmdb}")
         try:
-            summary = prepare_part(validation, validation_lmdb)
+            summary = prepare_split(validation, validation_lmdb)
         except DataError:
             if not _Description(validation, tuple(sizes), lossless, flip, domains).matches(validation_lmdb):
                 raise
             say(f"{validation_lmdb}: is already complete")
         say(f"writing training images to {path}")
-    return replace(prepare_part(dataset, path), validation=summary)
+    return replace(prepare_split(dataset, path), validation=summary)
 
 
 def _prepare(dataset: Dataset, path: Path, description: _Description, workers: int | None, say: Say) -> Summary:
@@ -173,7 +173,7 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
 
 
 def _too_many_bad(dataset: Dataset, builder: LmdbBuilder) -> DataError:
-    images = f"its {counted(len(dataset), 'image')}"
+    images = f"its {format_count(len(dataset), 'image')}"
     bad = f"{len(builder.bad):,}"
     if len(builder.bad) == len(dataset):
         return DataError(f"{dataset.info.name}: none of {images} can be read. {builder.bad[0]}")
@@ -281,7 +281,7 @@ def _check_space(path: Path, plan: dict[str, Any], done: int, prepare_images: Ma
     prepared = [results[0] for results in prepare_images([[index] for index in sample])]
     files = [data for result in prepared if not isinstance(result, str) for data in result[0]]
     per_image, free = sum(map(stored_size, files)) / len(sample), shutil.disk_usage(path.parent).free
-    where = f"{counted(count, 'image')} at {format_sizes(plan['sizes'])}"
+    where = f"{format_count(count, 'image')} at {format_sizes(plan['sizes'])}"
     say(f"about {format_bytes(per_image * count)} for {where}; {format_bytes(free)} free")
     need = per_image * (count - done)
     if need > free:

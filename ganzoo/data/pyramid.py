@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 
 from ganzoo.data.images import peek
+from ganzoo.data.paths import strip_common_folder
 from ganzoo.errors import DataError, printable
 
 SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, the resolutions of progressive training
 SAMPLE = 16  # images per folder whose headers are compared with the size in its name
 
 
-def nearest(size: int | None, sizes: Collection[int]) -> int:
+def choose_size(size: int | None, sizes: Collection[int]) -> int:
     """Return the smallest of `sizes` that is at least `size`; the largest if there is none or `size` is None."""
     enough = [side for side in sizes if size is not None and side >= size]
     return min(enough) if enough else max(sizes)
 
 
-def common_folder(keys: Iterable[str]) -> str:
-    """Return the innermost folder that contains all keys; '' is the root."""
-    folders = [key.split("/")[:-1] for key in keys]
-    first, last = min(folders), max(folders)  # a common prefix of these is common to all
-    shared = next((at for at, (one, other) in enumerate(zip(first, last)) if one != other), len(first))
-    return "/".join(first[:shared]) or "/" * shared  # '/' if keys begin with a slash, as in some archives
-
-
-def strip_common_folder(keys: Sequence[str]) -> list[str]:
-    """Return the keys without the folders that contain all of them."""
-    start = len(folder_prefix(common_folder(keys)))
-    return [key[start:] for key in keys]
-
-
-def folder_prefix(folder: str) -> str:
-    """Return the prefix of all paths in a folder."""
-    return f"{folder}/" if folder.strip("/") else folder
-
-
-def levels(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]]:
+def find_sizes(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[str]]:
     """Return the keys of each size, in the same order, if they are laid out as '128/cat.png', '64/cat.png', ...;
     otherwise an empty dict.
 

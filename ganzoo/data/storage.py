@@ -16,15 +16,15 @@ from tqdm import tqdm
 
 from ganzoo.data.abstract_storage import Storage
 from ganzoo.data.folder_storage import FolderStorage, is_archive
-from ganzoo.data.headers import supported
+from ganzoo.data.headers import list_supported_formats
 from ganzoo.data.images import channels_of, decode, decode_opened, peek, to_array
 from ganzoo.data.lmdb_storage import LmdbStorage
 from ganzoo.data.memory import pixel_budget
 from ganzoo.data.zip_storage import ZipStorage
-from ganzoo.errors import DataError, counted, printable, reason
+from ganzoo.errors import DataError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 
-PART_FOLDERS = ("train", "val")
+SPLIT_FOLDERS = ("train", "val")
 HEADER_SAMPLE = 32  # images whose headers are read to find the size and the channels of a data set
 
 
@@ -50,7 +50,8 @@ class StoredImages(Dataset):
         if not self.storage.keys:
             packed = [f"It contains the archive {printable(path)}: unpack that." for path in self.storage.archives[:1]]
             others = [f"{self.storage.ignored_files}."] if self.storage.ignored_files and not packed else []
-            raise DataError(" ".join([f"{self.path}: contains no images ({supported()}).", *packed, *others]))
+            problem = f"{self.path}: contains no images ({list_supported_formats()})."
+            raise DataError(" ".join([problem, *packed, *others]))
         failure: DataError | None = None
         count = len(self.storage.keys)
         for index in tqdm(
@@ -60,7 +61,7 @@ class StoredImages(Dataset):
                 return self._decode(index)
             except DataError as error:
                 failure = failure or error
-        raise DataError(f"{self.path}: none of its {counted(count, 'image')} can be read. {failure}")
+        raise DataError(f"{self.path}: none of its {format_count(count, 'image')} can be read. {failure}")
 
     def _sample_headers(self, first: Any) -> tuple[int, list[int]]:
         """Return the channels of the set (1 if `first` and all images of a sample are grey) and the sample's shorter
@@ -168,7 +169,7 @@ def open_path(
 def _name(path: Path) -> str:
     """Return the name of the data set at `path`. A folder `train` or `val` gets the name of its parent folder."""
     path = path.resolve()
-    return printable((path.parent if path.name.lower() in PART_FOLDERS else path).stem)
+    return printable((path.parent if path.name.lower() in SPLIT_FOLDERS else path).stem)
 
 
 def _open_storage(path: Path, size: int | None) -> Storage:

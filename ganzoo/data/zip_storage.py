@@ -15,7 +15,7 @@ from typing import IO, Any
 from ganzoo.data.abstract_storage import MAX_FILE_BYTES, check_size
 from ganzoo.data.folder_storage import FileStorage
 from ganzoo.data.layout import Listing
-from ganzoo.errors import DataError, counted, reason
+from ganzoo.errors import DataError, format_count, reason
 
 MAX_PATH_CHARS = 1 << 30  # limit on the total length of the paths of all parent folders of all files in an archive
 SUPPORTED_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # for others, Python can't limit the unpacked size
@@ -57,7 +57,7 @@ class ZipStorage(FileStorage):
         packings = Counter(filter(None, (_unsupported_packing(self._member(key)) for key in keys)))
         if packings:
             (packing, count), *_ = packings.most_common()
-            share = f"{count:,} of its {counted(len(keys), 'image')}"
+            share = f"{count:,} of its {format_count(len(keys), 'image')}"
             raise DataError(f"{self.path}: a zip archive with {share} {packing}, which ganzoo can't unpack. {remedy}")
 
     def _member(self, key: str) -> zipfile.ZipInfo:

@@ -70,7 +70,7 @@ def exit_on_error() -> Iterator[None]:
         os._exit(status if isinstance(status, int) else 1)
 
 
-def num_replicas() -> int:
+def data_parallel_size() -> int:
     """Return the number of ranks that share a batch: `world_size()` within `data_parallel()`, else 1."""
     return world_size() if _data_parallel else 1
 
@@ -78,7 +78,7 @@ def num_replicas() -> int:
 def shard(draw: Callable[[int], Any], images: int) -> Any:
     """Draw the whole batch with `draw(count)` and return this rank's share of it, `images` rows. Together, ranks that
     draw from the same seed get the rows that a single process would draw."""
-    if num_replicas() == 1:
+    if data_parallel_size() == 1:
         return draw(images)
     return draw(images * world_size())[rank() * images : (rank() + 1) * images]
 

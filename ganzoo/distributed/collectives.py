@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.distributed import is_rank_zero, num_replicas, world_size
+from ganzoo.distributed import data_parallel_size, is_rank_zero, world_size
 
 
 def batch_mean(x: Any) -> Any:
     """Return the mean of a Var over the ranks, the same on each: a mean over one rank's images becomes the mean over
     the batch. Gradients of any order are those of the sum of all ranks' losses."""
-    return x if num_replicas() == 1 else _batch_mean()()(x)
+    return x if data_parallel_size() == 1 else _batch_mean()()(x)
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def _batch_mean() -> Any:
 
 def all_reduce_mean(values: Sequence[Any]) -> list[Any]:
     """Return the means of several Vars over the ranks, the same on each. Gradients don't flow through."""
-    if num_replicas() == 1:
+    if data_parallel_size() == 1:
         return list(values)
     detached = [value.detach() for value in values]
     run_pending()

@@ -38,8 +38,8 @@ class DataInfo:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """How training draws images for a model. By default, each image is drawn once per epoch.
+class LoaderConfig:
+    """How the loader chooses and crops training images. By default, it takes each image once per epoch, uncropped.
 
     With `references`, all domains are equally likely whatever their sizes, so a batch may lack some of them; each image
     comes with two other images from a second random domain. With probability `crop_probability`, any of the three is

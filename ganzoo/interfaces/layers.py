@@ -109,7 +109,7 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
             mean = collectives.batch_mean(x.mean(axes, keepdims=True))
             centred = x - mean
             variance = collectives.batch_mean(centred.sqr().mean(axes, keepdims=True))
-            self._update_running(mean, variance, distributed.num_replicas() * x.numel() // x.shape[1])
+            self._update_running(mean, variance, distributed.data_parallel_size() * x.numel() // x.shape[1])
         else:
             centred = x - self.running_mean.reshape(shape)
             variance = self.running_var.reshape(shape)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ganzoo.errors import CheckpointError, OptionError
-from ganzoo.interfaces.dataset import Draw
+from ganzoo.interfaces.dataset import LoaderConfig
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Stage
 
@@ -158,9 +158,9 @@ class Model(ABC):
         run is resumed from a checkpoint, so `load_pretrained` won't be called."""
         return ()
 
-    def draw(self, options: Any) -> Draw:
-        """Return how training draws images."""
-        return Draw()
+    def loader_config(self, options: Any) -> LoaderConfig:
+        """Return how the loader chooses and crops training images."""
+        return LoaderConfig()
 
     def load_pretrained(self, options: Any, networks: Mapping[str, Network]) -> None:  # noqa: B027 (most models do nothing)
         """Load pretrained weights into the networks, if training starts from any. Called once, for a new run; not when

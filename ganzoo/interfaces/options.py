@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ganzoo.errors import OptionError, near_match
+from ganzoo.errors import OptionError, did_you_mean
 
 ANY_SET = ...  # in a condition: any value that is true, given, or not zero
 _MAX_ABS = 1e30  # largest absolute value of a number; a thousand times that is still finite in float32
@@ -63,10 +63,11 @@ class Option:
         """The name on the command line, e.g. '--micro-batch'."""
         return flag(self.name)
 
-    def conditions(self) -> list[str]:
+    def describe_conditions(self) -> list[str]:
         """Return the conditions under which this option has an effect, in words: 'with --loss r1'."""
         needed = (
-            flag(name) if required is ANY_SET else setting(name, required) for name, required in self.when.items()
+            flag(name) if required is ANY_SET else format_setting(name, required)
+            for name, required in self.when.items()
         )
         return [*(f"with {each}" for each in needed), *([f"without {flag(self.unless)}"] if self.unless else [])]
 
@@ -77,7 +78,7 @@ class Option:
             if name in values and not _is_met(values[name], required):
                 return _describe_unmet(name, values[name], required)
         if self.unless and values.get(self.unless):
-            return f"with {setting(self.unless, values[self.unless])}"
+            return f"with {format_setting(self.unless, values[self.unless])}"
         return ""
 
     def expected(self) -> str:
@@ -150,7 +151,7 @@ class Option:
         )
 
     def _invalid(self, value: Any) -> OptionError:
-        hint = near_match(value, self.choices) if self.choices and isinstance(value, str) else ""
+        hint = did_you_mean(value, self.choices) if self.choices and isinstance(value, str) else ""
         return OptionError(f"{self.flag}: {_shortened(value)} is not {self.expected()}.{hint}")
 
 
@@ -159,7 +160,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def plain(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Format a value as a user would write it."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -167,9 +168,9 @@ def plain(value: Any) -> str:
     return str(value) if isinstance(value, float) and float(short) != value else short
 
 
-def setting(name: str, value: Any) -> str:
+def format_setting(name: str, value: Any) -> str:
     """Format an option with its value, as on the command line."""
-    return flag(name) if value is True else f"{flag(name)} {plain(value)}"
+    return flag(name) if value is True else f"{flag(name)} {format_value(value)}"
 
 
 def _is_number(value: Any) -> bool:
@@ -182,8 +183,8 @@ def _is_met(value: Any, required: Any) -> bool:
 
 def _describe_unmet(name: str, value: Any, required: Any) -> str:
     if required is not ANY_SET:
-        return f"with {setting(name, value)}, only with {setting(name, required)}"
-    return f"with {setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
+        return f"with {format_setting(name, value)}, only with {format_setting(name, required)}"
+    return f"with {format_setting(name, value)}" if _is_number(value) else f"without {flag(name)}"
 
 
 def _shortened(value: Any) -> str:
@@ -222,7 +223,7 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def describe(cls: type[Options]) -> dict[str, Option]:
+def options_by_name(cls: type[Options]) -> dict[str, Option]:
     """Return the options of a class by name, in order of declaration."""
     hints = typing.get_type_hints(cls)
     described = {}
@@ -245,13 +246,13 @@ def resolve(
     Names may be written with '-' or '_'. Raises OptionError for an unknown name (suggesting a near match), or a value
     of the wrong type or out of range. `stored` values come from a checkpoint (see `Option.parse`).
     """
-    known = describe(cls)
+    known = options_by_name(cls)
     chosen: dict[str, Any] = {}
     for source in (defaults or {}, values):
         for written, value in source.items():
             name = written.replace("-", "_")
             if name not in known:
-                raise OptionError(f"unknown option {written!r}.{near_match(name, known)}")
+                raise OptionError(f"unknown option {written!r}.{did_you_mean(name, known)}")
             chosen[name] = known[name].parse(value, stored)
     return cls(**chosen)
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ganzoo.errors import CheckpointError, OptionError, near_match, reason
+from ganzoo.errors import CheckpointError, OptionError, did_you_mean, reason
 from ganzoo.files import data_dir, open_regular
 
 _TORCHVISION = "https://download.pytorch.org/models"
@@ -188,9 +188,8 @@ def choose(
             )
     if requested is not None:
         if requested not in backbones:
-            raise OptionError(
-                f"there is no backbone {requested!r}.{near_match(requested, backbones)} Known: {', '.join(backbones)}."
-            )
+            hint = did_you_mean(requested, backbones)
+            raise OptionError(f"there is no backbone {requested!r}.{hint} Known: {', '.join(backbones)}.")
         return _weights(backbones[requested], given_digests)
     for name in preferred:
         if all(_find(file, given_digests) for file in backbones[name].files):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import DataError, OptionError, counted, reason
+from ganzoo.errors import DataError, OptionError, format_count, reason
 from ganzoo.interfaces.metric import Metric
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
@@ -181,7 +181,7 @@ def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable
         few = {source.name: source.count for source in sources if source.count <= width}
         if few:
             name = min(few, key=lambda each: few[each])
-            others = f" (and {counted(len(few) - 1, 'other')})" if len(few) > 1 else ""
+            others = f" (and {format_count(len(few) - 1, 'other')})" if len(few) > 1 else ""
             too_few = "1 image is" if few[name] == 1 else f"{few[name]:,} images are"
             yield (
                 f"warning: {name}{others}: {too_few} too few for the covariance of {width:,} features; "
@@ -257,7 +257,7 @@ def translator_comparisons(
     count = len(data.domains)
     if count < 2:
         raise DataError(
-            f"{dataset.info.name}: has {counted(count, 'domain')}; evaluating translations requires at least two."
+            f"{dataset.info.name}: has {format_count(count, 'domain')}; evaluating translations requires at least two."
         )
 
     def by_domain(images: Dataset, max_images: int) -> list[DatasetSource]:

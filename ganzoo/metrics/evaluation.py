@@ -71,7 +71,7 @@ class Evaluation:
     @property
     def generated_features(self) -> Features:
         """Features of the generated images."""
-        return self._pass[0]
+        return self._single_pass[0]
 
     @cached_property
     def real_features(self) -> Features:
@@ -87,14 +87,14 @@ class Evaluation:
     @property
     def diversity(self) -> np.ndarray:
         """The mean perceptual distance between the translations of each source, (N,)."""
-        return self._pass[1]
+        return self._single_pass[1]
 
     def generate(self) -> None:
         """Generate all images now, whether or not a metric needs them."""
-        _ = self._pass
+        _ = self._single_pass
 
     @cached_property
-    def _pass(self) -> tuple[Features, np.ndarray]:
+    def _single_pass(self) -> tuple[Features, np.ndarray]:
         distances: list[np.ndarray] = []
 
         def images() -> Iterator[np.ndarray]:
@@ -132,7 +132,7 @@ class Evaluation:
                 done += len(batch)
                 bar.update(len(batch))
                 if (seconds := estimate.after(done)) > REPORT_ABOVE:
-                    self._log(f"{what}: {total:,} images take about {in_words(seconds)}")
+                    self._log(f"{what}: {total:,} images take about {format_duration(seconds)}")
 
     def progress(self, items: Sequence[T], what: str) -> Iterator[T]:
         """Iterate over the items with a progress bar."""
@@ -160,7 +160,7 @@ class Estimate:
         return (self.total - count) * elapsed / (count - first_count)
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration: '40 s', '6 min' or '1.5 h'."""
     if seconds < 90:
         return f"{round(seconds, -1):.0f} s"

@@ -28,7 +28,7 @@ def make_record(about: Mapping[str, Any], networks: Networks, results: Sequence[
             },
             "seed": seed,
             "ganzoo": __version__,
-            "environment": backend.describe(),
+            "environment": backend.describe_environment(),
         },
         "mean": means(results),
         "results": [vars(result) for result in results],
@@ -121,6 +121,6 @@ def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"{result['mode']}: {result['source']} to {result['target']}",) if result["target"] else ()
 
 
-def short(count: int) -> str:
+def abbreviate_count(count: int) -> str:
     """Format a count, with multiples of 1000 as in '50k'."""
     return f"{count // 1000}k" if count >= 1000 and count % 1000 == 0 else str(count)

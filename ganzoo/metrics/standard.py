@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import OptionError, counted
+from ganzoo.errors import OptionError, format_count
 from ganzoo.interfaces.hookspecs import hookimpl
 from ganzoo.interfaces.metric import Metric
 
@@ -30,7 +30,7 @@ def _at_least(evaluation: Evaluation, count: int, name: str, why: str) -> None:
         if source.count < count:
             remedy = f"Raise {option}" if source.can_grow else "Add images"
             raise OptionError(
-                f"{name}: {source.name} has {counted(source.count, 'image')}; {why} at least {count}. {remedy}, "
+                f"{name}: {source.name} has {format_count(source.count, 'image')}; {why} at least {count}. {remedy}, "
                 "or choose another metric."
             )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from ganzoo.errors import describe_failure, near_match
+from ganzoo.errors import describe_failure, did_you_mean
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins are loaded first
@@ -73,12 +73,12 @@ def select_plugins(found: Iterable[Found]) -> list[Found]:
         return chosen
     names = [name.strip() for name in only.split(",") if name.strip()]
     known = [plugin.name for plugin, _ in chosen]
-    unknown = [
-        Plugin(name, "", PLUGINS_VARIABLE, "", problems=[f"no plugin {name!r} is installed.{near_match(name, known)}"])
-        for name in names
-        if name not in known
-    ]
-    return [pair for pair in chosen if pair[0].name in names] + [(plugin, None) for plugin in unknown]
+    selected = [pair for pair in chosen if pair[0].name in names]
+    for name in names:
+        if name not in known:
+            problem = f"no plugin {name!r} is installed.{did_you_mean(name, known)}"
+            selected.append((Plugin(name, "", PLUGINS_VARIABLE, "", problems=[problem]), None))
+    return selected
 
 
 def distribution_and_version(distribution: metadata.Distribution | None) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from ganzoo.errors import OptionError, PluginError, describe_failure, near_match
+from ganzoo.errors import OptionError, PluginError, describe_failure, did_you_mean
 from ganzoo.interfaces import hookspecs
 from ganzoo.registry.discovery import (
     GROUP,
@@ -88,7 +88,7 @@ class Registry:
         for plugin in broken:
             if _normalised(name) in (_normalised(plugin.name), _normalised(plugin.distribution)):
                 raise PluginError(f"{what} {name!r}: its plugin ({plugin.origin}) is broken: {plugin.problems[0]}")
-        hint = near_match(name, known) or f" Available: {', '.join(sorted(known)) or 'none'}."
+        hint = did_you_mean(name, known) or f" Available: {', '.join(sorted(known)) or 'none'}."
         if broken:
             names = ", ".join(plugin.name for plugin in broken)
             hint += f" Some plugins have problems ({names}); see `ganzoo plugins`."
@@ -197,7 +197,7 @@ def _check_hooks(module: Any, hooks: list[tuple[str, pluggy.HookImpl]]) -> None:
         raise PluginError(f"the folder {folder} shadows the package of the same name; run ganzoo from another folder")
     for name, implementation in hooks:
         if name not in specified and not implementation.optionalhook:
-            raise PluginError(f"there is no hook {name!r}.{near_match(name, specified)}")
+            raise PluginError(f"there is no hook {name!r}.{did_you_mean(name, specified)}")
         if implementation.hookwrapper or implementation.wrapper:
             raise PluginError(f"{name} is a hook wrapper, but each hook is called by itself; make it a plain function")
     decorated = [implementation.function for _, implementation in hooks]

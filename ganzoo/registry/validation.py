@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import GanzooError, OptionError, PluginError, near_match
-from ganzoo.interfaces.options import ANY_SET, Option, Options, describe, resolve
+from ganzoo.errors import GanzooError, OptionError, PluginError, did_you_mean
+from ganzoo.interfaces.options import ANY_SET, Option, Options, options_by_name, resolve
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.model import Model
@@ -82,15 +82,15 @@ def check_options(model: Model) -> None:
         if "help" not in field.metadata:
             raise PluginError(f"{where}: its field {name!r} is not declared with ganzoo.option(default, help)")
     try:
-        options = describe(cls)
+        options = options_by_name(cls)
         for option in options.values():
             option.parse(option.default)
     except GanzooError as error:
         raise PluginError(f"{where}: the default of {error}".rstrip(".")) from error
     except Exception as error:  # third-party code: annotations may be undefined, or not be types
         raise PluginError(f"{where} can't be read ({type(error).__name__}: {error})") from error
-    _check_conditions(where, options, {**describe(TrainOptions), **options})
-    taken = {*describe(TrainOptions), *RESERVED_TRAIN_OPTIONS}
+    _check_conditions(where, options, {**options_by_name(TrainOptions), **options})
+    taken = {*options_by_name(TrainOptions), *RESERVED_TRAIN_OPTIONS}
     for name, option in options.items():
         if name in taken:
             raise PluginError(f"{where}: its option {option.flag} is already an option of `ganzoo train`; rename it")
@@ -104,7 +104,7 @@ def _check_conditions(where: str, options: Mapping[str, Option], known: Mapping[
         for name, value in [*option.when.items(), *([(option.unless, ANY_SET)] if option.unless else [])]:
             if name not in known:
                 raise PluginError(
-                    f"{where}: {option.flag} depends on {name!r}, which is not an option.{near_match(name, known)}"
+                    f"{where}: {option.flag} depends on {name!r}, which is not an option.{did_you_mean(name, known)}"
                 )
             try:
                 valid = value is ANY_SET or known[name].parse(value) == value
@@ -134,12 +134,12 @@ def check_presets(model: Model) -> None:
 
     if not isinstance(model.presets, Mapping) or not all(isinstance(each, Mapping) for each in model.presets.values()):
         raise PluginError(f"model {model.name!r}: its presets are {model.presets!r}, but must map names to mappings")
-    common, own = describe(TrainOptions), describe(model.options)
+    common, own = options_by_name(TrainOptions), options_by_name(model.options)
     for name, preset in model.presets.items():
         try:
             for key in preset:
                 if key not in {*common, *own}:
-                    raise OptionError(f"unknown option {key!r}.{near_match(key, [*common, *own])}")
+                    raise OptionError(f"unknown option {key!r}.{did_you_mean(key, [*common, *own])}")
             resolve(TrainOptions, {key: value for key, value in preset.items() if key in common})
             resolve(model.options, {key: value for key, value in preset.items() if key not in common})
         except GanzooError as error:

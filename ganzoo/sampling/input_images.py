@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ganzoo.data.folder_storage import images_below
 from ganzoo.data.headers import SUPPORTED_FORMATS
 from ganzoo.data.images import decode, to_array
-from ganzoo.errors import DataError, OptionError, counted, printable, reason
+from ganzoo.errors import DataError, OptionError, format_count, printable, reason
 from ganzoo.interfaces.dataset import DataInfo
 
 MAX_NAME_BYTES = 60  # limit for a part of a file name; names have several parts and at most 255 bytes
@@ -35,7 +35,7 @@ class InputImages:
     """The images in files and folders, in the order given (sorted within a folder). Each iteration reads them again.
 
     Images are scaled and cropped to the size and channels of `data`. An unreadable image in a folder is reported once
-    and left out. Sub-folders with a name in `excluded` are skipped. OptionError, naming the `option`, if a path does
+    and left out. Subfolders with a name in `excluded` are skipped. OptionError, naming the `option`, if a path does
     not exist or a folder has no images; DataError if a file that the user named, or every image, can't be read.
     """
 
@@ -49,7 +49,7 @@ class InputImages:
                 self.read(path)
         if next(iter(self), None) is None:
             shown = " ".join(map(printable, named))
-            raise DataError(f"{option} {shown}: none of its {counted(len(self.paths), 'image')} can be read.")
+            raise DataError(f"{option} {shown}: none of its {format_count(len(self.paths), 'image')} can be read.")
 
     def __len__(self) -> int:
         """The number of images, without those found unreadable so far."""
@@ -111,7 +111,7 @@ def _files(named: str, option: str, excluded: Collection[str]) -> list[Path]:
     kept = [each for each in found if not set(each.relative_to(path).parts[:-1]).intersection(excluded)]
     if not kept:
         others = ", ".join(map(printable, excluded))
-        raise OptionError(f"{option} {printable(path)}: all images in this folder are in sub-folders named {others}.")
+        raise OptionError(f"{option} {printable(path)}: all images in this folder are in subfolders named {others}.")
     return kept
 
 

@@ -41,7 +41,7 @@ def grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return sheet
 
 
-def labelled(sheet: np.ndarray, labels: Sequence[str], reserve: Sequence[str] = ()) -> np.ndarray:
+def add_labels(sheet: np.ndarray, labels: Sequence[str], reserve: Sequence[str] = ()) -> np.ndarray:
     """Add a label to the left of each of the len(labels) rows of a grid. Characters outside Latin-1 become '?'.
 
     The margin is wide enough for the labels in `reserve` too, so that sheets with changing labels have the same size.

@@ -131,7 +131,7 @@ def cycle_sheet(
     translated, restored = sampler.cycle(sources, sampler.styles_of_images(references, reference_domains), own)
     rows = [sources, references, translated, restored]
     sheet = sheets.grid(np.concatenate(rows), len(rows), len(sources))
-    return sheets.labelled(sheet, ["source", "reference", "translated", "and back"])
+    return sheets.add_labels(sheet, ["source", "reference", "translated", "and back"])
 
 
 def latent_sheet(
@@ -168,7 +168,7 @@ def _sheet(
 ) -> np.ndarray:
     """Return a sheet with a top row and one row for each label."""
     sheet = sheets.grid(np.concatenate([top, np.stack(list(rows))]), len(labels) + 1, len(top))
-    return sheets.labelled(sheet, ["", *labels], reserve)
+    return sheets.add_labels(sheet, ["", *labels], reserve)
 
 
 def latent_walk(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganzoo.errors import counted
+from ganzoo.errors import format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling.input_images import InputImage
-from ganzoo.sampling.sheets import grid, labelled, max_sheet_images
+from ganzoo.sampling.sheets import add_labels, grid, max_sheet_images
 
 MAX_COLUMNS = 32  # maximum number of sources on a sheet
 
@@ -62,10 +62,10 @@ class TranslationSheet:
             for image in (generated if style.reference is None else [style.reference, *generated])
         ]
         sheet = grid(np.stack([*top, *below]), len(self._rows) + 1, len(top))
-        return labelled(sheet, ["", *(style.label for style in self._rows)])
+        return add_labels(sheet, ["", *(style.label for style in self._rows)])
 
     def extent(self, sources: int) -> str:
         """Return ' of the first N sources and M styles', naming only what did not fit completely; '' if all fit."""
-        shown = [counted(len(self._sources), "source")] if len(self._sources) < sources else []
-        shown += [counted(len(self._rows), "style")] if len(self._rows) < self._styles else []
+        shown = [format_count(len(self._sources), "source")] if len(self._sources) < sources else []
+        shown += [format_count(len(self._rows), "style")] if len(self._rows) < self._styles else []
         return f" of the first {' and '.join(shown)}" if shown else ""

@@ -10,9 +10,9 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.data.catalog import DescribedDataset
-from ganzoo.errors import counted
+from ganzoo.errors import format_count
 from ganzoo.interfaces.loss import Batch
-from ganzoo.interfaces.options import describe as option_descriptions
+from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.progress import Progress
 from ganzoo.training.plan import Plan
 from ganzoo.training.step import check_micro_batches, micro_batch_limit, micro_batch_sizes
@@ -21,25 +21,25 @@ FLOAT_BYTES = 4  # bytes
 NUMBERS_PER_OUTPUT = 5.5  # value, gradient, and buffers of normalisation and convolutions; measured on lsgan
 
 
-def describe(plan: Plan) -> Iterator[str]:
+def describe_plan(plan: Plan) -> Iterator[str]:
     """Yield the lines that `ganzoo train MODEL --dry-run` prints."""
     yield f"model    {plan.model.name}: {plan.model.summary}"
     train = dataclasses.replace(plan.train, flip=plan.flip)
     values = {**train.to_dict(), **plan.options.to_dict()}
     for title, options in (("training", train), ("model's own", plan.options)):
         yield f"options ({title}; '-' means not set or no effect)"
-        for option in option_descriptions(type(options)).values():
+        for option in options_by_name(type(options)).values():
             value = None if option.reason_without_effect(values) else values[option.name]
             yield f"    {option.flag:<22} {'-' if value in (None, '') else value}"
     info = plan.dataset.info
     domains = f", domains {', '.join(info.domains)}" if info.domains else ""
-    kind = f"{info.size} px, {counted(info.channels, 'channel')}{domains}"
-    yield f"data     {info.name}: {counted(info.count, 'image')} of {kind}"
+    kind = f"{info.size} px, {format_count(info.channels, 'channel')}{domains}"
+    yield f"data     {info.name}: {format_count(info.count, 'image')} of {kind}"
     if isinstance(plan.dataset, DescribedDataset):
         yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
-    if plan.tracker is not None:
-        yield f"metrics  {plan.tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
+    if plan.metric_tracker is not None:
+        yield f"metrics  {plan.metric_tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
     yield from _stages(plan)
     yield from _networks(plan)
 
@@ -66,7 +66,7 @@ def _networks(plan: Plan) -> Iterator[str]:
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
     fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies to sample
     activations = FLOAT_BYTES * _activations(plan, setup)
-    images = counted(_images_per_forward(plan), "image")
+    images = format_count(_images_per_forward(plan), "image")
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the copies to sample,"
     yield f"         and {_megabytes(activations)} for the activations of {images}, on the {device}"
 
@@ -87,7 +87,7 @@ def _activations(plan: Plan, setup: Any) -> float:
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     labels = np.zeros(count, np.int64)
     batch = Batch(images, labels, np.random.default_rng(0))
-    if plan.model.draw(plan.options).references:
+    if plan.model.loader_config(plan.options).references:
         batch = Batch(images, labels, np.random.default_rng(0), (images, images), labels)
     outputs = [0]
     for network in setup.networks.values():

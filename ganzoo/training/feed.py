@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ganzoo import distributed
 from ganzoo.data.loader import ImageBatch, Loader, ReadErrors
-from ganzoo.interfaces.dataset import Dataset, Draw
+from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.train_options import TrainOptions
@@ -23,18 +23,18 @@ class Feed:
         channels: int,
         flip: bool,
         on_bad_image: Callable[[str], None] = lambda message: None,
-        draw: Draw = Draw(),  # noqa: B008 (Draw is frozen)
+        loader_config: LoaderConfig = LoaderConfig(),  # noqa: B008 (it is frozen)
     ) -> None:
         self.dataset, self.options, self.channels, self.flip = dataset, options, channels, flip
-        self.draw = draw
+        self.loader_config = loader_config
         self.on_bad_image = on_bad_image
         self._read_errors = ReadErrors()  # shared, so that an unreadable image is reported once
         self._current: tuple[int, int] | None = None
         self._batches: Iterator[ImageBatch] | None = None
 
-    def loader(self, size: int, batch: int, draw: Draw | None = None, stride: int | None = None) -> Loader:
-        """Return a loader of batches of `batch` images of `size` px, read from the stored size nearest to `size`.
-        `draw` overrides the feed's own; `stride` is the number of images from the start of one batch to the next."""
+    def loader(self, size: int, batch: int, config: LoaderConfig | None = None, stride: int | None = None) -> Loader:
+        """Return a loader of batches of `batch` images of `size` px, read from the best stored size.
+        `config` overrides the feed's own; `stride` is the number of images from the start of one batch to the next."""
         return Loader(
             self.dataset.at_size(size),
             batch,
@@ -42,7 +42,7 @@ class Feed:
             channels=self.channels,
             seed=self.options.seed,
             flip=self.flip,
-            draw=draw or self.draw,
+            config=config or self.loader_config,
             workers=self.options.workers,
             stride=stride,
             on_bad_image=self.on_bad_image,

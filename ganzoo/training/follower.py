@@ -25,7 +25,8 @@ def follow(plan: Plan, stop: Stop) -> None:
     for retries_left in range(plan.train.retry, -1, -1):
         state = plan.initial_state()
         share_state(state)
-        feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, draw=plan.model.draw(plan.options))
+        config = plan.model.loader_config(plan.options)
+        feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, loader_config=config)
         try:
             train(state, feed, plan.train, SilentReporter(plan.train), stop)
             break

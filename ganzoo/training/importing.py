@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """Result of an import: the new run, what was found in the file (a line each), and whether it translates images."""
 
     run: Run
@@ -40,7 +40,7 @@ class Imported:
 
 def import_checkpoint(
     model: Model, path: Path, given: Mapping[str, Any], experiments: Path, domains: Sequence[str] = ()
-) -> Imported:
+) -> ImportResult:
     """Create a run from the weights at `path`, with the `given` model options and the names of `domains`.
 
     Its only checkpoint is at the end of the stage of the last trained resolution, so training continues with the next
@@ -72,10 +72,11 @@ def import_checkpoint(
     run = runs.create(experiments, f"{model.name}-{path.stem}")
     with run.locked():
         checkpoint.write(run.path / checkpoint.file_name(0), state.tensors(), description, state.metadata())
-        run.save_description(dataclasses.replace(description, environment=backend.describe(), saved=time.time()))
+        environment = backend.describe_environment()
+        run.save_description(dataclasses.replace(description, environment=environment, saved=time.time()))
         run.log(f"import of {path} finished")
     others = [f"{file.name}: also read" for file in paths.values() if file != path]
-    return Imported(run, (*others, *_summary(converted, state)), state.setup.translator is not None)
+    return ImportResult(run, (*others, *_summary(converted, state)), state.setup.translator is not None)
 
 
 def _check_names(domains: Sequence[str]) -> None:

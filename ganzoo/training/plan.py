@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ganzoo import distributed
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.data.catalog import describe_data, open_data, path_of
-from ganzoo.data.order import order
+from ganzoo.data.order import make_order
 from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from ganzoo.interfaces.model import Model
@@ -20,7 +20,7 @@ from ganzoo.interfaces.stages import Schedule, Stage, unreached_stages
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.plugins import Registry
 from ganzoo.training import due
-from ganzoo.training.tracking import Tracker
+from ganzoo.training.metric_tracker import MetricTracker
 
 if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
@@ -37,7 +37,7 @@ class Plan:
     data: DataInfo  # with the image size and channels of the networks
     schedule: Schedule
     warnings: tuple[str, ...] = ()
-    tracker: Tracker | None = None
+    metric_tracker: MetricTracker | None = None
     data_path: Path | None = None  # location of the data, if given by path
 
     @property
@@ -80,9 +80,9 @@ def make_plan(
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
-    order(dataset, model.draw(options), 0, False)  # raises if the images can't be drawn this way
+    make_order(dataset, model.loader_config(options), 0, False)  # raises if the data set doesn't allow it
     dataset.validation()  # raises if the validation images don't fit
-    tracker = None
+    metric_tracker = None
     schedule = Schedule(model.stages(options, train_options, data))
     stages = schedule.stages
     if (uneven := distributed.first_indivisible(stage.batch for stage in stages)) is not None:
@@ -93,8 +93,8 @@ def make_plan(
         # Only a conditional model can translate; its setup says whether this one does.
         may_translate = model.conditional and bool(data.domains)
         translating = may_translate and model.build(options, data).translator is not None
-        tracker = Tracker(train_options, registry, model.name, dataset, data, translating)
-    return Plan(model, train_options, options, dataset, data, schedule, warnings, tracker, path)
+        metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, translating)
+    return Plan(model, train_options, options, dataset, data, schedule, warnings, metric_tracker, path)
 
 
 def early_end_warning(options: TrainOptions, stages: Sequence[Stage], missed: int) -> str:

@@ -132,7 +132,7 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
         shape = (count * micro_batches, stage.size, stage.size, data.channels)
         images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
-        with backend.watch_kernels(what):
+        with backend.show_compilation(what):
             Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
             sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.errors import CheckpointError, CorruptCheckpointError, OptionError, counted
+from ganzoo.errors import CheckpointError, CorruptCheckpointError, OptionError, format_count
 from ganzoo.files import leftovers
-from ganzoo.interfaces.options import changes, flag, plain, resolve, setting
+from ganzoo.interfaces.options import changes, flag, format_setting, format_value, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def resumed_options(
 def _format_value(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "not set", True: "on", False: "off"}[value]
-    return plain(value)
+    return format_value(value)
 
 
 def check_resume(plan: Plan, run: Run) -> None:
@@ -86,11 +86,11 @@ def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
     former_path = stored.data_path
     if plan.data_path and former_path and former_path != str(plan.data_path):
         lines.append(f"changed: the data moved from {former_path} to {plan.data_path}")
-    name, now = plan.data.name, counted(plan.data.count, "image")
+    name, now = plan.data.name, format_count(plan.data.count, "image")
     if former and former.count and former.name != name:
         lines.append(f"changed: trained on {former.name} before, now on {name} ({now})")
     elif former and former.count and former.count != plan.data.count:
-        had = counted(former.count, "image")
+        had = format_count(former.count, "image")
         lines.append(f"changed: {name} had {had}, has {plan.data.count:,}; the image order has changed")
     return lines
 
@@ -142,7 +142,7 @@ def _changed_networks(plan: Plan, saved: checkpoint.Checkpoint) -> list[str]:
     incompatible = [name for name, options in single_changes.items() if not _fits(plan, options, saved)] or list(
         changed
     )
-    found = [setting(name, changed[name][1]) for name in incompatible]
+    found = [format_setting(name, changed[name][1]) for name in incompatible]
     former = saved.data
     if (former.size, former.channels) != (plan.data.size, plan.data.channels):
         found.append(f"--data {plan.train.data} of {plan.data.size} px, {plan.data.channels} channels")

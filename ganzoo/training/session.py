@@ -76,8 +76,8 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
     the sample sheets of a translating model, None for others."""
     check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
-    if plan.tracker is not None:
-        plan.tracker.check(state)
+    if plan.metric_tracker is not None:
+        plan.metric_tracker.check(state)
     return choose_translation_inputs(plan.dataset, plan.data) if state.setup.translator else None
 
 
@@ -116,13 +116,14 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
         collectives.barrier()
         return False
     inputs = check(plan, state)
-    run.save_description(dataclasses.replace(plan.description(), environment=backend.describe(), saved=time.time()))
+    environment = backend.describe_environment()
+    run.save_description(dataclasses.replace(plan.description(), environment=environment, saved=time.time()))
     share_state(state)
     among = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
-    run.print_and_log(f"{SESSION_PREFIX}{backend.choice()}{among}")
+    run.print_and_log(f"{SESSION_PREFIX}{backend.describe_device()}{among}")
     reporter = RunReporter(run, plan, registry, state, inputs, stop)
-    on_bad_image, draw = reporter.logger.info, plan.model.draw(plan.options)
-    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, draw)
+    on_bad_image, config = reporter.logger.info, plan.model.loader_config(plan.options)
+    feed = Feed(plan.dataset, plan.train, plan.data.channels, plan.flip, on_bad_image, config)
     outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
@@ -154,7 +155,7 @@ def _new_state(plan: Plan) -> TrainState:
 def _resumed(plan: Plan, run: Run) -> TrainState:
     """Return the state of the newest intact checkpoint, or an initial state if there is none."""
     saved = load_newest(run)
-    for line in changes_since(plan, run, backend.describe()):
+    for line in changes_since(plan, run, backend.describe_environment()):
         run.print_and_log(line)
     if saved is None:
         run.print_and_log(f"{run.path.name} has no checkpoint yet; starting over.")

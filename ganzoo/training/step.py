@@ -35,14 +35,14 @@ def to_device(
     )
 
 
-def split(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
+def split_batch(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
     """Split a batch into the fewest micro-batches of at most `micro_batch` images, as equal in size as possible."""
     ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
-    return [batch.part(start, end) for start, end in pairwise(ends)]
+    return [batch.slice(start, end) for start, end in pairwise(ends)]
 
 
 def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
-    """Return the sizes of the micro-batches that `split` makes, largest first."""
+    """Return the sizes of the micro-batches that `split_batch` makes, largest first."""
     count = -(-images // (micro_batch or images))
     return [images // count + (number < images % count) for number in range(count)]
 
@@ -53,8 +53,9 @@ def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
 
 
 def check_micro_batches(networks: Mapping[str, Network], stages: Sequence[Stage], micro_batch: int | None) -> None:
-    """Raise OptionError if a network would compute batch statistics over a single image, and so do instance
-    normalisation. Statistics cover the images of all ranks, so one rank may have a single image."""
+    """Raise OptionError if a network would compute batch statistics over a single image, which would turn batch
+    normalisation into instance normalisation. Statistics cover the images of all ranks, so one rank may have a single
+    image."""
     norms = (layers.BatchNorm, backend.jittor().nn.BatchNorm)
     found = [
         name
@@ -118,7 +119,7 @@ class Step:
     def _batches(self, images: ImageBatch) -> list[Batch]:
         """Return the step's micro-batches. Each has its own random generator with the same seed, so the noise depends
         neither on the number of micro-batches nor on the number of ranks."""
-        micro_batches = split(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
+        micro_batches = split_batch(images, micro_batch_limit(self.state.upcoming().stage, self.micro_batch))
         local_size, batches = len(images.labels), []
         offset = distributed.rank() * local_size
         for micro_batch in micro_batches:
@@ -163,14 +164,14 @@ class Step:
         Adds the gradient norms to `logged`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
         gradients = [gradient.detach() for gradient in gradients]  # otherwise Jittor retains their graph
-        parts: dict[str, list[Any]] = {}
+        by_optimizer: dict[str, list[Any]] = {}
         for name, optimizer in optimizers.items():
-            parts[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
-        norms = {f"gradient_norm/{name}": updates.norm(part) for name, part in parts.items()}
+            by_optimizer[name], gradients = gradients[: len(optimizer.weights)], gradients[len(optimizer.weights) :]
+        norms = {f"gradient_norm/{name}": updates.norm(each) for name, each in by_optimizer.items()}
         logged.update(norms)
         finite = backend.all_finite([*means.values(), *norms.values()])
         for name, optimizer in optimizers.items():
-            optimizer.step(parts[name], finite)
+            optimizer.step(by_optimizer[name], finite)
         return finite
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:

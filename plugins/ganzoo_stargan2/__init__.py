@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ganzoo import (
     Adam,
     DataInfo,
-    Draw,
     ImportedWeights,
+    LoaderConfig,
     Model,
     OptionError,
     Setup,
@@ -77,7 +77,7 @@ class StarGAN2(Model):
             found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
             raise OptionError(
                 f"--data {train.data}: it has {found}, but stargan2 translates between two or more. "
-                "Give a folder with a sub-folder of images for each."
+                "Give a folder with a subfolder of images for each."
             )
         if options.w_hpf and data.channels != 3:
             raise OptionError("--w-hpf: landmarks are found in colour images only; train with --w-hpf 0.")
@@ -100,8 +100,8 @@ class StarGAN2(Model):
         small = train.batch < BATCH
         return (Stage(data.size, max(BATCH, train.batch), micro_batch=train.batch if small else None),)
 
-    def draw(self, options: StarGAN2Options) -> Draw:
-        return Draw(references=True, crop_probability=options.randcrop_prob)
+    def loader_config(self, options: StarGAN2Options) -> LoaderConfig:
+        return LoaderConfig(references=True, crop_probability=options.randcrop_prob)
 
     def build(self, options: StarGAN2Options, data: DataInfo) -> Setup:
         from ganzoo_stargan2.loss import StarGAN2Loss

@@ -51,7 +51,7 @@ def align(folder: Path, out: Path, wing: Path | None, landmarks: Path | None, si
     from ganzoo_stargan2.alignment import align_folder
 
     result = align_folder(folder, out, weights, mean, size, click.echo)
-    list_bad(result.bad, out / "unreadable.txt", done="aligned")
+    list_bad(result.bad, out / "unreadable.txt", verb="aligned")
     if result.existing:
         click.echo(f"{result.existing:,} images already existed. Delete them to align them again.")
     if not result.aligned + result.existing:

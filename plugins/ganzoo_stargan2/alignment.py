@@ -57,7 +57,7 @@ def align_folder(folder: Path, out: Path, wing: Path, landmarks: Path, size: int
     with tqdm(total=len(todo), unit="img", desc="aligning", leave=False, disable=None, delay=1) as bar:
         for start in range(0, len(todo), BATCH):
             chosen = todo[start : start + BATCH]
-            for source, result in zip(chosen, _aligned(network, chosen, target_points, size)):
+            for source, result in zip(chosen, _align_each(network, chosen, target_points, size)):
                 if isinstance(result, DataError):
                     summary.bad.append(str(result))
                 else:
@@ -88,7 +88,7 @@ def _targets(folder: Path, out: Path) -> dict[Path, Path]:
     return targets
 
 
-def _aligned(
+def _align_each(
     network: Any, sources: Sequence[Path], target_points: np.ndarray, size: int
 ) -> Iterator[np.ndarray | DataError]:
     """Yield the aligned face of each file, uint8 (size, size, C), or a DataError that says what is wrong."""
@@ -196,7 +196,7 @@ def align(pixels: np.ndarray, points: np.ndarray, target_points: np.ndarray, siz
     corners = (np.array([0, size, 1j * size, size + 1j * size]) - offset) / factor
     left, top = (math.floor(each.min()) - MARGIN for each in (corners.real, corners.imag))
     right, bottom = (math.ceil(each.max()) + MARGIN for each in (corners.real, corners.imag))
-    region = pixels[_mirrored(top, bottom, pixels.shape[0])][:, _mirrored(left, right, pixels.shape[1])]
+    region = pixels[_reflect(top, bottom, pixels.shape[0])][:, _reflect(left, right, pixels.shape[1])]
     inverse, start = 1 / (factor * supersampling), -offset / factor - complex(left, top)
     image = Image.fromarray(region).transform(
         (size * supersampling, size * supersampling),
@@ -207,7 +207,7 @@ def align(pixels: np.ndarray, points: np.ndarray, target_points: np.ndarray, siz
     return np.asarray(image.reduce(supersampling))
 
 
-def _mirrored(start: int, end: int, length: int) -> np.ndarray:
+def _reflect(start: int, end: int, length: int) -> np.ndarray:
     """Return the pixel in 0...length-1 seen at each position from `start` to `end`, with reflection at the edges."""
     positions = np.arange(start, end) % (2 * length)
     return np.minimum(positions, 2 * length - 1 - positions)

@@ -104,7 +104,7 @@ class FAN(Network):
 
     def execute(self, images: Any) -> Any:
         with jt.no_grad():
-            x = resized(images, SIDE, align_corners=False) * 0.5 + 0.5
+            x = resize_bilinear(images, SIDE, align_corners=False) * 0.5 + 0.5
             x = average_pool(self.conv2(nn.relu(self.bn1(self.conv1(x)))))
             x = self.top_m_0(self.m0(self.conv4(self.conv3(x))))
             return self.l0(nn.relu(self.bn_end0(self.conv_last0(x))))
@@ -117,7 +117,7 @@ class FAN(Network):
         super()._switch(False)
 
 
-def resized(x: Any, side: int, *, align_corners: bool) -> Any:
+def resize_bilinear(x: Any, side: int, *, align_corners: bool) -> Any:
     """Scale (N, C, H, W) bilinearly to `side` x `side` px. With `align_corners`, the centres of the outermost pixels
     stay in place; otherwise their outer edges do."""
     n, c, h, w = x.shape

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ganzoo import jt, roll_rows
-from ganzoo_stargan2.landmarks import SIDE, resized
+from ganzoo_stargan2.landmarks import SIDE, resize_bilinear
 
 nn: Any = jt.nn
 THRESHOLD = 0.1  # values of a heatmap below this are set to 0
 EPS = 1e-6
 
 
-class Part(NamedTuple):
+class FacialPart(NamedTuple):
     """Landmarks that are treated alike: their heatmaps are raised to `power`, and moved up by `up` px of
     256 (down if negative), wrapping around at the edges. The second mask has only the `inner` parts."""
 
@@ -27,16 +27,16 @@ class Part(NamedTuple):
 
 # Indices of the 98 landmarks of WFLW (Wu et al. 2018). Landmarks not listed here are not used.
 PARTS = (
-    Part(range(8, 25), 0, 3, False),  # chin
-    Part((*range(34, 46), *range(47, 51)), -7, 2, False),  # eyebrows without their ends
-    Part((51, 96, 97), 0, 1, True),  # root of the nose, pupils
-    Part(range(52, 55), 4, 1, True),  # bridge of the nose
-    Part(range(55, 60), 8, 4, True),  # nostrils
-    Part(range(60, 76), -8, 3, True),  # eyes
-    Part(range(60, 76), -24, 1, True),  # below the eyes
-    Part(range(77, 82), -8, 4, False),  # upper lip, without the corners of the mouth
-    Part(range(83, 88), 8, 4, False),  # lower lip
-    Part(range(88, 96), -2, 3, False),  # inside of the lips
+    FacialPart(range(8, 25), 0, 3, False),  # chin
+    FacialPart((*range(34, 46), *range(47, 51)), -7, 2, False),  # eyebrows without their ends
+    FacialPart((51, 96, 97), 0, 1, True),  # root of the nose, pupils
+    FacialPart(range(52, 55), 4, 1, True),  # bridge of the nose
+    FacialPart(range(55, 60), 8, 4, True),  # nostrils
+    FacialPart(range(60, 76), -8, 3, True),  # eyes
+    FacialPart(range(60, 76), -24, 1, True),  # below the eyes
+    FacialPart(range(77, 82), -8, 4, False),  # upper lip, without the corners of the mouth
+    FacialPart(range(83, 88), 8, 4, False),  # lower lip
+    FacialPart(range(88, 96), -2, 3, False),  # inside of the lips
 )
 LANDMARKS = np.array([landmark for part in PARTS for landmark in part.landmarks])
 # For each heatmap, the coefficients of its first to fourth power: a 1 and three zeros.
@@ -58,7 +58,7 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
     """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
-        maps = _normalise(resized(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
+        maps = _normalise(resize_bilinear(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)
         raised = maps * (first + maps * (second + maps * (third + maps * fourth)))
         parts = roll_rows(nn.conv2d(raised, jt.array(SUMS)), SHIFTS)

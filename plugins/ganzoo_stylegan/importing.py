@@ -71,9 +71,9 @@ def checkpoint_files(path: Path) -> dict[str, Path]:
 
 def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     """See `ganzoo.Model.import_weights`."""
-    parts = _parts(content)
-    folded = [name for name in ("generator", "g_running") if name in parts and _fold_norms(parts[name])]
-    states = {name: _state(name, parts[name]) for name in STATES if name in parts}
+    entries = _entries(content)
+    folded = [name for name in ("generator", "g_running") if name in entries and _fold_norms(entries[name])]
+    states = {name: _state(name, entries[name]) for name in STATES if name in entries}
     generator = states.get("g_running") or states.get("generator")
     if not generator:
         raise CheckpointError("it holds a discriminator but no generator. Put NUMBER.model in the same folder.")
@@ -86,15 +86,15 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
     if first > trained:
         raise OptionError(f"--init-size: {first} px is more than the {trained} px that the file was trained to.")
     options = {**_options(generator), "max_size": size, "init_size": first}
-    if "discriminator" in parts:
-        options["from_rgb_activation"] = any(name.startswith("from_rgb.0.0.") for name in parts["discriminator"])
+    if "discriminator" in entries:
+        options["from_rgb_activation"] = any(name.startswith("from_rgb.0.0.") for name in entries["discriminator"])
     _check_given(given, options)
     kept = {name: _truncate_levels(levels, state) for name, state in states.items()}
     weights = {name: kept[name] for name in OPTIMIZERS if name in kept}
     optimizers = {
-        name: parts[theirs]
+        name: entries[theirs]
         for name, theirs in OPTIMIZERS.items()
-        if name in weights and _has_moments(parts.get(theirs)) and name not in folded
+        if name in weights and _has_moments(entries.get(theirs)) and name not in folded
     }
     return ImportedWeights(
         options=options,
@@ -106,24 +106,24 @@ def import_weights(content: Any, given: Mapping[str, Any]) -> ImportedWeights:
         moments={
             name: _moments(optimizer, list(states[name]), weights[name]) for name, optimizer in optimizers.items()
         },
-        notes=tuple(_notes(parts, optimizers, folded)),
+        notes=tuple(_notes(entries, optimizers, folded)),
     )
 
 
-def _notes(parts: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequence[str]) -> Iterator[str]:
+def _notes(entries: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Sequence[str]) -> Iterator[str]:
     if folded:
         yield "scales and offsets of the instance norms: folded into the style layers"
     for name, theirs in OPTIMIZERS.items():
-        if theirs in parts and name not in optimizers:
+        if theirs in entries and name not in optimizers:
             reason = (
                 "its instance norms were folded away"
-                if _has_moments(parts[theirs])
+                if _has_moments(entries[theirs])
                 else "a Jittor optimizer, not a PyTorch one"
             )
             yield f"{theirs}: left out ({reason}); Adam's moments are reset"
 
 
-def _parts(content: Any) -> dict[str, Any]:
+def _entries(content: Any) -> dict[str, Any]:
     """Return a file's content as a dict of state_dicts without the prefix 'module.'; a single one is 'g_running'."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError("it holds no weights by name, unlike a state_dict.")
@@ -134,13 +134,14 @@ def _parts(content: Any) -> dict[str, Any]:
         )
     if not content.keys() & set(STATES):
         content = {"g_running": content}
-    parts = dict(content)
+    entries = dict(content)
     for name in STATES:
-        if name in parts:
-            if not isinstance(parts[name], dict) or not all(isinstance(key, str) for key in parts[name]):
+        if name in entries:
+            state = entries[name]
+            if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
                 raise CheckpointError(f"its {name!r} is not a state_dict.")
-            parts[name] = {key[7:] if key.startswith("module.") else key: value for key, value in parts[name].items()}
-    return parts
+            entries[name] = {key[7:] if key.startswith("module.") else key: value for key, value in state.items()}
+    return entries
 
 
 def _fold_norms(state: dict[str, Any]) -> bool:
@@ -185,7 +186,7 @@ def _state(network: str, found: Mapping[str, Any]) -> Arrays:
         _check_fused(name, last)
     state: Arrays = {}
     for name, value in found.items():
-        ours = _renamed(name, last)
+        ours = _ganzoo_name(name, last)
         if ours is None and _is_derived(name, found):
             continue
         if ours is None or ours in state or not isinstance(value, np.ndarray):
@@ -196,7 +197,7 @@ def _state(network: str, found: Mapping[str, Any]) -> Arrays:
     return state
 
 
-def _renamed(name: str, last: int | None) -> str | None:
+def _ganzoo_name(name: str, last: int | None) -> str | None:
     """Return our name for a weight, or None if the weight is unknown. `last` is the number of the discriminator's 4 px
     level; None for the generator."""
     for pattern, ours in (GENERATOR if last is None else DISCRIMINATOR).items():

@@ -14,9 +14,9 @@ from ganzoo import (
     chunk,
     conv2d,
     conv_transpose2d,
+    data_parallel_size,
     jt,
     linear,
-    num_replicas,
     pooled_conv2d,
     standardise,
     symmetric_filter,
@@ -45,7 +45,7 @@ def minibatch_stddev(x: Any, group: int | None) -> Any:
     (lowered to a divisor of the batch size) or, if None, the whole batch.
     """
     n, c, h, w = x.shape
-    global_batch = n * num_replicas()
+    global_batch = n * data_parallel_size()
     groups = 1 if group is None else global_batch // math.gcd(global_batch, group)
     mean = batch_mean
     if n % groups:  # the groups can't be shared evenly among ranks: each rank forms its own

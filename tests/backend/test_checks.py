@@ -16,7 +16,7 @@ from ganzoo.backend import checks, environment
 from ganzoo.backend.cuda import toolkit
 from ganzoo.backend.cuda.driver import GPU, Driver
 from ganzoo.errors import BackendError
-from ganzoo.interfaces.options import describe
+from ganzoo.interfaces.options import options_by_name
 from ganzoo.interfaces.train_options import TrainOptions
 
 
@@ -267,7 +267,7 @@ def test_processes_dont_share_a_gpu(monkeypatch, tmp_path):
 
 
 def test_the_precision_option_offers_all_precisions_of_the_backend():
-    assert describe(TrainOptions)["precision"].choices == environment.PRECISIONS
+    assert options_by_name(TrainOptions)["precision"].choices == environment.PRECISIONS
 
 
 def test_tf32_is_switched_off_for_float32_only(monkeypatch, tmp_path):

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from ganzoo import backend
-from ganzoo.backend import compiling, environment, kernel_watcher
+from ganzoo.backend import compilation_progress, compiling, environment
 from ganzoo.errors import BackendError
 
-WATCHER = Path(kernel_watcher.__file__)
+PROGRESS_SCRIPT = Path(compilation_progress.__file__)
 
 
 def watch(text: str) -> str:
     done = subprocess.run(
-        [sys.executable, str(WATCHER), "step 1"], input=text, capture_output=True, text=True, check=True
+        [sys.executable, str(PROGRESS_SCRIPT), "step 1"], input=text, capture_output=True, text=True, check=True
     )
     return done.stderr
 
@@ -41,14 +41,14 @@ def test_nothing_is_printed_if_nothing_is_compiled():
 
 
 def test_stderr_is_restored_afterwards(capfd):
-    with backend.watch_kernels("a test"):
+    with backend.show_compilation("a test"):
         os.write(2, b"within\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "within\nafter\n"
 
 
 def test_stderr_is_restored_after_an_error(capfd):
-    with pytest.raises(ZeroDivisionError), backend.watch_kernels("a test"):
+    with pytest.raises(ZeroDivisionError), backend.show_compilation("a test"):
         raise ZeroDivisionError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "after\n"

@@ -77,25 +77,25 @@ def run_child(threads: int, target: str, differentiable: list[str]) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory) -> list[dict[str, np.ndarray]]:
+def results(tmp_path_factory) -> list[dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("loops")
     differentiable = [name for name in EXPRESSIONS if "maximum" not in name]  # its gradient is a scatter
     return [run_child(threads, str(folder / f"{index}.npz"), differentiable) for index, threads in enumerate((1, 3, 3))]
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_kernels_match_numpy(computed, name):
+def test_kernels_match_numpy(results, name):
     rng = np.random.default_rng(3)
     sizes = (SHAPE, SHAPE[3], SHAPE[1], SHAPE[0])
     values = [rng.standard_normal(size, dtype=np.float32).astype(np.float64) for size in sizes]
     expected = eval(EXPRESSIONS[name], {"m": np, **dict(zip(("x", "row", "channel", "sample"), values))})
-    actual = computed[1][name].reshape(np.shape(expected))
+    actual = results[1][name].reshape(np.shape(expected))
     assert np.abs(actual - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-def test_results_are_bit_identical_for_the_same_number_of_threads_and_close_for_others(computed):
+def test_results_are_bit_identical_for_the_same_number_of_threads_and_close_for_others(results):
     """With another number of threads bits may differ: the last iterations of each thread don't fill SIMD vectors."""
-    one, three, again = computed
+    one, three, again = results
     for name, value in one.items():
         assert np.array_equal(three[name], again[name]), name
         assert np.abs(three[name] - value).max() <= 1e-6 * np.abs(value).max(), name

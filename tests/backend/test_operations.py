@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ganzoo.backend import operations
-from tests.support.reference import in_torch, needs_torch
+from tests.support.reference import needs_torch, run_reference
 
 MAX_ERROR = 5e-6  # relative, in the L2 norm
 
@@ -79,14 +79,16 @@ def test_convolutions_match_pytorch(jittor, name, tmp_path):
     arrays, found = run_convolution(jittor, operations.conv2d, case)
     used = {kind for kind, a, b in zip(before._fields, before, operations.counts()) if b > a}
     assert used == {case["algorithm"]}  # for all nine convolutions of values and gradients
-    assert_close(found, in_torch("convolution", arrays, tmp_path, transposed=False, **conv_arguments(case)))
+    assert_close(found, run_reference("convolution", arrays, tmp_path, transposed=False, **conv_arguments(case)))
 
 
 @needs_torch
 @pytest.mark.parametrize("name", TRANSPOSED)
 def test_transposed_convolutions_match_pytorch(jittor, name, tmp_path):
     arrays, found = run_convolution(jittor, operations.conv_transpose2d, TRANSPOSED[name])
-    assert_close(found, in_torch("convolution", arrays, tmp_path, transposed=True, **conv_arguments(TRANSPOSED[name])))
+    assert_close(
+        found, run_reference("convolution", arrays, tmp_path, transposed=True, **conv_arguments(TRANSPOSED[name]))
+    )
 
 
 @needs_torch
@@ -97,7 +99,7 @@ def test_winograd_is_right_below_its_usual_sizes(jittor, name, tmp_path):
     with operations.winograd_from(channels=1, pixels=1):
         arrays, found = run_convolution(jittor, operations.conv2d, case)
     assert operations.counts().winograd == before + 9
-    assert_close(found, in_torch("convolution", arrays, tmp_path, transposed=False, **conv_arguments(case)))
+    assert_close(found, run_reference("convolution", arrays, tmp_path, transposed=False, **conv_arguments(case)))
 
 
 def test_convolutions_that_jittor_finds_in_a_graph_use_our_operations(jittor):

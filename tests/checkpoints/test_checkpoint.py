@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError, CorruptCheckpointError
 from ganzoo.files import leftovers, os
-from tests.support.descriptions import Forged, described
+from tests.support.descriptions import UnvalidatedDescription, parse_descriptions
 
 ENTRIES = {
     "model": "gan",
@@ -24,7 +24,7 @@ ENTRIES = {
     "data": {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False},
     "progress": {"step": 1, "images": 4, "stage": 0, "stage_images": 4},
 }
-DESCRIPTION = described(ENTRIES)
+DESCRIPTION = parse_descriptions(ENTRIES)
 TENSORS = {
     "net/g/w": np.arange(6, dtype=np.float32).reshape(2, 3).T,
     "net/g/steps": np.array([7], np.int32),
@@ -87,13 +87,13 @@ def test_trailing_bytes_are_detected(saved):
 def test_the_same_content_gives_the_same_bytes(tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     checkpoint.write(first, TENSORS, *DESCRIPTION)
-    checkpoint.write(second, dict(TENSORS), *described(dict(ENTRIES)))
+    checkpoint.write(second, dict(TENSORS), *parse_descriptions(dict(ENTRIES)))
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_zeros_in_the_description_are_not_mistaken_for_the_checksum(tmp_path):
     path = tmp_path / "x.safetensors"
-    checkpoint.write(path, TENSORS, *described({**ENTRIES, "model": "0" * 64}))
+    checkpoint.write(path, TENSORS, *parse_descriptions({**ENTRIES, "model": "0" * 64}))
     assert checkpoint.read(path).run.model == "0" * 64
 
 
@@ -139,7 +139,8 @@ def test_headers_of_wrong_types_are_rejected(tmp_path, header):
 
 @pytest.mark.parametrize("name", ["model", "options", "train", "data", "progress", "moment", "averaged"])
 def test_invalid_descriptions_are_rejected_despite_a_valid_checksum(tmp_path, name):
-    checkpoint.write(tmp_path / "x.safetensors", TENSORS, Forged({**ENTRIES, name: 3}), Forged())
+    invalid = UnvalidatedDescription({**ENTRIES, name: 3})
+    checkpoint.write(tmp_path / "x.safetensors", TENSORS, invalid, UnvalidatedDescription())
     with pytest.raises(CorruptCheckpointError, match="description is damaged"):
         checkpoint.read(tmp_path / "x.safetensors")
 
@@ -193,7 +194,7 @@ def test_pruning_keeps_the_best_and_the_newest(tmp_path):
 def test_the_newest_intact_checkpoint_is_found_behind_damaged_ones(tmp_path):
     paths = [tmp_path / checkpoint.file_name(images) for images in (400, 800, 1200)]
     for path in paths:
-        checkpoint.write(path, TENSORS, *described({**ENTRIES, "ganzoo": path.name}))
+        checkpoint.write(path, TENSORS, *parse_descriptions({**ENTRIES, "ganzoo": path.name}))
     paths[2].write_bytes(paths[2].read_bytes()[:-3])
     damaged = []
     found = checkpoint.newest_intact(tmp_path, lambda path, error: damaged.append(path))

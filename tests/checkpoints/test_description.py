@@ -9,7 +9,7 @@ from ganzoo.checkpoints.description import RunDescription, SavedPosition, StateM
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
-from tests.support.descriptions import described
+from tests.support.descriptions import parse_descriptions
 
 DATA = {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False}
 POSITION = {"index": 0, "size": 8, "alpha": 0.5}
@@ -25,7 +25,7 @@ STATE = {
 
 
 def test_a_complete_description_is_read_and_written_unchanged():
-    run, state = described({**RUN, **STATE})
+    run, state = parse_descriptions({**RUN, **STATE})
     assert json.dumps(run.to_json()) == json.dumps(RUN)
     assert json.dumps(state.to_json()) == json.dumps(STATE)
     assert (run.data.domains, run.version, run.data_name) == (("a",), "0.1", None)
@@ -35,7 +35,7 @@ def test_a_complete_description_is_read_and_written_unchanged():
 
 
 def test_a_description_cannot_be_changed():
-    run, state = described({**RUN, **STATE})
+    run, state = parse_descriptions({**RUN, **STATE})
     for each in (run, state):
         name = dataclasses.fields(each)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
@@ -56,7 +56,7 @@ def test_options_of_an_unknown_model_are_preserved():
 
 
 def test_entries_of_a_newer_version_are_ignored():
-    assert described({**RUN, **STATE, "more": [1]}) == described({**RUN, **STATE})
+    assert parse_descriptions({**RUN, **STATE, "more": [1]}) == parse_descriptions({**RUN, **STATE})
 
 
 def test_one_update_count_for_all_weights_of_a_network_is_read():
@@ -95,7 +95,7 @@ def test_names_in_a_checkpoint_cannot_control_the_terminal():
 )
 def test_an_invalid_entry_is_named(name, value):
     with pytest.raises(ValueError, match=f"'{name}' is missing or damaged"):
-        described({**RUN, **STATE, name: value})
+        parse_descriptions({**RUN, **STATE, name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [("ganzoo", 3), ("data_path", []), ("environment", "x"), ("saved", {})])

@@ -15,7 +15,7 @@ from ganzoo.metrics.backbones import folder as weights_folder
 from ganzoo.registry import plugins
 from tests.conftest import TINY
 from tests.data.pictures import encoded, noise, write_folder
-from tests.support import styled, tinter
+from tests.support import mean_colour, stylegan_checkpoint
 
 RUN = Path("experiments/00000-gan-pictures")
 
@@ -122,15 +122,15 @@ def test_too_large_numbers_and_empty_names_are_refused(ganzoo, trained, argument
 
 
 def test_path_lengths_of_a_style_based_model_are_measured(jittor, ganzoo, pictures):
-    styled.write_checkpoint(Path("styled.safetensors"), size=8)
-    command = ("evaluate", "styled.safetensors", "--samples", "8", "--against", "pictures")
+    stylegan_checkpoint.write_checkpoint(Path("stylegan.safetensors"), size=8)
+    command = ("evaluate", "stylegan.safetensors", "--samples", "8", "--against", "pictures")
     result = ganzoo(*command, "--metrics", "ppl")
     assert result.exit_code == 0, result.output
     (record,) = records(Path())
     assert list(record["mean"][""]) == ["ppl-z-full", "ppl-z-end", "ppl-w-full", "ppl-w-end"]
     assert all(0 < value < 1e9 for value in record["mean"][""].values())
     assert record["recipe"]["perceptual"]["backbone"] == "efficientnet-lite0"
-    missing = ganzoo("evaluate", "styled.safetensors", "--samples", "8")
+    missing = ganzoo("evaluate", "stylegan.safetensors", "--samples", "8")
     assert missing.exit_code == 2
     assert "doesn't record its training data. Name real images with --against." in missing.stderr
 
@@ -230,13 +230,13 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 
 @pytest.fixture
-def zoo(jittor, workdir, add_model) -> Path:
-    """A folder with the checkpoint `tinter.safetensors` of a translation model, and a data set `animals`."""
-    add_model(tinter.TinterModel())
-    tinter.write_checkpoint(workdir / "tinter.safetensors")
+def workspace(jittor, workdir, add_model) -> Path:
+    """A folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
     rng = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2)):
-        for domain in tinter.DOMAINS:
+        for domain in mean_colour.DOMAINS:
             files = {
                 f"{index}.png": encoded(Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)))
                 for index in range(count)
@@ -245,14 +245,14 @@ def zoo(jittor, workdir, add_model) -> Path:
     return workdir
 
 
-PAIRS = [(a, b) for a in tinter.DOMAINS for b in tinter.DOMAINS if a != b]
+PAIRS = [(a, b) for a in mean_colour.DOMAINS for b in mean_colour.DOMAINS if a != b]
 
 
-def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals")
+def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzoo, workspace):
+    command = ("evaluate", "model.safetensors", "--against", "./animals")
     result = ganzoo(*command, "--save-images", "made")
     assert result.exit_code == 0, result.output
-    (record,) = records(zoo)
+    (record,) = records(workspace)
     assert [(each["mode"], each["source"], each["target"]) for each in record["results"]] == [
         (mode, *pair) for mode in ("latent", "reference") for pair in PAIRS
     ]
@@ -264,23 +264,23 @@ def test_translations_between_all_ordered_pairs_are_measured_in_both_modes(ganzo
             assert mean == pytest.approx(np.mean([each[name] for each in numbers]), rel=1e-12)
             assert f"{mean:.4g}" in result.stdout
         for source, target in PAIRS:
-            files = sorted(path.name for path in (zoo / "made" / mode / f"{source}2{target}").iterdir())
+            files = sorted(path.name for path in (workspace / "made" / mode / f"{source}2{target}").iterdir())
             assert files == [f"000{image}_{output:02d}.png" for image in range(2) for output in range(10)]
             assert f"{mode}: {source} to {target}" in result.stdout
     assert "latent: mean" in result.stdout
     # The ten translations of one image differ from it by a constant per channel, except where they are clipped.
-    styles = [np.asarray(Image.open(path)) for path in sorted((zoo / "made/latent/cat2dog").glob("0000_*.png"))]
-    source = np.asarray(Image.open(zoo / "animals/val/cat/0.png")).astype(float)
+    styles = [np.asarray(Image.open(path)) for path in sorted((workspace / "made/latent/cat2dog").glob("0000_*.png"))]
+    source = np.asarray(Image.open(workspace / "animals/val/cat/0.png")).astype(float)
     for style in styles:
         unclipped = (style > 0) & (style < 255)
         shift = style - source
         assert all(np.ptp(shift[:, :, colour][unclipped[:, :, colour]]) <= 1.5 for colour in range(3))
 
 
-def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
+def test_one_mode_is_measured_with_few_images(ganzoo, workspace):
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--mode", "reference", "--samples", "10")
     assert ganzoo(*command, "--metrics", "lpips").exit_code == 0
-    (record,) = records(zoo)
+    (record,) = records(workspace)
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
@@ -289,38 +289,40 @@ def test_one_mode_is_measured_with_few_images(ganzoo, zoo):
     assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 
 
-def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, zoo):
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips")
+def test_the_table_keeps_evaluations_that_differ_in_mode_or_count(ganzoo, workspace):
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips")
     for arguments in (("latent", "10"), ("latent", "20"), ("reference", "10"), ("latent", "10")):
         assert ganzoo(*command, "--mode", arguments[0], "--samples", arguments[1]).exit_code == 0
-    rows = [line.split(" | ") for line in (zoo / "evaluations.md").read_text().splitlines() if "cat to dog" in line]
+    rows = [
+        line.split(" | ") for line in (workspace / "evaluations.md").read_text().splitlines() if "cat to dog" in line
+    ]
     assert [(row[2], row[4]) for row in rows] == [("latent", "10"), ("latent", "20"), ("reference", "10")]
-    assert len(records(zoo)) == 4
+    assert len(records(workspace)) == 4
 
 
-def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, zoo):
-    for domain in tinter.DOMAINS:
+def test_a_quick_evaluation_of_translations_uses_few_images(ganzoo, workspace):
+    for domain in mean_colour.DOMAINS:
         files = {f"{index}.png": encoded(noise(8, 8, seed=index)) for index in range(12)}
-        write_folder(zoo / "animals" / "val" / domain, files)
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
+        write_folder(workspace / "animals" / "val" / domain, files)
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--mode", "latent")
     assert ganzoo(*command, "--quick").exit_code == 0
-    assert {each["samples"] for each in records(zoo)[0]["results"]} == {100}
+    assert {each["samples"] for each in records(workspace)[0]["results"]} == {100}
 
 
-def test_a_domain_without_images_is_reported_in_one_line(ganzoo, zoo):
-    for path in (zoo / "animals/val/dog").iterdir():
+def test_a_domain_without_images_is_reported_in_one_line(ganzoo, workspace):
+    for path in (workspace / "animals/val/dog").iterdir():
         path.unlink()
-    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "animals-val/dog: contains no images, so nothing can be evaluated." in line
-    shutil.rmtree(zoo / "animals/train/dog")
-    shutil.rmtree(zoo / "animals/val/dog")
-    line = one_line(ganzoo("evaluate", "tinter.safetensors", "--against", "./animals"), 1)
+    shutil.rmtree(workspace / "animals/train/dog")
+    shutil.rmtree(workspace / "animals/val/dog")
+    line = one_line(ganzoo("evaluate", "model.safetensors", "--against", "./animals"), 1)
     assert "domains (cat, wild fox) differ from the model's (cat, dog, wild fox)" in line
 
 
-def test_without_validation_images_training_images_are_translated(ganzoo, zoo):
-    shutil.rmtree(zoo / "animals/val")
-    command = ("evaluate", "tinter.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
+def test_without_validation_images_training_images_are_translated(ganzoo, workspace):
+    shutil.rmtree(workspace / "animals/val")
+    command = ("evaluate", "model.safetensors", "--against", "./animals", "--metrics", "lpips", "--samples", "20")
     result = ganzoo(*command, "--mode", "latent")
     assert result.exit_code == 0, result.output
     assert "has no validation images; translating training images instead" in result.stdout

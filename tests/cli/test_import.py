@@ -13,8 +13,8 @@ from PIL import Image
 
 from ganzoo.checkpoints import checkpoint, unpickling
 from tests.conftest import TINY
-from tests.support.reference import error, needs_torch, stargan2_port
-from tests.support.reference.port import Files
+from tests.support.reference import needs_torch, relative_error, stargan2_port
+from tests.support.reference.stylegan_port import Files
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -54,7 +54,7 @@ def test_an_imported_generator_gives_the_images_of_the_reference(ganzoo, files, 
     result = ganzoo("import", "stylegan", str(files.path(name)))
     assert result.exit_code == 0, result.output
     run = Path(f"experiments/00000-stylegan-{name}")
-    assert error(files.images(run), files.expected["images"]) < 1e-4
+    assert relative_error(files.images(run), files.expected["images"]) < 1e-4
     assert result.stdout.splitlines()[0] == "RGB images of 16 px"
     assert "no optimizer state" in result.stdout
     assert "discriminator: not in the file; initialised randomly" in result.stdout

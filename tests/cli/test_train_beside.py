@@ -17,10 +17,10 @@ from ganzoo.files import atomic_write
 from ganzoo.registry import plugins
 from ganzoo.runs import Run
 from ganzoo.sampling import image_files
+from ganzoo.training.metric_tracker import MetricTracker
 from ganzoo.training.reporting import curves, samples
 from ganzoo.training.reporting.progress_bar import ProgressBar
 from ganzoo.training.reporting.reporter import RunReporter
-from ganzoo.training.tracking import Tracker
 from tests.cli.test_train import RUN
 from tests.conftest import TINY
 
@@ -75,7 +75,7 @@ FAULTS = {
     "samples": (breaking(samples, "sample_sheets", RuntimeError("no")), "samples: RuntimeError: no"),
     "disk": (break_the_disk, "warning: samples: "),
     "memory": (breaking(samples, "sample_sheets", MemoryError()), "samples: MemoryError"),
-    "metrics": (breaking(Tracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
+    "metrics": (breaking(MetricTracker, "measure", OSError(5, "Input/output error")), "--evaluate-every: [Errno 5]"),
     "statistics": (breaking(Run, "append_stats", OSError(28, "No space left on device")), "stats.jsonl: "),
     "plugin": (break_the_plugin, "plugin breaks: ganzoo_tick raised OSError"),
 }

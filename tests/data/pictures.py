@@ -43,7 +43,7 @@ def write_zip(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-class Numbers(Dataset):
+class NumberedDataset(Dataset):
     """Image `i` is 4 x 4 px, grey, with i (modulo 256) in its left column and 0 elsewhere; its label is i."""
 
     def __init__(self, count: int) -> None:

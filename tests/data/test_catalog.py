@@ -9,7 +9,7 @@ from ganzoo.data.catalog import open_data
 from ganzoo.errors import DataError, PluginError
 from ganzoo.interfaces.dataset import Dataset, DataSource
 from ganzoo.registry.plugins import Plugin, Registry
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 IMAGE = {"a.png": encoded(noise())}
 
@@ -19,7 +19,7 @@ class Source(DataSource):
     summary = "numbers"
 
     def open(self) -> Dataset:
-        return Numbers(3)
+        return NumberedDataset(3)
 
 
 @pytest.fixture

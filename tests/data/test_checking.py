@@ -8,7 +8,7 @@ import pytest
 
 from ganzoo.data.checking import check_dataset
 from ganzoo.data.storage import open_path
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 
 def test_sizes_domains_and_bad_files_are_counted(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_an_interruption_does_not_wait_for_the_rest() -> None:
     gate = threading.Event()
     loaded = []
 
-    class Interrupted(Numbers):
+    class Interrupted(NumberedDataset):
         def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             if index == 0:
                 raise KeyboardInterrupt

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from ganzoo.data.layout import Listing, find_domains, labels_of, validation_path
 from ganzoo.data.lmdb_writer import write_lmdb
-from ganzoo.data.parts import split
+from ganzoo.data.splits import find_splits
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 A = encoded(noise())
 TEXT = b"no image"
@@ -239,7 +239,7 @@ COMPONENTS = st.sampled_from(["a", "b", "train", "val", ".", "..", ""])
 )
 def test_any_paths_have_domains_or_none(images: list[str], folders: list[str]) -> None:
     listing = Listing([f"{folder}/1.png" if folder else "1.png" for folder in images], folders)
-    training = split(listing.images).training[""]
+    training = find_splits(listing.images).training[""]
     keys = listing.below(training)
     assert bool(keys) is bool(listing.images)
     found = find_domains(listing, keys, training) if keys else None
@@ -307,7 +307,7 @@ def test_a_domain_of_an_lmdb_may_be_empty(tmp_path: Path) -> None:
 # Labels
 
 
-class HalfUnreadable(Numbers):
+class HalfUnreadable(NumberedDataset):
     """Two domains; every second image is unreadable."""
 
     def __init__(self) -> None:
@@ -324,9 +324,9 @@ def test_labels_are_found_by_loading_unless_overridden() -> None:
 
 
 def test_labels_without_domains_need_no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Numbers, "load", None)
-    assert Numbers(3).labels().tolist() == [0, 0, 0]
-    assert Numbers(3).validation() is None
+    monkeypatch.setattr(NumberedDataset, "load", None)
+    assert NumberedDataset(3).labels().tolist() == [0, 0, 0]
+    assert NumberedDataset(3).validation() is None
 
 
 def test_labels_of_stored_images_need_no_decoding(write_set: WriteSet, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from ganzoo.data.lmdb_builder import LmdbBuilder
 from ganzoo.data.preparing import Summary, prepare
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 from tests.data.test_preparing import read_entries
 
 COUNT = 150
@@ -139,11 +139,11 @@ def test_damage_to_unfinished_work_is_an_error_with_a_remedy(photos: Path) -> No
 def test_many_commits_leave_a_complete_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """LMDB doesn't write free pages at the end of the file, which would then look truncated."""
     monkeypatch.setattr(lmdb_builder, "COMMIT_SECONDS", 0)
-    prepare(Numbers(count), tmp_path / "out.lmdb", [4], workers=1)
+    prepare(NumberedDataset(count), tmp_path / "out.lmdb", [4], workers=1)
     assert open_path(tmp_path / "out.lmdb").info.count == count
 
 
-class Slow(Numbers):
+class Slow(NumberedDataset):
     """Waits at image 40 until `resume` is set, and then raises an exception if `fails`."""
 
     def __init__(self, count: int, fails: bool) -> None:
@@ -179,7 +179,7 @@ def test_a_second_process_waits_and_resumes_if_the_first_fails(
     thread.start()
     assert first_set.reached.wait(30)
     with nullcontext() if fails else pytest.raises(DataError, match="already exists"):
-        prepare(Numbers(64), path, [4], lossless=True, workers=1, say=say)
+        prepare(NumberedDataset(64), path, [4], lossless=True, workers=1, say=say)
     thread.join()
     assert ("resuming at image 32 of 64" in lines) is fails
     data = open_path(path)
@@ -203,13 +203,13 @@ def test_the_folder_is_checked_again_after_a_wait(
     monkeypatch.setattr(lmdb_builder, "_lock", lock_late)
     if finished:
         with pytest.raises(DataError, match="already exists"):
-            prepare(Numbers(3), path, [4], workers=1)
+            prepare(NumberedDataset(3), path, [4], workers=1)
     else:
-        assert prepare(Numbers(3), path, [4], workers=1).count == 3
+        assert prepare(NumberedDataset(3), path, [4], workers=1).count == 3
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.lmdb"]
 
 
 def test_a_folder_that_keeps_disappearing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lmdb_builder, "_open_lock_file", lambda lock: None)
     with pytest.raises(DataError, match=r"can't be written \(other processes keep moving or deleting"):
-        prepare(Numbers(3), tmp_path / "out.lmdb", [4], workers=1)
+        prepare(NumberedDataset(3), tmp_path / "out.lmdb", [4], workers=1)

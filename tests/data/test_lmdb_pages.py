@@ -174,7 +174,7 @@ DAMAGE: dict[str, tuple[Change, str]] = {
 }
 
 
-def damaged(path: Path, change: Change) -> Path:
+def write_damaged(path: Path, change: Change) -> Path:
     """Write the intact LMDB with a change."""
     data = bytearray(intact())
     change(data)
@@ -186,7 +186,7 @@ def damaged(path: Path, change: Change) -> Path:
 def test_damage_gives_a_one_line_error(tmp_path: Path, name: str) -> None:
     change, message = DAMAGE[name]
     with pytest.raises(DataError, match=rf"set\.lmdb: .*{message}") as caught:
-        check_pages(damaged(tmp_path / "set.lmdb", change))
+        check_pages(write_damaged(tmp_path / "set.lmdb", change))
     assert "\n" not in str(caught.value)
 
 
@@ -199,7 +199,7 @@ def test_overlapping_entries_are_refused(tmp_path: Path) -> None:
         struct.pack_into("<HHH", data, node, PAGE - (node - start) - 8 - read_number(data, "<H", node + 6), 0, 0)
 
     with pytest.raises(DataError, match="overlap"):
-        check_pages(damaged(tmp_path / "x", widen))
+        check_pages(write_damaged(tmp_path / "x", widen))
 
 
 # Bytes, a fraction, or (negative) all but this number of bytes.

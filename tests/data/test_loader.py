@@ -16,7 +16,7 @@ from ganzoo.data.loader import ImageBatch, Loader
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 few_examples = settings(max_examples=40, deadline=None)  # each example starts threads
 lengths = st.integers(1, 30)
@@ -24,7 +24,7 @@ batches = st.integers(1, 40)
 seeds = st.integers(0, 2**32)
 
 
-class Flawed(Numbers):
+class PartlyUnreadable(NumberedDataset):
     """Raises DataError for the images `bad`."""
 
     def __init__(self, count: int, bad: set[int]) -> None:
@@ -61,7 +61,7 @@ def take(loader: Loader, count: int, position: int = 0) -> tuple[np.ndarray, lis
 @few_examples
 @given(lengths, batches, seeds)
 def test_each_image_comes_once_per_epoch(length: int, batch: int, seed: int) -> None:
-    images, labels = take(make_loader(Numbers(length), batch, seed), 3 * length)
+    images, labels = take(make_loader(NumberedDataset(length), batch, seed), 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
     for epoch in range(3):
         assert sorted(labels[epoch * length : (epoch + 1) * length]) == list(range(length))
@@ -72,9 +72,9 @@ def test_each_image_comes_once_per_epoch(length: int, batch: int, seed: int) -> 
 def test_a_stream_resumes_at_any_position_with_any_batch(
     length: int, batch: int, other_batch: int, seed: int, position: int
 ) -> None:
-    images, labels = take(make_loader(Numbers(length), batch, seed, flip=True), position + 50)
+    images, labels = take(make_loader(NumberedDataset(length), batch, seed, flip=True), position + 50)
     later_images, later_labels = take(
-        make_loader(Numbers(length), other_batch, seed, flip=True, workers=3), 50, position
+        make_loader(NumberedDataset(length), other_batch, seed, flip=True, workers=3), 50, position
     )
     assert later_labels == labels[position:]
     np.testing.assert_array_equal(later_images, images[position:])
@@ -83,17 +83,19 @@ def test_a_stream_resumes_at_any_position_with_any_batch(
 @few_examples
 @given(lengths, batches, seeds, st.integers(0, 100))
 def test_order_lists_the_images_to_come(length: int, batch: int, seed: int, position: int) -> None:
-    loader = make_loader(Numbers(length), batch, seed)
-    assert loader.order(position, 20) == take(make_loader(Numbers(length), batch, seed), 20, position)[1]
+    loader = make_loader(NumberedDataset(length), batch, seed)
+    assert loader.order(position, 20) == take(make_loader(NumberedDataset(length), batch, seed), 20, position)[1]
 
 
 def test_the_order_depends_on_seed_and_epoch() -> None:
-    orders = [tuple(make_loader(Numbers(50), 8, seed).order(at, 50)) for seed in (0, 1, 2) for at in (0, 50, 100)]
+    orders = [
+        tuple(make_loader(NumberedDataset(50), 8, seed).order(at, 50)) for seed in (0, 1, 2) for at in (0, 50, 100)
+    ]
     assert len(set(orders)) == len(orders)
 
 
 def test_half_of_the_images_are_mirrored_if_allowed() -> None:
-    images, labels = take(make_loader(Numbers(200), 16, flip=True), 400)
+    images, labels = take(make_loader(NumberedDataset(200), 16, flip=True), 400)
     mirrored = images[:, 0, 3, 0] > 0
     assert ((images[:, 0, 0, 0] > 0) ^ mirrored ^ (np.array(labels) == 0)).all()
     assert 140 < mirrored.sum() < 260
@@ -101,7 +103,7 @@ def test_half_of_the_images_are_mirrored_if_allowed() -> None:
 
 
 def test_no_image_is_mirrored_unless_allowed() -> None:
-    images, labels = take(make_loader(Numbers(200), 16), 400)
+    images, labels = take(make_loader(NumberedDataset(200), 16), 400)
     assert images[:, 0, 0, 0].tolist() == labels
     assert not images[:, :, 1:].any()
 
@@ -125,11 +127,11 @@ def test_batches_have_the_requested_shape_and_type() -> None:
 def test_bad_images_are_named_once_and_replaced(length: int, data: st.DataObject, batch: int, workers: int) -> None:
     bad = data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=length // 2))
     messages: list[str] = []
-    loader = make_loader(Flawed(length, bad), batch, workers=workers, on_bad_image=messages.append)
+    loader = make_loader(PartlyUnreadable(length, bad), batch, workers=workers, on_bad_image=messages.append)
     _, labels = take(loader, 3 * length)
     assert sorted(messages) == sorted(f"{index}.png: not a readable image. Left out of training." for index in bad)
     assert set(labels) == set(range(length)) - bad
-    order = make_loader(Numbers(length), batch).order(0, 3 * length)
+    order = make_loader(NumberedDataset(length), batch).order(0, 3 * length)
     assert all(label == index for label, index in zip(labels, order) if index not in bad)
 
 
@@ -154,7 +156,7 @@ def test_files_with_any_kind_of_damage_are_skipped(tmp_path: Path) -> None:
 
 def test_a_set_without_readable_images_is_an_error() -> None:
     messages: list[str] = []
-    loader = make_loader(Flawed(7, set(range(7))), 3, on_bad_image=messages.append)
+    loader = make_loader(PartlyUnreadable(7, set(range(7))), 3, on_bad_image=messages.append)
     with stream(loader) as batches, pytest.raises(DataError, match="numbers: none of its 7 images can be read"):
         next(batches)
     assert len(set(messages)) == len(messages)
@@ -163,7 +165,7 @@ def test_a_set_without_readable_images_is_an_error() -> None:
 @pytest.mark.parametrize(("length", "good", "max_messages"), [(5, {4}, 4), (9000, set(range(0, 9000, 10)), 2000)])
 def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[int], max_messages: int) -> None:
     messages: list[str] = []
-    loader = make_loader(Flawed(length, {*range(length)} - good), 4, workers=1, on_bad_image=messages.append)
+    loader = make_loader(PartlyUnreadable(length, {*range(length)} - good), 4, workers=1, on_bad_image=messages.append)
     with stream(loader) as batches, pytest.raises(DataError, match="numbers: most of its images can't be read"):
         for _ in islice(batches, length):
             pass
@@ -172,7 +174,7 @@ def test_training_stops_when_most_images_cannot_be_read(length: int, good: set[i
 
 def test_training_goes_on_if_half_of_the_images_can_be_read() -> None:
     messages: list[str] = []
-    loader = make_loader(Flawed(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
+    loader = make_loader(PartlyUnreadable(400, set(range(0, 400, 2))), 8, on_bad_image=messages.append)
     with stream(loader) as batches:
         for _ in islice(batches, 200):
             pass
@@ -181,11 +183,11 @@ def test_training_goes_on_if_half_of_the_images_can_be_read() -> None:
 
 def test_an_empty_data_set_is_an_error() -> None:
     with pytest.raises(DataError, match="numbers: contains no images"):
-        make_loader(Numbers(0), 3)
+        make_loader(NumberedDataset(0), 3)
 
 
 def test_an_exception_in_a_thread_reaches_the_caller() -> None:
-    class Broken(Numbers):
+    class Broken(NumberedDataset):
         def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
             raise ZeroDivisionError(f"image {index}")
 
@@ -196,7 +198,7 @@ def test_an_exception_in_a_thread_reaches_the_caller() -> None:
 @pytest.mark.parametrize("ending", ["closed", "failed", "forgotten"])
 def test_no_thread_is_left_behind(ending: str) -> None:
     before = set(threading.enumerate())
-    batches = make_loader(Flawed(9, set(range(9)) if ending == "failed" else set()), 2, workers=4).batches()
+    batches = make_loader(PartlyUnreadable(9, set(range(9)) if ending == "failed" else set()), 2, workers=4).batches()
     if ending == "failed":
         with pytest.raises(DataError):
             next(batches)
@@ -212,7 +214,7 @@ def test_no_thread_is_left_behind(ending: str) -> None:
         assert not thread.is_alive()
 
 
-class Counted(Numbers):
+class ReadCounter(NumberedDataset):
     """Counts the reads of each image."""
 
     def __init__(self, count: int) -> None:
@@ -227,11 +229,11 @@ class Counted(Numbers):
 @few_examples
 @given(lengths, seeds, st.integers(0, 20))
 def test_cached_images_are_read_once_and_the_others_each_epoch(length: int, seed: int, capacity: int) -> None:
-    dataset = Counted(length)
+    dataset = ReadCounter(length)
     cached = make_loader(dataset, length, seed, workers=1, cache_bytes=capacity * 16)  # an image has 16 bytes
     images, labels = take(cached, 3 * length)
     assert images[:, 0, 0, 0].tolist() == labels
     assert sum(reads == 1 for reads in dataset.reads) == min(capacity, length)
     assert all(reads >= 3 for reads in dataset.reads if reads > 1)
-    expected, _ = take(make_loader(Numbers(length), length, seed), 3 * length)
+    expected, _ = take(make_loader(NumberedDataset(length), length, seed), 3 * length)
     np.testing.assert_array_equal(images, expected)

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganzoo.data.loader import Loader
-from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, order, random_box
+from ganzoo.data.order import Balanced, Shuffled, indices_by_domain, make_order, random_box
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import DataInfo, Dataset, Draw
+from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 
 
-class Kinds(Dataset):
+class LabelledDataset(Dataset):
     """All pixels of image i have the value i; its domain is `labels[i]`."""
 
     def __init__(self, labels: list[int], kinds: int, bad: frozenset[int] = frozenset()) -> None:
@@ -40,35 +40,35 @@ def labelled(draw: st.DrawFn) -> tuple[list[int], int]:
 
 @given(labelled(), st.integers(0, 2**32), st.integers(0, 10**9))
 def test_both_references_are_of_the_target_domain(labels, seed, position):
-    sample = Balanced(Kinds(*labels), seed, True, 0.5).at(position)
+    sample = Balanced(LabelledDataset(*labels), seed, True, 0.5).at(position)
     assert sample.references is not None
     assert [labels[0][view.index] for view in sample.references] == [sample.target] * 2
 
 
 @given(labelled(), st.integers(0, 2**32))
 def test_each_image_has_one_fixed_partner_in_its_domain(labels, seed):
-    partner = Balanced(Kinds(*labels), seed, False, 0.0).partner
+    partner = Balanced(LabelledDataset(*labels), seed, False, 0.0).partner
     assert sorted(partner) == list(range(len(labels[0])))
     assert [labels[0][index] for index in partner] == labels[0]
-    assert np.array_equal(partner, Balanced(Kinds(*labels), seed, False, 0.0).partner)
+    assert np.array_equal(partner, Balanced(LabelledDataset(*labels), seed, False, 0.0).partner)
 
 
 def test_all_domains_are_equally_frequent_whatever_their_sizes():
-    samples = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
+    samples = [Balanced(LabelledDataset(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3000)]
     for kinds in ([UNEVEN[each.image.index] for each in samples], [each.target for each in samples]):
         assert np.bincount(kinds) == pytest.approx([1000] * 3, abs=120)  # five standard deviations
     assert len({each.image.index for each in samples}) == len(UNEVEN)
 
 
 def test_source_and_target_are_independent():
-    samples = [Balanced(Kinds(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3600)]
+    samples = [Balanced(LabelledDataset(UNEVEN, 3), 0, False, 0.0).at(position) for position in range(3600)]
     pairs = np.bincount([3 * UNEVEN[each.image.index] + each.target for each in samples], minlength=9)
     assert pairs == pytest.approx([400] * 9, abs=100)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 10**6))
 def test_the_same_position_gives_the_same_views(seed, position):
-    one, other = (Balanced(Kinds(UNEVEN, 3), seed, True, 0.5) for _ in range(2))
+    one, other = (Balanced(LabelledDataset(UNEVEN, 3), seed, True, 0.5) for _ in range(2))
     other.at(position + 1)
     a, b = one.at(position), other.at(position)
     assert (a.image.index, a.image.mirrored, a.image.box) == (b.image.index, b.image.mirrored, b.image.box)
@@ -87,7 +87,7 @@ def test_a_crop_lies_inside_and_has_the_wanted_area_and_aspect_ratio(seed):
 
 def test_crops_and_mirrors_have_the_requested_frequencies():
     def frequencies(flip: bool, crop: float) -> tuple[float, float]:
-        views = [Balanced(Kinds(UNEVEN, 3), 0, flip, crop).at(position).image for position in range(600)]
+        views = [Balanced(LabelledDataset(UNEVEN, 3), 0, flip, crop).at(position).image for position in range(600)]
         return np.mean([view.mirrored for view in views]), np.mean([view.box is not None for view in views])
 
     assert frequencies(False, 0.0) == (0, 0)
@@ -97,18 +97,18 @@ def test_crops_and_mirrors_have_the_requested_frequencies():
 
 def test_a_domain_without_images_is_named():
     with pytest.raises(DataError, match="kinds: the domain 'c' has no images"):
-        indices_by_domain(Kinds([0, 1, 1], 3))
+        indices_by_domain(LabelledDataset([0, 1, 1], 3))
 
 
 def test_a_model_gets_the_order_it_requests():
-    assert isinstance(order(Kinds(UNEVEN, 3), Draw(), 0, False), Shuffled)
-    assert isinstance(order(Kinds(UNEVEN, 3), Draw(references=True), 0, False), Balanced)
+    assert isinstance(make_order(LabelledDataset(UNEVEN, 3), LoaderConfig(), 0, False), Shuffled)
+    assert isinstance(make_order(LabelledDataset(UNEVEN, 3), LoaderConfig(references=True), 0, False), Balanced)
     with pytest.raises(ValueError, match="references"):
-        order(Kinds(UNEVEN, 3), Draw(crop_probability=0.5), 0, False)
+        make_order(LabelledDataset(UNEVEN, 3), LoaderConfig(crop_probability=0.5), 0, False)
 
 
 def batches(dataset: Dataset, count: int, **options):
-    loader = Loader(dataset, 4, size=8, channels=1, seed=3, draw=Draw(references=True), **options)
+    loader = Loader(dataset, 4, size=8, channels=1, seed=3, config=LoaderConfig(references=True), **options)
     stream = loader.batches()
     try:
         return [next(stream) for _ in range(count)]
@@ -117,16 +117,16 @@ def batches(dataset: Dataset, count: int, **options):
 
 
 def test_labels_and_targets_match_the_images():
-    for batch in batches(Kinds(UNEVEN, 3), 12):
+    for batch in batches(LabelledDataset(UNEVEN, 3), 12):
         assert [UNEVEN[image.flat[0]] for image in batch.images] == list(batch.labels)
         for images in batch.references:
             assert [UNEVEN[image.flat[0]] for image in images] == list(batch.targets)
-    assert len({label for batch in batches(Kinds(UNEVEN, 3), 12) for label in batch.labels}) == 3
+    assert len({label for batch in batches(LabelledDataset(UNEVEN, 3), 12) for label in batch.labels}) == 3
 
 
 def test_a_damaged_image_is_replaced_by_another_of_its_domain():
     messages: list[str] = []
-    damaged = Kinds([0] * 4 + [1] * 4, 2, frozenset({1, 4, 5, 6}))
+    damaged = LabelledDataset([0] * 4 + [1] * 4, 2, frozenset({1, 4, 5, 6}))
     for batch in batches(damaged, 20, on_bad_image=messages.append):
         for images, labels in ((batch.images, batch.labels), *((each, batch.targets) for each in batch.references)):
             assert [0 if image.flat[0] < 4 else 1 for image in images] == list(labels)
@@ -135,13 +135,14 @@ def test_a_damaged_image_is_replaced_by_another_of_its_domain():
 
 def test_a_domain_without_readable_images_is_an_error():
     with pytest.raises(DataError, match="kinds: none of the 2 images of the domain 'b' can be read"):
-        batches(Kinds([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
+        batches(LabelledDataset([0, 0, 1, 1], 2, frozenset({2, 3})), 5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6))
 def test_batches_resume_at_any_position(done, count):
-    loader = Loader(Kinds(UNEVEN, 3), 2, size=8, channels=1, seed=1, draw=Draw(references=True, crop_probability=0.5))
+    config = LoaderConfig(references=True, crop_probability=0.5)
+    loader = Loader(LabelledDataset(UNEVEN, 3), 2, size=8, channels=1, seed=1, config=config)
     resumed, uninterrupted = loader.batches(2 * done), loader.batches()
     try:
         expected_batches = [next(uninterrupted) for _ in range(done + count)][done:]

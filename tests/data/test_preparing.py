@@ -23,7 +23,7 @@ from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError, OptionError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
 from tests.data.oddities import write_oddities
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 
 def read_entries(path: Path) -> dict[bytes, bytes]:
@@ -213,7 +213,7 @@ def test_unfinished_work_is_resumed_only_for_the_same_absolute_path(
 
 
 def test_a_data_set_that_cannot_be_pickled_is_prepared(tmp_path: Path) -> None:
-    class Local(Numbers):  # a class inside a function can't be pickled
+    class Local(NumberedDataset):  # a class inside a function can't be pickled
         pass
 
     assert prepare(Local(50), tmp_path / "out.lmdb", [4], lossless=True, workers=2).count == 50
@@ -251,14 +251,14 @@ def test_a_set_without_readable_images_is_an_error_and_leaves_no_files(tmp_path:
 def test_an_existing_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out.lmdb").write_bytes(b"somebody's")
     with pytest.raises(DataError, match=r"out\.lmdb: already exists\. Delete it first, or choose another name"):
-        prepare(Numbers(3), tmp_path / "out.lmdb", [4])
+        prepare(NumberedDataset(3), tmp_path / "out.lmdb", [4])
     assert (tmp_path / "out.lmdb").read_bytes() == b"somebody's"
 
 
 def test_an_unwritable_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match=r"out\.lmdb: can't be written"):
-        prepare(Numbers(3), tmp_path / "file" / "out.lmdb", [4])
+        prepare(NumberedDataset(3), tmp_path / "file" / "out.lmdb", [4])
 
 
 # Disk use

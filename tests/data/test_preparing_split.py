@@ -13,7 +13,7 @@ from ganzoo.data.preparing import prepare
 from ganzoo.data.storage import StoredImages, open_path
 from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset
-from tests.data.pictures import Numbers, encoded, noise, write_folder
+from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 
 def animals(root: Path, count: int = 3) -> StoredImages:
@@ -110,9 +110,9 @@ def test_an_existing_path_is_an_error_before_any_work(tmp_path: Path) -> None:
 
 
 def test_validation_images_of_another_data_set_are_not_used(tmp_path: Path) -> None:
-    prepare(Numbers(3), tmp_path / "out-val.lmdb", [4])
+    prepare(NumberedDataset(3), tmp_path / "out-val.lmdb", [4])
     with pytest.raises(DataError, match=r"out-val\.lmdb: already exists and would be used as .* of out\.lmdb"):
-        prepare(Numbers(3), tmp_path / "out.lmdb", [4])
+        prepare(NumberedDataset(3), tmp_path / "out.lmdb", [4])
 
 
 def test_bad_images_of_each_part_are_listed_separately(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganzoo.data.pyramid import SIZES, nearest
+from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
 from tests.data.pictures import encoded, noise, write_folder, write_zip
@@ -36,7 +36,7 @@ def pyramid(*sizes: int, names: tuple[str, ...] = ("a", "b", "c")) -> dict[str, 
 
 @given(st.none() | st.integers(1, 2000), st.lists(st.sampled_from(SIZES), min_size=1, unique=True))
 def test_the_nearest_size_is_the_smallest_that_is_large_enough(size: int | None, sizes: list[int]) -> None:
-    found = nearest(size, sizes)
+    found = choose_size(size, sizes)
     assert found in sizes
     if size is None or found < size:
         assert found == max(sizes)

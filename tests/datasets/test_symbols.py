@@ -46,7 +46,7 @@ def drawings() -> dict[Glyph, Drawn]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(glyphs, "mask", recorded)
-        distinct = glyphs.distinct(map(glyphs.signatures, glyphs.chunks(list(glyphs.candidates()))))
+        distinct = glyphs.distinct_glyphs(map(glyphs.signatures, glyphs.chunks(list(glyphs.candidates()))))
     return {glyph: drawn[glyph] for glyph in distinct}
 
 

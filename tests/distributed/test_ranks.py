@@ -122,7 +122,7 @@ share_state(state)
 step = Step(state, 0, None, lambda *arguments: None)
 for number in range(3):
     images = np.random.default_rng(number).integers(0, 256, (6, 8, 8, 3), np.uint8)
-    shard = ImageBatch(images, np.zeros(6)).part(2 * distributed.rank(), 2 * distributed.rank() + 2)
+    shard = ImageBatch(images, np.zeros(6)).slice(2 * distributed.rank(), 2 * distributed.rank() + 2)
     step(shard)
     state.progress = state.progress.after(6)
 digest = hashlib.sha256(b"".join(value.tobytes() for _, value in state.arrays())).hexdigest()

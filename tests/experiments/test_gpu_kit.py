@@ -164,7 +164,7 @@ def test_a_side_that_is_late_or_has_ended_gets_no_more_requests(monkeypatch, tmp
     (tmp_path / "step.py").write_text(
         "import sys, time\nfor line in sys.stdin:\n    time.sleep(60 * ('row' in line))\n    break\n"
     )
-    late, dead = sides.Process("ganzoo", "fp32"), sides.Process("ganzoo", "fp32")
+    late, dead = sides.SideProcess("ganzoo", "fp32"), sides.SideProcess("ganzoo", "fp32")
     with pytest.raises(sides.NoAnswer, match="no answer in time"):
         late.request("row", "gan-28-64")
     assert not late.ended()  # it is not killed

@@ -13,7 +13,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import StateMetadata
 from ganzoo.interfaces.progress import Progress
 from ganzoo.runs import Run
-from tests.support.descriptions import described
+from tests.support.descriptions import parse_descriptions
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "trust"
 
@@ -24,13 +24,13 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-def written(folder: Path, images: int) -> Path:
+def write_checkpoint(folder: Path, images: int) -> Path:
     """Write a checkpoint of random numbers."""
     path = folder / checkpoint.file_name(images)
     arrays = {"net/a": np.random.default_rng(images).integers(1, 2**31, 40_000, np.int32)}
     data = {"name": "n", "count": 0, "size": 8, "channels": 1}
     description = {"model": "m", "options": {}, "data": data, "progress": {"images": images}}
-    checkpoint.write(path, arrays, *described(description))
+    checkpoint.write(path, arrays, *parse_descriptions(description))
     return path
 
 
@@ -66,7 +66,7 @@ def test_every_checkpoint_fault_damages_a_checkpoint(script, tmp_path):
 
     faults = script("faults").CHECKPOINT_FAULTS
     for number, (kind, fault) in enumerate(faults.items()):
-        path = written(tmp_path, number)
+        path = write_checkpoint(tmp_path, number)
         assert script("processes").read_intact(path), kind
         fault(path, random.Random(number))
         assert script("processes").read_intact(path) is None, kind
@@ -74,7 +74,7 @@ def test_every_checkpoint_fault_damages_a_checkpoint(script, tmp_path):
 
 def test_one_bit_makes_two_checkpoints_different(script, tmp_path):
     (tmp_path / "other").mkdir()
-    one, other = written(tmp_path, 8), written(tmp_path / "other", 8)
+    one, other = write_checkpoint(tmp_path, 8), write_checkpoint(tmp_path / "other", 8)
     describe_difference = script("processes").describe_difference
     assert describe_difference(one, other) == ""
     saved = checkpoint.read(other)

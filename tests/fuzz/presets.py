@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ganzoo.cli.train import _options_of, _read_preset
-from ganzoo.interfaces.options import describe, resolve
+from ganzoo.interfaces.options import options_by_name, resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from tests.fuzz.edits import ODD_VALUES, Choices, file_from, ganzoo_errors_allowed
 from tests.fuzz.models import DATA, MODELS, check_options
@@ -29,7 +29,7 @@ def seeds() -> list[bytes]:
 
 def _values(model: Any) -> dict[str, Any]:
     values = {**TrainOptions().to_dict(), **model.options().to_dict(), **model.presets.get("paper", {})}
-    known = {**describe(TrainOptions), **describe(model.options)}
+    known = {**options_by_name(TrainOptions), **options_by_name(model.options)}
     return {name: EXAMPLE_VALUES[known[name].type] if value is None else value for name, value in values.items()}
 
 

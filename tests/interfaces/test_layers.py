@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -26,7 +26,7 @@ def batch_norm(x: np.ndarray, folder, eps=1e-3, make=None) -> tuple[dict[str, np
     }
     arrays = {name: value.astype(np.float32) for name, value in arrays.items()}
     layer = (make or ganzoo.BatchNorm)(CHANNELS, eps=eps, momentum=0.3)
-    return _run(layer, arrays), in_torch("batch_norm", arrays, folder, eps=eps, momentum=0.3)
+    return _run(layer, arrays), run_reference("batch_norm", arrays, folder, eps=eps, momentum=0.3)
 
 
 def _run(layer, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -53,7 +53,7 @@ def test_batch_norm_matches_pytorch(shape, tmp_path):
     actual, expected = batch_norm(x, tmp_path)
     assert actual.keys() == expected.keys()
     for name in expected:
-        assert error(actual[name], expected[name]) < 1e-5, name
+        assert relative_error(actual[name], expected[name]) < 1e-5, name
 
 
 @needs_torch
@@ -63,7 +63,7 @@ def test_batch_norm_is_accurate_when_the_mean_is_much_larger_than_the_deviation(
 
     def worst(make) -> dict[str, float]:
         actual, expected = batch_norm(x, tmp_path, 1e-5, make)
-        return {name: error(actual[name], expected[name]) for name in ("train/y", "train/x")}
+        return {name: relative_error(actual[name], expected[name]) for name in ("train/y", "train/x")}
 
     ours, jittors = worst(ganzoo.BatchNorm), worst(ganzoo.jt.nn.BatchNorm)
     # A mean near 1000 is known to 3e-5 in float32, which is 0.003 of the deviation.
@@ -118,8 +118,8 @@ def test_standardise_returns_centred_maps_and_their_deviation():
     x = (rng.standard_normal((2, 3, 16, 16)) * [[[[0.01]], [[1.0]], [[30.0]]]] + 100).astype(np.float32)
     centred, deviation = (each.numpy() for each in ganzoo.standardise(ganzoo.jt.array(x), eps=1e-5))
     exact = x.astype(np.float64)
-    assert error(centred, exact - exact.mean((2, 3), keepdims=True)) < 1e-4
-    assert error(deviation, np.sqrt(exact.var((2, 3), keepdims=True) + 1e-5)) < 1e-5
+    assert relative_error(centred, exact - exact.mean((2, 3), keepdims=True)) < 1e-4
+    assert relative_error(deviation, np.sqrt(exact.var((2, 3), keepdims=True) + 1e-5)) < 1e-5
 
 
 def test_pick_selects_the_row_of_each_label_and_gives_the_others_no_gradient():
@@ -134,7 +134,7 @@ def test_pick_selects_the_row_of_each_label_and_gives_the_others_no_gradient():
 def test_pooling_returns_the_mean_of_four_pixels():
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 4)).astype(np.float32)
     expected = (x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]) / 4
-    assert error(ganzoo.average_pool(ganzoo.jt.array(x)).numpy(), expected) < 1e-6
+    assert relative_error(ganzoo.average_pool(ganzoo.jt.array(x)).numpy(), expected) < 1e-6
 
 
 def derivatives(layer, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
@@ -162,7 +162,7 @@ def test_fused_resampling_convolutions_match_two_steps(name, inputs):
 
     actual = derivatives(getattr(ganzoo, f"{name}_conv2d"), x, weight)
     for value, expected in zip(actual, derivatives(two_steps, x, weight)):
-        assert error(value, expected) < 1e-5
+        assert relative_error(value, expected) < 1e-5
 
 
 def test_linear_has_the_derivatives_of_numpy():
@@ -182,7 +182,7 @@ def test_linear_has_the_derivatives_of_numpy():
         grad_product.T @ x + 2 * upstream.T @ first[0],
     )
     for value, expected in zip((y, *found), (product, *first, *second)):
-        assert error(value, expected) < 1e-5
+        assert relative_error(value, expected) < 1e-5
 
 
 def test_layers_match_jittors():
@@ -207,11 +207,11 @@ def test_layers_match_jittors():
         x = jt.randn(2, ours.in_channels, 6, 6)
         theirs.load_state_dict(ours.state_dict())
         large = ganzoo.upsample_nearest(x) if isinstance(ours, ganzoo.UpsampledConv) else x
-        assert error(ours(x), theirs(large).numpy()) < 1e-5
+        assert relative_error(ours(x), theirs(large).numpy()) < 1e-5
     ours, theirs = ganzoo.Linear(5, 4), jt.nn.Linear(5, 4)
     theirs.load_state_dict(ours.state_dict())
     z = jt.randn(3, 5)
-    assert error(ours(z), theirs(z).numpy()) < 1e-5
+    assert relative_error(ours(z), theirs(z).numpy()) < 1e-5
 
 
 def test_tanh_has_a_gradient_everywhere():

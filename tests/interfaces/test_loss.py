@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ganzoo
 from ganzoo import Batch
-from tests.support.reference import error, in_torch, needs_torch, under, values
+from tests.support.reference import needs_torch, random_weights, relative_error, run_reference, strip_prefix
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -83,31 +83,31 @@ CRITIC = {
 
 
 @pytest.fixture
-def penalised() -> dict[str, np.ndarray]:
+def penalty_inputs() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(8)
-    arrays = {f"weight/{name}": value for name, value in values(CRITIC.items(), rng).items()}
+    arrays = {f"weight/{name}": value for name, value in random_weights(CRITIC.items(), rng).items()}
     for name in ("real", "fake"):
         arrays[name] = rng.uniform(-1, 1, (5, 3, 8, 8)).astype(np.float32)
     return {**arrays, "mix": rng.random((5, 1, 1, 1), dtype=np.float32)}
 
 
 @needs_torch
-def test_gradient_penalty_and_its_gradients_equal_the_reference(penalised, tmp_path):
+def test_gradient_penalty_and_its_gradients_equal_the_reference(penalty_inputs, tmp_path):
     jt = ganzoo.jt
-    expected = in_torch("gradient_penalty", penalised, tmp_path)
-    weights = {name: jt.array(value) for name, value in under(penalised, "weight/").items()}
-    real, fake, mix = (jt.array(penalised[name]).stop_grad() for name in ("real", "fake", "mix"))
+    expected = run_reference("gradient_penalty", penalty_inputs, tmp_path)
+    weights = {name: jt.array(value) for name, value in strip_prefix(penalty_inputs, "weight/").items()}
+    real, fake, mix = (jt.array(penalty_inputs[name]).stop_grad() for name in ("real", "fake", "mix"))
     penalty = ganzoo.gradient_penalty(critic(weights), real, fake, mix)
     found = dict(zip(weights, jt.grad(penalty, list(weights.values()))))
     jt.sync_all()
-    assert error(penalty.numpy().reshape(()), expected["penalty"]) < 1e-4
+    assert relative_error(penalty.numpy().reshape(()), expected["penalty"]) < 1e-4
     # Biases shift the scores without changing their slope, as long as no ReLU flips.
     for name in weights:
         if name.endswith("bias"):
             assert not expected[f"grad/{name}"].any()
             assert not found[name].numpy().any()
         else:
-            assert error(found[name], expected[f"grad/{name}"]) < 1e-4, name
+            assert relative_error(found[name], expected[f"grad/{name}"]) < 1e-4, name
 
 
 def test_gradient_penalty_of_a_linear_critic_is_exact():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganzoo.errors import OptionError
-from ganzoo.interfaces.options import Options, changes, describe, option, refuse_without_effect, resolve
+from ganzoo.interfaces.options import Options, changes, option, options_by_name, refuse_without_effect, resolve
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def test_very_long_wrong_values_are_shortened_in_messages():
 
 @given(st.one_of(st.none(), st.booleans(), st.integers(), FLOATS, st.text(), st.lists(st.integers())))
 def test_any_value_is_accepted_in_range_or_rejected_by_name(value):
-    for name in describe(Sample):
+    for name in options_by_name(Sample):
         try:
             parsed = getattr(resolve(Sample, {name: value}), name)
         except OptionError as error:
             assert "--" + name.replace("_", "-") in str(error)
             assert repr(value) in str(error)
         else:
-            assert describe(Sample)[name].parse(parsed) == parsed
+            assert options_by_name(Sample)[name].parse(parsed) == parsed
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_field_of_another_type_is_rejected_at_declaration():
         sizes: bytes = option(b"", "sizes")
 
     with pytest.raises(TypeError, match=r"Wrong\.sizes"):
-        describe(Wrong)
+        options_by_name(Wrong)
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class Dependent(Options):
 def test_given_options_without_effect_are_rejected(values, given, message):
     resolved = resolve(Dependent, {**values, **given}).to_dict()
     if message is None:
-        refuse_without_effect(describe(Dependent), resolved, given)
+        refuse_without_effect(options_by_name(Dependent), resolved, given)
     else:
         with pytest.raises(OptionError) as refused:
-            refuse_without_effect(describe(Dependent), resolved, given)
+            refuse_without_effect(options_by_name(Dependent), resolved, given)
         assert message in str(refused.value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganzoo.metrics.evaluation import Estimate, in_words
+from ganzoo.metrics.evaluation import Estimate, format_duration
 
 
 def test_time_is_estimated_once_excluding_the_first_batch():
@@ -24,4 +24,4 @@ def test_time_is_estimated_once_excluding_the_first_batch():
     ("seconds", "words"), [(11, "10 s"), (89, "90 s"), (91, "2 min"), (600, "10 min"), (9000, "2.5 h")]
 )
 def test_time_in_words(seconds, words):
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

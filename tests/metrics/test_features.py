@@ -16,7 +16,7 @@ from PIL import Image
 from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights, choose
 from ganzoo.metrics.features import BATCH, FeatureExtractor
-from tests.support.reference import error
+from tests.support.reference import relative_error
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -62,7 +62,7 @@ def test_features_of_an_image_do_not_depend_on_the_others(extractor, images, tog
     assert together.dtype == np.float32
     for index in (0, 1, BATCH - 1, BATCH, COUNT - 1):
         alone = features(extractor, images[index : index + 1])
-        assert error(alone[0], together[index]) < 1e-5
+        assert relative_error(alone[0], together[index]) < 1e-5
 
 
 def test_different_images_have_different_features(together) -> None:
@@ -222,4 +222,4 @@ def test_rows_and_columns_are_interpolated(jittor, before, after) -> None:
     new, old = pixel_centres(before, after), np.arange(before)
     down = np.apply_along_axis(lambda column: np.interp(new, old, column), 2, images.astype(np.float64))
     expected = np.apply_along_axis(lambda row: np.interp(new, old, row), 3, down)
-    assert error(resize_bilinear(jittor.array(images), after), expected) < 1e-6
+    assert relative_error(resize_bilinear(jittor.array(images), after), expected) < 1e-6

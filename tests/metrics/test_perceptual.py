@@ -10,7 +10,7 @@ import pytest
 
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights, choose
 from ganzoo.metrics.perceptual import Perceptual
-from tests.support.reference import error, values
+from tests.support.reference import random_weights, relative_error
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -29,7 +29,7 @@ def perceptual(request: pytest.FixtureRequest, jittor, tmp_path_factory: pytest.
         for index, (_, _, outputs, _) in enumerate(CONVOLUTIONS)
     }
     paths = (folder / "alexnet.pth", folder / "alex.pth")
-    for path, state in zip(paths, (values(shapes, rng), heads)):
+    for path, state in zip(paths, (random_weights(shapes, rng), heads)):
         path.write_bytes(pickle.dumps(state))
     return Perceptual(Weights(PERCEPTUAL["alexnet"], paths, ("", "")))
 
@@ -63,9 +63,9 @@ def test_distances_are_between_images_at_the_same_index(perceptual) -> None:
     other[2] = one[2]
     together = perceptual.distances(one, other)
     alone = [perceptual.distances(one[index : index + 1], other[index : index + 1])[0] for index in range(3)]
-    assert error(together, np.array(alone)) < 1e-5
+    assert relative_error(together, np.array(alone)) < 1e-5
     assert together[2] < 1e-6 < together[:2].min()
-    assert error(perceptual.distances(other, one), together) < 1e-6
+    assert relative_error(perceptual.distances(other, one), together) < 1e-6
 
 
 def test_vars_and_arrays_give_the_same_distances(perceptual, jittor) -> None:

@@ -7,10 +7,10 @@ import pytest
 
 from ganzoo import DataInfo, Dataset
 from ganzoo.errors import DataError
-from tests.support import tinter
+from tests.support import mean_colour
 
 
-class Numbered(Dataset):
+class NumberedDataset(Dataset):
     """Image i is grey, with brightness i and label i % 3. The indices in `bad` can't be read."""
 
     def __init__(self, count: int, size: int = 8, bad: tuple[int, ...] = ()) -> None:
@@ -35,25 +35,25 @@ def images(dataset, **settings):
 
 
 def test_all_images_come_in_the_same_order_each_time():
-    source = images(Numbered(200))
+    source = images(NumberedDataset(200))
     assert numbers(source) == list(range(200)) == numbers(source)
     assert source.count == 200
 
 
 def test_a_source_of_one_domain_has_only_its_images():
-    source = images(Numbered(20), domain=1)
+    source = images(NumberedDataset(20), domain=1)
     assert numbers(source) == list(range(1, 20, 3))
     assert source.name == "numbered/b"
 
 
 def test_a_subset_depends_on_the_seed():
-    subsets = [numbers(images(Numbered(250), max_images=40, seed=seed)) for seed in (0, 0, 1)]
+    subsets = [numbers(images(NumberedDataset(250), max_images=40, seed=seed)) for seed in (0, 0, 1)]
     assert subsets[0] == subsets[1] != subsets[2]
     assert len(set(subsets[0])) == 40
 
 
 def test_a_domain_without_images_is_an_error():
-    dataset = Numbered(20)
+    dataset = NumberedDataset(20)
     dataset.info = replace(dataset.info, domains=("a", "b", "c", "empty"))
     with pytest.raises(DataError, match=r"numbered/empty: contains no images"):
         images(dataset, domain=3)
@@ -61,7 +61,7 @@ def test_a_domain_without_images_is_an_error():
 
 def test_unreadable_images_are_skipped_and_reported_once():
     logged = []
-    source = images(Numbered(9, bad=(2, 5)), log=logged.append)
+    source = images(NumberedDataset(9, bad=(2, 5)), log=logged.append)
     assert numbers(source) == numbers(source) == [0, 1, 3, 4, 6, 7, 8]
     assert logged == ["2.png: not a readable image. Skipped.", "5.png: not a readable image. Skipped."]
     assert source.count == 7
@@ -71,13 +71,13 @@ def test_large_images_are_loaded_a_few_at_a_time(monkeypatch):
     from ganzoo.metrics import sources
 
     monkeypatch.setattr(sources, "BATCH_BYTES", 5 * 8 * 8 * 3 + 1)
-    source = images(Numbered(12))
+    source = images(NumberedDataset(12))
     assert [len(batch) for batch in source.batches()] == [5, 5, 2]
     assert numbers(source) == list(range(12))
 
 
 def test_strict_refuses_images_of_another_size():
-    dataset = Numbered(4)
+    dataset = NumberedDataset(4)
     assert numbers(images(dataset, strict=True)) == [0, 1, 2, 3]
     source = images(dataset, data=replace(dataset.info, size=16), strict=True)
     with pytest.raises(
@@ -118,9 +118,9 @@ def test_latents_depend_only_on_the_seed(jittor, monkeypatch):
 def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp_path):
     from ganzoo.checkpoints import loading
     from ganzoo.metrics.sources import GeneratorSource
-    from tests.support import styled
+    from tests.support import stylegan_checkpoint
 
-    saved, registry = styled.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
+    saved, registry = stylegan_checkpoint.write_checkpoint(tmp_path / "checkpoint.safetensors", size=8)
     generator = loading.load_generator(saved, registry)
     generator.map = lambda z: 0.0 * z  # so that images differ only in noise
     (batch,) = GeneratorSource(generator, 3, 0).batches()
@@ -130,16 +130,16 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
 @pytest.fixture
 def translations(jittor):
-    """A function that makes a source of translations from domain 'cat' to another, with the `tinter`."""
+    """A function that makes a source of translations from domain 'cat' to another, with the `mean_colour` model."""
     from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
-    class Animals(Numbered):
+    class Animals(NumberedDataset):
         def __init__(self, count):
             super().__init__(count)
-            self.info = replace(tinter.INFO, count=count)
+            self.info = replace(mean_colour.INFO, count=count)
 
     def make(domain, *, reference=False, count=30, seed=0):
-        translator, dataset = tinter.make()[1], Animals(count)
+        translator, dataset = mean_colour.make()[1], Animals(count)
         references = DatasetSource(dataset, dataset.info, domain=domain) if reference else None
         return TranslationSource(translator, DatasetSource(dataset, dataset.info, domain=0), domain, references, seed)
 
@@ -154,7 +154,7 @@ def colours(source) -> np.ndarray:
 def test_each_source_has_ten_different_translations(translations):
     found = colours(translations(1))
     assert found.shape == (10, 10, 3)
-    styles = (found - tinter.COLOURS[1]) * 3  # the latents
+    styles = (found - mean_colour.COLOURS[1]) * 3  # the latents
     assert len(np.unique(styles.reshape(-1, 3).round(4), axis=0)) == 100
     assert abs(styles.mean()) < 0.2
     assert styles.std() == pytest.approx(1, rel=0.1)

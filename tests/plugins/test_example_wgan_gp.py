@@ -46,14 +46,14 @@ def test_every_option_is_in_the_readme(example: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(example)
     from example_wgan_gp import WGANGPOptions
 
-    from ganzoo.interfaces.options import describe
+    from ganzoo.interfaces.options import options_by_name
 
     readme = (example / "README.md").read_text()
     rows = {
         cells[1].strip(" `"): cells[2].strip()
         for cells in (line.split("|") for line in readme.splitlines() if line.startswith("| `"))
     }
-    options = describe(WGANGPOptions)
+    options = options_by_name(WGANGPOptions)
     assert rows.keys() == {option.flag for option in options.values()}
     for option in options.values():
         assert float(rows[option.flag]) == option.default

@@ -60,48 +60,49 @@ def test_both_networks_have_the_published_optimizer_by_default():
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
+def comparison(tmp_path_factory):
     """The numbers of our first steps, and of the reference's from the same weights, latents and images."""
     from ganzoo_gan import GAN, GANOptions
 
     options = GANOptions(size=SIZE, latent=recording.LATENT)
-    folder, optimizers = tmp_path_factory.mktemp("gan"), recording.adams(1e-3, 1e-5, 1e-5)
+    folder = tmp_path_factory.mktemp("gan")
+    optimizers = recording.adam_settings(generator_eps=1e-5, discriminator_eps=1e-5)
     return recording.compare("gan", GAN(), options, SIZE, CHANNELS, folder, optimizers=optimizers)
 
 
 @needs_torch
-def test_the_loss_terms_of_the_first_step_match_the_reference(compared):
+def test_the_loss_terms_of_the_first_step_match_the_reference(comparison):
     # In the order of the updates, the generator's first.
-    terms = [name for name in compared.actual if name.startswith("term/0/")]
+    terms = [name for name in comparison.actual if name.startswith("term/0/")]
     assert terms == ["term/0/generator/adversarial", "term/0/discriminator/real", "term/0/discriminator/fake"]
-    assert max(compared.errors("term/0/").values()) < 1e-4
+    assert max(comparison.errors("term/0/").values()) < 1e-4
 
 
 @needs_torch
 @pytest.mark.parametrize("network", BIASES_WITHOUT_EFFECT)
-def test_the_gradients_of_the_first_step_match_the_reference(compared, network):
-    assert max(compared.gradient_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-4
+def test_the_gradients_of_the_first_step_match_the_reference(comparison, network):
+    assert max(comparison.gradient_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-4
 
 
 @needs_torch
-def test_the_loss_terms_of_five_steps_match_the_reference(compared):
-    errors = compared.errors("term/")
+def test_the_loss_terms_of_five_steps_match_the_reference(comparison):
+    errors = comparison.errors("term/")
     assert len(errors) == 3 * recording.STEPS
     assert max(errors.values()) < 1e-3
 
 
 @needs_torch
 @pytest.mark.parametrize("network", BIASES_WITHOUT_EFFECT)
-def test_the_weight_changes_over_five_steps_match_the_reference(compared, network):
-    assert max(compared.weight_change_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-3
+def test_the_weight_changes_over_five_steps_match_the_reference(comparison, network):
+    assert max(comparison.weight_change_errors(network, BIASES_WITHOUT_EFFECT[network]).values()) < 1e-3
 
 
 @needs_torch
-def test_the_running_statistics_after_five_steps_match_the_reference(compared):
-    assert max(compared.errors("statistics/generator/").values()) < 1e-4
+def test_the_running_statistics_after_five_steps_match_the_reference(comparison):
+    assert max(comparison.errors("statistics/generator/").values()) < 1e-4
 
 
 @needs_torch
-def test_samples_use_the_running_statistics(compared):
-    assert compared.actual["samples"].shape == (3, CHANNELS, SIZE, SIZE)
-    assert max(compared.errors("samples").values()) < 1e-4
+def test_samples_use_the_running_statistics(comparison):
+    assert comparison.actual["samples"].shape == (3, CHANNELS, SIZE, SIZE)
+    assert max(comparison.errors("samples").values()) < 1e-4

@@ -26,8 +26,11 @@ BIASES_WITHOUT_EFFECT = {
     },
 }
 
-EPS = {"zoo": (1e-6, 1e-4), "tutorial": (3e-7, 1e-2)}  # Adam's eps for generator and discriminator
-# Layers before a ReLU; see `large_biases` of `reference.values`.
+EPS = {
+    "zoo": {"generator_eps": 1e-6, "discriminator_eps": 1e-4},
+    "tutorial": {"generator_eps": 3e-7, "discriminator_eps": 1e-2},
+}
+# Layers before a ReLU; see `large_biases` of `reference.random_weights`.
 BEFORE_RELU = {
     "zoo": {
         "generator": {"norm1", "norm2"},
@@ -140,7 +143,7 @@ def test_dropout_changes_nothing_at_inference():
 def fix_dropout(state) -> dict[str, np.ndarray]:
     """Replace the random dropout masks by fixed ones, and return these by layer number."""
 
-    class Masked(ganzoo.jt.nn.Module):
+    class MaskedDropout(ganzoo.jt.nn.Module):
         def __init__(self, mask):
             super().__init__()
             self._mask = ganzoo.jt.array(mask).stop_grad()
@@ -156,7 +159,7 @@ def fix_dropout(state) -> dict[str, np.ndarray]:
         width, side = 16 << index, SIZES["zoo"] >> (index + 1)
         kept = rng.random((BATCH, width, side, side)) < KEEP
         masks[f"mask/{index}"] = (kept / KEEP).astype(np.float32)
-        layers[name] = Masked(masks[f"mask/{index}"])
+        layers[name] = MaskedDropout(masks[f"mask/{index}"])
     return masks
 
 
@@ -172,7 +175,7 @@ def variant(request):
 
 
 @pytest.fixture(scope="module")
-def compared(variant, tmp_path_factory):
+def comparison(variant, tmp_path_factory):
     from ganzoo_lsgan import LSGAN, LSGANOptions
 
     return recording.compare(
@@ -182,7 +185,7 @@ def compared(variant, tmp_path_factory):
         SIZES[variant],
         CHANNELS[variant],
         tmp_path_factory.mktemp(variant),
-        optimizers=recording.adams(1e-3, *EPS[variant]),
+        optimizers=recording.adam_settings(**EPS[variant]),
         batch=BATCH,
         large_biases=BEFORE_RELU[variant],
         prepare=fix_dropout if variant == "zoo" else lambda state: {},
@@ -190,41 +193,41 @@ def compared(variant, tmp_path_factory):
 
 
 @needs_torch
-def test_the_loss_terms_of_the_first_step_match_the_reference(compared, variant):
-    terms = [name for name in compared.actual if name.startswith("term/0/")]
+def test_the_loss_terms_of_the_first_step_match_the_reference(comparison, variant):
+    terms = [name for name in comparison.actual if name.startswith("term/0/")]
     # In the order of the updates: the zoo variant's generator first, the tutorial's last.
     generator, discriminator = ["generator/adversarial"], ["discriminator/real", "discriminator/fake"]
     in_order = generator + discriminator if variant == "zoo" else discriminator + generator
     assert terms == [f"term/0/{name}" for name in in_order]
-    assert max(compared.errors("term/0/").values()) < 1e-4
+    assert max(comparison.errors("term/0/").values()) < 1e-4
 
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_the_gradients_of_the_first_step_match_the_reference(compared, variant, network):
-    assert max(compared.gradient_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-4
+def test_the_gradients_of_the_first_step_match_the_reference(comparison, variant, network):
+    assert max(comparison.gradient_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-4
 
 
 @needs_torch
-def test_the_loss_terms_of_five_steps_match_the_reference(compared):
-    errors = compared.errors("term/")
+def test_the_loss_terms_of_five_steps_match_the_reference(comparison):
+    errors = comparison.errors("term/")
     assert len(errors) == 3 * recording.STEPS
     assert max(errors.values()) < 1e-3
 
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_the_weight_changes_over_five_steps_match_the_reference(compared, variant, network):
-    assert max(compared.weight_change_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-3
+def test_the_weight_changes_over_five_steps_match_the_reference(comparison, variant, network):
+    assert max(comparison.weight_change_errors(network, BIASES_WITHOUT_EFFECT[variant][network]).values()) < 1e-3
 
 
 @needs_torch
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_the_running_statistics_after_five_steps_match_the_reference(compared, network):
-    assert max(compared.errors(f"statistics/{network}/").values()) < 1e-4
+def test_the_running_statistics_after_five_steps_match_the_reference(comparison, network):
+    assert max(comparison.errors(f"statistics/{network}/").values()) < 1e-4
 
 
 @needs_torch
-def test_samples_use_the_running_statistics(compared, variant):
-    assert compared.actual["samples"].shape == (3, CHANNELS[variant], SIZES[variant], SIZES[variant])
-    assert max(compared.errors("samples").values()) < 1e-4
+def test_samples_use_the_running_statistics(comparison, variant):
+    assert comparison.actual["samples"].shape == (3, CHANNELS[variant], SIZES[variant], SIZES[variant])
+    assert max(comparison.errors("samples").values()) < 1e-4

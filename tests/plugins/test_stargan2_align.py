@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.errors import CheckpointError, DataError, OptionError
-from tests.support.reference import values
+from tests.support.reference import random_weights
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -186,7 +186,7 @@ def wing(jittor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
     path = tmp_path_factory.mktemp("weights") / "wing.ckpt"
-    path.write_bytes(pickle.dumps({"state_dict": values(shapes, np.random.default_rng(6))}))
+    path.write_bytes(pickle.dumps({"state_dict": random_weights(shapes, np.random.default_rng(6))}))
     return path
 
 

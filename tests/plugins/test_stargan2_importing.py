@@ -22,7 +22,7 @@ from tests.support.reference.stargan2_port import (
     check_translations,
     checkpoint_of,
     contents,
-    imported,
+    import_file,
     state_of,
     write_files,
 )
@@ -37,7 +37,7 @@ def files(tmp_path_factory) -> Files:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_importing_any_of_the_three_files_also_reads_the_others(files, kind):
-    result = imported(files.path(kind))
+    result = import_file(files.path(kind))
     assert result.run.path.name == f"00000-stargan2-{files.path(kind).stem}"
     assert [line for line in result.found if "also read" in line] == [
         f"{files.path(other).name}: also read" for other in KINDS if other != kind
@@ -54,7 +54,7 @@ def test_importing_any_of_the_three_files_also_reads_the_others(files, kind):
 @pytest.mark.parametrize("name", ["000009_nets_ema.ckpt", "published.model"])
 def test_ema_weights_alone_are_enough_to_translate_and_the_rest_is_initialised(files, name):
     shutil.copy(files.path("nets_ema"), name)
-    result = imported(Path(name))
+    result = import_file(Path(name))
     assert "discriminator: not in the file; initialised randomly" in result.found
     assert result.found[1] == "domains: 0, 1, 2"
     check_translations(files, result.run)
@@ -68,7 +68,7 @@ def test_ema_weights_alone_are_enough_to_translate_and_the_rest_is_initialised(f
 @pytest.mark.parametrize("name", ["000009_nets.ckpt", "mine"])
 def test_without_an_ema_in_the_files_it_starts_from_the_networks(files, name):
     shutil.copy(files.path("nets"), name)
-    result = imported(Path(name))
+    result = import_file(Path(name))
     assert all("their average" not in line for line in result.found)
     tensors, originals = checkpoint_of(result.run).tensors, unpickling.safe_load(Path(name))
     for ours, theirs in NAMES.items():
@@ -82,28 +82,28 @@ def test_weights_saved_by_data_parallel_are_imported(files):
     for kind in ("nets", "nets_ema"):
         for theirs, state in found[kind].items():
             found[kind][theirs] = {f"module.{name}": value for name, value in state.items()}
-    state = state_of(imported(write_files(found)).run)
+    state = state_of(import_file(write_files(found)).run)
     assert state.optimizers["encoder"].steps["shared.0.weight"] == ITERATIONS
 
 
 def test_files_of_another_iteration_are_not_read(files):
     write_files(contents(files, "nets"), "000008_{}.ckpt")
-    result = imported(write_files(contents(files, "nets_ema")))
+    result = import_file(write_files(contents(files, "nets_ema")))
     assert not any("also read" in line for line in result.found)
 
 
 def test_the_next_update_matches_the_reference(files):
-    check_next_update(files, imported(files.path("nets")).run)
+    check_next_update(files, import_file(files.path("nets")).run)
 
 
 def test_the_weight_of_the_diversity_loss_continues_from_its_last_value(files):
-    state: Any = state_of(imported(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
+    state: Any = state_of(import_file(files.path("nets"), lambda_ds=2.0, ds_iter=8).run)
     assert (state.progress.step, state.progress.images) == (ITERATIONS, 0)
     assert state.setup.loss.diversity_weight(state.progress) == 2.0 * (1 - ITERATIONS / 8)
 
 
 def test_options_that_the_files_determine_are_read_from_them(files):
-    options = imported(files.path("nets")).run.description().options
+    options = import_file(files.path("nets")).run.description().options
     expected = {
         "size": 64,
         "w_hpf": 0.0,
@@ -124,7 +124,7 @@ def test_the_learning_rates_of_the_file_are_used_unless_others_are_given(files):
     found = contents(files, *KINDS)
     for name, rate in (("generator", 3e-4), ("mapping_network", 2e-6)):
         found["optims"][name]["param_groups"][0].update(lr=rate, betas=(0.5, 0.9), weight_decay=0)
-    options = imported(write_files(found), beta2=0.95).run.description().options
+    options = import_file(write_files(found), beta2=0.95).run.description().options
     kept = {name: options[name] for name in ("learning_rate", "mapping_rate", "beta1", "beta2", "weight_decay")}
     assert kept == {"learning_rate": 3e-4, "mapping_rate": 2e-6, "beta1": 0.5, "beta2": 0.95, "weight_decay": 0}
 
@@ -133,7 +133,7 @@ DOMAIN_NAMES = ("cat", "dog", "wild")
 
 
 def test_domains_get_the_given_names(files):
-    result = imported(files.path("nets_ema"), DOMAIN_NAMES)
+    result = import_file(files.path("nets_ema"), DOMAIN_NAMES)
     assert checkpoint_of(result.run).data.domains == DOMAIN_NAMES
     assert "domains: cat, dog, wild" in result.found
 
@@ -150,7 +150,7 @@ def test_domains_get_the_given_names(files):
 )
 def test_domain_names_that_do_not_fit_the_file_are_an_error(files, domains, message):
     with pytest.raises(OptionError) as caught:
-        imported(files.path("nets_ema"), domains)
+        import_file(files.path("nets_ema"), domains)
     assert str(caught.value) == message
     assert not Path("experiments").exists()
 
@@ -169,7 +169,7 @@ def test_domain_names_that_do_not_fit_the_file_are_an_error(files, domains, mess
 )
 def test_an_option_that_contradicts_the_file_is_an_error(files, given, message):
     with pytest.raises(OptionError, match=message):
-        imported(files.path("nets_ema"), **given)
+        import_file(files.path("nets_ema"), **given)
     assert not Path("experiments").exists()
 
 
@@ -326,7 +326,7 @@ def test_invalid_files_are_an_error_and_no_run_is_created(files, case):
     change(found)
     path = write_files(found)
     with pytest.raises(CheckpointError) as caught:
-        imported(path)
+        import_file(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -357,7 +357,7 @@ def test_a_file_with_other_content_is_an_error_and_no_run_is_created(workdir, ca
     content, message = SINGLE[case]
     path = write_files({"given": content}, name)
     with pytest.raises(CheckpointError) as caught:
-        imported(path)
+        import_file(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert [each.name for each in workdir.iterdir()] == [name]
@@ -367,12 +367,12 @@ def test_a_file_with_other_content_is_an_error_and_no_run_is_created(workdir, ca
 def test_optimizers_alone_are_an_error(files, name):
     path = Path(shutil.copy(files.path("optims"), name))
     with pytest.raises(CheckpointError, match=f"^{name}: it holds optimizers only; put NUMBER_nets.ckpt or"):
-        imported(path)
+        import_file(path)
 
 
 def test_a_malicious_file_in_the_same_folder_is_rejected_by_name(files, workdir):
     shutil.copy(files.path("nets"), "000009_nets.ckpt")
     write_files({"optims": {"generator": Malicious()}})
     with pytest.raises(CheckpointError, match=r"^000009_optims.ckpt: .*system"):
-        imported(Path("000009_nets.ckpt"))
+        import_file(Path("000009_nets.ckpt"))
     assert sorted(each.name for each in workdir.iterdir()) == ["000009_nets.ckpt", "000009_optims.ckpt"]

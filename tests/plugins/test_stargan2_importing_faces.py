@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import CheckpointError, OptionError
-from tests.support.reference import needs_torch, under, values
+from tests.support.reference import needs_torch, random_weights, strip_prefix
 from tests.support.reference.stargan2_port import (
     Files,
     check_next_update,
     check_translations,
     checkpoint_of,
     contents,
-    imported,
+    import_file,
     write_files,
 )
 
@@ -32,7 +32,7 @@ def fan(jittor) -> dict[str, np.ndarray]:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return values(shapes, np.random.default_rng(8))
+    return random_weights(shapes, np.random.default_rng(8))
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def faces(fan, tmp_path_factory) -> Files:
 
 
 def test_high_pass_skips_are_imported_with_the_landmark_network(faces, fan):
-    result = imported(faces.path("nets_ema"))
+    result = import_file(faces.path("nets_ema"))
     saved = checkpoint_of(result.run)
     assert saved.run.options["w_hpf"] == STRENGTH
-    assert under(saved.tensors, "net/landmarks/").keys() == fan.keys()
+    assert strip_prefix(saved.tensors, "net/landmarks/").keys() == fan.keys()
     for name, value in fan.items():
         assert np.array_equal(saved.tensors[f"net/landmarks/{name}"], value)
     assert "landmarks: 6,333,603 weights" in result.found
@@ -63,13 +63,13 @@ def test_landmarks_are_read_from_another_file(faces, fan, in_data_dir):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(pickle.dumps({"state_dict": fan}))
     found = without(contents(faces, "nets_ema"), "fan")
-    run = imported(write_files(found), **({} if in_data_dir else {"wing": str(path)})).run
+    run = import_file(write_files(found), **({} if in_data_dir else {"wing": str(path)})).run
     assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"])
 
 
 def test_a_named_landmark_file_takes_precedence_over_the_checkpoint(faces, fan):
     Path("mine.ckpt").write_bytes(pickle.dumps({**fan, "l0.bias": fan["l0.bias"] + 1}))
-    run = imported(faces.path("nets_ema"), wing="mine.ckpt").run
+    run = import_file(faces.path("nets_ema"), wing="mine.ckpt").run
     assert np.array_equal(checkpoint_of(run).tensors["net/landmarks/l0.bias"], fan["l0.bias"] + 1)
 
 
@@ -77,8 +77,8 @@ def test_without_a_filter_in_the_file_the_given_strength_is_used(faces):
     found = contents(faces, "nets_ema")
     del found["nets_ema"]["generator"]["hpf.filter"]
     path = write_files(found)
-    assert imported(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
-    assert imported(path).run.description().options["w_hpf"] == 1.0
+    assert import_file(path, w_hpf=STRENGTH).run.description().options["w_hpf"] == STRENGTH
+    assert import_file(path).run.description().options["w_hpf"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_without_a_filter_in_the_file_the_given_strength_is_used(faces):
 def test_high_pass_skips_without_landmarks_are_an_error(faces, wing, kind, message):
     path = write_files(without(contents(faces, "nets_ema"), "fan"))
     with pytest.raises(kind, match=message) as caught:
-        imported(path, **({"wing": wing} if wing else {}))
+        import_file(path, **({"wing": wing} if wing else {}))
     assert "\n" not in str(caught.value)
     assert not Path("experiments").exists()
 
@@ -104,7 +104,7 @@ def test_high_pass_skips_without_landmarks_are_an_error(faces, wing, kind, messa
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_a_strength_that_contradicts_the_file_is_an_error(faces, strength):
     with pytest.raises(OptionError, match=f"--w-hpf: {strength}, but it is 0.5 in the file"):
-        imported(faces.path("nets_ema"), w_hpf=strength)
+        import_file(faces.path("nets_ema"), w_hpf=strength)
 
 
 @pytest.mark.parametrize("kernel", [np.zeros((3, 3)), np.ones((3, 3)), np.ones(2), -np.ones((3, 3))])
@@ -112,4 +112,4 @@ def test_a_filter_that_is_not_the_high_pass_filter_is_an_error(faces, kernel):
     found = contents(faces, "nets_ema")
     found["nets_ema"]["generator"]["hpf.filter"] = kernel
     with pytest.raises(CheckpointError, match=r"its generator's 'hpf\.filter' is not the filter of StarGAN v2"):
-        imported(write_files(found))
+        import_file(write_files(found))

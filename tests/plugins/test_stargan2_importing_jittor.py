@@ -13,8 +13,15 @@ import pytest
 
 from ganzoo.checkpoints import unpickling
 from ganzoo.errors import CheckpointError
-from tests.support.reference import needs_torch, values
-from tests.support.reference.stargan2_port import Files, check_translations, checkpoint_of, contents, imported, state_of
+from tests.support.reference import needs_torch, random_weights
+from tests.support.reference.stargan2_port import (
+    Files,
+    check_translations,
+    checkpoint_of,
+    contents,
+    import_file,
+    state_of,
+)
 
 pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 
@@ -33,7 +40,7 @@ def faces(jittor, tmp_path_factory) -> Files:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return Files(tmp_path_factory.mktemp("faces"), 0.5, values(shapes, np.random.default_rng(8)))
+    return Files(tmp_path_factory.mktemp("faces"), 0.5, random_weights(shapes, np.random.default_rng(8)))
 
 
 def variables(content: Any) -> Any:
@@ -106,7 +113,7 @@ def write(path: Path, content: Any, file_format: str) -> None:
 @pytest.mark.parametrize("file_format", ["variables", "checksum", "plain"])
 @pytest.mark.parametrize("kind", ["nets", "nets_ema", "optims"])
 def test_importing_any_of_the_three_files_also_reads_the_others(files, kind, file_format):
-    result = imported(write_port_files(files, file_format)[kind])
+    result = import_file(write_port_files(files, file_format)[kind])
     check_translations(files, result.run)
     assert sum("also read" in line for line in result.found) == 2
     assert LEFT_OUT in result.found
@@ -119,7 +126,7 @@ def test_importing_any_of_the_three_files_also_reads_the_others(files, kind, fil
 
 
 def test_coordinate_buffers_of_the_landmark_network_are_left_out(faces):
-    result = imported(write_port_files(faces, "variables")["nets_ema"])
+    result = import_file(write_port_files(faces, "variables")["nets_ema"])
     check_translations(faces, result.run)
     assert "landmarks: 6,333,603 weights" in result.found
     assert not any("addcoords" in name for name in checkpoint_of(result.run).tensors)
@@ -131,7 +138,7 @@ def test_the_optimizers_file_alone_is_an_error(files, workdir, name):
     (workdir / "alone").mkdir()
     shutil.copy(path, Path("alone", name))
     with pytest.raises(CheckpointError, match=r"it holds optimizers only; put NUMBER_nets\.ckpt or"):
-        imported(Path("alone", name))
+        import_file(Path("alone", name))
 
 
 def test_a_weight_that_is_not_finite_is_named(files):
@@ -142,5 +149,5 @@ def test_a_weight_that_is_not_finite_is_named(files):
     with pytest.raises(
         CheckpointError, match=r"^000009_nets_ema\.ckpt: encoder: 'unshared\.1\.bias' contains NaN or infinity"
     ):
-        imported(Path("000009_nets_ema.ckpt"))
+        import_file(Path("000009_nets_ema.ckpt"))
     assert not Path("experiments").exists()

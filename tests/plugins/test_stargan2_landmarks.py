@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import CheckpointError
-from tests.support.reference import error, in_torch, needs_torch, values
+from tests.support.reference import needs_torch, random_weights, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -22,17 +22,17 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return values(shapes, np.random.default_rng(3))
+    return random_weights(shapes, np.random.default_rng(3))
 
 
 @pytest.fixture(scope="module")
-def compared(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def comparison(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A file with these weights, written by PyTorch; images, and the reference's heatmaps of them."""
     folder = tmp_path_factory.mktemp("landmarks")
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}
     arrays = {f"net/{name}": value for name, value in weights.items()}
-    answers = in_torch("landmarks", {**arrays, **images}, folder, target=str(folder / "wing.ckpt"))
+    answers = run_reference("landmarks", {**arrays, **images}, folder, target=str(folder / "wing.ckpt"))
     return folder / "wing.ckpt", {**images, **answers}
 
 
@@ -43,7 +43,7 @@ def test_the_network_has_the_published_parameter_count() -> None:
 
 
 @needs_torch
-def test_heatmaps_match_the_reference(compared, weights) -> None:
+def test_heatmaps_match_the_reference(comparison, weights) -> None:
     from ganzoo_stargan2.landmarks import FAN
 
     from ganzoo import jt
@@ -52,19 +52,19 @@ def test_heatmaps_match_the_reference(compared, weights) -> None:
     network.load_state(weights)
     network.train()  # must not switch to batch statistics
     for side in SIDES:
-        found = network(jt.array(compared[1][f"images/{side}"]))
-        assert error(found, compared[1][f"heatmaps/{side}"]) < 1e-4
+        found = network(jt.array(comparison[1][f"images/{side}"]))
+        assert relative_error(found, comparison[1][f"heatmaps/{side}"]) < 1e-4
 
 
 @needs_torch
-def test_a_file_saved_by_data_parallel_with_unused_entries_is_read(compared, weights) -> None:
+def test_a_file_saved_by_data_parallel_with_unused_entries_is_read(comparison, weights) -> None:
     from ganzoo_stargan2.landmarks import read_wing
 
     messages: list[str] = []
-    found = read_wing(compared[0], messages.append)
+    found = read_wing(comparison[0], messages.append)
     assert found.keys() == weights.keys()
     assert all(np.array_equal(found[name], value) for name, value in weights.items())
-    assert messages == [f"{compared[0]}: 6 entries are not used by the landmark network and were ignored"]
+    assert messages == [f"{comparison[0]}: 6 entries are not used by the landmark network and were ignored"]
 
 
 def test_the_network_is_not_trained_and_gives_no_gradient(weights) -> None:

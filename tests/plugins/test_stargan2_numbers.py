@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.support.reference import error, in_torch, needs_torch, under
+from tests.support.reference import needs_torch, relative_error, run_reference, strip_prefix
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -123,7 +123,7 @@ class GanzooResults:
             self.masks, self.fake_masks = loss.landmarks.masks(self.batch.images), loss.landmarks.masks(None)
         for name, theirs in NAMES.items():
             network = self.setup.networks[name]
-            network.load_state(under(weights, f"{theirs}/"))
+            network.load_state(strip_prefix(weights, f"{theirs}/"))
             network.train()
 
     def results(self) -> dict[str, np.ndarray]:
@@ -169,43 +169,43 @@ def given() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
     plans = {name: {**case, "plan": {**case["plan"], "domains": len(DOMAINS)}} for name, case in CASES.items()}
-    return in_torch("stargan2", given, tmp_path_factory.mktemp("stargan2"), cases=plans, lambdas=LAMBDAS)
+    return run_reference("stargan2", given, tmp_path_factory.mktemp("stargan2"), cases=plans, lambdas=LAMBDAS)
 
 
 @pytest.fixture(scope="module", params=CASES)
-def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The results of ganzoo and of the reference for one case."""
-    wanted = under(expected, f"{request.param}/")
-    weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
+    wanted = strip_prefix(expected, f"{request.param}/")
+    weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
 
 
-def test_no_input_of_a_relu_is_near_zero(compared):
-    assert compared[1]["closest"] > 3e-6
+def test_no_input_of_a_relu_is_near_zero(comparison):
+    assert comparison[1]["closest"] > 3e-6
 
 
 @pytest.mark.parametrize("kind", ["style", "image", "score"])
-def test_outputs_match_the_reference(compared, kind):
-    actual, wanted = (under(each, f"{kind}/") for each in compared)
+def test_outputs_match_the_reference(comparison, kind):
+    actual, wanted = (strip_prefix(each, f"{kind}/") for each in comparison)
     assert len(actual) == {"style": 3, "image": 4, "score": 3}[kind]
     for name, value in actual.items():
-        assert error(value, wanted[name]) < MAX_ERROR, name
+        assert relative_error(value, wanted[name]) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_loss_term_matches_the_reference(compared, phase):
-    actual, wanted = (under(each, f"term/{phase}/") for each in compared)
+def test_every_loss_term_matches_the_reference(comparison, phase):
+    actual, wanted = (strip_prefix(each, f"term/{phase}/") for each in comparison)
     assert actual.keys() == wanted.keys() == TERMS[phase[0]]
     for name, value in wanted.items():
-        assert error(actual[name], value) < MAX_ERROR, name
+        assert relative_error(actual[name], value) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_every_gradient_matches_the_reference(compared, phase):
-    actual, wanted = (under(each, f"grad/{phase}/") for each in compared)
+def test_every_gradient_matches_the_reference(comparison, phase):
+    actual, wanted = (strip_prefix(each, f"grad/{phase}/") for each in comparison)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
-        assert error(actual[name], value, scale(wanted, name)) < MAX_ERROR, name
+        assert relative_error(actual[name], value, scale(wanted, name)) < MAX_ERROR, name
 
 
 def scale(gradients: dict[str, np.ndarray], name: str) -> float:
@@ -233,7 +233,7 @@ class Trained:
         given = options(w_hpf=0.0, ds_iter=DS_ITER, ema=EMA_DECAY)
         self.state = TrainState(StarGAN2(), given, data(), TrainOptions(seed=3, batch=micro_batch))
         for name, theirs in NAMES.items():
-            values = under(weights, f"{theirs}/")
+            values = strip_prefix(weights, f"{theirs}/")
             for network in (self.state.setup.networks[name], self.state.ema.copies.get(name)):
                 if network is not None:
                     network.load_state(values)
@@ -282,17 +282,17 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     # A seed of the weights with which rounding hardly affects the five steps: PyTorch's float32 changes the weights as
     # its float64 does, to 0.002. With most seeds it is 0.01 to 0.05: numbers are near the kink of a ReLU or an L1 norm.
     settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": 9, "iterations": STEPS}
-    expected = in_torch("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
-    weights = {name: value.astype(np.float32) for name, value in under(expected, "begin/").items()}
+    expected = run_reference("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
+    weights = {name: value.astype(np.float32) for name, value in strip_prefix(expected, "begin/").items()}
     return Trained(batches, weights, micro_batch=2), expected
 
 
 def test_the_loss_terms_of_five_iterations_match_the_reference(trained):
-    actual, wanted = trained[0].terms, under(trained[1], "term/")
+    actual, wanted = trained[0].terms, strip_prefix(trained[1], "term/")
     assert actual.keys() == wanted.keys()
     assert len(actual) == STEPS * (2 * 3 + 2 * 4)
     for name, value in wanted.items():
-        assert error(actual[name].numpy().reshape(()), value) < MAX_ERROR_AFTER_STEPS, name
+        assert relative_error(actual[name].numpy().reshape(()), value) < MAX_ERROR_AFTER_STEPS, name
 
 
 def test_the_diversity_weight_falls_as_in_the_reference(trained):
@@ -305,15 +305,15 @@ def test_the_diversity_weight_falls_as_in_the_reference(trained):
 
 @pytest.mark.parametrize("ema", [False, True], ids=["weights", "EMA"])
 def test_the_weights_after_five_iterations_match_the_reference(trained, ema):
-    actual, wanted = trained[0].weights(ema), under(trained[1], "ema/" if ema else "end/")
+    actual, wanted = trained[0].weights(ema), strip_prefix(trained[1], "ema/" if ema else "end/")
     assert actual.keys() == wanted.keys()
     for name, value in wanted.items():
-        assert error(actual[name], value) < MAX_ERROR_AFTER_STEPS, name
+        assert relative_error(actual[name], value) < MAX_ERROR_AFTER_STEPS, name
 
 
 @pytest.mark.parametrize("ema", [False, True], ids=["weights", "EMA"])
 def test_the_weight_changes_over_five_iterations_match_the_reference(trained, ema):
-    begin, end = (under(trained[1], prefix) for prefix in ("begin/", "ema/" if ema else "end/"))
+    begin, end = (strip_prefix(trained[1], prefix) for prefix in ("begin/", "ema/" if ema else "end/"))
     changes = {name: (value - begin[name], end[name] - begin[name]) for name, value in trained[0].weights(ema).items()}
     for network in {name.split("/")[0] for name in changes}:
         pairs = {name: pair for name, pair in changes.items() if name.startswith(network)}

@@ -16,8 +16,8 @@ from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.registry import plugins
 from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
-from tests.support.reference import error, needs_torch, under
-from tests.support.reference.port import DEPTH, LATENT, UPDATES, Files
+from tests.support.reference import needs_torch, relative_error, strip_prefix
+from tests.support.reference.stylegan_port import DEPTH, LATENT, UPDATES, Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -27,7 +27,7 @@ def files(tmp_path_factory) -> Files:
     return Files(tmp_path_factory.mktemp("files"), 16)
 
 
-def imported(path: Path, folder: Path, **given: Any) -> Any:
+def import_file(path: Path, folder: Path, **given: Any) -> Any:
     return import_checkpoint(StyleGAN(), path, given, folder / "experiments")
 
 
@@ -41,28 +41,28 @@ def state_of(run: Any) -> TrainState:
 
 @pytest.mark.parametrize("name", ["ema-zip", "ema-legacy", "ema-data-parallel", "step", "step-ids"])
 def test_the_images_of_an_imported_generator_match_the_reference(files, tmp_path, name):
-    run = imported(files.path(name), tmp_path).run
+    run = import_file(files.path(name), tmp_path).run
     images = files.images(run.path)
     assert np.mean(np.abs(images) < 1) > 0.7  # because clamped pixels would hide differences
-    assert error(images, files.expected["images"]) < 1e-4
+    assert relative_error(images, files.expected["images"]) < 1e-4
 
 
 def test_fused_resampling_is_imported(tmp_path):
     files = Files(tmp_path, 128)
-    run = imported(files.path("ema-zip"), tmp_path).run
-    assert error(files.images(run.path), files.expected["images"]) < 1e-4
+    run = import_file(files.path("ema-zip"), tmp_path).run
+    assert relative_error(files.images(run.path), files.expected["images"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["step", "step-ids"])
 def test_the_next_update_matches_the_reference(files, tmp_path, name):
     from ganzoo import jt
 
-    state = state_of(imported(files.path(name), tmp_path).run)
+    state = state_of(import_file(files.path(name), tmp_path).run)
     for network, optimizer in state.optimizers.items():
         optimizer.set_active(state.setup.networks[network].active_weights())
-        gradients = under(files.given, f"grad/{UPDATES}/{network}/")
+        gradients = strip_prefix(files.given, f"grad/{UPDATES}/{network}/")
         optimizer.step([jt.array(gradients[key]) for key in optimizer.weights])
-        before = under(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
+        before = strip_prefix(checkpoint.read(next(tmp_path.glob("*/*/*.safetensors"))).tensors, f"net/{network}/")
         for key, weight in state.setup.networks[network].state().items():
             expected = files.expected[f"net/{network}/{key}"]
             if key not in optimizer.weights:
@@ -74,7 +74,7 @@ def test_the_next_update_matches_the_reference(files, tmp_path, name):
 
 
 def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
-    run = imported(files.path("step"), tmp_path).run
+    run = import_file(files.path("step"), tmp_path).run
     options = run.description().options
     expected = {
         "max_size": 16,
@@ -93,7 +93,7 @@ def test_options_that_the_file_determines_are_read_from_it(files, tmp_path):
 
 
 def test_a_missing_discriminator_is_initialised(files, tmp_path):
-    result = imported(files.path("ema-zip"), tmp_path)
+    result = import_file(files.path("ema-zip"), tmp_path)
     assert "discriminator: not in the file; initialised randomly" in result.found
     state = state_of(result.run)
     generator = state.setup.networks["generator"].state()
@@ -104,7 +104,7 @@ def test_a_missing_discriminator_is_initialised(files, tmp_path):
 
 
 def test_finer_resolutions_are_imported_on_request(files, tmp_path):
-    state = state_of(imported(files.path("step"), tmp_path, max_size=64, phase=1.0).run)
+    state = state_of(import_file(files.path("step"), tmp_path, max_size=64, phase=1.0).run)
     assert [stage.size for stage in state.schedule.stages] == [8, 16, 32, 64]
     assert (state.position.stage.size, state.position.alpha) == (16, 1.0)
     upcoming = state.upcoming()
@@ -115,7 +115,7 @@ def test_finer_resolutions_are_imported_on_request(files, tmp_path):
 
 
 def test_coarser_resolutions_are_imported_only_on_request(files, tmp_path):
-    state = state_of(imported(files.path("step"), tmp_path, max_size=8).run)
+    state = state_of(import_file(files.path("step"), tmp_path, max_size=8).run)
     assert (state.position.stage.size, len(state.schedule.stages)) == (8, 1)
     assert "synthesis.to_rgb.2.weight" not in state.setup.networks["generator"].state()
     assert state.optimizers["generator"].steps["synthesis.blocks.1.conv2.weight"] == UPDATES
@@ -132,10 +132,10 @@ def test_files_of_jittor_are_imported(files, tmp_path):
 
     path = tmp_path / "train_step-3.pkl"
     jt.save({"g_running": jittor_state_dict(unpickling.safe_load(files.path("ema-zip")))}, str(path))
-    assert error(files.images(imported(path, tmp_path).run.path), files.expected["images"]) < 1e-4
+    assert relative_error(files.images(import_file(path, tmp_path).run.path), files.expected["images"]) < 1e-4
 
 
-def changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
+def write_changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
     """Write a modified file as a plain pickle of arrays, and return its path."""
     content = unpickling.safe_load(files.path(name))
     content = change(content) or content
@@ -149,13 +149,13 @@ def without(*names: str) -> Any:
 
 
 def test_an_optimizer_of_jittor_is_left_out(files, tmp_path):
-    path = changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
+    path = write_changed(files, tmp_path, lambda content: {**content, "d_optimizer": {"defaults": {"param_groups": 1}}})
     weights = StyleGAN().import_weights(unpickling.safe_load(path), {})
     assert weights.moments.keys() == {"generator"}
 
 
 def test_without_an_ema_in_the_file_it_starts_from_the_generator(files, tmp_path):
-    state = state_of(imported(changed(files, tmp_path, without("g_running")), tmp_path).run)
+    state = state_of(import_file(write_changed(files, tmp_path, without("g_running")), tmp_path).run)
     generator = state.setup.networks["generator"].state()
     assert all(
         np.array_equal(var.numpy(), generator[name].numpy())
@@ -170,7 +170,7 @@ def test_a_discriminator_without_from_rgb_activation_is_recognised(files, tmp_pa
         }
         content["discriminator"] = {names[name]: value for name, value in content["discriminator"].items()}
 
-    run = imported(changed(files, tmp_path, change), tmp_path).run
+    run = import_file(write_changed(files, tmp_path, change), tmp_path).run
     assert run.description().options["from_rgb_activation"] is False
 
 
@@ -213,13 +213,13 @@ def without_offsets(*words: str) -> Any:
     ],
 )
 def test_the_trained_resolution_is_inferred_from_zero_initialised_weights(files, tmp_path, words, size):
-    path = changed(files, tmp_path, without_offsets(*words))
+    path = write_changed(files, tmp_path, without_offsets(*words))
     assert StyleGAN().import_weights(unpickling.safe_load(path), {}).trained_size == size
 
 
 def test_a_generator_with_zero_to_rgb_biases_is_imported(files, tmp_path):
-    path = changed(files, tmp_path, without_offsets("to_rgb"))
-    images = files.images(imported(path, tmp_path).run.path)
+    path = write_changed(files, tmp_path, without_offsets("to_rgb"))
+    images = files.images(import_file(path, tmp_path).run.path)
     offset = (files.expected["images"] - images)[np.abs(images) < 0.5].std()
     assert images.shape == files.expected["images"].shape
     assert 0 < offset < 0.5
@@ -243,7 +243,7 @@ def test_a_weight_that_is_not_finite_is_named(files, tmp_path, part, value):
         content[part] = {**content[part], name: np.full_like(content[part][name], value)}
 
     with pytest.raises(CheckpointError, match=f"{named} contains NaN or infinity"):
-        imported(changed(files, tmp_path, change), tmp_path)
+        import_file(write_changed(files, tmp_path, change), tmp_path)
     assert not (tmp_path / "experiments").exists()
 
 
@@ -252,15 +252,15 @@ def test_a_moment_that_is_not_finite_is_named(files, tmp_path):
         content["g_optimizer"]["state"][0]["exp_avg_sq"] = np.full((1, 8, 4, 4), np.nan, np.float32)
 
     with pytest.raises(CheckpointError, match=r"Adam's second moments of the generator: '.*' contains NaN or infinity"):
-        imported(changed(files, tmp_path, change), tmp_path)
+        import_file(write_changed(files, tmp_path, change), tmp_path)
 
 
 def test_a_file_of_stylegan2_is_recognised(files, tmp_path):
-    path = changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
+    path = write_changed(files, tmp_path, lambda content: {"g": content["generator"], "g_ema": content["g_running"]})
     with pytest.raises(
         CheckpointError, match=r"it is a StyleGAN2 checkpoint \(stylegan2-pytorch\), whose networks differ"
     ):
-        imported(path, tmp_path)
+        import_file(path, tmp_path)
 
 
 def fewer_parameters(content: dict[str, Any]) -> None:
@@ -309,9 +309,9 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_an_invalid_file_is_an_error_and_no_run_is_created(files, tmp_path, case):
     change, message = WRONG[case]
-    path = changed(files, tmp_path, change)
+    path = write_changed(files, tmp_path, change)
     with pytest.raises(CheckpointError) as caught:
-        imported(path, tmp_path)
+        import_file(path, tmp_path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert not (tmp_path / "experiments").exists()
@@ -325,7 +325,7 @@ def test_a_file_with_implausible_widths_allocates_no_memory(files, tmp_path):
         }
 
     with pytest.raises(CheckpointError, match="has shape"):  # instead of allocating terabytes for such convolutions
-        imported(changed(files, tmp_path, widen), tmp_path)
+        import_file(write_changed(files, tmp_path, widen), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -340,12 +340,12 @@ def test_a_file_with_implausible_widths_allocates_no_memory(files, tmp_path):
 )
 def test_an_option_that_contradicts_the_file_is_an_error(files, tmp_path, given, message):
     with pytest.raises(OptionError, match=message):
-        imported(files.path("step"), tmp_path, **given)
+        import_file(files.path("step"), tmp_path, **given)
     assert not (tmp_path / "experiments").exists()
 
 
 def test_given_options_that_the_file_does_not_determine_are_kept(files, tmp_path):
-    options = imported(files.path("step"), tmp_path, loss="r1", mixing=True).run.description().options
+    options = import_file(files.path("step"), tmp_path, loss="r1", mixing=True).run.description().options
     assert (options["loss"], options["mixing"]) == ("r1", True)
 
 

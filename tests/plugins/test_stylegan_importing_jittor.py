@@ -14,8 +14,8 @@ from ganzoo_stylegan import StyleGAN
 from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError
 from ganzoo.training.importing import import_checkpoint
-from tests.support.reference import error, needs_torch
-from tests.support.reference.port import Files
+from tests.support.reference import needs_torch, relative_error
+from tests.support.reference.stylegan_port import Files
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -108,7 +108,7 @@ def as_arrays(content: Any) -> Any:
     return content.numpy() if hasattr(content, "numpy") else content
 
 
-def imported(path: Path) -> Any:
+def import_file(path: Path) -> Any:
     return import_checkpoint(StyleGAN(), path, {}, path.parent / "experiments")
 
 
@@ -116,10 +116,10 @@ def imported(path: Path) -> Any:
 @pytest.mark.parametrize("name", ["300000.model", "300000.discrim-model", "train_step-3.model"])
 def test_scales_and_offsets_of_norms_are_folded_into_the_style_layers(files, tmp_path, name, file_format):
     write_port_files(files, tmp_path, file_format)
-    result = imported(tmp_path / name)
+    result = import_file(tmp_path / name)
     wanted = files.expected["affine/images"]
-    assert error(files.images(result.run.path), wanted) < 1e-4
-    assert error(wanted, files.expected["generator/images"]) > 0.1  # the scales and offsets matter
+    assert relative_error(files.images(result.run.path), wanted) < 1e-4
+    assert relative_error(wanted, files.expected["generator/images"]) > 0.1  # the scales and offsets matter
     assert "scales and offsets of the instance norms: folded into the style layers" in result.found
     tensors = checkpoint.read(checkpoint.newest(result.run.path)).tensors
     original = unpickling.safe_load(files.path("step"))["discriminator"]["progression.6.conv1.0.conv.weight_orig"]
@@ -129,21 +129,21 @@ def test_scales_and_offsets_of_norms_are_folded_into_the_style_layers(files, tmp
 def test_a_generator_is_imported_without_a_discriminator(files, tmp_path):
     write_port_files(files, tmp_path)
     (tmp_path / "300000.discrim-model").unlink()
-    result = imported(tmp_path / "300000.model")
+    result = import_file(tmp_path / "300000.model")
     assert "discriminator: not in the file; initialised randomly" in result.found
-    assert error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
+    assert relative_error(files.images(result.run.path), files.expected["affine/images"]) < 1e-4
 
 
 def test_a_discriminator_alone_is_an_error_that_names_the_missing_file(files, tmp_path):
     write_port_files(files, tmp_path)
     (tmp_path / "300000.model").unlink()
     with pytest.raises(CheckpointError, match=r"it holds a discriminator but no generator. Put NUMBER\.model in"):
-        imported(tmp_path / "300000.discrim-model")
+        import_file(tmp_path / "300000.discrim-model")
 
 
 def test_optimizers_of_jittor_are_left_out_and_named(files, tmp_path):
     write_port_files(files, tmp_path)
-    result = imported(tmp_path / "train_step-3.model")
+    result = import_file(tmp_path / "train_step-3.model")
     for name in ("g_optimizer", "d_optimizer"):
         assert [
             line for line in result.found if line.startswith(f"{name}: left out (a Jittor optimizer, not a PyTorch one")
@@ -165,8 +165,8 @@ def test_files_of_the_port_without_scales_and_offsets_are_imported(files, tmp_pa
             network[key.removeprefix("module.")] = network.pop(key)
     write(tmp_path / "040000.model", ema, file_format)
     write(tmp_path / "train_step-3.model", {**step, "g_running": ema}, file_format)
-    result = imported(tmp_path / name)
-    assert error(files.images(result.run.path), files.expected["images"]) < 1e-4
+    result = import_file(tmp_path / name)
+    assert relative_error(files.images(result.run.path), files.expected["images"]) < 1e-4
     assert not any("left out" in line for line in result.found)
 
 
@@ -193,7 +193,7 @@ def test_norms_that_do_not_fit_their_style_layer_are_an_error(files, tmp_path, c
     path = tmp_path / "x.model"
     write(path, broken(files, BROKEN[case]), "plain")
     with pytest.raises(CheckpointError, match=rf"its instance norm '{NORM}' does not fit the style layer after it"):
-        imported(path)
+        import_file(path)
 
 
 def test_a_weight_that_is_not_a_scaled_copy_is_not_ignored(files, tmp_path):
@@ -202,4 +202,4 @@ def test_a_weight_that_is_not_a_scaled_copy_is_not_ignored(files, tmp_path):
         path, broken(files, lambda state: state.update({"generator.progression.1.other.weight": np.ones(3)})), "plain"
     )
     with pytest.raises(CheckpointError, match=r"does not belong to StyleGAN's generator: .*other\.weight"):
-        imported(path)
+        import_file(path)

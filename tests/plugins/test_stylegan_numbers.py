@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.support.reference import error, in_torch, needs_torch, under
+from tests.support.reference import needs_torch, relative_error, run_reference, strip_prefix
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -112,7 +112,7 @@ class GanzooResults:
         self.setups = {loss: StyleGAN().build(dataclasses.replace(options, loss=loss), data) for loss in LOSSES}
         for setup in self.setups.values():
             for name, network in setup.networks.items():
-                network.load_state(under(weights, f"{name}/"))
+                network.load_state(strip_prefix(weights, f"{name}/"))
                 network.train()
                 network.grow(settings["size"], settings["alpha"])
 
@@ -149,43 +149,43 @@ def given() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
-    return in_torch("stylegan", given, tmp_path_factory.mktemp("stylegan"), cases=CASES, seed=SEED)
+    return run_reference("stylegan", given, tmp_path_factory.mktemp("stylegan"), cases=CASES, seed=SEED)
 
 
 @pytest.fixture(scope="module", params=CASES)
-def compared(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The results of ganzoo and of the reference for one case."""
-    wanted = under(expected, f"{request.param}/")
-    weights = {name: value.astype(np.float32) for name, value in under(wanted, "net/").items()}
+    wanted = strip_prefix(expected, f"{request.param}/")
+    weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param], given, weights).results(), wanted
 
 
-def test_no_input_of_a_relu_is_near_zero(compared):
-    assert compared[1]["closest"] > 1e-5
+def test_no_input_of_a_relu_is_near_zero(comparison):
+    assert comparison[1]["closest"] > 1e-5
 
 
-def test_images_and_scores_match_the_reference(compared):
-    actual, wanted = compared
-    assert error(actual["images"], wanted["images"]) < MAX_ERROR
-    assert error(actual["scores"], wanted["scores"]) < MAX_ERROR
+def test_images_and_scores_match_the_reference(comparison):
+    actual, wanted = comparison
+    assert relative_error(actual["images"], wanted["images"]) < MAX_ERROR
+    assert relative_error(actual["scores"], wanted["scores"]) < MAX_ERROR
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_term_matches_the_reference(compared, loss):
-    actual, wanted = (under(each, f"term/{loss}/") for each in compared)
+def test_every_loss_term_matches_the_reference(comparison, loss):
+    actual, wanted = (strip_prefix(each, f"term/{loss}/") for each in comparison)
     terms = {"r1": {"real", "fake", "penalty"}, "wgan-gp": {"real", "fake", "drift", "penalty"}}[loss]
     assert actual.keys() == wanted.keys() == {"generator/adversarial", *(f"discriminator/{name}" for name in terms)}
     for name, value in wanted.items():
-        assert error(actual[name], value) < MAX_ERROR, name
+        assert relative_error(actual[name], value) < MAX_ERROR, name
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_every_gradient_matches_the_reference(compared, loss, network):
-    actual, wanted = (under(each, f"grad/{loss}/{network}/") for each in compared)
+def test_every_gradient_matches_the_reference(comparison, loss, network):
+    actual, wanted = (strip_prefix(each, f"grad/{loss}/{network}/") for each in comparison)
     assert actual.keys() == wanted.keys()  # the weights that get a gradient in the reference
     for name, value in wanted.items():
         if value.any():
-            assert error(actual[name], value) < MAX_ERROR, name
+            assert relative_error(actual[name], value) < MAX_ERROR, name
         else:  # alpha is 0, so the weight has no effect
             assert not actual[name].any(), name

@@ -125,9 +125,10 @@ def test_a_data_source_needs_a_summary() -> None:
 def test_every_option_of_the_train_command_itself_is_reserved() -> None:
     # The command of a model without options has the training options and its own.
     from ganzoo.cli.train import _command
-    from ganzoo.interfaces.options import describe
+    from ganzoo.interfaces.options import options_by_name
     from ganzoo.interfaces.train_options import TrainOptions
 
     command = _command(model(options=Options))
-    assert {param.name for param in command.params} - {*describe(TrainOptions)} | {"help"} == {*RESERVED_TRAIN_OPTIONS}
+    names = {param.name for param in command.params}
+    assert names - {*options_by_name(TrainOptions)} | {"help"} == {*RESERVED_TRAIN_OPTIONS}
     assert "--help" in CliRunner().invoke(main, ["train", "gan", "--help"]).output

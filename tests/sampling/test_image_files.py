@@ -11,7 +11,7 @@ from ganzoo.errors import GanzooError, OptionError
 from ganzoo.sampling import image_files
 
 
-def numbered(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
+def numbered_images(count: int, size: int = 5, channels: int = 3) -> np.ndarray:
     return np.stack([np.full((size, size, channels), 10 * index + 5, np.uint8) for index in range(count)])
 
 
@@ -24,7 +24,7 @@ def test_a_saved_picture_has_the_same_pixels(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(GanzooError, match=r"can't be written"):
-        image_files.save(tmp_path / "missing" / "x.png", numbered(1)[0])
+        image_files.save(tmp_path / "missing" / "x.png", numbered_images(1)[0])
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
@@ -32,7 +32,7 @@ def test_a_long_animation_is_never_entirely_in_memory(tmp_path, suffix):
     references: list[weakref.ref] = []
 
     def frames():
-        for frame in numbered(20):
+        for frame in numbered_images(20):
             references.append(weakref.ref(frame := frame.copy()))
             assert sum(reference() is not None for reference in references) <= 2
             yield frame
@@ -43,7 +43,7 @@ def test_a_long_animation_is_never_entirely_in_memory(tmp_path, suffix):
 
 def test_an_animation_is_written_atomically(tmp_path):
     def frames():
-        yield numbered(1)[0]
+        yield numbered_images(1)[0]
         raise KeyboardInterrupt
 
     for suffix in ("gif", "webp"):
@@ -79,14 +79,14 @@ def test_webp_is_lossless_unless_that_is_much_larger(tmp_path):
 def test_mp4_without_the_extra_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(OptionError, match=r'pip install "ganzoo\[video\]"'):
-        image_files.save_animation(tmp_path / "x.mp4", numbered(2))
+        image_files.save_animation(tmp_path / "x.mp4", numbered_images(2))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_an_animation_has_every_frame_and_loops(tmp_path, suffix):
     path = tmp_path / f"x.{suffix}"
-    image_files.save_animation(path, iter(numbered(6, 20)))
+    image_files.save_animation(path, iter(numbered_images(6, 20)))
     with Image.open(path) as animation:
         assert animation.n_frames == 6
         assert animation.info["loop"] == 0
@@ -99,7 +99,7 @@ def test_an_animation_has_every_frame_and_loops(tmp_path, suffix):
 def test_mp4_has_every_frame_even_if_its_size_is_odd(tmp_path, channels):
     av = pytest.importorskip("av", reason="MP4 needs the extra 'video'")
     path = tmp_path / "x.mp4"
-    image_files.save_animation(path, iter(numbered(6, 33, channels)))
+    image_files.save_animation(path, iter(numbered_images(6, 33, channels)))
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(frames) == 6

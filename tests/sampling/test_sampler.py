@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ganzoo.checkpoints import loading
 from ganzoo.errors import CheckpointError
 from ganzoo.sampling import latents, sampler
-from tests.support.descriptions import described
+from tests.support.descriptions import parse_descriptions
 
 
 def test_the_latent_of_a_seed_does_not_depend_on_the_other_seeds():
@@ -101,6 +101,6 @@ def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(jittor, tmp_pa
     path = tmp_path / "x.safetensors"
     description = {"model": "stylegan", "data": data, "progress": {}, **invalid}
     description["options"] = {**options, **invalid.get("options", {})}
-    checkpoint.write(path, tensors, *described(description))
+    checkpoint.write(path, tensors, *parse_descriptions(description))
     with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
         loading.load_generator(checkpoint.read(path), registry)

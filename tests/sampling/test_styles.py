@@ -8,14 +8,14 @@ import pytest
 from ganzoo.checkpoints import loading
 from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
-from tests.support.styled import SIZES, write_checkpoint
+from tests.support.stylegan_checkpoint import SIZES, write_checkpoint
 
 KEYS = [(0,), (1,), (2,)]
 
 
 @pytest.fixture(scope="module")
 def saved(jittor, tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("styled") / "tiny.safetensors")
+    return write_checkpoint(tmp_path_factory.mktemp("stylegan") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def make(generator):
     return lambda *arguments, **named: StyleSampler(generator, *arguments, **named)
 
 
-def synthesised(jittor, generator, styles, noise):
+def synthesise(jittor, generator, styles, noise):
     """Return the images of styles, a list of (N, width), with noise maps, a list of (N, 1, side, side)."""
     with jittor.no_grad():
         images = generator.synthesise([jittor.array(w) for w in styles], [jittor.array(maps) for maps in noise])
@@ -67,7 +67,7 @@ def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, 
     styles = [truncated] * 3 + [w] * 5
     assert np.array_equal(sampler.styles(z), np.stack(styles, 1))
     noise = constant_noise(generator.noise_sizes(), 3)
-    assert np.array_equal(sampler.generate_batch(z, KEYS), synthesised(jittor, generator, styles, noise))
+    assert np.array_equal(sampler.generate_batch(z, KEYS), synthesise(jittor, generator, styles, noise))
 
 
 def test_the_cutoff_defaults_to_the_generators(make, generator, monkeypatch):
@@ -98,7 +98,7 @@ def test_noise_is_constant_absent_or_different_for_each_image(make, generator, z
     sides = generator.noise_sizes()
     zeros = [np.zeros((3, 1, side, side), np.float32) for side in sides]
     images = {noise: make(noise=noise).generate_batch(z, KEYS) for noise in ("const", "none", "random")}
-    assert np.array_equal(images["none"], synthesised(jittor, generator, styles, zeros))
+    assert np.array_equal(images["none"], synthesise(jittor, generator, styles, zeros))
     assert not alike(images["const"], images["none"])
     assert not alike(images["random"], images["const"])
     random = make(noise="random")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ganzoo.sampling import latents, translation
 from ganzoo.sampling.translation import TranslationSampler, schedule
-from tests.support import tinter
+from tests.support import mean_colour
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(30, 130, (12, 8, 8, 3), np.uint8) + RNG.integers(0, 100, (12, 1, 1, 3), np.uint8)
@@ -36,7 +36,7 @@ class LazyImages(Sequence):
 
 @pytest.fixture
 def sampler(jittor) -> TranslationSampler:
-    return TranslationSampler(tinter.make()[1])
+    return TranslationSampler(mean_colour.make()[1])
 
 
 def floats(pixels: np.ndarray) -> np.ndarray:
@@ -47,7 +47,7 @@ def mean(pixels: np.ndarray) -> np.ndarray:
     return floats(pixels).mean((-3, -2))
 
 
-def tinted(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+def with_mean_colour(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """Return images (N, H, W, C), shifted to these mean colours (N, C) without Jittor."""
     moved = floats(pixels) + (colours - mean(pixels))[:, None, None]
     return np.clip(np.rint((moved + 1) * 127.5), 0, 255).astype(np.uint8)
@@ -70,19 +70,20 @@ def cells(sheet: np.ndarray, columns: int) -> np.ndarray:
 def test_psi_0_gives_the_mean_style_of_the_domain_and_psi_1_the_style_of_the_seed(sampler):
     untruncated = sampler.styles_of_seeds(range(20), DOG)
     assert np.array_equal(sampler.styles_of_seeds(range(20), DOG, 1.0), untruncated)
-    expected = tinter.COLOURS[DOG] + latents.from_seeds(range(20), 5)[:, :3] / 3
+    expected = mean_colour.COLOURS[DOG] + latents.from_seeds(range(20), 5)[:, :3] / 3
     assert np.allclose(untruncated[:, 1:], expected, atol=1e-6)
     mean_style = sampler.styles_of_seeds(range(20), DOG, 0.0)
     assert np.array_equal(mean_style, mean_style[:1].repeat(20, 0))
-    assert np.allclose(mean_style[0, 1:], tinter.COLOURS[DOG], atol=0.02)
-    assert not np.array_equal(mean_style[0, 1:], tinter.COLOURS[DOG])  # the mean over 10,000 latents, not the exact one
+    assert np.allclose(mean_style[0, 1:], mean_colour.COLOURS[DOG], atol=0.02)
+    # It is the mean over 10,000 latents, not the exact one.
+    assert not np.array_equal(mean_style[0, 1:], mean_colour.COLOURS[DOG])
     closer = sampler.styles_of_seeds(range(20), DOG, 0.7)
     assert np.allclose(closer - mean_style, 0.7 * (untruncated - mean_style), atol=1e-6)
 
 
 def test_every_domain_has_its_own_mean_style(sampler):
     for domain in (CAT, DOG, FOX):
-        assert np.allclose(sampler.mean(domain), [domain, *tinter.COLOURS[domain]], atol=0.02)
+        assert np.allclose(sampler.mean(domain), [domain, *mean_colour.COLOURS[domain]], atol=0.02)
     assert np.array_equal(sampler.mean(DOG), TranslationSampler(sampler.translator).mean(DOG))
 
 
@@ -103,13 +104,13 @@ def test_a_reference_is_encoded_for_its_domain(sampler):
 @given(st.integers(1, 12), st.integers(1, 5))
 @settings(max_examples=20, deadline=None)
 def test_an_output_depends_only_on_its_own_image_and_style(count, at_once):
-    sampler = TranslationSampler(tinter.make()[1])
+    sampler = TranslationSampler(mean_colour.make()[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(translation, "MAX_CHUNK", at_once)
         styles = sampler.styles_of_images(NOISE[::-1][:count], CAT)
         translated = np.stack(list(sampler.stream(zip(NOISE[:count], styles))))
     assert translated.dtype == np.uint8
-    assert alike(translated, tinted(NOISE[:count], mean(NOISE[::-1][:count])))
+    assert alike(translated, with_mean_colour(NOISE[:count], mean(NOISE[::-1][:count])))
 
 
 def test_large_images_are_translated_a_few_at_a_time(sampler, monkeypatch):
@@ -135,41 +136,41 @@ def test_a_cycle_sheet_has_four_rows(sampler):
     assert len(found) == 4
     assert np.array_equal(found[0], NOISE[:3])
     assert np.array_equal(found[1], NOISE[5:8])
-    assert alike(found[2], tinted(NOISE[:3], mean(NOISE[5:8])))
+    assert alike(found[2], with_mean_colour(NOISE[:3], mean(NOISE[5:8])))
     assert np.array_equal(found[3], NOISE[:3])
     assert sheet.shape[1] > 3 * 66 + 2 + 20  # labels to the left
 
 
 def test_a_sheet_of_latents_has_a_block_of_the_same_seeds_for_each_domain(sampler):
-    found = cells(translation.latent_sheet(sampler, NOISE[:2], tinter.DOMAINS, 0.5, seeds=range(4)), 2)
+    found = cells(translation.latent_sheet(sampler, NOISE[:2], mean_colour.DOMAINS, 0.5, seeds=range(4)), 2)
     assert len(found) == 1 + 3 * 4
     assert np.array_equal(found[0], NOISE[:2])
     for domain in range(3):
         for seed in range(4):
             style = sampler.styles_of_seeds([seed], domain, 0.5)[:, 1:].repeat(2, 0)
-            assert alike(found[1 + 4 * domain + seed], tinted(NOISE[:2], style))
+            assert alike(found[1 + 4 * domain + seed], with_mean_colour(NOISE[:2], style))
 
 
 def test_a_sheet_of_latents_shows_at_most_five_domains(jittor):
     colours = np.random.default_rng(0).uniform(-0.5, 0.5, (7, 3)).astype(np.float32)
-    sampler = TranslationSampler(tinter.make(colours)[1])
+    sampler = TranslationSampler(mean_colour.make(colours)[1])
     assert len(cells(translation.latent_sheet(sampler, NOISE[:1], "abcdefg", 1.0, range(2)), 1)) == 1 + 5 * 2
 
 
 def test_a_sheet_of_references_has_a_row_for_each_reference(sampler):
-    sheet = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], np.array([CAT, DOG, FOX]), tinter.DOMAINS)
+    sheet = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], np.array([CAT, DOG, FOX]), mean_colour.DOMAINS)
     found = cells(sheet, 3)
     assert (found[0, 0] == 255).all()
     assert np.array_equal(found[0, 1:], NOISE[:2])
     for row in range(3):
         assert np.array_equal(found[1 + row, 0], NOISE[4 + row])
-        assert alike(found[1 + row, 1:], tinted(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
+        assert alike(found[1 + row, 1:], with_mean_colour(NOISE[:2], mean(NOISE[4 + row : 5 + row]).repeat(2, 0)))
     unlabelled = translation.reference_sheet(sampler, NOISE[:2], NOISE[4:7], CAT)
     assert unlabelled.shape[1] == 3 * 66 + 2
 
 
 def test_a_sheet_of_grey_images_has_one_channel(jittor):
-    sampler = TranslationSampler(tinter.make(tinter.COLOURS[:, :1], 1)[1])
+    sampler = TranslationSampler(mean_colour.make(mean_colour.COLOURS[:, :1], 1)[1])
     sheet = translation.latent_sheet(sampler, NOISE[:2, :, :, :1], ("a", "b"), 1.0, seeds=[1])
     assert sheet.shape == (3 * 66 + 2, sheet.shape[1], 1)
 
@@ -185,13 +186,13 @@ def test_a_walk_through_latents_passes_every_seed_in_every_domain_and_closes(sam
     for index, seed in enumerate([5, 3, 8]):
         for row, domain in ((1, DOG), (2, CAT)):
             style = sampler.styles_of_seeds([seed], domain, 0.6)[:, 1:].repeat(2, 0)
-            assert alike(frames[4 * index][row], tinted(NOISE[:2], style))
+            assert alike(frames[4 * index][row], with_mean_colour(NOISE[:2], style))
         assert np.array_equal(frames[4 * index][0], NOISE[:2])
         assert not alike(frames[4 * index + 2][1], frames[4 * index][1])
 
 
 def test_walks_in_z_and_in_styles_differ(jittor):
-    class Squares(type(tinter.make()[1])):
+    class Squares(type(mean_colour.make()[1])):
         def style_of_latents(self, z, domains):
             style = super().style_of_latents(z, domains)
             return style * style
@@ -216,10 +217,10 @@ def test_a_walk_through_references_pauses_at_each_and_closes(sampler):
         assert (frame[0, 0] == 255).all()
         assert np.array_equal(frame[0, 1:], NOISE[:2])
         fractions.append((mean(frame[1, 1]) - colours[0]) @ direction / (direction @ direction))
-    assert alike(frames[0][1, 1:], tinted(NOISE[:2], colours[[0, 0]]))
+    assert alike(frames[0][1, 1:], with_mean_colour(NOISE[:2], colours[[0, 0]]))
     assert np.array_equal(frames[0][1, 0], references[0])
     for frame in frames[21:32]:  # pausing
-        assert alike(frame[1, 1:], tinted(NOISE[:2], colours[[1, 1]]))
+        assert alike(frame[1, 1:], with_mean_colour(NOISE[:2], colours[[1, 1]]))
         assert np.array_equal(frame[1, 0], references[1])
     halfway = frames[10][1, 0]
     assert np.array_equal(halfway[:4], references[0][4:])
@@ -235,7 +236,7 @@ def test_references_of_different_domains_are_never_mixed(sampler):
     seen = []
     stream = sampler.stream
     sampler.stream = lambda pairs: stream((image, seen.append(style) or style) for image, style in pairs)
-    frames = list(translation.reference_walk(sampler, NOISE[3:4], NOISE[:3], numbers, tinter.DOMAINS, steps=9))
+    frames = list(translation.reference_walk(sampler, NOISE[3:4], NOISE[:3], numbers, mean_colour.DOMAINS, steps=9))
     assert len(frames) == len(schedule(numbers.tolist(), 9)) == 9 + 3 + 3
     assert {float(style[0]) for style in seen} == {CAT, FOX}
     assert np.array_equal(np.stack(seen)[[0, -1]], styles[[0, 2]])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import ganzoo
-from ganzoo.interfaces.options import Options, describe
+from ganzoo.interfaces.options import Options, options_by_name
 
 PACKAGE = Path(ganzoo.__file__).parent
 PAGE = PACKAGE / "README.md"
@@ -79,7 +79,7 @@ def _entry(name: str, item: Any) -> Iterator[str]:
 def _members(cls: type) -> Iterator[str]:
     """Yield a line for each option, or each public method and property, that the class itself defines."""
     if issubclass(cls, Options) and cls is not Options:
-        yield from (_wrapped(f"* `{name}`: {each.help}", "", "  ") for name, each in describe(cls).items())
+        yield from (_wrapped(f"* `{name}`: {each.help}", "", "  ") for name, each in options_by_name(cls).items())
         return
     for name, member in vars(cls).items():
         function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member

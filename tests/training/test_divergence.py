@@ -82,7 +82,7 @@ def in_a_huge_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
     terms[name] = terms[name] + 1e30 * (number - number.detach())
 
 
-class Spoiled(ganzoo.Loss):
+class SpoiledLoss(ganzoo.Loss):
     """A loss that is made non-finite by `spoil`, or by a pixel of value `pixel`, in the phases `bad` and in micro-batch
     number `index`."""
 
@@ -120,7 +120,7 @@ class Training:
     def __init__(self, name: str, micro_batch: int | None = None) -> None:
         model, options, self.data = MODELS[name]()
         self.state = TrainState(model, options, self.data, TrainOptions(seed=0, batch=BATCH))
-        self.loss = Spoiled(self.state.setup.loss, self.state.setup.networks)
+        self.loss = SpoiledLoss(self.state.setup.loss, self.state.setup.networks)
         object.__setattr__(self.state.setup, "loss", self.loss)
         self.loss_stats = LossStats()
         self.step = Step(self.state, 0, micro_batch, self.loss_stats.add, self.loss_stats.log)

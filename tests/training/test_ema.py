@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ganzoo
-from tests.support.reference import values
+from tests.support.reference import random_weights
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -34,7 +34,7 @@ def network():
 
 
 def fill(network, seed: int) -> dict[str, np.ndarray]:
-    filled = values(SHAPES.items(), np.random.default_rng(seed))
+    filled = random_weights(SHAPES.items(), np.random.default_rng(seed))
     network.load_state(filled)
     return filled
 

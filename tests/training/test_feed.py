@@ -12,14 +12,14 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.feed import Feed
 
 
-class Numbered(Dataset):
+class NumberedDataset(Dataset):
     """All pixels of image n are n. It is stored at 8 and 16 px; its label is the stored size."""
 
     def __init__(self, size: int = 16) -> None:
         self.info = DataInfo("numbered", 40, size, 1)
 
     def at_size(self, size: int) -> Dataset:
-        return Numbered(8 if size <= 8 else 16)
+        return NumberedDataset(8 if size <= 8 else 16)
 
     def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
         return np.full((self.info.size, self.info.size, 1), index, np.uint8), self.info.size
@@ -27,12 +27,12 @@ class Numbered(Dataset):
 
 @pytest.fixture
 def feed():
-    feed = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
+    feed = Feed(NumberedDataset(), TrainOptions(seed=3), channels=1, flip=False)
     yield feed
     feed.close()
 
 
-def seen(batch) -> list[int]:
+def image_numbers(batch) -> list[int]:
     return batch.images[:, 0, 0, 0].tolist()
 
 
@@ -40,7 +40,7 @@ def test_an_epoch_continues_when_size_and_batch_change(feed):
     first = feed.batch(8, 4, 0)
     then = feed.batch(16, 8, 4)
     last = [feed.batch(16, 8, 12), feed.batch(16, 8, 20), feed.batch(4, 12, 28)]
-    everything = [index for batch in (first, then, *last) for index in seen(batch)]
+    everything = [index for batch in (first, then, *last) for index in image_numbers(batch)]
     assert sorted(everything) == list(range(40))
     assert [batch.images.shape[1] for batch in (first, then, *last)] == [8, 16, 16, 16, 4]
 
@@ -51,14 +51,14 @@ def test_images_come_from_the_stored_size(feed):
 
 
 def test_batches_can_start_at_any_position(feed):
-    whole = [seen(feed.batch(8, 4, 4 * step)) for step in range(5)]
-    other = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
-    assert [seen(other.batch(8, 4, 4 * step)) for step in range(3, 5)] == whole[3:]
+    whole = [image_numbers(feed.batch(8, 4, 4 * step)) for step in range(5)]
+    other = Feed(NumberedDataset(), TrainOptions(seed=3), channels=1, flip=False)
+    assert [image_numbers(other.batch(8, 4, 4 * step)) for step in range(3, 5)] == whole[3:]
     other.close()
 
 
 def test_an_unreadable_image_is_reported_once_over_all_stages():
-    class Damaged(Numbered):
+    class Damaged(NumberedDataset):
         def at_size(self, size: int) -> Dataset:
             return self
 
@@ -77,7 +77,7 @@ def test_an_unreadable_image_is_reported_once_over_all_stages():
 
 def test_closing_ends_the_threads():
     before = set(threading.enumerate())  # loaders of other tests may still be ending
-    feed = Feed(Numbered(), TrainOptions(workers=3), channels=1, flip=False)
+    feed = Feed(NumberedDataset(), TrainOptions(workers=3), channels=1, flip=False)
     feed.batch(8, 4, 0)
     started = set(threading.enumerate()) - before
     assert started
@@ -92,9 +92,9 @@ def test_ranks_share_the_batch_of_a_single_process(monkeypatch, count):
     def batches(rank: int, count: int) -> list[list[int]]:
         monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", str(count))
         monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
-        feed = Feed(Numbered(), TrainOptions(seed=3), channels=1, flip=False)
-        found = [seen(feed.batch(8, 8, 8 * step)) for step in range(2, 8)]  # across the end of an epoch
-        found.append(seen(feed.batch(16, 4, 64)))
+        feed = Feed(NumberedDataset(), TrainOptions(seed=3), channels=1, flip=False)
+        found = [image_numbers(feed.batch(8, 8, 8 * step)) for step in range(2, 8)]  # across the end of an epoch
+        found.append(image_numbers(feed.batch(16, 4, 64)))
         feed.close()
         return found
 

@@ -39,7 +39,7 @@ for count in range(1, 601):
         state.ema.network("generator")(jt.zeros((2, 100))).numpy()
         loss_stats.fetch()
     if count in (200, 600):
-        seen[count] = (backend.memory(), jt.number_of_lived_vars())
+        seen[count] = (backend.resident_memory(), jt.number_of_lived_vars())
 print(json.dumps(seen))
 """
 

@@ -17,7 +17,7 @@ from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.stages import Stage
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
-from ganzoo.training.step import Step, check_micro_batches, micro_batch_sizes, split, to_device
+from ganzoo.training.step import Step, check_micro_batches, micro_batch_sizes, split_batch, to_device
 from tests.support.agreement import RUNS
 
 DATA = DataInfo("made-up", 100, 8, 1)
@@ -41,10 +41,10 @@ def run(state: TrainState, step: Step, batches) -> None:
 
 def test_a_batch_is_split_without_loss_or_overlap():
     whole = images(10)
-    parts = split(whole, 4)
-    assert [len(part.labels) for part in parts] == [4, 3, 3]
-    assert np.array_equal(np.concatenate([part.images for part in parts]), whole.images)
-    assert len(split(whole, None)) == 1
+    micro_batches = split_batch(whole, 4)
+    assert [len(each.labels) for each in micro_batches] == [4, 3, 3]
+    assert np.array_equal(np.concatenate([each.images for each in micro_batches]), whole.images)
+    assert len(split_batch(whole, None)) == 1
 
 
 @given(st.integers(1, 600), st.integers(1, 600))

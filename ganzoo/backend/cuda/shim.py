@@ -13,7 +13,7 @@ import re
 import shlex
 from pathlib import Path
 
-from ganzoo.backend.cuda.toolkit import CUDNN_9_LIBRARIES, LIBRARIES, SYSTEM_HEADERS, SYSTEM_LIBRARIES, Toolkit
+from ganzoo.backend.cuda.toolkit import CUDNN_9_LIBRARIES, LIBRARIES, SYSTEM_INCLUDE_DIRS, SYSTEM_LIBRARY_DIRS, Toolkit
 from ganzoo.errors import BackendError, reason
 from ganzoo.files import atomic_folder
 
@@ -36,7 +36,7 @@ _REPLACED_BY = {
 _OWN_ENTRIES = {Path(name).parts[0] for name in _HEADERS}
 
 
-def home(kit: Toolkit, parent: Path) -> Path:
+def make_cuda_home(kit: Toolkit, parent: Path) -> Path:
     """Return the folder for a toolkit, in `parent`, and create it if it does not exist. Its name contains a hash of its
     content: Jittor recompiles if and only if the name changes. Raises BackendError if it can't be created."""
     files, links = _files(kit), _links(kit)
@@ -73,7 +73,7 @@ def _files(kit: Toolkit) -> dict[str, str]:
 
 
 def _real(kit: Toolkit, name: str) -> Path:
-    path = kit.header(name)
+    path = kit.find_header(name)
     if path is None:
         raise BackendError(f"{kit.nvcc}: the CUDA toolkit has no {name}. Run `ganzoo doctor`.")
     return path.resolve()
@@ -83,17 +83,18 @@ def _links(kit: Toolkit) -> dict[str, Path]:
     """Return the target of each link, by its path in the folder. Of files with the same name, that of the first folder
     is used."""
     links: dict[str, Path] = {}
-    for folder in kit.headers:
-        for path in folder.iterdir() if folder not in SYSTEM_HEADERS else ():
+    for folder in kit.include_dirs:
+        for path in folder.iterdir() if folder not in SYSTEM_INCLUDE_DIRS else ():
             if path.name not in _OWN_ENTRIES:
                 links.setdefault(f"include/{path.name}", path)
-    for folder in kit.libraries:
-        names = ("lib*.so*", "libcudadevrt.a") if folder not in SYSTEM_LIBRARIES else ()  # nvcc links with the latter
+    for folder in kit.library_dirs:
+        # nvcc links with libcudadevrt.a.
+        names = ("lib*.so*", "libcudadevrt.a") if folder not in SYSTEM_LIBRARY_DIRS else ()
         for path in sorted(path for name in names for path in folder.glob(name)):
             links.setdefault(f"lib64/{path.name}", path.resolve())
     linked = {name for path in links.values() if (name := _library(path))}
     for name in sorted(linked.union(LIBRARIES, CUDNN_9_LIBRARIES, _REPLACED_BY)):
-        if (real := kit.library(_REPLACED_BY.get(name, name))) is not None:
+        if (real := kit.find_library(_REPLACED_BY.get(name, name))) is not None:
             links.setdefault(f"lib64/lib{name}.so", real.resolve())
     return links
 

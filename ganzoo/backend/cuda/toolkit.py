@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 OLDEST = (11, 8)
@@ -19,10 +19,10 @@ _CUDNN_8_LIBRARIES = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_
 CUDNN_9_LIBRARIES = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
 # Where package managers put files that have no folder of their own.
-SYSTEM_LIBRARIES = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
-SYSTEM_HEADERS = tuple(map(Path, ("/usr/include", "/usr/include/x86_64-linux-gnu")))
-INSTALLED = Path("/usr/local/cuda")
-WHEELS = 'pip install "ganzoo[cuda13]"'
+SYSTEM_LIBRARY_DIRS = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
+SYSTEM_INCLUDE_DIRS = tuple(map(Path, ("/usr/include", "/usr/include/x86_64-linux-gnu")))
+DEFAULT_CUDA_HOME = Path("/usr/local/cuda")
+PIP_INSTALL = 'pip install "ganzoo[cuda13]"'
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Toolkit:
 
     nvcc: Path
     version: tuple[int, int]
-    headers: tuple[Path, ...]
-    libraries: tuple[Path, ...]
+    include_dirs: tuple[Path, ...]
+    library_dirs: tuple[Path, ...]
     missing: tuple[str, ...] = ()
     broken: str = ""
 
@@ -42,23 +42,23 @@ class Toolkit:
         """Whether Jittor can use it only through the folder of `shim`."""
         return self.version[0] >= SHIM_FROM
 
-    def library(self, name: str) -> Path | None:
+    def find_library(self, name: str) -> Path | None:
         """Return the path of a library, the newest libNAME.so.N or else libNAME.so, or None if no folder has it."""
-        for folder in self.libraries:
+        for folder in self.library_dirs:
             found = [path for path in folder.glob(f"lib{name}.so*") if re.fullmatch(r".*\.so(\.\d+)?", path.name)]
             if found:
                 return max(found, key=lambda path: [int(part) for part in path.name.split(".") if part.isdigit()])
         return None
 
-    def header(self, name: str) -> Path | None:
+    def find_header(self, name: str) -> Path | None:
         """Return the path of a header, or None if no folder has it."""
-        return next((folder / name for folder in self.headers if (folder / name).exists()), None)
+        return next((folder / name for folder in self.include_dirs if (folder / name).exists()), None)
 
     @property
     def cudnn(self) -> tuple[int, ...]:
         """The cuDNN version in its header, such as (9, 14, 0); empty if unknown."""
         for name in ("cudnn_version.h", "cudnn.h"):
-            header = self.header(name)
+            header = self.find_header(name)
             text = header.read_text(errors="replace") if header else ""
             found = [re.search(rf"#define CUDNN_{part} (\d+)", text) for part in ("MAJOR", "MINOR", "PATCHLEVEL")]
             if all(found):
@@ -90,7 +90,7 @@ def _compilers() -> Iterator[Path]:
     on_path = shutil.which("nvcc")
     if on_path is not None:
         yield _unwrap(Path(on_path))
-    yield INSTALLED / "bin/nvcc"
+    yield DEFAULT_CUDA_HOME / "bin/nvcc"
     yield from (wheel / "bin" / "nvcc" for wheel in _wheels())
 
 
@@ -128,33 +128,36 @@ def _inspect(nvcc: Path) -> Toolkit:
     if isinstance(version, str):
         return Toolkit(nvcc, (0, 0), (), (), broken=version)
     top = nvcc.parent.parent
-    libraries, headers = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
+    library_dirs, include_dirs = [top / "lib64", top / "lib", top / "targets/x86_64-linux/lib"], [top / "include"]
     if version[0] >= SHIM_FROM:  # the shim can combine several folders
-        libraries += [folder / "lib" for folder in _wheels()]
-        headers += [folder / "include" for folder in _wheels()]
-    kit = Toolkit(nvcc, version, _folders([*headers, *SYSTEM_HEADERS]), _folders([*libraries, *SYSTEM_LIBRARIES]))
-    return Toolkit(nvcc, version, kit.headers, kit.libraries, tuple(_missing(kit)))
+        library_dirs += [folder / "lib" for folder in _wheels()]
+        include_dirs += [folder / "include" for folder in _wheels()]
+    include_dirs, library_dirs = [*include_dirs, *SYSTEM_INCLUDE_DIRS], [*library_dirs, *SYSTEM_LIBRARY_DIRS]
+    kit = Toolkit(nvcc, version, _existing(include_dirs), _existing(library_dirs))
+    return replace(kit, missing=tuple(_missing(kit)))
 
 
-def _folders(paths: list[Path]) -> tuple[Path, ...]:
+def _existing(paths: list[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in paths if path.is_dir()))
 
 
 def _missing(kit: Toolkit) -> Iterator[str]:
     cudnn = CUDNN_9_LIBRARIES if kit.needs_shim else _CUDNN_8_LIBRARIES
-    yield from (f"lib{name}.so" for name in (*LIBRARIES, *cudnn) if kit.library(name) is None)
-    yield from (name for name in _HEADERS if kit.header(name) is None)
+    yield from (f"lib{name}.so" for name in (*LIBRARIES, *cudnn) if kit.find_library(name) is None)
+    yield from (name for name in _HEADERS if kit.find_header(name) is None)
 
 
 def problem_with(kit: Toolkit) -> str | None:
     """Return why Jittor can't use a toolkit and what to do, as a sentence without a full stop, or None if it can."""
     if kit.broken:
-        return f"{kit.broken}; repair it, or run: {WHEELS}"
+        return f"{kit.broken}; repair it, or run: {PIP_INSTALL}"
     version = f"CUDA {kit.version[0]}.{kit.version[1]} ({kit.nvcc})"
     if kit.version < OLDEST:
-        return f"{version} is too old; install CUDA 11.8 to 13, or run: {WHEELS}"
+        return f"{version} is too old; install CUDA 11.8 to 13, or run: {PIP_INSTALL}"
     if kit.missing:
         lacks = f"{version} lacks {', '.join(kit.missing[:3])}{' and more' if len(kit.missing) > 3 else ''}"
-        advice = f"run: {WHEELS}" if kit.needs_shim else f"install them (CUDA 11 and 12 need cuDNN 8), or run: {WHEELS}"
+        advice = f"run: {PIP_INSTALL}"
+        if not kit.needs_shim:
+            advice = f"install them (CUDA 11 and 12 need cuDNN 8), or {advice}"
         return f"{lacks}; {advice}"
     return None

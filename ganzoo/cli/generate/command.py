@@ -127,7 +127,7 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     saved, folder, write = open_checkpoint(run, Path(values["experiments"]), prepare)
     with output_folder(folder / "generated" if values["out"] is None else Path(values["out"]), "--out") as out:
         click.echo(f"from {saved.path}")
-        with backend.watch_kernels("generating"):
+        with backend.show_compilation("generating"):
             for line in write(out):
                 click.echo(line)
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ganzoo.cli.generate.request import GenerateRequest, check_walk, parse_mix_layers
-from ganzoo.errors import OptionError, UnsupportedByModelError, counted
+from ganzoo.errors import OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, latents, sampler, sheets
 from ganzoo.sampling.sheets import max_sheet_images
@@ -26,9 +26,9 @@ def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler
     if isinstance(generator, StyleGenerator):
         space = request.space or ("w" if request.kind == "interpolate" else "z")
         return StyleSampler(generator, request.psi, request.psi_layers, request.noise, space)
-    if request.styled:
+    if request.style_flags:
         raise UnsupportedByModelError(
-            f"{request.styled[0]}: for style-based generators only; {model} is not style-based."
+            f"{request.style_flags[0]}: for style-based generators only; {model} is not style-based."
         )
     return sampler.Sampler(generator)
 
@@ -47,7 +47,7 @@ def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     columns = min(len(on_sheet), (grid or sheets.grid_shape(len(on_sheet)))[1])
     rows = -(-len(on_sheet) // columns)  # no empty rows, however large --grid is
     image_files.save(out / "grid.png", sheets.grid(np.stack(on_sheet), rows, columns))
-    yield f"{counted(len(seeds), 'image')}: {out}/seed*.png"
+    yield f"{format_count(len(seeds), 'image')}: {out}/seed*.png"
     yield f"sheet{'' if len(on_sheet) == len(seeds) else f' of the first {len(on_sheet)}'}: {out / 'grid.png'}"
 
 
@@ -83,11 +83,11 @@ def write_frames(frames: Iterable[np.ndarray], count: int, format_: str, fps: in
     if format_ != "png":
         path = out / f"interpolation.{format_}"
         image_files.save_animation(path, frames, fps)
-        yield f"interpolation of {counted(count, 'frame')}: {path}"
+        yield f"interpolation of {format_count(count, 'frame')}: {path}"
         return
     for index, frame in enumerate(frames):
         image_files.save(out / f"interpolation{index:05d}.png", frame)
-    yield f"{counted(count, 'frame')}: {out}/interpolation*.png"
+    yield f"{format_count(count, 'frame')}: {out}/interpolation*.png"
 
 
 def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganzoo.errors import OptionError, counted, near_match
+from ganzoo.errors import OptionError, did_you_mean, format_count
 
 # The options of each kind of output, in addition to those common to all kinds.
 KINDS = {
@@ -51,7 +51,7 @@ class GenerateRequest:
     sources: list[int]
     destinations: list[int]
     mix_layers: str
-    styled: tuple[str, ...]  # the given options that require a style-based generator
+    style_flags: tuple[str, ...]  # the given options that require a style-based generator
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
             raise OptionError(f"{flag(name)}: requires --source, the images to translate.")
     kind = _kind(values)
     grid = parse_grid(values["grid"]) if values["grid"] is not None else None
-    styled = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
-    styled += ["--space w"] if values["space"] == "w" else []
+    style_flags = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
+    style_flags += ["--space w"] if values["space"] == "w" else []
     mix_layers = _or_default(values["mix_layers"], "coarse")
     parse_mix_layers(mix_layers)  # invalid text is rejected now, layers that the image lacks later
     return GenerateRequest(
@@ -98,7 +98,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
         sources=parse_seeds(_or_default(values["sources"], "0-4"), "--sources"),
         destinations=parse_seeds(_or_default(values["destinations"], "5-7"), "--destinations"),
         mix_layers=mix_layers,
-        styled=tuple(styled),
+        style_flags=tuple(style_flags),
     )
 
 
@@ -135,7 +135,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
     for name in names:
         if name not in domains:
             raise OptionError(
-                f"--domain: unknown domain {name!r}; choose from {', '.join(domains)}.{near_match(name, domains)}"
+                f"--domain: unknown domain {name!r}; choose from {', '.join(domains)}.{did_you_mean(name, domains)}"
             )
     return [domains.index(name) for name in dict.fromkeys(names)]
 
@@ -206,7 +206,7 @@ def parse_grid(text: str) -> tuple[int, int]:
         raise OptionError(f"--grid: {text!r} is not ROWSxCOLUMNS, for example 4x8.")
     rows, columns = int(match[1]), int(match[2])
     if rows * columns > MAX_SHEET_IMAGES:
-        raise OptionError(f"--grid: {text} exceeds the maximum of {counted(MAX_SHEET_IMAGES, 'image')} per sheet.")
+        raise OptionError(f"--grid: {text} exceeds the maximum of {format_count(MAX_SHEET_IMAGES, 'image')} per sheet.")
     return rows, columns
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo.cli.generate.output import progress, write_frames
 from ganzoo.cli.generate.request import TranslateRequest, check_walk, parse_domains
-from ganzoo.errors import OptionError, counted, printable
+from ganzoo.errors import OptionError, format_count, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, translation
 from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
@@ -67,7 +67,7 @@ class TranslationJob:
         check_walk(len(self.references or request.seeds), request.steps)
         rows = 1 if request.references else len(self.domains)
         if rows * len(self.sources) > MAX_FRAME_IMAGES:
-            requested = f"{counted(len(self.sources), 'source')} in {counted(rows, 'row')}"
+            requested = f"{format_count(len(self.sources), 'source')} in {format_count(rows, 'row')}"
             raise OptionError(
                 f"--interpolate: {requested} exceed the maximum of {MAX_FRAME_IMAGES} images per frame; use fewer "
                 f"with --source{' or --domain' if rows > 1 else ''}."
@@ -107,7 +107,8 @@ class TranslationJob:
             sheet.add(source, style, image)
             count += 1
         image_files.save(out / "grid.png", sheet.picture())
-        yield f"{counted(count, 'image')}: {out}/SOURCE-DOMAIN-{'SEED' if self.references is None else 'REFERENCE'}.png"
+        origin = "SEED" if self.references is None else "REFERENCE"
+        yield f"{format_count(count, 'image')}: {out}/SOURCE-DOMAIN-{origin}.png"
         yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
 
     def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:

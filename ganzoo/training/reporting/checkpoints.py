@@ -7,19 +7,21 @@ from typing import Any
 
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import RunDescription
-from ganzoo.errors import OptionError, near_match
+from ganzoo.errors import OptionError, did_you_mean
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run
 from ganzoo.training.loss_stats import LossStats
+from ganzoo.training.metric_tracker import MetricTracker
 from ganzoo.training.state import TrainState
-from ganzoo.training.tracking import Tracker
 
 
 class CheckpointKeeper:
     """Saves checkpoints in the background, and deletes all but the newest (`--keep` of them) and the best."""
 
-    def __init__(self, run: Run, options: TrainOptions, description: RunDescription, tracker: Tracker | None) -> None:
-        self.run, self.options, self.description, self._tracker = run, options, description, tracker
+    def __init__(
+        self, run: Run, options: TrainOptions, description: RunDescription, metric_tracker: MetricTracker | None
+    ) -> None:
+        self.run, self.options, self.description, self._metric_tracker = run, options, description, metric_tracker
         self._writer = checkpoint.Writer(self._saved)
         self._saved_at: int | None = None
         self._keep_best_checked = not options.keep_best
@@ -56,11 +58,11 @@ class CheckpointKeeper:
         checkpoint.prune(self.run.path, self.options.keep, self._best())
 
     def _best(self) -> Path | None:
-        """Return the checkpoint with the best value of --keep-best, by default the tracker's first metric. The lowest
-        value is best, unless that metric is better when higher."""
+        """Return the checkpoint with the best value of --keep-best, by default the first metric of --evaluate. The
+        lowest value is best, unless that metric is better when higher."""
         wanted, highest = self.options.keep_best, False
-        if self._tracker:
-            tracked, high = self._tracker.best_by
+        if self._metric_tracker:
+            tracked, high = self._metric_tracker.best_by
             wanted = wanted or tracked
             highest = high and wanted == tracked
         values = self.run.values(wanted) if wanted else {}
@@ -75,9 +77,9 @@ class CheckpointKeeper:
             return
         self._keep_best_checked = True
         wanted = self.options.keep_best or ""
-        known = sorted(loss_stats.names | (self._tracker.names if self._tracker else set()))
+        known = sorted(loss_stats.names | (self._metric_tracker.names if self._metric_tracker else set()))
         if wanted not in known:
             raise OptionError(
                 f"--keep-best {wanted}: no such number in the statistics. Available: {', '.join(known)}."
-                f"{near_match(wanted, known)}"
+                f"{did_you_mean(wanted, known)}"
             )

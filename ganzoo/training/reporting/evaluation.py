@@ -9,26 +9,34 @@ from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.runs import Run, is_number
 from ganzoo.signals import Stop
 from ganzoo.training import due
+from ganzoo.training.metric_tracker import MetricTracker
 from ganzoo.training.reporting.logger import RunLogger
 from ganzoo.training.reporting.progress_bar import format_kimg
 from ganzoo.training.state import TrainState
-from ganzoo.training.tracking import Tracker
 
 
-class Evaluation:
-    """Evaluation with --evaluate-every, of the networks that samples are drawn from. Once `stop()` is true, nothing is
+class PeriodicEvaluation:
+    """Evaluation with --evaluate-every of the networks that samples are drawn from. Once `stop()` is true, nothing is
     measured."""
 
-    def __init__(self, run: Run, options: TrainOptions, tracker: Tracker | None, logger: RunLogger, stop: Stop) -> None:
-        self.run, self.options, self.tracker, self.logger, self._stop = run, options, tracker, logger, stop
+    def __init__(
+        self, run: Run, options: TrainOptions, metric_tracker: MetricTracker | None, logger: RunLogger, stop: Stop
+    ) -> None:
+        self.run, self.options, self.metric_tracker, self.logger, self._stop = (
+            run,
+            options,
+            metric_tracker,
+            logger,
+            stop,
+        )
 
     def measure(self, state: TrainState, row: dict[str, Any]) -> None:
         """Measure metrics and add them to `row`, the last row of stats.jsonl."""
-        if self.tracker is None or self._stop():
+        if self.metric_tracker is None or self._stop():
             return
         found: dict[str, float] = {}
-        with self.logger.nonfatal("--evaluate-every"), backend.watch_kernels("evaluating"):
-            found = self.tracker.measure(state, self.run.path, self.logger.info)
+        with self.logger.nonfatal("--evaluate-every"), backend.show_compilation("evaluating"):
+            found = self.metric_tracker.measure(state, self.run.path, self.logger.info)
         if not found:
             return
         numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)

@@ -25,7 +25,7 @@ class WarmUp:
         """Run a step in the body. In the warm-up, show the compilation on one line. Signals don't interrupt a step."""
         # The first step, right after a checkpoint or at the start, may be interrupted: compiling can take minutes.
         guard = contextlib.nullcontext() if self.left == WARM_UP else backend.uninterrupted()
-        with backend.watch_kernels(f"step {number}") if self.left else contextlib.nullcontext(), guard:
+        with backend.show_compilation(f"step {number}") if self.left else contextlib.nullcontext(), guard:
             yield
         self.left = max(self.left - 1, 0)
 

@@ -22,7 +22,7 @@ from ganzoo.training.plan import Plan
 from ganzoo.training.precompile import Precompiler
 from ganzoo.training.reporting.checkpoints import CheckpointKeeper
 from ganzoo.training.reporting.curves import CurvePlotter
-from ganzoo.training.reporting.evaluation import Evaluation
+from ganzoo.training.reporting.evaluation import PeriodicEvaluation
 from ganzoo.training.reporting.events import PluginEvents
 from ganzoo.training.reporting.kernels import SlowConvolutions, WarmUp
 from ganzoo.training.reporting.logger import RunLogger
@@ -53,10 +53,10 @@ class RunReporter:
         self.loss_stats, self.stats = LossStats(), TickStats(run, images)
         self.bar = ProgressBar(run.path.name, images, self._goal)
         self.logger = RunLogger(run, self.bar, stop)
-        self.checkpoints = CheckpointKeeper(run, plan.train, plan.description(), plan.tracker)
+        self.checkpoints = CheckpointKeeper(run, plan.train, plan.description(), plan.metric_tracker)
         self.samples = SampleWriter(run.path, inputs, self.logger, stop)
         self.curves = CurvePlotter(run, state.setup.loss.panels, self.logger, stop)
-        self.evaluation = Evaluation(run, plan.train, plan.tracker, self.logger, stop)
+        self.evaluation = PeriodicEvaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
         self.events = PluginEvents(registry, run.path, self.logger)
         self.warm_up, self.slow_convolutions = WarmUp(), SlowConvolutions()
         self.precompiler = Precompiler(plan, run.log)
@@ -123,7 +123,7 @@ class RunReporter:
         """Save samples after the first step of a run. This compiles the kernels of sampling, so its time doesn't
         count."""
         began = time.perf_counter()
-        with backend.watch_kernels("first samples"):
+        with backend.show_compilation("first samples"):
             self.samples.write(state)
         self.stats.exclude(time.perf_counter() - began, 0)
 

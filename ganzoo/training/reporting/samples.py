@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ganzoo.interfaces.dataset import Draw
+from ganzoo.interfaces.dataset import LoaderConfig
 from ganzoo.sampling import image_files
 from ganzoo.sampling.sheets import grid
 from ganzoo.signals import Stop
@@ -26,7 +26,7 @@ class SampleWriter:
     def write_reals(self, feed: Feed, size: int) -> None:
         """Write a sheet of real images of `size` px."""
         count = min(math.prod(sheet_shape(size)), len(feed.dataset))
-        reals = next(feed.loader(size, count, Draw()).batches()).images
+        reals = next(feed.loader(size, count, LoaderConfig()).batches()).images
         with self.logger.nonfatal("reals.png"):
             image_files.save(self.folder / "reals.png", grid(reals, *sheet_shape(size)))
 

@@ -49,7 +49,7 @@ class TickStats:
             "seconds": round(self._seconds, 3),
             "images_per_second": round(images / training, 2),
             "seconds_per_kimg": round(training / max(images, 1) * 1000, 4),
-            "memory_bytes": backend.memory(),
+            "memory_bytes": backend.resident_memory(),
             **({} if (gpu_memory := backend.gpu_memory()) is None else {"gpu_memory_bytes": gpu_memory}),
             "losses": report.losses,
             "watched": report.logged,

@@ -20,7 +20,7 @@ def kit(tmp_path, monkeypatch) -> toolkit.Toolkit:
 
 
 def test_libraries_have_the_names_that_jittor_expects(kit, tmp_path):
-    home = shim.home(kit, tmp_path / "homes")
+    home = shim.make_cuda_home(kit, tmp_path / "homes")
     real = tmp_path / "cuda/lib64"
     for name, number in {**fakes.LIBRARIES, **fakes.CUDNN_9}.items():
         assert (home / f"lib64/lib{name}.so").resolve() == real / f"lib{name}.so.{number}"
@@ -30,7 +30,7 @@ def test_libraries_have_the_names_that_jittor_expects(kit, tmp_path):
 
 
 def test_our_headers_include_the_real_ones_and_the_others_are_links(kit, tmp_path):
-    home = shim.home(kit, tmp_path / "homes")
+    home = shim.make_cuda_home(kit, tmp_path / "homes")
     assert (home / "include/cublas_v2.h").resolve() == tmp_path / "cuda/include/cublas_v2.h"
     for name, real in (
         ("cuda_runtime.h", "cuda_runtime.h"),
@@ -44,7 +44,7 @@ def test_our_headers_include_the_real_ones_and_the_others_are_links(kit, tmp_pat
 
 
 def test_nvcc_is_called_for_cpp_17_and_newer_gpus(kit, tmp_path):
-    nvcc = shim.home(kit, tmp_path / "homes") / "bin/nvcc"
+    nvcc = shim.make_cuda_home(kit, tmp_path / "homes") / "bin/nvcc"
     arguments = ["-std=c++14", "a file.cc", "-arch=compute_90", "-code=sm_90", '-DX="y z"', ""]
     output = subprocess.run([nvcc, *arguments], capture_output=True, text=True, check=True).stdout
     expected = ["-std=c++17", "a file.cc", "-arch=compute_90", "-code=sm_90,compute_90", '-DX="y z"', ""]
@@ -53,17 +53,17 @@ def test_nvcc_is_called_for_cpp_17_and_newer_gpus(kit, tmp_path):
 
 
 def test_a_home_is_reused_unless_the_libraries_change(kit, tmp_path):
-    first = shim.home(kit, tmp_path / "homes")
-    assert shim.home(kit, tmp_path / "homes") == first
+    first = shim.make_cuda_home(kit, tmp_path / "homes")
+    assert shim.make_cuda_home(kit, tmp_path / "homes") == first
     (tmp_path / "cuda/lib64/libcudnn_ops.so.9").write_text("a newer one")
-    second = shim.home(kit, tmp_path / "homes")
+    second = shim.make_cuda_home(kit, tmp_path / "homes")
     assert second != first
     assert sorted(path.name for path in (tmp_path / "homes").iterdir()) == sorted([first.name, second.name])
 
 
 def test_an_unwritable_folder_is_an_error(kit):
     with pytest.raises(BackendError, match="/proc/homes is not writable"):
-        shim.home(kit, toolkit.Path("/proc/homes"))
+        shim.make_cuda_home(kit, toolkit.Path("/proc/homes"))
 
 
 def test_16_bit_convolutions_and_their_gradients_use_tensor_cores_and_sum_in_float32(tmp_path):

@@ -11,9 +11,9 @@ real_wheels = toolkit._wheels
 @pytest.fixture(autouse=True)
 def nothing_else_is_installed(monkeypatch, tmp_path):
     """Hide this machine's compilers and libraries."""
-    monkeypatch.setattr(toolkit, "SYSTEM_LIBRARIES", (tmp_path / "usr/lib",))
-    monkeypatch.setattr(toolkit, "SYSTEM_HEADERS", (tmp_path / "usr/include",))
-    monkeypatch.setattr(toolkit, "INSTALLED", tmp_path / "usr/local/cuda")
+    monkeypatch.setattr(toolkit, "SYSTEM_LIBRARY_DIRS", (tmp_path / "usr/lib",))
+    monkeypatch.setattr(toolkit, "SYSTEM_INCLUDE_DIRS", (tmp_path / "usr/include",))
+    monkeypatch.setattr(toolkit, "DEFAULT_CUDA_HOME", tmp_path / "usr/local/cuda")
     monkeypatch.setattr(toolkit, "_wheels", lambda: [tmp_path / "wheels/cu13", tmp_path / "wheels/cudnn"])
     for name in ("nvcc_path", "CUDA_HOME", "CUDA_PATH"):
         monkeypatch.delenv(name, raising=False)
@@ -72,7 +72,7 @@ def test_wheels_provide_what_a_toolkit_of_cuda_13_lacks(tmp_path):
             (tmp_path / "wheels" / place / f"lib/lib{name}.so.{number}").touch()
     installed = install_in_usr_local(tmp_path)
     assert [toolkit.problem_with(kit) for kit in installed] == [None, None]
-    assert installed[0].library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
+    assert installed[0].find_library("cudnn_ops") == tmp_path / "wheels/cudnn/lib/libcudnn_ops.so.9"
 
 
 def test_wheels_are_found_wherever_python_imports_from(monkeypatch, tmp_path):
@@ -107,11 +107,11 @@ def test_a_script_on_path_stands_for_the_compiler_that_it_calls(tmp_path):
 
 def test_a_child_finds_the_toolkit_behind_the_shim_of_its_parent(tmp_path, monkeypatch):
     kit = install("13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9}, tmp_path)
-    home = shim.home(kit, tmp_path / "homes")
+    home = shim.make_cuda_home(kit, tmp_path / "homes")
     monkeypatch.setenv("nvcc_path", str(home / "bin/nvcc"))
     (kit_of_child,) = toolkit.candidates()
     assert kit_of_child == kit
-    assert shim.home(kit_of_child, tmp_path / "homes") == home
+    assert shim.make_cuda_home(kit_of_child, tmp_path / "homes") == home
 
 
 def test_cudnn_of_the_package_manager_is_found(tmp_path):
@@ -120,7 +120,7 @@ def test_cudnn_of_the_package_manager_is_found(tmp_path):
         (tmp_path / f"usr/lib/lib{name}.so.9").touch()
     kit = install("13.0", fakes.LIBRARIES, tmp_path)
     assert toolkit.problem_with(kit) is None
-    home = shim.home(kit, tmp_path / "homes")
+    home = shim.make_cuda_home(kit, tmp_path / "homes")
     assert (home / "lib64/libcudnn_ops_infer.so").resolve() == tmp_path / "usr/lib/libcudnn_ops.so.9"
 
 

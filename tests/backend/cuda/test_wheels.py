@@ -18,10 +18,10 @@ from ganzoo.backend.cuda import shim, toolkit
 from tests.backend.cuda import stand_in
 from tests.support.agreement import RUNS
 
-WHEELS = [kit for kit in toolkit.candidates() if "site-packages" in str(kit.nvcc)]
+WHEEL_TOOLKITS = [kit for kit in toolkit.candidates() if "site-packages" in str(kit.nvcc)]
 pytestmark = [
     pytest.mark.wheels,
-    pytest.mark.skipif(not WHEELS, reason=f"needs the wheels: {toolkit.WHEELS}"),
+    pytest.mark.skipif(not WHEEL_TOOLKITS, reason=f"needs the wheels: {toolkit.PIP_INSTALL}"),
 ]
 NVIDIA_NAME = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse|nccl)[A-Z]\w+")
 
@@ -30,7 +30,7 @@ NVIDIA_NAME = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse|nccl)[A-Z]
 def machine(tmp_path_factory) -> dict[str, str]:
     """The environment variables of a process that finds a GPU, the wheels and empty caches."""
     folder = tmp_path_factory.mktemp("machine")
-    kit = WHEELS[0]
+    kit = WHEEL_TOOLKITS[0]
     assert toolkit.problem_with(kit) is None
     return {**os.environ, "HOME": str(folder), **stand_in.build(kit, folder / "cuda")}
 
@@ -40,7 +40,7 @@ def run(machine: dict[str, str], *arguments: str) -> subprocess.CompletedProcess
 
 
 def test_the_real_libraries_load_by_the_names_of_cudnn_8(tmp_path):
-    home = shim.home(WHEELS[0], tmp_path)
+    home = shim.make_cuda_home(WHEEL_TOOLKITS[0], tmp_path)
     names = (
         "cudart",
         "cublasLt",
@@ -65,7 +65,7 @@ print(library.cudnnGetVersion())
 
 @pytest.mark.parametrize("header", ["cuda_runtime.h", "cudnn.h", "curand.h", "cub/cub.cuh", "npp.h"])
 def test_each_wrapper_compiles_for_cpp_17(tmp_path, header):
-    home = shim.home(WHEELS[0], tmp_path)
+    home = shim.make_cuda_home(WHEEL_TOOLKITS[0], tmp_path)
     source = tmp_path / "probe.cu"
     source.write_text(f"#include <{header}>\n#include <{header}>\nint main() {{}}\n")
     command = [home / "bin/nvcc", "-std=c++14", f"-I{home}/include", "-arch=compute_90", "-code=sm_90", "-c", source]
@@ -135,7 +135,7 @@ def test_two_processes_with_a_gpu_each_communicate_by_nccl(machine, domains):
 def test_compiled_kernels_use_only_functions_that_the_real_libraries_have(machine):
     built = [path for path in Path(machine["HOME"]).rglob("*.so") if "_sm_90" in str(path)]
     assert len(built) > 50
-    available = set().union(*(stand_in.symbols(WHEELS[0].library(name)) for name in stand_in.LIBRARIES))
+    available = set().union(*(stand_in.symbols(WHEEL_TOOLKITS[0].find_library(name)) for name in stand_in.LIBRARIES))
     undefined = subprocess.run(
         ["nm", "-D", "--undefined-only", *built], capture_output=True, text=True, check=True
     ).stdout

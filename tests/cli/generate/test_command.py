@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganzoo.cli.generate.request import parse_grid, parse_mix_layers, parse_psi_layers, parse_seeds
 from ganzoo.errors import OptionError
-from tests.support import styled
+from tests.support import stylegan_checkpoint
 
 RUN = Path("experiments/00000-gan-pictures")
 
@@ -179,7 +179,7 @@ def make_run(name: str, write) -> Path:
 
 
 def test_without_a_run_the_newest_suitable_one_is_used(ganzoo, trained):
-    make_run("00001-stylegan-nothing", lambda path: styled.write_checkpoint(path, size=8))
+    make_run("00001-stylegan-nothing", lambda path: stylegan_checkpoint.write_checkpoint(path, size=8))
     shutil.copytree(RUN, "experiments/00002-gan-pictures")
     shutil.copytree(RUN, "experiments/00003-gan-pictures")
     result = ganzoo("generate", "--mix", "--sources", "0", "--destinations", "1")

@@ -12,14 +12,14 @@ from PIL import Image
 from ganzoo.checkpoints import loading
 from ganzoo.interfaces.noise import constant_noise
 from ganzoo.sampling import latents, sampler
-from tests.support.styled import write_checkpoint
+from tests.support.stylegan_checkpoint import write_checkpoint
 
 CELL = slice(2, 66)  # pixels of the first cell of a sheet; cells have 64 px, with 2 px between them
 
 
 @pytest.fixture(scope="module")
 def saved(jittor, tmp_path_factory):
-    path = tmp_path_factory.mktemp("styled") / "tiny.safetensors"
+    path = tmp_path_factory.mktemp("stylegan") / "tiny.safetensors"
     return path, write_checkpoint(path)
 
 

@@ -12,17 +12,17 @@ from PIL import Image
 
 from ganzoo import backend
 from tests.data.pictures import encoded, noise, write_folder
-from tests.sampling.test_translation import alike, cells, mean, tinted
-from tests.support import tinter
+from tests.sampling.test_translation import alike, cells, mean, with_mean_colour
+from tests.support import mean_colour
 
 SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
 
 @pytest.fixture
-def zoo(jittor, workdir, add_model) -> Path:
-    """A folder with a checkpoint `tinter.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
-    add_model(tinter.TinterModel())
-    tinter.write_checkpoint(workdir / "tinter.safetensors")
+def workspace(jittor, workdir, add_model) -> Path:
+    """A folder with a checkpoint `model.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
+    add_model(mean_colour.MeanColourModel())
+    mean_colour.write_checkpoint(workdir / "model.safetensors")
     kinds = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
     files = {
         name: encoded(noise(*size, seed=seed), kinds[Path(name).suffix])
@@ -30,24 +30,24 @@ def zoo(jittor, workdir, add_model) -> Path:
     }
     write_folder(workdir / "sources", {**files, "notes.txt": b"no image", ".hidden.png": b"no image"})
     named = ("dog/rex.png", "dog/sam.png", "wild fox/reineke.png")
-    write_folder(workdir / "val", {name: encoded(coloured(seed)) for seed, name in enumerate(named)})
+    write_folder(workdir / "val", {name: encoded(coloured_image(seed)) for seed, name in enumerate(named)})
     return workdir
 
 
-def coloured(seed: int) -> Image.Image:
+def coloured_image(seed: int) -> Image.Image:
     """A reference of 8 x 8 px in a unique colour."""
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
 
 
 @pytest.fixture
-def translate(ganzoo, zoo):
+def translate(ganzoo, workspace):
     """A function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
     folders = (Path(f"out{index}") for index in range(9))
 
     def run(*arguments: str) -> Path:
         out = next(folders)
-        result = ganzoo("generate", "tinter.safetensors", *arguments, "--out", str(out))
+        result = ganzoo("generate", "model.safetensors", *arguments, "--out", str(out))
         assert result.exit_code == 0, result.output
         return out
 
@@ -71,18 +71,20 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_each_source_is_translated_to_each_domain_with_each_seed(translate, zoo):
+def test_each_source_is_translated_to_each_domain_with_each_seed(translate, workspace):
     out = translate("--source", "sources", "--domain", "dog,cat", "--seeds", "0,3")
     files = [f"{stem}-{domain}-seed000{n}.png" for stem in "abc" for domain in ("cat", "dog") for n in (0, 3)]
     assert names(out) == sorted(["grid.png", *files])
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        colour = tinter.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3  # colours of the EMA; those of the network differ
-        assert alike(pixels(out / f"{name}-dog-seed0003.png"), tinted(square(zoo / path)[None], colour)[0])
+        # The colours of the EMA; those of the network differ.
+        colour = mean_colour.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3
+        expected = with_mean_colour(square(workspace / path)[None], colour)[0]
+        assert alike(pixels(out / f"{name}-dog-seed0003.png"), expected)
     sheet = cells(pixels(out / "grid.png"), 3)
     assert sheet.shape[0] == 1 + 2 * 2
-    assert np.array_equal(sheet[0, 1], square(zoo / "sources/below/b.jpg"))
+    assert np.array_equal(sheet[0, 1], square(workspace / "sources/below/b.jpg"))
     assert np.array_equal(sheet[1, 0], pixels(out / "a-dog-seed0000.png"))
     assert np.array_equal(sheet[4, 2], pixels(out / "c-cat-seed0003.png"))
 
@@ -93,21 +95,21 @@ def test_by_default_an_image_is_translated_to_every_domain_with_ten_seeds(transl
     assert (out / "a-wild fox-seed0009.png").exists()
 
 
-def test_a_translation_has_the_style_of_its_reference(translate, zoo):
+def test_a_translation_has_the_style_of_its_reference(translate, workspace):
     out = translate("--source", "sources", "--reference", "val/dog", "--domain", "dog")
     assert names(out) == sorted(["grid.png", *(f"{s}-dog-{r}.png" for s in "abc" for r in ("rex", "sam"))])
-    colour = mean(square(zoo / "val/dog/sam.png"))[None]
-    expected = tinted(square(zoo / "sources/a.png")[None], colour)[0]
+    colour = mean(square(workspace / "val/dog/sam.png"))[None]
+    expected = with_mean_colour(square(workspace / "sources/a.png")[None], colour)[0]
     assert alike(pixels(out / "a-dog-sam.png"), expected)
     sheet = cells(pixels(out / "grid.png"), 4)
     assert sheet.shape[0] == 3
     assert (sheet[0, 0] == 255).all()
-    assert np.array_equal(sheet[0, 1], square(zoo / "sources/a.png"))
-    assert np.array_equal(sheet[2, 0], square(zoo / "val/dog/sam.png"))
+    assert np.array_equal(sheet[0, 1], square(workspace / "sources/a.png"))
+    assert np.array_equal(sheet[2, 0], square(workspace / "val/dog/sam.png"))
     assert alike(sheet[2, 1], expected)
 
 
-def test_domain_selects_references_from_folders_of_several_domains(translate, zoo):
+def test_domain_selects_references_from_folders_of_several_domains(translate, workspace):
     out = translate("--source", "sources/a.png", "--reference", "val", "--domain", "dog")
     assert names(out) == ["a-dog-rex.png", "a-dog-sam.png", "grid.png"]
     # A single reference belongs to the given domain, whatever its folder is called.
@@ -131,8 +133,8 @@ def test_psi_is_1_by_default(translate):
     assert not alike(drawn[0][0], drawn[3][0])
 
 
-def test_files_of_the_same_name_do_not_overwrite_each_other(translate, zoo):
-    write_folder(zoo / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
+def test_files_of_the_same_name_do_not_overwrite_each_other(translate, workspace):
+    write_folder(workspace / "twins", {name: encoded(noise(seed=seed)) for seed, name in enumerate(
         ["x/1.png", "y/1.png", "y/1.bmp", "y-1.png", "x-1.png"])})  # fmt: skip
     out = translate("--source", "twins", "--domain", "cat", "--seeds", "0")
     assert len(names(out)) == 5 + 1
@@ -151,8 +153,8 @@ MODES = {
 }
 
 
-def test_sources_can_have_any_mode_and_size(translate, zoo):
-    write_folder(zoo / "modes", {name: make() for name, make in MODES.items()})
+def test_sources_can_have_any_mode_and_size(translate, workspace):
+    write_folder(workspace / "modes", {name: make() for name, make in MODES.items()})
     out = translate("--source", "modes", "--domain", "dog", "--seeds", "0")
     assert len(names(out)) == len(MODES) + 1
     sheet = cells(pixels(out / "grid.png"), len(MODES))
@@ -162,32 +164,32 @@ def test_sources_can_have_any_mode_and_size(translate, zoo):
     assert (sheet[0, sorted(MODES).index("strip.png")] == [255, 0, 0]).all()
 
 
-def test_a_photo_is_rotated_by_its_exif_orientation(translate, zoo):
+def test_a_photo_is_rotated_by_its_exif_orientation(translate, workspace):
     upright = Image.new("RGB", (16, 16), "black")
     upright.paste("white", (0, 0, 16, 8))
     exif = Image.Exif()
     exif[0x0112] = 6
-    (zoo / "turned.png").write_bytes(encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
+    (workspace / "turned.png").write_bytes(encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif))
     out = translate("--source", "turned.png", "--domain", "dog", "--seeds", "0")
     shown = cells(pixels(out / "grid.png"), 1)[0, 0].astype(int)
     assert shown[:3].min() > 200 > 50 > shown[5:].max()
 
 
-def test_a_grey_model_writes_grey_images(ganzoo, zoo, monkeypatch):
-    make = tinter.make
-    monkeypatch.setattr(tinter, "make", lambda colours: make(colours[:, :1], 1))
-    info = tinter.DataInfo("grey", 3, 8, 1, tinter.DOMAINS)
-    tinter.write_checkpoint(Path("grey.safetensors"), data=info, colours=tinter.COLOURS[:, :1])
+def test_a_grey_model_writes_grey_images(ganzoo, workspace, monkeypatch):
+    make = mean_colour.make
+    monkeypatch.setattr(mean_colour, "make", lambda colours: make(colours[:, :1], 1))
+    info = mean_colour.DataInfo("grey", 3, 8, 1, mean_colour.DOMAINS)
+    mean_colour.write_checkpoint(Path("grey.safetensors"), data=info, colours=mean_colour.COLOURS[:, :1])
     assert ganzoo("generate", "grey.safetensors", "--source", "sources", "--reference", "val").exit_code == 0
     with Image.open("generated/a-dog-rex.png") as image:
         assert image.mode == "L"
 
 
-def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, zoo):
-    write_folder(zoo / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
+def test_a_bad_image_in_a_folder_is_named_and_left_out(ganzoo, workspace):
+    write_folder(workspace / "sources", {"aa.png": b"no image", "z.png": encoded(noise())[:60]})
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--seeds", "0", "--out", "out")
     assert result.exit_code == 0, result.output
-    assert len(names(zoo / "out")) == 3 * 3 + 1
+    assert len(names(workspace / "out")) == 3 * 3 + 1
     assert result.stderr.count("Left out: sources/aa.png: not a readable image") == 1
     assert result.stderr.count("Left out: sources/z.png: not a readable image") == 1
 
@@ -199,25 +201,25 @@ def test_the_same_command_gives_the_same_files(translate):
         assert all((one / name).read_bytes() == (other / name).read_bytes() for name in names(one))
 
 
-def test_a_checkpoint_is_enough(ganzoo, zoo):
-    shutil.move("tinter.safetensors", "elsewhere.safetensors")
+def test_a_checkpoint_is_enough(ganzoo, workspace):
+    shutil.move("model.safetensors", "elsewhere.safetensors")
     shutil.rmtree("val")
     assert ganzoo("generate", "elsewhere.safetensors", "--source", "sources/a.png", "--seeds", "1").exit_code == 0
     assert Path("generated/a-dog-seed0001.png").exists()
 
 
-def test_a_sheet_shows_only_as_many_images_as_fit(ganzoo, zoo, monkeypatch):
+def test_a_sheet_shows_only_as_many_images_as_fit(ganzoo, workspace, monkeypatch):
     from ganzoo.sampling import sheets
 
     monkeypatch.setattr("ganzoo.sampling.translation_sheet.MAX_COLUMNS", 2)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--seeds", "0-1", "--out", "out")
     assert "sheet of the first 2 sources and 5 styles" in result.stdout
-    assert len(names(zoo / "out")) == 3 * 6 + 1
-    assert cells(pixels(zoo / "out/grid.png"), 2).shape[0] == 1 + 5
+    assert len(names(workspace / "out")) == 3 * 6 + 1
+    assert cells(pixels(workspace / "out/grid.png"), 2).shape[0] == 1 + 5
 
 
-def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, zoo, monkeypatch):
+def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, workspace, monkeypatch):
     from ganzoo.sampling import input_images, sheets
 
     to_array, created, counts = input_images.to_array, [], []
@@ -228,7 +230,7 @@ def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, zo
         counts.append(sum(each() is not None for each in created))
         return image
 
-    write_folder(zoo / "many", {f"{index:02}.png": encoded(coloured(index)) for index in range(40)})
+    write_folder(workspace / "many", {f"{index:02}.png": encoded(coloured_image(index)) for index in range(40)})
     monkeypatch.setattr(input_images, "to_array", counting)
     monkeypatch.setattr(sheets, "MAX_SHEET_IMAGES", 12)
     monkeypatch.setattr("ganzoo.sampling.translation.MAX_CHUNK", 4)
@@ -236,7 +238,7 @@ def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, zo
     assert len(names(out)) == 40 + 1
     sheet = cells(pixels(out / "grid.png"), 2)
     assert len(sheet) == 1 + 5
-    assert np.array_equal(sheet[5, 0], square(zoo / "many/04.png"))
+    assert np.array_equal(sheet[5, 0], square(workspace / "many/04.png"))
     assert max(counts) < 16
     counts.clear()
     walk = ["--interpolate", "--steps", "2", "--format", "png"]
@@ -244,10 +246,10 @@ def test_of_many_references_only_those_on_the_sheet_stay_in_memory(translate, zo
     assert max(counts) < 10
 
 
-def test_linked_folders_are_followed_and_read_once(translate, zoo):
-    (zoo / "linked").mkdir()
-    (zoo / "linked" / "there").symlink_to(zoo / "val" / "dog")
-    (zoo / "linked" / "again").symlink_to(zoo / "linked")
+def test_linked_folders_are_followed_and_read_once(translate, workspace):
+    (workspace / "linked").mkdir()
+    (workspace / "linked" / "there").symlink_to(workspace / "val" / "dog")
+    (workspace / "linked" / "again").symlink_to(workspace / "linked")
     out = translate("--source", "linked", "--domain", "cat", "--seeds", "0")
     assert names(out) == ["grid.png", "rex-cat-seed0000.png", "sam-cat-seed0000.png"]
 
@@ -263,18 +265,18 @@ def test_a_walk_passes_through_its_seeds_in_every_domain(translate, space):
     images = translate("--source", "sources", "--seeds", "2,5", "--psi", "0.5")
     assert len(drawn) == 8
     for frame, seed in ((0, 2), (4, 5)):
-        for row, domain in enumerate(tinter.DOMAINS, 1):
+        for row, domain in enumerate(mean_colour.DOMAINS, 1):
             assert alike(drawn[frame][row, 1], pixels(images / f"b-{domain}-seed000{seed}.png"))
 
 
-def test_a_walk_passes_through_its_references(translate, zoo):
+def test_a_walk_passes_through_its_references(translate, workspace):
     walk = ["--interpolate", "--reference", "val/dog", "--domain", "dog", "--format", "png"]
     drawn = frames(translate("--source", "sources", *walk, "--steps", "6"), 4)
     images = translate("--source", "sources", "--reference", "val/dog")
     assert len(drawn) == 12
     for frame, name in ((0, "rex"), (6, "sam")):
         assert alike(drawn[frame][1, 2], pixels(images / f"b-dog-{name}.png"))
-        assert np.array_equal(drawn[frame][1, 0], square(zoo / f"val/dog/{name}.png"))
+        assert np.array_equal(drawn[frame][1, 0], square(workspace / f"val/dog/{name}.png"))
     assert len(list(translate("--source", "sources/a.png", *walk).glob("*.png"))) == 62
 
 
@@ -305,7 +307,7 @@ REFERENCE = ["--reference", "val/dog"]
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "tinter translates images: give the input with --source IMAGE|FOLDER"),
+        ([], 2, "mean-colour translates images: give the input with --source IMAGE|FOLDER"),
         (["--domain", "dog"], 2, "--domain: requires --source"),
         (["--reference", "val"], 2, "--reference: requires --source"),
         (
@@ -353,23 +355,23 @@ REFERENCE = ["--reference", "val/dog"]
         (["--source", "sources", "--interpolate", "--seeds", "0-99", "--steps", "1001"], 2, "100,100 frames exceed"),
     ],
 )
-def test_invalid_input_is_reported_in_one_line(ganzoo, zoo, arguments, status, message):
-    (zoo / "empty").mkdir()
-    write_folder(zoo / "spoilt", {"a.png": b"", "b.png": b"no image"})
-    write_folder(zoo / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
-    result = ganzoo("generate", "tinter.safetensors", *arguments)
+def test_invalid_input_is_reported_in_one_line(ganzoo, workspace, arguments, status, message):
+    (workspace / "empty").mkdir()
+    write_folder(workspace / "spoilt", {"a.png": b"", "b.png": b"no image"})
+    write_folder(workspace / "many", {f"{index}.png": encoded(noise()) for index in range(22)})
+    result = ganzoo("generate", "model.safetensors", *arguments)
     assert (result.exit_code, len([x for x in result.stderr.splitlines() if x.startswith("Error")])) == (status, 1)
     assert message in result.stderr
 
 
-def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, zoo, monkeypatch):
-    monkeypatch.setattr(tinter.TinterModel, "conditional", False)
+def test_a_model_without_domains_is_refused_before_it_is_built(ganzoo, workspace, monkeypatch):
+    monkeypatch.setattr(mean_colour.MeanColourModel, "conditional", False)
     monkeypatch.setattr(backend, "start", None)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources", "--domain", "dgo")
-    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)
+    result = ganzoo("generate", "model.safetensors", "--source", "sources", "--domain", "dgo")
+    assert (result.exit_code, "mean-colour generates images from latents" in result.stderr) == (2, True)
 
 
-def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, zoo, monkeypatch):
-    monkeypatch.setattr(tinter.TinterModel, "translates", False)
-    result = ganzoo("generate", "tinter.safetensors", "--source", "sources")
-    assert (result.exit_code, "tinter generates images from latents" in result.stderr) == (2, True)
+def test_a_model_with_domains_that_does_not_translate_is_refused(ganzoo, workspace, monkeypatch):
+    monkeypatch.setattr(mean_colour.MeanColourModel, "translates", False)
+    result = ganzoo("generate", "model.safetensors", "--source", "sources")
+    assert (result.exit_code, "mean-colour generates images from latents" in result.stderr) == (2, True)

@@ -10,15 +10,15 @@ from PIL import Image
 
 from ganzoo.checkpoints import checkpoint
 from ganzoo.sampling.latents import from_seeds
-from tests.support import tinter
+from tests.support import mean_colour
 
-TRAIN = ["train", "unaveraged", "--data", "pictures", "--batch", "4", "--kimg", "0.02", "--tick", "0.008"]
-RUN = Path("experiments/00000-unaveraged-pictures")
+TRAIN = ["train", "mean-colour-without-ema", "--data", "pictures", "--batch", "4", "--kimg", "0.02", "--tick", "0.008"]
+RUN = Path("experiments/00000-mean-colour-without-ema-pictures")
 
 
 @pytest.fixture
-def zoo(jittor, domains, add_model):
-    add_model(tinter.UnaveragedTinter())
+def workspace(jittor, domains, add_model):
+    add_model(mean_colour.MeanColourModelWithoutEMA())
 
 
 def colours_of(image: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def colours_of(image: np.ndarray) -> np.ndarray:
     return image.astype(float).mean((0, 1)) / 127.5 - 1
 
 
-def test_generate_uses_the_trained_weights(zoo, ganzoo):
+def test_generate_uses_the_trained_weights(workspace, ganzoo):
     result = ganzoo(*TRAIN)
     assert result.exit_code == 0, result.output
     trained = checkpoint.read(checkpoint.newest(RUN)).tensors["net/colours/colours"]
@@ -49,11 +49,11 @@ def test_samples_during_training_use_the_trained_weights(jittor):
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
 
-    state = TrainState(tinter.UnaveragedTinter(), Options(), tinter.INFO, TrainOptions())
-    state.setup.networks["colours"].load_state({"colours": tinter.COLOURS})
+    state = TrainState(mean_colour.MeanColourModelWithoutEMA(), Options(), mean_colour.INFO, TrainOptions())
+    state.setup.networks["colours"].load_state({"colours": mean_colour.COLOURS})
     translator = state.ema.translator()
     styles = translator.style_of_latents(ganzoo.jt.zeros((3, 5)), np.arange(3)).numpy()
-    np.testing.assert_allclose(styles[:, 1:], tinter.COLOURS, atol=1e-6)
+    np.testing.assert_allclose(styles[:, 1:], mean_colour.COLOURS, atol=1e-6)
 
 
 def test_a_discriminator_has_no_ema_copy(jittor):
@@ -66,19 +66,19 @@ def test_a_discriminator_has_no_ema_copy(jittor):
         def execute(self, images):
             return images
 
-    class Model(tinter.UnaveragedTinter):
+    class Model(mean_colour.MeanColourModelWithoutEMA):
         def build(self, options, data):
             setup = super().build(options, data)
             setup.networks["critic"].__class__ = type("Critic", (Critic,), {})
             return setup
 
-    state = TrainState(Model(), Options(), tinter.INFO, TrainOptions())
+    state = TrainState(Model(), Options(), mean_colour.INFO, TrainOptions())
     assert set(state.ema.copies) == {"colours"}
 
 
-def test_generate_requires_source_images_for_a_model_without_a_generator_network(zoo, ganzoo):
+def test_generate_requires_source_images_for_a_model_without_a_generator_network(workspace, ganzoo):
     assert ganzoo(*TRAIN).exit_code == 0
     result = ganzoo("generate")
     assert result.exit_code == 2
-    assert "unaveraged translates images: give the input with --source IMAGE|FOLDER." in result.stderr
+    assert "mean-colour-without-ema translates images: give the input with --source IMAGE|FOLDER." in result.stderr
     assert "Traceback" not in result.output

@@ -12,7 +12,7 @@ from PIL import Image
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, choose
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -58,7 +58,7 @@ def network_input(name: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def comparison(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
     inputs = {f"pixels/{name}": network_input(name) for name in PHOTOGRAPHS}
     inputs["pixels/noise"] = rng.integers(0, 256, (2, 224, 224, 3), np.uint8)
@@ -68,23 +68,23 @@ def compared(extractor, tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[s
         inputs[f"one/{side}"] = one.astype(np.float32)
         inputs[f"other/{side}"] = np.clip(one + rng.normal(0, 0.1, one.shape), -1, 1).astype(np.float32)
     folder = tmp_path_factory.mktemp("efficientnet")
-    return inputs, in_torch("efficientnet", inputs, folder, weights=str(extractor.weights.paths[0]))
+    return inputs, run_reference("efficientnet", inputs, folder, weights=str(extractor.weights.paths[0]))
 
 
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("name", [*PHOTOGRAPHS, "noise"])
-def test_features_and_logits_agree_with_the_package(extractor, compared, jittor, name) -> None:
-    inputs, expected = compared
+def test_features_and_logits_agree_with_the_package(extractor, comparison, jittor, name) -> None:
+    inputs, expected = comparison
     (features,) = extractor.stream([inputs[f"pixels/{name}"]])
-    assert error(features, expected[f"features/{name}"]) < 1e-4
-    assert error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
+    assert relative_error(features, expected[f"features/{name}"]) < 1e-4
+    assert relative_error(extractor.network.classify(jittor.array(features)), expected[f"logits/{name}"]) < 1e-4
 
 
 @needs_torch
 @needs_package
-def test_features_differ_between_photographs(compared) -> None:
-    features = np.concatenate([compared[1][f"features/{name}"] for name in PHOTOGRAPHS])
+def test_features_differ_between_photographs(comparison) -> None:
+    features = np.concatenate([comparison[1][f"features/{name}"] for name in PHOTOGRAPHS])
     differences = np.abs(features[:, None] - features[None]).max(2) / np.abs(features).max()
     assert (differences[~np.eye(len(features), dtype=bool)] > 0.1).all()
 
@@ -92,11 +92,11 @@ def test_features_differ_between_photographs(compared) -> None:
 @needs_torch
 @needs_package
 @pytest.mark.parametrize("side", [SMALL, ODD])
-def test_distances_agree_with_the_packages_feature_maps(compared, side) -> None:
-    inputs, expected = compared
+def test_distances_agree_with_the_packages_feature_maps(comparison, side) -> None:
+    inputs, expected = comparison
     perceptual = Perceptual(choose(PERCEPTUAL, None, ()))
     found = perceptual.distances(inputs[f"one/{side}"], inputs[f"other/{side}"])
-    assert error(found, expected[f"distances/{side}"]) < 1e-4
+    assert relative_error(found, expected[f"distances/{side}"]) < 1e-4
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)

@@ -15,7 +15,7 @@ from PIL import Image
 from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import FEATURES, Weights
 from ganzoo.metrics.features import FeatureExtractor
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -33,7 +33,7 @@ def random_images(seed: int, count: int, side: int) -> np.ndarray:
     return np.stack(found)
 
 
-class Compared:
+class Comparison:
     """Two weight files of one network, images, and the reference features of these images."""
 
     def __init__(self, folder: Path) -> None:
@@ -45,27 +45,27 @@ class Compared:
         self.images["torchvision/299"] = random_images(3, 2, 299)
         resized = Image.fromarray(self.small[0]).resize((299, 299), Image.Resampling.BILINEAR)
         self.images["torchvision/resized"] = np.asarray(resized)[None]
-        self.expected = in_torch("inception", self.images, folder, target=str(folder), seed=1)
+        self.expected = run_reference("inception", self.images, folder, target=str(folder), seed=1)
 
     def extractor(self, backbone: str, name: str) -> FeatureExtractor:
         return FeatureExtractor(Weights(FEATURES[backbone], (self.folder / name,), ("",)))
 
 
 @pytest.fixture(scope="module")
-def compared(jittor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
+def comparison(jittor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Comparison]:
     folder = tmp_path_factory.mktemp("inception")
-    yield Compared(folder)
+    yield Comparison(folder)
     shutil.rmtree(folder)  # 200 MB
 
 
 @pytest.fixture(scope="module")
-def fid(compared: Compared) -> FeatureExtractor:
-    return compared.extractor("inception", "fid.pth")
+def fid(comparison: Comparison) -> FeatureExtractor:
+    return comparison.extractor("inception", "fid.pth")
 
 
 @pytest.fixture(scope="module")
-def torchvision(compared: Compared) -> FeatureExtractor:
-    return compared.extractor("inception-torchvision", "torchvision.pth")
+def torchvision(comparison: Comparison) -> FeatureExtractor:
+    return comparison.extractor("inception-torchvision", "torchvision.pth")
 
 
 def features(extractor: FeatureExtractor, images: np.ndarray) -> np.ndarray:
@@ -80,33 +80,33 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
 
 @needs_torch
 @pytest.mark.parametrize("name", FID_SIZES)
-def test_the_fid_variant_resizes_as_published(compared, fid, name) -> None:
-    found = features(fid, compared.images[f"fid/{name}"])
-    assert error(found, compared.expected[f"fid/{name}"]) < TOLERANCE
+def test_the_fid_variant_resizes_as_published(comparison, fid, name) -> None:
+    found = features(fid, comparison.images[f"fid/{name}"])
+    assert relative_error(found, comparison.expected[f"fid/{name}"]) < TOLERANCE
 
 
 @needs_torch
-def test_torchvisions_variant_at_its_own_size(compared, torchvision) -> None:
-    found = features(torchvision, compared.images["torchvision/299"])
-    assert error(found, compared.expected["torchvision/299"]) < TOLERANCE
+def test_torchvisions_variant_at_its_own_size(comparison, torchvision) -> None:
+    found = features(torchvision, comparison.images["torchvision/299"])
+    assert relative_error(found, comparison.expected["torchvision/299"]) < TOLERANCE
 
 
 @needs_torch
-def test_torchvisions_variant_scales_as_pillow_does(compared, torchvision) -> None:
-    found = features(torchvision, compared.small)
-    assert error(found, compared.expected["torchvision/resized"]) < TOLERANCE
+def test_torchvisions_variant_scales_as_pillow_does(comparison, torchvision) -> None:
+    found = features(torchvision, comparison.small)
+    assert relative_error(found, comparison.expected["torchvision/resized"]) < TOLERANCE
 
 
 @needs_torch
 @pytest.mark.parametrize("name", ["fid/32", "torchvision/299"])
-def test_features_depend_on_the_image(compared, name) -> None:
-    assert relative_difference(*compared.expected[name]) > 300 * TOLERANCE
+def test_features_depend_on_the_image(comparison, name) -> None:
+    assert relative_difference(*comparison.expected[name]) > 300 * TOLERANCE
 
 
 @needs_torch
-def test_the_variants_pool_differently(compared, fid, torchvision, jittor) -> None:
+def test_the_variants_pool_differently(comparison, fid, torchvision, jittor) -> None:
     """Both get pixels that are equal after normalisation."""
-    pixels = compared.images["torchvision/299"].transpose(0, 3, 1, 2).astype(np.float32)
+    pixels = comparison.images["torchvision/299"].transpose(0, 3, 1, 2).astype(np.float32)
     mean, std = (np.array(each).reshape(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     same = (255 * ((pixels / 127.5 - 1) * std + mean)).astype(np.float32)
     with jittor.no_grad():
@@ -117,17 +117,17 @@ def test_the_variants_pool_differently(compared, fid, torchvision, jittor) -> No
 
 
 @needs_torch
-def test_grey_images_are_rgb_of_equal_channels(compared, fid, torchvision) -> None:
-    grey = compared.small[:, :, :, :1]
+def test_grey_images_are_rgb_of_equal_channels(comparison, fid, torchvision) -> None:
+    grey = comparison.small[:, :, :, :1]
     for extractor in (fid, torchvision):
         assert np.array_equal(features(extractor, grey), features(extractor, np.repeat(grey, 3, 3)))
 
 
 @needs_torch
-def test_other_contents_of_torchvisions_file_are_ignored(compared, fid) -> None:
+def test_other_contents_of_torchvisions_file_are_ignored(comparison, fid) -> None:
     """The auxiliary classifier, and a classifier for 1000 classes."""
-    other = compared.extractor("inception", "torchvision.pth")
-    images = compared.images["fid/100"]
+    other = comparison.extractor("inception", "torchvision.pth")
+    images = comparison.images["fid/100"]
     assert np.array_equal(features(other, images), features(fid, images))
 
 
@@ -161,10 +161,10 @@ def test_weights_of_another_network_are_refused(tmp_path, backbone) -> None:
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_named(compared, tmp_path, name, value, message) -> None:
+def test_weights_that_do_not_fit_are_named(comparison, tmp_path, name, value, message) -> None:
     from ganzoo.checkpoints.unpickling import safe_load
 
-    state = {**safe_load(compared.folder / "fid.pth"), name: value}
+    state = {**safe_load(comparison.folder / "fid.pth"), name: value}
     if value is None:
         del state[name]
     path = write_pickle(tmp_path / "changed.pth", state)

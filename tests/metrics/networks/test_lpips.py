@@ -12,7 +12,7 @@ from PIL import Image
 from ganzoo.errors import CheckpointError
 from ganzoo.metrics.backbones import PERCEPTUAL, Weights
 from ganzoo.metrics.perceptual import Perceptual
-from tests.support.reference import error, in_torch, needs_torch
+from tests.support.reference import needs_torch, relative_error, run_reference
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -42,11 +42,11 @@ def pair(rng: np.random.Generator, side: int, channels: int) -> tuple[np.ndarray
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    folder, rng, inputs = tmp_path_factory.mktemp("trunks"), np.random.default_rng(0), {}
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    folder, rng, inputs = tmp_path_factory.mktemp("lpips"), np.random.default_rng(0), {}
     for name, kind in KINDS.items():
         inputs[f"one/{name}"], inputs[f"other/{name}"] = pair(rng, *kind)
-    return folder, inputs, in_torch("trunks", inputs, folder, target=str(folder), seed=2)
+    return folder, inputs, run_reference("lpips", inputs, folder, target=str(folder), seed=2)
 
 
 def open_weights(network: str, *paths: Path) -> Perceptual:
@@ -54,8 +54,8 @@ def open_weights(network: str, *paths: Path) -> Perceptual:
 
 
 @pytest.fixture(scope="module")
-def networks(compared, jittor) -> dict[str, Perceptual]:
-    folder = compared[0]
+def networks(comparison, jittor) -> dict[str, Perceptual]:
+    folder = comparison[0]
     return {
         network: open_weights(network, folder / f"{network}.pth", folder / f"{network}-heads.pth")
         for network in NETWORKS
@@ -65,34 +65,34 @@ def networks(compared, jittor) -> dict[str, Perceptual]:
 @needs_torch
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", KINDS)
-def test_distances_agree_with_the_reference(compared, networks, network, name) -> None:
-    _, inputs, expected = compared
+def test_distances_agree_with_the_reference(comparison, networks, network, name) -> None:
+    _, inputs, expected = comparison
     found = networks[network].distances(inputs[f"one/{name}"], inputs[f"other/{name}"])
     assert found.shape == (2,)
-    assert error(found, expected[f"{network}/{name}"]) < 1e-4
+    assert relative_error(found, expected[f"{network}/{name}"]) < 1e-4
 
 
 @needs_torch
 @pytest.mark.parametrize("network", NETWORKS)
-def test_more_noise_means_a_larger_distance(compared, network) -> None:
+def test_more_noise_means_a_larger_distance(comparison, network) -> None:
     """Otherwise the comparison with the reference would prove little."""
     for name in KINDS:
-        little, much = compared[2][f"{network}/{name}"]
+        little, much = comparison[2][f"{network}/{name}"]
         assert 0.001 < little < 0.8 * much
 
 
 @needs_torch
 @pytest.mark.parametrize("network", NETWORKS)
-def test_grey_images_are_rgb_of_equal_channels(compared, networks, network) -> None:
-    one, other = compared[1]["one/grey"], compared[1]["other/grey"]
+def test_grey_images_are_rgb_of_equal_channels(comparison, networks, network) -> None:
+    one, other = comparison[1]["one/grey"], comparison[1]["other/grey"]
     coloured = networks[network].distances(np.repeat(one, 3, 1), np.repeat(other, 3, 1))
     assert np.array_equal(networks[network].distances(one, other), coloured)
 
 
 @needs_torch
 @pytest.mark.parametrize("network", NETWORKS)
-def test_files_in_the_legacy_format_are_read(compared, networks, network) -> None:
-    folder, inputs, _ = compared
+def test_files_in_the_legacy_format_are_read(comparison, networks, network) -> None:
+    folder, inputs, _ = comparison
     older = open_weights(network, folder / f"{network}-legacy.pth", folder / f"{network}-heads.pth")
     one, other = inputs["one/64 px"], inputs["other/64 px"]
     assert np.array_equal(older.distances(one, other), networks[network].distances(one, other))
@@ -111,9 +111,9 @@ def test_files_in_the_legacy_format_are_read(compared, networks, network) -> Non
         ("squeezenet", ("squeezenet-heads", "squeezenet"), r"squeezenet\.pth: .*'lin0\.model\.1\.weight'"),
     ],
 )
-def test_files_of_another_network_are_refused(compared, network, files, message) -> None:
+def test_files_of_another_network_are_refused(comparison, network, files, message) -> None:
     with pytest.raises(CheckpointError, match=message):
-        open_weights(network, *(compared[0] / f"{name}.pth" for name in files))
+        open_weights(network, *(comparison[0] / f"{name}.pth" for name in files))
 
 
 @needs_torch
@@ -130,14 +130,14 @@ def test_files_of_another_network_are_refused(compared, network, files, message)
         ("squeezenet", "features.12.expand3x3.bias", np.zeros(257), r"has shape \(257,\), expected \(256,\)"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(compared, tmp_path, network, name, value, message) -> None:
+def test_weights_that_do_not_fit_are_named(comparison, tmp_path, network, name, value, message) -> None:
     from ganzoo.checkpoints.unpickling import safe_load
 
-    state = {**safe_load(compared[0] / f"{network}.pth"), name: value}
+    state = {**safe_load(comparison[0] / f"{network}.pth"), name: value}
     if value is None:
         del state[name]
     path = tmp_path / "changed.pth"
     path.write_bytes(pickle.dumps(state))
     with pytest.raises(CheckpointError, match=rf"changed\.pth: .*array '{name}' {message}"):
-        open_weights(network, path, compared[0] / f"{network}-heads.pth")
+        open_weights(network, path, comparison[0] / f"{network}-heads.pth")
     path.unlink()

@@ -26,7 +26,7 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-def in_torch(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **settings: Any) -> dict[str, np.ndarray]:
+def run_reference(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **settings: Any) -> dict[str, np.ndarray]:
     """Run `job` (see `__main__`) on `arrays` in a child process, and return its results in float64."""
     inputs, outputs = folder / f"{job}-inputs.npz", folder / f"{job}-outputs.npz"
     np.savez(inputs, **arrays)
@@ -37,7 +37,7 @@ def in_torch(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **setting
         return dict(file)
 
 
-def error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
+def relative_error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
     """Return the largest difference between two arrays, relative to the largest magnitude of `expected` or `scale`."""
     actual = np.asarray(actual.numpy() if hasattr(actual, "numpy") else actual, np.float64)
     assert actual.shape == expected.shape
@@ -47,12 +47,12 @@ def error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
     return float(np.abs(actual - expected).max()) / largest
 
 
-def under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+def strip_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Return the arrays whose names begin with `prefix`, with the prefix removed."""
     return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def values(
+def random_weights(
     shapes: Iterable[tuple[str, tuple[int, ...]]], rng: np.random.Generator, large_biases: Container[str] = ()
 ) -> dict[str, np.ndarray]:
     """Return random weights of the given names and shapes, without special values such as 0 or 1, scaled so that

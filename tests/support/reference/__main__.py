@@ -34,7 +34,7 @@ JOBS = {
     "stylegan": stylegan_steps.steps,
     "stylegan_files": stylegan_files.files,
     "train": training.train,
-    "trunks": backbones.trunks,
+    "lpips": backbones.lpips,
 }
 
 

@@ -253,7 +253,7 @@ TRUNKS = {"alexnet": _Alex, "vgg16": _VGG, "squeezenet": _Squeeze}
 MIN_SIDE = 64
 
 
-def trunks(arrays: Tensors, target: str, seed: int) -> Tensors:
+def lpips(arrays: Tensors, target: str, seed: int) -> Tensors:
     """Return 'NETWORK/NAME', the LPIPS between the images 'one/NAME' and 'other/NAME', enlarged to at least 64 px.
 
     Weights are saved in `target` as NETWORK.pth and NETWORK-heads.pth, and as NETWORK-legacy.pth in PyTorch's older

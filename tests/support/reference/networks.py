@@ -11,7 +11,7 @@ from torch import nn
 ZOO_EPS = 0.8  # the second positional argument of PyTorch's BatchNorm, where momentum was meant
 
 
-class Masked(nn.Module):
+class MaskedDropout(nn.Module):
     """Dropout with a given mask instead of a random one."""
 
     def __init__(self, mask: torch.Tensor) -> None:
@@ -22,7 +22,7 @@ class Masked(nn.Module):
         return x * self.mask if self.training else x
 
 
-class Named(nn.Module):
+class NamedNetwork(nn.Module):
     """A network whose weights can be read and set by ganzoo's names."""
 
     names: Mapping[str, nn.Module]  # ganzoo's module path -> the module here
@@ -50,7 +50,7 @@ class Named(nn.Module):
                 tensor.copy_(values[name])
 
 
-class MLPGenerator(Named):
+class MLPGenerator(NamedNetwork):
     def __init__(self, size: int, channels: int, latent: int) -> None:
         super().__init__()
         self.shape = (channels, size, size)
@@ -70,7 +70,7 @@ class MLPGenerator(Named):
         return torch.tanh(self.out(x)).view(-1, *self.shape)
 
 
-class MLPDiscriminator(Named):
+class MLPDiscriminator(NamedNetwork):
     """Here the sigmoid is part of the network; in ganzoo it is part of the loss."""
 
     def __init__(self, size: int, channels: int) -> None:
@@ -84,7 +84,7 @@ class MLPDiscriminator(Named):
         return torch.sigmoid(self.lin3(x))
 
 
-class ZooGenerator(Named):
+class ZooGenerator(NamedNetwork):
     def __init__(self, size: int, channels: int, latent: int) -> None:
         super().__init__()
         self.side = size // 4
@@ -109,7 +109,7 @@ class ZooGenerator(Named):
         return torch.tanh(self.conv_c(x))
 
 
-class ZooDiscriminator(Named):
+class ZooDiscriminator(NamedNetwork):
     def __init__(self, size: int, channels: int, masks: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         stages, widths = [], (channels, 16, 32, 64, 128)
@@ -117,7 +117,7 @@ class ZooDiscriminator(Named):
         position = 0
         for index in range(4):
             conv = nn.Conv2d(widths[index], widths[index + 1], 3, 2, 1)
-            stage = [conv, nn.LeakyReLU(0.2), Masked(masks[str(index)])]
+            stage = [conv, nn.LeakyReLU(0.2), MaskedDropout(masks[str(index)])]
             names[f"layers.{position}"] = conv
             if index > 0:
                 stage.append(nn.BatchNorm2d(widths[index + 1], ZOO_EPS))
@@ -132,7 +132,7 @@ class ZooDiscriminator(Named):
         return self.fc(self.stages(images).flatten(1))
 
 
-class TutorialGenerator(Named):
+class TutorialGenerator(NamedNetwork):
     def __init__(self, size: int, channels: int, latent: int) -> None:
         super().__init__()
         self.side = size // 16
@@ -152,7 +152,7 @@ class TutorialGenerator(Named):
         return torch.tanh(self.last(x))
 
 
-class TutorialDiscriminator(Named):
+class TutorialDiscriminator(NamedNetwork):
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(channels, 64, 5, 2, 2), nn.Conv2d(64, 128, 5, 2, 2)
@@ -170,7 +170,7 @@ class TutorialDiscriminator(Named):
         return self.fc(x.flatten(1))
 
 
-class PlainGenerator(Named):
+class PlainGenerator(NamedNetwork):
     """A generator without batch norm, so that a batch can be split into micro-batches."""
 
     def __init__(self, size: int, channels: int, latent: int) -> None:

@@ -11,21 +11,20 @@ from unittest import mock
 
 import numpy as np
 
-from . import error, in_torch, under, values
+from . import random_weights, relative_error, run_reference, strip_prefix
 
 LATENT = 24
 STEPS = 5
 
 
-def adams(learning_rate: float, generator: float, discriminator: float) -> dict[str, Any]:
-    """Return Adam for both networks, with an eps well above the rounding errors of the gradients. With the usual 1e-8,
-    Adam turns gradients that are only rounding errors, as some of a million always are, into full steps."""
+def adam_settings(*, generator_eps: float, discriminator_eps: float) -> dict[str, Any]:
+    """Return Adam for both networks. Each eps must be well above the rounding errors of the gradients: with the usual
+    1e-8, Adam would turn a gradient that is only a rounding error, as some of a million always are, into a full step.
+    """
     from ganzoo import Adam
 
-    def adam(eps: float) -> Any:
-        return Adam(learning_rate, beta1=0.5, beta2=0.9, eps=eps)
-
-    return {"generator": adam(generator), "discriminator": adam(discriminator)}
+    eps = {"generator": generator_eps, "discriminator": discriminator_eps}
+    return {name: Adam(1e-3, beta1=0.5, beta2=0.9, eps=value) for name, value in eps.items()}
 
 
 @dataclass
@@ -42,15 +41,15 @@ class Comparison:
 
     def errors(self, prefix: str) -> dict[str, float]:
         """Return the relative error of each array whose name begins with `prefix`, by the rest of its name."""
-        return {name: error(actual, expected) for name, actual, expected in self._pairs(prefix)}
+        return {name: relative_error(actual, expected) for name, actual, expected in self._pairs(prefix)}
 
     def gradient_errors(self, network: str, without_effect: Container[str]) -> dict[str, float]:
         """Return the relative errors of the gradients. `without_effect` names biases whose true gradient is zero
         because a batch norm removes any constant: their errors are relative to the gradient of the layer's weight."""
-        expected = under(self.expected, f"grad/{network}/")
+        expected = strip_prefix(self.expected, f"grad/{network}/")
         of_weight = {name: np.abs(expected[name.replace("bias", "weight")]).max() for name in expected}
         return {
-            name: error(actual, wanted, of_weight[name] if name in without_effect else 0.0)
+            name: relative_error(actual, wanted, of_weight[name] if name in without_effect else 0.0)
             for name, actual, wanted in self._pairs(f"grad/{network}/")
         }
 
@@ -58,10 +57,12 @@ class Comparison:
         """Return the relative errors of the weight changes, except for the biases `without_effect`: their gradients are
         rounding errors, which Adam turns into full steps."""
         pairs = self._pairs(f"change/{network}/")
-        return {name: error(actual, expected) for name, actual, expected in pairs if name not in without_effect}
+        return {
+            name: relative_error(actual, expected) for name, actual, expected in pairs if name not in without_effect
+        }
 
     def _pairs(self, prefix: str) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        actual, expected = under(self.actual, prefix), under(self.expected, prefix)
+        actual, expected = strip_prefix(self.actual, prefix), strip_prefix(self.expected, prefix)
         assert actual.keys() == expected.keys()
         assert actual, f"there is no {prefix}"
         return [(name, actual[name], expected[name]) for name in expected]
@@ -92,7 +93,7 @@ def compare(
     state = TrainState(model, options, DataInfo("noise", 100, size, channels), TrainOptions(seed=3))
     given = dict(prepare(state))
     for name, network in state.setup.networks.items():
-        weights = values(
+        weights = random_weights(
             [(key, tuple(var.shape)) for key, var in network.state().items()], rng, (large_biases or {}).get(name, ())
         )
         network.load_state(weights)
@@ -102,11 +103,11 @@ def compare(
     given["sampled"] = rng.standard_normal((3, LATENT), dtype=np.float32)
 
     actual, latents = _record(state, images, micro_batch)
-    actual["samples"] = state.ema.network("generator")(_array(given["sampled"])).numpy()
-    given.update({f"latents/{index}": z for index, z in enumerate(_joined(latents, batch))})
+    actual["samples"] = state.ema.network("generator")(_to_var(given["sampled"])).numpy()
+    given.update({f"latents/{index}": z for index, z in enumerate(_join_micro_batches(latents, batch))})
     adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
     shape = {"size": size, "channels": channels, "latent": LATENT}
-    expected = in_torch("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
+    expected = run_reference("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
     updates = {name: max(optimizer.steps.values()) for name, optimizer in state.optimizers.items()}
     return Comparison(_with_changes(actual, given), _with_changes(expected, given), updates)
 
@@ -176,14 +177,14 @@ def _record_gradients(optimizer: Any, prefix: str, gradients: dict[str, Any]) ->
     optimizer.step = step
 
 
-def _joined(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
+def _join_micro_batches(latents: list[np.ndarray], batch: int) -> list[np.ndarray]:
     """Join the latents of micro-batches into those of batches."""
     rows = np.concatenate(latents)
     assert len(rows) % batch == 0
     return list(rows.reshape(-1, batch, rows.shape[1]))
 
 
-def _array(value: np.ndarray) -> Any:
+def _to_var(value: np.ndarray) -> Any:
     from ganzoo import jt
 
     return jt.array(value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ganzoo.checkpoints import unpickling
 
-from . import error, in_torch, under
+from . import relative_error, run_reference, strip_prefix
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -55,7 +55,9 @@ class Files:
                 self.given[name] = rng.random((COUNT, 1, 128, 128), np.float32)
         landmarks = {f"fan/{name}": value for name, value in (fan or {}).items()}
         settings: dict[str, Any] = {"plan": {**PLAN, "w_hpf": w_hpf}, "iterations": ITERATIONS}
-        self.expected = in_torch("stargan2_files", {**self.given, **landmarks}, folder, target=str(folder), **settings)
+        self.expected = run_reference(
+            "stargan2_files", {**self.given, **landmarks}, folder, target=str(folder), **settings
+        )
 
     def path(self, kind: str) -> Path:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
@@ -85,7 +87,7 @@ class Files:
         return [jt.array(self.given[f"mask/{index}"]) for index in range(2)]
 
 
-def imported(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
+def import_file(path: Path, domains: tuple[str, ...] = (), **given: Any) -> Any:
     """Import a checkpoint into the working folder with the given options."""
     from ganzoo_stargan2 import StarGAN2
 
@@ -131,7 +133,7 @@ def check_translations(files: Files, run: Any) -> None:
     found = files.translations(run.path)
     assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
     for name, value in found.items():
-        assert error(value, files.expected[name]) < 1e-4, name
+        assert relative_error(value, files.expected[name]) < 1e-4, name
 
 
 def check_next_update(files: Files, run: Any) -> None:
@@ -141,7 +143,7 @@ def check_next_update(files: Files, run: Any) -> None:
     state, before = state_of(run), checkpoint_of(run).tensors
     for ours, theirs in NAMES.items():
         network, optimizer = state.setup.networks[ours], state.optimizers[ours]
-        gradients = under(files.expected, f"grad/{theirs}/")
+        gradients = strip_prefix(files.expected, f"grad/{theirs}/")
         assert gradients.keys() == network.active_weights().keys()
         optimizer.set_active(network.active_weights())
         optimizer.step([jt.array(gradients[key].astype(np.float32)) for key in optimizer.weights])

@@ -31,7 +31,7 @@ class Plan:
     affine_norms: bool = False  # as in one of the Jittor ports
 
 
-class Equal(nn.Module):
+class EqualizedParameters(nn.Module):
     """The parameters of a layer with equalised learning rate, in the order in which the port registers them."""
 
     def __init__(self, shape: Sequence[int], gain: float) -> None:
@@ -47,7 +47,7 @@ class Equal(nn.Module):
 class Conv(nn.Module):
     def __init__(self, inputs: int, outputs: int, side: int, padding: int, gain: float = math.sqrt(2)) -> None:
         super().__init__()
-        self.conv, self.padding = Equal((outputs, inputs, side, side), gain), padding
+        self.conv, self.padding = EqualizedParameters((outputs, inputs, side, side), gain), padding
         self.late_bias = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ class Conv(nn.Module):
 class Linear(nn.Module):
     def __init__(self, inputs: int, outputs: int, gain: float = math.sqrt(2)) -> None:
         super().__init__()
-        self.linear = Equal((outputs, inputs), gain)
+        self.linear = EqualizedParameters((outputs, inputs), gain)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, self.linear.weight(), self.linear.bias)

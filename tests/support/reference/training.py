@@ -19,7 +19,7 @@ class Trainer:
     """The two networks, their optimizers, and a record of everything that a step computes."""
 
     def __init__(
-        self, generator: networks.Named, discriminator: networks.Named, adam: dict[str, dict[str, float]]
+        self, generator: networks.NamedNetwork, discriminator: networks.NamedNetwork, adam: dict[str, dict[str, float]]
     ) -> None:
         self.generator, self.discriminator, self.record = generator, discriminator, Tensors()
         self.optimizers = {

@@ -21,7 +21,7 @@ def events(monkeypatch) -> list[str]:
 
         return context
 
-    for name in ("watch_kernels", "uninterrupted"):
+    for name in ("show_compilation", "uninterrupted"):
         monkeypatch.setattr(backend, name, record(name))
     return seen
 
@@ -36,8 +36,8 @@ def test_two_steps_warm_up_and_only_the_very_first_can_be_interrupted(events):
             events.append("step")
     assert left == [2, 1, 0]
     assert events == [
-        *("watch_kernels step 7", "step"),
-        *("watch_kernels step 8", "uninterrupted", "step"),
+        *("show_compilation step 7", "step"),
+        *("show_compilation step 8", "uninterrupted", "step"),
         *("uninterrupted", "step"),
     ]
 

@@ -32,7 +32,7 @@ def build(real: Toolkit, folder: Path) -> dict[str, str]:
     for name in ("lib", "bin", "driver"):
         (folder / name).mkdir(parents=True)
     for library, source in LIBRARIES.items():
-        file = real.library(library)
+        file = real.find_library(library)
         assert file is not None
         _compile(file, source, real, folder / "lib" / file.name)
     _gcc(["-o", folder / "driver/libcuda.so.1", HERE / "cuda.c"])
@@ -54,7 +54,7 @@ def _compile(library: Path, source: str | None, real: Toolkit, target: Path) -> 
     # Weak, so that the functions of the C file replace them.
     stub = 'int stub_{0}(void) __asm__("{1}") __attribute__((weak));\nint stub_{0}(void) {{ return 0; }}\n'
     stubs.write_text("".join(stub.format(number, name) for number, name in enumerate(sorted(symbols(library)))))
-    headers = [f"-I{folder}" for folder in real.headers]
+    headers = [f"-I{folder}" for folder in real.include_dirs]
     sources = [stubs, *([HERE / source] if source else [])]
     _gcc(["-o", target, f"-Wl,-soname,{library.name}", *headers, *sources])
 

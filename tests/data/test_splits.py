@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganzoo.data.parts import part_of, split
+from ganzoo.data.splits import find_splits, split_name
 from ganzoo.data.storage import StoredImages, open_path
 from tests.data.pictures import encoded, noise, write_folder, write_zip
 
@@ -34,8 +34,8 @@ def keys(data: object) -> list[str]:
         ("trainset", "valid-set"),
     ],
 )
-def test_parts_are_recognised_by_other_names(tmp_path: Path, training: str, validation: str) -> None:
-    paths = [f"{part}/{kind}/1.png" for part in (training, validation) for kind in ("cat", "dog")]
+def test_splits_are_recognised_by_other_names(tmp_path: Path, training: str, validation: str) -> None:
+    paths = [f"{split}/{kind}/1.png" for split in (training, validation) for kind in ("cat", "dog")]
     data = write_set(tmp_path, *paths)
     assert data.info.domains == ("cat", "dog")
     assert (keys(data), keys(data.validation())) == (paths[:2], paths[2:])
@@ -46,8 +46,8 @@ def test_parts_are_recognised_by_other_names(tmp_path: Path, training: str, vali
 
 
 @pytest.mark.parametrize("name", ["traindeer", "protest", "trains", "valley", "tests", "t", "", "vali"])
-def test_other_names_are_not_parts(name: str) -> None:
-    assert part_of(name) is None
+def test_other_names_are_not_splits(name: str) -> None:
+    assert split_name(name) is None
 
 
 def test_notes_list_the_folders_that_are_not_used(tmp_path: Path) -> None:
@@ -60,27 +60,27 @@ def test_train_and_val_need_no_note(tmp_path: Path) -> None:
     assert list(write_set(tmp_path, "train/1.png", "val/2.png").notes) == []
 
 
-def test_each_part_may_be_inside_a_folder_of_the_same_name(tmp_path: Path) -> None:
+def test_each_split_may_be_inside_a_folder_of_the_same_name(tmp_path: Path) -> None:
     """As in a set of natural scenes, where seg_pred/ has no domains and isn't used."""
-    parts = [f"seg_{part}/seg_{part}/{kind}/1.png" for part in ("train", "test") for kind in ("forest", "sea")]
-    data = write_set(tmp_path, *parts, "seg_pred/seg_pred/1.png")
+    paths = [f"seg_{split}/seg_{split}/{kind}/1.png" for split in ("train", "test") for kind in ("forest", "sea")]
+    data = write_set(tmp_path, *paths, "seg_pred/seg_pred/1.png")
     held_out = data.validation()
     assert data.info.domains == ("forest", "sea")
-    assert (keys(data), keys(held_out)) == (parts[:2], parts[2:])
+    assert (keys(data), keys(held_out)) == (paths[:2], paths[2:])
     assert held_out is not None
     assert held_out.labels().tolist() == [0, 1]
     assert "not used: seg_pred/ (1 image)" in data.notes
 
 
-def test_annotations_beside_the_parts_are_ignored(tmp_path: Path) -> None:
+def test_annotations_beside_the_splits_are_ignored(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "set", {"train2017/1.png": encoded(noise()), "val2017/2.png": encoded(noise())})
     write_folder(root / "annotations", {"all.json": b"{}"})
     assert keys(open_path(root)) == ["train2017/1.png"]
 
 
 @pytest.mark.parametrize("wrapper", ["", "horse2zebra/"])
-def test_each_part_of_each_domain_may_have_a_folder(tmp_path: Path, wrapper: str) -> None:
-    paths = [f"{wrapper}{part}{domain}/1.png" for part in ("train", "test") for domain in "AB"]
+def test_each_split_of_each_domain_may_have_a_folder(tmp_path: Path, wrapper: str) -> None:
+    paths = [f"{wrapper}{split}{domain}/1.png" for split in ("train", "test") for domain in "AB"]
     data = write_set(tmp_path, *paths, f"{wrapper}trainB/2.png")
     held_out = data.validation()
     assert held_out is not None
@@ -96,7 +96,7 @@ def test_each_part_of_each_domain_may_have_a_folder(tmp_path: Path, wrapper: str
     ]
 
 
-def test_without_domains_the_folders_of_a_part_are_combined(tmp_path: Path) -> None:
+def test_without_domains_the_folders_of_a_split_are_combined(tmp_path: Path) -> None:
     write_set(tmp_path, "trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png")
     data = open_path(tmp_path / "set", domains=False)
     held_out = data.validation()
@@ -113,7 +113,7 @@ def test_a_domain_may_have_no_validation_images(tmp_path: Path) -> None:
     assert "not used: testB/ (1 image)" in data.notes
 
 
-def test_each_domain_may_have_a_folder_for_each_part(tmp_path: Path) -> None:
+def test_each_domain_may_have_a_folder_for_each_split(tmp_path: Path) -> None:
     data = write_set(
         tmp_path, "cat/train/1.png", "cat/test/2.png", "dog/train/a/3.png", "dog/val/4.png", "dog/test/5.png"
     )
@@ -132,7 +132,7 @@ def test_each_domain_may_have_a_folder_for_each_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "other", ["cat/other/1.png", "cat/1.png", "bird/1.png", "bird/test/1.png", "cat/training/1.png"]
 )
-def test_parts_in_only_some_domains_are_not_parts(tmp_path: Path, other: str) -> None:
+def test_splits_in_only_some_domains_are_not_splits(tmp_path: Path, other: str) -> None:
     data = write_set(tmp_path, "cat/train/1.png", "cat/test/2.png", "dog/train/3.png", "dog/test/4.png", other)
     assert len(keys(data)) == 5
 
@@ -142,7 +142,7 @@ def test_training_folders_alone_remain_domains(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["extra/1.png", "Train/1.png"])
-def test_parts_beside_other_folders_are_domains_with_a_warning(tmp_path: Path, other: str) -> None:
+def test_splits_beside_other_folders_are_domains_with_a_warning(tmp_path: Path, other: str) -> None:
     data = write_set(tmp_path, "train/1.png", "test/2.png", other)
     assert len(data.info.domains) == 3
     (note,) = data.notes
@@ -150,11 +150,11 @@ def test_parts_beside_other_folders_are_domains_with_a_warning(tmp_path: Path, o
 
 
 def test_training_and_validation_images_never_overlap() -> None:
-    parts = split(["a/train/1.png", "a/test/1.png", "a/val/2.png"])
-    assert (parts.training, parts.validation) == ({"": "a/train"}, {"": "a/val"})
+    splits = find_splits(["a/train/1.png", "a/test/1.png", "a/val/2.png"])
+    assert (splits.training, splits.validation) == ({"": "a/train"}, {"": "a/val"})
 
 
-def test_a_zip_with_backslashes_has_parts_and_domains(tmp_path: Path) -> None:
+def test_a_zip_with_backslashes_has_splits_and_domains(tmp_path: Path) -> None:
     paths = ["train\\cat\\1.png", "train\\dog\\1.png", "val\\dog\\1.png"]
     data = open_path(write_zip(tmp_path / "set.zip", {path: encoded(noise()) for path in paths}))
     assert data.info.domains == ("cat", "dog")

@@ -66,7 +66,7 @@ def test_by_default_as_many_real_images_as_samples_are_used(jittor, ganzoo, pict
     assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
 
 
-class Scripted(Metric):
+class ScriptedMetric(Metric):
     """A metric with given values; higher is better."""
 
     name = "scripted"
@@ -90,7 +90,7 @@ def scripted(monkeypatch):
     def register(*numbers: float, higher: bool = True) -> None:
         def loaded(*arguments, **named):
             registry = load(*arguments, **named)
-            registry.metrics["scripted"] = Scripted(*numbers)
+            registry.metrics["scripted"] = ScriptedMetric(*numbers)
             registry.metrics["scripted"].higher_is_better = ("scripted",) if higher else ()
             return registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import in_torch
+from . import run_reference
 
 LATENT, DEPTH, UPDATES = 8, 2, 2
 WIDTHS = [max(1, min(256 // size, 8)) for size in (4, 8, 16, 32, 64, 128, 256, 512, 1024)]
@@ -30,7 +30,7 @@ class Files:
                     self.given[f"grad/{update}/{network}/{name}"] = rng.standard_normal(shape).astype(np.float32)
         shape = {"widths": WIDTHS, "code": LATENT, "depth": DEPTH}
         settings = {"target": str(folder), "size": size, "updates": UPDATES, **shape}
-        self.expected = in_torch("stylegan_files", self.given, folder, **settings)
+        self.expected = run_reference("stylegan_files", self.given, folder, **settings)
 
     def _active_weights(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Return the shapes of the weights that have gradients at the last resolution."""

@@ -18,7 +18,7 @@ from ganzoo.metrics.comparison import (
     generator_comparisons,
     translator_comparisons,
 )
-from ganzoo.metrics.report import make_record, save, short
+from ganzoo.metrics.report import abbreviate_count, make_record, save
 from ganzoo.metrics.sources import default_real_count
 from ganzoo.metrics.tasks import describe_subject
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 
-class Tracker:
+class MetricTracker:
     """Measures the sampled networks against the training images, and saves the metrics in the run's folder.
 
     Created before a run begins: OptionError or CheckpointError if a metric is unknown or a backbone's weights are
@@ -77,8 +77,8 @@ class Tracker:
             for metric in self.networks.metrics
             for output in metric.output_names()
         }
-        some = f"real{short(self.real)}" if self.real < self.dataset.info.count else ""
-        parts = [name + short(self.options.evaluate_samples), some, mode, backbones[name]]
+        some = f"real{abbreviate_count(self.real)}" if self.real < self.dataset.info.count else ""
+        parts = [name + abbreviate_count(self.options.evaluate_samples), some, mode, backbones[name]]
         return "-".join(filter(None, parts))
 
     def check(self, state: TrainState) -> None:

@@ -28,7 +28,7 @@ def make(colours: np.ndarray = COLOURS, count: int = 3) -> tuple[Any, Translator
             super().__init__()
             self.colours = jt.array(colours)
 
-    class Tinter(Translator):
+    class MeanColourTranslator(Translator):
         latent = 5
 
         def style_of_latents(self, z: Any, domains: np.ndarray) -> Any:
@@ -43,13 +43,13 @@ def make(colours: np.ndarray = COLOURS, count: int = 3) -> tuple[Any, Translator
             return images + (styles[:, 1:] - images.mean((2, 3))).unsqueeze(2).unsqueeze(3)
 
     network = Colours()
-    return network, Tinter()
+    return network, MeanColourTranslator()
 
 
-class TinterModel(Model):
-    """The model, for the registry."""
+class MeanColourModel(Model):
+    """Model with the translator, for the registry."""
 
-    name = "tinter"
+    name = "mean-colour"
     summary = "moves colours"
     conditional = True
     translates = True
@@ -80,10 +80,10 @@ class PullLoss(Loss):
         return {"distance": (self.networks[phase.name].colours - 1.0).sqr().mean()}
 
 
-class UnaveragedTinter(TinterModel):
-    """The model without an EMA, like CycleGAN, and with a loss."""
+class MeanColourModelWithoutEMA(MeanColourModel):
+    """The model with a loss and without an EMA, as in CycleGAN."""
 
-    name = "unaveraged"
+    name = "mean-colour-without-ema"
     sampled = "generator"  # the default of `Setup.generator`; this model has no such network
 
     def build(self, options: Any, data: DataInfo) -> Setup:
@@ -98,4 +98,4 @@ def write_checkpoint(path: Path, data: DataInfo = INFO, colours: np.ndarray = CO
 
     tensors = {"net/colours/colours": 0 * colours, "ema/colours/colours": colours, "net/critic/colours": colours}
     metadata = StateMetadata(Progress(), ema=("colours",))
-    checkpoint.write(path, tensors, RunDescription("tinter", {}, data=data), metadata)
+    checkpoint.write(path, tensors, RunDescription("mean-colour", {}, data=data), metadata)

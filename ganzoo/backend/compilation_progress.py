@@ -1,5 +1,5 @@
-"""The child process of `compiling.watch_kernels`: reads the stderr of its parent and shows Jittor's compilation as one
-line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
+"""The child process of `compiling.show_compilation`: reads the stderr of its parent and shows Jittor's compilation as
+one line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
 
 import os
 import re
@@ -10,7 +10,7 @@ _PROGRESS = re.compile(rb"Compiling Operators\((\d+)/(\d+)\)")
 _LINE = re.compile(rb"[^\r\n]*[\r\n]")
 
 
-class Watcher:
+class CompilationProgress:
     """Counts the kernels of all batches that Jittor compiles, and updates one line of the terminal."""
 
     def __init__(self, activity: str) -> None:
@@ -52,18 +52,18 @@ class Watcher:
 
 
 def main() -> None:
-    watcher = Watcher(sys.argv[1])
+    progress = CompilationProgress(sys.argv[1])
     pending = b""
     while chunk := os.read(0, 65536):
         pending += chunk
         end = 0
         for match in _LINE.finditer(pending):
-            watcher.process(match[0])
+            progress.process(match[0])
             end = match.end()
         pending = pending[end:]
     if pending:
-        watcher.process(pending)
-    watcher.close()
+        progress.process(pending)
+    progress.close()
 
 
 if __name__ == "__main__":
