@@ -224,7 +224,8 @@ def quartiles(turns: list[dict[str, float]]) -> list[float]:
 def summary_line(found: dict[str, Any]) -> str:
     cold = found["ganzoo_cold_start_s"]
     return (
-        f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} {found['precision']}  ganzoo {found['ganzoo_s']:8.4f} s  "
+        f"{found['model']:<9} {found['size']:>4} px  batch {found['batch']:<3} {found['precision']}  "
+        f"ganzoo {found['ganzoo_s']:8.4f} s  "
         f"PyTorch {found['torch_s']:8.4f} s  ratio {found['ratio']:5.2f} (goal {found['goal']})  "
         f"memory {found['ganzoo_peak_bytes'] / 2**20:,.0f} / {found['torch_peak_bytes'] / 2**20:,.0f} MiB "
         f"= {found['memory_ratio']:.2f}  first step after {found['ganzoo_warm_start_s']:.1f} s"

@@ -151,7 +151,7 @@ def amx_available() -> bool:
     """Whether the CPU multiplies bfloat16 matrices (AMX, in Intel's processors since 2023) and Linux lets this process
     do so. AVX512_BF16 alone doesn't count: with it oneDNN is slower than with float32 and Winograd's algorithm."""
     request_permission, tile_data = 0x1023, 18  # arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)
-    if platform.machine() != "x86_64" or not _AMX_FLAGS <= processor_flags():
+    if platform.machine() != "x86_64" or not processor_flags() >= _AMX_FLAGS:
         return False
     return ctypes.CDLL(None).syscall(158, request_permission, tile_data) == 0
 

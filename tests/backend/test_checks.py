@@ -213,8 +213,9 @@ def test_cpu_and_cuda_have_separate_caches(monkeypatch, tmp_path):
 def test_virtual_environments_have_separate_caches(monkeypatch):
     """Otherwise each would recompile the core of the other, and end its processes that are starting."""
     names = set()
-    for folder in ("/a/jittor", "/b/jittor"):
-        monkeypatch.setattr(environment.util, "find_spec", lambda _: SimpleNamespace(origin=f"{folder}/__init__.py"))
+    for path in ("/a/jittor/__init__.py", "/b/jittor/__init__.py"):
+        specification = SimpleNamespace(origin=path)
+        monkeypatch.setattr(environment.util, "find_spec", lambda _, found=specification: found)
         names |= {environment.cache_name("cpu"), environment.cache_name("cuda")}
     assert len(names) == 4
 

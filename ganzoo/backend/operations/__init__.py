@@ -60,8 +60,9 @@ _HALVING, _DOUBLING = 2, 3  # see Kernels in bfloat16.h
 _MIN_CHANNELS = 32  # for convolutions with widened kernels
 _library: Any = None
 _operations: Any = None
-# Whether new convolutions and matrix products, and their gradients, round their inputs to bfloat16 (8 bits of precision,
-# the range of float32) and accumulate in float32. Everything else stays float32: norms, losses, penalties, weights.
+# Whether new convolutions and matrix products, and their gradients, round their inputs to bfloat16 (8 bits of
+# precision, the range of float32) and accumulate in float32. Everything else stays float32: norms, losses, penalties,
+# weights.
 autocast_enabled = False
 
 
