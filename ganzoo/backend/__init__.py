@@ -88,6 +88,8 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
                 _active_precision, operations.autocast_enabled = precision, precision == "amp"
             with announce_if_slow("compiling ganzoo's own operations, once for this machine"):
                 patch_and_register(imported, chosen.device)
+            if chosen.device == "cpu" and operations.autocast_enabled and not operations.available():
+                raise BackendError("--precision amp: ganzoo's operations failed to compile; use --precision fp32.")
     except BackendError:
         raise
     except (Exception, SystemExit) as error:

@@ -13,6 +13,7 @@ namespace ganzoo {
 const bool has_conversions = true;
 
 static const int64_t PARALLEL_THRESHOLD = 65536;  // fewest elements for which waking threads is worthwhile
+static const int64_t UNCACHED_THRESHOLD = 1 << 18;  // fewest elements of weights to be stored past the caches
 static const int64_t PIXELS = 64;                 // per task
 
 static inline __mmask16 first_lanes(int64_t count) {
@@ -170,11 +171,12 @@ GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLay
     const int64_t taps = layout.taps;
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)row_stride));
+    // Blocks are ordered by outputs first, in both directions, and so is the memory of most weights.
+    const int64_t outer = backward ? column_blocks : row_blocks, inner = backward ? row_blocks : column_blocks;
     #pragma omp parallel for collapse(2) if(rows * columns * taps > PARALLEL_THRESHOLD)
-    for (int64_t row = 0; row < row_blocks; row++)
-        for (int64_t column = 0; column < column_blocks; column++) {
-            // Blocks are ordered by outputs first, in both directions.
-            const int64_t block = backward ? column * row_blocks + row : row * column_blocks + column;
+    for (int64_t i = 0; i < outer; i++)
+        for (int64_t j = 0; j < inner; j++) {
+            const int64_t row = backward ? j : i, column = backward ? i : j, block = i * inner + j;
             uint16_t* y = to + block * layout.phase_taps() * 512;
             const __mmask16 lanes = first_lanes(rows - row * 16);
             for (int64_t pair = 0; pair < 16; pair++) {
@@ -194,9 +196,9 @@ GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLay
                 }
                 __m512 weights[2][16], divided[2][16];
                 for (int64_t tap = 0; tap < taps; tap++) weights[0][tap] = even(tap), weights[1][tap] = odd(tap);
-                for (int i = 0; i < 2; i++) divide(weights[i], layout.kernels, divided[i]);
-                for (int i = 0; i < 16; i++)
-                    store_pairs(y + i / 4 * layout.phase_size + i % 4 * 512 + pair * 32, divided[0][i], divided[1][i]);
+                for (int k = 0; k < 2; k++) divide(weights[k], layout.kernels, divided[k]);
+                for (int k = 0; k < 16; k++)
+                    store_pairs(y + k / 4 * layout.phase_size + k % 4 * 512 + pair * 32, divided[0][k], divided[1][k]);
             }
         }
 }
@@ -206,6 +208,9 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
     const int64_t output_blocks = (layout.outputs + 15) / 16, input_blocks = (layout.inputs + 15) / 16;
     const bool inputs_inside = layout.input_stride < layout.output_stride;
     const int64_t outer_stride = inputs_inside ? layout.output_stride : layout.input_stride;
+    // Large arrays do not fit into caches, so stores bypass them.
+    const bool uncached = layout.outputs % 16 == 0 && layout.inputs % 16 == 0 && (uintptr_t)to % 64 == 0 &&
+                          layout.outputs * layout.inputs * taps >= UNCACHED_THRESHOLD;
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)taps));
     #pragma omp parallel for collapse(2) if(layout.outputs * layout.inputs * taps > PARALLEL_THRESHOLD)
@@ -238,9 +243,16 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
                     _mm512_i32scatter_ps(buffer.data() + i * 16 * taps + tap, index, block[i], 4);
             }
             float* y = to + output * 16 * layout.output_stride + input * 16 * layout.input_stride;
-            for (int64_t i = 0; i < (inputs_inside ? outputs : inputs); i++)
-                std::memcpy(y + i * outer_stride, buffer.data() + i * 16 * taps,
-                            (inputs_inside ? inputs : outputs) * taps * sizeof(float));
+            const int64_t runs = inputs_inside ? outputs : inputs, length = (inputs_inside ? inputs : outputs) * taps;
+            for (int64_t i = 0; i < runs; i++) {
+                const float* run = buffer.data() + i * 16 * taps;
+                if (!uncached) {
+                    std::memcpy(y + i * outer_stride, run, length * sizeof(float));
+                    continue;
+                }
+                for (int64_t k = 0; k < length; k += 16)
+                    _mm512_stream_ps(y + i * outer_stride + k, _mm512_loadu_ps(run + k));
+            }
         }
 }
 

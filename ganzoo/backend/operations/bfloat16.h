@@ -27,7 +27,8 @@ void unpack_pixels(const float* from, float* to, const PixelLayout& layout);   /
 // `halving` takes a quarter of the sum, `doubling` rotates it by half a turn.
 enum Kernels { same, split, halving, doubling };
 
-// The layout of weights. Output o, input i and tap t of a float32 array are at o * output_stride + i * input_stride + t.
+// The layout of weights. Output o, input i and tap t of a float32 array are at
+// o * output_stride + i * input_stride + t.
 struct WeightLayout {
     int64_t outputs, inputs, output_stride, input_stride, taps;
     Kernels kernels;

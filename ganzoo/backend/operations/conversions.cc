@@ -32,7 +32,8 @@ static PixelLayout pixel_layout(int64_t images, int64_t channels, int64_t pixels
 
 // `phase_size` is in elements.
 static PixelLayout phase_layout(const Geometry& g, int64_t phase_size) {
-    PixelLayout layout{g.batch, g.in_channels, g.in_height * g.in_width, g.in_channels * g.in_height * g.in_width / 4, {}};
+    const int64_t pixels = g.in_height * g.in_width;
+    PixelLayout layout{g.batch, g.in_channels, pixels, g.in_channels * pixels / 4, {}};
     for (int64_t row = 0; row < g.in_height; row++)
         for (int64_t column = 0; column < g.in_width; column++) {
             const int64_t phase = (row + 1) % 2 * 2 + (column + 1) % 2;
@@ -50,13 +51,16 @@ static Conversion pixel_conversion(PixelLayout layout, const memory::desc& compu
 }
 
 static Conversion weight_conversion(const WeightLayout& layout, const memory::desc& computed) {
-    auto is = [&](memory::data_type type, memory::format_tag tag) {
-        return computed == memory::desc(computed.dims(), type, tag);
+    using tag = memory::format_tag;
+    auto is = [&](memory::data_type type, tag format) {
+        return computed == memory::desc(computed.dims(), type, format);
     };
     for (bool backward : {false, true})
-        if (is(memory::data_type::bf16, backward ? memory::format_tag::OIhw16o16i2o : memory::format_tag::OIhw16i16o2i))
-            return [=](const void* from, void* to) { pack_weights((const float*)from, (uint16_t*)to, layout, backward); };
-    if (is(memory::data_type::f32, memory::format_tag::OIhw16i16o))
+        if (is(memory::data_type::bf16, backward ? tag::OIhw16o16i2o : tag::OIhw16i16o2i))
+            return [=](const void* from, void* to) {
+                pack_weights((const float*)from, (uint16_t*)to, layout, backward);
+            };
+    if (is(memory::data_type::f32, tag::OIhw16i16o))
         return [=](const void* from, void* to) { unpack_weights((const float*)from, (float*)to, layout); };
     return nullptr;
 }

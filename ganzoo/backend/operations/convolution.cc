@@ -16,6 +16,7 @@
 #include "conversions.h"
 #include "executor.h"
 #include "mem/allocator.h"
+#include "packed_weights.h"
 
 namespace ganzoo {
 
@@ -89,22 +90,13 @@ static const dnnl::engine& engine() {
     return cpu;
 }
 
-// A primitive and the layouts of its two inputs, its result and its scratch memory.
+// A primitive and what it computes with: two inputs and the result, in this order, and scratch memory.
 struct Primitive {
     dnnl::primitive primitive;
-    Role roles[3];
-    int arguments[3];
-    memory::desc layouts[3], scratchpad;
-
-    template <class Description>
-    Primitive(const dnnl::primitive& made_primitive, const Description& made, std::array<Role, 3> array_roles, std::array<int, 3> array_arguments,
-              std::array<memory::desc, 3> array_layouts)
-        : primitive(made_primitive), scratchpad(made.scratchpad_desc()), implementation(made.impl_info_str()) {
-        std::copy(array_roles.begin(), array_roles.end(), roles);
-        std::copy(array_arguments.begin(), array_arguments.end(), arguments);
-        std::copy(array_layouts.begin(), array_layouts.end(), layouts);
-    }
-
+    std::array<Role, 3> roles;
+    std::array<int, 3> arguments;
+    std::array<memory::desc, 3> layouts;
+    memory::desc scratchpad;
     std::string implementation;
 };
 
@@ -128,21 +120,31 @@ static Primitive make_primitive(const Geometry& g, const Method& method, bool ac
         {prop_kind::forward_training, method.kind, hinted.x, hinted.w, hinted.y, strides, dilation, start, end},
         attributes, engine());
     if (direction == forward)
-        return {dnnl::convolution_forward(ahead), ahead, {images, weights, outputs},
+        return {dnnl::convolution_forward(ahead),
+                {images, weights, outputs},
                 {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                {ahead.src_desc(), ahead.weights_desc(), ahead.dst_desc()}};
+                {ahead.src_desc(), ahead.weights_desc(), ahead.dst_desc()},
+                ahead.scratchpad_desc(),
+                ahead.impl_info_str()};
     if (direction == backward_data) {
         dnnl::convolution_backward_data::primitive_desc made(
-            {method.kind, computed.x, computed.w, computed.y, strides, dilation, start, end}, attributes, engine(), ahead);
-        return {dnnl::convolution_backward_data(made), made, {weights, outputs, images},
+            {method.kind, computed.x, computed.w, computed.y, strides, dilation, start, end}, attributes, engine(),
+            ahead);
+        return {dnnl::convolution_backward_data(made),
+                {weights, outputs, images},
                 {DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC},
-                {made.weights_desc(), made.diff_dst_desc(), made.diff_src_desc()}};
+                {made.weights_desc(), made.diff_dst_desc(), made.diff_src_desc()},
+                made.scratchpad_desc(),
+                made.impl_info_str()};
     }
     dnnl::convolution_backward_weights::primitive_desc made(
         {method.kind, computed.x, computed.w, computed.y, strides, dilation, start, end}, attributes, engine(), ahead);
-    return {dnnl::convolution_backward_weights(made), made, {images, outputs, weights},
+    return {dnnl::convolution_backward_weights(made),
+            {images, outputs, weights},
             {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS},
-            {made.src_desc(), made.diff_dst_desc(), made.diff_weights_desc()}};
+            {made.src_desc(), made.diff_dst_desc(), made.diff_weights_desc()},
+            made.scratchpad_desc(),
+            made.impl_info_str()};
 }
 
 // A convolution with everything that can be prepared before the arrays exist: at most two conversions before it and one
@@ -156,16 +158,18 @@ class CachedConvolution {
             const Primitive& latest = primitives.back();
             // oneDNN is only faster in bfloat16 where it uses AMX. All phases share the first one's layouts.
             if ((method.bfloat16 && latest.implementation.find("amx") == std::string::npos) ||
-                !std::equal(latest.layouts, latest.layouts + 3, primitives[0].layouts))
+                latest.layouts != primitives[0].layouts)
                 throw dnnl::error(dnnl_unimplemented, "unsuitable");
         }
         const Arrays user(geometry);
         for (int index = 0; index < 3; index++) add(index, user, geometry, method);
-        for (const Primitive& each : primitives) scratchpad_size = std::max(scratchpad_size, each.scratchpad.get_size());
+        size_t scratchpad_size = 0;
+        for (const Primitive& each : primitives)
+            scratchpad_size = std::max(scratchpad_size, each.scratchpad.get_size());
         scratchpad_offset = place(scratchpad_size);
     }
 
-    void run(const float* first, const float* second, float* result) const {
+    void run(const float* first, const float* second, float* result, int64_t weights_id) const {
         dnnl::stream stream(engine());
         size_t allocation;
         // oneDNN's store instructions fault unless addresses are multiples of 64; Jittor's may be multiples of 32.
@@ -173,8 +177,16 @@ class CachedConvolution {
         char* temporary = memory_given + (ALIGNMENT - (uintptr_t)memory_given % ALIGNMENT) % ALIGNMENT;
         char* given[] = {(char*)first, (char*)second, (char*)result};
         char* computed[3];
+        Buffer cached;
         for (int index = 0; index < 3; index++) {
             const Array& array = arrays[index];
+            if (array.cached_size > 0) {
+                WeightsKey key = weights_key;
+                std::get<0>(key) = weights_id;
+                cached = packed_weights(key, array.cached_size, array.conversion, (float*)given[index]);
+                computed[index] = cached.get();
+                continue;
+            }
             computed[index] = array.conversion ? temporary + array.offset : given[index];
             if (array.conversion && index < 2) array.conversion(given[index], computed[index]);
         }
@@ -195,10 +207,10 @@ class CachedConvolution {
 
    private:
     // One of the three arrays, which is converted to another layout if `conversion` is not empty. `phase_size` is the
-    // number of bytes of a phase, or 0 if all phases share the array.
+    // number of bytes of a phase, or 0 if all phases share the array, and `cached_size` that of cached weights.
     struct Array {
         Conversion conversion;
-        size_t offset, phase_size;
+        size_t offset, phase_size, cached_size;
     };
 
     static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
@@ -217,10 +229,19 @@ class CachedConvolution {
         Array& array = arrays[index];
         array.phase_size = in_phases ? aligned(layout.get_size()) : 0;
         if (method.bfloat16) array.conversion = find_conversion(geometry, role, layout, array.phase_size);
-        if (in_phases && !array.conversion) throw dnnl::error(dnnl_unimplemented, "no conversion");
+        const bool is_ours = bool(array.conversion);
+        if (in_phases && !is_ours) throw dnnl::error(dnnl_unimplemented, "no conversion");
         if (!array.conversion && plain != layout)
             array.conversion = index == 2 ? reorder(layout, plain) : reorder(plain, layout);
-        if (array.conversion) array.offset = place(layout.get_size() + 3 * array.phase_size);
+        const size_t bytes = layout.get_size() + 3 * array.phase_size;
+        if (is_ours && role == weights && index < 2) {
+            using tag = memory::format_tag;
+            const bool transposed = layout == memory::desc(layout.dims(), layout.data_type(), tag::OIhw16o16i2o);
+            array.cached_size = bytes;
+            weights_key = WeightsKey(0, geometry.w_format[0], in_phases ? 1 + geometry.widened : 0, transposed);
+        } else if (array.conversion) {
+            array.offset = place(bytes);
+        }
     }
 
     static Conversion reorder(const memory::desc& source, const memory::desc& target) {
@@ -236,14 +257,16 @@ class CachedConvolution {
     int64_t Counts::*counter;
     std::vector<Primitive> primitives;  // one per phase
     Array arrays[3] = {};               // two inputs and the result
-    size_t scratchpad_size = 0, scratchpad_offset = 0, size = 0;
+    WeightsKey weights_key;             // with any number
+    size_t scratchpad_offset = 0, size = 0;
 };
 
 // A fixed rule instead of timing, so that results are reproducible.
 static bool suits_winograd(const Geometry& g) {
     return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
-           g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 && g.in_channels >= winograd_minimum.channels &&
-           g.out_channels >= winograd_minimum.channels && g.in_height >= winograd_minimum.pixels && g.in_width >= winograd_minimum.pixels;
+           g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 &&
+           std::min(g.in_channels, g.out_channels) >= winograd_minimum.channels &&
+           std::min(g.in_height, g.in_width) >= winograd_minimum.pixels;
 }
 
 static bool is_product(const Geometry& g) {
@@ -283,7 +306,7 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
     throw std::runtime_error("ganzoo: oneDNN can't compute a convolution: " + reason);
 }
 
-void convolve(const Geometry& geometry, const float* first, const float* second, float* result) {
+void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id) {
     static std::mutex lock;
     static std::map<Geometry, std::shared_ptr<CachedConvolution>> known;
     std::shared_ptr<CachedConvolution> prepared;
@@ -298,7 +321,7 @@ void convolve(const Geometry& geometry, const float* first, const float* second,
         if (known.size() >= MAX_PRIMITIVES) known.clear();
         known[geometry] = prepared;
     }
-    prepared->run(first, second, result);
+    prepared->run(first, second, result, weights_id);
 }
 
 }  // namespace ganzoo

@@ -15,28 +15,33 @@ struct Geometry {
     int in_height, in_width, kernel_height, kernel_width, out_height, out_width;
     int stride_height, stride_width, padding_height, padding_width, dilation_height, dilation_width;
     int bfloat16;  // 1 if inputs are rounded to bfloat16 where the processor is faster at that; sums are in float32
-    // If not 0, the weights in memory are 3x3 and widened to these 4x4 ones in one of the ways of Kernels in bfloat16.h.
+    // If not 0, the weights in memory are 3x3 and are widened to 4x4, the kernel size given above. The value says how:
+    // see Kernels in bfloat16.h.
     // That needs `bfloat16`, stride 2 and at least 32 channels.
     int widened;
-    // The order of the dimensions in memory: "abcd" stands for N, C, H, W of x and y, "oihw" for those of w.
+    // The order of the dimensions in memory: "abcd" stands for N, C, H, W of x and y, "oihw" for the outputs, inputs,
+    // height and width of w.
     std::array<char, 4> x_format, w_format, y_format;
 
     bool operator<(const Geometry& other) const;
 };
 
-// The number of convolutions that each algorithm has computed.
+// The number of convolutions that each algorithm has computed. `plain` ones take the arrays as they are; the others
+// convert them to the layouts that oneDNN prefers.
 struct Counts {
     int64_t winograd, direct, plain, bfloat16;
 };
 extern Counts counts;
 
-// Minimum sizes for Winograd's algorithm. Tests use lower ones.
+// Minimum channels and image sides (pixels) for Winograd's algorithm. Tests use lower ones.
 struct WinogradMinimum {
     int channels, pixels;
 };
 extern WinogradMinimum winograd_minimum;
 
-// Computes `result` from the other two arrays, in the order x, w, y. Throws std::runtime_error if oneDNN can't.
-void convolve(const Geometry& geometry, const float* first, const float* second, float* result);
+// Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Weights in bfloat16
+// are kept for the next convolution with the same `weights_id`, a number that belongs to these values for ever. Throws
+// std::runtime_error if oneDNN can't compute the convolution.
+void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id);
 
 }  // namespace ganzoo

@@ -24,7 +24,8 @@ static const size_t ALIGNMENT = 64;  // bytes
 // Divides the longer side of the result among threads. oneDNN's own multithreading is worse, by half for a batch of 64
 // images, so oneDNN computes each part on one thread.
 void multiply(const Product& p, const float* left, const float* right, float* result) {
-    const int64_t left_width = p.transpose_left ? p.rows : p.inner, right_width = p.transpose_right ? p.inner : p.columns;
+    const int64_t left_width = p.transpose_left ? p.rows : p.inner;
+    const int64_t right_width = p.transpose_right ? p.inner : p.columns;
     const bool by_rows = p.rows > p.columns;
     const int64_t side = by_rows ? p.rows : p.columns, threads = omp_get_max_threads();
     const int64_t most = p.rows * p.columns * p.inner >= PARALLEL_THRESHOLD ? threads : 1;

@@ -88,7 +88,7 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     return make_like(*this, x, y, needed, size_of(v, w_format, 'h'), size_of(v, w_format, 'w'));
 }
 
-// All instances run the same code, but the key must not be empty.
+// All instances run the same code, but Jittor's key of compiled code must not be empty.
 void OnednnConvOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 // Called by Jittor's tuner where it finds a convolution in a graph of products and sums.
@@ -141,7 +141,8 @@ void OnednnConvOp::jit_run() {
     geometry.x_format = letters(x_format);
     geometry.w_format = letters(w_format);
     geometry.y_format = letters(y_format);
-    ganzoo::convolve(geometry, left->ptr<float32>(), right->ptr<float32>(), result->ptr<float32>());
+    // Jittor never changes the values of a variable: an update of weights creates another one.
+    ganzoo::convolve(geometry, left->ptr<float32>(), right->ptr<float32>(), result->ptr<float32>(), w->id);
 }
 
 #endif  // JIT_cpu

@@ -35,7 +35,7 @@ VarPtr OnednnMatmulOp::grad(Var* out, Var* dout, Var* v, int v_index) {
                            : make(left, dout, !transpose_left, false, bfloat16);
 }
 
-// All instances run the same code, but the key must not be empty.
+// All instances run the same code, but Jittor's key of compiled code must not be empty.
 void OnednnMatmulOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 #else  // JIT

@@ -15,7 +15,7 @@ SymmetricFilterOp::SymmetricFilterOp(Var* x, float64 centre, float64 side, float
     : x(x), centre(centre), side(side), corner(corner) {
     ASSERT(x->dtype() == ns_float32) << "filtered images must be float32";
     result = create_output(nullptr, ns_float32);
-    flags.set(NodeFlags::_manual_set_vnbb);  // the gradient needs no array
+    flags.set(NodeFlags::_manual_set_vnbb);  // the gradient needs neither the input nor the result
 }
 
 void SymmetricFilterOp::infer_shape() {
@@ -28,7 +28,7 @@ VarPtr SymmetricFilterOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     return make(dout, centre, side, corner);
 }
 
-// All instances run the same code, but the key must not be empty.
+// All instances run the same code, but Jittor's key of compiled code must not be empty.
 void SymmetricFilterOp::jit_prepare(JK& jk) { jk << "«T:float32"; }
 
 #else  // JIT
