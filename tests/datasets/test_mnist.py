@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_are_60000_digits_of_28_px(digits: Dataset) -> None:
     assert MNIST().ready()
     assert (digits.info.count, digits.info.size, digits.info.channels) == (60_000, 28, 1)
-    assert digits.info.domains == tuple("0123456789")
+    assert digits.info.domains == tuple("0123456789")  # the class names; every digit is a domain of its own
     assert digits.info.flip is False
 
 

@@ -1,4 +1,4 @@
-"""The networks of the backbones, for inference only, and their building blocks.
+"""Networks that compute the features for the metrics, for inference only: here are the layers they share.
 
 Batch normalisation is folded into the preceding convolution, in float64.
 """
