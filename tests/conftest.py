@@ -14,7 +14,7 @@ from ganzoo import backend
 from ganzoo.cli import main
 
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
-TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
+TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
 def pytest_sessionstart() -> None:
@@ -59,7 +59,7 @@ def ganzoo(workdir: Path) -> Callable[..., Result]:
 
 @pytest.fixture
 def domains(workdir: Path) -> Path:
-    """Two folders of pictures, which any model can train on."""
+    """Make two folders of pictures, one for each domain, so that any model can train on them. Return their parent."""
     generator = np.random.default_rng(0)
     for name in ("one", "two"):
         folder = workdir / "pictures" / name

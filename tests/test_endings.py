@@ -32,7 +32,7 @@ def end(endings, workdir):
         ready = terminal.wait_until(lambda: marker in terminal.output() or any(workdir.glob(marker)), seconds=120)
         assert ready, terminal.output()
         stop(terminal)
-        status = terminal.wait(endings.MAX_SECONDS)
+        status = terminal.wait(endings.MAX_ENDING_SECONDS)
         terminal.close()
         assert status == 128 + expected, terminal.output()
         scenario = endings.Scenario(" ".join(arguments), seconds=0)

@@ -62,7 +62,9 @@ class SideProcess:
         command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer)]
         command += [str(config.threads), config.device, config.precision]
         self.started_at = time.perf_counter()
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr, text=True, env=environment, pass_fds=[writer])
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=sys.stderr, text=True, env=environment, pass_fds=[writer]
+        )
         os.close(writer)
         self.answers = os.fdopen(reader)
         self.turns: list[dict[str, float]] = []

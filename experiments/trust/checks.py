@@ -100,8 +100,8 @@ class Checks:
         watch: RunWatcher | None,
         changed_option: list[str],
     ) -> None:
-        """Check everything that must hold after a session. `changed_option` is a list of two: the option that was given a
-        new value when the session resumed the run, and that value. The list is empty if no option was changed."""
+        """Check everything that must hold after a session. `changed_option` holds the option that got a new value
+        when the session resumed the run, and that value. It is empty if no option was changed."""
         left = session.kill_leftovers()
         self.expect(number, not left, f"{len(left)} processes outlive the session")
         self.expect(number, not forbidden_output(session.output()), f"a traceback in {session.err.name}")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganzoo.metrics.backbones import folder as weights_folder
 from ganzoo.registry import plugins
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 from tests.data.pictures import encoded, noise, write_folder
 from tests.support import mean_colour, stylegan_checkpoint
 
@@ -88,7 +88,7 @@ def test_a_conditional_model_that_does_not_translate_is_measured_like_any_other(
         name, conditional = "cgan", True
 
     add_model(ConditionalGAN())
-    assert ganzoo("train", "cgan", "--data", "./pictures", *TINY).exit_code == 0
+    assert ganzoo("train", "cgan", "--data", "./pictures", *TINY_RUN_OPTIONS).exit_code == 0
     result = ganzoo("evaluate", "--samples", "12")
     assert result.exit_code == 0, result.output
     (record,) = records(Path("experiments/00000-cgan-pictures"))

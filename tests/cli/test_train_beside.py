@@ -22,9 +22,9 @@ from ganzoo.training.reporting import curves, samples
 from ganzoo.training.reporting.progress_bar import ProgressBar
 from ganzoo.training.reporting.reporter import RunReporter
 from tests.cli.test_train import RUN
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
-TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
 TRACK = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
 
 

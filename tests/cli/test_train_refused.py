@@ -11,10 +11,10 @@ from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
 from tests.cli.test_train_stages import GROWING
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("jittor")
-TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
 
 
 @pytest.mark.parametrize(
@@ -99,5 +99,5 @@ def test_the_log_gives_divergence_as_the_reason_of_each_retry(ganzoo, pictures, 
 
 def test_convolutions_that_jittor_does_not_recognise_are_reported_once(ganzoo, pictures, monkeypatch):
     monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS)
     assert result.output.count("does not recognise 2 of the convolutions") == 1

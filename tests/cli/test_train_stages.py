@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.checkpoints.description import SavedPosition
+from ganzoo.checkpoints.description import SchedulePosition
 from ganzoo.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -38,7 +38,7 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert "stage 1 of 3: 4 px, batches of 4" in log
     assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, fade-in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
-    assert last.metadata.position == SavedPosition(2, 16, 1.0)
+    assert last.metadata.position == SchedulePosition(2, 16, 1.0)
     steps = last.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 13
     assert steps["synthesis.blocks.2.conv2.weight"] == 5

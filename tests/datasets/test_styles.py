@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ganzoo_datasets import families, styles
 from ganzoo_datasets.families import FAMILIES, MIN_FAMILY_DISTANCE, characters
-from ganzoo_datasets.glyphs import CELL, CONTRAST, LEVELS, Glyph, contrast, mask
+from ganzoo_datasets.glyphs import CELL_SIDE, COVERAGE_LEVELS, MIN_CONTRAST, Glyph, contrast, draw_mask
 from ganzoo_datasets.styles import COPIES, DOMAINS, Styles, build
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,9 +30,9 @@ def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shape(family: str, code: int) -> np.ndarray:
-    drawn = mask(Glyph(FAMILIES[family], code))
+    drawn = draw_mask(Glyph(FAMILIES[family], code))
     assert drawn is not None, (family, code)
-    return np.asarray(drawn.reduce(CELL)).astype(int) // (256 // LEVELS)
+    return np.asarray(drawn.reduce(CELL_SIDE)).astype(int) // (256 // COVERAGE_LEVELS)
 
 
 def test_the_domains_are_the_families() -> None:
@@ -59,7 +59,7 @@ def test_only_the_first_of_characters_that_look_the_same_is_used(chosen: list[in
 def test_colours_are_readable_and_specific_to_the_family(family: str, code: int, copy: int, seed: int) -> None:
     paper, ink = families.colours(family, code, copy, seed)
     light, dark = (ink, paper) if family == "bold" else (paper, ink)
-    assert contrast(light, dark) >= CONTRAST
+    assert contrast(light, dark) >= MIN_CONTRAST
     # Mean of the paper's lowest and highest channel; the ranges of the families don't overlap.
     assert (min(paper) + max(paper)) / 510 == pytest.approx(
         {"bold": 0.15, "italic": 0.7, "sans": 0.96}[family], abs=0.11
@@ -106,7 +106,7 @@ def test_images_are_paper_and_ink_in_the_shape_of_the_family() -> None:
     for family in DOMAINS:
         paper, ink = families.colours(family, 65, 1, 0)
         pixels = families.paint(family, 65, 1, 0)
-        drawn = mask(Glyph(FAMILIES[family], 65))
+        drawn = draw_mask(Glyph(FAMILIES[family], 65))
         assert drawn is not None
         coverage = np.asarray(drawn)
         assert (pixels[coverage == 0] == paper).all()

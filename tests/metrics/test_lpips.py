@@ -35,7 +35,7 @@ def given_maps(jittor):
     def network(images):
         return [jittor.array(each.astype(np.float32)) for each in split(images.numpy())]
 
-    network.multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
+    network.size_multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
     perceptual = object.__new__(Perceptual)
     perceptual.network = network
     return perceptual, lambda images: split(images.astype(np.float64)), heads

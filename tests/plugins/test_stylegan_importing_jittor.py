@@ -15,7 +15,7 @@ from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError
 from ganzoo.training.importing import import_checkpoint
 from tests.support.reference import needs_torch, relative_error
-from tests.support.reference.stylegan_port import Files
+from tests.support.reference.stylegan_port import ReferenceFiles
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -23,8 +23,8 @@ Arrays = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files(tmp_path_factory.mktemp("files"), 16)
+def files(tmp_path_factory) -> ReferenceFiles:
+    return ReferenceFiles(tmp_path_factory.mktemp("files"), 16)
 
 
 def jittor_state_dict(state: Arrays, copies_first: bool) -> Arrays:
@@ -82,7 +82,7 @@ def write(path: Path, content: Any, file_format: str) -> None:
 FORMATS = ["variables", "checksum", "plain"]
 
 
-def write_port_files(files: Files, folder: Path, file_format: str = "variables") -> None:
+def write_port_files(files: ReferenceFiles, folder: Path, file_format: str = "variables") -> None:
     """Write the files of the port with affine norms: generator and discriminator separately, and everything at a change
     of stage. This port has no EMA."""
     generator = jittor_state_dict(unpickling.safe_load(files.path("affine")), True)
@@ -170,7 +170,7 @@ def test_files_of_the_port_without_scales_and_offsets_are_imported(files, tmp_pa
     assert not any("left out" in line for line in result.found)
 
 
-def broken(files: Files, change: Any) -> dict[str, Any]:
+def broken(files: ReferenceFiles, change: Any) -> dict[str, Any]:
     state = dict(unpickling.safe_load(files.path("affine")))
     change(state)
     return state

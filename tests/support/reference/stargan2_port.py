@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
-PLAN = {
+ARCHITECTURE = {
     "size": SIZE,
     "style_dim": 8,
     "latent": LATENT,
@@ -38,7 +38,7 @@ NAMES = {
 KINDS = ("nets", "nets_ema", "optims")
 
 
-class Files:
+class ReferenceFiles:
     """The three files of one checkpoint, and the reference's results with them."""
 
     def __init__(self, folder: Path, w_hpf: float = 0.0, fan: Mapping[str, np.ndarray] | None = None) -> None:
@@ -54,7 +54,7 @@ class Files:
             for name in ("mask/0", "mask/1", "fake_mask/0", "fake_mask/1"):
                 self.given[name] = rng.random((COUNT, 1, 128, 128), np.float32)
         landmarks = {f"fan/{name}": value for name, value in (fan or {}).items()}
-        settings: dict[str, Any] = {"plan": {**PLAN, "w_hpf": w_hpf}, "iterations": ITERATIONS}
+        settings: dict[str, Any] = {"architecture": {**ARCHITECTURE, "w_hpf": w_hpf}, "iterations": ITERATIONS}
         self.expected = run_reference(
             "stargan2_files", {**self.given, **landmarks}, folder, target=str(folder), **settings
         )
@@ -115,7 +115,7 @@ def state_of(run: Any) -> TrainState:
     return state
 
 
-def contents(files: Files, *kinds: str) -> dict[str, Any]:
+def contents(files: ReferenceFiles, *kinds: str) -> dict[str, Any]:
     """Return the contents of the files by kind."""
     return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
 
@@ -128,7 +128,7 @@ def write_files(contents: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
     return paths[0]
 
 
-def check_translations(files: Files, run: Any) -> None:
+def check_translations(files: ReferenceFiles, run: Any) -> None:
     """Check that the styles and images of the run match the reference's."""
     found = files.translations(run.path)
     assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
@@ -136,7 +136,7 @@ def check_translations(files: Files, run: Any) -> None:
         assert relative_error(value, files.expected[name]) < 1e-4, name
 
 
-def check_next_update(files: Files, run: Any) -> None:
+def check_next_update(files: ReferenceFiles, run: Any) -> None:
     """Check that the next update by Adam changes every weight as in the reference."""
     from ganzoo import jt
 
