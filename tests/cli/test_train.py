@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ from PIL import Image
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
-from ganzoo.files import os
 from tests.conftest import TINY_RUN_OPTIONS
 
 RUN = Path("experiments/00000-gan-pictures")
@@ -163,7 +163,7 @@ def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
         (
             ["train", "gan", "--data", "texts", "--preset", "paper"],
             2,
-            "gan has no such preset (it has none of its own)",
+            "gan has no such preset (it has no presets)",
         ),
         (["train", "gan", "--data", "cut.zip"], 1, "a damaged or incomplete zip archive"),
         (["train", "gan", "--data", "fake.lmdb"], 1, "not an LMDB"),
@@ -300,17 +300,17 @@ def test_a_full_disk_is_reported_and_the_previous_checkpoint_is_intact(ganzoo, t
     assert checkpoint.read(before).metadata.progress.images == 16
 
 
-def diverging(monkeypatch, steps: int) -> None:
-    """Make the generator's loss infinite in the first `steps` runs of its phase."""
+def diverging(monkeypatch, calls: int) -> None:
+    """Make the basic GAN's binary cross-entropy infinite in its first `calls` calls: three in each step."""
     import ganzoo_gan.loss
 
-    real, left = ganzoo_gan.loss.binary_cross_entropy, [steps]
+    unpatched, left = ganzoo_gan.loss.binary_cross_entropy, [calls]
 
-    def infinite(scores, real_):
+    def infinite(scores, real):
         left[0] -= 1
-        return real(scores, real_) * (float("inf") if left[0] >= 0 else 1.0)
+        return unpatched(scores, real) * (float("inf") if left[0] >= 0 else 1.0)
 
-    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", lambda scores, real: infinite(scores, real))
+    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", infinite)
 
 
 def test_diverging_training_skips_updates_and_then_stops_with_an_error(ganzoo, trained, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
-from tests.cli.test_train_stages import GROWING
+from tests.cli.test_train_stages import TRAIN_IN_STAGES
 from tests.conftest import TINY_RUN_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -78,11 +78,11 @@ def test_keep_best_accepts_a_metric_before_its_first_measurement(ganzoo, picture
 
 def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
     for extra in ([], ["--dry-run"]):
-        result = ganzoo(*GROWING, "--kimg", "0.012", *extra)
+        result = ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.012", *extra)
         assert result.exit_code == 0, result.output
         assert "warning: --kimg 0.012 ends at 4 px; 8, 16 px won't be trained" in result.stderr
-    assert "ends at 8 px; 16 px won't" in ganzoo(*GROWING, "--kimg", "0.02", "--dry-run").stderr
-    assert "won't be trained" not in ganzoo(*GROWING, "--kimg", "0.036", "--dry-run").stderr
+    assert "ends at 8 px; 16 px won't" in ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.02", "--dry-run").stderr
+    assert "won't be trained" not in ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.036", "--dry-run").stderr
     resumed = ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.02")
     assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
 

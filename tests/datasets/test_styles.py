@@ -1,3 +1,5 @@
+"""Tests of the data set `styles`: the same characters in three type families, which are its domains."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -29,7 +31,8 @@ def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def shape(family: str, code: int) -> np.ndarray:
+def coarse_shape(family: str, code: int) -> np.ndarray:
+    """Return the coverage of a character in cells of CELL_SIDE px, from 0 to COVERAGE_LEVELS - 1."""
     drawn = draw_mask(Glyph(FAMILIES[family], code))
     assert drawn is not None, (family, code)
     return np.asarray(drawn.reduce(CELL_SIDE)).astype(int) // (256 // COVERAGE_LEVELS)
@@ -44,7 +47,7 @@ def test_hundreds_of_characters_look_different_in_every_family(chosen: list[int]
     assert {*b"AGQRZagkyz0123456789"} <= {*chosen}
     assert chosen == sorted({*chosen})
     for code in chosen:
-        drawn = [shape(family, code) for family in DOMAINS]
+        drawn = [coarse_shape(family, code) for family in DOMAINS]
         for at, one in enumerate(drawn):
             for other in drawn[:at]:
                 assert ((one - other) ** 2).sum() > MIN_FAMILY_DISTANCE, chr(code)

@@ -1,4 +1,5 @@
-"""Checkpoints of two Jittor ports of the public PyTorch port, imitated entry by entry: same images as the reference."""
+"""Checkpoints of two Jittor ports of the public PyTorch port of StyleGAN are imported. The tests imitate these files
+entry by entry. The imported generators must make the same images as the reference in PyTorch."""
 
 from __future__ import annotations
 
@@ -28,8 +29,9 @@ def files(tmp_path_factory) -> ReferenceFiles:
 
 
 def jittor_state_dict(state: Arrays, copies_first: bool) -> Arrays:
-    """Convert a PyTorch state_dict to that of Jittor's `Module.state_dict`, which lacks the blur kernels, and for each
-    `weight_orig` has a `weight`, computed in the last forward pass. One port has it first, the other last."""
+    """Convert a PyTorch state_dict to what Jittor's `Module.state_dict` returns in the ports. It lacks the blur
+    kernels. For each `weight_orig` it also has a `weight`, a scaled copy that the last forward pass computed. The copy
+    comes before the weight and bias of its layer if `copies_first`, as in one port, otherwise after `weight_orig`."""
     found: Arrays = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -69,7 +71,8 @@ def optimizer(state: Arrays) -> dict[str, Any]:
 
 
 def write(path: Path, content: Any, file_format: str) -> None:
-    """Write as jt.save does: Jittor variables, or as in older versions arrays, with a checksum or as a plain pickle."""
+    """Write a file as jt.save does. The format 'variables' holds Jittor variables. Older versions wrote a pickle of
+    arrays, followed by a checksum ('checksum') or by nothing ('plain')."""
     from ganzoo import jt
 
     if file_format == "variables":

@@ -38,7 +38,7 @@ class _LpipsBackbone(jt.nn.Module):  # type: ignore[misc]
         """Return the feature maps of normalised images, one for each of `channels`."""
 
 
-def _conv(
+def _conv(  # with the ReLU that follows each convolution of these networks
     weights: WeightArrays, name: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
 ) -> Convolution:
     weight = weights.get(f"{name}.weight", outputs, inputs, kernel, kernel)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
+# Much narrower networks than by default, with the names of the fields of the reference's `Architecture`.
 ARCHITECTURE = {
     "size": SIZE,
     "style_dim": 8,
@@ -63,7 +64,8 @@ class ReferenceFiles:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
 
     def translations(self, run: Path) -> dict[str, np.ndarray]:
-        """Translate the reference's images with the imported run in this folder, by its latents and references."""
+        """Translate the images given to the reference with the imported run in the folder `run`, by latents and by
+        reference images. Return the styles and the translations."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins
@@ -71,7 +73,7 @@ class ReferenceFiles:
         translator: Any = loading.load_translator(checkpoint.read(checkpoint.newest(run)), plugins.load())
         if "mask/0" in self.given:
             translator.landmarks = self
-        target = self.given["target"]
+        target = self.given["target"]  # the domain of each translation, by its index
         found = {
             "style/latent": translator.style_of_latents(jt.array(self.given["z"]), target),
             "style/reference": translator.style_of_images(jt.array(self.given["reference"]), target),
@@ -151,5 +153,5 @@ def check_next_update(files: ReferenceFiles, run: Any) -> None:
             wanted = files.expected[f"updated/{theirs}/{key}"]
             change = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
             assert (change > 0) == (key in gradients)
-            # float32 has only two digits of the mapping network's small steps
+            # The mapping network's steps are so small that float32 has only two digits of them.
             assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * change + 1e-7 * np.abs(wanted).max(), key
