@@ -1,5 +1,5 @@
-"""Commands end cleanly when they are stopped from a terminal or by signals. experiments/trust/endings.py stops them at
-random moments, for longer."""
+"""Commands end cleanly when they are stopped from a terminal or by signals. experiments/trust/endings.py stops
+many more, at random moments."""
 
 from __future__ import annotations
 

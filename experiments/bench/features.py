@@ -1,4 +1,5 @@
-"""Images per second through EfficientNet-Lite0 in `ganzoo evaluate` and in PyTorch (efficientnet-lite-pytorch).
+"""Measures how many images per second pass through EfficientNet-Lite0 in `ganzoo evaluate`, and in PyTorch with the
+package efficientnet-lite-pytorch.
 
 Two processes take turns. Both get decoded images of 224 px.
 

@@ -231,7 +231,7 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 @pytest.fixture
 def workspace(jittor, workdir, add_model) -> Path:
-    """A folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
+    """Return a folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
     add_model(mean_colour.MeanColourModel())
     mean_colour.write_checkpoint(workdir / "model.safetensors")
     rng = np.random.default_rng(0)

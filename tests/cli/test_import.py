@@ -24,13 +24,13 @@ STARGAN2_RUN = Path("experiments/00000-stargan2-000002_nets")
 
 @pytest.fixture(scope="module")
 def files(jittor, tmp_path_factory) -> ReferenceFiles:
-    """Files of StyleGAN."""
+    """Make checkpoint files of the PyTorch port of StyleGAN."""
     return ReferenceFiles(tmp_path_factory.mktemp("files"), 16)
 
 
 @pytest.fixture(scope="module")
 def stargan2_files(jittor, tmp_path_factory) -> stargan2_port.ReferenceFiles:
-    """Files of StarGAN v2."""
+    """Make checkpoint files of the reference implementation of StarGAN v2."""
     return stargan2_port.ReferenceFiles(tmp_path_factory.mktemp("stargan2"))
 
 

@@ -1,4 +1,4 @@
-"""What training reports about its images."""
+"""Training reports what it finds out about its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Options of `ganzoo train`: without effect, out of range, other programs' names, and the help."""
+"""Options of `ganzoo train` that have no effect, are out of range or have another program's name are reported. Its
+help is complete."""
 
 from __future__ import annotations
 
@@ -205,7 +206,7 @@ def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
-    """Except for the number of images, which depends on the fonts."""
+    """Only the number of images is left out, because it depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 

@@ -1,4 +1,4 @@
-"""Training that is refused before it writes any file, and warnings."""
+"""Training is refused before it writes any file, or starts with a warning."""
 
 from __future__ import annotations
 

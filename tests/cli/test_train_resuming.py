@@ -1,4 +1,4 @@
-"""--resume: which run, checkpoint and data it uses."""
+"""`ganzoo train --resume` finds the right run, checkpoint and data."""
 
 from __future__ import annotations
 

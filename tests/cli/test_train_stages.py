@@ -97,7 +97,7 @@ def test_a_run_is_not_resumed_with_other_stages(ganzoo, pictures):
 
 
 def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
-    """The former last stage is completed, and the next resolution fades in."""
+    """The stage that was the last is completed, and the next resolution fades in."""
     assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")

@@ -1,4 +1,4 @@
-"""Training that waits for another process, which compiles kernels."""
+"""Training waits while another process compiles kernels."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two digits, in place of the package jittor-offline."""
+    """Return a folder with two digits, in place of the package jittor-offline."""
     (tmp_path / IMAGES).write_bytes(gzip.compress(bytes(16) + bytes(range(256)) * 3 + bytes(2 * 28 * 28 - 3 * 256)))
     (tmp_path / LABELS).write_bytes(gzip.compress(bytes(8) + bytes([7, 2])))
     monkeypatch.setattr(mnist, "_folder", lambda: tmp_path)

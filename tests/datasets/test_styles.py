@@ -25,7 +25,7 @@ def chosen() -> list[int]:
 
 @pytest.fixture
 def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data set with 22 letters, in an empty data directory."""
+    """Return the data set with 22 letters, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(families, "characters", lambda: LETTERS)
     return tmp_path

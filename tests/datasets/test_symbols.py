@@ -32,7 +32,7 @@ class Drawn(NamedTuple):
 
 @pytest.fixture(scope="module")
 def drawings() -> dict[Glyph, Drawn]:
-    """All glyphs of the data set, with the properties of their drawings."""
+    """Return all glyphs of the data set, with the properties of their drawings."""
     drawn = {}
     draw = glyphs.draw_mask
 
@@ -147,7 +147,7 @@ def test_a_dead_process_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few_glyphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data set with a handful of glyphs, in an empty data directory."""
+    """Return the data set with a handful of glyphs, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(symbols, "_distinct", lambda processes: LETTERS[:3])
     return tmp_path

@@ -17,7 +17,7 @@ SHAPES = [(6, 5, 5), (9, 3, 3)]  # of the feature maps of an image
 
 @pytest.fixture
 def given_maps(jittor):
-    """A `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
+    """Make a `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
     these maps in float64, and the heads."""
     from ganzoo.metrics.perceptual import Perceptual
 

@@ -37,7 +37,7 @@ def fan(jittor) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def faces(fan, tmp_path_factory) -> ReferenceFiles:
-    """Files with high-pass skips that contain the landmark network."""
+    """Make checkpoint files of a StarGAN v2 with high-pass skips. They contain the landmark network."""
     return ReferenceFiles(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
 
 

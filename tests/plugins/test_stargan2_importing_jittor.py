@@ -36,7 +36,7 @@ def files(tmp_path_factory) -> ReferenceFiles:
 
 @pytest.fixture(scope="module")
 def faces(jittor, tmp_path_factory) -> ReferenceFiles:
-    """Files with high-pass skips that contain the landmark network."""
+    """Make checkpoint files of a StarGAN v2 with high-pass skips. They contain the landmark network."""
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]

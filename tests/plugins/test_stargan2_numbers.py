@@ -177,7 +177,7 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=CASES)
 def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The results of ganzoo and of the reference for one case."""
+    """Return the results of ganzoo and of the reference for one case."""
     wanted = strip_prefix(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param]["architecture"]["w_hpf"], given, weights).results(), wanted
