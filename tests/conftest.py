@@ -14,7 +14,7 @@ from ganzoo import backend
 from ganzoo.cli import main
 
 # The smallest training: fully connected networks on 8 px images, a tick of two steps.
-TINY = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
+TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
 def pytest_sessionstart() -> None:
@@ -25,7 +25,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session")
 def jittor():
-    """The jittor module."""
+    """Return the jittor module."""
     return backend.jittor()
 
 
@@ -39,7 +39,7 @@ def no_convolution_is_computed_by_plain_loops():
 
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder. Prepared data is stored in it too, not in the user's data directory."""
+    """Return an empty working folder. Prepared data is stored in it too, not in the user's data directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path / "data"))
     return tmp_path
@@ -47,7 +47,8 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def ganzoo(workdir: Path) -> Callable[..., Result]:
-    """Runs a `ganzoo` command in this process; fails on a traceback, which no user should ever see."""
+    """Return a function that runs a `ganzoo` command in this process. It fails on a traceback, which no user should
+    ever see."""
 
     def run(*arguments: str) -> Result:
         result = CliRunner().invoke(main, list(arguments), prog_name="ganzoo")
@@ -59,7 +60,7 @@ def ganzoo(workdir: Path) -> Callable[..., Result]:
 
 @pytest.fixture
 def domains(workdir: Path) -> Path:
-    """Two folders of pictures, which any model can train on."""
+    """Make two folders of pictures, one for each domain, so that any model can train on them. Return their parent."""
     generator = np.random.default_rng(0)
     for name in ("one", "two"):
         folder = workdir / "pictures" / name
@@ -72,7 +73,7 @@ def domains(workdir: Path) -> Path:
 
 @pytest.fixture
 def pictures(workdir: Path) -> Path:
-    """A folder `pictures` of 12 small RGB images."""
+    """Return a folder `pictures` of 12 small RGB images."""
     folder = workdir / "pictures"
     folder.mkdir()
     generator = np.random.default_rng(0)

@@ -51,11 +51,13 @@ def other_programs_files(jittor, workdir: Path) -> None:
     write_pictures(workdir / "color_symbol_7k")
     for folder in ("torch", "expr/checkpoints", "exp_ffhq/checkpoint", "checkpoint"):
         (workdir / folder).mkdir(parents=True)
-    shutil.copy(stargan2_port.Files(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt")
+    shutil.copy(
+        stargan2_port.ReferenceFiles(workdir / "torch").path("nets_ema"), "expr/checkpoints/100000_nets_ema.ckpt"
+    )
     rng = np.random.default_rng(8)
     wing = random_weights([(name, tuple(var.shape)) for name, var in FAN().state().items()], rng)
     Path("expr/checkpoints/wing.ckpt").write_bytes(pickle.dumps({"state_dict": wing}))
-    files = stylegan_port.Files(workdir / "torch", 16)
+    files = stylegan_port.ReferenceFiles(workdir / "torch", 16)
     shutil.copy(files.path("step"), "checkpoint/train_step-4.model")
     for name, target in (("affine", "exp_ffhq/checkpoint/300000.model"), ("ema-zip", "checkpoint/FFHQ_80000.model")):
         Path(target).write_bytes(pickle.dumps(unpickling.safe_load(files.path(name)), 4))

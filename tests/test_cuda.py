@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ganzoo.backend import environment
-from tests.support.agreement import RUNS, differences, gradients, last
+from tests.support.agreement import RUNS, gradient_differences, last_checkpoint, weight_differences
 
 CHOICE = environment.choose_device("auto")
 pytestmark = [
@@ -33,7 +33,7 @@ def train(where: str, *arguments: str) -> None:
 
 
 def one_step(name: str) -> list[str]:
-    """Return arguments for a run of one step, without dropout, whose random numbers differ between devices."""
+    """Return arguments for a run of one step. Dropout is off, because its random numbers differ between devices."""
     without = ["--dropout", "0"] if name == "lsgan" else []
     return [*RUNS[name].split(), "--kimg", "0.008", *without]
 
@@ -42,8 +42,8 @@ def one_step(name: str) -> list[str]:
 def test_a_step_agrees_with_the_cpu(domains, name):
     train("cpu", *one_step(name), "--device", "cpu")
     train("cuda", *one_step(name), "--device", "cuda", "--precision", "fp32")
-    assert max(gradients(last("cuda"), last("cpu")).values()) < 1e-3
-    assert max(differences(last("cuda"), last("cpu")).values()) < 1e-3
+    assert max(gradient_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values()) < 1e-3
+    assert max(weight_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values()) < 1e-3
 
 
 @pytest.mark.parametrize("precision", ["tf32", "amp"])
@@ -51,7 +51,7 @@ def test_a_step_agrees_with_the_cpu(domains, name):
 def test_a_step_of_lower_precision_is_close_to_the_cpu(domains, name, precision):
     train("cpu", *one_step(name), "--device", "cpu")
     train("cuda", *one_step(name), "--device", "cuda", "--precision", precision)
-    difference = max(gradients(last("cuda"), last("cpu")).values())
+    difference = max(gradient_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values())
     assert difference < {"tf32": 0.02, "amp": 0.15}[precision]
 
 
@@ -71,7 +71,7 @@ def test_a_run_changes_devices_and_back(domains):
     for device, kimg in (("cpu", "0.016"), ("cuda", "0.032"), ("cpu", "0.048")):
         resumed = ["gan", "--resume", "0"] if kimg != "0.016" else start
         train("changed", *resumed, "--kimg", kimg, "--device", device, "--precision", "fp32")
-    assert max(differences(last("changed"), last("whole")).values()) < 1e-3
+    assert max(weight_differences(last_checkpoint("changed"), last_checkpoint("whole")).values()) < 1e-3
 
 
 def test_generated_images_match_the_cpu(domains):

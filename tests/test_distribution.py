@@ -106,7 +106,7 @@ def build(kind: str, folder: Path, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tracked() -> set[str]:
-    """The files of the repository, including those not committed yet."""
+    """Return the files of the repository, including those not committed yet."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("not a working copy of git")
@@ -116,7 +116,7 @@ def tracked() -> set[str]:
 
 @pytest.fixture(scope="module")
 def sdist(tracked: set[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an unpacked source distribution."""
+    """Return the folder of an unpacked source distribution."""
     folder = tmp_path_factory.mktemp("sources")
     for name in (*tracked, *UNTRACKED):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

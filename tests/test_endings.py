@@ -1,5 +1,5 @@
-"""Commands end cleanly when they are stopped from a terminal or by signals. experiments/trust/endings.py stops them at
-random moments, for longer."""
+"""Commands end cleanly when they are stopped from a terminal or by signals. experiments/trust/endings.py stops
+many more, at random moments."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def endings(monkeypatch):
 
 @pytest.fixture
 def end(endings, workdir):
-    """Start a command in a terminal, stop it once it prints or creates `marker`, check how it ended, and return its
-    output."""
+    """Return a function that starts a command in a terminal and stops it once it prints `marker` or creates a file that
+    matches it. The function checks how the command ended, and returns its output."""
 
     def run(arguments: list[str], marker: str, method: str, environment: dict[str, str] | None = None) -> str:
-        stop, expected = endings.STOP_METHODS[method]
-        terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "shown", environment)
+        stop, signal_number = endings.STOP_METHODS[method]
+        terminal = endings.Terminal([sys.executable, *arguments], workdir, workdir / "screen.txt", environment)
         ready = terminal.wait_until(lambda: marker in terminal.output() or any(workdir.glob(marker)), seconds=120)
         assert ready, terminal.output()
         stop(terminal)
-        status = terminal.wait(endings.MAX_SECONDS)
+        status = terminal.wait(endings.MAX_ENDING_SECONDS)
         terminal.close()
-        assert status == 128 + expected, terminal.output()
-        scenario = endings.Scenario(" ".join(arguments), seconds=0)
-        assert endings.ending_faults(scenario, terminal, status, expected) == [], terminal.output()
+        assert status == 128 + signal_number, terminal.output()
+        scenario = endings.Scenario(" ".join(arguments), seconds=0)  # `seconds` is only for signals at random moments
+        assert endings.ending_faults(scenario, terminal, status, signal_number) == [], terminal.output()
         assert terminal.kill_leftovers() == []
         return terminal.output()
 

@@ -28,7 +28,8 @@ class TinyOptions(Options):
 
 @functools.cache
 def networks() -> SimpleNamespace:
-    """The network classes. In a function, because this module is imported by the contract test without Jittor."""
+    """Return the network classes, which are in a function because the contract test imports this module without
+    Jittor."""
     import ganzoo
     from ganzoo import jt
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ganzoo_datasets.glyphs import (
-    CONTRAST,
+    MIN_CONTRAST,
     Colour,
     Glyph,
     candidates,
@@ -70,11 +70,13 @@ def _families_differ(rows: list[np.ndarray]) -> bool:
 
 
 def colours(family: str, code: int, copy: int, seed: int) -> tuple[Colour, Colour]:
-    """Return paper and ink for a copy of a character: colours of the family, with a contrast of at least CONTRAST."""
+    """Return the colours of paper and ink for a copy of a character in a family. Their contrast is at least
+    MIN_CONTRAST."""
     random = Random(f"{seed} {family} {code} {copy}")
     paper, ink = (colours.sample(random) for colours in COLOURS[family])
     light, dark = sorted((paper, ink), key=lambda colour: -colour[1])
-    while contrast(rgb(*light), rgb(*dark)) < CONTRAST:  # some hues are dark at any lightness, so change both colours
+    # Some hues are dark at any lightness, so both colours change.
+    while contrast(rgb(*light), rgb(*dark)) < MIN_CONTRAST:
         light = (light[0], 1 - (1 - light[1]) * 0.97, light[2])
         dark = (dark[0], dark[1] * 0.97, dark[2])
     return (rgb(*light), rgb(*dark)) if paper[1] > ink[1] else (rgb(*dark), rgb(*light))

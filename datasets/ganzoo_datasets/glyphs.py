@@ -31,11 +31,11 @@ MIN_GLYPH_SIDE = 40  # px; a glyph that is smaller even at FONT_SIZE (a dot, a p
 FONT_SIZE = 160  # px per em; glyphs larger than MAX_GLYPH_SIDE are drawn at a smaller size
 BORDER = 2  # px around the bounding box that the font reports for the text
 
-CELL = 8  # px; glyphs are compared by their mean coverage in square cells of this size
-LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
+CELL_SIDE = 8  # px; glyphs are compared by their mean coverage in square cells of this size
+COVERAGE_LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
 DUPLICATE_DISTANCE = 100  # squared distance up to which two glyphs look the same (by inspection of pairs)
 
-CONTRAST = 4.5  # minimum contrast ratio of ink and paper, as WCAG 2 defines it and requires for text
+MIN_CONTRAST = 4.5  # minimum contrast ratio of ink and paper, as WCAG 2 defines it and requires for text
 
 Colour = tuple[int, int, int]  # sRGB, 0 to 255 each
 
@@ -78,7 +78,7 @@ def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(_folder() / FONTS[index]), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def mask(glyph: Glyph) -> Image.Image | None:
+def draw_mask(glyph: Glyph) -> Image.Image | None:
     """Draw the glyph's coverage, 0 to 255, as a grey image of SIDE px: centred, its longer side at most MAX_GLYPH_SIDE
     (hinting can add 2 px). None if it is blank or smaller than MIN_GLYPH_SIDE."""
     box = _draw(glyph, FONT_SIZE).getbbox()
@@ -105,11 +105,11 @@ def signatures(glyphs: Iterable[Glyph]) -> tuple[list[Glyph], np.ndarray]:
     """Return the glyphs that can be drawn, and the coarse images by which they are compared: uint8 (N, cells)."""
     drawable, coarse = [], []
     for glyph in glyphs:
-        drawn = mask(glyph)
+        drawn = draw_mask(glyph)
         if drawn is not None:
             drawable.append(glyph)
-            coarse.append(np.asarray(drawn.reduce(CELL)).ravel() // (256 // LEVELS))
-    return drawable, np.array(coarse, np.uint8).reshape(len(drawable), (SIDE // CELL) ** 2)
+            coarse.append(np.asarray(drawn.reduce(CELL_SIDE)).ravel() // (256 // COVERAGE_LEVELS))
+    return drawable, np.array(coarse, np.uint8).reshape(len(drawable), (SIDE // CELL_SIDE) ** 2)
 
 
 def distinct_glyphs(results: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[Glyph]:
@@ -135,12 +135,12 @@ def distinct_glyphs(results: Iterable[tuple[list[Glyph], np.ndarray]]) -> list[G
 
 
 def colours(glyph: Glyph, seed: int) -> tuple[Colour, Colour]:
-    """Return paper (white to a light tint) and ink (any hue) for a glyph, with a contrast of at least CONTRAST."""
+    """Return paper (white to a light tint) and ink (any hue) for a glyph, with a contrast of at least MIN_CONTRAST."""
     random = Random(f"{seed} {glyph.font} {glyph.code}")
     paper = rgb(random.random(), random.uniform(0.92, 1.0), random.uniform(0.3, 1.0))
     hue, lightness, saturation = random.random(), random.uniform(0.3, 0.5), random.uniform(0.65, 1.0)
     ink = rgb(hue, lightness, saturation)
-    while contrast(paper, ink) < CONTRAST:
+    while contrast(paper, ink) < MIN_CONTRAST:
         lightness *= 0.95
         ink = rgb(hue, lightness, saturation)
     return paper, ink
@@ -170,7 +170,7 @@ def paint(glyph: Glyph, seed: int) -> np.ndarray:
 
 def render(glyph: Glyph, paper: Colour, ink: Colour) -> np.ndarray:
     """Draw the glyph in these colours: uint8 (SIDE, SIDE, 3)."""
-    drawn = mask(glyph)
+    drawn = draw_mask(glyph)
     assert drawn is not None, glyph
     palette = np.linspace(paper, ink, 256).round().astype(np.uint8)  # indexed by coverage
     return palette[np.asarray(drawn)]

@@ -1,4 +1,5 @@
-"""Images per second through EfficientNet-Lite0 in `ganzoo evaluate` and in PyTorch (efficientnet-lite-pytorch).
+"""Measures how many images per second pass through EfficientNet-Lite0 in `ganzoo evaluate`, and in PyTorch with the
+package efficientnet-lite-pytorch.
 
 Two processes take turns. Both get decoded images of 224 px.
 
@@ -28,7 +29,7 @@ def ours():
     from ganzoo.metrics.features import FeatureExtractor
 
     backend.start("cpu")
-    extractor = FeatureExtractor(choose(FEATURES, None, ()))
+    extractor = FeatureExtractor(choose(FEATURES, requested=None, given=()))
     return lambda given: np.concatenate(list(extractor.stream([given])))
 
 
@@ -50,7 +51,8 @@ def theirs():
 
 
 def serve(side: str) -> None:
-    """Serve as the child process of a side: for each line on stdin, take a turn and print its images per second."""
+    """Run as the child process of a side. For each line on stdin, compute the features of all images once, and print
+    how many images per second this was."""
     run, given = {"ours": ours, "theirs": theirs}[side](), images()
     print("sum", float(run(given).sum()), file=sys.__stdout__, flush=True)
     for _ in sys.stdin:

@@ -1,4 +1,4 @@
-"""Results of the benchmark as a picture and as a table."""
+"""Draws the results of the benchmark as a picture, and formats them as a table."""
 
 from __future__ import annotations
 

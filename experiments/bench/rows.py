@@ -1,4 +1,5 @@
-"""The rows of the benchmark: each model at several sizes and full width, and the batch that both sides train on."""
+"""The rows of the benchmark: each model at one or more image sizes, with as many feature maps as by default. A row also
+provides the batch that both sides train on."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ class Row:
     size: int
     batch: int
     channels: int = 3
-    goal: float = 0.0  # minimum of PyTorch's time per iteration / ganzoo's, in float32 on the CPU
-    amp_goal: float = 0.0  # the same in bfloat16
+    # On the CPU, PyTorch's time per iteration divided by ganzoo's must be at least this.
+    goal: float = 0.0  # in float32
+    amp_goal: float = 0.0  # in bfloat16
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ CPU_ROWS = {
     )
 }
 
-# StyleGAN with the batches of `--sched`, the others with their default batches.
+# StyleGAN with the batch sizes of `ganzoo train stylegan --sched`, the others with their default batch sizes.
 GPU_ROWS = {
     row.name: row
     for row in (
@@ -66,4 +68,4 @@ GPU_ROWS = {
 }
 ROWS = {**CPU_ROWS, **{name: row for name, row in GPU_ROWS.items() if name not in CPU_ROWS}}
 INSTRUCTION_SETS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX512_BF16", "amx_bf16": "AMX"}
-GPU_GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # minimum ratios on a GPU
+GPU_GOALS = {"tf32": 1.2, "fp32": 1.0, "amp": 2.0}  # the same for every row on a GPU, by precision

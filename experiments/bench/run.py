@@ -37,10 +37,11 @@ from ganzoo.backend import environment
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
-PAUSE_SECONDS = 0.05  # between two turns, because idle threads busy-wait for a while
+PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the side before busy-wait for a while
 LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 5e-2}  # maximum relative difference of a loss
-KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")  # what a result belongs to
-UTILISATION_SECONDS = 3.0  # how long the utilisation of a GPU is measured
+# Two results with the same values of these are measurements of the same thing, and the later one is kept.
+KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
+UTILISATION_SECONDS = 3.0  # the utilisation of a GPU is measured over this time
 
 
 class Config(NamedTuple):
@@ -61,7 +62,9 @@ class SideProcess:
         command = [sys.executable, str(HERE / "serve.py"), name, row.name, str(writer)]
         command += [str(config.threads), config.device, config.precision]
         self.started_at = time.perf_counter()
-        self.child = subprocess.Popen(command, stdin=-1, stdout=2, text=True, env=environment, pass_fds=[writer])
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=sys.stderr, text=True, env=environment, pass_fds=[writer]
+        )
         os.close(writer)
         self.answers = os.fdopen(reader)
         self.turns: list[dict[str, float]] = []
@@ -156,14 +159,14 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         flop, moved = sides["torch"].request("work")
         bandwidth = sides["torch"].request("copy_bytes_per_s")
         utilisation = [sides[name].request("gpu_utilisation", UTILISATION_SECONDS) for name in SIDES[:2]]
-        peak = max(sides[name].request("matmul_flop_per_s") for name in SIDES[:2])
+        peak_flop_per_s = max(sides[name].request("matmul_flop_per_s") for name in SIDES[:2])
     finally:
         for side in sides.values():
             side.close()
     median = {name: statistics.median(turn["wall"] for turn in side.turns) for name, side in sides.items()}
     theirs = min(SIDES[1:], key=median.__getitem__)
     ours, other = sides["ganzoo"].turns, sides[theirs].turns
-    peaks = [max(turn["peak"] for turn in each) for each in (ours, other)]
+    peak_bytes = [max(turn["peak"] for turn in turns_of_side) for turns_of_side in (ours, other)]
     return {
         "model": row.model,
         "size": row.size,
@@ -183,19 +186,19 @@ def measure(row: Row, turns: int, config: Config, cold: bool) -> dict[str, Any]:
         "torch_spread_s": quartiles(other),
         "ganzoo_images_per_s": row.batch / median["ganzoo"],
         "torch_images_per_s": row.batch / median[theirs],
-        "ganzoo_peak_bytes": peaks[0],
-        "torch_peak_bytes": peaks[1],
-        "memory_ratio": peaks[0] / peaks[1],
+        "ganzoo_peak_bytes": peak_bytes[0],
+        "torch_peak_bytes": peak_bytes[1],
+        "memory_ratio": peak_bytes[0] / peak_bytes[1],
         "ganzoo_cold_start_s": cold_s,
         "ganzoo_warm_start_s": starts["ganzoo"],
         "torch_start_s": starts[theirs],
         "arithmetic_flop": flop,
         "moved_bytes": moved,
         "copy_bytes_per_s": bandwidth,
-        "floor_s": max(flop / peak, moved / bandwidth),
-        "matrix_product_flop_per_s": peak,
-        "ganzoo_share": flop / median["ganzoo"] / peak,
-        "torch_share": flop / median[theirs] / peak,
+        "floor_s": max(flop / peak_flop_per_s, moved / bandwidth),
+        "matrix_product_flop_per_s": peak_flop_per_s,
+        "ganzoo_share": flop / median["ganzoo"] / peak_flop_per_s,
+        "torch_share": flop / median[theirs] / peak_flop_per_s,
         "losses": losses,
         "turns": turns,
         "threads": config.threads,

@@ -1,7 +1,8 @@
 """PyTorch's side: everything that the authors do in an iteration, in their order, in eager mode and float32.
 
-The networks are the references of ganzoo's tests (tests/support/reference), so both sides have the same layers. Parts
-of these that favour readability and are slow on a GPU are replaced by `_Blur`, `_with_stddev` and `_cross_entropy`.
+The networks are those that ganzoo's tests compare ganzoo with (tests/support/reference), so both sides have the same
+layers. Some of their parts were written to be readable and are slow on a GPU: `_Blur`, `_with_stddev` and
+`_cross_entropy` replace these.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class RandomNumbers:
     are drawn on the host, because reading them back would wait for the GPU."""
 
     def __init__(self, like_ganzoo: bool = False) -> None:
+        # ganzoo draws the noise of a step from a generator with the seeds [--seed, 2, number of the step].
         self.like_ganzoo, self.rng = like_ganzoo, np.random.default_rng([SEED, 2, 0])
 
     def normal(self, *shape: int) -> torch.Tensor:
@@ -138,14 +140,14 @@ class _Blur(torch.autograd.Function):
 
 
 def _with_stddev(x: torch.Tensor, paper: bool) -> torch.Tensor:
-    """Append the standard deviation of the whole batch, computed in float32."""
-    assert not paper
+    """Append a feature map with the mean standard deviation of the whole batch, computed in float32."""
+    assert not paper  # the design of the paper, which has smaller groups of images
     stddev = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
     return torch.cat([x, stddev.expand(len(x), 1, *x.shape[2:])], 1)
 
 
 def _cross_entropy(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the binary cross-entropy in float32, because autocast refuses it."""
+    """Return the binary cross-entropy in float32, because PyTorch refuses to compute it under autocast."""
     with torch.autocast(scores.device.type, enabled=False):
         return F.binary_cross_entropy(scores.float(), targets)
 
@@ -155,14 +157,14 @@ class StyleGAN:
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference import stylegan
-        from tests.support.reference.stylegan import Discriminator, Plan, StyledGenerator
+        from tests.support.reference.stylegan import Architecture, Discriminator, StyledGenerator
 
         stylegan.Blur.forward = lambda self, x: _Blur.apply(x, self.weight)
         stylegan._with_stddev = _with_stddev
         self.level = row.size.bit_length() - 3
-        plan = Plan([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
+        architecture = Architecture([min(512, 16384 // (4 << each)) for each in range(self.level + 1)])
         self.generator, self.discriminator, self.ema = (
-            kind(plan).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
+            kind(architecture).to(memory_format=layout) for kind in (StyledGenerator, Discriminator, StyledGenerator)
         )
         self.ema.load_state_dict(self.generator.state_dict())
         mapping = list(self.generator.style.parameters())
@@ -186,6 +188,7 @@ class StyleGAN:
         styles = [self.generator.style(self.random.normal(self.row.batch, LATENT)) for _ in range(2)]
         crossover = self.random.crossover(self.level)
         chosen = [styles[layer >= crossover] for layer in range(2 * (self.level + 1))]
+        # Both layers of a resolution get the same noise. Alpha is 1.0: the last resolution is fully faded in.
         return self.generator(chosen, [(each, each) for each in noise], self.level, 1.0)
 
     def iterate(self) -> Tensors:
@@ -226,16 +229,16 @@ def _update_ema(ema: Any, network: Any, decay: float) -> None:
 
 
 class StarGAN2:
-    """StarGAN v2 with its four updates and EMAs."""
+    """StarGAN v2, which updates the discriminator twice and then the generator twice, and averages weights by EMA."""
 
     NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # reference name by ganzoo's, where they differ
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
-        from tests.support.reference.stargan2 import Plan
+        from tests.support.reference.stargan2 import Architecture
         from tests.support.reference.stargan2_steps import Training
 
         lambdas = {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0}
-        self.training = Training(Plan(row.size, domains=len(DOMAINS)), lambdas)
+        self.training = Training(Architecture(row.size, domains=len(DOMAINS)), lambdas)
         for network in self.training.networks.values():
             network.to(memory_format=layout)
         self.row, self.layout, self.batch, self.random = row, layout, row.images(), RandomNumbers()
@@ -254,12 +257,13 @@ class StarGAN2:
         found: dict[str, Any] = {name: _tensor(self.batch[name]) for name in ("y", "target")}
         found.update({name: _images(self.batch[name], self.layout) for name in ("x", "reference", "reference2")})
         found.update({name: self.random.normal(self.row.batch, 16) for name in ("z", "z2")})
+        # Without masks of the face, because the benchmark trains without high-pass skips.
         phases = self.training.iteration(Data.of(found, masked=False))
         return {f"{phase}/{name}": value for phase, terms in phases.items() for name, value in terms.items()}
 
 
 class GAN:
-    """The basic GAN or LSGAN."""
+    """The basic GAN, or the `zoo` variant of LSGAN, which follows gan-jittor and PyTorch-GAN."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference import networks

@@ -1,4 +1,4 @@
-"""Compiles kernels before the measurements."""
+"""Compiles the kernels of rows of the benchmark before they are measured, so that no measurement includes compiling."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import kit
 
 
 def kernels(precision: str, *names: str) -> None:
-    """Take two steps of each row to compile its kernels."""
+    """Take two steps of each row (MODEL-SIZE-BATCH) in this process, and report how long both took: the first includes
+    compiling the kernels."""
     backend = kit.start(precision)
-    import ganzoo_side
+    import ganzoo_side  # of experiments/bench, not at the top because it needs Jittor started
 
     for name in names:
         if kit.past_deadline():
@@ -33,6 +34,7 @@ def kernels(precision: str, *names: str) -> None:
                 precision=precision,
                 first_s=first,
                 second_s=time.perf_counter() - again,
+                # Convolutions that Jittor runs as slow loops instead of calling a library.
                 slow_convolutions=backend.unrecognised_convolutions(),
                 gpu_memory=side.gpu_memory(),
                 losses=side.loss_stats.fetch().losses,

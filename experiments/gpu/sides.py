@@ -1,4 +1,4 @@
-"""ganzoo and PyTorch as processes that answer requests for many rows, so that each starts only once.
+"""Runs ganzoo and PyTorch as processes that answer requests for many rows, so that each starts only once.
 
 Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch` and `torch-channels-last`.
 """

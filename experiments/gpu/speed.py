@@ -1,4 +1,4 @@
-"""Comparison with PyTorch: losses, and the time of an iteration."""
+"""Compares ganzoo with PyTorch: the losses, and the time of an iteration."""
 
 from __future__ import annotations
 

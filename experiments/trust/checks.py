@@ -49,8 +49,8 @@ class Checks:
 
     experiments: Path
     violations: list[str] = field(default_factory=list)
-    reported: int = 0
-    resumed: int = 0
+    reported_saves: int = 0  # checkpoints that sessions reported as saved
+    resumed_sessions: int = 0  # sessions that resumed from the newest intact checkpoint
     min_images: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
 
     @property
@@ -72,7 +72,7 @@ class Checks:
         newest = newest_intact(path.parent)
         self.min_images = min(self.min_images, checkpoint_images(newest) if newest else 0)
 
-    def state_before(self, images: Path) -> RunState:
+    def state_before(self, image_folder: Path) -> RunState:
         """Return the state of the run before a session."""
         run = self.run
         if run is None or not (run / "options.json").exists():
@@ -81,7 +81,7 @@ class Checks:
             recorded = Run(run).description().data.count
         except RunError:
             recorded = 0
-        found = sum(1 for path in images.rglob("*") if is_image(path.name) and not path.is_dir())
+        found = sum(1 for path in image_folder.rglob("*") if is_image(path.name) and not path.is_dir())
         newest = newest_intact(run)
         last = checkpoint_images(newest) if newest else 0
         return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), recorded, found)
@@ -100,8 +100,8 @@ class Checks:
         watch: RunWatcher | None,
         changed_option: list[str],
     ) -> None:
-        """Check everything that must hold after a session. `changed_option` is an option and its value that the session
-        was resumed with; empty if none was changed."""
+        """Check everything that must hold after a session. `changed_option` holds the option that got a new value
+        when the session resumed the run, and that value. It is empty if no option was changed."""
         left = session.kill_leftovers()
         self.expect(number, not left, f"{len(left)} processes outlive the session")
         self.expect(number, not forbidden_output(session.output()), f"a traceback in {session.err.name}")
@@ -110,11 +110,12 @@ class Checks:
             return
         self.expect(number, not Run(run).in_use(), "the run is still locked")
         if session.process.returncode in (143, 130, 129):
-            # The next session that trains removes the temporary files of a killed one.
+            # A signal has ended the session, which then removes its own temporary files. Those of a session that was
+            # killed stay until another session trains the run.
             own = [name for name in temporary_files(run) if name.startswith(f".unfinished-{session.pid}-")]
             self.expect(number, not own, f"temporary files are left: {', '.join(own[:3])}")
         lines = watch.lines() if watch else []
-        if before.run is not None and watch and watch.ticks():
+        if before.run is not None and watch and watch.progress_reports():
             self._resumed(number, before, lines)
             self._changes_reported(number, before, session, changed_option)
         self._saves_kept(number, run, lines)
@@ -126,7 +127,7 @@ class Checks:
             self.expect(number, not started, f"it resumed from {started}, which is damaged")
         else:
             ok = started == [before.newest.name]
-            self.resumed += ok
+            self.resumed_sessions += ok
             self.expect(number, ok, f"it resumed from {started} instead of {before.newest.name}")
 
     def _changes_reported(self, number: int, before: RunState, session: Session, changed_option: list[str]) -> None:
@@ -134,6 +135,7 @@ class Checks:
         output = session.output()
         if changed_option:
             flag, value = changed_option
+            # ganzoo prints "changed: --option was X, is Y". It prints no line if the value is the same as before.
             reported = f"changed: {flag} " in output or f"is {value}" not in output
             self.expect(number, reported, f"a change of {flag} is not reported")
         recorded, found = before.recorded_images, before.images_found
@@ -144,7 +146,7 @@ class Checks:
     def _saves_kept(self, number: int, run: Path, lines: list[str]) -> None:
         """Check that nothing reported as saved is lost, and that every checkpoint is intact or renamed as damaged."""
         saved = [checkpoint_images(line.split()[-1]) for line in lines if line.split()[-2:-1] == ["saved"]]
-        self.reported += len(saved)
+        self.reported_saves += len(saved)
         self.min_images = saved[-1] if saved else self.min_images
         newest = newest_intact(run)
         images, wanted = checkpoint_images(newest) if newest else 0, self.min_images

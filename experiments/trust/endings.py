@@ -42,7 +42,7 @@ from processes import (
 )
 from terminal import STOP_METHODS, Terminal
 
-MAX_SECONDS = 30.0  # in which a command must end
+MAX_ENDING_SECONDS = 30.0  # the time in which a command must end after a signal
 GANZOO = [sys.executable, "-m", "ganzoo"]
 TRAINING = "--kimg 100000 --snapshot 1 --keep 2 --device cpu"
 
@@ -139,7 +139,7 @@ class Trial:
         started_at = time.monotonic()
         status: int | None = None
         try:
-            status = terminal.wait(MAX_SECONDS)
+            status = terminal.wait(MAX_ENDING_SECONDS)
         except Hung as error:
             faults = [str(error)]
         else:

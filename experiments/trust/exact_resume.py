@@ -122,7 +122,7 @@ class Trial:
         experiments = self.folder / "straight"
         if session.wait_until(lambda: find_run(experiments) is not None, 0.05):
             watch = RunWatcher(find_run(experiments) or experiments)
-            session.wait_until(lambda: watch.ticks() > 0, 0.05)
+            session.wait_until(lambda: watch.progress_reports() > 0, 0.05)
         first = session.seconds
         if session.wait() != 0:
             raise Hung(f"the run straight to the end failed: {session.errors()}")
@@ -220,7 +220,7 @@ class Trial:
             changed = changed or self._stage_change(seen)
             return bool(changed) or bool(target and last_stats(run)["images"] >= target.images)
 
-        if not session.wait_until(lambda: seen.ticks() > 0):
+        if not session.wait_until(lambda: seen.progress_reports() > 0):
             return ""
         self.start_up = min(self.start_up, session.seconds)
         if not session.wait_until(due):
@@ -251,7 +251,7 @@ class Trial:
             return what
         if any(name.startswith(f".unfinished-{session.pid}-checkpoint-") for name in temporary_files(run)):
             return "saving"
-        if (watch.ticks() if watch else len(read_stats(run))) == 0:
+        if (watch.progress_reports() if watch else len(read_stats(run))) == 0:
             return "start-up"
         return "fade" if 0 < last_stats(run)["alpha"] < 1 else "step"
 

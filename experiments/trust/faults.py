@@ -1,4 +1,4 @@
-"""Damage to files between two sessions of a run."""
+"""Damages files between two sessions of a run."""
 
 from __future__ import annotations
 

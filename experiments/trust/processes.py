@@ -197,8 +197,8 @@ class RunWatcher:
         added = self._log()[self._at :].decode(errors="replace")
         return [line for line in added.split("\n")[:-1] if line]
 
-    def ticks(self) -> int:
-        """Return the number of reports."""
+    def progress_reports(self) -> int:
+        """Return how many progress reports the session has printed: one at each tick."""
         return sum(" img/s" in line for line in self.lines())
 
     def stages(self) -> list[str]:

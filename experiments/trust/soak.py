@@ -175,7 +175,7 @@ class Soak:
             time.sleep(self.rng.uniform(0, self.start_up))
             self._stop(session, STARTUP_ENDINGS[ending], ending)
             return
-        if watch and session.wait_until(lambda: watch.ticks() > 0, 0.05):
+        if watch and session.wait_until(lambda: watch.progress_reports() > 0, 0.05):
             self.start_up = session.seconds
             self.checks.check_start(self.number, session, watch)
         if ending == "a full disk":
@@ -235,8 +235,8 @@ class Soak:
                 good = status == 0 and not each.errors() and bool(made)
                 self.checks.expect(self.number, good, f"generate during training: status {status}, {each.errors()}")
                 shutil.rmtree(self.root / f"made-{name}", ignore_errors=True)
-        ticks = watch.ticks()
-        if not session.wait_until(lambda: watch.ticks() > ticks, 0.05):
+        ticks = watch.progress_reports()
+        if not session.wait_until(lambda: watch.progress_reports() > ticks, 0.05):
             self.checks.record_violation(self.number, f"{what}: it ended, with status {session.process.returncode}")
 
     def _act_between_sessions(self) -> list[str]:
@@ -307,7 +307,7 @@ class Soak:
         before = self.checks.state_before(self.images.folder)
         session = self._start(self._train())
         watch = RunWatcher(before.run or self.root)
-        session.wait_until(lambda: watch.ticks() > 0, 0.05)
+        session.wait_until(lambda: watch.progress_reports() > 0, 0.05)
         self.checks.check_start(self.number, session, watch)
         run = self.run or self.root
         seen, drawn, stage = list[Usage](), list[float](), stage_of(run)
@@ -321,11 +321,11 @@ class Soak:
                 drawn.append(curves.stat().st_mtime)
             if len(seen) % 30 == 0:
                 _drop_samples(run)
-                if watch.ticks() == ticks and time.monotonic() - ticked > HANG_SECONDS:
+                if watch.progress_reports() == ticks and time.monotonic() - ticked > HANG_SECONDS:
                     session.abort()
                     raise Hung(f"no report for {HANG_SECONDS:.0f} s")
-                if watch.ticks() > ticks:
-                    ticks, ticked = watch.ticks(), time.monotonic()
+                if watch.progress_reports() > ticks:
+                    ticks, ticked = watch.progress_reports(), time.monotonic()
         # The first drawing is from an earlier session.
         warm = drawn[3] - time.time() + time.monotonic() if len(drawn) > 3 else float("inf")
         self._stop(session, (signal.SIGTERM,), "SIGTERM")
@@ -363,7 +363,8 @@ class Soak:
             f"images damaged: {listed([name for name in kinds if name.startswith('image: ')])}",
             f"between sessions: {listed(between)}",
             f"during training: {listed(during)}",
-            f"checkpoints reported as saved: {found.reported}, {found.resumed} resumes from the newest intact one",
+            f"checkpoints reported as saved: {found.reported_saves}, "
+            f"{found.resumed_sessions} resumes from the newest intact one",
             f"undisturbed: {self.growth}" if self.growth else "undisturbed: not measured",
             f"violations: {len(found.violations)}",
             *found.violations,

@@ -105,7 +105,7 @@ class RunDescription:
 
 
 @dataclass(frozen=True)
-class SavedPosition:
+class SchedulePosition:
     """Position in the stages: the stage's `index`, its image `size`, and `alpha`, how far that size is faded in."""
 
     index: int
@@ -121,7 +121,7 @@ class StateMetadata:
     Files store `position` as "moment" and `ema` as "averaged"."""
 
     progress: Progress
-    position: SavedPosition | None = None
+    position: SchedulePosition | None = None
     optimizer_steps: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     ema: tuple[str, ...] = ()
 
@@ -137,7 +137,7 @@ class StateMetadata:
         known = _validated(entries, checks, {"progress"})
         return cls(
             Progress.from_metadata(known["progress"]),
-            SavedPosition(**known["moment"]) if "moment" in known else None,
+            SchedulePosition(**known["moment"]) if "moment" in known else None,
             known.get("optimizer_steps", {}),
             tuple(known.get("averaged", ())),
         )

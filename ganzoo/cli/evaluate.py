@@ -135,7 +135,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     """Return the task: which images to compare with which."""
-    from ganzoo.metrics.comparison import MODES
+    from ganzoo.metrics.comparison import TRANSLATION_MODES
     from ganzoo.metrics.tasks import checkpoint_task, folders_task
 
     common = {name: values[name] for name in ("samples", "seed", "quick")}
@@ -147,7 +147,7 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         return folders_task(generated, real, size=values["size"], **common)
 
     def make_task(saved: Checkpoint, folder: Path) -> Task:
-        modes = [values["mode"]] if values["mode"] else MODES
+        modes = [values["mode"]] if values["mode"] else TRANSLATION_MODES
         task = checkpoint_task(saved, folder, plugins, against=values["against"], modes=modes, **common)
         if values["mode"] and not task.translating:
             raise UnsupportedByModelError("--mode: only valid for models that translate images.")

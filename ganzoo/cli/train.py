@@ -262,7 +262,7 @@ def _read_preset(model: Any, path: str) -> dict[str, Any]:
         with open_regular(path) as file:
             preset = tomllib.loads(file.read().decode("utf-8-sig"))  # some editors write a byte order mark
     except OSError as error:
-        available = f"its presets are {', '.join(model.presets)}" if model.presets else "it has none of its own"
+        available = f"its presets are {', '.join(model.presets)}" if model.presets else "it has no presets"
         if isinstance(error, FileNotFoundError):
             problem = f"{model.name} has no such preset ({available}), and there is no such file."
         else:

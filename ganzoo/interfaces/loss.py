@@ -30,9 +30,9 @@ class Phase:
 
 @dataclass
 class Batch:
-    """Input of a phase: real `images` as a Var (N, C, H, W) in [-1, 1], `labels` (N,), and a source of noise. If the
-    model draws references, also two Vars of other images, `references`, and the label that each pair shares, `targets`
-    (N,).
+    """The input of a phase: real `images` as a Var (N, C, H, W) in [-1, 1], their `labels` (N,), and `rng`, which draws
+    noise. If the model draws references, `references` holds two Vars of N other images each. The n-th images of both
+    belong to the same domain, whose label is the n-th of `targets` (N,).
 
     All phases of a step share one Batch. A phase may store in `cache` what a later phase reuses (e.g. the detached
     fakes), and in `logged` scalar Vars, by name, that are worth logging but not part of the loss.
@@ -101,18 +101,18 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     gradient.
     """
     jt = _jt()
-    _require_images(logits)
-    margin = -logits if real else logits
-    # max(margin, 0) and |margin| use the same condition. Jittor's own versions assume different slopes at 0, so the
+    _require_nonempty(logits)
+    error = -logits if real else logits  # positive where the discriminator is wrong
+    # max(error, 0) and |error| use the same condition. jt.maximum and jt.abs assume different slopes at 0, so the
     # gradient there would be three times too large.
-    positive = margin > 0.0
-    magnitude = jt.ternary(positive, margin, -margin)
-    return (jt.ternary(positive, margin, jt.zeros_like(margin)) + jt.log(1.0 + jt.exp(-magnitude))).mean()
+    positive = error > 0.0
+    magnitude = jt.ternary(positive, error, -error)
+    return (jt.ternary(positive, error, jt.zeros_like(error)) + jt.log(1.0 + jt.exp(-magnitude))).mean()
 
 
 def least_squares(scores: Any, real: bool) -> Any:
     """Mean squared distance of the scores from 1 (real) or 0 (fake) (Mao et al. 2017, equation 9, without the 1/2)."""
-    _require_images(scores)
+    _require_nonempty(scores)
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
 
@@ -124,7 +124,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     from ganzoo.backend.arrays import differentiable
 
     jt = _jt()
-    _require_images(real)
+    _require_nonempty(real)
     points = differentiable(fake + mix * (real - fake))
     gradients = jt.grad(discriminator(points).sum(), points)
     norms = jt.sqrt(gradients.sqr().sum([1, 2, 3]) + 1e-12)
@@ -136,11 +136,11 @@ def r1_penalty(scores: Any, real: Any) -> Any:
 
     `scores` are the discriminator's for `real`, a Var (N, C, H, W) made by `differentiable`.
     """
-    _require_images(real)
+    _require_nonempty(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()
 
 
-def _require_images(x: Any) -> None:
+def _require_nonempty(x: Any) -> None:
     """Raise ShapeError for an empty batch. Jittor would return a mean of 0, whose gradient ends the process."""
     if 0 in x.shape:
         raise ShapeError(f"a loss was given an empty batch, of shape {tuple(x.shape)}.")

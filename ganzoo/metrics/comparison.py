@@ -14,7 +14,7 @@ from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
 from ganzoo.metrics.perceptual import Perceptual
 from ganzoo.metrics.sources import (
-    DEFAULT_LIMIT,
+    DEFAULT_MAX_IMAGES,
     TRANSLATIONS_PER_SOURCE,
     DatasetSource,
     GeneratorSource,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
-MODES = ("latent", "reference")
+TRANSLATION_MODES = ("latent", "reference")
 STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # default metrics
 Log = Callable[[str], None]
 
@@ -231,7 +231,7 @@ def translator_comparisons(
     dataset: Dataset,
     data: DataInfo,
     samples: int | None = None,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = TRANSLATION_MODES,
     seed: int = 0,
     max_real: int | None = None,
     log: Log = lambda line: None,
@@ -248,12 +248,12 @@ def translator_comparisons(
             f"give at least {TRANSLATIONS_PER_SOURCE}."
         )
     if max_real is None:
-        max_real = DEFAULT_LIMIT if samples is None else default_real_count(samples)
+        max_real = DEFAULT_MAX_IMAGES if samples is None else default_real_count(samples)
     validation = dataset.validation()
     if validation is None:
         log(f"{dataset.info.name} has no validation images; translating training images instead.")
         validation = dataset
-    max_sources = DEFAULT_LIMIT if samples is None else samples // TRANSLATIONS_PER_SOURCE
+    max_sources = DEFAULT_MAX_IMAGES if samples is None else samples // TRANSLATIONS_PER_SOURCE
     count = len(data.domains)
     if count < 2:
         raise DataError(

@@ -8,7 +8,7 @@ import numpy as np
 
 SUBSET = 1000  # rows in each subset of KID
 BLOCK = 1000  # rows processed at once: their distances to 50,000 others take 400 MB
-Progress = Callable[[Iterable[int]], Iterable[int]]
+ProgressBar = Callable[[Iterable[int]], Iterable[int]]  # yields the same numbers, and shows how many are left
 
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +67,7 @@ def _mmd2(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def precision_recall(
-    generated: np.ndarray, real: np.ndarray, neighbours: int = 3, progress: Progress = iter
+    generated: np.ndarray, real: np.ndarray, neighbours: int = 3, progress: ProgressBar = iter
 ) -> tuple[float, float]:
     """Return improved precision, the fraction of generated rows in the manifold of the real ones, and recall, the
     reverse. A manifold is the union of balls around the rows, each reaching to the row's k-th nearest neighbour.
@@ -84,7 +84,7 @@ def precision_recall(
     return float(precise.mean()), float(recalled.mean())
 
 
-def _knn_radii(rows: np.ndarray, neighbours: int, progress: Progress) -> np.ndarray:
+def _knn_radii(rows: np.ndarray, neighbours: int, progress: ProgressBar) -> np.ndarray:
     """Return the squared distance from each row to its k-th nearest neighbour, not counting the row itself."""
     radii = [
         np.partition(_distances(rows[start : start + BLOCK], rows), neighbours, axis=1)[:, neighbours]

@@ -60,7 +60,7 @@ class Perceptual:
         run_pending()
         if x.shape[1] == 1:
             x = jt.concat([x, x, x], 1)
-        multiple = self.network.multiple
+        multiple = self.network.size_multiple
         side = -(-max(x.shape[2], MIN_SIDE) // multiple) * multiple
         if side != x.shape[2]:
             x = resize_bilinear(x, side)

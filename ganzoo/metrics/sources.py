@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
-DEFAULT_LIMIT = 50_000  # default limit for the images of a data set, the usual number for FID
+DEFAULT_MAX_IMAGES = 50_000  # default limit for the images of a data set, the usual number for FID
 MIN_REAL = 1000  # default minimum of real images, if the data set has as many
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
 LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM = 21, 22, 23  # independent random number streams
@@ -60,7 +60,7 @@ class DatasetSource(Source):
         data: DataInfo,
         *,
         domain: int | None = None,
-        max_images: int = DEFAULT_LIMIT,
+        max_images: int = DEFAULT_MAX_IMAGES,
         seed: int = 0,
         strict: bool = False,
         log: Callable[[str], None] = lambda line: None,

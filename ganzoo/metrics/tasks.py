@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import DataError, OptionError, printable
-from ganzoo.metrics.comparison import MODES, Comparison, Log, generator_comparisons, translator_comparisons
-from ganzoo.metrics.sources import DEFAULT_LIMIT, DatasetSource, default_real_count
+from ganzoo.metrics.comparison import TRANSLATION_MODES, Comparison, Log, generator_comparisons, translator_comparisons
+from ganzoo.metrics.sources import DEFAULT_MAX_IMAGES, DatasetSource, default_real_count
 
 if TYPE_CHECKING:
     from ganzoo.checkpoints.checkpoint import Checkpoint
@@ -40,7 +40,7 @@ def checkpoint_task(
     against: str | None = None,
     samples: int | None = None,
     max_real: int | None = None,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = TRANSLATION_MODES,
     seed: int = 0,
     quick: bool = False,
     log: Log = lambda line: None,
@@ -53,11 +53,11 @@ def checkpoint_task(
     # An imported checkpoint has no data: the name in its options is only the model's default.
     named, path = (None, None) if data.count == 0 else (saved.run.data_name, saved.run.data_path)
     try:
-        data_name = training_data_of(named, path, registry, "--against") if against is None else against
+        data_name = training_data_of(named, path, registry, option="--against") if against is None else against
     except (DataError, OptionError) as error:
         raise type(error)(f"{saved.path}: {error}") from error
-    dataset = open_data(data_name, registry, "--data" if against is None else "--against")
-    size = loading.trained_sizes(saved, registry)[-1]
+    dataset = open_data(data_name, registry, option="--data" if against is None else "--against")
+    size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
     translating = loading.is_translator(saved, registry)
     if translating and tuple(dataset.info.domains) != data.domains:
@@ -102,7 +102,7 @@ def folders_task(
     """Return the task of comparing the images in one folder, zip or LMDB with those in another. DataError if `size` is
     None and the images differ in size."""
     if samples is None:
-        samples = QUICK if quick else DEFAULT_LIMIT
+        samples = QUICK if quick else DEFAULT_MAX_IMAGES
     if max_real is None:
         max_real = QUICK if quick else default_real_count(samples)
     from ganzoo.data.storage import open_path

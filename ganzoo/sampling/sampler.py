@@ -31,8 +31,8 @@ class Sampler:
         return z
 
     @property
-    def centre(self) -> Any:
-        """The centre of spherical walks."""
+    def walk_centre(self) -> Any:
+        """The point around which spherical walks turn, a number or an array as long as a code."""
         return 0.0
 
     def generate_batch(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:

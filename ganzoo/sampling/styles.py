@@ -44,8 +44,8 @@ class StyleSampler(Sampler):
         return self.map(z) if self.space == "w" else z
 
     @property
-    def centre(self) -> Any:
-        """The centre of spherical walks: in w the mean, so that all images of a walk are equally far from it."""
+    def walk_centre(self) -> Any:
+        """The point around which spherical walks turn: in w the mean, in z zero."""
         return self.mean if self.space == "w" else 0.0
 
     def map(self, z: np.ndarray) -> np.ndarray:

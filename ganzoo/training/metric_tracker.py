@@ -1,4 +1,4 @@
-"""Metrics during training: `--evaluate-every`."""
+"""Metrics are computed during training with `--evaluate-every`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import OptionError, PluginError
 from ganzoo.metrics.comparison import (
-    MODES,
+    TRANSLATION_MODES,
     Comparison,
     Networks,
     check,
@@ -65,7 +65,7 @@ class MetricTracker:
     @property
     def names(self) -> set[str]:
         """Names of all metrics that the tracker adds to the statistics."""
-        modes = MODES if self.networks.translating else ("",)
+        modes = TRANSLATION_MODES if self.networks.translating else ("",)
         measured = [name for metric in self.networks.metrics for name in metric.output_names()]
         return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
 

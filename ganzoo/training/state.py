@@ -9,7 +9,7 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.checkpoints.checkpoint import with_prefix
-from ganzoo.checkpoints.description import SavedPosition, StateMetadata
+from ganzoo.checkpoints.description import SchedulePosition, StateMetadata
 from ganzoo.errors import CheckpointError, OptionError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.model import Model, Setup
@@ -84,7 +84,7 @@ class TrainState:
         """Advance the progress by the step that has just been run."""
         self.progress = self.progress.after(self.batch)
 
-    def _stored_position(self, stored: SavedPosition) -> StagePosition:
+    def _stored_position(self, stored: SchedulePosition) -> StagePosition:
         """Return the position stored in a checkpoint. OptionError if the stages have changed since it was trained."""
         index, size = stored.index, stored.size
         sizes = [stage.size for stage in self.schedule.stages]
@@ -117,7 +117,7 @@ class TrainState:
         position = self.position or self.schedule.position(self.progress)
         return StateMetadata(
             self.progress,
-            SavedPosition(position.index, position.stage.size, position.alpha),
+            SchedulePosition(position.index, position.stage.size, position.alpha),
             {name: dict(optimizer.steps) for name, optimizer in self.optimizers.items()},
             tuple(sorted(self.setup.ema)),
         )

@@ -1,4 +1,4 @@
-"""Options of LSGAN."""
+"""The options of `ganzoo train lsgan`, and the defaults of its two variants."""
 
 from __future__ import annotations
 

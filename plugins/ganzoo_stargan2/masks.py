@@ -56,7 +56,7 @@ def masks(network: Any, images: Any) -> tuple[Any, Any]:
 
 
 def from_heatmaps(heatmaps: Any) -> tuple[Any, Any]:
-    """Like `masks`, but from heatmaps (N, 98 or more, H, W)."""
+    """Return the same as `masks`, but from heatmaps (N, 98 or more, H, W)."""
     with jt.no_grad():
         maps = _normalise(resize_bilinear(heatmaps[:, jt.array(LANDMARKS)], SIDE, align_corners=True))
         first, second, third, fourth = (jt.array(row.reshape(1, -1, 1, 1)) for row in POWERS)

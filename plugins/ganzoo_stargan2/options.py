@@ -1,4 +1,4 @@
-"""Options of StarGAN v2."""
+"""The options of `ganzoo train stargan2`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of StyleGAN."""
+"""The options of `ganzoo train stylegan`."""
 
 from __future__ import annotations
 

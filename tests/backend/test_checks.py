@@ -159,7 +159,7 @@ def test_a_python_without_its_config_program_gets_a_script_in_its_place(monkeypa
 
 
 def test_cuda_settings_avoid_waiting_and_limit_the_workspace():
-    """Checked on a stand-in for the jittor module."""
+    """The settings are checked on a stand-in for the jittor module."""
     settings: dict[str, float] = {}
     cudnn = SimpleNamespace(
         set_algorithm_cache_size=lambda count: settings.update(cache=count),

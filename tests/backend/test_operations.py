@@ -103,7 +103,7 @@ def test_winograd_is_right_below_its_usual_sizes(jittor, name, tmp_path):
 
 
 def test_convolutions_that_jittor_finds_in_a_graph_use_our_operations(jittor):
-    """For example jt.nn.Conv and its gradients."""
+    """Jittor finds for example those of jt.nn.Conv and its gradients."""
     layer = jittor.nn.Conv(64, 64, 3, padding=1)
     x = jittor.randn(2, 64, 8, 8)
     before = sum(operations.counts())
@@ -180,7 +180,7 @@ def test_symmetric_filters_match_numpy(jittor, shape, ours, monkeypatch):
 
 @pytest.mark.parametrize(("rows", "inner", "columns"), [(3, 5, 7), (300, 700, 513), (601, 500, 300), (1, 4000, 4100)])
 def test_matrix_products_and_their_gradients_match_numpy(jittor, rows, inner, columns):
-    """Small products, and large ones that are divided among threads, by rows and by columns."""
+    """The products are small ones, and large ones that are divided among threads by rows and by columns."""
     rng = np.random.default_rng(6)
     array, matrix, upstream = (
         rng.standard_normal(shape, dtype=np.float32) for shape in ((rows, inner), (columns, inner), (rows, columns))
@@ -239,7 +239,7 @@ def test_arrays_are_aligned_to_64_bytes_as_onednn_requires(jittor):
 
 
 def test_mixed_precision_rounds_only_the_factors(jittor, monkeypatch):
-    """Uses the code for CUDA. With `full_precision`, nothing is rounded."""
+    """The test uses the code for CUDA. With `full_precision`, nothing is rounded."""
     monkeypatch.setattr(operations, "_operations", None)
     monkeypatch.setattr(operations, "autocast_enabled", True)
     fine, upstream = 1 + 2**-10, 1 + 2**-20  # these need 11 and 21 bits; bfloat16 has 8
@@ -275,7 +275,7 @@ def numpy_upsample(x: np.ndarray) -> np.ndarray:
     ],
 )
 def test_pooling_and_upsampling_match_numpy(jittor, name, forward, backward, shape, on_gpu, monkeypatch):
-    """Values, gradients and second gradients, also with the code for GPUs."""
+    """Values, gradients and second gradients are compared, also with the code for GPUs."""
     monkeypatch.setattr(operations, "on_gpu", lambda: on_gpu)
     rng = np.random.default_rng(5)
     array = rng.standard_normal(shape, dtype=np.float32)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ganzoo.checkpoints.description import RunDescription, SavedPosition, StateMetadata
+from ganzoo.checkpoints.description import RunDescription, SchedulePosition, StateMetadata
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
@@ -30,7 +30,7 @@ def test_a_complete_description_is_read_and_written_unchanged():
     assert json.dumps(state.to_json()) == json.dumps(STATE)
     assert (run.data.domains, run.version, run.data_name) == (("a",), "0.1", None)
     assert state == StateMetadata(
-        Progress(2, 8, 0, 8), SavedPosition(0, 8, 0.5), {"generator": {"w": 2}}, ("generator",)
+        Progress(2, 8, 0, 8), SchedulePosition(0, 8, 0.5), {"generator": {"w": 2}}, ("generator",)
     )
 
 

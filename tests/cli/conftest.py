@@ -10,7 +10,7 @@ import pytest
 
 from ganzoo.interfaces.model import Model
 from ganzoo.registry import plugins
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +20,9 @@ def trained_experiments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def trained(jittor, ganzoo, pictures: Path, trained_experiments: Path) -> Path:
-    """The folder of a run of `gan`, trained once and copied for each test."""
+    """Return the folder of a run of `gan`, trained once and copied for each test."""
     if not trained_experiments.exists():
-        assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+        assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
         shutil.copytree("experiments", trained_experiments)
     shutil.copytree(trained_experiments, "experiments", dirs_exist_ok=True)
     return pictures.parent / "experiments" / "00000-gan-pictures"
@@ -30,7 +30,7 @@ def trained(jittor, ganzoo, pictures: Path, trained_experiments: Path) -> Path:
 
 @pytest.fixture
 def add_model(monkeypatch: pytest.MonkeyPatch) -> Callable[[Model], None]:
-    """Returns a function that registers a model as if a plugin had done so."""
+    """Return a function that registers a model as if a plugin had done so."""
     load = plugins.load
 
     def add(model: Model) -> None:

@@ -204,7 +204,7 @@ def test_paths_with_any_bytes_can_be_prepared_in_any_locale(pictures, workdir, n
 
 
 def test_the_fingerprint_of_an_unfinished_set_does_not_depend_on_the_locale(workdir):
-    """It must not depend on how Python decodes the path."""
+    """The fingerprint must not depend on how Python decodes the path."""
     write_folder(workdir / "für", {f"{index}.png": encoded(noise(9, 9)) for index in range(3)})
     script = (
         "import pathlib; from ganzoo.data import preparing, storage; "

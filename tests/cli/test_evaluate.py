@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganzoo.metrics.backbones import folder as weights_folder
 from ganzoo.registry import plugins
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 from tests.data.pictures import encoded, noise, write_folder
 from tests.support import mean_colour, stylegan_checkpoint
 
@@ -88,7 +88,7 @@ def test_a_conditional_model_that_does_not_translate_is_measured_like_any_other(
         name, conditional = "cgan", True
 
     add_model(ConditionalGAN())
-    assert ganzoo("train", "cgan", "--data", "./pictures", *TINY).exit_code == 0
+    assert ganzoo("train", "cgan", "--data", "./pictures", *TINY_RUN_OPTIONS).exit_code == 0
     result = ganzoo("evaluate", "--samples", "12")
     assert result.exit_code == 0, result.output
     (record,) = records(Path("experiments/00000-cgan-pictures"))
@@ -231,7 +231,7 @@ def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, 
 
 @pytest.fixture
 def workspace(jittor, workdir, add_model) -> Path:
-    """A folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
+    """Return a folder with the checkpoint `model.safetensors` of a translation model, and a data set `animals`."""
     add_model(mean_colour.MeanColourModel())
     mean_colour.write_checkpoint(workdir / "model.safetensors")
     rng = np.random.default_rng(0)

@@ -10,7 +10,7 @@ RUN = Path("experiments/00000-gan-pictures")
 
 
 def results() -> list[dict]:
-    """The results of all evaluations so far."""
+    """Return the results of all evaluations so far."""
     lines = (RUN / "evaluations.jsonl").read_text().splitlines()
     return [result for line in lines for result in json.loads(line)["results"]]
 

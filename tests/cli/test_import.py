@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ganzoo.checkpoints import checkpoint, unpickling
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 from tests.support.reference import needs_torch, relative_error, stargan2_port
-from tests.support.reference.stylegan_port import Files
+from tests.support.reference.stylegan_port import ReferenceFiles
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
@@ -23,15 +23,15 @@ STARGAN2_RUN = Path("experiments/00000-stargan2-000002_nets")
 
 
 @pytest.fixture(scope="module")
-def files(jittor, tmp_path_factory) -> Files:
-    """Files of StyleGAN."""
-    return Files(tmp_path_factory.mktemp("files"), 16)
+def files(jittor, tmp_path_factory) -> ReferenceFiles:
+    """Make checkpoint files of the PyTorch port of StyleGAN."""
+    return ReferenceFiles(tmp_path_factory.mktemp("files"), 16)
 
 
 @pytest.fixture(scope="module")
-def stargan2_files(jittor, tmp_path_factory) -> stargan2_port.Files:
-    """Files of StarGAN v2."""
-    return stargan2_port.Files(tmp_path_factory.mktemp("stargan2"))
+def stargan2_files(jittor, tmp_path_factory) -> stargan2_port.ReferenceFiles:
+    """Make checkpoint files of the reference implementation of StarGAN v2."""
+    return stargan2_port.ReferenceFiles(tmp_path_factory.mktemp("stargan2"))
 
 
 def write_domains(folder: Path, *domains: str) -> None:
@@ -268,7 +268,7 @@ def test_a_pytorch_file_of_another_network_is_an_error(ganzoo, files):
 
 @pytest.mark.parametrize("model", ["stylegan", "stargan2"])
 def test_a_checkpoint_of_ganzoo_itself_gets_a_hint_to_the_right_command(ganzoo, pictures, model):
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
     path = str(checkpoint.newest(Path("experiments/00000-gan-pictures")))
     result = ganzoo("import", model, path)
     assert (result.exit_code, result.stdout) == (1, "")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,15 +16,14 @@ from PIL import Image
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
-from ganzoo.files import os
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 RUN = Path("experiments/00000-gan-pictures")
 
 
 @pytest.fixture
 def trained(jittor, ganzoo, pictures):
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--snapshot", "1")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--snapshot", "1")
     assert result.exit_code == 0, result.output
     return pictures.parent / RUN
 
@@ -67,14 +67,14 @@ def test_resume_continues_where_it_stopped_and_reports_changes(ganzoo, trained):
 
 def test_an_extended_run_equals_an_uninterrupted_one(ganzoo, trained):
     assert ganzoo("train", "gan", "--resume", "0", "--kimg", "0.032").exit_code == 0
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "0.032", "--snapshot", "1")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--kimg", "0.032", "--snapshot", "1")
     assert result.exit_code == 0
     uninterrupted = trained.parent / "00001-gan-pictures"
     assert checkpoint.newest(trained).read_bytes() == checkpoint.newest(uninterrupted).read_bytes()
 
 
 def test_a_killed_and_resumed_run_equals_an_uninterrupted_one(ganzoo, trained):
-    options = [*TINY, "--kimg", "0.8", "--snapshot", "1", "--keep", "3"]
+    options = [*TINY_RUN_OPTIONS, "--kimg", "0.8", "--snapshot", "1", "--keep", "3"]
     assert ganzoo("train", "gan", "--data", "pictures", *options).exit_code == 0
     uninterrupted, run = Path("experiments/00001-gan-pictures"), Path("experiments/00002-gan-pictures")
     child = start("train", "gan", "--data", "pictures", *options)
@@ -163,7 +163,7 @@ def test_a_wrong_preset_is_reported(ganzoo, pictures, preset, message):
         (
             ["train", "gan", "--data", "texts", "--preset", "paper"],
             2,
-            "gan has no such preset (it has none of its own)",
+            "gan has no such preset (it has no presets)",
         ),
         (["train", "gan", "--data", "cut.zip"], 1, "a damaged or incomplete zip archive"),
         (["train", "gan", "--data", "fake.lmdb"], 1, "not an LMDB"),
@@ -190,7 +190,7 @@ def test_a_damaged_image_is_logged_and_training_continues(ganzoo, pictures):
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(pictures / "05.jpg")
     content = (pictures / "05.jpg").read_bytes()
     (pictures / "05.jpg").write_bytes(content[: len(content) // 2])
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS)
     assert result.exit_code == 0, result.output
     assert "05.jpg" in (RUN / "log.txt").read_text()
 
@@ -243,7 +243,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_starts_over(ganzoo, t
 
 
 def test_generate_uses_the_newest_run_that_has_a_checkpoint(ganzoo, trained):
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
     for path in Path("experiments/00001-gan-pictures").glob("*.safetensors"):
         path.unlink()
     result = ganzoo("generate", "--seeds", "0-1", "--grid", "1x2")
@@ -266,7 +266,7 @@ def test_changes_in_the_environment_of_a_run_are_reported(ganzoo, trained, monke
 def test_the_best_checkpoint_is_kept_beside_the_newest(ganzoo, trained):
     name = "losses/generator/adversarial"
     arguments = ["--kimg", "0.08", "--keep", "1", "--keep-best", name]
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY, "--snapshot", "1", *arguments).exit_code == 0
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--snapshot", "1", *arguments).exit_code == 0
     run = Path("experiments/00001-gan-pictures")
     rows = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: row["losses"]["generator/adversarial"])["images"]
@@ -300,17 +300,17 @@ def test_a_full_disk_is_reported_and_the_previous_checkpoint_is_intact(ganzoo, t
     assert checkpoint.read(before).metadata.progress.images == 16
 
 
-def diverging(monkeypatch, steps: int) -> None:
-    """Make the generator's loss infinite in the first `steps` runs of its phase."""
+def diverging(monkeypatch, calls: int) -> None:
+    """Make the basic GAN's binary cross-entropy infinite in its first `calls` calls: three in each step."""
     import ganzoo_gan.loss
 
-    real, left = ganzoo_gan.loss.binary_cross_entropy, [steps]
+    unpatched, left = ganzoo_gan.loss.binary_cross_entropy, [calls]
 
-    def infinite(scores, real_):
+    def infinite(scores, real):
         left[0] -= 1
-        return real(scores, real_) * (float("inf") if left[0] >= 0 else 1.0)
+        return unpatched(scores, real) * (float("inf") if left[0] >= 0 else 1.0)
 
-    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", lambda scores, real: infinite(scores, real))
+    monkeypatch.setattr(ganzoo_gan.loss, "binary_cross_entropy", infinite)
 
 
 def test_diverging_training_skips_updates_and_then_stops_with_an_error(ganzoo, trained, monkeypatch):
@@ -339,7 +339,7 @@ def test_diverged_training_can_restart_with_another_seed(ganzoo, trained, monkey
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_with_a_checkpoint_and_resume_continues(ganzoo, pictures, number):
-    child = start("train", "gan", "--data", "pictures", *TINY, "--kimg", "1000")
+    child = start("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--kimg", "1000")
     wait_for((RUN / "stats.jsonl").exists, child)
     child.send_signal(number)
     assert child.wait(timeout=60) == 128 + number

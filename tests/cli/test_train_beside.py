@@ -22,9 +22,9 @@ from ganzoo.training.reporting import curves, samples
 from ganzoo.training.reporting.progress_bar import ProgressBar
 from ganzoo.training.reporting.reporter import RunReporter
 from tests.cli.test_train import RUN
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
-TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
 TRACK = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
 
 
@@ -101,7 +101,7 @@ def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, m
 
 
 def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo, pictures, monkeypatch):
-    """Even before a failure that ends the process."""
+    """It is saved even before a failure that ends the process."""
     monkeypatch.setattr(samples, "sample_sheets", raising(SystemExit(3)))
     monkeypatch.setattr(RunReporter, "first_samples", lambda *_: None)
     assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
@@ -146,7 +146,7 @@ def test_the_log_and_redirected_output_get_a_line_per_tick(ganzoo, pictures):
 
 
 def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
-    """Even though those of the previous tick were drawn less than half a minute ago."""
+    """They are drawn even though those of the previous tick were drawn less than half a minute ago."""
     drawn = []
     update = ProgressBar.update
 

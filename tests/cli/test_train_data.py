@@ -1,17 +1,17 @@
-"""What training reports about its images."""
+"""Training reports what it finds out about its images."""
 
 from __future__ import annotations
 
 import json
 
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 from tests.data.pictures import encoded, noise, write_folder
 
 
 def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
     for index in range(13):
         (pictures / f"bad {index:02d}.png").write_bytes(b"text")
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--kimg", "1")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--kimg", "1")
     assert result.exit_code == 1
     assert "pictures: most of its images can't be read" in result.stderr
     assert "`ganzoo data check` lists them all" in result.stderr
@@ -20,7 +20,7 @@ def test_training_ends_when_most_images_cannot_be_read(ganzoo, pictures):
 def test_training_reports_how_folders_are_read_and_that_an_older_run_read_them_differently(ganzoo, workdir):
     files = {f"{part}/{index}.png": encoded(noise(8, 8)) for part in ("training", "testing") for index in range(4)}
     write_folder(workdir / "set", files)
-    result = ganzoo("train", "gan", "--data", "set", *TINY)
+    result = ganzoo("train", "gan", "--data", "set", *TINY_RUN_OPTIONS)
     assert result.exit_code == 0
     assert "set: trained on: training/ (4 images)" in result.stderr
     assert "set: kept for validation: testing/ (4 images)" in result.stderr

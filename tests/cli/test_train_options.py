@@ -1,4 +1,5 @@
-"""Options of `ganzoo train`: without effect, out of range, other programs' names, and the help."""
+"""Options of `ganzoo train` that have no effect, are out of range or have another program's name are reported. Its
+help is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pytest
 
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import one_error
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 NARROW = ["--max-size", "8", "--latent", "8", "--mapping-layers", "1", "--channels-base", "64", "--channels-max", "8"]
 
@@ -100,7 +101,7 @@ def test_a_refused_resume_names_the_conflicting_options(jittor, ganzoo, pictures
 
 
 def test_a_checkpoint_with_an_ema_of_1_can_be_sampled_and_its_training_continued_with_another(jittor, ganzoo, pictures):
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--ema", "0.5")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--ema", "0.5")
     assert result.exit_code == 0, result.output
     run = Path("experiments/00000-gan-pictures")
     saved = checkpoint.read(checkpoint.newest(run))
@@ -205,7 +206,7 @@ def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
-    """Except for the number of images, which depends on the fonts."""
+    """Only the number of images is left out, because it depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 

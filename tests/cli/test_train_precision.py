@@ -1,4 +1,4 @@
-"""`ganzoo train --precision` on the CPU."""
+"""`ganzoo train --precision` works on the CPU too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training that is refused before it writes any file, and warnings."""
+"""Training is refused before it writes any file, or starts with a warning."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, diverging, one_error
-from tests.cli.test_train_stages import GROWING
-from tests.conftest import TINY
+from tests.cli.test_train_stages import TRAIN_IN_STAGES
+from tests.conftest import TINY_RUN_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("jittor")
-TRAIN = ["train", "gan", "--data", "pictures", *TINY]
+TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_keep_best_accepts_a_metric_before_its_first_measurement(ganzoo, picture
 
 def test_stages_beyond_the_goal_are_reported(ganzoo, pictures):
     for extra in ([], ["--dry-run"]):
-        result = ganzoo(*GROWING, "--kimg", "0.012", *extra)
+        result = ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.012", *extra)
         assert result.exit_code == 0, result.output
         assert "warning: --kimg 0.012 ends at 4 px; 8, 16 px won't be trained" in result.stderr
-    assert "ends at 8 px; 16 px won't" in ganzoo(*GROWING, "--kimg", "0.02", "--dry-run").stderr
-    assert "won't be trained" not in ganzoo(*GROWING, "--kimg", "0.036", "--dry-run").stderr
+    assert "ends at 8 px; 16 px won't" in ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.02", "--dry-run").stderr
+    assert "won't be trained" not in ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.036", "--dry-run").stderr
     resumed = ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.02")
     assert "warning: --kimg 0.02 ends at 8 px; 16 px won't be trained" in resumed.stdout
 
@@ -99,5 +99,5 @@ def test_the_log_gives_divergence_as_the_reason_of_each_retry(ganzoo, pictures, 
 
 def test_convolutions_that_jittor_does_not_recognise_are_reported_once(ganzoo, pictures, monkeypatch):
     monkeypatch.setattr(backend, "unrecognised_convolutions", lambda: 2)
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY)
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS)
     assert result.output.count("does not recognise 2 of the convolutions") == 1

@@ -1,4 +1,4 @@
-"""--resume: which run, checkpoint and data it uses."""
+"""`ganzoo train --resume` finds the right run, checkpoint and data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 
 from ganzoo.checkpoints import checkpoint
 from tests.cli.test_train import RUN, one_error, start, wait_for
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 
 @pytest.fixture
 def trained(jittor, ganzoo, pictures):
-    result = ganzoo("train", "gan", "--data", "pictures", *TINY, "--snapshot", "1")
+    result = ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--snapshot", "1")
     assert result.exit_code == 0, result.output
     return (pictures.parent / RUN).relative_to(Path.cwd())
 
@@ -117,7 +117,7 @@ def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir,
 
 
 def test_the_printed_command_continues_the_run(ganzoo, pictures):
-    child = start("train", "gan", "--data", "pictures", *TINY, "--kimg", "1000", "--experiments", "my runs")
+    child = start("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, "--kimg", "1000", "--experiments", "my runs")
     run = Path("my runs/00000-gan-pictures")
     wait_for((run / "stats.jsonl").exists, child)
     child.send_signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ def test_the_printed_command_continues_the_run(ganzoo, pictures):
 
 def test_an_interrupted_measurement_is_repeated(ganzoo, pictures):
     track = ["--evaluate-every", "0.008", "--evaluate", "kid", "--evaluate-samples", "12"]
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY, *track).exit_code == 0
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS, *track).exit_code == 0
     stats = RUN / "stats.jsonl"
     complete = [json.loads(line) for line in stats.read_text().splitlines()]
     incomplete = {name: value for name, value in complete[1].items() if name != "metrics"}

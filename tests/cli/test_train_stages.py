@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ganzoo.checkpoints import checkpoint
-from ganzoo.checkpoints.description import SavedPosition
+from ganzoo.checkpoints.description import SchedulePosition
 from ganzoo.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("jittor")
@@ -20,7 +20,7 @@ NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--m
 # Stages: 4 px for 12 images, 8 px for 20, then 16 px to the end. Those after the first fade in over 8 images.
 SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008"]
 SCHEDULED = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
-GROWING = [*SCHEDULED, "--batch", "4"]
+TRAIN_IN_STAGES = [*SCHEDULED, "--batch", "4"]
 RUN = Path("experiments/00000-stylegan-pictures")
 
 
@@ -29,7 +29,7 @@ def rows(run: Path) -> list[dict]:
 
 
 def test_training_passes_through_every_resolution(ganzoo, pictures):
-    result = ganzoo(*GROWING, "--kimg", "0.052", "--tick", "0.004")
+    result = ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.052", "--tick", "0.004")
     assert result.exit_code == 0, result.output
     seen = [(row["size"], row["alpha"]) for row in rows(RUN)]
     assert [size for size, _ in seen] == [4] * 3 + [8] * 5 + [16] * 5
@@ -38,7 +38,7 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
     assert "stage 1 of 3: 4 px, batches of 4" in log
     assert "0.012 kimg: stage 2 of 3: 8 px, batches of 4, fade-in over 0.008 kimg" in log
     last = checkpoint.read(checkpoint.newest(RUN))
-    assert last.metadata.position == SavedPosition(2, 16, 1.0)
+    assert last.metadata.position == SchedulePosition(2, 16, 1.0)
     steps = last.metadata.optimizer_steps["generator"]
     assert steps["synthesis.blocks.0.conv2.weight"] == 13
     assert steps["synthesis.blocks.2.conv2.weight"] == 5
@@ -48,9 +48,9 @@ def test_training_passes_through_every_resolution(ganzoo, pictures):
 @pytest.mark.parametrize("stopped", ["0.012", "0.016", "0.028"], ids=["between stages", "fading", "stable"])
 def test_a_resumed_run_equals_an_uninterrupted_one(ganzoo, pictures, stopped):
     options = ["--reset-optimizers", "--tick", "0.004"]
-    assert ganzoo(*GROWING, *options, "--kimg", stopped).exit_code == 0
+    assert ganzoo(*TRAIN_IN_STAGES, *options, "--kimg", stopped).exit_code == 0
     assert ganzoo("train", "stylegan", "--resume", "0", "--kimg", "0.036").exit_code == 0
-    assert ganzoo(*GROWING, *options, "--kimg", "0.036").exit_code == 0
+    assert ganzoo(*TRAIN_IN_STAGES, *options, "--kimg", "0.036").exit_code == 0
     resumed = checkpoint.read(checkpoint.newest(RUN))
     uninterrupted = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
     assert resumed.metadata.optimizer_steps == uninterrupted.metadata.optimizer_steps
@@ -59,7 +59,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(ganzoo, pictures, stopped):
 
 
 def test_a_checkpoint_is_saved_at_the_end_of_each_stage(ganzoo, pictures):
-    assert ganzoo(*GROWING, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
+    assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
     assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
         checkpoint.file_name(images) for images in (12, 20, 32, 36)
     ]
@@ -90,15 +90,15 @@ def test_a_preset_of_the_model_can_be_used_by_name(ganzoo, pictures):
 
 
 def test_a_run_is_not_resumed_with_other_stages(ganzoo, pictures):
-    assert ganzoo(*GROWING, "--kimg", "0.02").exit_code == 0
+    assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.02").exit_code == 0
     result = ganzoo("train", "stylegan", "--resume", "0", "--init-size", "8", "--kimg", "0.036")
     assert result.exit_code == 2
     assert "trained at 8 px in stage 2, but the options now ask for the stages 8, 16 px" in result.output
 
 
 def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
-    """The former last stage is completed, and the next resolution fades in."""
-    assert ganzoo(*GROWING, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
+    """The stage that was the last is completed, and the next resolution fades in."""
+    assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")
     shutil.copytree(RUN, other)
@@ -125,7 +125,7 @@ def test_growing_keeps_the_exact_weights(ganzoo, pictures):
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
 
-    assert ganzoo(*GROWING, "--kimg", "0.036").exit_code == 0
+    assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.036").exit_code == 0
     saved = checkpoint.read(checkpoint.newest(RUN))
     model = saved.model(plugins.load())
     options = dataclasses.replace(saved.options(model), max_size=32)
@@ -143,7 +143,7 @@ def test_growing_keeps_the_exact_weights(ganzoo, pictures):
 
 
 def test_updates_that_are_not_finite_are_skipped_in_every_stage(ganzoo, pictures):
-    arguments = [*GROWING, "--kimg", "0.036", "--tick", "1", "--learning-rate", "1e30"]
+    arguments = [*TRAIN_IN_STAGES, "--kimg", "0.036", "--tick", "1", "--learning-rate", "1e30"]
     result = ganzoo(*arguments, "--max-skips", "3")
     assert result.exit_code == 1
     assert "training diverged" in result.output

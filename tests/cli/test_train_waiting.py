@@ -1,4 +1,4 @@
-"""Training that waits for another process, which compiles kernels."""
+"""Training waits while another process compiles kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import TINY_RUN_OPTIONS
 
 # Starts Jittor and waits for a line of input, so that another process can take the lock of Jittor's compiler first.
 WAITING = """
@@ -30,8 +30,14 @@ main(sys.argv[1:], prog_name="ganzoo")
 def test_a_signal_while_another_process_compiles_stops_cleanly(jittor, ganzoo, pictures, resumed):
     from jittor_utils.lock import lock_path
 
-    assert ganzoo("train", "gan", "--data", "pictures", *TINY).exit_code == 0
-    arguments = ["train", "gan", *(["--resume", "0"] if resumed else ["--data", "pictures", *TINY]), "--kimg", "1000"]
+    assert ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS).exit_code == 0
+    arguments = [
+        "train",
+        "gan",
+        *(["--resume", "0"] if resumed else ["--data", "pictures", *TINY_RUN_OPTIONS]),
+        "--kimg",
+        "1000",
+    ]
     command = [sys.executable, "-c", WAITING, *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, text=True, **pipes) as child, open(lock_path, "r+") as lock:

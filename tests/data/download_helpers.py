@@ -1,4 +1,4 @@
-"""Helpers of the download tests."""
+"""Functions shared by the tests of downloads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHORT_TIMEOUT = RetryPolicy(timeout=1.0, delays=(0.0, 0.01))  # long enough for 
 
 
 def make_archive(tmp_path: Path, seed: int = 0, prefix: str = "") -> bytes:
-    """A zip with two domains, about 60 kB; its length does not depend on the seed."""
+    """Return a zip with two domains, about 60 kB; its length does not depend on the seed."""
     files = {f"{prefix}{folder}/{seed}.bmp": encoded(noise(100, 100, seed=seed), "bmp") for folder in FOLDERS}
     return write_zip(tmp_path / "made.zip", files).read_bytes()
 
@@ -48,7 +48,7 @@ def interrupt(server: FileServer, path: Path) -> str:
 
 
 def file_names(path: Path) -> list[str]:
-    """The names of all files in the folder of `path`."""
+    """Return the names of all files in the folder of `path`."""
     return sorted(each.name for each in path.parent.iterdir())
 
 

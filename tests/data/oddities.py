@@ -14,7 +14,7 @@ from tests.data.pictures import encoded, noise
 
 
 def _bomb() -> bytes:
-    """A decompression bomb: a PNG of a few bytes that declares 100,000 x 100,000 px."""
+    """Return a decompression bomb: a PNG of a few bytes that declares 100,000 x 100,000 px."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

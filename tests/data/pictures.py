@@ -14,7 +14,7 @@ from ganzoo.interfaces.dataset import DataInfo, Dataset
 
 
 def noise(width: int = 6, height: int = 8, mode: str = "RGB", seed: int = 0) -> Image.Image:
-    """An image of random pixels."""
+    """Return an image of random pixels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 4), np.uint8)
     return Image.fromarray(pixels, "RGBA").convert("RGB").convert(mode)
 

@@ -1,4 +1,4 @@
-"""Generated ICC profiles."""
+"""ICC profiles, generated for the tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def srgb() -> bytes:
 
 
 def swapped() -> bytes:
-    """An RGB profile with red and green exchanged."""
+    """Return an RGB profile with red and green exchanged."""
     return srgb().replace(b"rXYZ", b"hold").replace(b"gXYZ", b"rXYZ").replace(b"hold", b"gXYZ")
 
 
 def printer() -> bytes:
-    """A CMYK profile in which every ink is black."""
+    """Return a CMYK profile in which every ink is black."""
     header = struct.pack(">IIHH4s4s4s", 0, 0, 0x0210, 0, b"prtr", b"CMYK", b"Lab ") + bytes(12) + b"acsp"
     header = header.ljust(68, b"\0") + struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D) + bytes(48)
     identity_curve = bytes(range(256))

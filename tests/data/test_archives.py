@@ -1,4 +1,4 @@
-"""Archives that can't be read, and files that are not images."""
+"""Archives that can't be read are refused, and files that are not images are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transparency, 16-bit grey and ICC profiles."""
+"""Images with transparency, 16-bit grey or ICC profiles are read in the right colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.data.profiles import printer, srgb, swapped
 
 
 def png(bits: int, colour_type: int, row: bytes, transparent: bytes, width: int = 4) -> bytes:
-    """A PNG of one row, with a transparent level or colour."""
+    """Return a PNG of one row, with a transparent level or colour."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -55,7 +55,7 @@ def test_grey_with_premultiplied_alpha_is_read() -> None:
 
 
 def pixel(image: Image.Image, profile: bytes | None, kind: str = "png", channels: int = 3) -> list[int]:
-    """The first pixel of an image that is saved with a profile and read again."""
+    """Return the first pixel of an image that is saved with a profile and read again."""
     found: list[int] = to_array(decode(encoded(image, kind, icc_profile=profile), "x"), channels)[0, 0].tolist()
     return found
 

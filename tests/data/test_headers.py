@@ -1,4 +1,4 @@
-"""Images that are refused because of their header."""
+"""Some images are refused because of what their header says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tiff(pixels: np.ndarray) -> bytes:
 
 
 def jpeg_with_scans(image: Image.Image, extra: int) -> bytes:
-    """A progressive JPEG whose last scan is repeated `extra` times."""
+    """Return a progressive JPEG whose last scan is repeated `extra` times."""
     data = encoded(image, "jpeg", progressive=True)
     start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
     return data[:end] + data[start:end] * extra + data[end:]
@@ -47,7 +47,7 @@ def test_unsigned_32_bit_numbers_are_refused() -> None:
 
 def test_separate_planes_are_read_with_8_bits_and_refused_with_16() -> None:
     def planar(bits: int) -> bytes:
-        """An RGB TIFF with a separate plane for each colour."""
+        """Return an RGB TIFF with a separate plane for each colour."""
         tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 134), (259, 3, 1, 1), (262, 3, 1, 2)]
         tags += [(273, 4, 3, 146), (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 3, 158), (284, 3, 1, 2)]
         size = 4 * bits // 8
@@ -105,7 +105,7 @@ def test_the_error_names_the_format_of_the_file(data: bytes, reason: str) -> Non
 
 
 def test_a_tiff_with_an_unsupported_number_type_is_still_called_a_tiff() -> None:
-    """A TIFF of 64-bit numbers, for which Pillow has no mode."""
+    """The TIFF has 64-bit numbers, for which Pillow has no mode."""
     data = bytearray(tiff(np.zeros((8, 8), "f4")))
     offset = data.index((258).to_bytes(2, "little") + b"\x03\0") + 8
     data[offset] = 64

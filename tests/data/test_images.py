@@ -197,7 +197,7 @@ def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch, height
 
 
 def tiff(**changed: tuple[int, int]) -> bytes:
-    """A grey TIFF of 1 x 2 px with changed counts and values of some tags."""
+    """Return a grey TIFF of 1 x 2 px with changed counts and values of some tags."""
     tags = {"width": (256, 4, 1, 1), "height": (257, 4, 1, 2), "bits": (258, 3, 1, 8), "method": (259, 3, 1, 1)}
     tags = {**tags, "kind": (262, 3, 1, 1), "strips": (273, 4, 1, 8), "rows": (278, 4, 1, 1), "bytes": (279, 4, 1, 1)}
     tags = {**tags, "tile_width": (322, 4, 1, 16), "tile_length": (323, 4, 1, 16)}
@@ -236,7 +236,7 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16", "F"]
 
 
 def image_of_mode(mode: str) -> Image.Image:
-    """An image of 7 x 23 px."""
+    """Return an image of 7 x 23 px."""
     if mode == "I":
         return Image.fromarray(np.arange(7 * 23, dtype=np.int32).reshape(23, 7) * 400)
     return noise(7, 23).convert("I").convert(mode) if mode == "I;16" else noise(7, 23, mode)

@@ -28,7 +28,8 @@ WriteSet = Callable[..., Path]
 
 @pytest.fixture(params=["folder", "zip"])
 def write_set(request: pytest.FixtureRequest, tmp_path: Path) -> WriteSet:
-    """A function that writes an image to each path; a text file if it ends in .txt, a folder if it ends in '/'."""
+    """Return a function that writes a text to each path that ends in .txt, makes a folder if it ends in '/', and
+    otherwise writes an image."""
 
     def folder(*paths: str) -> Path:
         root = write_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})
@@ -56,7 +57,7 @@ def keys(data: Dataset | None) -> list[str]:
 
 
 def domain_names(data: Dataset | None) -> list[str]:
-    """The domain of each image."""
+    """Return the domain of each image."""
     assert data is not None
     return [data.info.domains[label] for label in data.labels()]
 

@@ -1,4 +1,4 @@
-"""Preparation that is interrupted, killed, resumed, or run by two processes at once."""
+"""Preparation is interrupted, killed, resumed, or run by two processes at once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, done: int, error: BaseException) ->
 
 
 def assert_resumed(photos: Path, workers: int = 1) -> None:
-    """The next call resumes, with the same result as an uninterrupted one."""
+    """Check that the next call resumes, with the same result as an uninterrupted one."""
     assert (photos.parent / "out.lmdb.preparing").is_dir()
     assert not (photos.parent / "out.lmdb").exists()
     uninterrupted, lines = prepare_photos(photos, "uninterrupted", workers=1), list[str]()

@@ -39,7 +39,7 @@ def write(path: Path, steps: Sequence[Mapping[bytes, bytes | None]], **options: 
 
 @cache
 def intact() -> bytes:
-    """The bytes of an LMDB of 40 images at two sizes, with large values, free pages and a tree of two levels."""
+    """Return the bytes of an LMDB of 40 images at two sizes, with large values, free pages and a tree of two levels."""
     rng = random.Random(0)
     images = {b"%d-%05d" % (size, at): rng.randbytes(rng.choice(SIZES)) for at in range(40) for size in (8, 16)}
     deleted = {b"gone-%d" % index: bytes(3000) for index in range(9)}
@@ -53,17 +53,17 @@ def read_number(data: bytes | bytearray, form: str, offset: int) -> int:
 
 
 def newer_meta() -> int:
-    """Offset of the newer meta page."""
+    """Return the offset of the newer meta page."""
     return PAGE if read_number(intact(), "<Q", PAGE + LAST_PAGE + 8) > read_number(intact(), "<Q", LAST_PAGE + 8) else 0
 
 
 def root_page() -> int:
-    """Offset of the root page."""
+    """Return the offset of the root page."""
     return PAGE * read_number(intact(), "<Q", newer_meta() + ROOT)
 
 
 def leaf(large: bool = False) -> tuple[int, int]:
-    """Offsets of a leaf page and of its first node with a large (or small) value."""
+    """Return the offsets of a leaf page and of its first node with a large (or small) value."""
     data = intact()
     for pointer in range(root_page() + 16, root_page() + read_number(data, "<H", root_page() + 12), 2):
         branch = root_page() + read_number(data, "<H", pointer)
@@ -76,13 +76,13 @@ def leaf(large: bool = False) -> tuple[int, int]:
 
 
 def large_value_pointer() -> int:
-    """Offset, in a leaf, of the number of the first page of a large value."""
+    """Return the offset, in a leaf, of the number of the first page of a large value."""
     _, node = leaf(large=True)
     return node + 8 + read_number(intact(), "<H", node + 6)
 
 
 def child_pointer(index: int) -> int:
-    """Offset of the `index`-th page number in the root."""
+    """Return the offset of the `index`-th page number in the root."""
     return root_page() + read_number(intact(), "<H", root_page() + 16 + 2 * index)
 
 
@@ -265,7 +265,7 @@ for line in sys.stdin:
 
 
 def structural_offsets() -> list[int]:
-    """Offsets of the bytes that aren't data: meta pages, headers, pointers and the beginnings of nodes."""
+    """Return the offsets of the bytes that aren't data: meta pages, headers, pointers and the beginnings of nodes."""
     data, found = intact(), [*range(8, 152), *range(PAGE + 8, PAGE + 152)]
     starts = [
         root_page(),

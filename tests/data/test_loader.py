@@ -51,7 +51,7 @@ def stream(loader: Loader, position: int = 0) -> Iterator[Iterator[ImageBatch]]:
 
 
 def take(loader: Loader, count: int, position: int = 0) -> tuple[np.ndarray, list[int]]:
-    """The first `count` images after `position`, and their labels."""
+    """Return the first `count` images after `position`, and their labels."""
     with stream(loader, position) as batches:
         taken = list(islice(batches, -(-count // loader.batch)))
     images = np.concatenate([batch.images for batch in taken])[:count]

@@ -32,7 +32,7 @@ UNEVEN = [0] * 30 + [1] * 5 + [2] * 2
 
 @st.composite
 def labelled(draw: st.DrawFn) -> tuple[list[int], int]:
-    """Labels of up to 40 images, at least one of each domain."""
+    """Draw the labels of up to 40 images, at least one of each domain."""
     kinds = draw(st.integers(1, 5))
     more = draw(st.lists(st.integers(0, kinds - 1), max_size=35))
     return [*range(kinds), *more], kinds

@@ -27,13 +27,13 @@ from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 
 def read_entries(path: Path) -> dict[bytes, bytes]:
-    """All entries of an LMDB."""
+    """Return all entries of an LMDB."""
     with open_path(path).storage.env.begin() as transaction:
         return dict(transaction.cursor())
 
 
 def photos(root: Path, count: int = 6) -> StoredImages:
-    """A folder of images of several shapes."""
+    """Return a folder of images of several shapes."""
     files = {f"{index:03d}.png": encoded(noise(20 + index % 7, 30 - index % 5, seed=index)) for index in range(count)}
     return open_path(write_folder(root, files))
 
@@ -154,7 +154,7 @@ def test_sizes_in_the_source_are_not_scaled(tmp_path: Path) -> None:
 
 
 def test_the_layout_matches_the_reference_implementation(tmp_path: Path) -> None:
-    """Compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
+    """It is compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
     root = write_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
     sizes = (8, 16)
     expected: dict[bytes, np.ndarray] = {}

@@ -1,4 +1,4 @@
-"""Preparing data sets with validation images, which gives two LMDBs."""
+"""Preparing a data set with validation images makes two LMDBs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.data.pictures import NumberedDataset, encoded, noise, write_folder
 
 
 def animals(root: Path, count: int = 3) -> StoredImages:
-    """Cats, dogs and yaks for training, and dogs for validation."""
+    """Make a folder of cats, dogs and yaks for training, and of dogs for validation."""
     paths = [f"train/{kind}/{index}.png" for kind in ("cat", "dog", "yak") for index in range(count)]
     paths += [f"val/dog/{index}.png" for index in range(2)]
     return open_path(write_folder(root, {path: encoded(noise(20, 24, seed=at)) for at, path in enumerate(paths)}))

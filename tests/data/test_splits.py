@@ -61,7 +61,7 @@ def test_train_and_val_need_no_note(tmp_path: Path) -> None:
 
 
 def test_each_split_may_be_inside_a_folder_of_the_same_name(tmp_path: Path) -> None:
-    """As in a set of natural scenes, where seg_pred/ has no domains and isn't used."""
+    """This is so in a data set of natural scenes, where seg_pred/ has no domains and isn't used."""
     paths = [f"seg_{split}/seg_{split}/{kind}/1.png" for split in ("train", "test") for kind in ("forest", "sea")]
     data = write_set(tmp_path, *paths, "seg_pred/seg_pred/1.png")
     held_out = data.validation()

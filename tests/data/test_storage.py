@@ -27,7 +27,7 @@ WriteSet = Callable[[dict[str, bytes]], Path]
 
 @pytest.fixture(params=["folder", "zip"])
 def write_set(request: pytest.FixtureRequest, tmp_path: Path) -> WriteSet:
-    """A function that writes files to a folder or a zip archive: both must behave alike."""
+    """Return a function that writes files to a folder or a zip archive: both must behave alike."""
     if request.param == "zip":
         return lambda files: write_zip(tmp_path / "set.zip", files)
     return lambda files: write_folder(tmp_path / "set", files)

@@ -28,7 +28,7 @@ def write_entries(path: Path, entries: dict[bytes, bytes], **options: Any) -> Pa
 
 
 def reference_entries(sizes: tuple[int, ...] = (8,), count: int = 3) -> dict[bytes, bytes]:
-    """The entries that prepare_data.py of the reference StyleGAN writes."""
+    """Return the entries that prepare_data.py of the reference StyleGAN writes."""
     entries = {b"length": str(count).encode()}
     for size in sizes:
         for index in range(count):

@@ -1,4 +1,4 @@
-"""Downloads over connections that break: resumed, or started over."""
+"""Downloads over connections that break are resumed or started over."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def image_file(vendor: str, code: str) -> bytes:
 
 
 def members(vendor: str, codes: Iterable[str] = CODES) -> dict[str, bytes]:
-    """The files of an npm package, including two that are not images of 64 px."""
+    """Return the files of an npm package, including two that are not images of 64 px."""
     files = {f"package/img/{vendor}/64/{code}.png": image_file(vendor, code) for code in codes}
     files[f"package/img/{vendor}/sheets/64.png"] = b"a sheet of all emoji"
     files["package/package.json"] = b"{}"

@@ -18,7 +18,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with two digits, in place of the package jittor-offline."""
+    """Return a folder with two digits, in place of the package jittor-offline."""
     (tmp_path / IMAGES).write_bytes(gzip.compress(bytes(16) + bytes(range(256)) * 3 + bytes(2 * 28 * 28 - 3 * 256)))
     (tmp_path / LABELS).write_bytes(gzip.compress(bytes(8) + bytes([7, 2])))
     monkeypatch.setattr(mnist, "_folder", lambda: tmp_path)
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_are_60000_digits_of_28_px(digits: Dataset) -> None:
     assert MNIST().ready()
     assert (digits.info.count, digits.info.size, digits.info.channels) == (60_000, 28, 1)
-    assert digits.info.domains == tuple("0123456789")
+    assert digits.info.domains == tuple("0123456789")  # the class names; every digit is a domain of its own
     assert digits.info.flip is False
 
 

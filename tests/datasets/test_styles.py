@@ -1,3 +1,5 @@
+"""Tests of the data set `styles`: the same characters in three type families, which are its domains."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from ganzoo_datasets import families, styles
 from ganzoo_datasets.families import FAMILIES, MIN_FAMILY_DISTANCE, characters
-from ganzoo_datasets.glyphs import CELL, CONTRAST, LEVELS, Glyph, contrast, mask
+from ganzoo_datasets.glyphs import CELL_SIDE, COVERAGE_LEVELS, MIN_CONTRAST, Glyph, contrast, draw_mask
 from ganzoo_datasets.styles import COPIES, DOMAINS, Styles, build
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,16 +25,17 @@ def chosen() -> list[int]:
 
 @pytest.fixture
 def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data set with 22 letters, in an empty data directory."""
+    """Return the data set with 22 letters, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(families, "characters", lambda: LETTERS)
     return tmp_path
 
 
-def shape(family: str, code: int) -> np.ndarray:
-    drawn = mask(Glyph(FAMILIES[family], code))
+def coarse_shape(family: str, code: int) -> np.ndarray:
+    """Return the coverage of a character in cells of CELL_SIDE px, from 0 to COVERAGE_LEVELS - 1."""
+    drawn = draw_mask(Glyph(FAMILIES[family], code))
     assert drawn is not None, (family, code)
-    return np.asarray(drawn.reduce(CELL)).astype(int) // (256 // LEVELS)
+    return np.asarray(drawn.reduce(CELL_SIDE)).astype(int) // (256 // COVERAGE_LEVELS)
 
 
 def test_the_domains_are_the_families() -> None:
@@ -44,7 +47,7 @@ def test_hundreds_of_characters_look_different_in_every_family(chosen: list[int]
     assert {*b"AGQRZagkyz0123456789"} <= {*chosen}
     assert chosen == sorted({*chosen})
     for code in chosen:
-        drawn = [shape(family, code) for family in DOMAINS]
+        drawn = [coarse_shape(family, code) for family in DOMAINS]
         for at, one in enumerate(drawn):
             for other in drawn[:at]:
                 assert ((one - other) ** 2).sum() > MIN_FAMILY_DISTANCE, chr(code)
@@ -59,7 +62,7 @@ def test_only_the_first_of_characters_that_look_the_same_is_used(chosen: list[in
 def test_colours_are_readable_and_specific_to_the_family(family: str, code: int, copy: int, seed: int) -> None:
     paper, ink = families.colours(family, code, copy, seed)
     light, dark = (ink, paper) if family == "bold" else (paper, ink)
-    assert contrast(light, dark) >= CONTRAST
+    assert contrast(light, dark) >= MIN_CONTRAST
     # Mean of the paper's lowest and highest channel; the ranges of the families don't overlap.
     assert (min(paper) + max(paper)) / 510 == pytest.approx(
         {"bold": 0.15, "italic": 0.7, "sans": 0.96}[family], abs=0.11
@@ -106,7 +109,7 @@ def test_images_are_paper_and_ink_in_the_shape_of_the_family() -> None:
     for family in DOMAINS:
         paper, ink = families.colours(family, 65, 1, 0)
         pixels = families.paint(family, 65, 1, 0)
-        drawn = mask(Glyph(FAMILIES[family], 65))
+        drawn = draw_mask(Glyph(FAMILIES[family], 65))
         assert drawn is not None
         coverage = np.asarray(drawn)
         assert (pixels[coverage == 0] == paper).all()

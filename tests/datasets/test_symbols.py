@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from ganzoo_datasets import glyphs, symbols
-from ganzoo_datasets.glyphs import CONTRAST, FONTS, MAX_GLYPH_SIDE, MIN_GLYPH_SIDE, SIDE, Glyph
+from ganzoo_datasets.glyphs import FONTS, MAX_GLYPH_SIDE, MIN_CONTRAST, MIN_GLYPH_SIDE, SIDE, Glyph
 from ganzoo_datasets.symbols import Symbols, build
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,9 +32,9 @@ class Drawn(NamedTuple):
 
 @pytest.fixture(scope="module")
 def drawings() -> dict[Glyph, Drawn]:
-    """All glyphs of the data set, with the properties of their drawings."""
+    """Return all glyphs of the data set, with the properties of their drawings."""
     drawn = {}
-    draw = glyphs.mask
+    draw = glyphs.draw_mask
 
     def recorded(glyph: Glyph) -> Image.Image | None:
         image = draw(glyph)
@@ -45,7 +45,7 @@ def drawings() -> dict[Glyph, Drawn]:
         return image
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(glyphs, "mask", recorded)
+        patch.setattr(glyphs, "draw_mask", recorded)
         distinct = glyphs.distinct_glyphs(map(glyphs.signatures, glyphs.chunks(list(glyphs.candidates()))))
     return {glyph: drawn[glyph] for glyph in distinct}
 
@@ -74,7 +74,7 @@ def test_glyphs_are_visible_characters(drawings: dict[Glyph, Drawn]) -> None:
 
 def test_no_glyph_is_the_box_for_a_missing_character(drawings: dict[Glyph, Drawn]) -> None:
     for font in range(len(FONTS)):
-        missing = glyphs.mask(Glyph(font, 0x10FFFF))
+        missing = glyphs.draw_mask(Glyph(font, 0x10FFFF))
         if missing is not None:
             assert hash(missing.tobytes()) not in {drawn.pixels for drawn in drawings.values()}
 
@@ -97,7 +97,7 @@ def test_no_glyph_extends_past_its_canvas() -> None:
 @given(st.sampled_from(LETTERS), st.integers(0, 2**32))
 def test_colours_are_readable_on_light_paper(glyph: Glyph, seed: int) -> None:
     paper, ink = glyphs.colours(glyph, seed)
-    assert glyphs.contrast(paper, ink) >= CONTRAST
+    assert glyphs.contrast(paper, ink) >= MIN_CONTRAST
     assert min(paper) + max(paper) >= 2 * 0.91 * 255
     assert (paper, ink) == glyphs.colours(glyph, seed)
 
@@ -147,7 +147,7 @@ def test_a_dead_process_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few_glyphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data set with a handful of glyphs, in an empty data directory."""
+    """Return the data set with a handful of glyphs, in an empty data directory."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(symbols, "_distinct", lambda processes: LETTERS[:3])
     return tmp_path

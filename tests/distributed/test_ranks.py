@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.agreement import RUNS, differences, last
+from tests.support.agreement import RUNS, last_checkpoint, weight_differences
 
 MISSING = "needs OpenMPI with its compiler; on Debian: apt install openmpi-bin libopenmpi-dev"
 pytestmark = pytest.mark.skipif(not (shutil.which("mpirun") and shutil.which("mpicc")), reason=MISSING)
@@ -140,9 +140,9 @@ def test_weights_ema_and_adam_moments_are_bit_identical_on_all_ranks():
 def test_two_processes_end_with_the_same_weights_as_one(domains, run):
     done = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]
     assert [each.returncode for each in done] == [0, 0], done
-    one, two = last("1"), last("2")
+    one, two = last_checkpoint("1"), last_checkpoint("2")
     assert one.metadata.progress == two.metadata.progress
-    assert max(differences(two, one).values()) < 1e-5
+    assert max(weight_differences(two, one).values()) < 1e-5
     assert len(list(Path("2").iterdir())) == 1  # one run folder, written by rank 0
     assert done[1].stdout.count("finished: ") == 1
 
@@ -150,7 +150,7 @@ def test_two_processes_end_with_the_same_weights_as_one(domains, run):
 def test_running_statistics_are_computed_over_the_whole_batch(domains):
     for n in (1, 2):
         assert train(n, *RUNS["lsgan"].split(), "--data", "pictures", "--experiments", str(n)).returncode == 0
-    one, two = last("1").tensors, last("2").tensors
+    one, two = last_checkpoint("1").tensors, last_checkpoint("2").tensors
     statistics = [name for name in one if "running" in name]
     assert statistics
     for name in statistics:
@@ -166,7 +166,7 @@ def test_a_run_can_be_resumed_with_another_number_of_processes(domains):
         start = ["--resume", "0"] if kimg != "0.016" else model[1:]
         done = train(processes, "gan", *start, "--kimg", kimg, *folders, "2")
         assert done.returncode == 0, done.stderr
-    assert max(differences(last("2"), last("1")).values()) < 1e-5
+    assert max(weight_differences(last_checkpoint("2"), last_checkpoint("1")).values()) < 1e-5
 
 
 def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains):
@@ -184,11 +184,11 @@ def test_killing_a_rank_ends_the_job_and_leaves_the_checkpoint_intact(domains):
             time.sleep(0.1)
         os.kill(pid_of_rank(job.pid, 1), signal.SIGKILL)
         assert job.wait(timeout=60) != 0
-    saved = last("experiments").metadata.progress.images  # reads every byte
+    saved = last_checkpoint("experiments").metadata.progress.images  # reads every byte
     goal = (saved + 8) / 1000
     done = train(1, "gan", "--resume", "0", "--kimg", str(goal))
     assert done.returncode == 0, done.stderr
-    assert last("experiments").metadata.progress.images == saved + 8
+    assert last_checkpoint("experiments").metadata.progress.images == saved + 8
 
 
 def pid_of_rank(mpirun: int, rank: int) -> int:
@@ -218,7 +218,7 @@ def test_a_signal_stops_all_ranks_with_a_checkpoint(domains):
         job.send_signal(signal.SIGUSR1)
         assert job.wait(timeout=60) != 0
     assert Path("output.txt").read_text().count("interrupted: ") == 1
-    assert last("experiments").metadata.progress.images > 0
+    assert last_checkpoint("experiments").metadata.progress.images > 0
 
 
 @pytest.mark.parametrize("command", ["generate", "doctor"])

@@ -63,7 +63,7 @@ class Session:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """A bundle with the CPU's reference for one run."""
+    """Return a bundle with the CPU's reference for one run."""
     folder = tmp_path_factory.mktemp("bundle")
     done = Session(folder, folder).step("references", "gan")
     assert done.returncode == 0, done.stdout

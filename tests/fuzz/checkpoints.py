@@ -13,12 +13,12 @@ import numpy as np
 
 from ganzoo import backend
 from ganzoo.checkpoints import checkpoint, loading
-from ganzoo.checkpoints.description import SavedPosition, StateMetadata
+from ganzoo.checkpoints.description import SchedulePosition, StateMetadata
 from ganzoo.interfaces.progress import Progress
 from tests.fuzz.edits import Choices, edit_bytes, edit_tree, ganzoo_errors_allowed, to_json
 from tests.fuzz.models import MODELS, REGISTRY, check_options, description
 
-TINY: dict[str, dict[str, Any]] = {
+TINY_RUN_OPTIONS: dict[str, dict[str, Any]] = {
     "stylegan": {"max_size": 8, "latent": 2, "mapping_layers": 1, "channels_base": 16, "channels_max": 2},
     "stargan2": {"size": 64, "latent": 2, "hidden": 2, "style": 2, "channels_base": 64, "channels_max": 2},
 }
@@ -28,7 +28,7 @@ NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
 @lru_cache(maxsize=1)
 def seeds() -> list[bytes]:
     backend.start("cpu")
-    return [_written(*each) for each in TINY.items()]
+    return [_written(*each) for each in TINY_RUN_OPTIONS.items()]
 
 
 def _written(name: str, options: dict[str, Any]) -> bytes:
@@ -42,7 +42,7 @@ def _written(name: str, options: dict[str, Any]) -> bytes:
         for kind in ("net", "ema")
         for key, var in each.state().items()
     }
-    position = SavedPosition(0, described.data.size, 1.0)
+    position = SchedulePosition(0, described.data.size, 1.0)
     state = StateMetadata(Progress(3, 12, 0, 12), position, {}, ("generator",))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "seed.safetensors"

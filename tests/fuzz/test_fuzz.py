@@ -1,4 +1,5 @@
-"""Each fuzz target for some seconds, always with the same inputs. `make fuzz` runs longer and searches for new ones."""
+"""Run each fuzz target for some seconds, always with the same inputs. `make fuzz` runs longer and searches for new
+inputs."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ from tests.fuzz import TARGETS, reading
 
 ROOT = Path(__file__).parent.parent.parent
 INPUTS, SECONDS = 300, 25  # inputs per target, time limit per input
-LIMIT_MB = 2048
+LIMIT_MB = 2048  # of peak memory of a target
+AS_IT_IS = b"\0"  # an input with this first byte holds the file itself, not edits of a seed
 # Runs in its own process, because C code may crash and peak memory is measured.
 PROGRAM = """
 import faulthandler, importlib, json, sys
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 target, inputs, seconds = importlib.import_module(f"tests.fuzz.{sys.argv[1]}"), int(sys.argv[2]), int(sys.argv[3])
-seeds = [b"\\0" + seed for seed in target.seeds()]
+seeds = [b"\\0" + seed for seed in target.seeds()]  # the first byte says that the seed is the file itself
 tried = 0
 
 @given(st.sampled_from(seeds) | st.binary(min_size=20, max_size=120))
@@ -57,11 +59,12 @@ def test_every_seed_is_read_without_error(jittor, workdir, monkeypatch, target):
             pass
 
     module = importlib.import_module(f"tests.fuzz.{target}")
+    # Targets for data sets share a function in `reading`, the others import ganzoo_errors_allowed themselves.
     monkeypatch.setattr(
         reading if not hasattr(module, "ganzoo_errors_allowed") else module, "ganzoo_errors_allowed", recording
     )
     for seed in module.seeds():
-        module.check(b"\0" + seed)
+        module.check(AS_IT_IS + seed)
         assert seed in read
 
 

@@ -14,7 +14,8 @@ CHANNELS = 3
 
 
 def batch_norm(x: np.ndarray, folder, eps=1e-3, make=None) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return outputs, gradients and statistics on `x`, in training and at inference, of a layer and of PyTorch's."""
+    """Apply a batch norm to `x`, in training and at inference, in ganzoo and in PyTorch. Return the outputs, gradients
+    and running statistics of ganzoo, and those of PyTorch. `folder` is for files that PyTorch's process reads."""
     rng = np.random.default_rng(1)
     arrays = {
         "weight": rng.uniform(0.5, 2.0, CHANNELS),
@@ -113,7 +114,8 @@ def test_upsampling_repeats_each_pixel_and_its_gradient_adds_them_up(shape):
     np.testing.assert_allclose(gradient.numpy(), upstream.reshape(n, c, h, 2, w, 2).sum((3, 5)), rtol=1e-5, atol=1e-6)
 
 
-def test_standardise_returns_centred_maps_and_their_deviation():
+def test_standardise_returns_the_centred_feature_maps_and_their_standard_deviation():
+    """Its results are x - mean and sqrt(variance + eps), for each map of each image."""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((2, 3, 16, 16)) * [[[[0.01]], [[1.0]], [[30.0]]]] + 100).astype(np.float32)
     centred, deviation = (each.numpy() for each in ganzoo.standardise(ganzoo.jt.array(x), eps=1e-5))
@@ -148,12 +150,12 @@ def derivatives(layer, x: np.ndarray, weight: np.ndarray) -> list[np.ndarray]:
     return [var.numpy() for var in (y, *first, *second)]
 
 
-@pytest.mark.parametrize("inputs", [4, 256])
+@pytest.mark.parametrize("in_channels", [4, 256])
 @pytest.mark.parametrize("name", ["upsampled", "pooled"])
-def test_fused_resampling_convolutions_match_two_steps(name, inputs):
+def test_fused_resampling_convolutions_match_two_steps(name, in_channels):
     rng = np.random.default_rng(4)
-    x = rng.standard_normal((2, inputs, 6, 4), dtype=np.float32)
-    weight = rng.standard_normal((inputs + 16, inputs, 3, 3), dtype=np.float32)
+    x = rng.standard_normal((2, in_channels, 6, 4), dtype=np.float32)
+    weight = rng.standard_normal((in_channels + 16, in_channels, 3, 3), dtype=np.float32)
 
     def two_steps(x, weight):
         if name == "upsampled":
@@ -174,7 +176,8 @@ def test_linear_has_the_derivatives_of_numpy():
     slopes = np.cos(np.arange(product.size)).reshape(product.shape)
     upstream = slopes * (0.6 * product + 1)
     first = upstream @ weight, upstream.T @ x
-    # The penalty is |U W|^2 + 0.1 |U' x|^2, in which U, the gradient of y, depends on x and W.
+    # U is the gradient of the loss by the output y, and depends on x and W. The gradients by x and W are U W and U^T x,
+    # so the penalty is |U W|^2 + 0.1 |U^T x|^2.
     grad_upstream = 2 * first[0] @ weight.T + 0.2 * x @ first[1].T
     grad_product = 0.6 * slopes * grad_upstream
     second = (

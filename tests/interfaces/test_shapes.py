@@ -94,11 +94,11 @@ def test_training_with_a_layer_of_the_wrong_size_ends_in_one_line(ganzoo, pictur
     import ganzoo_gan.networks as networks
 
     from tests.cli.test_train import one_error
-    from tests.conftest import TINY
+    from tests.conftest import TINY_RUN_OPTIONS
 
     execute = networks.MLPDiscriminator.execute
     monkeypatch.setattr(networks.MLPDiscriminator, "execute", lambda self, images: execute(self, images[:, :1]))
-    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY), 1)
+    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS), 1)
     assert message.startswith("Error: MLPDiscriminator.")
     assert message.endswith("a linear layer expects shape (N, 192), got (4, 64).")
 
@@ -107,9 +107,9 @@ def test_training_on_an_empty_selection_ends_in_one_line(ganzoo, pictures, monke
     import ganzoo_gan.networks as networks
 
     from tests.cli.test_train import one_error
-    from tests.conftest import TINY
+    from tests.conftest import TINY_RUN_OPTIONS
 
     execute = networks.MLPGenerator.execute
     monkeypatch.setattr(networks.MLPGenerator, "execute", lambda self, z: execute(self, z)[np.zeros(0, int)])
-    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY), 1)
+    message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS), 1)
     assert message == "Error: MLPDiscriminator was given an empty array, of shape (0, 3, 8, 8)."

@@ -29,8 +29,8 @@ def test_a_stage_ends_after_more_than_its_images_and_the_last_one_never():
     assert sizes == [8] * 6 + [16] * 6 + [32] * 28
 
 
-def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
-    """(images of the stage + 1) / fade, but 0 in the first batch of a stage."""
+def test_the_first_stage_does_not_fade_and_the_others_fade_in_from_nothing():
+    """Alpha is (images of the stage + 1) / fade, but 0 in the first batch of a stage that fades."""
     positions = walk(THREE, 20)
     assert [position.alpha for position in positions[:6]] == [1] * 6
     assert [position.alpha for position in positions[6:12]] == [0, 0.5, 0.9, 1, 1, 1]
@@ -39,6 +39,7 @@ def test_the_first_stage_is_whole_and_the_others_fade_in_from_nothing():
 
 
 def test_networks_change_when_a_stage_begins_and_when_its_fade_ends():
+    """Positions have the same networks if they train the same layers, so that the second needs no new kernel."""
     positions = walk(THREE, 20)
     changes = [
         n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.same_networks(before)
@@ -62,7 +63,7 @@ def test_training_passes_every_stage_in_order_with_growing_alpha(specs):
 
 @given(st.integers(0, 200), st.integers(0, 60))
 def test_the_stages_that_training_will_not_reach_are_predicted(goal, done):
-    """From the start and from any checkpoint."""
+    """The prediction is the same from the start of training and from any checkpoint."""
     progress, reached = Progress(), Progress()
     while progress.images < goal:
         progress = THREE.advance(progress)
@@ -78,7 +79,7 @@ def test_a_progress_beyond_the_last_stage_is_an_option_error():
         THREE.advance(dataclasses.replace(Progress(), stage=3))
 
 
-def test_a_schedule_needs_stages_with_a_length():
+def test_a_schedule_needs_stages_of_which_all_but_the_last_have_a_length():
     for stages in ([], [Stage(8, 4), Stage(16, 4)]):
         with pytest.raises(ValueError, match="needs"):
             Schedule(stages)

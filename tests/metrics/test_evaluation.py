@@ -1,4 +1,4 @@
-"""Estimates of how long an evaluation will take."""
+"""An evaluation estimates how long it will take."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ganzoo.metrics.sources import DatasetSource
 
 @pytest.fixture
 def extractor():
-    """A stand-in for an extractor, with the attributes that caching needs."""
+    """Return a stand-in for an extractor, with the attributes that caching needs."""
     weights = SimpleNamespace(recipe=lambda: {"backbone": "four features"})
     return SimpleNamespace(weights=weights, width=4)
 

@@ -39,7 +39,7 @@ def crops():
 
 @pytest.fixture(scope="module")
 def fid(extractor, crops):
-    """A function that returns the FID between images and the crops."""
+    """Return a function that returns the FID between images and the crops."""
     from ganzoo.metrics.distances import frechet_distance, moments
 
     def features(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ SHAPES = [(6, 5, 5), (9, 3, 3)]  # of the feature maps of an image
 
 @pytest.fixture
 def given_maps(jittor):
-    """A `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
+    """Make a `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
     these maps in float64, and the heads."""
     from ganzoo.metrics.perceptual import Perceptual
 
@@ -35,7 +35,7 @@ def given_maps(jittor):
     def network(images):
         return [jittor.array(each.astype(np.float32)) for each in split(images.numpy())]
 
-    network.multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
+    network.size_multiple, network.heads = 1, [jittor.array(head.astype(np.float32)) for head in heads]
     perceptual = object.__new__(Perceptual)
     perceptual.network = network
     return perceptual, lambda images: split(images.astype(np.float64)), heads

@@ -130,7 +130,7 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
 @pytest.fixture
 def translations(jittor):
-    """A function that makes a source of translations from domain 'cat' to another, with the `mean_colour` model."""
+    """Return a function that makes a source of translations from the domain 'cat', made by the `mean_colour` model."""
     from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
     class Animals(NumberedDataset):

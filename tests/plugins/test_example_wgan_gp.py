@@ -15,7 +15,7 @@ TINY = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """A copy, because building writes into the folder."""
+    """Return a copy of the plugin, because building writes into its folder."""
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".pytest_cache")
     return Path(shutil.copytree(EXAMPLE, tmp_path / "example", ignore=ignored))
 

@@ -61,7 +61,7 @@ def test_both_networks_have_the_published_optimizer_by_default():
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    """The numbers of our first steps, and of the reference's from the same weights, latents and images."""
+    """Return the numbers of our first steps, and of the reference's from the same weights, latents and images."""
     from ganzoo_gan import GAN, GANOptions
 
     options = GANOptions(size=SIZE, latent=recording.LATENT)

@@ -181,7 +181,7 @@ def test_peaks_of_noise_match_a_plain_search() -> None:
 
 @pytest.fixture(scope="module")
 def wing(jittor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of made-up weights for the landmark network."""
+    """Return a file of made-up weights for the landmark network."""
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]

@@ -17,7 +17,7 @@ from tests.support.reference.stargan2_port import (
     ITERATIONS,
     KINDS,
     NAMES,
-    Files,
+    ReferenceFiles,
     check_next_update,
     check_translations,
     checkpoint_of,
@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.usefixtures("jittor", "workdir"), needs_torch]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files(tmp_path_factory.mktemp("files"))
+def files(tmp_path_factory) -> ReferenceFiles:
+    return ReferenceFiles(tmp_path_factory.mktemp("files"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

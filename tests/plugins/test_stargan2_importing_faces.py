@@ -12,7 +12,7 @@ import pytest
 from ganzoo.errors import CheckpointError, OptionError
 from tests.support.reference import needs_torch, random_weights, strip_prefix
 from tests.support.reference.stargan2_port import (
-    Files,
+    ReferenceFiles,
     check_next_update,
     check_translations,
     checkpoint_of,
@@ -36,9 +36,9 @@ def fan(jittor) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def faces(fan, tmp_path_factory) -> Files:
-    """Files with high-pass skips that contain the landmark network."""
-    return Files(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
+def faces(fan, tmp_path_factory) -> ReferenceFiles:
+    """Make checkpoint files of a StarGAN v2 with high-pass skips. They contain the landmark network."""
+    return ReferenceFiles(tmp_path_factory.mktemp("faces"), STRENGTH, fan)
 
 
 def test_high_pass_skips_are_imported_with_the_landmark_network(faces, fan):

@@ -15,7 +15,7 @@ from ganzoo.checkpoints import unpickling
 from ganzoo.errors import CheckpointError
 from tests.support.reference import needs_torch, random_weights
 from tests.support.reference.stargan2_port import (
-    Files,
+    ReferenceFiles,
     check_translations,
     checkpoint_of,
     contents,
@@ -30,17 +30,17 @@ TRAINED_TOGETHER = ("mapping_network", "generator", "style_encoder")
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files(tmp_path_factory.mktemp("files"))
+def files(tmp_path_factory) -> ReferenceFiles:
+    return ReferenceFiles(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture(scope="module")
-def faces(jittor, tmp_path_factory) -> Files:
-    """Files with high-pass skips that contain the landmark network."""
+def faces(jittor, tmp_path_factory) -> ReferenceFiles:
+    """Make checkpoint files of a StarGAN v2 with high-pass skips. They contain the landmark network."""
     from ganzoo_stargan2.landmarks import FAN
 
     shapes = [(name, tuple(var.shape)) for name, var in FAN().state().items()]
-    return Files(tmp_path_factory.mktemp("faces"), 0.5, random_weights(shapes, np.random.default_rng(8)))
+    return ReferenceFiles(tmp_path_factory.mktemp("faces"), 0.5, random_weights(shapes, np.random.default_rng(8)))
 
 
 def variables(content: Any) -> Any:
@@ -69,7 +69,7 @@ def optimizer(*networks: dict[str, np.ndarray]) -> dict[str, Any]:
     return jt.optim.Adam(weights, lr=1e-4, betas=[0.0, 0.99], weight_decay=1e-4).state_dict()
 
 
-def write_port_files(files: Files, file_format: str) -> dict[str, Path]:
+def write_port_files(files: ReferenceFiles, file_format: str) -> dict[str, Path]:
     """Write the port's three files. One optimizer trains generator, mapping network and style encoder; each network's
     own optimizer is saved too, but never used."""
     found = contents(files, "nets", "nets_ema")

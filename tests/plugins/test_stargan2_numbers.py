@@ -27,8 +27,8 @@ MAX_CHANGE_ERROR, MAX_NETWORK_CHANGE_ERROR = 0.05, 0.02
 ROUNDING = 1e-4
 # The seeds of the weights are chosen so that no input of a ReLU is near zero.
 CASES: dict[str, dict[str, Any]] = {
-    "plain": {"seed": 29, "plan": {"w_hpf": 0.0, **SHAPE}},
-    "high-pass": {"seed": 51, "plan": {"w_hpf": 1.0, **SHAPE}},
+    "plain": {"seed": 29, "architecture": {"w_hpf": 0.0, **SHAPE}},
+    "high-pass": {"seed": 51, "architecture": {"w_hpf": 1.0, **SHAPE}},
 }
 TERMS = {"D": {"real", "fake", "reg"}, "G": {"adv", "sty", "ds", "cyc"}}
 PHASES = ("D-latent", "D-reference", "G-latent", "G-reference")
@@ -168,16 +168,19 @@ def given() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
-    plans = {name: {**case, "plan": {**case["plan"], "domains": len(DOMAINS)}} for name, case in CASES.items()}
-    return run_reference("stargan2", given, tmp_path_factory.mktemp("stargan2"), cases=plans, lambdas=LAMBDAS)
+    architectures = {
+        name: {**case, "architecture": {**case["architecture"], "domains": len(DOMAINS)}}
+        for name, case in CASES.items()
+    }
+    return run_reference("stargan2", given, tmp_path_factory.mktemp("stargan2"), cases=architectures, lambdas=LAMBDAS)
 
 
 @pytest.fixture(scope="module", params=CASES)
 def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The results of ganzoo and of the reference for one case."""
+    """Return the results of ganzoo and of the reference for one case."""
     wanted = strip_prefix(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
-    return GanzooResults(CASES[request.param]["plan"]["w_hpf"], given, weights).results(), wanted
+    return GanzooResults(CASES[request.param]["architecture"]["w_hpf"], given, weights).results(), wanted
 
 
 def test_no_input_of_a_relu_is_near_zero(comparison):
@@ -278,11 +281,13 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     given = {
         f"{step}/{name}": value for step in range(STEPS) for name, value in with_float_images(batches[step]).items()
     }
-    plan = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
+    architecture = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
     # A seed of the weights with which rounding hardly affects the five steps: PyTorch's float32 changes the weights as
     # its float64 does, to 0.002. With most seeds it is 0.01 to 0.05: numbers are near the kink of a ReLU or an L1 norm.
     settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": 9, "iterations": STEPS}
-    expected = run_reference("stargan2_train", given, tmp_path_factory.mktemp("trained"), plan=plan, **settings)
+    expected = run_reference(
+        "stargan2_train", given, tmp_path_factory.mktemp("trained"), architecture=architecture, **settings
+    )
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(expected, "begin/").items()}
     return Trained(batches, weights, micro_batch=2), expected
 

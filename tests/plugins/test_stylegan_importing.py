@@ -17,14 +17,14 @@ from ganzoo.registry import plugins
 from ganzoo.training.importing import import_checkpoint
 from ganzoo.training.state import TrainState
 from tests.support.reference import needs_torch, relative_error, strip_prefix
-from tests.support.reference.stylegan_port import DEPTH, LATENT, UPDATES, Files
+from tests.support.reference.stylegan_port import DEPTH, LATENT, UPDATES, ReferenceFiles
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files(tmp_path_factory.mktemp("files"), 16)
+def files(tmp_path_factory) -> ReferenceFiles:
+    return ReferenceFiles(tmp_path_factory.mktemp("files"), 16)
 
 
 def import_file(path: Path, folder: Path, **given: Any) -> Any:
@@ -48,7 +48,7 @@ def test_the_images_of_an_imported_generator_match_the_reference(files, tmp_path
 
 
 def test_fused_resampling_is_imported(tmp_path):
-    files = Files(tmp_path, 128)
+    files = ReferenceFiles(tmp_path, 128)
     run = import_file(files.path("ema-zip"), tmp_path).run
     assert relative_error(files.images(run.path), files.expected["images"]) < 1e-4
 
@@ -135,7 +135,7 @@ def test_files_of_jittor_are_imported(files, tmp_path):
     assert relative_error(files.images(import_file(path, tmp_path).run.path), files.expected["images"]) < 1e-4
 
 
-def write_changed(files: Files, folder: Path, change: Any, name: str = "step") -> Path:
+def write_changed(files: ReferenceFiles, folder: Path, change: Any, name: str = "step") -> Path:
     """Write a modified file as a plain pickle of arrays, and return its path."""
     content = unpickling.safe_load(files.path(name))
     content = change(content) or content

@@ -1,4 +1,5 @@
-"""Checkpoints of two Jittor ports of the public PyTorch port, imitated entry by entry: same images as the reference."""
+"""Checkpoints of two Jittor ports of the public PyTorch port of StyleGAN are imported. The tests imitate these files
+entry by entry. The imported generators must make the same images as the reference in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from ganzoo.checkpoints import checkpoint, unpickling
 from ganzoo.errors import CheckpointError
 from ganzoo.training.importing import import_checkpoint
 from tests.support.reference import needs_torch, relative_error
-from tests.support.reference.stylegan_port import Files
+from tests.support.reference.stylegan_port import ReferenceFiles
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 
@@ -23,13 +24,14 @@ Arrays = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files(tmp_path_factory.mktemp("files"), 16)
+def files(tmp_path_factory) -> ReferenceFiles:
+    return ReferenceFiles(tmp_path_factory.mktemp("files"), 16)
 
 
 def jittor_state_dict(state: Arrays, copies_first: bool) -> Arrays:
-    """Convert a PyTorch state_dict to that of Jittor's `Module.state_dict`, which lacks the blur kernels, and for each
-    `weight_orig` has a `weight`, computed in the last forward pass. One port has it first, the other last."""
+    """Convert a PyTorch state_dict to what Jittor's `Module.state_dict` returns in the ports. It lacks the blur
+    kernels. For each `weight_orig` it also has a `weight`, a scaled copy that the last forward pass computed. The copy
+    comes before the weight and bias of its layer if `copies_first`, as in one port, otherwise after `weight_orig`."""
     found: Arrays = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -69,7 +71,8 @@ def optimizer(state: Arrays) -> dict[str, Any]:
 
 
 def write(path: Path, content: Any, file_format: str) -> None:
-    """Write as jt.save does: Jittor variables, or as in older versions arrays, with a checksum or as a plain pickle."""
+    """Write a file as jt.save does. The format 'variables' holds Jittor variables. Older versions wrote a pickle of
+    arrays, followed by a checksum ('checksum') or by nothing ('plain')."""
     from ganzoo import jt
 
     if file_format == "variables":
@@ -82,7 +85,7 @@ def write(path: Path, content: Any, file_format: str) -> None:
 FORMATS = ["variables", "checksum", "plain"]
 
 
-def write_port_files(files: Files, folder: Path, file_format: str = "variables") -> None:
+def write_port_files(files: ReferenceFiles, folder: Path, file_format: str = "variables") -> None:
     """Write the files of the port with affine norms: generator and discriminator separately, and everything at a change
     of stage. This port has no EMA."""
     generator = jittor_state_dict(unpickling.safe_load(files.path("affine")), True)
@@ -170,7 +173,7 @@ def test_files_of_the_port_without_scales_and_offsets_are_imported(files, tmp_pa
     assert not any("left out" in line for line in result.found)
 
 
-def broken(files: Files, change: Any) -> dict[str, Any]:
+def broken(files: ReferenceFiles, change: Any) -> dict[str, Any]:
     state = dict(unpickling.safe_load(files.path("affine")))
     change(state)
     return state

@@ -43,7 +43,7 @@ CASES["paper-mixing"] = case(16, 1.0, crossover=3, paper=True)
 
 
 def pictures(rng: np.random.Generator, side: int) -> np.ndarray:
-    """Images (COUNT, 3, side, side) in [-1, 1] with shapes of every size, as in natural images."""
+    """Return images (COUNT, 3, side, side) in [-1, 1] with shapes of every size, as in natural images."""
     total = np.zeros((COUNT, 3, side, side))
     for step in (2**power for power in range(side.bit_length())):
         total += rng.standard_normal((COUNT, 3, side // step, side // step)).repeat(step, 2).repeat(step, 3)
@@ -154,7 +154,7 @@ def expected(given, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=CASES)
 def comparison(request, given, expected) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The results of ganzoo and of the reference for one case."""
+    """Return the results of ganzoo and of the reference for one case."""
     wanted = strip_prefix(expected, f"{request.param}/")
     weights = {name: value.astype(np.float32) for name, value in strip_prefix(wanted, "net/").items()}
     return GanzooResults(CASES[request.param], given, weights).results(), wanted

@@ -1,4 +1,4 @@
-"""TensorBoard events, written by a bundled plugin."""
+"""A bundled plugin writes TensorBoard events."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-TINY = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008, "--device", "cpu"]
+TINY_RUN_OPTIONS = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008, "--device", "cpu"]
 
 
 def test_a_written_plugin_passes_its_contract_test_and_trains(virtualenv: Any, tmp_path: Path) -> None:
@@ -15,7 +15,9 @@ def test_a_written_plugin_passes_its_contract_test_and_trains(virtualenv: Any, t
     assert "written-here convolutional GAN" in virtualenv.run("-m", "ganzoo", "models")
     assert "1 passed" in virtualenv.run("-m", "pytest", "-p", "no:cacheprovider", tmp_path / "written-here")
 
-    out = virtualenv.run("-m", "ganzoo", "train", "written-here", *TINY, "--experiments", tmp_path / "experiments")
+    out = virtualenv.run(
+        "-m", "ganzoo", "train", "written-here", *TINY_RUN_OPTIONS, "--experiments", tmp_path / "experiments"
+    )
     assert "finished: " in out
     (run,) = (tmp_path / "experiments").iterdir()
     (tick,) = map(json.loads, (run / "stats.jsonl").read_text().splitlines())

@@ -1,1 +1,1 @@
-"""Helpers of the tests."""
+"""Functions and models shared by the tests."""

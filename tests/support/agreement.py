@@ -1,4 +1,4 @@
-"""Small runs of every model, and differences between two such runs, for example on another device."""
+"""Small runs of every model, and functions that compare two of them, for example runs on two devices."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from ganzoo.checkpoints import checkpoint
 
 NARROW = "--channels-max 16 --latent 32 --max-size 16 --phase 0.016"
+# For each run, the arguments of `ganzoo train`, which need images in two folders.
 RUNS = {
     "gan": "gan --size 8 --batch 8 --kimg 0.04",
     "lsgan": "lsgan --size 32 --batch 8 --kimg 0.024",
     "stylegan": f"stylegan --loss r1 --mixing {NARROW} --w-average 0.99 --batch 8 --kimg 0.056",
-    # Only two steps: its first layer normalises a constant, which amplifies rounding errors ten thousand times.
+    # Only two steps, because the first layer normalises a constant, which amplifies rounding errors 10,000 times.
     "stylegan-paper": f"stylegan {NARROW} --architecture paper --batch 8 --kimg 0.016",
     "stargan2": "stargan2 --size 64 --channels-base 512 --channels-max 32 --hidden 32 --batch 8 --kimg 0.016",
 }
 
 
-def last(experiments: str) -> checkpoint.Checkpoint:
+def last_checkpoint(experiments: str) -> checkpoint.Checkpoint:
     """Return the newest checkpoint of the only run in a folder."""
     return checkpoint.read(checkpoint.newest(next(Path(experiments).iterdir())))
 
 
-def differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
+def weight_differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
     """Return the relative L2 differences of the weights and EMA of each network.
 
     Weights whose gradient is 0 except for rounding, such as a bias before a norm, are left out: Adam turns rounding
@@ -45,8 +46,9 @@ def differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) ->
     return found
 
 
-def gradients(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
-    """Return these differences for Adam's first moments, which are proportional to the gradients after one step."""
+def gradient_differences(made: checkpoint.Checkpoint, expected: checkpoint.Checkpoint) -> dict[str, float]:
+    """Return the relative L2 difference of Adam's first moments of each network. After one step these are proportional
+    to the gradients."""
     found = {}
     for network in {name.split("/")[1] for name in expected.tensors if "/first/" in name}:
         names = [name for name in expected.tensors if name.startswith(f"adam/{network}/first/")]

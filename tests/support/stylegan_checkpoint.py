@@ -16,7 +16,7 @@ def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
     """Write the checkpoint, as if training had reached `size` px. Return it as read from the file, and the registry."""
     from ganzoo import DataInfo, TrainOptions
     from ganzoo.checkpoints import checkpoint
-    from ganzoo.checkpoints.description import RunDescription, SavedPosition
+    from ganzoo.checkpoints.description import RunDescription, SchedulePosition
     from ganzoo.interfaces.options import resolve
     from ganzoo.registry import plugins
     from ganzoo.training.state import TrainState
@@ -32,6 +32,6 @@ def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
         for name, value in state.tensors().items()
     }
     description = RunDescription("stylegan", options.to_dict(), data=data)
-    metadata = dataclasses.replace(state.metadata(), position=SavedPosition(SIZES.index(size), size, alpha))
+    metadata = dataclasses.replace(state.metadata(), position=SchedulePosition(SIZES.index(size), size, alpha))
     checkpoint.write(path, tensors, description, metadata)
     return checkpoint.read(path), registry

@@ -1,4 +1,4 @@
-"""A non-finite loss or gradient costs one update and changes nothing else."""
+"""A phase with a non-finite loss or gradient is skipped: its networks are not updated, and all else is as before."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def stylegan() -> tuple[Any, Any, Any]:
     from ganzoo_stylegan import StyleGAN, StyleGANOptions
 
     widths = {"latent": 8, "mapping_layers": 2, "channels_base": 128, "channels_max": 8}
+    # w_average is the decay of the average of w, a statistic that a skipped step must not change.
     options = StyleGANOptions(init_size=8, max_size=8, w_average=0.9, loss="r1", **widths)
     return StyleGAN(), options, ganzoo.DataInfo("made-up", 100, 8, 3)
 
@@ -53,7 +54,7 @@ MODELS = {build.__name__: build for build in (gan, lsgan, stylegan, stargan2)}
 
 
 def in_the_loss(value: float) -> Callable[..., None]:
-    """Make a term non-finite, but not its gradients."""
+    """Return a function that makes a term non-finite, but not its gradients."""
 
     def spoil(terms: dict[str, Any], batch: Any, weight: Any) -> None:
         name = next(iter(terms))
@@ -94,7 +95,7 @@ class SpoiledLoss(ganzoo.Loss):
         self.index, self._calls = 0, 0
 
     def begin(self) -> None:
-        """Start a step."""
+        """Start a step, in which the number of the micro-batch counts from 0."""
         self._calls = 0
 
     def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:
@@ -186,7 +187,7 @@ def test_a_non_finite_pixel_stops_only_the_discriminator(name, value):
     bad = [phase.name for phase in training.loss.phases if phase.networks == ("discriminator",)]
     training.run()
     before = training.tensors()
-    # StarGAN v2 translates these images and reuses the result, so its generator is skipped too.
+    # In StarGAN v2, the generator's phase reuses translations of the same images, so it is skipped too.
     report = training.run(bad, pixel=VALUES[value])
     moved = changed(before, training.tensors())
     # The generator's phase may update the statistics of the discriminator's batch norm.
@@ -204,7 +205,7 @@ STATISTICS = {"gan": "running_var", "lsgan": "running_var", "stylegan": "w_avera
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_running_statistics_of_a_skipped_phase_are_restored(name, monkeypatch):
-    """The forward pass with non-finite latents has changed them by then."""
+    """The forward pass with non-finite latents changes the running statistics before the phase is skipped."""
     training = Training(name)
     training.run()
     before = training.tensors()
@@ -245,7 +246,7 @@ def loaded_kernels() -> set[str]:
 
 
 def test_skipping_compiles_no_kernel():
-    """Nor do a new tick and many more steps."""
+    """Neither skipped steps nor many more steps after them compile a kernel."""
     training = Training("gan")
     for bad in ([], [], training.phases, []):
         training.run(bad, by_a_logarithm)

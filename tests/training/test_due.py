@@ -1,4 +1,4 @@
-"""Events of training, compared with a calculation in exact fractions."""
+"""Saving, sampling and other events of training are due at the same images as in exact fractions."""
 
 from __future__ import annotations
 

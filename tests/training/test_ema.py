@@ -1,4 +1,5 @@
-"""EMAs of weights, and the copies that are sampled without an EMA."""
+"""Images are sampled from a second copy of a network. With an EMA it holds the averaged weights, without one the
+current weights."""
 
 from __future__ import annotations
 

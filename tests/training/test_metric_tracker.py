@@ -1,4 +1,4 @@
-"""Metrics during training: `--evaluate-every`."""
+"""Metrics are computed during training with `--evaluate-every`."""
 
 from __future__ import annotations
 

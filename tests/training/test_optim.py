@@ -1,4 +1,4 @@
-"""Adam compared with PyTorch's, its state, and gradient accumulation."""
+"""Adam agrees with PyTorch's. Its state is saved and loaded, and gradients are accumulated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = {"first": (4, 3), "second": (5,)}
 
 
 def optimizer(settings: ganzoo.Adam):
-    """An optimizer of a new network with weights of all SHAPES, always the same ones."""
+    """Return an optimizer of a new network with weights of all SHAPES, always the same ones."""
     from ganzoo.training.optim import Optimizer
 
     class Weights(ganzoo.Network):
@@ -187,7 +187,7 @@ SIZE, CHANNELS, BATCH = 8, 3, 5
 
 
 def plain_model():
-    """The basic GAN without batch norm in the generator, so that micro-batches are exact."""
+    """Return the basic GAN without batch norm in the generator, so that micro-batches are exact."""
     from ganzoo_gan.loss import GANLoss
     from ganzoo_gan.networks import MLPDiscriminator
 

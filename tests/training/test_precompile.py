@@ -16,7 +16,14 @@ from ganzoo.registry import plugins
 from ganzoo.training.plan import make_plan
 from ganzoo.training.precompile import Precompiler, later_positions
 
-TINY = {"max_size": 16, "init_size": 4, "channels_base": 512, "channels_max": 8, "latent": 8, "mapping_layers": 2}
+TINY_RUN_OPTIONS = {
+    "max_size": 16,
+    "init_size": 4,
+    "channels_base": 512,
+    "channels_max": 8,
+    "latent": 8,
+    "mapping_layers": 2,
+}
 THREE = Schedule([Stage(8, 4, images=20), Stage(16, 4, images=20, fade=10), Stage(32, 2, fade=10)])
 
 
@@ -44,7 +51,7 @@ def test_a_model_with_one_stage_has_no_later_positions():
 @pytest.fixture
 def plan(jittor, pictures):
     train = resolve(TrainOptions, {"data": str(pictures), "batch": 4, "device": "cpu"}, StyleGAN.defaults)
-    return make_plan(StyleGAN(), train, resolve(StyleGAN.options, TINY), plugins.load())
+    return make_plan(StyleGAN(), train, resolve(StyleGAN.options, TINY_RUN_OPTIONS), plugins.load())
 
 
 def test_the_child_takes_a_step_in_every_later_stage(plan):

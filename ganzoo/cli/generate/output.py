@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.cli.generate.request import GenerateRequest, check_walk, parse_mix_layers
+from ganzoo.cli.generate.request import GenerateRequest, check_walk_length, parse_mix_layers
 from ganzoo.errors import OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, latents, sampler, sheets
@@ -39,6 +39,7 @@ def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     if grid and grid[0] * grid[1] < len(seeds):
         raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {len(seeds)} seeds.")
     on_sheet: list[np.ndarray] = []
+    # Each code comes with a key, here the seed: with `--noise random`, the noise of an image depends on its key.
     codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
     for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
         image_files.save(out / f"seed{seed:04d}.png", image)
@@ -64,7 +65,7 @@ def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, 
             f"{grid[0]}x{grid[1]}; give a multiple of {cells}, at least {2 * cells}."
         )
     _check_sheet_size("--grid", *grid, data)
-    check_walk(len(seeds), request.steps, cells)
+    check_walk_length(len(seeds), request.steps, cells)
     count = len(seeds) // cells * request.steps
     yield from write_frames(_frames(sampler, request, grid), count, request.format, request.fps, out)
 
@@ -96,7 +97,8 @@ def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> It
     keyframes = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
     first_seeds = request.seeds[:: len(keyframes)]
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
-    walk = latents.loop(keyframes, request.steps, latents.PATHS[path], sampler.centre)
+    walk = latents.loop(keyframes, request.steps, latents.PATHS[path], sampler.walk_centre)
+    # The keys contain the number of the frame, so that random noise differs between frames.
     steps = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
     generated = sampler.stream(steps)
     while frame := list(islice(generated, cells)):
@@ -106,7 +108,8 @@ def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> It
 def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
     """Write a style-mixing sheet, with the sources in the top row and the destinations in the left column. Each cell
     shows its destination with the source's style in some layers (Karras et al. 2019, figure 3)."""
-    layers = parse_mix_layers(request.mix_layers)(sampler.generator.style_layers())
+    select_layers = parse_mix_layers(request.mix_layers)
+    layers = select_layers(sampler.generator.style_layers())
     grid = len(request.destinations) + 1, len(request.sources) + 1
     _check_sheet_size("--mix", *grid, data)
     sources, destinations = (
@@ -115,6 +118,7 @@ def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     codes = [*sources]
     for destination in destinations:
         codes += [destination, *(mix(destination, source, layers) for source in sources)]
+    # The keys are empty, so all images of the sheet have the same noise.
     generated = list(progress(sampler.stream((code, ()) for code in codes), len(codes), "image"))
     path = out / f"mixing-{request.mix_layers}.png"
     image_files.save(path, sheets.grid(np.stack([np.full_like(generated[0], 255), *generated]), *grid))

@@ -210,7 +210,7 @@ def parse_grid(text: str) -> tuple[int, int]:
     return rows, columns
 
 
-def check_walk(keys: int, steps: int, cells: int = 1) -> None:
+def check_walk_length(keys: int, steps: int, cells: int = 1) -> None:
     """Raise OptionError if a walk through `keys` seeds or references, shared among `cells`, is too long."""
     if keys > MAX_KEYS:
         raise OptionError(f"--interpolate: {keys:,} seeds or references exceed the maximum of {MAX_KEYS:,} per walk.")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.cli.generate.output import progress, write_frames
-from ganzoo.cli.generate.request import TranslateRequest, check_walk, parse_domains
+from ganzoo.cli.generate.request import TranslateRequest, check_walk_length, parse_domains
 from ganzoo.errors import OptionError, format_count, printable
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, translation
@@ -41,7 +41,7 @@ class TranslationJob:
             styles = len(self.domains) * len(request.seeds)
             raise OptionError(f"--seeds: {styles:,} styles exceed the maximum of {MAX_STYLES:,}.")
         if request.interpolate:
-            self._check_walk()
+            self._check_walk_length()
 
     def _domain_of(self, path: Path, chosen: list[int] | None) -> int:
         """Return the domain given by --domain, or else by the innermost folder named after a domain."""
@@ -58,13 +58,13 @@ class TranslationJob:
             raise OptionError(f"--reference {printable(path)}: name its domain with --domain: {known}.")
         return self.data.domains.index(domain)
 
-    def _check_walk(self) -> None:
+    def _check_walk_length(self) -> None:
         request = self.request
         if self.references is not None and len(self.references) < 2:
             raise OptionError("--interpolate: a walk needs at least two references, but --reference names one.")
         if not request.references and len(request.seeds) < 2:
             raise OptionError("--interpolate: a walk needs at least two seeds, but --seeds names one.")
-        check_walk(len(self.references or request.seeds), request.steps)
+        check_walk_length(len(self.references or request.seeds), request.steps)
         rows = 1 if request.references else len(self.domains)
         if rows * len(self.sources) > MAX_FRAME_IMAGES:
             requested = f"{format_count(len(self.sources), 'source')} in {format_count(rows, 'row')}"

@@ -1,4 +1,4 @@
-"""The networks of the backbones, for inference only, and their building blocks.
+"""Networks that compute the features for the metrics, for inference only: here are the layers they share.
 
 Batch normalisation is folded into the preceding convolution, in float64.
 """
@@ -37,7 +37,7 @@ class WeightArrays:
         return array.astype(np.float64)
 
 
-def constant(array: np.ndarray) -> Any:
+def constant_var(array: np.ndarray) -> Any:
     """Return a float32 Var that is never trained."""
     return jt.array(np.ascontiguousarray(array, np.float32)).stop_grad()
 
@@ -56,7 +56,7 @@ class Convolution(jt.nn.Module):  # type: ignore[misc]
         relu_max: float | None = np.inf,
     ) -> None:
         super().__init__()
-        self.weight, self.bias = constant(weight), constant(bias.reshape(1, -1, 1, 1))
+        self.weight, self.bias = constant_var(weight), constant_var(bias.reshape(1, -1, 1, 1))
         self.stride, self.padding, self.groups, self.relu_max = stride, padding, groups, relu_max
 
     def execute(self, x: Any) -> Any:
@@ -108,7 +108,7 @@ def resize_matrix(before: int, after: int) -> np.ndarray:
 def resize_bilinear(x: Any, side: int) -> Any:
     """Resize square images (N, C, H, H) to `side` px with `resize_matrix`."""
     n, c, height, width = x.shape
-    matrix = constant(resize_matrix(height, side))
+    matrix = constant_var(resize_matrix(height, side))
     rows = operations.linear(x.reshape((n * c * height, width)), matrix).reshape((n, c, height, side))
     columns = operations.transpose(rows, (0, 1, 3, 2)).reshape((n * c * side, height))
     return operations.transpose(operations.linear(columns, matrix).reshape((n, c, side, side)), (0, 1, 3, 2))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.metrics.networks import Convolution, WeightArrays, constant, fold_batch_norm, jt
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant_var, fold_batch_norm, jt
 
 EMBED, CLASSES = 1280, 1000
 
@@ -106,8 +106,8 @@ class EfficientNetLite0(_Backbone):
     def __init__(self, weights: WeightArrays) -> None:
         super().__init__(weights)
         self.head = Convolution(*fold_batch_norm(weights, "_conv_head", "_bn1", (EMBED, 320, 1, 1)), relu_max=6.0)
-        self.weight = constant(weights.get("_fc.weight", CLASSES, EMBED))
-        self.bias = constant(weights.get("_fc.bias", CLASSES))
+        self.weight = constant_var(weights.get("_fc.weight", CLASSES, EMBED))
+        self.bias = constant_var(weights.get("_fc.bias", CLASSES))
 
     def execute(self, images: Any) -> Any:
         return self.head(self.maps(images)[-1]).mean([2, 3])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import operations
-from ganzoo.metrics.networks import Convolution, WeightArrays, constant, fold_batch_norm, jt, max_pool
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant_var, fold_batch_norm, jt, max_pool
 
 
 def _conv(
@@ -166,7 +166,7 @@ def _average_pool_without_padding(x: Any) -> Any:
         count[0] -= 1
         count[-1] -= 1
     factors = 9 / np.outer(*counts)
-    return _average_pool_with_padding(x) * constant(factors[None, None])
+    return _average_pool_with_padding(x) * constant_var(factors[None, None])
 
 
 def _max_pool_3x3(x: Any) -> Any:
@@ -232,8 +232,8 @@ class InceptionTorchvision(_Inception):
 
     def __init__(self, weights: WeightArrays) -> None:
         super().__init__(weights)
-        self.mean = constant(np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
-        self.std = constant(np.array([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
+        self.mean = constant_var(np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
+        self.std = constant_var(np.array([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
 
     def normalised(self, images: Any) -> Any:
         return (images / 255.0 - self.mean) / self.std

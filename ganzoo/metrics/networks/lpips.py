@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo.metrics.networks import Convolution, WeightArrays, constant, jt, max_pool
+from ganzoo.metrics.networks import Convolution, WeightArrays, constant_var, jt, max_pool
 
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # per colour channel, as in lpips
 
@@ -19,14 +19,14 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # per colour cha
 class _LpipsBackbone(jt.nn.Module):  # type: ignore[misc]
     """Maps images (N, 3, H, W) in [-1, 1] to feature maps. `heads` holds a weight (1, C, 1, 1) for each map."""
 
-    multiple = 1
+    size_multiple = 1  # the side of the images must be a multiple of it, in px
     channels: tuple[int, ...]
 
     def __init__(self, heads: WeightArrays) -> None:
         super().__init__()
-        self.shift, self.scale = (constant(np.array(each).reshape(1, 3, 1, 1)) for each in (SHIFT, SCALE))
+        self.shift, self.scale = (constant_var(np.array(each).reshape(1, 3, 1, 1)) for each in (SHIFT, SCALE))
         self.heads = [
-            constant(heads.get(f"lin{index}.model.1.weight", 1, count, 1, 1))
+            constant_var(heads.get(f"lin{index}.model.1.weight", 1, count, 1, 1))
             for index, count in enumerate(self.channels)
         ]
 
@@ -38,7 +38,7 @@ class _LpipsBackbone(jt.nn.Module):  # type: ignore[misc]
         """Return the feature maps of normalised images, one for each of `channels`."""
 
 
-def _conv(
+def _conv(  # with the ReLU that follows each convolution of these networks
     weights: WeightArrays, name: str, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, padding: int = 1
 ) -> Convolution:
     weight = weights.get(f"{name}.weight", outputs, inputs, kernel, kernel)

@@ -11,7 +11,7 @@ from tests.backend.cuda import fakes
 
 @pytest.fixture
 def kit(tmp_path, monkeypatch) -> toolkit.Toolkit:
-    """A toolkit with CUDA 13 and cuDNN 9 in one folder."""
+    """Return a toolkit with CUDA 13 and cuDNN 9 in one folder."""
     monkeypatch.setattr(toolkit, "_wheels", list)
     nvcc = fakes.toolkit(tmp_path / "cuda", "13.0", {**fakes.LIBRARIES, **fakes.CUDNN_9})
     monkeypatch.setattr(toolkit, "_compilers", lambda: iter([nvcc]))

@@ -28,7 +28,7 @@ NVIDIA_NAME = re.compile(r"_*(cuda|cudnn|cublas|curand|cufft|cusparse|nccl)[A-Z]
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory) -> dict[str, str]:
-    """The environment variables of a process that finds a GPU, the wheels and empty caches."""
+    """Return the environment variables of a process that finds a GPU, the wheels and empty caches."""
     folder = tmp_path_factory.mktemp("machine")
     kit = WHEEL_TOOLKITS[0]
     assert toolkit.problem_with(kit) is None
@@ -116,7 +116,7 @@ def test_a_seed_gives_the_same_weights_as_on_the_cpu(machine):
 
 @pytest.mark.skipif(not shutil.which("mpirun"), reason="needs OpenMPI")
 def test_two_processes_with_a_gpu_each_communicate_by_nccl(machine, domains):
-    """Compiles Jittor's NCCL operations, which exist only under mpirun, and the kernels of this run."""
+    """The test compiles Jittor's NCCL operations, which exist only under mpirun, and the kernels of this run."""
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     command = ["mpirun", "--oversubscribe", "-np", "2", sys.executable, "-m", "ganzoo", "train", *RUNS["gan"].split()]
     for gpus, expected in (("1", False), ("2", True)):

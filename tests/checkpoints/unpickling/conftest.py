@@ -1,4 +1,4 @@
-"""Files written by PyTorch itself."""
+"""Fixtures: files that PyTorch itself has written."""
 
 from __future__ import annotations
 

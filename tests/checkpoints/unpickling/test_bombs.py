@@ -1,4 +1,4 @@
-"""Small files that would take much time or memory to read."""
+"""Small files that would take much time or memory to read are refused."""
 
 from __future__ import annotations
 

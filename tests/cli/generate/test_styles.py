@@ -25,7 +25,7 @@ def saved(jittor, tmp_path_factory):
 
 @pytest.fixture
 def generate(ganzoo, saved):
-    """A function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
+    """Return a function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
     folders = (Path(f"out{index}") for index in range(9))
 
     def run(*arguments: str) -> Path:
@@ -43,7 +43,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def cell(sheet: np.ndarray, row: int, column: int) -> np.ndarray:
-    """The 32 px image in a cell of a sheet, which shows it at twice the size."""
+    """Return the 32 px image in a cell of a sheet, which shows it at twice the size."""
     return sheet[2 + 66 * row : 66 + 66 * row : 2, 2 + 66 * column : 66 + 66 * column : 2]
 
 

@@ -20,7 +20,8 @@ SOURCES = {"a.png": (9, 12), "below/b.jpg": (8, 8), "c.webp": (20, 16)}
 
 @pytest.fixture
 def workspace(jittor, workdir, add_model) -> Path:
-    """A folder with a checkpoint `model.safetensors` and folders `sources` (3 images) and `val` (2 dogs, 1 fox)."""
+    """Make a folder with a checkpoint `model.safetensors` and folders `sources` (3 images) and `val` (2 dogs and a
+    fox)."""
     add_model(mean_colour.MeanColourModel())
     mean_colour.write_checkpoint(workdir / "model.safetensors")
     kinds = {".png": "png", ".jpg": "jpeg", ".webp": "webp"}
@@ -35,14 +36,14 @@ def workspace(jittor, workdir, add_model) -> Path:
 
 
 def coloured_image(seed: int) -> Image.Image:
-    """A reference of 8 x 8 px in a unique colour."""
+    """Return a reference image of 8 x 8 px in a unique colour."""
     rng = np.random.default_rng(seed)
     return Image.fromarray(rng.integers(0, 60, (8, 8, 3), np.uint8) + rng.integers(30, 150, 3, np.uint8))
 
 
 @pytest.fixture
 def translate(ganzoo, workspace):
-    """A function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
+    """Return a function that runs `ganzoo generate` on the checkpoint, and returns the new folder with its output."""
     folders = (Path(f"out{index}") for index in range(9))
 
     def run(*arguments: str) -> Path:
@@ -60,7 +61,7 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def square(path: Path) -> np.ndarray:
-    """The input of the model for a source, computed by Pillow alone."""
+    """Return the input of the model for a source, computed by Pillow alone."""
     image = Image.open(path).convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -22,7 +22,7 @@ def workspace(jittor, domains, add_model):
 
 
 def colours_of(image: np.ndarray) -> np.ndarray:
-    """The mean colour, in [-1, 1], of an image of bytes."""
+    """Return the mean colour of a uint8 image, scaled to [-1, 1]."""
     return image.astype(float).mean((0, 1)) / 127.5 - 1
 
 

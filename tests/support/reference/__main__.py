@@ -1,4 +1,7 @@
-"""The child process: `python -m tests.support.reference JOB INPUTS.npz OUTPUTS.npz SETTINGS`."""
+"""Computes reference results with PyTorch, in a child process of the tests that is started by `run_reference`:
+
+python -m tests.support.reference JOB INPUTS.npz OUTPUTS.npz SETTINGS
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from . import (
     backbones,
     landmarks,
-    pieces,
+    operations,
     stargan2_files,
     stargan2_gradients,
     stargan2_steps,
@@ -21,11 +24,11 @@ from . import (
 )
 
 JOBS = {
-    "adam": pieces.adam,
-    "batch_norm": pieces.batch_norm,
-    "convolution": pieces.convolution,
+    "adam": operations.adam,
+    "batch_norm": operations.batch_norm,
+    "convolution": operations.convolution,
     "efficientnet": backbones.efficientnet,
-    "gradient_penalty": pieces.gradient_penalty,
+    "gradient_penalty": operations.gradient_penalty,
     "inception": backbones.inception,
     "landmarks": landmarks.heatmaps,
     "stargan2": stargan2_gradients.gradients,

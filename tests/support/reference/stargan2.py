@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Plan:
+class Architecture:
     """The dimensions of all networks: `base // size` feature maps at full size, doubled with each halving, at most
     `max_channels`. `w_hpf` above 0 adds the high-pass skips."""
 
@@ -73,15 +73,15 @@ class AdaIN(nn.Module):
 class AdainResBlk(nn.Module):
     """Two times AdaIN, leaky ReLU and convolution. Networks with high-pass skips have no shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, plan: Plan, upsample: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, architecture: Architecture, upsample: bool = False) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm1, self.norm2 = AdaIN(plan.style_dim, inputs), AdaIN(plan.style_dim, outputs)
+        self.norm1, self.norm2 = AdaIN(architecture.style_dim, inputs), AdaIN(architecture.style_dim, outputs)
         if inputs != outputs:
             self.conv1x1 = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.relu1, self.relu2 = nn.LeakyReLU(0.2), nn.LeakyReLU(0.2)
-        self.upsample, self.learned, self.skips = upsample, inputs != outputs, plan.w_hpf > 0
+        self.upsample, self.learned, self.skips = upsample, inputs != outputs, architecture.w_hpf > 0
 
     def forward(self, x: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
         residual = self.relu1(self.norm1(x, s))
@@ -107,10 +107,10 @@ class HighPass(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        stages = plan.size.bit_length() - 5 + (plan.w_hpf > 0)
-        widths = plan.widths(stages)
+        stages = architecture.size.bit_length() - 5 + (architecture.w_hpf > 0)
+        widths = architecture.widths(stages)
         ups = list(itertools.pairwise(widths))
         most = widths[-1]
         self.from_rgb = nn.Conv2d(3, widths[0], 3, padding=1)
@@ -119,14 +119,14 @@ class Generator(nn.Module):
             + [ResBlk(most, most, normalize=True) for _ in range(2)]
         )
         self.decode = nn.ModuleList(
-            [AdainResBlk(most, most, plan) for _ in range(2)]
-            + [AdainResBlk(many, few, plan, upsample=True) for few, many in reversed(ups)]
+            [AdainResBlk(most, most, architecture) for _ in range(2)]
+            + [AdainResBlk(many, few, architecture, upsample=True) for few, many in reversed(ups)]
         )
         self.to_rgb = nn.Sequential(
             nn.InstanceNorm2d(widths[0], affine=True), nn.LeakyReLU(0.2), nn.Conv2d(widths[0], 3, 1)
         )
-        if plan.w_hpf > 0:
-            self.hpf = HighPass(plan.w_hpf)
+        if architecture.w_hpf > 0:
+            self.hpf = HighPass(architecture.w_hpf)
 
     def forward(
         self, x: torch.Tensor, s: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -148,12 +148,15 @@ class Generator(nn.Module):
 
 
 class MappingNetwork(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.shared = nn.Sequential(*_layers(plan.latent, plan.hidden, 4))
+        self.shared = nn.Sequential(*_layers(architecture.latent, architecture.hidden, 4))
         self.unshared = nn.ModuleList(
-            nn.Sequential(*_layers(plan.hidden, plan.hidden, 3), nn.Linear(plan.hidden, plan.style_dim))
-            for _ in range(plan.domains)
+            nn.Sequential(
+                *_layers(architecture.hidden, architecture.hidden, 3),
+                nn.Linear(architecture.hidden, architecture.style_dim),
+            )
+            for _ in range(architecture.domains)
         )
 
     def forward(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -171,9 +174,9 @@ def _select(values: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return values[torch.arange(len(y)), y]
 
 
-def _trunk(plan: Plan) -> list[nn.Module]:
+def _trunk(architecture: Architecture) -> list[nn.Module]:
     """Return the layers from images to features (N, C, 1, 1)."""
-    widths = plan.widths(plan.size.bit_length() - 3)
+    widths = architecture.widths(architecture.size.bit_length() - 3)
     blocks = [ResBlk(few, many, downsample=True) for few, many in itertools.pairwise(widths)]
     last = widths[-1]
     ends = [nn.LeakyReLU(0.2), nn.Conv2d(last, last, 4), nn.LeakyReLU(0.2)]
@@ -181,12 +184,12 @@ def _trunk(plan: Plan) -> list[nn.Module]:
 
 
 class StyleEncoder(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        trunk = _trunk(plan)
+        trunk = _trunk(architecture)
         self.shared = nn.Sequential(*trunk)
         last = trunk[-2].out_channels
-        self.unshared = nn.ModuleList(nn.Linear(last, plan.style_dim) for _ in range(plan.domains))
+        self.unshared = nn.ModuleList(nn.Linear(last, architecture.style_dim) for _ in range(architecture.domains))
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         shared = self.shared(x).flatten(1)
@@ -194,22 +197,22 @@ class StyleEncoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        trunk = _trunk(plan)
-        self.main = nn.Sequential(*trunk, nn.Conv2d(trunk[-2].out_channels, plan.domains, 1))
+        trunk = _trunk(architecture)
+        self.main = nn.Sequential(*trunk, nn.Conv2d(trunk[-2].out_channels, architecture.domains, 1))
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return _select(self.main(x).flatten(1), y)
 
 
-def build(plan: Plan) -> dict[str, nn.Module]:
+def build(architecture: Architecture) -> dict[str, nn.Module]:
     """Return the four networks, initialised, by their names in the reference's files."""
     networks = {
-        "generator": Generator(plan),
-        "mapping_network": MappingNetwork(plan),
-        "style_encoder": StyleEncoder(plan),
-        "discriminator": Discriminator(plan),
+        "generator": Generator(architecture),
+        "mapping_network": MappingNetwork(architecture),
+        "style_encoder": StyleEncoder(architecture),
+        "discriminator": Discriminator(architecture),
     }
     for network in networks.values():
         for layer in network.modules():

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .stargan2 import Plan
+from .stargan2 import Architecture
 from .stargan2_steps import Data, Tensors, Training, randomise
 
 LAMBDAS = {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0}
@@ -27,7 +27,7 @@ def write(folder: Path, training: Training, step: int, fan: Mapping[str, torch.T
         torch.save(content, folder / f"{step:06d}_{kind}.ckpt")
 
 
-def files(arrays: Tensors, target: str, plan: dict[str, Any], iterations: int, seed: int = 7) -> Tensors:
+def files(arrays: Tensors, target: str, architecture: dict[str, Any], iterations: int, seed: int = 7) -> Tensors:
     """Train for some iterations in float32 on the batch in `arrays` (see `Data.of`), and save the files in the folder
     `target`. The arrays 'fan/NAME' are the landmark network's state dict.
 
@@ -38,7 +38,7 @@ def files(arrays: Tensors, target: str, plan: dict[str, Any], iterations: int, s
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.float32)
     single = {name: value.float() for name, value in arrays.items()}
-    training = Training(Plan(**plan), LAMBDAS)
+    training = Training(Architecture(**architecture), LAMBDAS)
     randomise(training)
     _scale_ema(training)
     data = Data.of(single, masked="mask/0" in single)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .stargan2 import AdaIN, Plan, ResBlk
+from .stargan2 import AdaIN, Architecture, ResBlk
 from .stargan2_steps import UPDATED, Data, Tensors, Training, randomise
 
 # Maximum change of a bias in each round, relative to the standard deviation of the ReLU's inputs. It falls, because
@@ -22,7 +22,7 @@ MAX_SHIFTS = (0.3, 0.03, 0.003, 0.0003)
 
 
 def gradients(arrays: Tensors, cases: Mapping[str, dict[str, Any]], lambdas: Mapping[str, float]) -> Tensors:
-    """Return the results for each case (a plan and a seed) with random weights, the same for all phases.
+    """Return the results for each case (an architecture and a seed) with random weights, the same for all phases.
 
     Names: CASE/'net/NETWORK/WEIGHT', 'style/...' (latent, reference, source), 'image/...', 'score/...' (real, fake),
     'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest', the smallest
@@ -31,10 +31,10 @@ def gradients(arrays: Tensors, cases: Mapping[str, dict[str, Any]], lambdas: Map
     results = Tensors()
     for name, settings in cases.items():
         torch.manual_seed(settings["seed"])
-        plan = Plan(**settings["plan"])
-        training = Training(plan, lambdas)
+        architecture = Architecture(**settings["architecture"])
+        training = Training(architecture, lambdas)
         randomise(training)
-        data = Data.of(arrays, masked=plan.w_hpf > 0)
+        data = Data.of(arrays, masked=architecture.w_hpf > 0)
         for max_shift in MAX_SHIFTS:
             _avoid_zeros(training, data, max_shift)
         _round(training)

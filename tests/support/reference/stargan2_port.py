@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
-PLAN = {
+# Much narrower networks than by default, with the names of the fields of the reference's `Architecture`.
+ARCHITECTURE = {
     "size": SIZE,
     "style_dim": 8,
     "latent": LATENT,
@@ -38,7 +39,7 @@ NAMES = {
 KINDS = ("nets", "nets_ema", "optims")
 
 
-class Files:
+class ReferenceFiles:
     """The three files of one checkpoint, and the reference's results with them."""
 
     def __init__(self, folder: Path, w_hpf: float = 0.0, fan: Mapping[str, np.ndarray] | None = None) -> None:
@@ -54,7 +55,7 @@ class Files:
             for name in ("mask/0", "mask/1", "fake_mask/0", "fake_mask/1"):
                 self.given[name] = rng.random((COUNT, 1, 128, 128), np.float32)
         landmarks = {f"fan/{name}": value for name, value in (fan or {}).items()}
-        settings: dict[str, Any] = {"plan": {**PLAN, "w_hpf": w_hpf}, "iterations": ITERATIONS}
+        settings: dict[str, Any] = {"architecture": {**ARCHITECTURE, "w_hpf": w_hpf}, "iterations": ITERATIONS}
         self.expected = run_reference(
             "stargan2_files", {**self.given, **landmarks}, folder, target=str(folder), **settings
         )
@@ -63,7 +64,8 @@ class Files:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
 
     def translations(self, run: Path) -> dict[str, np.ndarray]:
-        """Translate the reference's images with the imported run in this folder, by its latents and references."""
+        """Translate the images given to the reference with the imported run in the folder `run`, by latents and by
+        reference images. Return the styles and the translations."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins
@@ -71,7 +73,7 @@ class Files:
         translator: Any = loading.load_translator(checkpoint.read(checkpoint.newest(run)), plugins.load())
         if "mask/0" in self.given:
             translator.landmarks = self
-        target = self.given["target"]
+        target = self.given["target"]  # the domain of each translation, by its index
         found = {
             "style/latent": translator.style_of_latents(jt.array(self.given["z"]), target),
             "style/reference": translator.style_of_images(jt.array(self.given["reference"]), target),
@@ -115,7 +117,7 @@ def state_of(run: Any) -> TrainState:
     return state
 
 
-def contents(files: Files, *kinds: str) -> dict[str, Any]:
+def contents(files: ReferenceFiles, *kinds: str) -> dict[str, Any]:
     """Return the contents of the files by kind."""
     return {kind: unpickling.safe_load(files.path(kind)) for kind in kinds}
 
@@ -128,7 +130,7 @@ def write_files(contents: dict[str, Any], name: str = "000009_{}.ckpt") -> Path:
     return paths[0]
 
 
-def check_translations(files: Files, run: Any) -> None:
+def check_translations(files: ReferenceFiles, run: Any) -> None:
     """Check that the styles and images of the run match the reference's."""
     found = files.translations(run.path)
     assert found.keys() == {"style/latent", "style/reference", "image/latent", "image/reference"}
@@ -136,7 +138,7 @@ def check_translations(files: Files, run: Any) -> None:
         assert relative_error(value, files.expected[name]) < 1e-4, name
 
 
-def check_next_update(files: Files, run: Any) -> None:
+def check_next_update(files: ReferenceFiles, run: Any) -> None:
     """Check that the next update by Adam changes every weight as in the reference."""
     from ganzoo import jt
 
@@ -151,5 +153,5 @@ def check_next_update(files: Files, run: Any) -> None:
             wanted = files.expected[f"updated/{theirs}/{key}"]
             change = np.abs(wanted - before[f"net/{ours}/{key}"]).max()
             assert (change > 0) == (key in gradients)
-            # float32 has only two digits of the mapping network's small steps
+            # The mapping network's steps are so small that float32 has only two digits of them.
             assert np.abs(weight.numpy() - wanted).max() <= 1e-4 * change + 1e-7 * np.abs(wanted).max(), key

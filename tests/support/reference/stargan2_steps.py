@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from .stargan2 import Plan, build, ema_copies
+from .stargan2 import Architecture, build, ema_copies
 
 Tensors = dict[str, torch.Tensor]
 Masks = tuple[torch.Tensor, torch.Tensor]
@@ -62,8 +62,10 @@ def _pair(arrays: Tensors, kind: str) -> Masks:
 class Training:
     """Networks with their optimizers and EMAs, and the weights of the loss terms; the diversity weight falls to 0."""
 
-    def __init__(self, plan: Plan, lambdas: Mapping[str, float], ds_iter: int = 100_000, decay: float = 0.999) -> None:
-        self.networks: dict[str, Any] = build(plan)
+    def __init__(
+        self, architecture: Architecture, lambdas: Mapping[str, float], ds_iter: int = 100_000, decay: float = 0.999
+    ) -> None:
+        self.networks: dict[str, Any] = build(architecture)
         self.ema: dict[str, Any] = ema_copies(self.networks)
         self.lambdas, self.initial_ds, self.ds_iter = dict(lambdas), lambdas["ds"], ds_iter
         self.decay = decay
@@ -183,21 +185,21 @@ def randomise(training: Training) -> None:
         copy.load_state_dict(training.networks[name].state_dict())
 
 
-def train(arrays: Tensors, plan: dict[str, Any], iterations: int, seed: int, **settings: Any) -> Tensors:
+def train(arrays: Tensors, architecture: dict[str, Any], iterations: int, seed: int, **settings: Any) -> Tensors:
     """Train on 'N/...' (see `Data.of`) for N = 0, 1, ..., from random weights.
 
     Return 'begin/NETWORK/WEIGHT', 'end/...', 'ema/...', 'gradient_size/...', 'term/N/PHASE/TERM', and the diversity
     weight 'lambda_ds/N'.
     """
     torch.manual_seed(seed)
-    training = Training(Plan(**plan), **settings)
+    training = Training(Architecture(**architecture), **settings)
     randomise(training)
     results = {f"begin/{name}": weight for name, weight in training.weights().items()}
     for number in range(iterations):
         prefix = f"{number}/"
         batch = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
         results[f"lambda_ds/{number}"] = torch.tensor(training.lambdas["ds"])
-        for phase, terms in training.iteration(Data.of(batch, masked=plan.get("w_hpf", 0.0) > 0)).items():
+        for phase, terms in training.iteration(Data.of(batch, masked=architecture.get("w_hpf", 0.0) > 0)).items():
             results.update({f"term/{number}/{phase}/{name}": term for name, term in terms.items()})
         training.round()
     results.update({f"end/{name}": weight for name, weight in training.weights().items()})

@@ -19,7 +19,7 @@ FUSED_FROM = 128
 
 
 @dataclass(frozen=True)
-class Plan:
+class Architecture:
     """The dimensions of both networks, with the feature maps per resolution from 4 px on, and the design."""
 
     widths: Sequence[int]
@@ -130,11 +130,11 @@ class Noise(nn.Module):
 
 
 class AdaIN(nn.Module):
-    def __init__(self, channels: int, plan: Plan) -> None:
+    def __init__(self, channels: int, architecture: Architecture) -> None:
         super().__init__()
-        self.style = Linear(plan.code, 2 * channels, 1.0 if plan.paper else math.sqrt(2))
+        self.style = Linear(architecture.code, 2 * channels, 1.0 if architecture.paper else math.sqrt(2))
         self.style.linear.bias.data[:channels] = 1.0
-        self.norm = nn.InstanceNorm2d(channels, 1e-8 if plan.paper else 1e-5, affine=plan.affine_norms)
+        self.norm = nn.InstanceNorm2d(channels, 1e-8 if architecture.paper else 1e-5, affine=architecture.affine_norms)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         gamma, beta = self.style(w)[:, :, None, None].chunk(2, 1)
@@ -152,22 +152,30 @@ class Constant(nn.Module):
 class StyledBlock(nn.Module):
     """A constant or upsampling convolution, then two times noise, leaky ReLU and AdaIN with a convolution between."""
 
-    def __init__(self, level: int, plan: Plan) -> None:
+    def __init__(self, level: int, architecture: Architecture) -> None:
         super().__init__()
-        inputs, outputs = plan.widths[max(level - 1, 0)], plan.widths[level]
+        inputs, outputs = architecture.widths[max(level - 1, 0)], architecture.widths[level]
         if level == 0:
-            self.conv1: nn.Module = Constant(outputs, plan.paper)
+            self.conv1: nn.Module = Constant(outputs, architecture.paper)
         elif 4 << level >= FUSED_FROM:
-            self.conv1 = nn.Sequential(Fused(inputs, outputs, True, 1.0 if plan.paper else 0.25), Blur(outputs))
+            self.conv1 = nn.Sequential(Fused(inputs, outputs, True, 1.0 if architecture.paper else 0.25), Blur(outputs))
         else:
             self.conv1 = nn.Sequential(nn.Upsample(scale_factor=2), Conv(inputs, outputs, 3, 1), Blur(outputs))
-        self.noise1, self.adain1, self.lrelu1 = Noise(outputs, plan.paper), AdaIN(outputs, plan), nn.LeakyReLU(0.2)
+        self.noise1, self.adain1, self.lrelu1 = (
+            Noise(outputs, architecture.paper),
+            AdaIN(outputs, architecture),
+            nn.LeakyReLU(0.2),
+        )
         self.conv2 = Conv(outputs, outputs, 3, 1)
-        self.noise2, self.adain2, self.lrelu2 = Noise(outputs, plan.paper), AdaIN(outputs, plan), nn.LeakyReLU(0.2)
-        self.level, self.paper = level, plan.paper
+        self.noise2, self.adain2, self.lrelu2 = (
+            Noise(outputs, architecture.paper),
+            AdaIN(outputs, architecture),
+            nn.LeakyReLU(0.2),
+        )
+        self.level, self.paper = level, architecture.paper
         for layer in (self.upsampling(), self.conv2):
             if layer is not None:
-                layer.late_bias = plan.paper
+                layer.late_bias = architecture.paper
 
     def upsampling(self) -> Any:
         """Return the convolution after or fused with the upsampling; None at 4 px."""
@@ -187,19 +195,21 @@ class StyledBlock(nn.Module):
 
 
 class Synthesis(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        levels = range(len(plan.widths))
-        self.progression = nn.ModuleList(StyledBlock(level, plan) for level in levels)
-        gain = 1.0 if plan.paper else math.sqrt(2)
-        self.to_rgb = nn.ModuleList(Conv(plan.widths[level], plan.colours, 1, 0, gain) for level in levels)
+        levels = range(len(architecture.widths))
+        self.progression = nn.ModuleList(StyledBlock(level, architecture) for level in levels)
+        gain = 1.0 if architecture.paper else math.sqrt(2)
+        self.to_rgb = nn.ModuleList(
+            Conv(architecture.widths[level], architecture.colours, 1, 0, gain) for level in levels
+        )
 
 
 class StyledGenerator(nn.Module):
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.generator = Synthesis(plan)
-        pairs = [(Linear(plan.code, plan.code), nn.LeakyReLU(0.2)) for _ in range(plan.depth)]
+        self.generator = Synthesis(architecture)
+        pairs = [(Linear(architecture.code, architecture.code), nn.LeakyReLU(0.2)) for _ in range(architecture.depth)]
         self.style = nn.Sequential(PixelNorm(), *[module for pair in pairs for module in pair])
 
     def forward(
@@ -232,16 +242,16 @@ class StyledGenerator(nn.Module):
 class Discriminator(nn.Module):
     """The discriminator. Its blocks are ordered from the finest resolution to 4 px."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        levels = range(len(plan.widths) - 1, -1, -1)
-        self.progression = nn.ModuleList(DownBlock(level, plan) for level in levels)
-        convs = [Conv(plan.colours, plan.widths[level], 1, 0) for level in levels]
+        levels = range(len(architecture.widths) - 1, -1, -1)
+        self.progression = nn.ModuleList(DownBlock(level, architecture) for level in levels)
+        convs = [Conv(architecture.colours, architecture.widths[level], 1, 0) for level in levels]
         self.from_rgb = nn.ModuleList(
-            nn.Sequential(conv, nn.LeakyReLU(0.2)) if plan.from_rgb_activation else conv for conv in convs
+            nn.Sequential(conv, nn.LeakyReLU(0.2)) if architecture.from_rgb_activation else conv for conv in convs
         )
-        self.linear = Linear(plan.widths[0], 1, 1.0 if plan.paper else math.sqrt(2))
-        self.plan = plan
+        self.linear = Linear(architecture.widths[0], 1, 1.0 if architecture.paper else math.sqrt(2))
+        self.architecture = architecture
 
     def forward(self, images: torch.Tensor, level: int, alpha: float, batches: int = 1) -> torch.Tensor:
         """Return scores. The images can be several batches, one after the other."""
@@ -249,7 +259,7 @@ class Discriminator(nn.Module):
         x = self.from_rgb[last - level](images)
         for index in range(level, -1, -1):
             if index == 0:
-                x = torch.cat([_with_stddev(batch, self.plan.paper) for batch in x.chunk(batches)])
+                x = torch.cat([_with_stddev(batch, self.architecture.paper) for batch in x.chunk(batches)])
             x = self.progression[last - index](x)
             if index == level and index > 0 and alpha < 1:
                 coarse = self.from_rgb[last - index + 1](F.avg_pool2d(images, 2))
@@ -260,7 +270,7 @@ class Discriminator(nn.Module):
         """Return the parameters by ganzoo's names."""
         found = {"linear.weight": self.linear.kernel, "linear.bias": self.linear.bias}
         for index, (block, from_rgb) in enumerate(zip(reversed(self.progression), reversed(self.from_rgb))):
-            layer = from_rgb[0] if self.plan.from_rgb_activation else from_rgb
+            layer = from_rgb[0] if self.architecture.from_rgb_activation else from_rgb
             modules = {f"from_rgb.{index}": layer, f"blocks.{index}.conv1": block.first}
             for path, module in {**modules, f"blocks.{index}.conv2": block.second}.items():
                 found.update({f"{path}.weight": module.kernel, f"{path}.bias": module.bias})
@@ -268,10 +278,10 @@ class Discriminator(nn.Module):
 
 
 class DownBlock(nn.Module):
-    def __init__(self, level: int, plan: Plan) -> None:
+    def __init__(self, level: int, architecture: Architecture) -> None:
         super().__init__()
-        inputs, outputs = plan.widths[level], plan.widths[max(level - 1, 0)]
-        middle = inputs if plan.paper else outputs
+        inputs, outputs = architecture.widths[level], architecture.widths[max(level - 1, 0)]
+        middle = inputs if architecture.paper else outputs
         relu = nn.LeakyReLU(0.2)
         if level == 0:
             self.conv1 = nn.Sequential(Conv(inputs + 1, outputs, 3, 1), relu)

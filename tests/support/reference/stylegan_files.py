@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .stylegan import Discriminator, Plan, StyledGenerator
+from .stylegan import Architecture, Discriminator, StyledGenerator
 
 Tensors = dict[str, torch.Tensor]
 RATE = 0.001
@@ -30,8 +30,11 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     """
     torch.manual_seed(7)
     level = size.bit_length() - 3
-    plan = Plan(**shape)
-    networks = {"generator": StyledGenerator(plan).float(), "discriminator": Discriminator(plan).float()}
+    architecture = Architecture(**shape)
+    networks = {
+        "generator": StyledGenerator(architecture).float(),
+        "discriminator": Discriminator(architecture).float(),
+    }
     for network in networks.values():
         _train(network, level)
     ema = copy.deepcopy(networks["generator"])
@@ -52,7 +55,7 @@ def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -
     numbered = {name: _with_ids(value) if "optimizer" in name else value for name, value in step.items()}
     save(numbered, Path(target), "step-ids")
     save(nn.Linear(3, 2).float().state_dict(), Path(target), "other")
-    affine = _affine(plan, networks["generator"], level)
+    affine = _affine(architecture, networks["generator"], level)
     save(affine.state_dict(), Path(target), "affine")
 
     before = {"affine": affine, "generator": copy.deepcopy(networks["generator"])}
@@ -84,9 +87,9 @@ def _train(network: Any, level: int) -> None:
 
 
 @torch.no_grad()
-def _affine(plan: Plan, generator: StyledGenerator, level: int) -> StyledGenerator:
+def _affine(architecture: Architecture, generator: StyledGenerator, level: int) -> StyledGenerator:
     """Return a copy whose instance norms have scales and offsets; those at finer resolutions are still 1 and 0."""
-    affine = StyledGenerator(replace(plan, affine_norms=True)).float()
+    affine = StyledGenerator(replace(architecture, affine_norms=True)).float()
     affine.load_state_dict(generator.state_dict(), strict=False)
     for block in affine.generator.progression[: level + 1]:
         for adain in (block.adain1, block.adain2):

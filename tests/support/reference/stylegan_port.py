@@ -13,7 +13,7 @@ WIDTHS = [max(1, min(256 // size, 8)) for size in (4, 8, 16, 32, 64, 128, 256, 5
 SIZES = (4, 8, 16, 32, 64, 128)
 
 
-class Files:
+class ReferenceFiles:
     """Files of networks trained up to `size` px, and the reference's results with them."""
 
     def __init__(self, folder: Path, size: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .stylegan import Blur, Discriminator, Plan, StyledGenerator
+from .stylegan import Architecture, Blur, Discriminator, StyledGenerator
 
 Tensors = dict[str, torch.Tensor]
 R1_GAMMA, GP_WEIGHT, DRIFT_WEIGHT = 100.0, 10.0, 0.5
@@ -25,13 +25,13 @@ class Case:
 
     def __init__(self, arrays: Tensors, size: int, alpha: float, crossover: int | None, **shape: Any) -> None:
         self.level, self.alpha, self.crossover = size.bit_length() - 3, alpha, crossover
-        self.plan = Plan(**shape)
-        self.reals, self.mix = arrays[f"reals/{size}"][:, : self.plan.colours], arrays["mix"]
+        self.architecture = Architecture(**shape)
+        self.reals, self.mix = arrays[f"reals/{size}"][:, : self.architecture.colours], arrays["mix"]
         self.z = torch.cat([arrays["z/0"], arrays["z/1"]])
-        second = 1 if self.plan.paper else 0
+        second = 1 if self.architecture.paper else 0
         sides = [4 << level for level in range(self.level + 1)]
         self.noises = [(arrays[f"noise/{side}/0"], arrays[f"noise/{side}/{second}"]) for side in sides]
-        self.generator, self.discriminator = StyledGenerator(self.plan), Discriminator(self.plan)
+        self.generator, self.discriminator = StyledGenerator(self.architecture), Discriminator(self.architecture)
 
     def fakes(self) -> torch.Tensor:
         layers = 2 * (self.level + 1)

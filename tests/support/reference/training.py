@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from . import networks
-from .pieces import make_adam
+from .operations import make_adam
 
 Tensors = dict[str, torch.Tensor]
 

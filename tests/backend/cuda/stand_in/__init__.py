@@ -12,7 +12,7 @@ from pathlib import Path
 from ganzoo.backend.cuda.toolkit import Toolkit
 
 HERE = Path(__file__).parent
-# Libraries, and the C file with their functions that do more than return 0.
+# For each library, the C file with those of its functions that do more than return 0, or None if there is no such one.
 LIBRARIES = {
     "cudart": "cudart.c",
     "cublas": None,

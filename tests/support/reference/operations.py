@@ -1,4 +1,4 @@
-"""Single parts in PyTorch: an optimizer, a layer, a penalty."""
+"""Reference results of single operations in PyTorch: Adam, batch norm, a convolution, the gradient penalty."""
 
 from __future__ import annotations
 
