@@ -1,7 +1,7 @@
 # make demo   set up, train LSGAN on MNIST and sample it (about five minutes the first time)
 # make test   set up and run the tests
 # make check  check format, lint, types, and the layers of imports
-# make bench  compare one iteration of each model with PyTorch (20 minutes; nothing else should run)
+# make bench  compare one iteration of each model with PyTorch (20 to 40 minutes; nothing else should run)
 # make test-cuda    run the tests that need a GPU
 # make test-wheels  compile everything for CUDA 13 from pip's wheels, without a GPU (half an hour the first time)
 # make fuzz   look for files that break their readers, for MINUTES=20 per kind
@@ -13,10 +13,13 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
 
+# On a CPU with AMX the demo trains in bfloat16.
+AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev/null && echo --precision amp)
+
 .PHONY: demo test test-cuda test-wheels check bench fuzz clean
 
 demo: $(VENV)/installed
-	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml
+	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml $(AMP)
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6
 

@@ -1,4 +1,5 @@
-"""Runs ganzoo and PyTorch as processes that answer requests for many rows, so that each starts only once.
+"""Runs ganzoo and PyTorch in a process each, which answers requests for all rows (configurations of the benchmark), so
+that each framework starts only once.
 
 Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch` and `torch-channels-last`.
 """
@@ -105,8 +106,8 @@ def serve(name: str, precision: str, writer: str) -> None:
 
 
 class Server:
-    """Answers requests: ["row", NAME] builds the networks of a row, ["iterate", SECONDS] trains at least one step; the
-    benchmark's side answers "save_weights" and "losses"."""
+    """Answers requests: ["row", NAME] builds the networks of a row, ["iterate", SECONDS] trains at least one step;
+    any other request, such as "losses", calls the method of that name of the side that was built."""
 
     def __init__(self, build_side: Callable[[Any], Any], release_memory: Callable[[], None]) -> None:
         self.build_side, self.release_memory = build_side, release_memory

@@ -31,8 +31,8 @@ def _constant(shape: tuple[int, ...], content: bytes) -> Any:
 
 
 def scalar(value: float, ndim: int = 4) -> Any:
-    """Return a number that may change from step to step as a constant float32 Var (1, ..., 1) with at least two axes.
-    `ndim` is the number of axes of the arrays that it multiplies. (Jittor compiles an array (1,) into the kernel if its
+    """Return a constant float32 Var (1, ..., 1), with at least two axes, that holds `value`. Use it for numbers that
+    differ from step to step. `ndim` is the number of axes of the arrays that it multiplies. (Jittor compiles an array (1,) into the kernel if its
     value is 0 or 1.)"""
     return constant(np.full((1,) * max(ndim, 2), value))
 
@@ -47,7 +47,8 @@ def pick(values: Any, labels: np.ndarray) -> Any:
 
 def chunk(x: Any, chunks: int, ndim: int = 0) -> list[Any]:
     """Split (N, C, ...) into `chunks` equal parts along axis 1, like torch.chunk(x, chunks, dim=1), and append axes of
-    length 1 up to `ndim`. Parts are selected by `pick`: the gradient of each slice would need a kernel of its own."""
+    length 1 up to `ndim`. Parts are selected by `pick` and not sliced, because the gradient of every slice would need a
+    kernel of its own."""
     n, c, *rest = x.shape
     if c % chunks:
         raise ShapeError(f"{c} channels can't be split into {chunks} equal parts.")

@@ -71,7 +71,8 @@ def exit_on_error() -> Iterator[None]:
 
 
 def data_parallel_size() -> int:
-    """Return the number of ranks that share a batch: `world_size()` within `data_parallel()`, else 1."""
+    """Return the number of ranks that share a batch: all of them while training is data-parallel (inside `with
+    data_parallel():`), else 1."""
     return world_size() if _data_parallel else 1
 
 

@@ -173,7 +173,8 @@ class ImageSaver:
 
 
 def _warnings(comparisons: Sequence[Comparison], networks: Networks) -> Iterable[str]:
-    """Yield one warning for all generated and one for all real images that are too few for FID."""
+    """Yield at most two warnings: one if a set of generated images is too small for FID, and one if a set of real
+    images is."""
     if networks.features is None or not any(metric.name == "fid" for metric in networks.metrics):
         return
     width = networks.features.width

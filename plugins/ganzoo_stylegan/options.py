@@ -22,7 +22,10 @@ class StyleGANOptions(Options):
     )
     init_size: int = option(8, "the first resolution in px, a power of two", min=MIN_SIZE, max=MAX_SIZE)
     phase: float = option(
-        600.0, "kimg of each resolution's fade-in, and again of its training afterwards", above=0, max=100_000
+        600.0,
+        "kimg that each resolution is faded in, and the same again that it is trained afterwards",
+        above=0,
+        max=100_000,
     )
     first_stage: float | None = option(
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
@@ -32,7 +35,7 @@ class StyleGANOptions(Options):
     mixing_prob: float = option(0.9, "probability of style mixing", min=0, max=1, when="mixing")
     sched: bool = option(
         False,
-        "images per update and learning rate by resolution, from the table in the model's README, instead of --batch",
+        "take the batch and learning rate of each resolution from the table in the model's README, not from --batch",
     )
     learning_rate: float = option(0.001, "learning rate of both networks", above=0)
     mapping_rate: float = option(0.01, "learning rate multiplier of the mapping network", above=0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ganzoo.backend import environment
 from tests.support.reference import needs_torch
 
 BENCH = Path(__file__).parents[2] / "experiments" / "bench"
@@ -27,7 +28,7 @@ def bench(tmp_path):
 def test_a_row_is_measured(bench, tmp_path, jittor):
     kernels = Path(jittor.flags.cache_path) / "jit"
     before = set(kernels.iterdir())
-    done = bench("gan-28-64", "--turns", "2")
+    done = bench("gan-28-64", "--turns", "2", "--precision", "fp32")
     assert done.returncode == 0, done.stderr
     assert "| gan 28 px, batch 64 |" in done.stdout
     (row,) = json.loads((tmp_path / "made/here/results.json").read_text())
@@ -45,16 +46,73 @@ def test_a_row_is_measured(bench, tmp_path, jittor):
     assert (tmp_path / "made/here/results.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_table_omits_a_cold_start_that_was_not_measured(monkeypatch):
+@needs_torch
+@pytest.mark.skipif(not environment.amx_available(), reason="this processor has no AMX")
+def test_a_row_is_measured_in_bfloat16_on_both_sides(bench, tmp_path):
+    done = bench("gan-28-64", "--turns", "2", "--precision", "amp", "--no-cold")
+    assert done.returncode == 0, done.stderr
+    assert "### bfloat16 on both sides, " in done.stdout
+    (row,) = json.loads((tmp_path / "made/here/results.json").read_text())
+    assert (row["precision"], row["goal"]) == ("amp", 1.3)
+    assert row["floor_s"] == pytest.approx(
+        max(
+            row["arithmetic_flop"] / row["matrix_product_flop_per_s"],
+            row["moved_bytes"] / row["copy_bytes_per_s"],
+        )
+    )
+    assert "AMX" in row["instruction_sets"]
+    assert any(ours != pytest.approx(theirs, rel=1e-6) for ours, theirs in row["losses"].values())
+
+
+@pytest.fixture
+def published(monkeypatch) -> list[dict]:
     monkeypatch.syspath_prepend(BENCH)
+    rows: list[dict] = json.loads((BENCH / "results.json").read_text())
+    return rows
+
+
+def test_the_table_omits_a_cold_start_that_was_not_measured(published):
     import report
     import run
 
-    row = json.loads((BENCH / "results.json").read_text())[0]
-    assert ", cold 13.8 / 3.5 |" in report.table([row])
+    row = {**published[0], "ganzoo_warm_start_s": 2.4, "ganzoo_cold_start_s": 13.8, "torch_start_s": 3.5}
+    assert "| 2.4, cold 13.8 / 3.5 |" in report.tables([row])
     row["ganzoo_cold_start_s"] = None
-    assert "| 2.4 / 3.5 |" in report.table([row])
+    assert "| 2.4 / 3.5 |" in report.tables([row])
     assert run.summary_line(row).endswith("first step after 2.4 s")
+
+
+def test_a_new_result_replaces_only_that_of_the_same_row_processor_and_precision(published):
+    import run
+
+    for key, value in (("processor", "another"), ("precision", "tf32"), ("size", 1)):
+        assert len(run.merge(published, [{**published[0], key: value}])) == len(published) + 1
+    merged = run.merge(published, [{**published[0], "ratio": 99.0}])
+    assert len(merged) == len(published)
+    assert merged[0]["ratio"] == 99.0
+
+
+def test_precisions_and_processors_have_tables_of_their_own(published):
+    import report
+
+    rows = [published[0], {**published[0], "precision": "amp"}, {**published[0], "processor": "another"}]
+    titles = [line for line in report.tables(rows).splitlines() if line.startswith("###")]
+    assert len(titles) == 3
+    assert sum("bfloat16" in title for title in titles) == 1
+
+
+def test_the_readme_shows_the_published_results(published):
+    import report
+
+    text = (BENCH / "README.md").read_text()
+    for table in report.tables(published).split("\n\n"):
+        assert table in text
+
+
+def test_tf32_is_refused_on_the_cpu(bench):
+    done = bench("gan-28-64", "--precision", "tf32")
+    assert done.returncode == 2
+    assert "--precision tf32 is for --device cuda" in done.stderr
 
 
 @needs_torch
