@@ -10,8 +10,8 @@ After each session the script checks that nothing reported as saved was lost, th
 newest intact checkpoint, that statistics are complete and increase, that errors are one line, and that no temporary
 file, process or lock is left.
 
-The last quarter of the time is one undisturbed session. The first and the last tenth of its time after the warm-up are
-compared by median memory and fewest open files and threads. The warm-up ends when the curves have been drawn three
+The last quarter of the time is one undisturbed session. After a warm-up, its first tenth is compared with its last:
+the median of the memory, and the minimum of open files and of threads. The warm-up ends when the curves have been drawn three
 times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at all.
 
 Exit status 1 if any check failed; the output of every session is in --out.
@@ -51,7 +51,8 @@ from processes import (
 )
 
 # Number of images, their size in px (0: unchanged), and options. A tick takes a second or two. Checkpoints are larger
-# than any compiled kernel, so a size limit between the two is a full disk for the run only.
+# than any compiled kernel, so a file-size limit between the two stops the run from saving, as a full disk would, but
+# not Jittor from compiling.
 SETUPS = {
     "gan": (96, 0, ["--tick", "1"]),
     "lsgan": (96, 0, ["--tick", "0.4"]),
@@ -107,7 +108,7 @@ class Soak:
         )
         self.option_changes = ShuffledCycle([" ".join(change) for change in OPTION_CHANGES], rng)
         self.started_at = time.monotonic()
-        self.start_up = 5.0  # seconds until the first report of the last session
+        self.start_up = 5.0  # seconds until the first report of the previous session
         self.number = 0  # of the current session
         self.growth: ResourceGrowth | None = None
 

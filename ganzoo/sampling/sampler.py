@@ -12,7 +12,7 @@ from ganzoo.backend import jittor, run_pending
 
 MAX_CHUNK = 64  # images generated at once
 MAX_PIXELS = 2**18  # pixels generated at once, if the image size is known: 16 images of 128 px
-Key = tuple[int, ...]  # identifies an image, for its noise: the seed and, in a video, the frame
+Key = tuple[int, ...]  # determines the noise of an image: its seed and, in a video, its frame
 
 
 class Sampler:

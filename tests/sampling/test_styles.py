@@ -47,7 +47,7 @@ def alike(one, other):
     return one.shape == other.shape and np.abs(one.astype(int) - other).max() <= 1
 
 
-def test_without_truncation_images_equal_the_generators(make, generator, z):
+def test_without_truncation_images_equal_those_of_the_generator(make, generator, z):
     assert np.array_equal(make().generate_batch(z, KEYS), sampler.generate(generator, z))
 
 
@@ -70,7 +70,7 @@ def test_truncation_moves_the_first_layers_towards_the_mean(make, generator, z, 
     assert np.array_equal(sampler.generate_batch(z, KEYS), synthesise(jittor, generator, styles, noise))
 
 
-def test_the_cutoff_defaults_to_the_generators(make, generator, monkeypatch):
+def test_the_cutoff_defaults_to_that_of_the_generator(make, generator, monkeypatch):
     assert (make().cutoff, make(cutoff=5).cutoff, make(cutoff=99).cutoff, make(cutoff=0).cutoff) == (8, 5, 8, 0)
     monkeypatch.setattr(generator, "truncation_layers", 4)
     assert (make().cutoff, make(cutoff=5).cutoff) == (4, 5)
@@ -129,7 +129,7 @@ def test_large_images_are_generated_a_few_at_a_time(make, generator, monkeypatch
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_earlier_resolution_is_the_network_grown_to_it(saved, generator, z, size):
+def test_loading_an_earlier_size_equals_growing_the_network_to_that_size(saved, generator, z, size):
     earlier = loading.load_generator(*saved, size=size)
     generator.grow(size, 1.0)
     try:

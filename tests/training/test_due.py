@@ -1,4 +1,5 @@
-"""Saving, sampling and other events of training are due at the same images as in exact fractions."""
+"""Saving, sampling and other events of training are due after the same numbers of images as when computed with exact
+fractions."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def train(options: TrainOptions, progress: Progress = Progress()) -> dict[str, l
 
 
 def by_hand(length: Fraction, options: TrainOptions) -> list[int]:
-    """Return the end of the first batch that reaches each multiple of a number of kimg, up to the end."""
+    """Return, for each multiple of `length` kimg, how many images have been seen after the first batch that reaches
+    it."""
     last = -(-Fraction(str(options.kimg)) * 1000 // options.batch) * options.batch
     multiples = range(1, int(last / (length * 1000)) + 1)
     return sorted({int(-(-number * length * 1000 // options.batch) * options.batch) for number in multiples})

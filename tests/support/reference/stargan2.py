@@ -1,6 +1,6 @@
 """The four networks of StarGAN v2 in PyTorch (Choi et al. 2020, appendix).
 
-Modules are named and registered so that `state_dict()` has the keys and the order of the reference's files.
+Modules are named and registered so that `state_dict()` has the keys and the order of the authors' checkpoints.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Architecture:
-    """The dimensions of all networks: `base // size` feature maps at full size, doubled with each halving, at most
-    `max_channels`. `w_hpf` above 0 adds the high-pass skips."""
+    """The dimensions of all networks: `base // size` feature maps at full resolution. Each halving of the resolution
+    doubles their number, up to `max_channels`. `w_hpf` above 0 adds the high-pass skips."""
 
     size: int
     style_dim: int = 64
@@ -131,7 +131,8 @@ class Generator(nn.Module):
     def forward(
         self, x: torch.Tensor, s: torch.Tensor, masks: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """Return images. `masks` are two (N, 1, h, w), for the features of 32 px, and of 64 and 128 px."""
+        """Return images. `masks` is a pair of (N, 1, h, w): the first for features of 32 px, the second for those of
+        64 and 128 px."""
         x = self.from_rgb(x)
         cache = {}
         for block in self.encode:
@@ -207,7 +208,7 @@ class Discriminator(nn.Module):
 
 
 def build(architecture: Architecture) -> dict[str, nn.Module]:
-    """Return the four networks, initialised, by their names in the reference's files."""
+    """Return the four networks, initialised, by their names in the authors' checkpoints."""
     networks = {
         "generator": Generator(architecture),
         "mapping_network": MappingNetwork(architecture),

@@ -153,7 +153,8 @@ def _biases(case: Case) -> Iterator[tuple[nn.Module, tuple[nn.Parameter, bool]]]
 
 
 def _shift(bias: nn.Parameter, blurred: bool) -> Any:
-    """Return a ReLU's hook that changes a bias slightly, so that zero lies in the widest gap between nearby inputs."""
+    """Return a ReLU's hook that changes a bias slightly, so that zero lies in the widest gap between the inputs near
+    zero."""
 
     def hook(relu: nn.LeakyReLU, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         (x,) = inputs
@@ -172,7 +173,8 @@ def _shift(bias: nn.Parameter, blurred: bool) -> Any:
 
 
 def _record_closest(case: Case) -> list[torch.Tensor]:
-    """Make every leaky ReLU append its input's smallest magnitude, relative to the root mean square, to the result."""
+    """Return a list to which every leaky ReLU will append the smallest magnitude of its input, divided by the input's
+    root mean square."""
     closest: list[torch.Tensor] = []
 
     def record(relu: nn.LeakyReLU, inputs: tuple[torch.Tensor]) -> None:
