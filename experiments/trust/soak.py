@@ -11,8 +11,9 @@ newest intact checkpoint, that statistics are complete and increase, that errors
 file, process or lock is left.
 
 The last quarter of the time is one undisturbed session. After a warm-up, its first tenth is compared with its last:
-the median of the memory, and the minimum of open files and of threads. The warm-up ends when the curves have been drawn three
-times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at all.
+the median of the memory, and the minimum of open files and of threads. The warm-up ends when the curves have been
+drawn three times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at
+all.
 
 Exit status 1 if any check failed; the output of every session is in --out.
 """
