@@ -28,7 +28,7 @@ SHORTER = {
 
 @pytest.fixture
 def small_sets(workdir: Path) -> None:
-    """Return the data sets `symbols` and `styles` with few glyphs, because thousands take long to draw."""
+    """Make the data sets `symbols` and `styles` of few glyphs, because thousands take long to draw."""
     from ganzoo_datasets import glyphs, styles, symbols
 
     from ganzoo import data_dir
