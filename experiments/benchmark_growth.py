@@ -1,4 +1,4 @@
-"""Measures how long training stalls when StyleGAN grows: the first step of each stage against the stage's median.
+"""Measures how long training stalls when StyleGAN grows: compares each stage's first step with the stage's median.
 
     python experiments/benchmark_growth.py --data symbols --batch 16 --channels-max 64
 

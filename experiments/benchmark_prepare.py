@@ -2,8 +2,8 @@
 
     python experiments/benchmark_prepare.py --count 7000 --side 128 --rounds 3
 
-Makes photo-like JPEG files in a temporary folder, times both in turns, because the machine may be busy, and prints
-images per second and their ratio. Both write the same sizes, scaled and encoded in the same way.
+Makes photo-like JPEG files in a temporary folder, and prints the images per second of both programs and the ratio. Both
+write the same sizes, scaled and encoded in the same way, and are timed in turns, because the machine may be busy.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class BackendError(GanzooError):
 
 
 class PluginError(GanzooError):
-    """A plugin can't be loaded, clashes with another, or is broken but was requested."""
+    """A plugin can't be loaded, clashes with another, or was requested although it is broken."""
 
 
 class DataError(GanzooError):
@@ -85,7 +85,7 @@ def printable(text: str | Path) -> str:
     """Make external text (a file name, a name in an archive, a domain) safe for a terminal or a log, as one line.
 
     Characters that would control the terminal, start a new line or fail to encode become escapes such as \\x1b.
-    Applying it twice changes nothing more.
+    A second application changes nothing.
     """
     text = str(text)
     return text if text.isascii() and text.isprintable() else "".join(map(_escaped, text))

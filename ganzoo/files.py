@@ -39,7 +39,7 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def _nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # opening a pipe would wait for its other end
+    return os.open(path, flags | os.O_NONBLOCK)  # without O_NONBLOCK, opening a pipe would wait for a writer
 
 
 def atomic_write(path: Path, *parts: Bytes) -> None:
@@ -129,7 +129,7 @@ def leftovers(folder: Path) -> Iterator[Path]:
 
 
 def append_lines(path: Path, lines: str) -> None:
-    """Append lines to a text file, on a new line even if the last one was cut off by a full disk or a kill."""
+    """Append lines to a text file, beginning a new line even if a full disk or a kill cut off the previous one."""
     with open(path, "ab+") as file:
         file.write((b"" if _at_line_start(file) else b"\n") + lines.encode("utf-8", "backslashreplace"))
 

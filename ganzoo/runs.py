@@ -70,7 +70,7 @@ class Run:
         return [row for row in rows if _is_row(row)]
 
     def values(self, name: str) -> dict[int, float]:
-        """Return one number of the statistics, such as 'losses/generator/adversarial', by images seen."""
+        """Return the values of one statistic, such as 'losses/generator/adversarial', by images seen."""
         rows = ((row["images"], measured_values(row)) for row in self.stats())
         return {images: known[name] for images, known in rows if name in known}
 
@@ -205,7 +205,7 @@ def create(experiments: Path, name: str) -> Run:
 
 def list_runs(experiments: Path) -> list[Run]:
     """Return the runs in a folder, oldest first: the subfolders that are named like a run and have options. Of two runs
-    with the same number, the one with the longer name counts as older, because it is probably a copy."""
+    with the same number, the one with the longer name counts as older, because that one is probably a copy."""
     if not experiments.is_dir():
         return []
     found = [path for path in experiments.iterdir() if _NUMBERED.fullmatch(path.name) and _has_options(path)]

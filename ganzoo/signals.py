@@ -74,8 +74,8 @@ class Interrupts:
 
 
 def exit_status(number: int | None) -> int:
-    """Return the exit status by which a shell recognises the signal: 130 after Ctrl-C, and also if no signal is
-    known."""
+    """Return the exit status by which a shell recognises the signal: 130 after Ctrl-C, or if the signal is
+    unknown."""
     return 128 + (number or signal.SIGINT)
 
 
@@ -102,15 +102,15 @@ _wakeup_sockets: list[socket.socket] = []
 
 
 def wakeup_descriptor() -> int:
-    """Return the descriptor of a socket that receives the number of each signal that a command handles; -1 if none
-    does."""
+    """Return the descriptor of a socket that receives the number of each signal that a command handles; -1 if there
+    is no socket."""
     return _wakeup_sockets[0].fileno() if _wakeup_sockets else -1
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Within the body, the SIGNALS raise KeyboardInterrupt (see `Interrupts`). Signals that are ignored, such as SIGHUP
-    under nohup, or that have a custom handler, are left alone."""
+    """Within the body, the SIGNALS raise KeyboardInterrupt (see `Interrupts`). Ignored signals, such as SIGHUP under
+    nohup, and signals with a custom handler are left alone."""
     global _command
     defaults = (signal.SIG_DFL, signal.default_int_handler)
     former: dict[int, Any] = {
@@ -166,8 +166,8 @@ class Stop:
 
     @contextlib.contextmanager
     def raise_immediately(self) -> Iterator[None]:
-        """Within the body, a signal also raises KeyboardInterrupt: for work that may take long and changes nothing.
-        During an import it is raised afterwards, because a half-imported module may end the process later."""
+        """Within the body, a signal also raises KeyboardInterrupt. Use this for work that may take long and changes
+        nothing. During an import, the exception waits for its end: a half-imported module may end the process later."""
         self._raising = True
         try:
             yield
@@ -188,8 +188,8 @@ class Stop:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Stop]:
-    """Within the body, the first of the SIGNALS only makes the yielded Stop true, so that training ends after the
-    current step with a checkpoint (for other work see `Stop.raise_immediately`); the second ends the process
+    """Within the body, the first signal to arrive of SIGNALS only makes the yielded Stop true, so that training ends
+    after the current step with a checkpoint (for other work see `Stop.raise_immediately`). The second ends the process
     immediately. Ignored signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet.
     """
     stop = Stop()

@@ -1,4 +1,4 @@
-"""The contract test: checks everything that ganzoo expects of a model, on the model itself, with tiny synthetic data.
+"""The contract test, which checks everything that ganzoo expects of a model, with tiny synthetic data.
 
     from ganzoo.testing import check_model
     from my_package import MyGAN
@@ -142,7 +142,7 @@ def check_lazy_import(model: Model) -> None:
 
 @functools.cache
 def _import_alone(module: str) -> tuple[str, str]:
-    """Return where a module imports Jittor, and why its import fails; each is empty if it doesn't."""
+    """Return where a module imports Jittor ('' if it doesn't), and why its import fails ('' if it doesn't)."""
     child = subprocess.run(
         [sys.executable, "-c", _IMPORT, module],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -287,8 +287,8 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
 
 
 def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.ndarray:
-    """Return, in one array, `count` images translated to styles of latents, and the same ones to styles of other
-    images."""
+    """Translate `count` images to styles of latents, then the same images to styles of other images. Return both in one
+    array."""
     jt = backend.jittor()
     domains = np.arange(count) % len(data.domains)
     sources, references = (_noise(data, seed)[:count] for seed in (1, 2))

@@ -58,7 +58,7 @@ def test_every_bundled_folder_is_an_entry_point(setup: ConfigParser) -> None:
 
 
 def test_no_bundled_folder_is_a_distribution_of_its_own() -> None:
-    # Uninstalling one would delete files of the other.
+    # Otherwise uninstalling that distribution or ganzoo would delete files of the other.
     for folder in bundled_packages().values():
         assert not [name for name in ("pyproject.toml", "setup.cfg", "setup.py") if (ROOT / folder / name).exists()]
 

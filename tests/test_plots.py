@@ -32,7 +32,7 @@ def test_a_line_marks_where_the_resolution_grew(tmp_path):
     save_curves(tmp_path / "even.png", rows)
     save_curves(tmp_path / "grown.png", [*rows[:3], *({**row, "size": 16} for row in rows[3:])])
     even, grown = (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) for name in ("even", "grown"))
-    # Dots of the line, all the way up one column of the picture.
+    # One column of the picture has dots of the line all the way up.
     assert ((grown < 200) & (even >= 200)).sum(0).max() > grown.shape[0] / 6
 
 
@@ -52,7 +52,7 @@ def test_panels_show_terms_and_logged_values_together(tmp_path):
 
 
 def test_a_backend_unknown_to_matplotlib_does_no_harm(tmp_path):
-    """A notebook exports such a backend, whose package may not be installed."""
+    """A notebook exports its backend, whose package may not be installed here."""
     program = """
 from pathlib import Path
 from ganzoo import plots

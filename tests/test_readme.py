@@ -28,12 +28,12 @@ SHORTER = {
 
 @pytest.fixture
 def small_sets(workdir: Path) -> None:
-    """Return the data sets `symbols` and `styles` with few glyphs, because thousands take long to draw."""
+    """Make the data sets `symbols` and `styles` of few glyphs, because thousands take long to draw."""
     from ganzoo_datasets import glyphs, styles, symbols
 
     from ganzoo import data_dir
 
-    drawn = islice((glyph for glyph in glyphs.candidates() if glyphs.mask(glyph) is not None), 40)
+    drawn = islice((glyph for glyph in glyphs.candidates() if glyphs.draw_mask(glyph) is not None), 40)
     symbols.build(data_dir() / "symbols.lmdb", glyphs=list(drawn), processes=1)
     styles.build(data_dir() / "styles.lmdb", codes=list(range(ord("A"), ord("U"))), processes=1)
 

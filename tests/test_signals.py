@@ -15,7 +15,7 @@ import pytest
 from ganzoo import cli, signals
 from ganzoo.signals import ECHO_SECONDS, SIGNALS, interruptible, watch_signals
 
-# Prints when it is ready, and its state after each signal.
+# This program prints when it is ready, and then its state after each signal.
 WAITING = """
 import sys, time
 from ganzoo.signals import watch_signals
@@ -28,7 +28,7 @@ with watch_signals() as stop:
         time.sleep(60)
     sys.exit(stop.status)
 """
-# A command during its work, or during an import that swallows exceptions.
+# This command either works, or imports a module that swallows exceptions.
 WORKING = """
 import sys, time
 from ganzoo.signals import interruptible
@@ -114,7 +114,7 @@ def test_a_swallowed_interrupt_is_raised_again(monkeypatch, request):
 
 
 def test_a_command_that_failed_is_not_interrupted_while_it_reports_the_error(monkeypatch, request, tmp_path):
-    """A signal during an import is handled a moment later; the import may fail before."""
+    """A signal during an import is handled a moment later, and the import may fail before that."""
     former = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     request.addfinalizer(lambda: signal.signal(signal.SIGTERM, former))
     (tmp_path / "failing_when_asked.py").write_text(

@@ -198,7 +198,7 @@ def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str)
     ],
 )
 def test_training_reports_the_same_faults(ganzoo, pictures, monkeypatch, model, expected) -> None:
-    """In one line, for authors who have not run the contract test."""
+    """Each fault is reported in one line, for authors who have not run the contract test."""
     load = plugins.load
 
     def loaded(*arguments: Any, **named: Any) -> Any:
@@ -235,7 +235,7 @@ def test_options_that_the_model_lacks_are_caught() -> None:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Make a module with some source code, and a Tiny whose `__module__` it is."""
+    """Return a function that makes a module of some source code, and returns a Tiny with this `__module__`."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(name: str, code: str) -> Model:

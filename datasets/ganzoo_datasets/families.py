@@ -38,7 +38,7 @@ class ColourRange(NamedTuple):
         return random.random(), random.uniform(*self.lightness), random.uniform(*self.saturation)
 
 
-# Paper and ink. A translation to another family has to change both, but is free to choose the hues.
+# The ranges of paper and ink. A translation to another family has to change both colours, but may choose any hues.
 COLOURS = {
     "bold": (ColourRange((0.10, 0.22), (0.5, 1.0)), ColourRange((0.70, 0.85), (0.6, 1.0))),
     "italic": (ColourRange((0.60, 0.75), (0.6, 1.0)), ColourRange((0.05, 0.20), (0.4, 1.0))),
@@ -47,7 +47,7 @@ COLOURS = {
 
 
 def characters() -> list[int]:
-    """Return the code points, ascending, that all families contain and that look different in each family.
+    """Return, in ascending order, the code points that all families contain and that look different in each family.
 
     Of several characters that look the same in one of the families (Latin A, Greek Alpha), only the first is used.
     """

@@ -11,13 +11,13 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 
 
 def log(line: str) -> None:
-    """Report progress on stderr, apart from the output of the command that needs the set."""
+    """Report progress on stderr, because stdout is for the output of the command that needs the set."""
     print(line, file=sys.stderr, flush=True)
 
 
 class GeneratedSource(DataSource):
-    """A set that is generated as NAME.lmdb in the data directory, with validation images in NAME-val.lmdb if it is
-    `split`."""
+    """A data set that is generated as NAME.lmdb in the data directory. If it is `split`, NAME-val.lmdb holds its
+    validation images."""
 
     split: ClassVar[bool] = False
 

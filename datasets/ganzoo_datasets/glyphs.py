@@ -32,7 +32,7 @@ FONT_SIZE = 160  # px per em; glyphs larger than MAX_GLYPH_SIDE are drawn at a s
 BORDER = 2  # px around the bounding box that the font reports for the text
 
 CELL_SIDE = 8  # px; glyphs are compared by their mean coverage in square cells of this size
-COVERAGE_LEVELS = 16  # quantisation of the mean coverage; the comparison is then exact in float32
+COVERAGE_LEVELS = 16  # levels of the mean coverage; with so few, the comparison is exact in float32
 DUPLICATE_DISTANCE = 100  # squared distance up to which two glyphs look the same (by inspection of pairs)
 
 MIN_CONTRAST = 4.5  # minimum contrast ratio of ink and paper, as WCAG 2 defines it and requires for text
@@ -50,7 +50,7 @@ class Glyph(NamedTuple):
 def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
     """Yield every visible character of the fonts, by font and code point; DataError if a font is missing.
 
-    Skips private, unassigned, control and combining characters and spaces.
+    Spaces and private, unassigned, control and combining characters are skipped.
     """
     for index in fonts:
         name = FONTS[index]
@@ -65,7 +65,7 @@ def candidates(fonts: Iterable[int] = range(len(FONTS))) -> Iterator[Glyph]:
 
 
 def _folder() -> Path:
-    # Without importing matplotlib, since the import fails if MPLBACKEND names an unknown backend.
+    # Don't import matplotlib: the import fails if MPLBACKEND names an unknown backend.
     spec = find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise DataError("matplotlib, whose fonts are drawn, is not installed. Run: pip install matplotlib")
@@ -74,13 +74,13 @@ def _folder() -> Path:
 
 @cache
 def _font(index: int, size: int) -> ImageFont.FreeTypeFont:
-    # The basic layout, because the other one depends on whether Pillow was built with Raqm.
+    # Use the basic layout, because the default depends on whether Pillow was built with Raqm.
     return ImageFont.truetype(str(_folder() / FONTS[index]), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def draw_mask(glyph: Glyph) -> Image.Image | None:
-    """Draw the glyph's coverage, 0 to 255, as a grey image of SIDE px: centred, its longer side at most MAX_GLYPH_SIDE
-    (hinting can add 2 px). None if it is blank or smaller than MIN_GLYPH_SIDE."""
+    """Draw the glyph's coverage, 0 to 255, in the centre of a grey image of SIDE px. The glyph's longer side is at most
+    MAX_GLYPH_SIDE px, plus 2 px that hinting can add. None if the glyph is blank or smaller than MIN_GLYPH_SIDE."""
     box = _draw(glyph, FONT_SIZE).getbbox()
     extent = max(box[2] - box[0], box[3] - box[1]) if box else 0
     if extent < MIN_GLYPH_SIDE:

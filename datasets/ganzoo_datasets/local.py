@@ -1,4 +1,4 @@
-"""Data sets that can't be bundled: opened from the data directory, or explained if they are not there."""
+"""Data sets that can't be bundled: opened from the data directory; if one is missing, the error says how to get it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 class LocalSource(DataSource):
     """A data set of faces that the user has downloaded: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
 
-    `official` is its source, `layout` the paths of its files, and `domains` whether its folders are domains.
+    `official` is its source, `layout` lists the paths of its files, and `domains` says whether its folders are domains.
     """
 
     official: ClassVar[str]

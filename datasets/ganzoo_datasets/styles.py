@@ -40,7 +40,7 @@ class Character(NamedTuple):
 
 
 class StylesDataset(Dataset):
-    """Characters that are drawn when they are loaded; `validation` are the code points for validation."""
+    """Characters that are drawn when they are loaded; `validation` holds the code points for validation."""
 
     def __init__(self, codes: Sequence[int], seed: int, validation: Sequence[int] = ()) -> None:
         from ganzoo_datasets.glyphs import SIDE
@@ -71,8 +71,8 @@ class StylesDataset(Dataset):
 
 
 def build(path: Path, seed: int = SEED, codes: Sequence[int] | None = None, processes: int | None = None) -> None:
-    """Draw the characters `codes` (None: all suitable ones) into an LMDB at `path`, every tenth into the validation
-    LMDB beside it.
+    """Draw the characters `codes` (None: all suitable ones). Every tenth goes into the validation LMDB beside `path`,
+    the others into the LMDB at `path`.
 
     A seed gives the same bytes for any number of processes. DataError if a font is missing, a process dies or an LMDB
     can't be written.

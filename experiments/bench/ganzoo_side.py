@@ -60,7 +60,7 @@ class Side:
         self.backend.wait()
 
     def gpu_memory(self) -> int:
-        """Return the bytes of GPU memory in use; Jittor returns none to the system."""
+        """Return the bytes of GPU memory in use. Jittor never returns memory to the system."""
         return self.backend.gpu_memory() or 0
 
     def save_weights(self, path: str) -> None:
@@ -71,8 +71,8 @@ class Side:
         )
 
     def losses(self) -> dict[str, float]:
-        """Return the losses of the first step, by 'PHASE/TERM', without dropout, whose random numbers differ by
-        side."""
+        """Return the losses of the first step, by 'PHASE/TERM'. Dropout is switched off, because its random numbers
+        differ between the sides."""
         for network in self.state.setup.networks.values():
             for module in network.modules():
                 if type(module).__name__ == "Dropout":

@@ -14,7 +14,7 @@ PRECISIONS = {"fp32": "float32", "tf32": "TF32", "amp": "bfloat16"}
 
 
 def groups(results: list[Result]) -> dict[str, list[Result]]:
-    """Return the results by processor and precision, which must not be compared with each other."""
+    """Group the results by processor and precision. Results of different groups must not be compared."""
     found: dict[str, list[Result]] = {}
     for result in results:
         instructions = f" ({', '.join(result['instruction_sets'])})" if result["device"] == "cpu" else ""

@@ -2,13 +2,13 @@
 
     python serve.py SIDE ROW DESCRIPTOR THREADS DEVICE PRECISION
 
-Requests, and what they answer on the file descriptor:
+Requests, and the answers that are written to the file DESCRIPTOR:
   ["ready"]                      true, once the networks are built
   ["iterate"]                    seconds of one iteration, and peak memory so far
   ["save_weights", PATH]         null (ganzoo only)
-  ["losses"], ["losses", PATH]   losses of one step, PyTorch's with the weights of a file
+  ["losses"], ["losses", PATH]   losses of one step; PyTorch takes the weights from a file
   ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
-  ["work"]                       multiplications and additions of an iteration, and bytes (PyTorch only)
+  ["work"]                       number of multiplications and additions of an iteration, and of bytes (PyTorch only)
   ["matmul_flop_per_s"]          operations per second of a matrix product
   ["copy_bytes_per_s"]           bytes read and written per second (PyTorch only)
   ["kernel_folder"]              folder of the compiled kernels (ganzoo only)
@@ -28,7 +28,7 @@ from typing import Any
 
 from rows import ROWS
 
-WARM_UP_SECONDS = 0.1  # untimed iterations before a turn, so that caches and threads are as in training
+WARM_UP_SECONDS = 0.1  # of untimed iterations before a turn, so that caches and threads are as in training
 MATRIX_SIZE = 3000  # rows and columns of the matrices that are multiplied
 ARRAY_SIZE = 1 << 29  # bytes of the array that is copied, more than any cache holds
 
@@ -40,13 +40,13 @@ def peak_memory() -> int:
 
 
 def timed_iteration(side: Any, last_seconds: float) -> dict[str, float]:
-    """Time an iteration after a warm-up; `last_seconds` is the time of the last one."""
+    """Time an iteration after a warm-up; `last_seconds` is the time of the previous one."""
     repeats = int(WARM_UP_SECONDS / last_seconds)
     for _ in range(repeats):
         side.iterate()
     side.wait()
     on_gpu = side.gpu_memory() > 0
-    count = max(1, repeats) if on_gpu else 1  # the host runs ahead of a GPU, in training too
+    count = max(1, repeats) if on_gpu else 1  # several on a GPU: the host runs ahead of it, as in training
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
         side.iterate()

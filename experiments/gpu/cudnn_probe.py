@@ -1,5 +1,5 @@
-"""Times StyleGAN's convolutions with cuDNN's legacy interface, which Jittor uses: the fastest algorithm by data type,
-layout and math type. Compares them with PyTorch, which uses the newer interface. Needs no Jittor."""
+"""Times StyleGAN's convolutions with cuDNN's legacy interface, which Jittor uses, and finds the fastest algorithm for
+each data type, layout and math type. Also times PyTorch, which uses the newer interface. Needs no Jittor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ALGORITHMS = 10
 
 
 class Algorithm(ctypes.Structure):
-    """cudnnConvolutionFwdAlgoPerf_t, the same for all three directions."""
+    """cudnnConvolutionFwdAlgoPerf_t; the types for the two gradients have the same fields."""
 
     _fields_ = [
         ("number", ctypes.c_int),
@@ -80,7 +80,7 @@ class Cudnn:
         name = f"cudnnFindConvolution{direction}Algorithm"
         try:
             self.call(name, self.handle, *order, MAX_ALGORITHMS, ctypes.byref(count), results)
-        except RuntimeError as error:  # only this direction isn't supported
+        except RuntimeError as error:  # this direction is not supported, but others may be
             return str(error)
         usable = [each for each in results[: count.value] if each.status == 0]
         return [[each.number, MATH.get(each.math, each.math), each.ms, each.memory >> 20] for each in usable]

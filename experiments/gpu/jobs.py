@@ -11,7 +11,7 @@ from kit import SMALL
 class Jobs:
     """Rows of the benchmark (MODEL-SIZE-BATCH) and runs of tests/support/agreement.py, for each step."""
 
-    kernels: tuple[str, ...]  # per process that compiles: PRECISION ROW...
+    kernels: tuple[str, ...]  # for each process that compiles: PRECISION ROW...
     losses: tuple[str, ...]
     values: tuple[str, ...]  # RUN PRECISION
     speed: tuple[str, ...]
@@ -36,11 +36,12 @@ GPU = Jobs(
         "stylegan amp",
         "stargan2 amp",
     ),
-    # The most informative first, because the last may not be reached.
+    # The most informative rows come first, because a session may end before it reaches the last.
     speed=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64", "gan-28-64", "stylegan-128-32", "stylegan-16-128"),
     profile=("stylegan-32-64", "stargan2-256-8", "stylegan-128-32", "lsgan-32-64"),
     amp=("stylegan-32-64", "stargan2-256-8", "lsgan-32-64"),
-    # Narrow: 3 million weights reach 64 px in a minute; at full width there would be nothing to see.
+    # The networks are narrow: with 3 million weights, training reaches 64 px in a minute; at full width there would be
+    # nothing to see.
     train="stylegan --max-size 64 --init-size 8 --phase 10 --batch 64 --channels-base 4096 --channels-max 128 "
     "--latent 128 --mapping-layers 4 --learning-rate 0.002 --ema-kimg 5 --loss r1 --r1-interval 4 --mixing "
     "--kimg 100000 --tick 20 --snapshot 2 --keep 1",

@@ -26,7 +26,7 @@ sys.path[:0] = [str(BENCH), str(ROOT)]
 
 
 def report(kind: str, **found: Any) -> None:
-    """Append a line to results.jsonl at once, because the machine may disappear at any time, and print it."""
+    """Print a line, and append it to results.jsonl at once, because the machine may disappear at any time."""
     age = time.time() - float(os.environ.get("GZ_START", time.time()))
     line = json.dumps({"kind": kind, "t": round(age, 1), **found}, default=str)
     print(line[:MAX_LOGGED_CHARS], flush=True)
@@ -41,7 +41,7 @@ def deadline() -> float:
 
 
 def past_deadline() -> bool:
-    """Return whether the deadline has passed. No step is killed, because it might leave locks or hang the GPU."""
+    """Return whether the deadline has passed. No step is killed, because that might leave locks or hang the GPU."""
     return time.time() > deadline()
 
 
@@ -63,7 +63,7 @@ def start(precision: str) -> Any:
 
 
 def find_row(name: str) -> Row:
-    """Return a row of the benchmark, or a new one, from its name MODEL-SIZE-BATCH."""
+    """Return the row of the benchmark with this name, MODEL-SIZE-BATCH, or a new row if there is none."""
     from rows import ROWS, Row
 
     if name in ROWS:

@@ -5,7 +5,7 @@
 #     OUT=FOLDER bash experiments/gpu/kit.sh main 450    # losses, values, speed, profile, a training with pictures
 #
 # The number is the time limit in seconds. At most eight files of 16 MB are put in $OUT (default $GZ_WORK/out); all else
-# is written below $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses it without a GPU.
+# is written below $GZ_WORK. GZ_DEVICE=cpu GZ_SMALL=1 GZ_PYTHON=.venv/bin/python rehearses a session without a GPU.
 #
 # Each step is a process with a deadline, after which it starts nothing new. No step is killed, because that might hang
 # the GPU or leave a lock of Jittor's behind. A late step is left alone, and the session continues.
@@ -41,7 +41,7 @@ begin() {
     PIDS[$name]=$!
 }
 
-# Checks the exit status (143: SIGTERM) or the last line, because CUDA libraries may abort at exit.
+# Succeeds if the exit status is 0 or 143 (SIGTERM), or if the last line begins with DONE: CUDA may abort at exit.
 ended_well() {
     local status=0
     wait "${PIDS[$1]}" || status=$?
@@ -94,7 +94,7 @@ alone_step() {
     step "$@"
 }
 
-show() { # KIND: prints its results so far
+show() { # KIND: prints the results of this kind so far
     grep -h "\"kind\": \"$1\"" "$WORK/results.jsonl" 2>/dev/null | cut -c1-400
 }
 

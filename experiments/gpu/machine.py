@@ -1,4 +1,4 @@
-"""Reports facts about the machine, and builds Jittor's core on it. `kit` is what all steps of a session share."""
+"""Reports facts about the machine, and builds Jittor's core on it. All steps of a session share `kit`."""
 
 from __future__ import annotations
 

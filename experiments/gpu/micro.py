@@ -49,8 +49,8 @@ class Stopwatch:
 
 
 def sums() -> None:
-    """Measure reductions: their time, and their error against float64. Jittor chooses a kernel once per process, so
-    GZ_FLAGS=para_opt_level=4 needs another process."""
+    """Measure the time of reductions and their error against float64. Jittor chooses a kernel once per process, so
+    measuring with GZ_FLAGS=para_opt_level=4 needs another process."""
     jt = kit.start(kit.DEFAULT_PRECISION).jittor()
     from ganzoo.interfaces import layers
 
@@ -83,7 +83,7 @@ def micro() -> None:
 
 
 def arrays(jt: Any, clock: Stopwatch) -> None:
-    """Time whether an array from the host stalls the GPU, and what seeding costs."""
+    """Measure whether an array from the host stalls the GPU, and how long seeding takes."""
     a = clock.normal(MATRIX, MATRIX)
 
     def chain(made: bool) -> Any:
@@ -114,7 +114,7 @@ def blurs(jt: Any, clock: Stopwatch) -> None:
     kernel = jt.array([[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]).float32() / 16
     clock("copy", lambda: x + 1.0, size)
     clock("blur: symmetric_filter", lambda: layers.symmetric_filter(x, 1 / 4, 1 / 8, 1 / 16), size)
-    if kit.DEVICE == "cuda":  # a plain loop on the CPU
+    if kit.DEVICE == "cuda":  # the CPU would run it as a plain loop
         clock("blur: in groups", lambda: jt.nn.conv2d(x, kernel.broadcast((C, 1, 3, 3)), None, 1, 1, 1, C), size)
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Run on the machine without a GPU, from the root of the repository: fills the ignored folder .gpu, which is copied to
-# the GPU machine with the repository, and prints the size of both. Takes two minutes; needs Python 3.12's headers.
+# Run this on the machine without a GPU, from the root of the repository. It fills the ignored folder .gpu, which is
+# copied to the GPU machine with the repository, and prints the sizes of .gpu and of the repository. It takes two
+# minutes, and needs Python 3.12's headers.
 #
-#     bash experiments/gpu/prepare.sh [FOLDER]    FOLDER: has store.tar.xz and core.tar.xz of an earlier session
+#     bash experiments/gpu/prepare.sh [FOLDER]    FOLDER contains store.tar.xz and core.tar.xz of an earlier session
 #
 # The GPU machine needs Python 3.12, PyTorch, pip, and CUDA with cuDNN, but no network.
 set -eu
@@ -14,7 +15,7 @@ export GZ_BUNDLE GZ_WORK GZ_DEVICE=cpu
 trap 'rm -rf "$GZ_WORK"' EXIT
 PY=${GZ_PYTHON:-$ROOT/.venv/bin/python}
 PY312=${GZ_PYTHON312:-python3.12} # the GPU machine's version
-MAX_BYTES=45000000                # of repository and .gpu
+MAX_BYTES=45000000                # limit for the repository and .gpu together
 
 wheels() {
     local platforms=() each

@@ -10,8 +10,8 @@ from typing import Any
 import kit
 from jobs import JOBS
 
-STEPS = 5  # averaged
-TOP = 14  # kernels in results.jsonl; profile-ROW.txt has all
+STEPS = 5  # steps whose times are averaged
+TOP = 14  # kernels in results.jsonl; profile-ROW-PRECISION.txt has all
 
 
 def profile(precision: str = kit.DEFAULT_PRECISION) -> None:

@@ -1,7 +1,7 @@
 # shellcheck shell=bash Functions of kit.sh that prepare the machine and pack the results. They write only below $WORK,
 # and to Jittor's cache on a GPU machine.
 
-MAX_FILE_BYTES=15000000 # of a file that comes back
+MAX_FILE_BYTES=15000000 # limit for a file that comes back
 
 gpu_is_here() { command -v nvidia-smi >/dev/null && compgen -G '/dev/nvidia[0-9]*' >/dev/null; }
 
@@ -19,7 +19,7 @@ make_site() {
     step site 30 step_py site "$site"
     on_cuda || return 0
     # Jittor names its cache after the machine; a fixed name lets the next machine use it. Jittor also starts a compiler
-    # per 3 GB of memory, and a virtual machine may report little until it is used.
+    # per 3 GB of memory, and a virtual machine may report little memory until it uses more.
     cat >"$site/sitecustomize.py" <<'P'
 import os
 import platform
@@ -41,7 +41,7 @@ sys.exit(not (found and os.path.exists(os.path.join(sysconfig.get_path("include"
 P
 }
 
-# Makes a toolkit folder with the caching nvcc; everything else links to the real one.
+# Makes a toolkit folder with the caching nvcc; everything else in it links to the real toolkit.
 make_toolkit() {
     local real='' top each
     for each in /usr/local/cuda/bin/nvcc /usr/local/cuda-*/bin/nvcc /opt/cuda/bin/nvcc; do
@@ -74,7 +74,7 @@ make_core() {
     step core 150 step_py core && link_core && return
     running core && return 1
     say "trying the core again"
-    # A restored core that fails is moved away, and built here.
+    # A restored core that fails is moved away, and a new one is built.
     if [ -n "${RESTORED:-}" ]; then mv "$RESTORED" "$WORK/core-that-failed"; fi
     step core 150 step_py core && link_core
 }
@@ -83,8 +83,8 @@ link_core() {
     on_cuda || return 0
     local cache
     cache=$(cat "$WORK/cache-path")
-    # Setting the variable disable_lock would also let imports overwrite each other's sources; GZ_UNLOCK sets the flag
-    # later.
+    # GZ_UNLOCK sets Jittor's flag disable_lock after the import. The environment variable disable_lock would also let
+    # imports overwrite each other's sources.
     export GZ_UNLOCK=1 rewrite_op=0
     # Kernels linked on another machine find Jittor's libraries here.
     mkdir -p "$WORK/lib"
@@ -105,7 +105,7 @@ pack() {
     if [ -n "$run" ]; then
         tar -C "$run" --exclude='*.safetensors' -cJf "$OUT/run.tar.xz" .
         if [ -f "$WORK/pictures/grid.png" ]; then cp "$WORK/pictures/grid.png" "$OUT/samples.png"; fi
-        # The newest checkpoint in parts: cat checkpoint.? >NAME.safetensors
+        # Split the newest checkpoint; `cat checkpoint.? >NAME.safetensors` joins the parts.
         checkpoint=$(find "$run" -name '*.safetensors' | sort | tail -n 1)
         if [ -n "$checkpoint" ] && [ "$(stat -c %s "$checkpoint")" -le $((3 * MAX_FILE_BYTES)) ]; then
             split --bytes="$MAX_FILE_BYTES" --numeric-suffixes --suffix-length=1 "$checkpoint" "$OUT/checkpoint."

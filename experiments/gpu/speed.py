@@ -18,8 +18,8 @@ TURN_SECONDS, TURNS = (0.1, 2) if kit.SMALL else (0.25, 5)
 
 
 def losses(precision: str = "fp32") -> None:
-    """Compare one step of both sides from the same weights with the same noise. Losses computed
-    after the step's first update also test gradients and Adam."""
+    """Compare one step of both sides from the same weights with the same noise. Losses computed after the step's first
+    update also test gradients and Adam."""
     ours, theirs = SideProcess("ganzoo", precision), SideProcess("torch", precision)
     for name in JOBS.losses:
         if kit.past_deadline():
@@ -67,8 +67,7 @@ class RowTimer:
         self.turns: dict[str, list[dict[str, float]]] = {}
 
     def start(self) -> None:
-        """Run the first iterations of each side, one side after the other; these compile kernels and choose
-        algorithms."""
+        """Run each side's first iterations, which compile kernels and choose algorithms, one side after the other."""
         for side_name in SIDE_NAMES:
             if side_name not in self.sides or self.sides[side_name].ended():
                 self.sides[side_name] = SideProcess(side_name, self.precision)

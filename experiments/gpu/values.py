@@ -1,4 +1,4 @@
-"""Compares a training step on this device with the CPU's, whose weights and gradients are in the bundle of prepare.sh.
+"""Compares the weights and gradients of a training step on this device with those that prepare.sh got from the CPU.
 
 The CPU draws the initial weights for every device, so the same seed gives the same weights.
 """
@@ -30,9 +30,9 @@ def pictures(folder: str | Path) -> None:
 
 @contextmanager
 def one_step(run: str, *device: str) -> Iterator[Arrays]:
-    """Yield the state of a run in tests/support/agreement.py after its first step: weights 'net/NETWORK/...', and
-    Adam's first moments 'adam/NETWORK/first/...', which are proportional to the gradients. Dropout is off, because its
-    random numbers differ by device."""
+    """Do the first step of a run in tests/support/agreement.py, and yield its weights 'net/NETWORK/...' and Adam's
+    first moments 'adam/NETWORK/first/...', which are proportional to the gradients. Dropout is off, because its random
+    numbers differ by device."""
     from ganzoo.checkpoints import checkpoint
     from tests.support.agreement import RUNS
 
@@ -56,7 +56,7 @@ def subsample(array: np.ndarray) -> np.ndarray:
 
 
 def references(*runs: str) -> None:
-    """Write the CPU's arrays of each run to the bundle, on the machine without a GPU."""
+    """Write the CPU's arrays of each run to the bundle. Called on the machine without a GPU."""
     from tests.support.agreement import RUNS
 
     for run in runs or RUNS:

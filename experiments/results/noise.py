@@ -1,4 +1,4 @@
-"""Metrics of pure noise against a data set, which a generator should soon improve on.
+"""Compute metrics of pure noise against a data set. A generator should soon reach better values.
 
 python experiments/results/noise.py mnist --size 28 --channels 1 --samples 5000 --real 10000
 """

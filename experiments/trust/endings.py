@@ -9,7 +9,7 @@ one line, without a traceback, and leave no process behind. A training that had 
 step, and no checkpoint reported as saved may be lost.
 
 `compile` starts with an empty HOME, so that Jittor itself is compiled; `kernels` starts with Jittor compiled but no
-kernels. Exit status 1 if any check fails; the output of every failed command is in --out.
+kernels. The exit status is 1 if any check fails; the output of every failed command is in --out.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ class Trial:
 
 
 def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected: signal.Signals | None) -> list[str]:
-    """Return what is wrong with how a process ended. Before ganzoo's first line, Python dies of the signal, which a
-    shell shows as the same status. The process may also have ended before the signal."""
+    """Return what is wrong with how a process ended. A signal before ganzoo's first line kills Python, and
+    a shell shows the same status then. The process may also have ended before the signal."""
     faults = []
     screen = terminal.output()
     allowed = {0} if expected is None else {0, 128 + expected, -expected}
@@ -198,7 +198,7 @@ def lost_progress(experiments: Path) -> list[str]:
 
 
 def schedule(names: list[str], signals: int, rng: random.Random) -> list[tuple[str, str]]:
-    """Return pairs of a scenario and a stop method, in random order, with all pairs in turn."""
+    """Return pairs of a scenario and a stop method in random order. A scenario's methods are about equally frequent."""
     pairs: list[tuple[str, str]] = []
     for name in names:
         share = max(1, signals // len(names) // RARITY.get(name, 1))

@@ -8,7 +8,7 @@ resumed with --resume, --kills times, until it ends too. The kills hit at random
 time after its first report, and as soon as a checkpoint is being written. For models that grow they also hit a fade,
 the line that announces the next stage, and the moment when the checkpoint of that change appears. A few times the run
 is ended by SIGTERM or SIGINT instead, which leave a checkpoint in the middle of a tick. Every checkpoint that both runs
-have must be the same file. Exit status 1 if one is not, or if the second run ends before it was killed often enough.
+have must be the same file. The exit status is 1 if one is not, or if the second run ends before --kills kills.
 
 All processes use the same number of threads, which exact resuming requires.
 """
@@ -62,7 +62,7 @@ PHASES = ("start-up", "step", "fade", "stage change", "saving")
 
 @dataclass
 class Target:
-    """When to end a session: `kind` is start-up, work or saving; the latter two once `images` images are reported."""
+    """When to end a session. `kind` is start-up, work or saving; the last two wait for `images` reported images."""
 
     kind: str
     signal: int = signal.SIGKILL
@@ -131,7 +131,7 @@ class Trial:
         done = read_stats(run)
         self.found.steps = done[-1]["step"]
         times = [path.stat().st_mtime for path in checkpoints(run)]
-        # The median, because kernels may have been compiled in between.
+        # Kernels may have been compiled between two checkpoints, so take the median.
         self.start_up, self.tick = first, statistics.median(b - a for a, b in itertools.pairwise(times))
         self.log(
             f"{self.model}: {done[-1]['step']} steps straight to the end in {time.monotonic() - started_at:.0f} s, "
@@ -140,8 +140,8 @@ class Trial:
         return run
 
     def _plan_targets(self, done: list[dict[str, float]]) -> list[Target]:
-        """Return targets at random progress, in order, with targets at start-up between them. Stage changes are added
-        as they happen."""
+        """Return targets in the order of their random progress, with start-up targets inserted at random. Stage changes
+        are hit when they happen, without a target."""
         total, rng = int(done[-1]["images"]), self.rng
         changes = len(_changes(done))  # each is targeted twice, and some pass while a session starts
         early = max(2, self.kills // 6)
@@ -186,7 +186,7 @@ class Trial:
             raise Hung(f"a session failed with status {status}: {session.errors() or session.err}")
         sent = signal.SIGKILL if what == "stage change" else number_sent
         if what == "stage change" and target:
-            self.targets.insert(0, target)  # it has not been reached
+            self.targets.insert(0, target)  # the target has not been reached
         where = self._classify(what, session, watch, run)
         self.found.signals[sent] += 1
         self.found.phases[where] += 1
@@ -204,7 +204,7 @@ class Trial:
         self, session: Session, target: Target | None, watch: RunWatcher | None, experiments: Path
     ) -> str:
         """Wait until a signal is due, and return why: the target's kind or a stage change. Return '' if the process
-        ended before."""
+        ends first."""
         if target and target.kind == "start-up":
             time.sleep(self.rng.uniform(0, self.start_up))
             return "start-up"
@@ -226,7 +226,7 @@ class Trial:
         if not session.wait_until(due):
             return ""
         if changed:
-            if self.times_hit[changed] == 2:  # first the line, then the checkpoint that follows it
+            if self.times_hit[changed] == 2:  # kill at the line the first time, at the next checkpoint the second
                 there = len(checkpoints(run))
                 session.wait_until(lambda: len(checkpoints(run)) > there, 0.001)
             return "stage change"
@@ -278,7 +278,7 @@ def _changes(done: list[dict[str, float]]) -> list[tuple[float, bool]]:
 
 
 def _newest(run: Path | None) -> int:
-    """Return the images of the newest checkpoint, or 0."""
+    """Return the number of images seen up to the newest checkpoint, or 0 if there is none."""
     found = checkpoints(run) if run else []
     return checkpoint_images(found[-1]) if found else 0
 

@@ -22,7 +22,7 @@ def _flip(path: Path, rng: random.Random) -> None:
 
 
 def _zero(path: Path, rng: random.Random) -> None:
-    """Zero a block, as if it had not been written before a loss of power."""
+    """Zero a block, as if the power had failed before the block was written."""
     data = bytearray(path.read_bytes())
     start = rng.randrange(len(data))
     data[start : start + 4096] = bytes(len(data[start : start + 4096]))

@@ -1,16 +1,16 @@
-"""Is a checkpoint ever lost that was reported as saved, if the process is killed while it saves?
+"""If a process is killed while it saves, is a checkpoint ever lost that it had reported as saved?
 
     python experiments/trust/kill_saving.py            # 200 kills in about 5 minutes on one core
 
 A child process, without Jittor, saves checkpoints of 30 MB with ganzoo's own writer, one after the other, and writes a
-line for each that is reported as saved. It is killed by SIGKILL at a random moment; every second time only once a
-temporary file exists, so that many kills hit the writing itself. After each kill:
+line for each that is reported as saved. SIGKILL ends it at a random moment. Every second kill waits for a temporary
+file, so that many kills hit the writing itself. After each kill:
 
-* every checkpoint file is intact, by its checksum, and has the content of its number;
-* every reported checkpoint exists, unless the maximum number of newer ones exists;
+* every checkpoint file has a correct checksum and the content that belongs to its number;
+* every reported checkpoint exists, unless as many newer ones exist as a run keeps;
 * no temporary file is left from processes before the one that was just killed.
 
-The next child continues from the newest checkpoint. Exit status 1 if any of this fails.
+The next child continues from the newest checkpoint. The exit status is 1 if any of this fails.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ def expected_content(images: int, megabytes: float) -> tuple[dict[str, np.ndarra
 
 
 def has_expected_content(found: checkpoint.Checkpoint, megabytes: float) -> bool:
-    """Return whether a checkpoint has the content of its number."""
+    """Return whether a checkpoint has the content that belongs to its number."""
     arrays, _, metadata = expected_content(checkpoint_images(found.path), megabytes)
     same = arrays.keys() == found.tensors.keys() and metadata.progress == found.metadata.progress
     return same and all(np.array_equal(found.tensors[name], value) for name, value in arrays.items())
 
 
 def save_forever(folder: Path, start: int, megabytes: float) -> None:
-    """Save checkpoints like a run, in the child: delete the files of a killed process, report each save, and delete the
-    oldest when there is a new one."""
+    """Save checkpoints in the child, as a run does: delete the temporary files of a killed process, report each save,
+    and then delete the oldest checkpoint."""
     run = Run(folder)
 
     def saved(path: Path) -> None:

@@ -96,7 +96,7 @@ class Session:
         self.process.wait()
 
     def wait_until(self, condition: Callable[[], bool], interval: float = 0.01, seconds: float = HANG_SECONDS) -> bool:
-        """Wait until `condition()` is true. Return False if the process ended before; raise Hung after `seconds`."""
+        """Wait until `condition()` is true. Return False if the process ends first; raise Hung after `seconds`."""
         limit = time.monotonic() + seconds
         while not condition():
             if self.ended():
@@ -127,7 +127,7 @@ class Session:
 
 
 def forbidden_output(shown: str) -> str:
-    """Return what no user should see in the output of a command, however it ended, or ''.
+    """Return the first text in a command's output that no user should see, however the command ended, or ''.
 
     A Ctrl-C before ganzoo's first line makes Python itself show a traceback, which no program can prevent.
     """
@@ -136,8 +136,8 @@ def forbidden_output(shown: str) -> str:
 
 
 def prepare_child(limit: int | None) -> None:
-    """Set default signal handling, because we may run under nohup or in the background of a script, and limit the size
-    of files. Runs in the child, before ganzoo."""
+    """Limit the size of files, and restore default signal handling, because we may run under nohup or in the background
+    of a script. Runs in the child, before ganzoo."""
     for each in EXIT_STATUS:
         if each != signal.SIGKILL:
             signal.signal(each, signal.SIG_DFL)
@@ -161,7 +161,7 @@ def find_marked(marker: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Usage:
-    """Resident bytes, open files and threads of a process at a time in seconds."""
+    """Resident bytes, open files and threads of a process, and the time of measurement in seconds."""
 
     time: float
     memory: int

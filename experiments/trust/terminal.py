@@ -1,4 +1,4 @@
-"""Runs a command in a terminal of its own, like a shell in the foreground, and stops it as users do."""
+"""Runs a command in the foreground of its own terminal, as a shell does, and stops it as users do."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ __all__ = [
     "show_compilation",
 ]
 
-CONVOLUTIONS = 10_000  # most convolution shapes for which Jittor benchmarks cuDNN's algorithms
-WORKSPACE = 1 << 30  # most bytes of workspace for a convolution algorithm
+CONVOLUTIONS = 10_000  # maximum number of convolution shapes for which Jittor benchmarks cuDNN's algorithms
+WORKSPACE = 1 << 30  # maximum workspace of a convolution algorithm, in bytes
 
 _name_numbers = itertools.count()
 _choice: environment.DeviceChoice | None = None
@@ -95,7 +95,7 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split())[:300]
         raise BackendError(f"Jittor can't be imported ({reason}). Run `ganzoo doctor` to see why.") from error
-    # Jittor's libraries flush subnormal numbers to zero, about which np.finfo would warn.
+    # np.finfo would warn that Jittor's libraries flush subnormal numbers to zero.
     warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
     handle.set_jittor(imported, chosen.device)
     _choice = chosen
@@ -117,14 +117,14 @@ def _use_cuda(imported: Any) -> None:
     imported.flags.use_cuda = 1
     # By default Jittor stops benchmarking algorithms after fewer convolution shapes than progressive training has.
     imported.cudnn.set_algorithm_cache_size(CONVOLUTIONS)
-    # By default the workspace may take a quarter of the GPU's memory, which Jittor never frees.
+    # Jittor never frees the workspace, which by default may take a quarter of the GPU's memory.
     imported.cudnn.set_max_workspace_ratio(WORKSPACE / imported.core.get_mem_info().total_cuda_ram)
     # Otherwise each conversion of a NumPy array waits until the GPU has finished all earlier work.
     imported.flags.use_cuda_host_allocator = 0
 
 
 def compile_in_background() -> None:
-    """See `compiling.compile_in_background`; for a process that precompiles kernels for another."""
+    """Call `compiling.compile_in_background`, in a process that precompiles kernels for another one."""
     compiling.compile_in_background(jittor())
 
 
@@ -188,7 +188,7 @@ def seed(*numbers: int) -> None:
 
 
 def gradients(loss: Any, weights: list[Any]) -> list[Any]:
-    """Return the gradient of a scalar `loss` with respect to each weight, zeros if the loss does not depend on it."""
+    """Return the gradient of a scalar `loss` with respect to each weight, 0 if the loss doesn't depend on it."""
     return list(jittor().grad(loss, weights))
 
 
@@ -208,10 +208,10 @@ def gradients_and_missing(loss: Any, weights: list[Any]) -> tuple[list[Any], lis
 
 
 def all_finite(numbers: Iterable[Any]) -> Any:
-    """Return whether all one-element Vars are finite, as a float32 Var (1,) that is 1 or 0. The host does not wait.
+    """Return a float32 Var (1,): 1 if all of these one-element Vars are finite, else 0. The host does not wait for it.
 
     Jittor compiles kernels with -Ofast, under which `x != x`, `x * 0` and comparisons with infinity are unreliable;
-    only its `isfinite` and our own operations are compiled without it.
+    only Jittor's `isfinite` and our own operations are compiled without -Ofast.
     """
     if operations.available():
         all_finite = operations.all_finite([number.detach() for number in numbers])

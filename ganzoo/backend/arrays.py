@@ -1,4 +1,4 @@
-"""Arrays and selections in forms for which Jittor compiles one kernel and reuses it, whatever the values.
+"""Arrays and selections whose values are not part of the kernels, so that Jittor compiles each kernel only once.
 
 Jittor compiles Python numbers, the bounds of slices and some one-element arrays into its kernels, so each new value
 costs a compilation. Here they are passed as data instead.
@@ -31,9 +31,9 @@ def _constant(shape: tuple[int, ...], content: bytes) -> Any:
 
 
 def scalar(value: float, ndim: int = 4) -> Any:
-    """Return a constant float32 Var (1, ..., 1), with at least two axes, that holds `value`. Use it for numbers that
-    differ from step to step. `ndim` is the number of axes of the arrays that it multiplies. (Jittor compiles an array
-    (1,) into the kernel if its value is 0 or 1.)"""
+    """Return a constant float32 Var (1, ..., 1) that holds `value`. Use it for numbers that differ from step to step.
+    `ndim` is the number of axes of the arrays that it multiplies. The Var has at least two axes, because Jittor
+    compiles an array (1,) into the kernel if its value is 0 or 1."""
     return constant(np.full((1,) * max(ndim, 2), value))
 
 
@@ -67,7 +67,7 @@ def roll_rows(x: Any, shifts: np.ndarray) -> Any:
 
 def differentiable(x: Any) -> Any:
     """Return `x`, detached from its graph, as a Var for which gradients can be computed, like torch's
-    x.detach().requires_grad_(). Real images have no gradients otherwise."""
+    x.detach().requires_grad_(). Without this, real images have no gradients."""
     leaf = x.detach()
     leaf.start_grad()
     return leaf
@@ -85,9 +85,9 @@ def from_images(images: np.ndarray) -> Any:
 def pixel_mean(x: Any) -> Any:
     """Return the mean of each feature map of (N, C, H, W), as (N, C, 1, 1).
 
-    On the CPU, rows are averaged first: Jittor adds numbers one by one, so over a whole map of 512 px only four digits
-    would be right in float32. On a GPU the mean is a matrix product, because threads wait for one another in
-    Jittor's sums.
+    On the CPU, rows are averaged first: Jittor adds float32 numbers one by one, so only four digits of the sum over a
+    whole map of 512 px would be right. On a GPU the mean is a matrix product, because in Jittor's sums threads wait for
+    one another.
     """
     if not operations.on_gpu():
         return x.mean([3], keepdims=True).mean([2], keepdims=True)

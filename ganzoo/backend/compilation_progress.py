@@ -1,5 +1,5 @@
-"""The child process of `compiling.show_compilation`: reads the stderr of its parent and shows Jittor's compilation as
-one line. Everything else passes through. It is a separate script so that it starts in milliseconds."""
+"""The script of the child process that `compiling.show_compilation` starts. It reads the stderr of its parent, shows
+Jittor's compilation as one line, and passes everything else through. A separate script starts in milliseconds."""
 
 import os
 import re

@@ -1,7 +1,8 @@
-"""Compilation of Jittor's core (minutes, once per machine) and kernels (seconds each, once), with progress.
+"""Compile Jittor's core (which takes minutes, once per machine) and kernels (seconds, once each), with progress.
 
 Jittor compiles inside one long call that blocks Python, and reports progress on stderr. So a child process compiles the
-core while this one reads its output, and a small child process that reads our stderr shows the progress of kernels.
+core, and this process reads the child's output. For kernels, a small child process reads our stderr and shows the
+progress.
 """
 
 from __future__ import annotations
@@ -174,8 +175,8 @@ def _reason(output: bytes) -> str:
 
 
 def speed_up_compiler(jittor: Any) -> None:
-    """Make the compilation of kernels four times as fast, if possible: replace Jittor's Python script, which takes
-    longer to start than the compiler takes to run, with a shell script, and precompile headers (three seconds, once per
+    """Make the compilation of kernels four times as fast, if possible. A shell script replaces Jittor's Python script,
+    which takes longer to start than the compiler takes to run. Headers are precompiled (three seconds, once per
     cache)."""
     try:
         script = _kernel_compiler(jittor)
@@ -212,7 +213,7 @@ def _kernel_compiler(jittor: Any) -> Path:
 
 def patch_jittor(jittor: Any) -> None:
     """Patch faults of Jittor (see patches.cc); this takes a second, once per cache. If the patches can't be compiled,
-    kernels are compiled one at a time: slower, but just as safe."""
+    kernels are compiled one at a time, which is slower but just as safe."""
     global _patches
     os.environ["GANZOO_IGNORED_SIGNALS"] = " ".join(signals.handled_signals())  # for the compilers' scripts
     try:
@@ -248,8 +249,8 @@ def run_python_passes_early(jittor: Any) -> None:
 
 def _expand_python_passes(jittor: Any, source: str) -> str:
     """Return a source in which each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it are replaced by the C++
-    functions that FUNCTION generates from them. These are put into a block that starts with an underscore, by which
-    Jittor recognises definitions."""
+    functions that FUNCTION generates from them. The generated functions are put into a block that starts with an
+    underscore, by which Jittor recognises definitions."""
     while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
         end = _end_of_block(source, call.end())
         arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())
@@ -272,7 +273,7 @@ def _end_of_block(source: str, start: int) -> int:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
-    compiles. Elsewhere a signal ends both with a RuntimeError, and the computation in progress is lost."""
+    compiles. Elsewhere a signal ends either with a RuntimeError, and the computation in progress is lost."""
     with signals.block_signals():
         previous = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:
@@ -284,14 +285,15 @@ def uninterrupted() -> Iterator[None]:
 
 def compile_in_background(jittor: Any) -> None:
     """From now on, compile kernels one by one, and let other processes that wait for Jittor's lock go first. Otherwise
-    training would wait until this process has compiled all its kernels."""
+    their training would wait until this process has compiled all its kernels."""
     jittor.flags.use_parallel_op_compiler = 0
     if _patches:
         _patches.ganzoo_let_others_go_first()
 
 
 def unrecognised_convolutions() -> int:
-    """Return how many kernels of this process compute a convolution by plain loops, as Jittor did not recognise it."""
+    """Return how many kernels of this process compute a convolution by plain loops, because Jittor did not recognise
+    it."""
     return int(_patches.ganzoo_unrecognised_convolutions()) if _patches else 0
 
 

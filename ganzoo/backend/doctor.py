@@ -14,7 +14,8 @@ from ganzoo.errors import BackendError
 
 
 def examine() -> Iterator[Finding]:
-    """Yield all findings, the cheap ones first, and finally a real convolution, unless a fatal problem was found."""
+    """Yield all findings, the cheap ones first. The last is about a real convolution, which runs only if no fatal
+    problem was found."""
     broken = False
     for check in (*checks.QUICK_CHECKS, checks.compiler_works, checks.data_writable, checks.gpu):
         finding = check()

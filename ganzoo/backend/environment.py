@@ -53,9 +53,9 @@ def cache_dir() -> Path:
 
 
 def cache_name(device: str) -> str:
-    """Return the name of the cache, one per device and installation of Jittor. A core compiled for the CPU would shadow
-    one compiled for CUDA. Jittor recompiles a core that belongs to another virtual environment, which takes minutes,
-    and ends a process that is starting meanwhile."""
+    """Return the name of the cache. Each device has its own, because a core compiled for the CPU would shadow one
+    compiled for CUDA. Each installation of Jittor has its own, because Jittor recompiles the core of another virtual
+    environment, which takes minutes and ends a process that is starting meanwhile."""
     spec = util.find_spec("jittor")
     installation = hashlib.sha256(str(spec.origin if spec else "").encode()).hexdigest()[:8]
     return f"ganzoo-{device}-{installation}"
@@ -108,7 +108,7 @@ def choose_device(device: str, precision: str = PRECISIONS[0]) -> DeviceChoice:
 
 
 def usable_toolkit(found: Driver, precision: str = PRECISIONS[0]) -> tuple[Toolkit | None, str | None]:
-    """Return a complete toolkit that the driver can run and None, or else None and the problem of the first toolkit."""
+    """Return (a complete toolkit that the driver can run, None); without one, (None, the first toolkit's problem)."""
     problems = []
     for kit in sorted(candidates(), key=lambda kit: precision == "amp" and not kit.needs_shim):
         problem = problem_with(kit) or incompatibility(kit, found)
@@ -220,8 +220,8 @@ def _processor_field(name: str) -> str:
 
 
 def _python_config() -> str | None:
-    """Return the path of a python3.x-config for Jittor, or None if Jittor finds one itself. It is beside the Python
-    that this virtual environment was created from, or, if none is there, a script that we write."""
+    """Return the path of a python3.x-config for Jittor, or None if Jittor finds one itself. Prefer the one beside
+    the Python that this virtual environment was created from; if none is there, write a script."""
     name = f"python{sys.version_info[0]}.{sys.version_info[1]}-config"
     if any(Path(folder, name).exists() for folder in (Path(sys.executable).parent, "/usr/bin", "/usr/local/bin")):
         return None

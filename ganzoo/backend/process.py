@@ -1,4 +1,4 @@
-"""Undo the side effects of importing Jittor on the process."""
+"""Undo the side effects that importing Jittor has on the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 from ganzoo import signals
 from ganzoo.backend import environment
 
-# Jittor installs C handlers for these. Its SIGINT and SIGCHLD handlers end the process immediately, without a
+# Jittor installs C handlers for these signals. Its SIGINT and SIGCHLD handlers end the process immediately, without a
 # checkpoint; the others print a misleading "Caught segfault" and exit with status 1.
 _SIGNALS = ("SIGINT", "SIGCHLD", "SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS", "SIGQUIT")
 
@@ -50,7 +50,8 @@ def preserve_process() -> Iterator[None]:
     sys.executable = environment.interpreter()
     subprocess.Popen = _Detached  # type: ignore[misc]
     notebook = os.environ.get("JPY_PARENT_PID")
-    os.environ["JPY_PARENT_PID"] = notebook or ""  # Jittor then leaves Ctrl-C to Python: another thread may receive it
+    # With this variable, Jittor leaves Ctrl-C to Python: another thread may receive the signal that this one blocks.
+    os.environ["JPY_PARENT_PID"] = notebook or ""
 
     def restore_handlers() -> None:
         for number, handler in handlers.items():
@@ -72,7 +73,7 @@ def preserve_process() -> Iterator[None]:
 
 
 class _Detached(subprocess.Popen[Any]):
-    """A child process that Ctrl-C does not reach: Jittor ends this process when one of its children is killed."""
+    """A child process that Ctrl-C does not reach. When a child is killed, Jittor ends the parent process too."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"start_new_session": True, **kwargs})
@@ -80,8 +81,8 @@ class _Detached(subprocess.Popen[Any]):
 
 @contextlib.contextmanager
 def _import_lock(restore_handlers: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock under which Jittor is imported. Signals can interrupt the wait for it, which takes minutes if
-    another process compiles Jittor; `restore_handlers` restores Python's handlers for this."""
+    """Hold the lock under which Jittor is imported. The wait for the lock takes minutes if another process compiles
+    Jittor, so signals can interrupt it: `restore_handlers` restores Python's handlers before."""
     from jittor_utils import lock
 
     restore_handlers()
@@ -124,8 +125,8 @@ def _handler(number: int) -> ctypes.Array[ctypes.c_char]:
 
 
 def _close_pool() -> None:
-    """End the worker processes of a compilation. Jittor's own clean-up at exit waits for ever if a signal has killed
-    one."""
+    """End the worker processes of a compilation. Jittor's own clean-up at exit waits for ever if a signal has killed a
+    worker."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is not None and getattr(utils, "pool_size", None):
         atexit.unregister(utils.pool_cleanup)

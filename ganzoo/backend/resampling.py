@@ -15,8 +15,8 @@ from ganzoo.backend.operations import average_pool, conv2d, full_precision, line
 _SHIFTS = np.zeros((9, 16), np.float32)
 for _row, _column, _down, _right in np.ndindex(3, 3, 2, 2):
     _SHIFTS[_row * 3 + _column, (_row + _down) * 4 + _column + _right] = 1.0
-# From this many channels on, a 3x3 convolution of all pixels is faster than a 4x4 convolution with stride 2. The latter
-# needs 16 products per result instead of 36, but Winograd's algorithm for the former needs even fewer.
+# From this many channels on, a 3x3 convolution of all pixels is faster than a 4x4 convolution with stride 2. The 4x4
+# convolution needs 16 products per result instead of 36, but Winograd's algorithm needs even fewer for the 3x3 one.
 _WIDE = 256
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ganzoo.registry.plugins import Registry
 
 SUFFIX = ".safetensors"
-FORMAT = 2  # 1 had no checksum
+FORMAT = 2  # format 1 had no checksum
 _NAME = re.compile(rf"checkpoint-([0-9]+){re.escape(SUFFIX)}")
 _DESCRIPTION, _CHECKSUM = "ganzoo", "sha256"
 _NO_CHECKSUM = b"0" * 64  # placeholder while the checksum is computed
@@ -107,7 +107,7 @@ def _write(path: Path, header: bytes, content: bytearray) -> None:
 
 
 class Writer:
-    """Writer of checkpoints in a background thread, one at a time, while training continues.
+    """Writes checkpoints, one at a time, in a background thread while training continues.
 
     `on_saved` is called in that thread with the path of each checkpoint, once it is on disk. The next `save` or `wait`
     raises the error of a failed write (CheckpointError) or of `on_saved`.
@@ -136,7 +136,7 @@ class Writer:
             self._failure = error
 
     def wait(self) -> None:
-        """Wait until the checkpoint is written, and raise the error if it failed."""
+        """Wait until the checkpoint is written. Raise the error if that or `on_saved` failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -211,7 +211,8 @@ def newest(folder: Path) -> Path | None:
 def newest_intact(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
-    `on_damaged` is called with each newer, damaged one and its error. CorruptCheckpointError if all are damaged.
+    `on_damaged` is called with each newer checkpoint, which is damaged, and its error. CorruptCheckpointError if all
+    are damaged.
     """
     failure: CorruptCheckpointError | None = None
     for path in reversed(list_checkpoints(folder)):
@@ -236,7 +237,7 @@ def file_name(images: int) -> str:
 
 
 def images_seen(path: Path) -> int:
-    """Return the number of training images after which a checkpoint was made, from its file name."""
+    """Return, from a checkpoint's file name, the number of training images after which it was made."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         raise ValueError(f"{path.name} is not the name of a checkpoint")

@@ -29,10 +29,10 @@ MAX_SIDE = 2**16  # px
 class RunDescription:
     """Model, options and data of a run.
 
-    `options` and `train` are validated by `model_options` and `train_options`, because the model may not be installed.
+    `options` and `train` are validated only by `model_options` and `train_options`: the model may not be installed.
     `data` is None if options.json is older than this entry; checkpoints always have it. `data_path` is the absolute
-    path of the data if it was given by path. `version` is ganzoo's, `environment` that of the last session (versions,
-    device, threads), and `saved` the Unix time when options.json was written.
+    path of the data if it was given by path. `version` is ganzoo's version, `environment` describes the newest session
+    (versions, device, threads), and `saved` is the Unix time when options.json was written.
     """
 
     model: str
@@ -55,8 +55,8 @@ class RunDescription:
 
     @classmethod
     def from_json(cls, entries: Any, required: Collection[str] = ()) -> RunDescription:
-        """Read a description. `required` are mandatory keys besides 'model' and 'options'. ValueError, naming the
-        entry, if one is missing or invalid."""
+        """Read a description. `required` are mandatory keys besides 'model' and 'options'. A ValueError
+        names a missing or invalid entry."""
         checks = {"model": _is_str, "options": _is_dict, "train": _is_dict, "data": _is_data}
         known = _validated(entries, checks, {"model", "options", *required})
         # Entries that only inform the user count as absent if they are invalid.
@@ -127,7 +127,7 @@ class StateMetadata:
 
     @classmethod
     def from_json(cls, entries: Any) -> StateMetadata:
-        """Read the metadata. ValueError, naming the entry, if one is missing or invalid."""
+        """Read the metadata. A ValueError names a missing or invalid entry."""
         checks = {
             "progress": _is_progress,
             "moment": _is_position,

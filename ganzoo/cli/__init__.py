@@ -52,7 +52,7 @@ class Main(click.Group):
         os.environ["MPLBACKEND"] = "agg"
         if not extra.pop("standalone_mode", True):
             return super().main(args, prog_name, standalone_mode=False, **extra)
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # about images that can still be read
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # Pillow warns about images that it can still read
         if not distributed.is_rank_zero():
             sys.stdout = open(os.devnull, "w")
         with distributed.exit_on_error():
@@ -120,7 +120,7 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-# Other programs use '_' in option names. We accept it for '-' in all of ours.
+# Other programs use '_' in option names, so all of our options accept '_' for '-'.
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashed})
 @click.version_option(package_name="ganzoo", message="ganzoo %(version)s")
 def main() -> None:

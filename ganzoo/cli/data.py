@@ -164,8 +164,8 @@ def download(ctx: click.Context, name: str, url: str | None) -> None:
 
 
 def list_bad(messages: list[str], file: Path, verb: str = "read") -> None:
-    """Print the messages about images that were left out, then their count: "3 images can't be read ...", or another
-    `verb`. If there are more than MAX_SHOWN, print only the first ones, and write all of them to `file`."""
+    """Print the messages about images that were left out, then their count, as in "3 images can't be read ..." for the
+    `verb` "read". If there are more than MAX_SHOWN, print only the first ones, and write all of them to `file`."""
     if not messages:
         return
     for message in messages[:MAX_SHOWN]:

@@ -17,8 +17,8 @@ from ganzoo.cli.commands import plugin_registry
 from ganzoo.cli.params import Folder
 from ganzoo.errors import OptionError, reason
 
-# Template -> path in the new plugin, with {package} for the package's name. The package goes into src/: in a layout
-# NAME/NAME, the outer folder would hide the package from Python in the folder above.
+# Template -> path in the new plugin, with {package} for the package's name. The package goes into src/, because in a
+# layout NAME/NAME, Python started in the folder above would find the outer folder in place of the package.
 FILES = {
     "pyproject.toml.tmpl": "pyproject.toml",
     "README.md.tmpl": "README.md",

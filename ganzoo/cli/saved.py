@@ -63,7 +63,7 @@ def _newest(experiments: Path, use: Callable[[Checkpoint, Path], T]) -> T:
 
     runs.find("latest", experiments)  # raises RunError, with advice, if there is no run at all
     failures: list[tuple[Run, GanzooError]] = []
-    unsuitable: set[str] = set()  # models; their other runs are unsuitable too
+    unsuitable: set[str] = set()  # names of models that `use` refused; skip their other runs
     for run in reversed(runs.list_runs(experiments)):
         if _model(run) in unsuitable:
             continue

@@ -237,7 +237,7 @@ def _model_of(run: Any) -> str | None:
 
 
 def _recorded_data(run: Any, plugins: Any) -> str:
-    """Return the location of a run's data. DataError if they are gone, OptionError if the run doesn't record it."""
+    """Return the location of a run's data. DataError if the data are gone, OptionError if no location is recorded."""
     from ganzoo.data.catalog import training_data_of
 
     try:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class DataInfo:
     """Facts about a data set.
 
-    `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is their side in px: the shorter
-    one, or its median over a sample if the images differ. `channels` is 1 (all images are grey) or 3 (RGB). `domains`
-    names the labels (empty: no labels). `flip` says whether a mirrored image is still valid (not so for letters and
-    digits).
+    `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is the shorter side of the
+    images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey) or 3 (RGB).
+    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid (not so for
+    letters and digits).
     """
 
     name: str
@@ -41,9 +41,9 @@ class DataInfo:
 class LoaderConfig:
     """How the loader chooses and crops training images. By default, it takes each image once per epoch, uncropped.
 
-    With `references`, all domains are equally likely whatever their sizes, so a batch may lack some of them; each image
-    comes with two other images from a second random domain. With probability `crop_probability`, any of the three is
-    cropped at random, to 80-100% of its area, before it is scaled.
+    With `references`, the domain of each image is drawn at random, so a batch may lack some domains. All domains are
+    equally likely, whatever their sizes. Each image comes with two other images from a second random domain. With
+    probability `crop_probability`, any of the three is cropped at random, to 80-100% of its area, before it is scaled.
     """
 
     references: bool = False
@@ -130,7 +130,7 @@ class DataSource(ABC):
     prepares nothing; the number of images in it may be approximate.
 
     `archive` is the URL of a zip, which `ganzoo data download` saves as NAME.zip in the data directory if each of
-    `archive_folders` contains images (e.g. 'train/cat', inside whatever folder encloses everything).
+    `archive_folders` contains images (e.g. 'train/cat'; a folder that encloses all of them is ignored).
     """
 
     name: ClassVar[str]
@@ -148,6 +148,6 @@ class DataSource(ABC):
         return True
 
     def from_files(self, files: Sequence[Path]) -> Dataset:
-        """Build the data set from files that the user has; `ganzoo data prepare NAME --from FILE` stores it. For data
-        sets that may not be redistributed and are not a folder of images. DataError says what is wrong."""
+        """Build the data set from files that the user has; `ganzoo data prepare NAME --from FILE` stores it. Override
+        this if the data may not be redistributed and are not a folder of images. DataError says what is wrong."""
         raise OptionError(f"--from: {self.name} can't be built from your own files. Omit --from.")

@@ -28,8 +28,8 @@ hookimpl = pluggy.HookimplMarker("ganzoo")
 
 @hookspec
 def ganzoo_models() -> Iterable[Model]:
-    """Return models to register: instances of `ganzoo.Model`. A model whose name is taken is skipped; bundled ones come
-    first."""
+    """Return models to register: instances of `ganzoo.Model`. Bundled models are registered first, and a model whose
+    name is taken is skipped."""
 
 
 @hookspec
@@ -44,12 +44,12 @@ def ganzoo_metrics() -> Iterable[Metric]:
 
 @hookspec
 def ganzoo_commands() -> Iterable[click.Command]:
-    """Return commands to add to `ganzoo`. Their names must differ from its own commands."""
+    """Return commands to add to `ganzoo`. Their names must differ from those of ganzoo's own commands."""
 
 
 @hookspec
 def ganzoo_data_commands() -> Iterable[click.Command]:
-    """Return commands to add to `ganzoo data`. Their names must differ from its own commands."""
+    """Return commands to add to `ganzoo data`. Their names must differ from those of its own commands."""
 
 
 @hookspec

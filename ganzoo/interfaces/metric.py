@@ -67,9 +67,9 @@ class Metric(ABC):
 
     `needs` names what the evaluation has to prepare, so that images are generated once for all metrics: 'features' (of
     generated and real images), 'diversity' (the perceptual distances between translations of one image), 'perceptual'
-    (the network for such distances). `outputs` names the values that `compute` returns, by default a single one with
-    the metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first. `higher_is_better`
-    lists the outputs of which a higher value is better.
+    (the network for such distances). `outputs` names the values that `compute` returns, by default a single value with
+    the metric's own name; `ganzoo train --evaluate-every` selects the best checkpoint by the first value.
+    `higher_is_better` lists the outputs of which a higher value is better.
     """
 
     name: str

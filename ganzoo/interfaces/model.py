@@ -45,8 +45,8 @@ class Setup:
 
     `generator` names the network to sample. `ema` gives, per network, the decay per step of its exponential moving
     average (EMA), which is then sampled in place of the network. A network without EMA is sampled as it is. An
-    image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`. It
-    may use all of them except a `ganzoo.Discriminator` without EMA.
+    image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`. The
+    translator may use all of the networks except a `ganzoo.Discriminator` without EMA.
     """
 
     networks: Mapping[str, Network]
@@ -71,7 +71,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class AdamMoments:
-    """Adam's state for one network: both moments of each weight, and the number of its updates."""
+    """Adam's state for one network: the first and second moment of each weight, and the number of its updates."""
 
     first: Mapping[str, np.ndarray]
     second: Mapping[str, np.ndarray]
@@ -79,8 +79,8 @@ class AdamMoments:
 
     @classmethod
     def from_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
-        """Convert the state_dict of a PyTorch Adam over weights of these names, in this order. CheckpointError if it is
-        something else."""
+        """Convert the state_dict of a PyTorch Adam over the weights `names`, in this order. CheckpointError if `state`
+        is something else."""
         import numpy as np
 
         try:
@@ -112,9 +112,9 @@ class ImportedWeights:
 
     `options` are the model's options that differ from their defaults. `size` (px), `channels` and `domains` describe
     the data that the networks are built for; `trained_size` (px) is the resolution reached by training. Weights are
-    keyed by network and by dotted name. A network without weights is newly initialised, one without EMA starts its EMA
-    at its weights, and a weight without `moments` starts with zeros. `notes` are further remarks for the user, one
-    line each, e.g. what was left out of the import.
+    keyed by network and by dotted name. A network without `weights` is newly initialised. The EMA of a network without
+    `ema` starts at the network's weights. A weight without `moments` starts with moments of zero. `notes` are further
+    remarks for the user, one line each, e.g. what was left out of the import.
     """
 
     options: Mapping[str, Any]
@@ -134,8 +134,8 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
-    says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it is
-    required for a model with `Setup.translator`. `other_names` maps option names of other programs to the model's,
+    says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it must
+    be True for a model with `Setup.translator`. `other_names` maps option names of other programs to the model's,
     or to a hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
     """
 
@@ -185,18 +185,18 @@ class Model(ABC):
         """
 
     def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
-        """Return the files that make up another program's checkpoint, keyed by a name for each, if there are several;
-        `import_weights` then gets a dict of their contents. `path` is the one that the user named."""
+        """If another program's checkpoint consists of several files, return them, each under a name of its own.
+        `import_weights` then gets a dict of their contents. `path` is the file that the user named."""
         return {}
 
     def import_weights(self, content: Any, given: Mapping[str, Any]) -> ImportedWeights:
-        """Convert another program's checkpoint, for `ganzoo import`. A model that supports this overrides it with a
-        docstring, which the help shows, that says which files it accepts.
+        """Convert another program's checkpoint, for `ganzoo import`. A model that supports this overrides the method.
+        The help shows the override's docstring, which says which files are accepted.
 
         `content` is the file's content: nested dicts, lists and tuples of NumPy arrays, numbers and strings, not
         validated. `given` holds the model's options that the user set. Raises CheckpointError if the content is
-        something else, with a message that is shown after the file's name and a colon, or OptionError if an option
-        contradicts it.
+        something else; its message is shown after the file's name and a colon. Raises OptionError if an option
+        contradicts the content.
         """
         raise OptionError(f"{self.name} can't import checkpoints of other programs.")
 

@@ -20,9 +20,9 @@ jt: Any = jittor()
 class Network(jt.nn.Module):  # type: ignore[misc]
     """A Jittor module whose weights can be listed, saved and restored strictly.
 
-    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'. Those with stop_grad are
-    buffers (running statistics), saved but not trained. Change them with `Var.update`, so that they can be restored if
-    an update is skipped.
+    Every attribute that is a `jt.Var` counts as a weight unless its name starts with '_'. Weights with stop_grad are
+    buffers (running statistics), which are saved but not trained. Change buffers with `Var.update`, so that they can be
+    restored if an update is skipped.
     """
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
@@ -60,7 +60,7 @@ class Network(jt.nn.Module):  # type: ignore[misc]
     def grow(self, size: int, alpha: float) -> None:
         """Work on images of `size` px from now on, with the newest resolution faded in by `alpha` in [0, 1].
 
-        Called before each step and before sampling. A network that does not grow ignores it.
+        Called before each step and before sampling. A network that does not grow ignores the call.
         """
 
     def active_weights(self) -> dict[str, Any]:

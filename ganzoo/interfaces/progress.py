@@ -10,8 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress of training: `step` steps done, `images` real images seen, the number of the current `stage`, and
-    `stage_images`, the real images seen in that stage."""
+    """Progress of training: the number of steps done (`step`) and of real images seen (`images`), the index of the
+    current stage (`stage`), and the number of real images seen in that stage (`stage_images`)."""
 
     step: int = 0
     images: int = 0

@@ -16,10 +16,10 @@ from ganzoo.interfaces.progress import Progress
 class Stage:
     """Training on images of `size` px in batches of `batch`.
 
-    The stage ends after more than `images` real images (None: when training ends). Over the first `fade` of them, the
-    new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup. `reset` clears
-    Adam's moments when the stage begins and when its fade ends. At most `micro_batch` images go through the networks at
-    once, or fewer if the user's limit is lower (None: only the user's limit).
+    The stage ends once it has seen more than `images` real images (None: when training ends). Over the first `fade`
+    images, the new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup.
+    `reset` clears Adam's moments when the stage begins and when its fade ends. At most `micro_batch` images go through
+    the networks at once, or fewer if the user's limit is lower (None: only the user's limit).
     """
 
     size: int
@@ -51,7 +51,7 @@ class StagePosition:
 
 
 def unreached_stages(stages: Sequence[Stage], goal: int, progress: Progress = Progress()) -> int:  # noqa: B008 (Progress is frozen)
-    """Return how many of the last stages training won't reach if it goes on from `progress` up to `goal` images."""
+    """Return the number of stages that training won't reach if it goes on from `progress` up to `goal` images."""
     schedule, remaining = Schedule(stages), goal - progress.images
     while progress.stage < len(stages) - 1:
         stage = stages[progress.stage]
@@ -72,7 +72,8 @@ class Schedule:
         self.stages = tuple(stages)
 
     def advance(self, progress: Progress) -> Progress:
-        """Return the progress, moved to the next stage if this one is over. OptionError if its stage does not exist."""
+        """Return the progress, moved to the next stage if its stage is over. OptionError if its stage does not
+        exist."""
         if progress.stage >= len(self.stages):
             raise OptionError(
                 f"this run is already at stage {progress.stage + 1}, but the options define only {len(self.stages)}."
@@ -82,8 +83,8 @@ class Schedule:
         return progress if last or length is None or progress.stage_images <= length else progress.next_stage()
 
     def position(self, progress: Progress) -> StagePosition:
-        """Return the stage and alpha of the next step. Alpha is (images of the stage + 1) / fade, at most 1, and 0 in
-        the first step of a stage with a fade."""
+        """Return the stage and alpha of the next step. Alpha is (images seen in the stage + 1) / fade, at most 1, and 0
+        in the first step of a stage with a fade."""
         stage = self.stages[min(progress.stage, len(self.stages) - 1)]
         done = progress.stage_images
         alpha = 1.0 if stage.fade == 0 else 0.0 if done == 0 else min(1.0, (done + 1) / stage.fade)

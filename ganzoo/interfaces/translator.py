@@ -22,7 +22,7 @@ class Translator(ABC):
 
     @abstractmethod
     def style_of_latents(self, z: Any, domains: np.ndarray) -> Any:
-        """Return the style (N, width) of each latent z (N, latent), standard normal, in its domain (N,)."""
+        """Return the style (N, width) of each standard normal latent z (N, latent) in its domain (N,)."""
 
     @abstractmethod
     def style_of_images(self, images: Any, domains: np.ndarray) -> Any:

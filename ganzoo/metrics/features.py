@@ -43,8 +43,7 @@ class FeatureExtractor:
                 yield self._features(pending.popleft())
 
     def _preprocess(self, image: np.ndarray) -> np.ndarray:
-        """Return an image as float32 (3, side, side) in [0, 255]; not yet resized if the network resizes on the
-        device."""
+        """Return an image as float32 (3, H, W) in [0, 255], resized unless the network resizes on the device."""
         filter_name, side = self.network.resample, self.network.side
         if filter_name and image.shape[:2] != (side, side):
             pixels = image[:, :, 0] if image.shape[2] == 1 else image
@@ -68,7 +67,7 @@ class FeatureExtractor:
 
 
 def _rebatch(batches: Iterable[Any]) -> Iterator[np.ndarray]:
-    """Yield the same images in batches of BATCH; the last one may be smaller."""
+    """Yield the same images in batches of BATCH; the last batch may be smaller."""
     waiting: list[np.ndarray] = []
     for batch in batches:
         waiting.extend(batch)

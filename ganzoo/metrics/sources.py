@@ -29,7 +29,7 @@ SOURCES_AT_ONCE = 4  # sources translated at once
 
 
 class Source(ABC):
-    """Images uint8 (H, W, C), the same and in the same order on each iteration."""
+    """Yields the same images uint8 (H, W, C) in the same order on each iteration."""
 
     name: str
     count: int  # number of images; excludes unreadable ones after the first iteration
@@ -139,8 +139,8 @@ class GeneratorSource(Source):
 
 
 class TranslationSource(Source):
-    """Each image of `sources` translated TRANSLATIONS_PER_SOURCE times to another domain, with the styles of random
-    latents or, if given, of `references`: images of that domain, in random order."""
+    """TRANSLATIONS_PER_SOURCE translations of each image of `sources` to `domain`. The styles come from random latents
+    or, if given, from `references`, which are images of `domain`, in random order."""
 
     def __init__(
         self,

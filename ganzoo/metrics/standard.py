@@ -82,7 +82,7 @@ class PrecisionRecall(Metric):
 
         from ganzoo.metrics.distances import precision_recall
 
-        # Use the same number of each, because the radii shrink as the number of rows grows.
+        # Use as many generated as real rows, because the radii shrink as the number of rows grows.
         features = [evaluation.generated_features.rows, evaluation.real_features.rows]
         rng, count = np.random.default_rng(evaluation.seed), min(map(len, features))
         generated, real = (rows[np.sort(rng.permutation(len(rows))[:count])] for rows in features)

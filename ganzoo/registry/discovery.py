@@ -17,7 +17,7 @@ from ganzoo.errors import describe_failure, did_you_mean
 
 GROUP = "ganzoo"
 BUNDLED = "ganzoo"  # the distribution whose plugins are loaded first
-PLUGINS_VARIABLE = "GANZOO_PLUGINS"  # also the `distribution` of a name in it that no plugin has
+PLUGINS_VARIABLE = "GANZOO_PLUGINS"  # also the `distribution` of unknown names in this variable
 UNKNOWN = "unknown"  # a distribution whose name can't be determined
 
 

@@ -1,7 +1,7 @@
 """Loading of plugins, and the registry of what they provide.
 
 Plugins are loaded one by one, and their hooks called one by one, so a broken or clashing plugin does not stop the
-others. Bundled plugins are loaded first, by the same code as third-party ones, so nobody can take a bundled name.
+others. Third-party plugins are loaded by the same code as bundled ones, but later, so they can't take a bundled name.
 
 GANZOO_TRACE_PLUGINS=1   print on stderr what is loaded, from where, how long it takes, and each hook call.
 """
@@ -108,7 +108,7 @@ class Registry:
         return failures
 
     def call_one(self, hook: str, plugin: Any, **arguments: Any) -> list[Any]:
-        """Call a hook in one plugin, and return the results of its implementations that are not None."""
+        """Call a hook in one plugin, and return the results of its implementations, without None."""
         others = self.manager.get_plugins() - {plugin}
         results: list[Any] = self.manager.subset_hook_caller(hook, others)(**arguments)
         return results
@@ -142,7 +142,7 @@ def load(entry_points: Iterable[metadata.EntryPoint] | None = None, reserved: Co
 
 
 def _load_one(registry: Registry, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
-    """Import and register one plugin. Whatever goes wrong is added to its problems."""
+    """Import and register one plugin. Whatever goes wrong is added to the plugin's problems."""
     imported_before = "jittor" in sys.modules
     try:
         module = entry_point.load()

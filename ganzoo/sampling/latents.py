@@ -22,7 +22,7 @@ def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
 
 def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
     """Interpolate spherically (Shoemake 1985) between latents (..., length), preserving the typical norm of Gaussian
-    latents. Linear if the angle between the two is 0 or 180 degrees, or if one of them is zero."""
+    latents. It is linear if the angle between the latents is 0 or 180 degrees, or if one of them is zero."""
     norms = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
     cosine = (start * end).sum(-1, keepdims=True) / np.where(norms, norms, 1.0)
     angle = np.arccos(np.clip(cosine, -1.0, 1.0))
@@ -39,7 +39,7 @@ PATHS: dict[str, Interpolation] = {"linear": lerp, "spherical": slerp}
 
 
 def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any = 0.0) -> Iterator[np.ndarray]:
-    """Yield a closed walk through keys (K, ..., length): `steps` points from each to the next and back to the first.
+    """Yield a closed walk through keys (K, ..., length): `steps` points from each to the next, then to the first.
 
     The K * steps points (..., length) have the dtype of the keys. Point i * steps is exactly key i. `centre` is the
     origin of spherical paths.

@@ -90,8 +90,8 @@ class TranslationSampler:
         return translated
 
     def cycle(self, sources: np.ndarray, styles: np.ndarray, own_styles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Translate each image to its new style, and the result back to its own style, which should restore the image.
-        Return both as uint8."""
+        """Translate each image to its new style and from there back to its own style, which should restore the image.
+        Return the translated and the restored images as uint8."""
         jt = jittor()
         translated, restored = [], []
         for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
@@ -152,8 +152,8 @@ def reference_sheet(
     reference_domains: Domains,
     domains: Sequence[str] = (),
 ) -> np.ndarray:
-    """Return a picture of N + 1 columns. The top row shows a white corner and the sources; each row below, a reference
-    and the sources in its style. `domains` are names for the row labels."""
+    """Return a picture of N + 1 columns. The top row shows a white corner and the sources; each row below shows a
+    reference and the sources in its style. `domains` are names for the row labels."""
     numbers = np.broadcast_to(reference_domains, len(references))
     styles = sampler.styles_of_images(references, numbers)
     translated = sampler.stream((source, style) for style in styles for source in sources)
@@ -182,8 +182,8 @@ def latent_walk(
     space: str = "z",
     path: str = "spherical",
 ) -> Iterator[np.ndarray]:
-    """Yield the pictures of a closed walk through the styles of the seeds, `steps` from each seed to the next. A
-    picture shows the sources on top and, below them, one row per domain, all at the same position on the walk.
+    """Yield the pictures of a closed walk through the styles of the seeds, `steps` pictures from each seed to the next.
+    A picture shows the sources on top and, below them, one row per domain, all at the same position on the walk.
 
     `domains` maps numbers to names. In space 'w', the walk interpolates between truncated styles; the centre of its
     spherical paths is the domain's mean style.

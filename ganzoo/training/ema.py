@@ -40,7 +40,7 @@ class EMA:
     def _copy(self, name: str) -> None:
         source = self.networks[name].state()
         for key, var in self.copies[name].state().items():
-            # Detached: a copy that shared the trained Var would keep every later graph that uses it in memory.
+            # Without `detach`, the copy would share the trained Var and keep every later graph of that Var in memory.
             var.update(source[key].detach())
 
     def update(self) -> None:
@@ -66,7 +66,7 @@ class EMA:
         return self.copies[name]
 
     def translator(self) -> Translator | None:
-        """Return the translator built on the copies, brought up to date; None if the model doesn't translate images."""
+        """Refresh the plain copies and return the translator on all copies; None if the model has no translator."""
         for name in self.copies.keys() - self.decays.keys():
             self._copy(name)
         return self._translator

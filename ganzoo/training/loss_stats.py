@@ -15,9 +15,9 @@ MAX_PENDING = 1000  # phase runs whose values may stay on the device until they 
 
 @dataclass(frozen=True)
 class Report:
-    """Statistics of a tick: means by 'phase/name' over the updates made, of loss terms (`losses`) and other values
-    (`logged`); the number of `skipped` updates; and the longest streak of skipped updates of one phase since training
-    began or resumed."""
+    """Statistics of a tick. `losses` (loss terms) and `logged` (other values) hold means over the updates made, by
+    'phase/name'. `skipped` is the number of skipped updates. `max_consecutive_skips` is the longest streak of skipped
+    updates of one phase since training began or resumed."""
 
     losses: dict[str, float]
     logged: dict[str, float]

@@ -54,7 +54,7 @@ class Optimizer:
             self.steps[name] += 1
         scalars = np.array([self._scalars(self.steps[name], self._multiplier(name)) for name in self.weights])
         state = [(weight, self.first[name], self.second[name]) for name, weight in self.weights.items()]
-        # Detached: Jittor retains everything computed from a weight that may need a gradient.
+        # Detach the weights, because Jittor retains everything computed from a weight that may need a gradient.
         detached = [(weight.detach(), first, second) for weight, first, second in state]
         for old, new in zip(state, updates.adam(detached, gradients, scalars, finite, self.settings)):
             for var, value in zip(old, new):

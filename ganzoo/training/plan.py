@@ -73,7 +73,7 @@ def make_plan(
 ) -> Plan:
     """Open the data of a `new` or resumed run, and resolve the options that depend on them. DataError or OptionError if
     the run can't work. `data_path` overrides the name or path in `train_options.data`. With `dry_run`, no data set is
-    prepared; if this one is not ready, the plan uses its description."""
+    prepared; if the run's data set is not ready, the plan uses its description."""
     path = path_of(data_path or train_options.data, registry)
     dataset = (describe_data if dry_run else open_data)(data_path or train_options.data, registry)
     options = model.resolve_options(options, dataset.info)
@@ -90,7 +90,7 @@ def make_plan(
     if new and (missed := unreached_stages(stages, due.total_images(train_options))):
         warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
-        # Only a conditional model can translate; its setup says whether this one does.
+        # Only a conditional model can translate; its setup says whether it does.
         may_translate = model.conditional and bool(data.domains)
         translating = may_translate and model.build(options, data).translator is not None
         metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, translating)

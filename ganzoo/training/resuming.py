@@ -74,8 +74,9 @@ def check_resume(plan: Plan, run: Run) -> None:
 
 
 def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
-    """Return a line for each change, besides options, since the run was last trained: in the data, and in the `present`
-    environment (versions, device, threads), which affects the exact numbers."""
+    """Return a line for each change since the run was last trained, other than changed options: changes of the data and
+    of the environment, which affects the exact numbers. `present` is the current environment (versions, device,
+    threads)."""
     stored = run.description()
     former, environment = stored.data, stored.environment
     lines = [
@@ -96,8 +97,8 @@ def changes_since(plan: Plan, run: Run, present: dict[str, Any]) -> list[str]:
 
 
 def load_newest(run: Run) -> checkpoint.Checkpoint | None:
-    """Return the newest intact checkpoint of a run, None if it has none. Renames newer, damaged ones and deletes
-    unfinished files. CorruptCheckpointError if all are damaged. The caller must hold the lock."""
+    """Return the newest intact checkpoint of a run, None if it has none. Renames damaged checkpoints that are newer,
+    and deletes unfinished files. CorruptCheckpointError if all are damaged. The caller must hold the lock."""
     for file in leftovers(run.path):
         with contextlib.suppress(OSError):
             file.unlink()
@@ -111,8 +112,8 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
 
 
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
-    """Load a checkpoint into the state. If it does not fit: OptionError that names the changed options, or
-    CheckpointError if they are not the reason."""
+    """Load a checkpoint into the state. If it does not fit, OptionError names the changed options that are the reason;
+    CheckpointError if there are none."""
     if saved.run.model != plan.model.name:
         raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     try:
@@ -156,6 +157,6 @@ def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     try:
         for name, network in plan.model.build(options, saved.data).networks.items():
             network.check_state(with_prefix(saved.tensors, f"net/{name}/"))
-    except Exception:  # the model may be a third-party plugin, given stored options outside their ranges
+    except Exception:  # a third-party model may fail for stored options outside their ranges
         return False
     return True

@@ -28,7 +28,7 @@ class TrainState:
     def __init__(
         self, model: Model, options: Options, data: DataInfo, train: TrainOptions, schedule: Schedule | None = None
     ) -> None:
-        """`schedule` are the model's stages (None: computed from the options)."""
+        """`schedule` contains the model's stages (None: computed from the options)."""
         self.model, self.options, self.data = model, options, data
         self.schedule = schedule or Schedule(model.stages(options, train, data))
         self.progress = Progress()
@@ -125,7 +125,7 @@ class TrainState:
     def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
-        Weights of higher resolutions than the run was started with may be missing if the checkpoint's resolution does
+        Weights of resolutions higher than the run was started with may be missing if the checkpoint's resolution does
         not use them. They keep their initial values.
         """
         try:

@@ -48,7 +48,7 @@ def micro_batch_sizes(images: int, micro_batch: int | None) -> list[int]:
 
 
 def micro_batch_limit(stage: Stage, micro_batch: int | None) -> int | None:
-    """Return the largest micro-batch size of a stage, by the stage's and the user's limits; None if unlimited."""
+    """Return the smaller of the stage's and the user's limits of the micro-batch size; None if there is no limit."""
     return min((size for size in (micro_batch, stage.micro_batch) if size), default=None)
 
 
@@ -183,7 +183,7 @@ class Step:
 
 
 def _accumulate(means: dict[str, Any], name: str, value: Any, share: float) -> None:
-    """Add a micro-batch's value, weighted by its share of the batch and detached, so that its graph can be freed."""
+    """Add a micro-batch's value, weighted by its share of the batch. Detaching the value lets its graph be freed."""
     part = value.detach() * share if share < 1 else value.detach()
     means[name] = means[name] + part if name in means else part
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ganzoo import Network
 
 BATCH = 8  # minimum images per update; gradients of smaller batches are accumulated
-# The authors' settings for their data sets; others get DEFAULTS.
+# The authors' settings for their data sets; other data sets get DEFAULTS.
 PRESETS = {"afhq": {"w_hpf": 0.0, "lambda_ds": 2.0}, "celeba-hq": {"w_hpf": 1.0, "lambda_ds": 1.0}}
 DEFAULTS = {"w_hpf": 0.0, "lambda_ds": 1.0}
 

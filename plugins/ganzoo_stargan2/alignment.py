@@ -140,7 +140,7 @@ def read_mean(path: Path) -> np.ndarray:
 
 
 def find_landmarks(network: Any, images: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the landmarks (N, 98, 2) of images uint8 (H, W, 3), which may differ in size, each in px of its image."""
+    """Return the landmarks (N, 98, 2) of images uint8 (H, W, 3), in px of each image. Images may differ in size."""
     small = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BILINEAR) for image in images]
     pixels = np.stack([np.asarray(image, np.float32) for image in small]).transpose(0, 3, 1, 2) / 127.5 - 1
     sizes = np.array([[[image.shape[1], image.shape[0]]] for image in images])

@@ -88,7 +88,7 @@ def _kind(content: Any) -> str:
 
 
 def _is_jittor_optimizer(optimizer: Any) -> bool:
-    """Whether this is the state of a Jittor optimizer."""
+    """Return whether this is the state of a Jittor optimizer."""
     return isinstance(optimizer, dict) and "defaults" in optimizer
 
 

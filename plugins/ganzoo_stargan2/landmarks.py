@@ -86,7 +86,8 @@ class HourGlass(nn.Module):  # type: ignore[misc]
 
 
 class FAN(Network):
-    """Maps faces (N, 3, H, W) in [-1, 1] to heatmaps (N, 99, 64, 64), about 1 at the landmark and about 0 elsewhere.
+    """Maps faces (N, 3, H, W) in [-1, 1] to heatmaps (N, 99, 64, 64), whose values are about 1 at the landmark and
+    about 0 elsewhere.
 
     The last channel holds the boundaries. The network is always in inference mode and has no gradient.
     """

@@ -16,8 +16,8 @@ EPS = 1e-6
 
 
 class FacialPart(NamedTuple):
-    """Landmarks that are treated alike: their heatmaps are raised to `power`, and moved up by `up` px of
-    256 (down if negative), wrapping around at the edges. The second mask has only the `inner` parts."""
+    """Landmarks that are treated alike. Their heatmaps, of 256 px, are raised to `power` and moved up by `up` px (down
+    if negative), wrapping around at the edges. The second mask has only the `inner` parts."""
 
     landmarks: Sequence[int]
     up: int

@@ -150,7 +150,8 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
 class Generator(Network):
     """Maps images (N, C, size, size) and styles (N, style_dim) to images, whose values may exceed [-1, 1].
 
-    `w_hpf` above 0 adds skip connections through a high-pass filter of that strength, multiplied by masks.
+    `w_hpf` above 0 adds skip connections, whose features are multiplied by masks and high-pass filtered with that
+    strength.
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class MappingNetwork(Network):
 
 
 def _mlp(widths: Sequence[int], last: bool) -> Any:
-    """Return linear layers with ReLUs between them, and after the last one if `last`."""
+    """Return linear layers with ReLUs between them, and with a ReLU at the end if `last`."""
     layers: list[Any] = []
     for inputs, outputs in itertools.pairwise(widths):
         layers += [Linear(inputs, outputs), LeakyReLU(slope=0.0)]

@@ -21,7 +21,7 @@ from ganzoo import (
 )
 from ganzoo_stylegan.options import MAX_SIZE, MIN_SIZE, StyleGANOptions
 
-# Images per update and learning rate by resolution, for --sched; others use --batch and --learning-rate.
+# For --sched: images per update and learning rates by resolution. Other resolutions use --batch and --learning-rate.
 BATCH_SIZES = {4: 512, 8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32}
 PAPER_BATCH_SIZES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}  # on one GPU
 LEARNING_RATES = {128: 0.0015, 256: 0.002, 512: 0.003, 1024: 0.003}

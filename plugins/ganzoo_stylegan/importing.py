@@ -1,7 +1,7 @@
 """Import checkpoints of the public PyTorch port of StyleGAN and of its ports to Jittor.
 
 A file holds the state_dict of a generator, or a dict with any of `generator`, `discriminator`, `g_running` (the
-generator's EMA), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, of which
+generator's EMA), `g_optimizer` and `d_optimizer`. It usually has weights for all resolutions up to 1024 px, even if
 only some have been trained. One of the Jittor ports saves the state_dict of the discriminator separately, as
 NUMBER.discrim-model beside NUMBER.model.
 """
@@ -60,8 +60,8 @@ Arrays = dict[str, np.ndarray]
 
 
 def checkpoint_files(path: Path) -> dict[str, Path]:
-    """Return the files of a generator and its discriminator, where `path` is one of them; {} if there is no file of a
-    discriminator."""
+    """Return the files of a generator and its discriminator, given the `path` of either; {} if the discriminator has no
+    file."""
     match = FILE.fullmatch(path.name)
     found = {"generator": path.with_suffix(".model"), "discriminator": path.with_suffix(".discrim-model")}
     if match is None or not found["discriminator"].exists():
@@ -124,7 +124,8 @@ def _notes(entries: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Se
 
 
 def _entries(content: Any) -> dict[str, Any]:
-    """Return a file's content as a dict of state_dicts without the prefix 'module.'; a single one is 'g_running'."""
+    """Return a file's content as a dict of state_dicts, whose names lose the prefix 'module.'. A state_dict that is the
+    whole content becomes 'g_running'."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError("it holds no weights by name, unlike a state_dict.")
     if "g_ema" in content:
@@ -169,7 +170,7 @@ def _shapes_match(layer: Any, scale: Any, offset: Any) -> bool:
 
 
 def _is_derived(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside it."""
+    """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside the weight."""
     layer, _, kind = name.rpartition(".")
     originals = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
     return kind == "weight_flip" or (kind == "weight" and bool(originals))
@@ -223,8 +224,8 @@ def _check_fused(name: str, last: int | None) -> None:
 
 
 def _trained_size(generator: Arrays) -> int:
-    """Return the finest resolution in px that has been trained: the finest with a bias or noise weight that is not 0,
-    the initial value. If all of them are 0, return the finest resolution in the file."""
+    """Return the finest resolution in px that has been trained: the finest with a bias or noise weight other than
+    the initial 0. If all of these are 0, return the finest resolution in the file."""
     levels = [
         (int(match[1]), value.any()) for name, value in generator.items() if (match := ZERO_INITIALISED.fullmatch(name))
     ]
@@ -233,7 +234,7 @@ def _trained_size(generator: Arrays) -> int:
 
 
 def _options(generator: Arrays) -> dict[str, Any]:
-    """Infer the options that determine the networks from the shapes of the weights."""
+    """From the shapes of the weights, infer the options that determine the networks."""
     sizes = [4 << level for level in range(9) if f"synthesis.blocks.{level}.conv2.bias" in generator]
     widths = [_length(generator, f"synthesis.blocks.{level}.conv2.bias") for level in range(len(sizes) or 1)]
     latent = _length(generator, "mapping.layers.0.bias")
@@ -284,12 +285,13 @@ def _truncate_levels(levels: int, state: Arrays) -> Arrays:
 
 
 def _has_moments(optimizer: Any) -> bool:
-    """Whether this is the state of a PyTorch optimizer. The states of Jittor's are different, and are not imported."""
+    """Whether this is the state of a PyTorch optimizer. States of Jittor's optimizers differ and are not imported."""
     return isinstance(optimizer, dict) and {"param_groups", "state"} <= optimizer.keys()
 
 
 def _moments(optimizer: Any, names: list[str], weights: Arrays) -> AdamMoments:
-    """Convert the state of PyTorch's Adam, which lists parameters in order, the synthesis network's first."""
+    """Convert the state of PyTorch's Adam. It lists the parameters in the order of `names`, except that those of the
+    mapping network come last."""
     ordered = [name for name in names if not name.startswith("mapping.")]
     ordered += [name for name in names if name.startswith("mapping.")]
     return AdamMoments.from_torch(optimizer, ordered).select(weights)

@@ -1,4 +1,4 @@
-"""StyleGAN's losses: WGAN-GP, or the non-saturating loss with R1. With style mixing, and new noise for every image."""
+"""StyleGAN's losses: WGAN-GP, or the non-saturating loss with R1. Every image gets new noise; styles may be mixed."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class StyleGANLoss(Loss):
         return self.generator.synthesise(self.styles(batch), noise)
 
     def styles(self, batch: Batch) -> list[Any]:
-        """Return a w for each layer; with mixing, a second latent's from a random layer on (Karras et al. 2019,
-        section 3.1)."""
+        """Return a w for each layer. With mixing, the layers from a random one on get the w of a second latent (Karras
+        et al. 2019, section 3.1)."""
         layers = self.generator.style_layers()
         w = self.generator.map(batch.latents(self.generator.latent))
         if not self.options.mixing:
@@ -84,7 +84,7 @@ class StyleGANLoss(Loss):
         return [w + second * (other - w) for second in uses_second]
 
     def crossover(self, rng: np.random.Generator) -> int:
-        """Draw the first layer that uses the second latent; the number of layers if this batch is not mixed."""
+        """Draw the first layer that uses the second latent. Return the number of layers if this batch is not mixed."""
         layers = self.generator.style_layers()
         if rng.random() >= self.options.mixing_prob or layers == 2:
             return layers

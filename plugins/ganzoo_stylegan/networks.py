@@ -189,7 +189,7 @@ class Generator(ProgressiveMixin, StyleGenerator):
         return 2 * (self.level + 1)
 
     def noise_sizes(self) -> list[int]:
-        """One noise map per layer in the paper's design; in the port's, both layers of a resolution share one."""
+        """Return the side of each noise map: one per layer in the paper's design, one per resolution in the port's."""
         maps = 2 if self.config.paper else 1
         return [size for size in self.config.sizes[: self.level + 1] for _ in range(maps)]
 

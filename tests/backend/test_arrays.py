@@ -37,7 +37,7 @@ def test_chunks_of_unequal_size_are_an_error():
 
 @pytest.mark.parametrize("ndim", [1, 2, 4])
 def test_a_scalar_has_at_least_two_axes(ndim):
-    """Jittor would compile an array (1,) into the kernel."""
+    """Jittor would compile the value of an array (1,) into the kernel."""
     assert ganzoo.scalar(0.25, ndim).shape == [1] * max(ndim, 2)
     assert ganzoo.scalar(0.25, ndim).numpy().item() == 0.25
     assert ganzoo.scalar(0.25, ndim).is_stop_grad()

@@ -110,7 +110,7 @@ def error(actual: np.ndarray, expected: np.ndarray) -> float:
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases(), seed=st.integers(0, 2**32 - 1))
 def test_exact_factors_give_float32_results(jittor, case, seed):
-    """Only factors are rounded, so nothing is lost of those that bfloat16 represents."""
+    """Only factors are rounded, so factors that bfloat16 represents exactly lose nothing."""
     rng = np.random.default_rng(seed)
     x = rounded(rng, case.batch, case.inputs, case.height, case.width)
     w = rounded(rng, case.outputs, case.inputs // case.groups, case.kernel, case.kernel)
@@ -136,8 +136,8 @@ GEOMETRIES = {
 
 @pytest.mark.parametrize("case", GEOMETRIES.values(), ids=GEOMETRIES.keys())
 def test_values_and_derivatives_are_close_to_float64(jittor, case):
-    """L = sum(y^2) / 2 and P = sum((dL/dx)^2) / 2, whose derivatives are dL/dx = A'A x and dP/dx = A'A A'A x for the
-    matrix A of the convolution."""
+    """L = sum(y^2) / 2 and P = sum((dL/dx)^2) / 2 have the derivatives dL/dx = A'A x and dP/dx = A'A A'A x, where A is
+    the matrix of the convolution."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((case.batch, case.inputs, case.height, case.width)).astype(np.float32)
     w = rng.standard_normal((case.outputs, case.inputs, case.kernel, case.kernel)).astype(np.float32)
@@ -222,7 +222,7 @@ def test_matrix_products_and_their_derivatives_are_close_to_float64(jittor, rows
     errors = [error(a.numpy(), e) for a, e in zip((y, dx, dw, ddw), expected)]
     assert max(errors) < L2_TOLERANCE, errors
     rounds = min(rows, inner, columns) >= 32
-    assert (errors[0] > 1e-5) == rounds, errors  # small products are not faster in bfloat16
+    assert (errors[0] > 1e-5) == rounds, errors  # small products stay in float32: bfloat16 is not faster
 
 
 @pytest.mark.parametrize("function", [conv2d, pooled_conv2d])

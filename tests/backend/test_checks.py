@@ -211,7 +211,7 @@ def test_cpu_and_cuda_have_separate_caches(monkeypatch, tmp_path):
 
 
 def test_virtual_environments_have_separate_caches(monkeypatch):
-    """Otherwise each would recompile the core of the other, and end its processes that are starting."""
+    """Otherwise each environment would recompile the other's core, and end the other's processes that are starting."""
     names = set()
     for path in ("/a/jittor/__init__.py", "/b/jittor/__init__.py"):
         specification = SimpleNamespace(origin=path)

@@ -216,7 +216,7 @@ def test_results_do_not_depend_on_the_addresses_of_arrays(jittor):
 
 
 def test_training_does_not_wait_for_background_compilation():
-    """A process that compiles many kernels in the background lets one that needs a single kernel go first."""
+    """A process that compiles many kernels in the background lets a process that needs a single one go first."""
     kernels = Path(backend.jittor().flags.cache_path, "jit")
     env = {**os.environ, "rewrite_op": "1"}
     seed = time.time_ns() % 1_000_000_000  # for kernels that were never compiled

@@ -1,4 +1,4 @@
-"""Our operations: values, gradients, and gradients of a gradient penalty, compared with PyTorch or NumPy in float64."""
+"""Our operations match PyTorch or NumPy in float64: values, gradients, and gradients of a gradient penalty."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def conv_arguments(case: dict[str, Any]) -> dict[str, int]:
 def run_convolution(
     jt: Any, convolve: Any, case: dict[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the inputs of a convolution, and its output with the same gradients that the reference computes."""
+    """Return the inputs of a convolution, and the output and the gradients that the reference computes too."""
     shape = convolve(jt.zeros(case["x"]), jt.zeros(case["weight"]), **conv_arguments(case)).shape
     arrays = random_inputs(case, tuple(shape))
     x, weight, upstream = (jt.array(array) for array in arrays.values())
@@ -103,7 +103,7 @@ def test_winograd_is_right_below_its_usual_sizes(jittor, name, tmp_path):
 
 
 def test_convolutions_that_jittor_finds_in_a_graph_use_our_operations(jittor):
-    """Jittor finds for example those of jt.nn.Conv and its gradients."""
+    """For example, Jittor finds the convolution of jt.nn.Conv and those of its gradients."""
     layer = jittor.nn.Conv(64, 64, 3, padding=1)
     x = jittor.randn(2, 64, 8, 8)
     before = sum(operations.counts())
@@ -180,7 +180,7 @@ def test_symmetric_filters_match_numpy(jittor, shape, ours, monkeypatch):
 
 @pytest.mark.parametrize(("rows", "inner", "columns"), [(3, 5, 7), (300, 700, 513), (601, 500, 300), (1, 4000, 4100)])
 def test_matrix_products_and_their_gradients_match_numpy(jittor, rows, inner, columns):
-    """The products are small ones, and large ones that are divided among threads by rows and by columns."""
+    """Some products are small; others are so large that they are divided among threads, by rows and by columns."""
     rng = np.random.default_rng(6)
     array, matrix, upstream = (
         rng.standard_normal(shape, dtype=np.float32) for shape in ((rows, inner), (columns, inner), (rows, columns))
@@ -287,7 +287,7 @@ def test_pooling_and_upsampling_match_numpy(jittor, name, forward, backward, sha
     jittor.sync_all()
     y_expected = forward(array.astype(np.float64))
     first_expected = backward(upstream * (0.6 * y_expected + 1))
-    # The first gradient is linear in y, and y in x: backpropagate through both.
+    # The first gradient is linear in y, and y is linear in x: backpropagate through both.
     gradient_of_y = forward(2 * first_expected) * 0.6 * upstream
     second_expected = backward(gradient_of_y)
     for found, expected in ((y, y_expected), (first, first_expected), (second, second_expected)):

@@ -1,9 +1,9 @@
 """Compatibility with a run of an older version, in `former`: resuming and sampling give the same results.
 
-It was made by `ganzoo train stylegan --data mnist --loss r1 --mixing --init-size 8 --max-size 16 --channels-base 64
---channels-max 6 --latent 8 --mapping-layers 2 --w-average 0.99 --phase 0.008 --batch 4 --kimg 0.036 --tick 0.012` and
-grid.png by `ganzoo generate --seeds 0-7 --psi 0.7 --grid 2x4`. On the same processor the numbers are identical; on
-others they differ by rounding.
+The run was made by `ganzoo train stylegan --data mnist --loss r1 --mixing --init-size 8 --max-size 16
+--channels-base 64 --channels-max 6 --latent 8 --mapping-layers 2 --w-average 0.99 --phase 0.008 --batch 4 --kimg 0.036
+--tick 0.012`, and its grid.png by `ganzoo generate --seeds 0-7 --psi 0.7 --grid 2x4`. On the same processor the numbers
+are identical; on others they differ by rounding.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_numbers(ganzoo, trained):
         assert ganzoo("evaluate", "0", "--samples", "12", "--metrics", "fid,kid", "--seed", seed).exit_code == 0
     first, second, third = (record["mean"] for record in records())
     assert first == second != third
-    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # one per evaluation
+    assert (RUN / "evaluations.md").read_text().count("| fid |") == 2  # one for each seed
 
 
 def test_a_checkpoint_is_compared_with_other_images(ganzoo, trained):
@@ -284,7 +284,7 @@ def test_one_mode_is_measured_with_few_images(ganzoo, workspace):
     assert {each["mode"] for each in record["results"]} == {"reference"}
     assert {each["samples"] for each in record["results"]} == {10}
     assert all(each["numbers"]["lpips"] > 0 for each in record["results"])
-    assert {each["real"] for each in record["results"]} == {0}  # none was read
+    assert {each["real"] for each in record["results"]} == {0}  # no real image was read
     few = (*command[:-1], "4")
     assert "--samples 4: each image is translated 10 times; give at least 10" in one_line(ganzoo(*few), 2)
 

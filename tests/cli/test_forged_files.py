@@ -52,7 +52,7 @@ def test_a_run_whose_options_file_is_a_pipe_is_damaged(ganzoo):
 
 @pytest.mark.parametrize("part", ["net/", "ema/", "adam/"])
 def test_numbers_of_another_type_are_refused_even_with_a_correct_checksum(ganzoo, pictures, part):
-    """A maliciously crafted file can contain them. Jittor would fail in the middle of a layer."""
+    """A maliciously crafted file can contain such numbers. Jittor would fail on them in the middle of a layer."""
     assert ganzoo("train", "gan", "--data", "pictures", "--ema", "0.9", *TINY_RUN_OPTIONS).exit_code == 0
     path = checkpoint.newest(Path("experiments/00000-gan-pictures"))
     saved = checkpoint.read(path)

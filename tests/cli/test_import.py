@@ -133,7 +133,7 @@ def test_an_imported_run_is_not_trained_before_its_data_are_named(ganzoo, files,
     assert ganzoo("train", "stylegan", "--resume", "latest", *short, "--preset", "set.toml").exit_code == 0
     assert (
         ganzoo("train", "stylegan", "--resume", "latest", "--kimg", "0.008").exit_code == 0
-    )  # uses the data named before
+    )  # uses the data named in the previous session
 
 
 @needs_torch

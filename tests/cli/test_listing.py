@@ -45,7 +45,7 @@ def test_a_crash_is_not_listed_as_stopped(ganzoo):
 
 
 def test_a_run_whose_last_step_was_not_saved_is_not_finished(ganzoo):
-    """The run diverged in that step, or was killed before the checkpoint was written."""
+    """Such a run diverged in its last step, or was killed before the checkpoint was written."""
     for outcome in ("failed", "interrupted", None):
         run = make_run(5, 5, saved=False)
         run.log("on the CPU")

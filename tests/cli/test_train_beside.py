@@ -1,4 +1,4 @@
-"""Failures outside the training step never end training: they are reported once, and the weights are the same."""
+"""A failure outside the training step is reported once. It neither ends training nor changes the weights."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_log_and_redirected_output_get_a_line_per_tick(ganzoo, pictures):
 
 
 def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
-    """They are drawn even though those of the previous tick were drawn less than half a minute ago."""
+    """They are drawn although those of the previous tick were drawn less than half a minute before."""
     drawn = []
     update = ProgressBar.update
 

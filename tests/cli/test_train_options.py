@@ -1,5 +1,5 @@
-"""Options of `ganzoo train` that have no effect, are out of range or have another program's name are reported. Its
-help is complete."""
+"""Options of `ganzoo train` that have no effect, are out of range or have another program's name are reported. The
+command's help is complete."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def dry_run_options(ganzoo, *arguments: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gan", "--evaluate", "fid"], "--evaluate has no effect without --evaluate-every."),  # the default, too
+        (["gan", "--evaluate", "fid"], "--evaluate has no effect without --evaluate-every."),  # even the default
         (["gan", "--evaluate", "pr"], "--evaluate has no effect without --evaluate-every."),
         (["gan", "--evaluate-samples", "50"], "--evaluate-samples has no effect without --evaluate-every."),
         (["gan", "--keep-best", "metrics/fid2k"], "--keep-best metrics/fid2k needs --evaluate-every"),
@@ -54,7 +54,7 @@ def test_an_option_without_effect_is_refused_with_the_option_that_it_needs(ganzo
         ["--loss", "r1", "--r1-gamma", "3"],
         ["--preset", "no_effect.toml"],
         ["--preset", "paper", "--r1-gamma", "3"],
-        ["--sched", "--max-size", "512", "--batch", "7"],  # 512 px is not in the table
+        ["--sched", "--max-size", "512", "--batch", "7"],  # for 512 px, which --sched does not list
     ],
 )
 def test_presets_and_options_with_an_effect_are_accepted(ganzoo, domains, arguments):
@@ -206,7 +206,7 @@ def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
-    """Only the number of images is left out, because it depends on the fonts."""
+    """The description lacks only the number of images, because it depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 

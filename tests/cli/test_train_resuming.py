@@ -76,7 +76,7 @@ def test_a_goal_already_reached_is_reported_and_changes_nothing(ganzoo, trained)
 def test_the_data_of_a_run_are_found_from_any_working_folder(ganzoo, trained, workdir, monkeypatch):
     elsewhere = workdir / "elsewhere"
     (elsewhere / "pictures").mkdir(parents=True)
-    for number in range(12):  # as many images, in a folder of the same name
+    for number in range(12):  # another folder with the same name and number of images
         Image.new("RGB", (9, 9)).save(elsewhere / "pictures" / f"{number}.png")
     monkeypatch.chdir(elsewhere)
     run = str(workdir / trained)

@@ -17,7 +17,7 @@ from ganzoo.errors import CheckpointError
 pytestmark = pytest.mark.usefixtures("jittor")
 
 NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--mapping-layers", "2"]
-# Stages: 4 px for 12 images, 8 px for 20, then 16 px to the end. Those after the first fade in over 8 images.
+# Stages: 4 px for 12 images, 8 px for 20, then 16 px to the end. 8 px and 16 px fade in over 8 images.
 SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008"]
 SCHEDULED = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
 TRAIN_IN_STAGES = [*SCHEDULED, "--batch", "4"]
@@ -97,7 +97,7 @@ def test_a_run_is_not_resumed_with_other_stages(ganzoo, pictures):
 
 
 def test_a_finished_run_continues_with_larger_images(ganzoo, pictures):
-    """The stage that was the last is completed, and the next resolution fades in."""
+    """The run completes its former last stage, and then the next resolution fades in."""
     assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.04", "--tick", "0.004").exit_code == 0
     before = checkpoint.read(checkpoint.newest(RUN))
     other = RUN.with_name("00001-stylegan-pictures")
@@ -147,7 +147,7 @@ def test_updates_that_are_not_finite_are_skipped_in_every_stage(ganzoo, pictures
     result = ganzoo(*arguments, "--max-skips", "3")
     assert result.exit_code == 1
     assert "training diverged" in result.output
-    assert ganzoo(*arguments).exit_code == 0  # nine steps are too few for the usual limit
+    assert ganzoo(*arguments).exit_code == 0  # nine steps are too few for the default of --max-skips
     last = checkpoint.read(checkpoint.newest(RUN.with_name("00001-stylegan-pictures")))
     assert all(np.isfinite(value).all() for value in last.tensors.values())
 

@@ -30,7 +30,7 @@ def write_domains(folder: Path, domains: tuple[str, ...], count: int) -> None:
 
 @pytest.fixture
 def animals(workdir: Path) -> Path:
-    """Return a folder laid out like AFHQ, of noise."""
+    """Return a folder of noise images, laid out like AFHQ."""
     write_domains(workdir / "animals" / "train", ("cat", "dog", "wild"), 3)
     write_domains(workdir / "animals" / "val", ("cat", "dog", "wild"), 2)
     return workdir / "animals"

@@ -37,7 +37,7 @@ def members(vendor: str, codes: Iterable[str] = CODES) -> dict[str, bytes]:
 
 
 def pack(path: Path, files: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
-    """Write these files to a .tgz, and `others`, members without content."""
+    """Write to a .tgz these files and `others`, which are members without content."""
     with tarfile.open(path, "w:gz") as archive:
         for other in others:
             archive.addfile(other)
@@ -50,7 +50,7 @@ def pack(path: Path, files: dict[str, bytes], *others: tarfile.TarInfo) -> Path:
 
 @pytest.fixture
 def packages(workdir: Path) -> list[str]:
-    """Command-line arguments that give two archives; each vendor has an emoji that the other one lacks."""
+    """Return arguments that name the archives of two vendors. Each vendor has an emoji that the other one lacks."""
     pack(workdir / "google.tgz", members("google", [*CODES, "1f700"]))
     pack(workdir / "twitter.tgz", members("twitter", [*CODES, "1f701"]))
     return ["--from", "google.tgz", "--from", "twitter.tgz"]
@@ -216,7 +216,7 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path) -> None:
             failed += 1
         else:
             assert {*found["google"]} <= {(0x1F600,), (0x1F601,)}
-    assert failed > 100  # all but the file name, time and system in the gzip header
+    assert failed > 100  # damage is harmless only in the file name, time and system of the gzip header
 
 
 def test_an_unreadable_image_is_skipped(ganzoo: Run, packages: list[str], workdir: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_dead_process_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def few_glyphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the data set with a handful of glyphs, in an empty data directory."""
+    """Reduce the data set to three glyphs, and return an empty data directory for it."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(symbols, "_distinct", lambda processes: LETTERS[:3])
     return tmp_path

@@ -45,7 +45,7 @@ def job(workdir):
 def test_the_signal_is_passed_to_mpirun_and_its_end_awaited(job):
     child, arguments = job("stylegan", "--data", "my set")
     assert arguments == ["ganzoo", "train", "stylegan", "--data", "my set"]
-    child.send_signal(signal.SIGUSR1)  # as Slurm sends it to the batch shell alone
+    child.send_signal(signal.SIGUSR1)  # like Slurm, only to the batch shell
     child.wait(timeout=20)
     assert Path("checkpoint").read_text() == "saved\n"
 

@@ -167,7 +167,7 @@ def test_a_side_that_is_late_or_has_ended_gets_no_more_requests(monkeypatch, tmp
     late, dead = sides.SideProcess("ganzoo", "fp32"), sides.SideProcess("ganzoo", "fp32")
     with pytest.raises(sides.NoAnswer, match="no answer in time"):
         late.request("row", "gan-28-64")
-    assert not late.ended()  # it is not killed
+    assert not late.ended()  # the late process is not killed
     with pytest.raises(sides.NoAnswer, match="earlier request"):
         late.request("iterate", 0)
     monkeypatch.setattr(sides, "ANSWER_TIMEOUT", 60.0)

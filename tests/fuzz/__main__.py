@@ -92,7 +92,7 @@ def _run(target: str, seconds: float) -> Result:
         result.tried += _stat(done.stderr, "number_of_executed_units")
         result.peak_mb = max(result.peak_mb, _stat(done.stderr, "peak_rss_mb"))
         if re.search(r"^Done \d+ runs", done.stderr, re.MULTILINE):
-            # Jittor may crash at exit, for which libFuzzer saves an empty input: not a failure.
+            # If Jittor crashes at exit, libFuzzer saves an empty input, which is not a failure.
             (failed / f"crash-{hashlib.sha1(b'').hexdigest()}").unlink(missing_ok=True)
         elif done.returncode:
             result.failures += 1
@@ -109,8 +109,8 @@ def _stat(output: str, name: str) -> int:
 
 
 def _write_initial_corpus(target: str, corpus: Path) -> None:
-    """Write the inputs that a run starts with. A first byte of 0 means that a file follows; 1 or 2, that the other
-    bytes are edits of a seed (see edits.py)."""
+    """Write the inputs that a run starts with. After a first byte of 0, the other bytes are a file; after 1 or 2, they
+    are edits of a seed (see edits.py)."""
     code = f"from tests.fuzz.{target} import seeds; print([seed.hex() for seed in seeds()], flush=True)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     files = [bytes.fromhex(seed) for seed in ast.literal_eval(done.stdout.splitlines()[-1])]

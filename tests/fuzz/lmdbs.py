@@ -56,7 +56,7 @@ def _file_from(choices: Choices) -> bytes:
 
 
 def _damaged(choices: Choices, data: bytes) -> bytes:
-    """Overwrite numbers at the start and end of pages, where headers, pointers and nodes are, with typical ones."""
+    """At the start and end of pages, where headers, pointers and nodes are, write typical numbers over the data."""
     edited = bytearray(data)
     for _ in range(1 + choices.below(4)):
         at = PAGE * choices.below(len(data) // PAGE) + choices.below(160)

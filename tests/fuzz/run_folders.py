@@ -26,7 +26,7 @@ ROW = {
 
 @lru_cache(maxsize=1)
 def seeds() -> list[bytes]:
-    """Return the two files of a run of each model, separated by a zero byte."""
+    """For each model, return the two files of a run, separated by a zero byte."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         for kimg in (1, 2):

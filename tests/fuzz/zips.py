@@ -73,7 +73,7 @@ def check(data: bytes) -> None:
 
 
 def _write_folder(root: Path, files: dict[str, bytes]) -> None:
-    """Write the files whose names the file system accepts and do not lead outside the folder."""
+    """Write the files whose names the file system accepts, unless they lead outside the folder."""
     root.mkdir()
     for name, content in files.items():
         with contextlib.suppress(OSError, ValueError):

@@ -20,7 +20,7 @@ class Sample(Options):
     limit: int | None = option(None, "at most", min=0)
 
 
-# Jittor's kernels are compiled with fast-math, which makes the processor flush subnormal numbers.
+# Jittor's kernels are compiled with fast-math, which makes the processor flush subnormal numbers to zero.
 FLOATS = st.floats(allow_subnormal=False)
 VALUES = st.fixed_dictionaries(
     {},

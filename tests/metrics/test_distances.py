@@ -1,4 +1,4 @@
-"""Distances against SciPy and plain NumPy in float64, closed forms, and special cases in the papers."""
+"""Compares distances with SciPy and plain NumPy in float64, closed forms, and special cases in the papers."""
 
 from __future__ import annotations
 

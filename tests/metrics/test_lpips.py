@@ -17,8 +17,8 @@ SHAPES = [(6, 5, 5), (9, 3, 3)]  # of the feature maps of an image
 
 @pytest.fixture
 def given_maps(jittor):
-    """Make a `Perceptual` with a network whose feature maps are consecutive parts of the image, a function that returns
-    these maps in float64, and the heads."""
+    """Return a `Perceptual`, a function that returns its feature maps in float64, and its heads. The feature maps are
+    consecutive parts of the image."""
     from ganzoo.metrics.perceptual import Perceptual
 
     rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_the_path_in_w_is_straight_and_equally_long_everywhere(jittor):
             return (styles[0] + 0.0 * styles[1]).reshape((-1, 3, 2, 2))
 
     full, end = (path_length(Scaled(), "w", sampling) for sampling in ("full", "end"))
-    # Twice the variance of a coordinate of w, 9, for each of 12 coordinates.
+    # Each of the 12 coordinates of w contributes twice its variance, which is 9.
     assert full == pytest.approx(2 * 9 * 12, rel=0.05)
     assert end == pytest.approx(full, rel=0.02)
     assert EPS == 1e-4

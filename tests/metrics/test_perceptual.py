@@ -77,7 +77,7 @@ def test_vars_and_arrays_give_the_same_distances(perceptual, jittor) -> None:
 
 
 def test_black_images_have_a_finite_distance(perceptual) -> None:
-    """Their features may be zero, which can't be normalised."""
+    """The features of black images may be zero, and zeros can't be normalised."""
     black = np.full((1, 3, 64, 64), -1, np.float32)
     assert np.isfinite(perceptual.distances(black, images(8, 1, 3, 64, 64))).all()
     assert np.array_equal(perceptual.distances(black, black), np.zeros(1))

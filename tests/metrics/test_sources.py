@@ -130,7 +130,7 @@ def test_a_style_based_generator_gets_different_noise_for_each_image(jittor, tmp
 
 @pytest.fixture
 def translations(jittor):
-    """Return a function that makes a source of translations from the domain 'cat', made by the `mean_colour` model."""
+    """Return a function that makes a source of translations, by the `mean_colour` model, from the domain 'cat'."""
     from ganzoo.metrics.sources import DatasetSource, TranslationSource
 
     class Animals(NumberedDataset):

@@ -29,7 +29,7 @@ class VirtualEnvironment:
         (folder / "lib" / version / "site-packages" / "parent.pth").write_text("\n".join(lines) + "\n")
 
     def run(self, *arguments: object, cwd: Path | None = None, status: int = 0) -> str:
-        """Return the output of `python ARGUMENTS`, stderr included. The test fails if the exit status differs."""
+        """Return the output of `python ARGUMENTS`, stderr included. The exit status must be `status`."""
         environment = {
             name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "GANZOO_PLUGINS")
         }

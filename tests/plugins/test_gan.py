@@ -11,7 +11,7 @@ from tests.support.reference import needs_torch, recording
 pytestmark = pytest.mark.usefixtures("jittor")
 
 SIZE, CHANNELS = 12, 3
-# Biases before a batch norm, which removes any constant, so that their true gradient is zero.
+# The true gradient of these biases is zero, because the batch norm after them removes any constant.
 BIASES_WITHOUT_EFFECT = {"generator": {"layers.2.bias", "layers.5.bias", "layers.8.bias"}, "discriminator": set()}
 
 
@@ -61,7 +61,7 @@ def test_both_networks_have_the_published_optimizer_by_default():
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory):
-    """Return the numbers of our first steps, and of the reference's from the same weights, latents and images."""
+    """Return the numbers of the first steps, ours and the reference's, from the same weights, latents and images."""
     from ganzoo_gan import GAN, GANOptions
 
     options = GANOptions(size=SIZE, latent=recording.LATENT)
@@ -72,7 +72,7 @@ def comparison(tmp_path_factory):
 
 @needs_torch
 def test_the_loss_terms_of_the_first_step_match_the_reference(comparison):
-    # In the order of the updates, the generator's first.
+    # Terms are in the order of the updates: the generator's come first.
     terms = [name for name in comparison.actual if name.startswith("term/0/")]
     assert terms == ["term/0/generator/adversarial", "term/0/discriminator/real", "term/0/discriminator/fake"]
     assert max(comparison.errors("term/0/").values()) < 1e-4

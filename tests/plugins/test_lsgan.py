@@ -14,11 +14,11 @@ SIZES = {"zoo": 16, "tutorial": 32}
 CHANNELS = {"zoo": 3, "tutorial": 1}
 BATCH = 5
 KEEP = 0.75  # probability that the zoo's dropout keeps an input
-# Biases before a batch norm, which removes any constant, so that their true gradient is zero.
+# The true gradient of these biases is zero, because the batch norm after them removes any constant.
 BIASES_WITHOUT_EFFECT = {
     "zoo": {
         "generator": {"conv1.bias", "conv2.bias"},
-        "discriminator": set(),  # leaky ReLU and dropout come in between
+        "discriminator": set(),  # between convolution and batch norm are leaky ReLU and dropout
     },
     "tutorial": {
         "generator": {f"layers.{index}.bias" for index in (0, 3, 6, 9, 12, 15)},
@@ -83,7 +83,7 @@ def test_the_parameter_counts_of_the_tutorial_variant_follow_from_the_widths(siz
 
 
 def test_the_zoo_variant_is_initialised_like_dcgan():
-    """Convolutions from N(0, 0.02^2), scales of norms from N(1, 0.02^2), linear layers as Jittor initialises them."""
+    """Convolutions are from N(0, 0.02^2), scales of norms from N(1, 0.02^2); linear layers have Jittor's default."""
     ganzoo.seed(5)
     networks = build("zoo", 32, 1).networks
     weights = {**networks["generator"].state(), **networks["discriminator"].state()}
@@ -141,7 +141,7 @@ def test_dropout_changes_nothing_at_inference():
 
 
 def fix_dropout(state) -> dict[str, np.ndarray]:
-    """Replace the random dropout masks by fixed ones, and return these by layer number."""
+    """Replace the random dropout masks by fixed ones, and return the fixed masks by layer number."""
 
     class MaskedDropout(ganzoo.jt.nn.Module):
         def __init__(self, mask):
@@ -195,7 +195,7 @@ def comparison(variant, tmp_path_factory):
 @needs_torch
 def test_the_loss_terms_of_the_first_step_match_the_reference(comparison, variant):
     terms = [name for name in comparison.actual if name.startswith("term/0/")]
-    # In the order of the updates: the zoo variant's generator first, the tutorial's last.
+    # Terms are in the order of the updates: the zoo variant updates its generator first, the tutorial variant last.
     generator, discriminator = ["generator/adversarial"], ["discriminator/real", "discriminator/fake"]
     in_order = generator + discriminator if variant == "zoo" else discriminator + generator
     assert terms == [f"term/0/{name}" for name in in_order]

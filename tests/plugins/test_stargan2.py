@@ -164,12 +164,12 @@ def test_sources_are_scored_in_their_own_domain_and_fakes_in_the_target_domain()
     own, target = [0, 1, 2, 0], [1, 2, 0, 1]
     Step(trained, 0, None, lambda *_: None)(drawn)
     assert loss.discriminator.seen == [own, target] * 2 + [target] * 2
-    # D-reference: a reference. G-latent: source and fake. G-reference: two references, source and fake.
+    # D-reference encodes a reference, G-latent source and fake, and G-reference two references, source and fake.
     assert sorted(loss.encoder.seen) == sorted([target, own, target, target, target, own, target])
 
 
 def gradients(trained: TrainState, term: str) -> dict[str, np.ndarray]:
-    """Return the gradients of one term of the generator's first update, for generator and mapping network."""
+    """Return one term's gradients in the generator's first update, for the weights of generator and mapping network."""
     from ganzoo import backend
     from ganzoo.training.step import to_device
 
@@ -221,7 +221,7 @@ def test_gradients_of_small_batches_are_accumulated_over_eight_images():
     (small, warnings), (whole, no_warnings) = trained(2), trained(8)
     assert "accumulated over 8 images" in warnings[0]
     assert not no_warnings
-    # Except for other latents and rounding errors the update is the same, because images don't depend on each other.
+    # Only latents and rounding errors make the updates differ, because images don't depend on each other.
     one, other = weights(small)["discriminator"], weights(whole)["discriminator"]
     assert small.optimizers["discriminator"].steps == whole.optimizers["discriminator"].steps
     assert all(np.abs(one[key] - other[key]).max() <= 4.1e-4 for key in one)

@@ -28,7 +28,7 @@ def waves(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def picture(width: int, height: int, colours: Callable[..., np.ndarray] = waves) -> np.ndarray:
-    """Return the top left part of such a picture, uint8 (height, width, 3)."""
+    """Return the top left part of the infinite picture, uint8 (height, width, 3)."""
     y, x = np.mgrid[:height, :width] + 0.5
     return colours(x, y).round().astype(np.uint8)
 
@@ -60,7 +60,7 @@ def transformed(points: np.ndarray, degrees: float, scale: float, x: float, y: f
     return points @ matrix.T + [x, y]
 
 
-numbers = partial(st.floats, allow_subnormal=False)  # once Jittor is loaded, the CPU flushes these to zero
+numbers = partial(st.floats, allow_subnormal=False)  # once Jittor is loaded, the CPU flushes subnormal numbers to zero
 
 
 @settings(deadline=None)
@@ -162,7 +162,7 @@ def test_peaks_are_found_where_they_were_put() -> None:
     from ganzoo_stargan2.alignment import peaks
 
     maps = np.zeros((1, 4, 64, 64), np.float32)
-    maps[0, 0, 10, 20], maps[0, 0, 10, 21], maps[0, 0, 9, 20] = 1, 0.5, 0.4  # towards the right, and up
+    maps[0, 0, 10, 20], maps[0, 0, 10, 21], maps[0, 0, 9, 20] = 1, 0.5, 0.4  # larger values right and above
     maps[0, 1, 0, 30], maps[0, 1, 0, 31] = 1, 0.5  # at the edge
     maps[0, 2, 40, 50] = 1  # equal neighbours on both sides
     maps[0, 3, 62, 1], maps[0, 3, 63, 1], maps[0, 3, 62, 0] = 1, 0.5, 0.9
@@ -192,7 +192,7 @@ def wing(jittor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data_align(workdir: Path, wing: Path) -> Callable[..., Result]:
-    """Run `ganzoo data align` on the folder `faces`, with random mean landmarks."""
+    """Return a function that runs `ganzoo data align` on the folder `faces`, with random mean landmarks."""
     from ganzoo_stargan2.align_command import align
 
     np.savez(workdir / "mean.npz", mean=face(np.random.default_rng(7)))

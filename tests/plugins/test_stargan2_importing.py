@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2, made by the reference: same translations, same next update; invalid files."""
+"""Imported checkpoints of the StarGAN v2 reference translate and train like it; invalid files are refused."""
 
 from __future__ import annotations
 

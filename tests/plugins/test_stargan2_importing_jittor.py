@@ -99,8 +99,8 @@ def coordinates() -> dict[str, np.ndarray]:
 
 
 def write(path: Path, content: Any, file_format: str) -> None:
-    """Write as jt.save does ('variables'), or as its older versions did: arrays, with a checksum ('checksum') or
-    without ('plain')."""
+    """Write variables as jt.save does ('variables'), or arrays as its older versions did, with a checksum
+    ('checksum') or without ('plain')."""
     from ganzoo import jt
 
     if file_format == "variables":

@@ -27,7 +27,7 @@ def weights(jittor: Any) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def comparison(weights: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Return a file with these weights that PyTorch wrote, images, and the reference's heatmaps of the images."""
+    """Return a file in which PyTorch saved these weights; and a dict of images and the reference's heatmaps of them."""
     folder = tmp_path_factory.mktemp("landmarks")
     rng = np.random.default_rng(4)
     images = {f"images/{side}": rng.uniform(-1, 1, (1, 3, side, side)).astype(np.float32) for side in SIDES}

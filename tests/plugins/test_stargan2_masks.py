@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("jittor")
 
 
 def random_heatmaps(count: int, seed: int) -> np.ndarray:
-    """Return heatmaps (N, 99, 64, 64) of noise and one spot each, some of them too weak and some at an edge."""
+    """Return heatmaps (N, 99, 64, 64), each of noise and one spot. Some spots are too weak, some are at an edge."""
     rng = np.random.default_rng(seed)
     x, y = (rng.uniform(-1, 64, (count, 99, 1, 1)) for _ in range(2))
     rows, columns = np.mgrid[:64, :64]

@@ -1,4 +1,4 @@
-"""StarGAN v2: outputs, the terms and gradients of all four updates, and five iterations, against the reference."""
+"""Compares StarGAN v2 with the reference: outputs, terms and gradients of all four updates, and five iterations."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SHAPE = {"size": SIZE, "style_dim": 16, "latent": LATENT, "hidden": 32, "max_cha
 # The penalty has a larger weight than published, so that its gradient is not negligible.
 LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
 MAX_ERROR, MAX_ERROR_AFTER_STEPS = 1e-4, 1e-3  # relative errors
-# Relative L2 errors of the weight changes, of each tensor and of each whole network. Float32 has only two digits of the
-# EMAs' changes. Adam turns gradients that are only rounding errors into full steps, so weights with gradients below
-# ROUNDING times the network's largest count only for the whole network.
+# Relative L2 errors of the weight changes of a tensor and of a whole network. Float32 has only two digits of the EMAs'
+# changes. Adam turns gradients that are only rounding errors into full steps, so weights whose gradients are below
+# ROUNDING times the network's largest gradient count only for the whole network.
 MAX_CHANGE_ERROR, MAX_NETWORK_CHANGE_ERROR = 0.05, 0.02
 ROUNDING = 1e-4
 # The seeds of the weights are chosen so that no input of a ReLU is near zero.
@@ -42,7 +42,7 @@ NAMES = {
 
 
 def pictures(rng: np.random.Generator, count: int) -> np.ndarray:
-    """uint8 images (count, SIZE, SIZE, 3) with shapes of every size, as in natural images."""
+    """Return images uint8 (count, SIZE, SIZE, 3) with shapes of every size, as in natural images."""
     total = np.zeros((count, SIZE, SIZE, 3))
     for step in (2**power for power in range(SIZE.bit_length())):
         total += rng.standard_normal((count, SIZE // step, SIZE // step, 3)).repeat(step, 1).repeat(step, 2)
@@ -212,9 +212,9 @@ def test_every_gradient_matches_the_reference(comparison, phase):
 
 
 def scale(gradients: dict[str, np.ndarray], name: str) -> float:
-    """Return the magnitude to which the error of a gradient is relative: its own. A bias before an instance norm has no
-    effect, so its gradient is only rounding errors; these are relative to the gradient of the weight. A branch for a
-    domain without images has no gradient at all."""
+    """Return the magnitude to which the error of a gradient is relative, usually the gradient's own. A bias before an
+    instance norm has no effect, so its gradient is only rounding errors; its error is relative to the gradient of the
+    layer's weight. A branch for a domain without images has no gradient at all."""
     own = float(np.abs(gradients[name]).max())
     of_weight = float(np.abs(gradients[name.replace("bias", "weight")]).max())
     if of_weight == 0.0:
@@ -276,14 +276,15 @@ def latents(batches: list[dict[str, np.ndarray]], micro_batch: int) -> Iterator[
 
 @pytest.fixture(scope="module", params=[2, 4], ids=["whole", "accumulated"])
 def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
-    """Five iterations of ganzoo and of the reference: with two images, and with four in micro-batches of two."""
+    """Return five iterations of ganzoo and of the reference, with two images or with four in micro-batches of two."""
     batches = [random_batch(100 + step, request.param) for step in range(STEPS)]
     given = {
         f"{step}/{name}": value for step in range(STEPS) for name, value in with_float_images(batches[step]).items()
     }
     architecture = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
-    # A seed of the weights with which rounding hardly affects the five steps: PyTorch's float32 changes the weights as
-    # its float64 does, to 0.002. With most seeds it is 0.01 to 0.05: numbers are near the kink of a ReLU or an L1 norm.
+    # With this seed of the weights, rounding hardly affects the five steps: the weight changes of PyTorch in float32
+    # differ from those in float64 by 0.002 (relative). With most seeds they differ by 0.01 to 0.05, because numbers are
+    # near the kink of a ReLU or an L1 norm.
     settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": 9, "iterations": STEPS}
     expected = run_reference(
         "stargan2_train", given, tmp_path_factory.mktemp("trained"), architecture=architecture, **settings

@@ -112,7 +112,7 @@ def test_minibatch_stddev_matches_numpy(group):
     x = np.random.default_rng(1).standard_normal((8, 3, 2, 2), np.float32)
     actual = minibatch_stddev(ganzoo.jt.array(x), group).numpy()
     assert np.array_equal(actual[:, :3], x)
-    count = {None: 1, 4: 2, 3: 8}[group]  # 3 does not divide 8: each image is its own group
+    count = {None: 1, 4: 2, 3: 8}[group]  # 3 does not divide 8, so each image is a group of its own
     for first in range(count):
         expected = np.sqrt(x[first::count].astype(np.float64).var(0) + 1e-8).mean()
         np.testing.assert_allclose(actual[first::count, 3], expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Checkpoints of the public PyTorch port, made by the reference: same images, same next update; invalid files."""
+"""Import of checkpoints in the format of the public PyTorch port: same images, same next update; invalid files."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ MAX_SIZE = 128  # px; the networks are built for this size, so that fused resamp
 COUNT, LATENT, DEPTH, CHANNELS_BASE, CHANNELS_MAX = 4, 16, 2, 512, 32
 LOSSES = ("wgan-gp", "r1")
 MAX_ERROR = 1e-4  # relative
-# Seed of the weights. An AdaIN removes nearly all of the effect of a bias before it; with some seeds, the gradient of
-# such a bias is a sum that cancels to less than float32's precision.
+# Seed of the weights. An AdaIN removes nearly all of the effect of the bias before it. With some seeds, the terms of
+# that bias's gradient therefore cancel to less than float32's precision.
 SEED = 1
 
 

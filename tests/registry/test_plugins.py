@@ -183,7 +183,7 @@ def test_the_error_for_an_unknown_model_names_the_near_match_and_the_broken_plug
 
 
 def test_a_taken_name_stays_with_its_owner(install: Install) -> None:
-    # Its name sorts first, but bundled plugins are loaded before it.
+    # The plugin's name sorts first, but bundled plugins are loaded before it.
     install("aaa", MODEL + 'Model.name = "lsgan"\n@ganzoo.hookimpl\ndef ganzoo_models(): return [Model()]')
     registry = plugins.load()
     assert type(registry.model("lsgan")).__module__ == "ganzoo_lsgan"
@@ -239,7 +239,7 @@ def test_one_module_under_two_names_is_one_plugin(install: Install) -> None:
 
 
 def test_a_plugin_that_imports_jittor_gets_a_problem(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jittor", None)  # so that it is restored
+    monkeypatch.setitem(sys.modules, "jittor", None)  # so that the module is restored after the test
     monkeypatch.delitem(sys.modules, "jittor")
     install("heavy", 'import sys\nsys.modules["jittor"] = sys\n' + GOOD)
     registry = plugins.load()
@@ -252,7 +252,7 @@ def test_a_plugin_that_imports_jittor_gets_a_problem(install: Install, monkeypat
 def test_a_failed_import_of_jittor_says_how_to_import_it(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "jittor", None)  # so that it is restored
+    monkeypatch.setitem(sys.modules, "jittor", None)  # so that the module is restored after the test
     monkeypatch.delitem(sys.modules, "jittor")
     (tmp_path / "jittor").mkdir()
     (tmp_path / "jittor" / "__init__.py").write_text('raise OSError("libcudart.so: cannot open shared object file")')
@@ -294,7 +294,7 @@ def test_an_entry_point_that_leads_nowhere_is_a_problem(value: str) -> None:
 
 
 def test_a_folder_that_shadows_a_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python imports a folder of that name in the current one as a namespace package."""
+    """Python imports a folder with the package's name in the current folder as a namespace package."""
     (tmp_path / "hidden_gan").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])

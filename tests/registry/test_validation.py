@@ -1,4 +1,4 @@
-"""Validation of models: one that the command line can't show or parse is rejected with a message."""
+"""A model that the command line can't show or parse is rejected with a message."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_data_source_needs_a_summary() -> None:
 
 
 def test_every_option_of_the_train_command_itself_is_reserved() -> None:
-    # The command of a model without options has the training options and its own.
+    # For a model without options, the command has only the training options and its own options.
     from ganzoo.cli.train import _command
     from ganzoo.interfaces.options import options_by_name
     from ganzoo.interfaces.train_options import TrainOptions

@@ -30,7 +30,7 @@ PLAIN = (bool, int, float, str, tuple, type(None))  # types of defaults that sig
 
 
 def names_by_module() -> dict[str, list[str]]:
-    """Return what the stub imports: module, without 'ganzoo.', -> public names."""
+    """Return the public names that the stub imports, by module (without 'ganzoo.')."""
     found: dict[str, list[str]] = {}
     for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body:
         if isinstance(node, ast.ImportFrom):
@@ -119,7 +119,7 @@ class _Annotation(str):
 
 
 def signature(item: Any, skip_first: bool = False) -> str:
-    """Return the signature of a function or class as text; '' if it has none, or a class takes no named argument."""
+    """Return the signature of a function or class as text; '' if it has none, or is a class without named arguments."""
     try:
         found = inspect.signature(item)
     except (TypeError, ValueError):  # a property, or an exception class

@@ -84,8 +84,8 @@ for _ in range(24):
 
 
 def test_no_step_of_a_network_that_grows_leaves_operations_alive():
-    """Operations of a fade-in used to remain. With 100,000 of them, Jittor runs in another order, and a resumed run
-    differed."""
+    """Operations of a fade-in used to remain. From 100,000 operations on, Jittor runs them in another order, so a
+    resumed run differed."""
     output = subprocess.run([sys.executable, "-c", GROWING], check=True, capture_output=True, text=True).stdout
     seen = [tuple(map(int, line.split())) for line in output.splitlines()]
     assert {size for size, _ in seen} == {4, 8}

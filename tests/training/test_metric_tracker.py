@@ -60,14 +60,14 @@ def test_the_name_of_a_metric_says_how_many_real_images_were_used(jittor, ganzoo
 def test_by_default_as_many_real_images_as_samples_are_used(jittor, ganzoo, pictures, monkeypatch):
     from ganzoo.metrics import sources
 
-    monkeypatch.setattr(sources, "MIN_REAL", 5)  # fewer samples than that would use more real images
+    monkeypatch.setattr(sources, "MIN_REAL", 5)  # with fewer samples, more real images would be used
     track = [*TRACK[:-1], "10"]
     assert ganzoo(*TRAIN, *track, "--kimg", "0.012").exit_code == 0
     assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
 
 
 class ScriptedMetric(Metric):
-    """A metric with given values; higher is better."""
+    """A metric that returns the given values; higher is better."""
 
     name = "scripted"
     summary = "numbers given by a test"

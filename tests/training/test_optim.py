@@ -18,7 +18,7 @@ SHAPES = {"first": (4, 3), "second": (5,)}
 
 
 def optimizer(settings: ganzoo.Adam):
-    """Return an optimizer of a new network with weights of all SHAPES, always the same ones."""
+    """Return an optimizer of a new network with weights of all SHAPES. The initial weights are always the same."""
     from ganzoo.training.optim import Optimizer
 
     class Weights(ganzoo.Network):
@@ -63,7 +63,7 @@ def numbers(variables) -> dict[str, np.ndarray]:
     ids=["usual", "no-momentum-large-eps", "weight-decay"],
 )
 def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
-    if not ours:  # as on a GPU, or where they could not be compiled
+    if not ours:  # as on a GPU, or where our operations could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
     steps = 30  # more than 25, after which 1 - 0.5**t rounds to 1 in float32
     adam, per_step = optimizer(settings), gradients(steps)
@@ -83,7 +83,7 @@ def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch):
     adam, per_step = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
-    if not ours:  # as on a GPU, or where they could not be compiled
+    if not ours:  # as on a GPU, or where our operations could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
     apply(adam, per_step[:3])
     before = numbers({**adam.weights, **adam.state()})
@@ -109,7 +109,7 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
 
 
 def test_a_weight_added_later_starts_with_a_full_step():
-    """With the update count of the other weights, its first step would be ten times as long."""
+    """With the update count of the other weights, its first step would be up to ten times as long."""
     adam, per_step = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
     adam.set_active(["first"])
     before = numbers(adam.network.state())

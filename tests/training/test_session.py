@@ -10,7 +10,7 @@ from ganzoo.training import session
 
 
 def test_a_signal_while_another_process_compiles_ends_a_rank_cleanly(jittor, monkeypatch):
-    """Jittor's wait for its lock then fails, and so does the call that needed it."""
+    """Jittor's wait for its lock then fails, and so does the call that needed the lock."""
     plan = SimpleNamespace(train=SimpleNamespace(device="cpu", precision="tf32"))
     monkeypatch.setattr(session.distributed, "is_rank_zero", lambda: False)
 

@@ -70,7 +70,7 @@ def test_batch_statistics_are_never_computed_over_one_image(state, batch, micro_
 
 
 def test_networks_with_fixed_statistics_accept_a_single_image(state):
-    """Such as a landmark network, which is never trained."""
+    """A landmark network, which is never trained, is an example."""
     network = state.setup.networks["generator"]
     network.eval()
     check_micro_batches({"generator": network}, [Stage(8, 1)], None)

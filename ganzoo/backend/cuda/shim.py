@@ -80,8 +80,8 @@ def _real(kit: Toolkit, name: str) -> Path:
 
 
 def _links(kit: Toolkit) -> dict[str, Path]:
-    """Return the target of each link, by its path in the folder. Of files with the same name, that of the first folder
-    is used."""
+    """Return the target of each link, by its path in the folder. If several folders have a file of the
+    same name, the first folder's file is used."""
     links: dict[str, Path] = {}
     for folder in kit.include_dirs:
         for path in folder.iterdir() if folder not in SYSTEM_INCLUDE_DIRS else ():
@@ -105,5 +105,5 @@ def _library(path: Path) -> str | None:
 
 
 def _size(path: Path) -> int:
-    """Return a file's size, which tells its versions apart, or 0 for a folder: its content is ignored."""
+    """Return a file's size, which tells versions of the file apart; 0 for a folder, whose content is ignored."""
     return path.stat().st_size if path.is_file() else 0

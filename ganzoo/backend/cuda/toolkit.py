@@ -18,7 +18,7 @@ LIBRARIES = ("cudart", "cublas", "cublasLt", "curand", "cufft", "cusparse")
 _CUDNN_8_LIBRARIES = ("cudnn", "cudnn_ops_infer", "cudnn_cnn_infer", "cudnn_ops_train", "cudnn_cnn_train")
 CUDNN_9_LIBRARIES = ("cudnn", "cudnn_ops", "cudnn_cnn")
 _HEADERS = ("cuda_runtime.h", "cublas_v2.h", "cudnn.h", "curand.h", "cufft.h", "cusparse.h")
-# Where package managers put files that have no folder of their own.
+# System folders where package managers may put the libraries and headers.
 SYSTEM_LIBRARY_DIRS = tuple(map(Path, ("/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib")))
 SYSTEM_INCLUDE_DIRS = tuple(map(Path, ("/usr/include", "/usr/include/x86_64-linux-gnu")))
 DEFAULT_CUDA_HOME = Path("/usr/local/cuda")
@@ -39,11 +39,11 @@ class Toolkit:
 
     @property
     def needs_shim(self) -> bool:
-        """Whether Jittor can use it only through the folder of `shim`."""
+        """Whether Jittor can use the toolkit only through the folder that `shim` creates."""
         return self.version[0] >= SHIM_FROM
 
     def find_library(self, name: str) -> Path | None:
-        """Return the path of a library, the newest libNAME.so.N or else libNAME.so, or None if no folder has it."""
+        """Return the path of the newest libNAME.so.N, or else of libNAME.so, or None if no folder has either."""
         for folder in self.library_dirs:
             found = [path for path in folder.glob(f"lib{name}.so*") if re.fullmatch(r".*\.so(\.\d+)?", path.name)]
             if found:

@@ -1,7 +1,11 @@
-"""Our own operations for the CPU, with gradients of any order that use the same operations: convolutions and matrix
-products by oneDNN, with cached primitives and Winograd's algorithm where it is faster; image filters; and leaky ReLUs,
-which in Jittor are several operations that fuse with their neighbours into ever new kernels. There are also operations
-without gradients, for weight updates. Where ours are unavailable, as on a GPU, functions compose Jittor's instead.
+"""Our own operations for the CPU. Those for networks have gradients of any order that use the same operations:
+
+* convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
+* image filters;
+* leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels.
+
+Those for weight updates have no gradients. Where our operations are unavailable, as on a GPU, functions compose
+Jittor's instead.
 
 Jittor has no convolution operation: it searches graphs of products and sums for convolutions, misses some of them, and
 computes the others without Winograd's algorithm, creating primitives anew at each call. The convolutions that it finds,
@@ -45,7 +49,7 @@ IntOrPair = int | tuple[int, int]
 
 
 class AdamSettings(Protocol):
-    """Attributes of `ganzoo.Adam` that `adam` reads. Learning rate and eps, bias-corrected, are passed separately."""
+    """Attributes of `ganzoo.Adam` that `adam` reads. Bias-corrected learning rates and eps are passed separately."""
 
     @property
     def beta1(self) -> float: ...
@@ -101,8 +105,8 @@ def load(jittor: Any) -> None:
 
 def sources_in(cache: Path) -> Path:
     """Return a folder in the cache that holds our sources and is named after their hash. Jittor names the library after
-    its folder. A library that a process has loaded must not be replaced, by an upgrade or another copy of ganzoo:
-    kernels that the process loads later would load the new library beside the old one."""
+    this folder. An upgrade or another copy of ganzoo must not replace a library that a process has loaded: kernels that
+    the process loads later would load the new library beside the old one."""
     sources = {name: Path(__file__).with_name(name).read_bytes() for name in (*_SOURCES, *_HEADERS)}
     folder = cache / f"ganzoo_ops_{hashlib.sha256(repr(sorted(sources.items())).encode()).hexdigest()[:16]}"
     if not folder.exists():
@@ -131,7 +135,7 @@ def counts() -> Counts:
 
 @contextlib.contextmanager
 def winograd_from(channels: int, pixels: int) -> Iterator[None]:
-    """Within the body, use Winograd's algorithm from these sizes on, for convolutions that were not computed before."""
+    """Within the body, use Winograd's algorithm from these sizes on. Convolutions computed before are not affected."""
     minimum = (ctypes.c_int(channels), ctypes.c_int(pixels))
     _library.ganzoo_swap_winograd_minimum(*map(ctypes.byref, minimum))
     try:
@@ -206,8 +210,8 @@ def upsampling_conv2d(x: Any, weight: Any) -> Any:
 
 
 def widens_kernels(weight: Any, sides: Sequence[int]) -> bool:
-    """Whether `doubling_conv2d` and `halving_conv2d` are available for these weights and sides of the larger images, in
-    the current precision."""
+    """Whether `doubling_conv2d` and `halving_conv2d` are available for these weights in the current precision. `sides`
+    are those of the larger images."""
     return available() and autocast_enabled and min(weight.shape[:2]) >= _MIN_CHANNELS and min(sides) >= 4
 
 
@@ -246,8 +250,8 @@ def symmetric_filter(x: Any, centre: float, side: float, corner: float) -> Any:
 def leaky_relu(x: Any, slope: float = 0.2, fused: bool = False) -> Any:
     """Return the larger of x and slope * x, for a slope from 0 (ReLU) to 1. The gradient at 0 is the slope.
 
-    `fused` lets Jittor compile it into one kernel with the operations around it: faster after a batch norm of small
-    images."""
+    `fused` lets Jittor compile the ReLU and the operations around it into one kernel, which is faster after a batch
+    norm of small images."""
     if _operations is not None and not fused:
         return _operations.leaky_relu(x, slope)
     return jittor().nn.leaky_relu(x, slope)

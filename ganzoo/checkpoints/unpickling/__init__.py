@@ -46,7 +46,7 @@ def safe_load(path: Path) -> Any:
     """Read a weights file into dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
 
     The format is recognised by the content: torch.save's zip format and the one before it, jt.save's pickle, or a plain
-    pickle of NumPy arrays, of any protocol. Parameters, tensors and Jittor Vars become arrays, bfloat16 becomes
+    pickle (of any protocol) of NumPy arrays. Parameters, tensors and Jittor Vars become arrays, bfloat16 becomes
     float32, dtypes and devices become their names. Arrays are contiguous and read-only; some share memory.
 
     CheckpointError if the file is missing, damaged or of another format, or refers to a name that weights don't need.
@@ -95,7 +95,7 @@ def _parse(data: bytes) -> tuple[Any, Budget]:
 
 
 class _Storages(dict[str, Storage]):
-    """Storages that a pickle refers to, by key; called with each persistent id while the pickle is read."""
+    """Storages that a pickle refers to, by key. The reader of the pickle calls this object with each persistent id."""
 
     def __call__(self, key: Any) -> Storage:
         if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage" or type(key[1]) is not StorageType:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from ganzoo.checkpoints.unpickling.foreign import remedy
 from ganzoo.errors import printable
 
-# Limits that bound time and memory, far above any checkpoint (that of a StyleGAN takes 20,000 opcodes).
+# Limits that bound time and memory, far above what any checkpoint needs (a StyleGAN's has 20,000 opcodes).
 MAX_OPCODES = 1_000_000
 MAX_DEPTH = 32
 
@@ -40,7 +40,7 @@ class Budget:
 
 
 class Deferred(ABC):
-    """A value that can be made only after the whole file is read; made once, however often the file refers to it."""
+    """A value that can be made only after the whole file is read. Made once, however often the file refers to it."""
 
     _made: Any = None
 
@@ -203,7 +203,7 @@ class _Machine:
         if isinstance(self.stack[-1], Deferred):
             self.stack[-1].set_state(state)
         else:
-            self.top(dict)  # its state is ignored: an OrderedDict's attributes, where PyTorch keeps version numbers
+            self.top(dict)  # its state, PyTorch's version numbers as attributes of an OrderedDict, is ignored
 
     def persistent(self, key: Any) -> None:
         if self.persistent_load is None:

@@ -34,7 +34,8 @@ def flag(name: str) -> str:
 
 @dataclass(frozen=True)
 class GenerateRequest:
-    """A parsed call of `ganzoo generate`. None: not given, or not used by this kind of output."""
+    """A parsed call of `ganzoo generate`. None means that an option was not given, or that this kind of output does not
+    use it."""
 
     kind: str  # a key of KINDS
     seeds: list[int]
@@ -72,7 +73,7 @@ class TranslateRequest:
 
 
 def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
-    """Parse the values of the command. OptionError if one is invalid or some conflict."""
+    """Parse the values of the command. OptionError if a value is invalid, or if some values conflict."""
     for name in ("domain", "reference"):
         if _given(values[name]):
             raise OptionError(f"{flag(name)}: requires --source, the images to translate.")
@@ -81,7 +82,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
     style_flags = [flag(name) for name in STYLE_OPTIONS if _given(values[name])]
     style_flags += ["--space w"] if values["space"] == "w" else []
     mix_layers = _or_default(values["mix_layers"], "coarse")
-    parse_mix_layers(mix_layers)  # invalid text is rejected now, layers that the image lacks later
+    parse_mix_layers(mix_layers)  # rejects invalid text now; layers that the image lacks are rejected later
     return GenerateRequest(
         kind=kind,
         seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
@@ -103,7 +104,7 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
 
 
 def parse_translation_request(values: Mapping[str, Any]) -> TranslateRequest:
-    """Parse the values of the command with --source. OptionError if one is invalid or some conflict."""
+    """Parse the values of the command with --source. OptionError if a value is invalid, or if some values conflict."""
     refused = dict.fromkeys(NOT_WITH_SOURCE, "not with --source")
     if values["reference"]:
         refused.update(dict.fromkeys(LATENT_OPTIONS, "not with --reference, which gives the style"))
@@ -141,7 +142,7 @@ def parse_domains(text: str, domains: Sequence[str]) -> list[int]:
 
 
 def _given(value: Any) -> bool:
-    """Return whether the user gave an option. The number 0 counts as given, but not False or an empty tuple."""
+    """Return whether the user gave an option. The number 0 counts as given; False and an empty tuple do not."""
     return value is not None and value is not False and value != ()
 
 

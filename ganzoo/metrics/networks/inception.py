@@ -212,7 +212,7 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
 
 class InceptionFID(_Inception):
-    """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the border, and
+    """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the padding, and
     the last block uses max pooling instead."""
 
     average_pool = staticmethod(_average_pool_without_padding)

@@ -72,7 +72,8 @@ class CheckpointKeeper:
         return best
 
     def check_keep_best(self, state: TrainState, loss_stats: LossStats) -> None:
-        """Once every phase has run: OptionError if --keep-best names a number that the statistics won't contain."""
+        """Once every phase has run, raise OptionError if --keep-best names a number that the statistics won't
+        contain."""
         if self._keep_best_checked or {phase.name for phase in state.setup.loss.phases} - loss_stats.phases:
             return
         self._keep_best_checked = True

@@ -10,7 +10,7 @@ from ganzoo.runs import Run
 from ganzoo.signals import Stop
 from ganzoo.training.reporting.logger import RunLogger
 
-INTERVAL = 30.0  # seconds between redraws of the curves, each of which takes about half a second
+INTERVAL = 30.0  # seconds between redraws of the curves; a redraw takes about half a second
 
 
 class CurvePlotter:

@@ -16,8 +16,8 @@ from ganzoo.training.state import TrainState
 
 
 class PeriodicEvaluation:
-    """Evaluation with --evaluate-every of the networks that samples are drawn from. Once `stop()` is true, nothing is
-    measured."""
+    """Measures metrics every --evaluate-every kimg, for the networks that samples are drawn from. Once `stop()` is
+    true, nothing is measured."""
 
     def __init__(
         self, run: Run, options: TrainOptions, metric_tracker: MetricTracker | None, logger: RunLogger, stop: Stop
@@ -46,7 +46,7 @@ class PeriodicEvaluation:
             self.run.replace_last_stats(row)
 
     def measure_missing(self, state: TrainState) -> None:
-        """Measure the metrics that were due when the last session ended."""
+        """Measure the metrics that were due when the previous session ended."""
         if state.position is None or not due.evaluation_due(self.options, state.progress, state.position.stage.batch):
             return
         rows = self.run.stats()

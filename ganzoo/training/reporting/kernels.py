@@ -23,7 +23,7 @@ class WarmUp:
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
         """Run a step in the body. In the warm-up, show the compilation on one line. Signals don't interrupt a step."""
-        # The first step, right after a checkpoint or at the start, may be interrupted: compiling can take minutes.
+        # A signal may interrupt the first step, which follows a checkpoint or the start: compiling can take minutes.
         guard = contextlib.nullcontext() if self.left == WARM_UP else backend.uninterrupted()
         with backend.show_compilation(f"step {number}") if self.left else contextlib.nullcontext(), guard:
             yield

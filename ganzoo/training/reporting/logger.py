@@ -13,7 +13,7 @@ from ganzoo.training.reporting.progress_bar import ProgressBar
 
 
 class RunLogger:
-    """Logger of a run: to the screen, above the progress bar, and to log.txt."""
+    """Logs a run's messages to the screen, above the progress bar, and to log.txt."""
 
     def __init__(self, run: Run, bar: ProgressBar, stop: Stop) -> None:
         self.run, self._bar, self._stop = run, bar, stop
@@ -25,7 +25,7 @@ class RunLogger:
         self.run.log(message)
 
     def info_once(self, message: str) -> None:
-        """Do the same, but only the first time that this message is given."""
+        """Log a message as `info` does, but only the first time that it is given."""
         if message not in self._reported:
             self._reported.add(message)
             self.info(message)

@@ -65,7 +65,7 @@ class ProgressBar:
 
 
 class _Line(tqdm):  # type: ignore[misc]
-    """A tqdm bar that shows the first of `numbers`, ordered from long to short, that fits the terminal."""
+    """A tqdm bar with the longest of `numbers` that fits the terminal. They are ordered from long to short."""
 
     numbers: Sequence[str] = ()
 

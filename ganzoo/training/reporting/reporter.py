@@ -1,4 +1,4 @@
-"""Reporter of rank 0, the only one that writes the run's folder."""
+"""Reporter of rank 0, the only rank that writes to the run's folder."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RunReporter:
         self.loss_stats.add(phase, means, finite)
 
     def on_logged(self, phase: Phase, values: Mapping[str, Any], finite: Any) -> None:
-        """Add values that are not part of the loss, in the same way."""
+        """Add values that are not part of the loss to this tick, without waiting for them."""
         self.loss_stats.log(phase, values, finite)
 
     def on_stage_start(self, state: TrainState, position: StagePosition) -> None:
@@ -100,7 +100,8 @@ class RunReporter:
 
     @contextlib.contextmanager
     def step(self, state: TrainState) -> Iterator[None]:
-        """Run a step in the body. In the warm-up, exclude it from the speed; afterwards, compile for later stages."""
+        """Run a step in the body. During the warm-up, exclude its time from the speed; after the warm-up, have the
+        kernels of later stages compiled."""
         warming_up, started = self.warm_up.left > 0, time.perf_counter()
         if not warming_up:
             self.precompiler.start(state)
@@ -120,8 +121,8 @@ class RunReporter:
             self._tick(state, state.batch)
 
     def first_samples(self, state: TrainState) -> None:
-        """Save samples after the first step of a run. This compiles the kernels of sampling, so its time doesn't
-        count."""
+        """Save samples after the first step of a run. This compiles the kernels of sampling, so its time is excluded
+        from the speed."""
         began = time.perf_counter()
         with backend.show_compilation("first samples"):
             self.samples.write(state)
@@ -129,7 +130,7 @@ class RunReporter:
 
     def _tick(self, state: TrainState, batch: int = 0) -> None:
         """Fetch the losses, write everything that is due after a step of `batch` images, and notify plugins. The
-        checkpoint comes before metrics and samples, so that a failure there loses no training."""
+        checkpoint comes before metrics and samples, so that their failure loses no training."""
         backend.wait()
         report = self.loss_stats.fetch()
         row = self.stats.row(state, report)
@@ -166,7 +167,7 @@ class RunReporter:
         self.curves.finish()
 
     def close(self, outcome: str) -> None:
-        """Close the bar, wait for the last checkpoint, and notify plugins."""
+        """Close the bar, wait until the last checkpoint is written, and notify plugins."""
         self.precompiler.close()
         self.bar.close()
         try:
@@ -178,7 +179,7 @@ class RunReporter:
 
 
 def diverged(skips: int, kimg: str, last: Path | None, retrying: bool) -> DivergedError:
-    """Return the error after too many skipped updates. `last` is the last checkpoint, if there is one."""
+    """Return the error after too many skipped updates. `last` is the newest checkpoint, if there is one."""
     return DivergedError(
         f"training diverged: {skips} updates in a row, up to {kimg} kimg, had a non-finite loss or gradient and were "
         "skipped. "

@@ -61,9 +61,9 @@ def _translations(
 
 
 def choose_translation_inputs(dataset: Dataset, data: DataInfo) -> TranslationInputs:
-    """Choose sources and references from the validation images, then from the training images, alternating between
-    domains; the same in every run. As far as possible, each reference is from another domain than its source. `data`
-    sets their size and channels. DataError if too few images can be read."""
+    """Choose sources and references from the validation images, and more from the training images if those are too few.
+    They alternate between domains, and are the same in every run. As far as possible, each reference is from another
+    domain than its source. `data` sets the size and channels. DataError if too few images can be read."""
     count = 4 if data.size > 128 else 6
     found: list[tuple[np.ndarray, int]] = []
     for each in (dataset.validation(), dataset):

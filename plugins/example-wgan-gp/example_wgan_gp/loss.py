@@ -8,7 +8,7 @@ from ganzoo import Batch, Discriminator, Generator, Loss, Phase, Progress, gradi
 
 
 class WGANGPLoss(Loss):
-    """Updates the critic in every step, and the generator in every `n_critic`-th: a phase with `interval` above 1."""
+    """Updates the critic in every step, and the generator in every `n_critic`-th step: see `Phase.interval`."""
 
     def __init__(self, generator: Generator, critic: Discriminator, n_critic: int, penalty: float) -> None:
         self.generator, self.critic, self.penalty = generator, critic, penalty
@@ -21,7 +21,7 @@ class WGANGPLoss(Loss):
         fakes = fakes.detach()
         mix = batch.uniform(1, 1, 1)
         return {
-            # Minus this term is the critic's estimate of the Wasserstein distance.
+            # The negative of this term is the critic's estimate of the Wasserstein distance.
             "wasserstein": self.critic(fakes).mean() - self.critic(batch.images).mean(),
             "penalty": self.penalty * gradient_penalty(self.critic, batch.images, fakes, mix),
         }

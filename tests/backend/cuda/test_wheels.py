@@ -108,7 +108,7 @@ print(sum(np.abs(array).sum(dtype=np.float64) for array in weights), weights[3].
 
 
 def test_a_seed_gives_the_same_weights_as_on_the_cpu(machine):
-    """The CPU draws them: the stand-in's kernels draw nothing."""
+    """The weights must come from the CPU, because the stand-in's kernels draw nothing."""
     gpu, cpu = run(machine, "-c", INITIAL, "cuda"), run(dict(os.environ), "-c", INITIAL, "cpu")
     assert cpu.returncode == 0, cpu.stderr
     assert gpu.stdout == cpu.stdout, gpu.stderr

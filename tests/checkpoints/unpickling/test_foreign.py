@@ -1,4 +1,4 @@
-"""Files that are not weights, or in an unsupported format: each is refused, and the error says what it is."""
+"""Files that are not weights or have an unsupported format are refused, and the error says what they are."""
 
 from __future__ import annotations
 

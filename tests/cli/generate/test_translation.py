@@ -79,7 +79,7 @@ def test_each_source_is_translated_to_each_domain_with_each_seed(translate, work
     from ganzoo.sampling.latents import from_seeds
 
     for name, path in (("a", "sources/a.png"), ("b", "sources/below/b.jpg"), ("c", "sources/c.webp")):
-        # The colours of the EMA; those of the network differ.
+        # The colours of the EMA; the trained network's colours differ.
         colour = mean_colour.COLOURS[[1]] + from_seeds([3], 5)[:, :3] / 3
         expected = with_mean_colour(square(workspace / path)[None], colour)[0]
         assert alike(pixels(out / f"{name}-dog-seed0003.png"), expected)

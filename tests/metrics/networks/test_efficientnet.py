@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its published weights, against another author's package and on photographs."""
+"""EfficientNet-Lite0 with its published weights agrees with another author's package and classifies photographs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHOTOGRAPHS = {
     "camera.png": (872,),  # tripod
     "motorcycle_left.png": (665, 670),  # moped, motor scooter
 }
-SMALL, ODD = 48, 100  # px; enlarged to the minimum size, and to a multiple of 32
+SMALL, ODD = 48, 100  # px; SMALL is enlarged to the minimum size, ODD to a multiple of 32
 
 
 @pytest.fixture(scope="module")

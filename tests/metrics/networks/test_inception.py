@@ -1,4 +1,4 @@
-"""Inception-v3 in both variants against the reference, from a file of random weights to features."""
+"""Both variants of Inception-v3 agree with the reference, from a file of random weights to the features."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ FID_SIZES = {"32": 32, "100": 100, "299": 299, "made smaller": 340}
 
 
 def random_images(seed: int, count: int, side: int) -> np.ndarray:
-    """Return different images (count, side, side, 3): coloured blobs and noise, more in each image."""
+    """Return images (count, side, side, 3) of coloured blobs and noise. Each has more blobs and noise than the previous
+    one."""
     rng, found = np.random.default_rng(seed), []
     for index in range(count):
         blobs = rng.integers(0, 256, (2 + 3 * index, 2 + 3 * index, 3), np.uint8)
@@ -105,7 +106,7 @@ def test_features_depend_on_the_image(comparison, name) -> None:
 
 @needs_torch
 def test_the_variants_pool_differently(comparison, fid, torchvision, jittor) -> None:
-    """Both get pixels that are equal after normalisation."""
+    """Both variants get pixels that are equal after normalisation."""
     pixels = comparison.images["torchvision/299"].transpose(0, 3, 1, 2).astype(np.float32)
     mean, std = (np.array(each).reshape(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     same = (255 * ((pixels / 127.5 - 1) * std + mean)).astype(np.float32)
@@ -125,7 +126,7 @@ def test_grey_images_are_rgb_of_equal_channels(comparison, fid, torchvision) -> 
 
 @needs_torch
 def test_other_contents_of_torchvisions_file_are_ignored(comparison, fid) -> None:
-    """The auxiliary classifier, and a classifier for 1000 classes."""
+    """The file also contains an auxiliary classifier, and a classifier for 1000 classes."""
     other = comparison.extractor("inception", "torchvision.pth")
     images = comparison.images["fid/100"]
     assert np.array_equal(features(other, images), features(fid, images))

@@ -1,4 +1,4 @@
-"""LPIPS against the reference: both read files of random weights, and their distances must agree."""
+"""LPIPS and the reference compute the same distances from files of random weights."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ KINDS = {
 
 
 def pair(rng: np.random.Generator, side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return two images (2, channels, side, side), and noisy copies: little noise in the first image, much in the
-    second."""
+    """Return two images (2, channels, side, side), and a noisy copy of each: the first with little noise, the second
+    with much."""
     found = []
     for _ in range(2):
         blobs = rng.integers(0, 256, (6, 6, 3), np.uint8)

@@ -1,7 +1,7 @@
 """The reference implementation: the same models and training steps, written from the papers in PyTorch and float64.
 
 PyTorch and Jittor can't share a process (their OpenMP and MKL clash), so the reference runs in a child process, and
-arrays are exchanged in .npz files. This module imports neither.
+arrays are exchanged in .npz files. This module imports neither PyTorch nor Jittor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[3]
 
-# find_spec and not importorskip: the latter would import PyTorch into Jittor's process.
+# importorskip would import PyTorch into Jittor's process.
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
     reason="PyTorch, the independent reference, is not installed (pip install torch==2.13.0)",
@@ -38,7 +38,7 @@ def run_reference(job: str, arrays: Mapping[str, np.ndarray], folder: Path, **se
 
 
 def relative_error(actual: Any, expected: np.ndarray, scale: float = 0.0) -> float:
-    """Return the largest difference between two arrays, relative to the largest magnitude of `expected` or `scale`."""
+    """Return the largest difference between two arrays, divided by `scale` or the largest magnitude of `expected`."""
     actual = np.asarray(actual.numpy() if hasattr(actual, "numpy") else actual, np.float64)
     assert actual.shape == expected.shape
     assert np.isfinite(actual).all()

@@ -56,7 +56,7 @@ class RandomWeights:
         return F.relu(F.batch_norm(y, *(self.get(f"{name}.bn.{key}", outputs) for key in keys), eps=0.001))
 
     def auxiliary(self) -> None:
-        """Draw the auxiliary classifier in torchvision's file, which doesn't affect the features."""
+        """Draw weights of the auxiliary classifier, which torchvision's file contains but the features don't need."""
         for name, inputs, outputs, kernel in (("conv0", 768, 128, 1), ("conv1", 128, 768, 5)):
             self.get(f"AuxLogits.{name}.conv.weight", outputs, inputs, kernel, kernel)
             for key in ("running_mean", "running_var", "weight", "bias"):

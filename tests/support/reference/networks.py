@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-ZOO_EPS = 0.8  # the second positional argument of PyTorch's BatchNorm, where momentum was meant
+ZOO_EPS = 0.8  # PyTorch-GAN passes 0.8 as BatchNorm's second argument, eps, but means momentum
 
 
 class MaskedDropout(nn.Module):

@@ -73,8 +73,8 @@ def gradient_penalty(arrays: Tensors) -> Tensors:
 
 
 def convolution(arrays: Tensors, transposed: bool, **settings: int) -> Tensors:
-    """Return a convolution y of x with weight, the gradients of sum(y * upstream * (0.3 y + 1)) for both, and the
-    gradients of a penalty on these gradients."""
+    """Return y, the convolution of x with weight; the gradients of sum(y * upstream * (0.3 y + 1)) with respect to x
+    and weight; and the gradients of a penalty on these gradients."""
     x, weight = arrays["x"].requires_grad_(), arrays["weight"].requires_grad_()
     convolve = nn.functional.conv_transpose2d if transposed else nn.functional.conv2d
     y = convolve(x, weight, **settings)

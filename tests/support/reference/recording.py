@@ -1,4 +1,4 @@
-"""Runs training steps of ganzoo, records their results, and repeats them with the reference."""
+"""Runs training steps of ganzoo, records their results, and repeats the steps with the reference."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ STEPS = 5
 
 
 def adam_settings(*, generator_eps: float, discriminator_eps: float) -> dict[str, Any]:
-    """Return Adam for both networks. Each eps must be well above the rounding errors of the gradients: with the usual
-    1e-8, Adam would turn a gradient that is only a rounding error, as some of a million always are, into a full step.
-    """
+    """Return Adam for both networks. Each eps must be well above the rounding errors of the gradients. Among a million
+    gradients some are only rounding errors, and with the usual 1e-8 Adam would turn them into full steps."""
     from ganzoo import Adam
 
     eps = {"generator": generator_eps, "discriminator": discriminator_eps}

@@ -1,4 +1,4 @@
-"""Checkpoints of StarGAN v2 in the reference's format, and results to expect from them: styles, images, next update."""
+"""Checkpoints of StarGAN v2 in the reference's format, and the styles, images and next update expected from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAMBDAS = {"reg": 1.0, "sty": 1.0, "ds": 1.0, "cyc": 1.0}
 
 def write(folder: Path, training: Training, step: int, fan: Mapping[str, torch.Tensor] | None = None) -> None:
     """Save the three files of a step, NNNNNN_nets.ckpt, _nets_ema.ckpt and _optims.ckpt. `fan` is the state dict of the
-    landmark network, which the first two also contain if there are high-pass skips."""
+    landmark network; the first two files also contain it if there are high-pass skips."""
     states = {name: network.state_dict() for name, network in training.networks.items()}
     ema = {name: network.state_dict() for name, network in training.ema.items()}
     if fan is not None:
@@ -31,9 +31,9 @@ def files(arrays: Tensors, target: str, architecture: dict[str, Any], iterations
     """Train for some iterations in float32 on the batch in `arrays` (see `Data.of`), and save the files in the folder
     `target`. The arrays 'fan/NAME' are the landmark network's state dict.
 
-    Return 'style/latent', 'style/reference', 'image/latent' and 'image/reference', computed with the EMA; and for one
-    more update by Adam of each network, random gradients 'grad/NETWORK/WEIGHT' of the weights that have optimizer
-    states, and the resulting weights 'updated/NETWORK/WEIGHT'.
+    Return 'style/latent', 'style/reference', 'image/latent' and 'image/reference', computed with the EMA. Then Adam
+    updates each network once more, with random gradients for the weights that have optimizer states: also return these
+    gradients as 'grad/NETWORK/WEIGHT', and the resulting weights as 'updated/NETWORK/WEIGHT'.
     """
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.float32)

@@ -1,7 +1,7 @@
 """StarGAN v2 in PyTorch on one batch: outputs of all networks, loss terms, and the gradients of each phase.
 
 Some inputs of ReLUs are so near zero that their sign depends on rounding errors, and a wrong sign changes a whole
-gradient. So the biases before each ReLU are changed until zero lies in a gap between its inputs.
+gradient. So the biases before each ReLU are changed until zero lies in a gap between the ReLU's inputs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import nn
 from .stargan2 import AdaIN, Architecture, ResBlk
 from .stargan2_steps import UPDATED, Data, Tensors, Training, randomise
 
-# Maximum change of a bias in each round, relative to the standard deviation of the ReLU's inputs. It falls, because
-# generator and style encoder also process images of the generator, which change with its biases.
+# Maximum change of a bias in each round, relative to the standard deviation of the ReLU's inputs. The maximum falls,
+# because generator and style encoder also process generated images, which change with the generator's biases.
 MAX_SHIFTS = (0.3, 0.03, 0.003, 0.0003)
 
 
@@ -25,8 +25,8 @@ def gradients(arrays: Tensors, cases: Mapping[str, dict[str, Any]], lambdas: Map
     """Return the results for each case (an architecture and a seed) with random weights, the same for all phases.
 
     Names: CASE/'net/NETWORK/WEIGHT', 'style/...' (latent, reference, source), 'image/...', 'score/...' (real, fake),
-    'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest', the smallest
-    magnitude of an input of a ReLU or an absolute value, relative to the root mean square of these inputs.
+    'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest': of all ReLUs
+    and absolute values, the smallest magnitude of an input, relative to the root mean square of the inputs.
     """
     results = Tensors()
     for name, settings in cases.items():
@@ -99,7 +99,7 @@ def _results(training: Training, data: Data) -> Tensors:
 
 
 def _nearest(x: torch.Tensor) -> torch.Tensor:
-    """Return the smallest magnitude, relative to the root mean square."""
+    """Return the smallest magnitude in x, relative to the root mean square of x."""
     return x.abs().min() / x.square().mean().sqrt()
 
 
@@ -125,7 +125,7 @@ def _avoid_zeros(training: Training, data: Data, max_shift: float) -> None:
 
 
 def _hooks(network: nn.Module, max_shift: float) -> Iterator[Any]:
-    """Register a hook that shifts the bias before each ReLU, and yield the hooks."""
+    """Register hooks that shift the bias before each ReLU, and yield them."""
 
     def after(module: nn.Module, bias: torch.Tensor, scale: float = 1.0) -> Any:
         return module.register_forward_hook(lambda _, inputs, out: _shifted(out, bias, scale, max_shift))
@@ -136,7 +136,7 @@ def _hooks(network: nn.Module, max_shift: float) -> Iterator[Any]:
         elif isinstance(module, nn.InstanceNorm2d) and module.affine:
             yield after(module, module.bias)
         elif isinstance(module, ResBlk) and not module.normalize:
-            # The convolution's output is pooled first.
+            # The convolution's output is pooled before the ReLU.
             yield module.relu2.register_forward_pre_hook(_before(module.conv1.bias, max_shift))
             yield after(module, module.conv2.bias, 0.5**0.5)
         elif isinstance(module, nn.Sequential):
@@ -150,7 +150,8 @@ def _before(bias: torch.Tensor, max_shift: float) -> Any:
 
 
 def _shifted(x: torch.Tensor, bias: torch.Tensor, scale: float, max_shift: float) -> torch.Tensor:
-    """Change `bias`, whose share in x is `scale`, so that zero lies in the widest gap nearby. Return the new x."""
+    """Change `bias`, which x contains multiplied by `scale`, so that zero lies in the widest gap nearby. Return the new
+    x."""
     features = x.shape[1]
     values, _ = x.transpose(0, 1).reshape(features, -1).sort(1)
     gaps = values.diff(dim=1)

@@ -80,7 +80,7 @@ class Linear(nn.Module):
 
 
 class Fused(nn.Module):
-    """A convolution with a 4x4 kernel, four shifted copies of a 3x3 one: transposed for upsampling, else strided."""
+    """A convolution, transposed for upsampling, else strided. Its 4x4 kernel is the sum of four shifted 3x3 kernels."""
 
     def __init__(self, inputs: int, outputs: int, up: bool, kernel_scale: float) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Constant(nn.Module):
 
 
 class StyledBlock(nn.Module):
-    """A constant or upsampling convolution, then two times noise, leaky ReLU and AdaIN with a convolution between."""
+    """A constant or an upsampling convolution, noise, leaky ReLU, AdaIN; a convolution, noise, leaky ReLU, AdaIN."""
 
     def __init__(self, level: int, architecture: Architecture) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class StyledBlock(nn.Module):
                 layer.late_bias = architecture.paper
 
     def upsampling(self) -> Any:
-        """Return the convolution after or fused with the upsampling; None at 4 px."""
+        """Return the convolution that follows the upsampling or is fused with it; None at 4 px."""
         return None if self.level == 0 else self.conv1[0 if 4 << self.level >= FUSED_FROM else 1]
 
     def forward(self, x: Any, styles: Sequence[torch.Tensor], noises: Sequence[torch.Tensor]) -> torch.Tensor:

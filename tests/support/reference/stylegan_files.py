@@ -1,4 +1,4 @@
-"""Checkpoints in the format of the public PyTorch port, and results to expect from them: images, the next update."""
+"""Checkpoints in the format of the public PyTorch port, and the images and the next update expected from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ RATE = 0.001
 def files(arrays: Tensors, target: str, size: int, updates: int, **shape: Any) -> Tensors:
     """Save files of networks with all resolutions of `shape`, trained up to `size` px, in the folder `target`:
 
-    * ema-zip, ema-legacy: a generator's EMA in PyTorch's two file formats; ema-data-parallel: with DataParallel's names
+    * ema-zip, ema-legacy: a generator's EMA in PyTorch's two file formats
+    * ema-data-parallel: the same EMA with DataParallel's names
     * step: networks, EMA and Adam's state after `updates` updates with the gradients 'grad/UPDATE/NETWORK/WEIGHT'
-    * step-ids: the same with the parameter numbers of old PyTorch versions
+    * step-ids: the same as step, with the parameter numbers of old PyTorch versions
     * affine: a generator whose instance norms have scales and offsets
     * other: another network
 
-    Return 'images' of the EMA from 'z' and 'noise/SIDE', 'generator/images', 'affine/images', and all weights
-    'net/NETWORK/WEIGHT' after one more update.
+    Return 'images' of the EMA, 'generator/images' and 'affine/images', all computed from 'z' and 'noise/SIDE', and all
+    weights 'net/NETWORK/WEIGHT' after one more update.
     """
     torch.manual_seed(7)
     level = size.bit_length() - 3
@@ -88,7 +89,7 @@ def _train(network: Any, level: int) -> None:
 
 @torch.no_grad()
 def _affine(architecture: Architecture, generator: StyledGenerator, level: int) -> StyledGenerator:
-    """Return a copy whose instance norms have scales and offsets; those at finer resolutions are still 1 and 0."""
+    """Return a copy whose instance norms have scales and offsets; at finer resolutions, these are still 1 and 0."""
     affine = StyledGenerator(replace(architecture, affine_norms=True)).float()
     affine.load_state_dict(generator.state_dict(), strict=False)
     for block in affine.generator.progression[: level + 1]:

@@ -98,8 +98,8 @@ STEPS: dict[str, Callable[..., None]] = {
 def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, float]], **shape: int) -> Tensors:
     """Train from the weights 'net/...' on 'images/STEP' (uint8, NHWC) with 'latents/0', 'latents/1', ... in order.
 
-    Return 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the last 'net/...' and 'samples', generated
-    in inference mode from the latents 'sampled'.
+    Return 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the trained 'net/...' and 'samples',
+    generated in inference mode from the latents 'sampled'.
     """
     generator, discriminator = _networks(arrays, model, **shape)
     both = {"generator": generator, "discriminator": discriminator}
