@@ -38,7 +38,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
 PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the side before busy-wait for a while
-LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 5e-2}  # maximum relative difference of a loss
+# Maximum relative difference of a loss. In amp it is largest after the first updates, in which Adam moves every weight by
+# the learning rate, whatever the size of its gradient: a sign that rounding changes counts fully.
+LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 0.1}
 # Two results with the same values of these are measurements of the same thing, and the later one is kept.
 KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
 UTILISATION_SECONDS = 3.0  # the utilisation of a GPU is measured over this time
@@ -111,8 +113,16 @@ def start_sides(row: Row, config: Config, *names: str) -> Iterator[list[SideProc
 
 def compare(row: Row, config: Config) -> dict[str, list[float]]:
     """Return the losses of both sides in one step from the same weights with the same noise, by name. Raises
-    ClickException if they differ."""
-    with tempfile.TemporaryDirectory() as folder, start_sides(row, config, "ganzoo", "torch") as (ours, theirs):
+    ClickException if they differ.
+
+    On the CPU, PyTorch computes them in float32: its second derivatives under autocast are wrong there for convolutions
+    from or to three channels, by half of their size."""
+    theirs_config = config._replace(precision="fp32") if config.device == "cpu" else config
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_sides(row, config, "ganzoo") as (ours,),
+        start_sides(row, theirs_config, "torch") as (theirs,),
+    ):
         weights = str(Path(folder) / "weights.npz")
         ours.request("save_weights", weights)
         found, expected = ours.request("losses"), theirs.request("losses", weights)

@@ -180,10 +180,10 @@ class CachedConvolution {
         Buffer cached;
         for (int index = 0; index < 3; index++) {
             const Array& array = arrays[index];
-            if (array.cached_size > 0) {
+            if (array.is_cacheable && weights_id != 0) {
                 WeightsKey key = weights_key;
                 std::get<0>(key) = weights_id;
-                cached = packed_weights(key, array.cached_size, array.conversion, (float*)given[index]);
+                cached = packed_weights(key, array.size, array.conversion, (float*)given[index]);
                 computed[index] = cached.get();
                 continue;
             }
@@ -207,10 +207,11 @@ class CachedConvolution {
 
    private:
     // One of the three arrays, which is converted to another layout if `conversion` is not empty. `phase_size` is the
-    // number of bytes of a phase, or 0 if all phases share the array, and `cached_size` that of cached weights.
+    // number of bytes of a phase, or 0 if all phases share the array.
     struct Array {
         Conversion conversion;
-        size_t offset, phase_size, cached_size;
+        size_t offset, size, phase_size;
+        bool is_cacheable;
     };
 
     static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
@@ -233,15 +234,14 @@ class CachedConvolution {
         if (in_phases && !is_ours) throw dnnl::error(dnnl_unimplemented, "no conversion");
         if (!array.conversion && plain != layout)
             array.conversion = index == 2 ? reorder(layout, plain) : reorder(plain, layout);
-        const size_t bytes = layout.get_size() + 3 * array.phase_size;
+        array.size = layout.get_size() + 3 * array.phase_size;
         if (is_ours && role == weights && index < 2) {
             using tag = memory::format_tag;
             const bool transposed = layout == memory::desc(layout.dims(), layout.data_type(), tag::OIhw16o16i2o);
-            array.cached_size = bytes;
+            array.is_cacheable = true;
             weights_key = WeightsKey(0, geometry.w_format[0], in_phases ? 1 + geometry.widened : 0, transposed);
-        } else if (array.conversion) {
-            array.offset = place(bytes);
         }
+        if (array.conversion) array.offset = place(array.size);
     }
 
     static Conversion reorder(const memory::desc& source, const memory::desc& target) {

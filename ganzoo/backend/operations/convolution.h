@@ -40,8 +40,8 @@ struct WinogradMinimum {
 extern WinogradMinimum winograd_minimum;
 
 // Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Weights in bfloat16
-// are kept for the next convolution with the same `weights_id`, a number that belongs to these values for ever. Throws
-// std::runtime_error if oneDNN can't compute the convolution.
+// are kept for the next convolution with the same `weights_id`, a number that belongs to these values for ever, unless it
+// is 0. Throws std::runtime_error if oneDNN can't compute the convolution.
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id);
 
 }  // namespace ganzoo

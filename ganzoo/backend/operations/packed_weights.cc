@@ -8,8 +8,8 @@
 
 namespace ganzoo {
 
-// Most bytes in the cache: less than bfloat16 saves elsewhere in training at full width.
-static const size_t CAPACITY = 128 << 20;
+// Most bytes in the cache. With more, training would need more memory than in float32.
+static const size_t CAPACITY = 32 << 20;
 static const size_t ALIGNMENT = 64;  // bytes
 
 struct Entry {
