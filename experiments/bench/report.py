@@ -29,7 +29,7 @@ def draw(results: list[Result], path: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = groups(results)
-    heights = [len(rows) + 1.2 for rows in panels.values()]
+    heights = [len(rows) + 1.5 for rows in panels.values()]
     figure = Figure(figsize=(8, 0.45 * sum(heights) + 0.8), layout="constrained")
     axes = figure.subplots(len(panels), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for title, axis in zip(panels, axes):
@@ -44,10 +44,10 @@ def _draw_panel(axes: Any, title: str, results: list[Result]) -> None:
     axes.barh(names, [row["ratio"] for row in results], color=BAR_COLOUR, height=0.6)
     for index, row in enumerate(results):
         axes.plot([row["goal"]] * 2, [index - 0.38, index + 0.38], color=GOAL_COLOUR, linewidth=2)
-        axes.text(row["ratio"] + 0.03, index, f"{row['ratio']:.2f}", va="center", fontsize=9)
+        axes.text(max(row["ratio"], row["goal"]) + 0.03, index, f"{row['ratio']:.2f}", va="center", fontsize=9)
     axes.axvline(1.0, color=LINE_COLOUR, linewidth=2, zorder=0)
     axes.invert_yaxis()
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title.replace(", ", ",\n", 1), fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -38,8 +38,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
 PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the side before busy-wait for a while
-# Maximum relative difference of a loss. In amp it is largest after the first updates, in which Adam moves every weight by
-# the learning rate, whatever the size of its gradient: a sign that rounding changes counts fully.
+# Maximum relative difference of a loss. In amp it is largest after the first updates, in which Adam moves every weight
+# by the learning rate, whatever the size of its gradient: a sign that rounding changes counts fully.
 LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 0.1}
 # Two results with the same values of these are measurements of the same thing, and the later one is kept.
 KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
