@@ -6,14 +6,12 @@ Trains one model at tiny size on a folder of copied images, in sessions of rando
 SIGTERM, SIGINT and SIGHUP, by two signals, by signals at start-up, and by a full disk (a limit on the size of files,
 and a small tmpfs if one can be mounted). During sessions, the process is paused, a second process tries to resume the
 run, and two processes generate from it. Between sessions, checkpoints and images are damaged and options are changed.
-After each session the script checks that nothing reported as saved was lost, that the next session resumed from the
-newest intact checkpoint, that statistics are complete and increase, that errors are one line, and that no temporary
-file, process or lock is left.
+After each session the script checks that no saved work was lost, that the next session resumed from the newest intact
+checkpoint, that statistics are complete, that errors are one line, and that no temporary file, process or lock is left.
 
-The last quarter of the time is one undisturbed session. After a warm-up, its first tenth is compared with its last:
-the median of the memory, and the minimum of open files and of threads. The warm-up ends when the curves have been
-drawn three times and a minute has passed, or after half of the session. Memory may grow by 5 %, the others not at
-all.
+The last quarter of the time is one undisturbed session. After a warm-up (three curves and a minute, or half of the
+session), its first tenth is compared with its last: the median of the memory may grow by 5 %, the minimum of open files
+and of threads not at all.
 
 Exit status 1 if any check failed; the output of every session is in --out.
 """
@@ -52,8 +50,7 @@ from processes import (
 )
 
 # Number of images, their size in px (0: unchanged), and options. A tick takes a second or two. Checkpoints are larger
-# than any compiled kernel, so a file-size limit between the two stops the run from saving, as a full disk would, but
-# not Jittor from compiling.
+# than compiled kernels, so a limit between the two stops saving, as a full disk would, but not compiling.
 SETUPS = {
     "gan": (96, 0, ["--tick", "1"]),
     "lsgan": (96, 0, ["--tick", "0.4"]),
