@@ -85,7 +85,7 @@ def printable(text: str | Path) -> str:
     """Make external text (a file name, a name in an archive, a domain) safe for a terminal or a log, as one line.
 
     Characters that would control the terminal, start a new line or fail to encode become escapes such as \\x1b.
-    A second application changes nothing.
+    Applying it again changes nothing.
     """
     text = str(text)
     return text if text.isascii() and text.isprintable() else "".join(map(_escaped, text))

@@ -106,7 +106,7 @@ def test_the_last_line_of_the_statistics_can_be_replaced(tmp_path):
     for images in (100, 200):
         run.append_stats({"images": images, **row})
     run.replace_last_stats({"images": 200, **row, "metrics": {"fid": 3.0}})
-    run.replace_last_stats({"images": 300, **row})  # ignored, because that row was never written
+    run.replace_last_stats({"images": 300, **row})  # appended, because there is no row to replace
     assert [(each["images"], each.get("metrics")) for each in run.stats()] == [
         (100, None),
         (200, {"fid": 3.0}),

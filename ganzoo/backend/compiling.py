@@ -249,8 +249,8 @@ def run_python_passes_early(jittor: Any) -> None:
 
 def _expand_python_passes(jittor: Any, source: str) -> str:
     """Return a source in which each "@python.FUNCTION(ARGUMENTS)" and the C++ function after it are replaced by the C++
-    functions that FUNCTION generates from them. The generated functions are put into a block that starts with an
-    underscore, by which Jittor recognises definitions."""
+    functions that FUNCTION generates from them. The generated functions are put into a block that starts with
+    `_Pragma`, because Jittor takes text that starts with an underscore for a definition."""
     while call := re.search(r"(__inline_static__\s*)?@python\.([\w.]+)\(([^()]*)\)", source):
         end = _end_of_block(source, call.end())
         arguments = tuple(each.strip() for each in call[3].split(",") if each.strip())
@@ -273,7 +273,7 @@ def _end_of_block(source: str, start: int) -> int:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
-    compiles. Elsewhere a signal ends either with a RuntimeError, and the computation in progress is lost."""
+    compiles. Elsewhere, a signal during one of these raises a RuntimeError, and the computation in progress is lost."""
     with signals.block_signals():
         previous = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:

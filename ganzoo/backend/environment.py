@@ -54,8 +54,8 @@ def cache_dir() -> Path:
 
 def cache_name(device: str) -> str:
     """Return the name of the cache. Each device has its own, because a core compiled for the CPU would shadow one
-    compiled for CUDA. Each installation of Jittor has its own, because Jittor recompiles the core of another virtual
-    environment, which takes minutes and ends a process that is starting meanwhile."""
+    compiled for CUDA. Each installation of Jittor has its own: in a shared cache, Jittor would recompile the core
+    whenever another virtual environment has compiled it. That takes minutes and ends any process that is starting."""
     spec = util.find_spec("jittor")
     installation = hashlib.sha256(str(spec.origin if spec else "").encode()).hexdigest()[:8]
     return f"ganzoo-{device}-{installation}"

@@ -148,7 +148,8 @@ class Tanh(jt.nn.Module):  # type: ignore[misc]
 def tanh(x: Any) -> Any:
     """jt.tanh with a finite gradient for |x| up to 1e30. Jittor's own is NaN from |x| = 45 on, where it divides
     infinity by infinity, so a generator that makes an image very black or white could not recover. Beyond |x| = 20 the
-    true gradient is negligible in float32. The added term keeps NaN, which `clamp` alone would replace."""
+    true gradient is negligible in float32. NaN stays NaN."""
+    # The second term keeps NaN, which `clamp` replaces.
     return jt.tanh(x.clamp(-20.0, 20.0)) + 2e-38 * x
 
 

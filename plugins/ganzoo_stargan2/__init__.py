@@ -91,8 +91,8 @@ class StarGAN2(Model):
             )
         if train.batch < BATCH:
             warnings.append(
-                f"--batch {train.batch}: gradients are accumulated over {BATCH} images for each update, the method's "
-                f"batch size, and {train.batch} go through the networks at once."
+                f"--batch {train.batch}: gradients are accumulated over {BATCH} images (the method's batch size) for "
+                f"each update; {train.batch} go through the networks at once."
             )
         return warnings
 

@@ -102,7 +102,7 @@ def test_missing_data_are_reported_with_the_option_to_give_their_location(ganzoo
     assert "changed: trained on pictures before, now on moved (12 images)" in moved.output
 
 
-def test_runs_from_before_paths_were_recorded_continue(ganzoo, trained, workdir, monkeypatch):
+def test_an_old_run_without_a_recorded_data_path_continues(ganzoo, trained, workdir, monkeypatch):
     description = options()
     del description["data_path"]
     (trained / "options.json").write_text(json.dumps(description))

@@ -54,7 +54,7 @@ def test_micro_batches_are_as_few_and_as_even_as_possible(images, limit):
     assert len(found) == math.ceil(images / limit)
     assert max(found) <= limit
     assert max(found) - min(found) <= 1
-    if images % limit == 0:  # identical, to the last bit
+    if images % limit == 0:  # the parts are equal, as in a run without --micro-batch
         assert found == [limit] * (images // limit)
 
 

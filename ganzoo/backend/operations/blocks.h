@@ -11,7 +11,7 @@ namespace ganzoo {
 const int64_t BLOCK = 16384;                   // elements per task, independent of the number of threads
 const int64_t PARALLEL_THRESHOLD = 8 * BLOCK;  // fewest elements for which waking threads is worthwhile
 
-// Calls work(array, from, to) for blocks of elements from <= i < to that cover each array exactly once.
+// Calls work(array, begin, end) for blocks [begin, end) of elements, which together cover each array exactly once.
 template <class Work>
 void in_blocks(const std::vector<int64_t>& sizes, Work work) {
     std::vector<std::pair<int, int64_t>> blocks;

@@ -78,7 +78,7 @@ VarPtr OnednnConvOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     Var* w = direction == ganzoo::forward ? right : direction == ganzoo::backward_data ? left : dout;
     Var* y = direction == ganzoo::forward ? dout : right;
     bool first = v_index == 0;
-    // Which of the arrays x, w and y the gradient has the shape of.
+    // The direction that computes this gradient.
     int needed = direction == ganzoo::forward ? (first ? ganzoo::backward_data : ganzoo::backward_weights)
               : direction == ganzoo::backward_data ? (first ? ganzoo::backward_weights : ganzoo::forward)
               : (first ? ganzoo::backward_data : ganzoo::forward);
