@@ -213,9 +213,10 @@ def option(
 
     `min` and `max` are inclusive, `above` and `below` exclusive. `choices` lists all allowed values.
 
-    `when` and `unless` say when the option has an effect. With when="mixing" it has one only if the option `mixing` is
-    set (true, given, or not zero); with when={"loss": "r1"}, only if `loss` is 'r1'; with unless="ema_kimg", only if
-    `ema_kimg` is not set. `ganzoo train` rejects an option that has no effect if the user gives it. `group` is the heading under which the help lists it.
+    `when` and `unless` say when the option has an effect. With when="mixing" it has one only if the option `mixing`
+    is set (true, given, or not zero); with when={"loss": "r1"}, only if `loss` is 'r1'; with unless="ema_kimg",
+    only if `ema_kimg` is not set. `ganzoo train` rejects an option that has no effect if the user gives it. `group`
+    is the heading under which the help lists it.
     """
     conditions = dict.fromkeys([when] if when else [], ANY_SET) if isinstance(when, str) else dict(when)
     limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}
