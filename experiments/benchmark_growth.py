@@ -55,7 +55,7 @@ def main(data: str, batch: int, steps: int, max_size: int, channels_max: int, lo
         position = state.upcoming()
         times = []
         for _ in range(steps):
-            # Stay at the start of the stage or fade, however many steps are taken.
+            # Stay at the start of the stage or of its fade-in, however many steps are taken.
             state.progress = dataclasses.replace(state.progress, stage_images=start_of_stage.stage_images)
             started_at = time.perf_counter()
             step(feed.batch(position.stage.size, batch, state.progress.images))

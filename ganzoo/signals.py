@@ -46,8 +46,8 @@ class Interrupts:
     """The signal handler of a command. At the first signal it stores the number and raises KeyboardInterrupt; the
     second signal ends the process immediately.
 
-    An exception raised during an import may be swallowed, e.g. by Cython modules, so it is raised after the import, and
-    again if the command has not ended RERAISE_SECONDS later. Once the command is `over`, nothing is raised.
+    An exception during an import may be swallowed, e.g. by Cython modules. So KeyboardInterrupt is raised after the
+    import, and again if the command has not ended RERAISE_SECONDS later. Once the command is `over`, nothing is raised.
     """
 
     number: int | None = None
@@ -74,8 +74,8 @@ class Interrupts:
 
 
 def exit_status(number: int | None) -> int:
-    """Return the exit status by which a shell recognises the signal: 130 after Ctrl-C, or if the signal is
-    unknown."""
+    """Return the exit status by which a shell recognises the signal, such as 130 for Ctrl-C. If the signal is unknown,
+    return 130."""
     return 128 + (number or signal.SIGINT)
 
 
@@ -167,7 +167,7 @@ class Stop:
     @contextlib.contextmanager
     def raise_immediately(self) -> Iterator[None]:
         """Within the body, a signal also raises KeyboardInterrupt. Use this for work that may take long and changes
-        nothing. During an import, the exception waits for its end: a half-imported module may end the process later."""
+        nothing. The exception waits for the end of an import: a half-imported module may end the process later."""
         self._raising = True
         try:
             yield
@@ -188,7 +188,7 @@ class Stop:
 
 @contextlib.contextmanager
 def watch_signals() -> Iterator[Stop]:
-    """Within the body, the first signal to arrive of SIGNALS only makes the yielded Stop true, so that training ends
+    """Within the body, the first of the SIGNALS to arrive only makes the yielded Stop true, so that training ends
     after the current step with a checkpoint (for other work see `Stop.raise_immediately`). The second ends the process
     immediately. Ignored signals stay ignored. Raises KeyboardInterrupt if an earlier signal has not taken effect yet.
     """

@@ -31,7 +31,7 @@ def jittor():
 
 @pytest.fixture(autouse=True)
 def no_convolution_is_computed_by_plain_loops():
-    """Fail if Jittor runs a convolution as slow plain loops; the bundled models must use oneDNN's."""
+    """Fail if Jittor runs a convolution as slow plain loops; the bundled models must use oneDNN."""
     before = backend.unrecognised_convolutions()
     yield
     assert backend.unrecognised_convolutions() == before

@@ -37,7 +37,7 @@ def write_pictures(folder: Path, count: int = 3) -> None:
 
 @pytest.fixture
 def other_programs_files(jittor, workdir: Path) -> None:
-    """Data and checkpoints of the other programs, at the paths in their READMEs."""
+    """Write data and checkpoints of the other programs, at the paths in their READMEs."""
     from ganzoo_stargan2.landmarks import FAN
 
     for part in ("train", "val"):

@@ -1,4 +1,4 @@
-"""Training on a GPU. `make test-cuda` runs these where there is one; elsewhere they are skipped."""
+"""Training on a GPU. `make test-cuda` runs these tests on a machine with a GPU; elsewhere they are skipped."""
 
 from __future__ import annotations
 

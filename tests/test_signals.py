@@ -95,7 +95,7 @@ def test_an_interrupt_during_an_import_is_raised_after_it(tmp_path):
         assert child.stdout.readline() == "importing\n"
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "imported\n"
-        child.send_signal(signal.SIGALRM)  # the timer would send it, until the import is over
+        child.send_signal(signal.SIGALRM)  # as the timer does until the import is over
         time.sleep(2 * signals.RETRY_SECONDS)
         child.send_signal(signal.SIGINT)
         assert child.wait(30) == -signal.SIGINT

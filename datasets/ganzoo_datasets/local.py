@@ -1,4 +1,4 @@
-"""Data sets that can't be bundled: opened from the data directory; if one is missing, the error says how to get it."""
+"""Data sets that can't be bundled. They are opened from the data directory; an error says how to get a missing one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from ganzoo import DataError, Dataset, DataSource, data_dir
 class LocalSource(DataSource):
     """A data set of faces that the user has downloaded: NAME.lmdb, a folder NAME or NAME.zip in the data directory.
 
-    `official` is its source, `layout` lists the paths of its files, and `domains` says whether its folders are domains.
+    `official` is the source of the data set, `layout` lists the paths of its files, and `domains` says whether its
+    folders are domains.
     """
 
     official: ClassVar[str]

@@ -1,5 +1,5 @@
-"""The rows of the benchmark: each model at one or more image sizes, with as many feature maps as by default. A row also
-provides the batch that both sides train on."""
+"""The rows of the benchmark: each model at one or more image sizes, with its default numbers of feature maps. A row
+also provides the batch that ganzoo and PyTorch train on."""
 
 from __future__ import annotations
 

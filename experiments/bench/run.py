@@ -37,11 +37,11 @@ from ganzoo.backend import environment
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SIDES = ("ganzoo", "torch", "torch-channels-last")
-PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the side before busy-wait for a while
+PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the previous side busy-wait for a while
 # Maximum relative difference of a loss. In amp it is largest after the first updates, in which Adam moves every weight
-# by the learning rate, whatever the size of its gradient: a sign that rounding changes counts fully.
+# by the learning rate, however small its gradient is: rounding can reverse such a move by changing the gradient's sign.
 LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 0.1}
-# Two results with the same values of these are measurements of the same thing, and the later one is kept.
+# If two results have the same values of these, they measure the same thing, and the later one is kept.
 KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
 UTILISATION_SECONDS = 3.0  # the utilisation of a GPU is measured over this time
 
@@ -115,8 +115,8 @@ def compare(row: Row, config: Config) -> dict[str, list[float]]:
     """Return the losses of both sides in one step from the same weights with the same noise, by name. Raises
     ClickException if they differ.
 
-    On the CPU, PyTorch computes them in float32: its second derivatives under autocast are wrong there for convolutions
-    from or to three channels, by half of their size."""
+    On the CPU, PyTorch computes them in float32: under autocast, its second derivatives for convolutions from or to
+    three channels are wrong by half of their size."""
     theirs_config = config._replace(precision="fp32") if config.device == "cpu" else config
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -4,11 +4,11 @@
 
 Requests, and the answers that are written to the file DESCRIPTOR:
   ["ready"]                      true, once the networks are built
-  ["iterate"]                    seconds of one iteration, and peak memory so far
+  ["iterate"]                    wall and CPU seconds of an iteration, and peak memory in bytes so far
   ["save_weights", PATH]         null (ganzoo only)
   ["losses"], ["losses", PATH]   losses of one step; PyTorch takes the weights from a file
   ["gpu_utilisation", SECONDS]   share of that time in which the GPU is working
-  ["work"]                       number of multiplications and additions of an iteration, and of bytes (PyTorch only)
+  ["work"]                       additions and multiplications of an iteration, and bytes that it moves (PyTorch only)
   ["matmul_flop_per_s"]          operations per second of a matrix product
   ["copy_bytes_per_s"]           bytes read and written per second (PyTorch only)
   ["kernel_folder"]              folder of the compiled kernels (ganzoo only)
@@ -28,7 +28,7 @@ from typing import Any
 
 from rows import ROWS
 
-WARM_UP_SECONDS = 0.1  # of untimed iterations before a turn, so that caches and threads are as in training
+WARM_UP_SECONDS = 0.1  # time for untimed iterations before a turn, so that caches and threads are as in training
 MATRIX_SIZE = 3000  # rows and columns of the matrices that are multiplied
 ARRAY_SIZE = 1 << 29  # bytes of the array that is copied, more than any cache holds
 
@@ -46,7 +46,7 @@ def timed_iteration(side: Any, last_seconds: float) -> dict[str, float]:
         side.iterate()
     side.wait()
     on_gpu = side.gpu_memory() > 0
-    count = max(1, repeats) if on_gpu else 1  # several on a GPU: the host runs ahead of it, as in training
+    count = max(1, repeats) if on_gpu else 1  # on a GPU several, so that the host runs ahead as in training
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
         side.iterate()

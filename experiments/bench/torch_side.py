@@ -93,7 +93,7 @@ class Side:
         self.matrix @ self.matrix
 
     def copy(self, size: int) -> None:
-        """Copy an array of that many bytes."""
+        """Copy an array of `size` bytes."""
         if not hasattr(self, "arrays"):
             self.arrays = [torch.zeros(size // 4) for _ in range(2)]
         self.arrays[1].copy_(self.arrays[0])
@@ -231,7 +231,7 @@ def _update_ema(ema: Any, network: Any, decay: float) -> None:
 class StarGAN2:
     """StarGAN v2, which updates the discriminator twice and then the generator twice, and averages weights by EMA."""
 
-    NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # reference name by ganzoo's, where they differ
+    NAMES = {"mapping": "mapping_network", "encoder": "style_encoder"}  # ganzoo's name: the reference's, if different
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference.stargan2 import Architecture

@@ -12,7 +12,7 @@ def kernels(precision: str, *names: str) -> None:
     """Take two steps of each row (MODEL-SIZE-BATCH) in this process, and report how long both took: the first includes
     compiling the kernels."""
     backend = kit.start(precision)
-    import ganzoo_side  # of experiments/bench, not at the top because it needs Jittor started
+    import ganzoo_side  # in experiments/bench; imported here because it needs Jittor to be started
 
     for name in names:
         if kit.past_deadline():

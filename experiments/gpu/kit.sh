@@ -174,7 +174,7 @@ comparisons() { # SECONDS
     show values
 }
 
-# Trains until the end or until SIGTERM, which leaves a checkpoint, and generates pictures.
+# Trains for at most SECONDS, then sends SIGTERM, at which training saves a checkpoint. Generates pictures afterwards.
 train() { # SECONDS
     local words=()
     read -ra words < <(jobs_of train)

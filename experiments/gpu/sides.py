@@ -1,4 +1,4 @@
-"""Runs ganzoo and PyTorch in a process each, which answers requests for all rows (configurations of the benchmark), so
+"""Runs ganzoo and PyTorch, each in a process that answers requests for all rows (configurations of the benchmark), so
 that each framework starts only once.
 
 Sides are `ganzoo`, `ganzoo+FLAG=VALUE` (with a flag of Jittor's), `torch` and `torch-channels-last`.
@@ -107,7 +107,7 @@ def serve(name: str, precision: str, writer: str) -> None:
 
 class Server:
     """Answers requests: ["row", NAME] builds the networks of a row, ["iterate", SECONDS] trains at least one step;
-    any other request, such as "losses", calls the method of that name of the side that was built."""
+    any other request, such as ["losses"], calls the side's method of that name."""
 
     def __init__(self, build_side: Callable[[Any], Any], release_memory: Callable[[], None]) -> None:
         self.build_side, self.release_memory = build_side, release_memory
@@ -125,7 +125,8 @@ class Server:
         self.side = self.build_side(kit.find_row(name))
 
     def iterate(self, seconds: float) -> dict[str, float]:
-        """Return the seconds of one iteration: `wall`, and `host` until all work is queued on the GPU."""
+        """Return the seconds per iteration, `wall` in all and `host` until all work is queued on the GPU, and the bytes
+        of GPU `memory`."""
         count, began = 0, time.perf_counter()
         while count == 0 or time.perf_counter() - began < seconds:
             self.side.iterate()

@@ -51,7 +51,7 @@ class Checks:
     violations: list[str] = field(default_factory=list)
     reported_saves: int = 0  # checkpoints that sessions reported as saved
     resumed_sessions: int = 0  # sessions that resumed from the newest intact checkpoint
-    min_images: int = 0  # images of the last checkpoint reported as saved and not damaged on purpose
+    min_images: int = 0  # images seen at the last checkpoint reported as saved and not damaged on purpose
 
     @property
     def run(self) -> Path | None:
@@ -110,8 +110,8 @@ class Checks:
             return
         self.expect(number, not Run(run).in_use(), "the run is still locked")
         if session.process.returncode in (143, 130, 129):
-            # A signal has ended the session, which then removes its own temporary files. Those of a session that was
-            # killed stay until another session trains the run.
+            # A session ended by SIGTERM, SIGINT or SIGHUP removes its own temporary files. Those of a killed session
+            # stay until another session trains the run.
             own = [name for name in temporary_files(run) if name.startswith(f".unfinished-{session.pid}-")]
             self.expect(number, not own, f"temporary files are left: {', '.join(own[:3])}")
         lines = watch.lines() if watch else []
@@ -193,7 +193,7 @@ def stage_of(run: Path) -> tuple[Any, bool]:
 
 @dataclass(frozen=True)
 class ResourceGrowth:
-    """Usage of a process after the warm-up and at the end; `comparable` if it trained the same networks at both."""
+    """Usage of a process after the warm-up and at the end; `comparable` if it trained the same networks both times."""
 
     seconds: float
     first: Usage

@@ -162,8 +162,8 @@ class Trial:
 
 
 def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected: signal.Signals | None) -> list[str]:
-    """Return what is wrong with how a process ended. A signal before ganzoo's first line kills Python, and
-    a shell shows the same status then. The process may also have ended before the signal."""
+    """Return what is wrong with how a process ended. A signal before ganzoo's first line kills Python: the status is
+    then -signal, for which a shell shows 128 + signal as usual. The process may also have ended before the signal."""
     faults = []
     screen = terminal.output()
     allowed = {0} if expected is None else {0, 128 + expected, -expected}

@@ -8,7 +8,7 @@ resumed with --resume, --kills times, until it ends too. The kills hit at random
 time after its first report, and as soon as a checkpoint is being written. For models that grow they also hit a fade,
 the line that announces the next stage, and the moment when the checkpoint of that change appears. A few times the run
 is ended by SIGTERM or SIGINT instead, which leave a checkpoint in the middle of a tick. Every checkpoint that both runs
-have must be the same file. The exit status is 1 if one is not, or if the second run ends before --kills kills.
+have must be the same file. The exit status is 1 if one differs, or if the second run ends before --kills kills.
 
 All processes use the same number of threads, which exact resuming requires.
 """
@@ -62,7 +62,7 @@ PHASES = ("start-up", "step", "fade", "stage change", "saving")
 
 @dataclass
 class Target:
-    """When to end a session. `kind` is start-up, work or saving; the last two wait for `images` reported images."""
+    """When to end a session. `kind` is start-up, work or saving; the latter two wait until `images` have been seen."""
 
     kind: str
     signal: int = signal.SIGKILL
@@ -91,7 +91,7 @@ class Trial:
         self.log, self.rng, self.found = log, random.Random(f"{model} {seed}"), Result(model)
         self.targets: list[Target] = []
         self.start_up, self.tick = 5.0, 0.2  # seconds; measured in the first run
-        self.times_hit: Counter[str] = Counter()  # how often each stage change was targeted
+        self.times_hit: Counter[str] = Counter()  # how often each stage change was hit
 
     def run(self) -> Result:
         straight = self._run_straight()
@@ -140,10 +140,10 @@ class Trial:
         return run
 
     def _plan_targets(self, done: list[dict[str, float]]) -> list[Target]:
-        """Return targets in the order of their random progress, with start-up targets inserted at random. Stage changes
-        are hit when they happen, without a target."""
+        """Return targets in the order of `images`, which is random, with start-up targets inserted at random. Stage
+        changes need no target: they are hit when they happen."""
         total, rng = int(done[-1]["images"]), self.rng
-        changes = len(_changes(done))  # each is targeted twice, and some pass while a session starts
+        changes = len(_changes(done))  # each is hit twice, unless it passes while a session starts
         early = max(2, self.kills // 6)
         fading = [int(row["images"]) for row in done if 0 < row["alpha"] < 1]
         later = max(4, self.kills - early - changes)
@@ -162,7 +162,7 @@ class Trial:
         experiments = self.folder / "killed"
         run = find_run(experiments)
         begun = run is not None and (run / "options.json").exists()
-        if run is not None and not begun:  # killed before it could be resumed
+        if run is not None and not begun:  # killed too early to be resumed
             shutil.rmtree(run)
         resume = ["train", self.model, "--resume", "latest", "--experiments", "killed"]
         self.found.sessions += 1
@@ -237,7 +237,7 @@ class Trial:
         return "step"
 
     def _stage_change(self, watch: RunWatcher) -> str:
-        """Return the line of a stage that began in this session and was targeted less than twice."""
+        """Return the line of a stage that began in this session and was hit less than twice."""
         for line in watch.stages()[1:]:
             stage = line.split("kimg: ", 1)[1]
             if self.times_hit[stage] < 2:

@@ -22,7 +22,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError
 from ganzoo.runs import Run
 
-MARKER = "GANZOO_TRUST"  # variable in the environment of every child, by which its own children are found after its end
+MARKER = "GANZOO_TRUST"  # variable in the environment of every child, by which processes that it leaves can be found
 EXIT_STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 FORBIDDEN_OUTPUT = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
 # The whole output of a Python that is interrupted during start-up: all frames are in Python's frozen modules.
@@ -304,7 +304,7 @@ def digest(path: Path) -> str:
 
 
 def code_digest() -> str:
-    """Return a hash of ganzoo's code, which must not change while runs are compared, because rounding may change."""
+    """Return a hash of ganzoo's code, which must not change while runs are compared: that may change rounding."""
     import ganzoo
 
     files = [path for folder in ganzoo.__path__ for path in sorted(Path(folder).rglob("*.py"))]

@@ -10,8 +10,8 @@ After each session the script checks that no saved work was lost, that the next 
 checkpoint, that statistics are complete, that errors are one line, and that no temporary file, process or lock is left.
 
 The last quarter of the time is one undisturbed session. After a warm-up (three curves and a minute, or half of the
-session), its first tenth is compared with its last: the median of the memory may grow by 5 %, the minimum of open files
-and of threads not at all.
+session), its first tenth is compared with its last tenth: the median of the memory may grow by 5 %, the minimum of open
+files and of threads not at all.
 
 Exit status 1 if any check failed; the output of every session is in --out.
 """
@@ -139,7 +139,7 @@ class Soak:
         if self.run and (self.run / "options.json").exists():
             return ["train", self.model, "--resume", "latest"]
         if self.run:
-            shutil.rmtree(self.run)  # killed before it could be resumed
+            shutil.rmtree(self.run)  # a run that was killed before it could be resumed
         return ["train", self.model, *TINY[self.model], *self.options, *COMMON, "--data", "images"]
 
     def _session(self, ending: str, seconds: float, changed_option: list[str]) -> None:
@@ -239,7 +239,8 @@ class Soak:
             self.checks.record_violation(self.number, f"{what}: it ended, with status {session.process.returncode}")
 
     def _act_between_sessions(self) -> list[str]:
-        """Do something to the run between sessions. Return an option with a new value for the next one, or nothing."""
+        """Do something to the run between sessions. Return an option with a new value for the next
+        session, or nothing."""
         assert self.run is not None
         what = self.actions.draw()
         kind = what.split(": ")[-1]

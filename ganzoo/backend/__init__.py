@@ -62,7 +62,7 @@ _active_precision = "fp32"
 def start(device: str = "auto", precision: str = "tf32") -> str:
     """Import Jittor for `device` ('auto', 'cpu' or 'cuda') and return the device in use; later calls return at once.
 
-    Convolutions and matrix products use `precision`: 'tf32' (on CUDA; the CPU then uses float32), 'fp32', or 'amp'
+    Convolutions and matrix products use `precision`: 'tf32' (TF32 on CUDA, float32 on the CPU), 'fp32', or 'amp'
     (bfloat16 with float32 accumulation, on newer GPUs and on CPUs with AMX). The first call on a machine compiles
     Jittor, which takes minutes and shows a progress bar. The device and precision of a process can't be changed later.
     Raises BackendError with the reason, in one sentence, if Jittor can't start or the precision is unsupported.

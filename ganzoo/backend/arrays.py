@@ -32,7 +32,7 @@ def _constant(shape: tuple[int, ...], content: bytes) -> Any:
 
 def scalar(value: float, ndim: int = 4) -> Any:
     """Return a constant float32 Var (1, ..., 1) that holds `value`. Use it for numbers that differ from step to step.
-    `ndim` is the number of axes of the arrays that it multiplies. The Var has at least two axes, because Jittor
+    `ndim` is the number of axes of the arrays that the Var multiplies. The Var has at least two axes, because Jittor
     compiles an array (1,) into the kernel if its value is 0 or 1."""
     return constant(np.full((1,) * max(ndim, 2), value))
 

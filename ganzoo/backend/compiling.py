@@ -231,8 +231,8 @@ def patch_jittor(jittor: Any) -> None:
 
 
 def run_python_passes_early(jittor: Any) -> None:
-    """Make Python functions that generate the source of an operation, such as jt.isfinite's, run when the operation is
-    created. Jittor itself would call them in the threads that compile, and crash from Python 3.12 on."""
+    """From now on, when an operation such as jt.isfinite is created, run the Python functions that generate its source.
+    Jittor itself would call them in the threads that compile, and crash from Python 3.12 on."""
     code = jittor.code
 
     @functools.wraps(code)

@@ -39,7 +39,8 @@ struct Line {
     vector<Line> inside;
 };
 
-// Parses the lines from `at` to the closing brace of the block. Returns false if there is none, or an unknown block.
+// Parses the lines from `at` to the closing brace of the block. Returns false if the brace is missing, or if a block in
+// it is not a loop of the form FOR.
 static bool parse(const vector<string>& lines, size_t& at, vector<Line>& found) {
     for (; at < lines.size(); at++) {
         std::smatch match;

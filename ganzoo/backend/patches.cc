@@ -13,8 +13,8 @@
 // Jittor compiles all kernels that it needs in one call, which may take minutes. Here no further compiler is started
 // after a signal has arrived, unless the caller requests compilation to the end.
 //
-// A process that precompiles kernels for another would hold the lock on Jittor's kernel cache until it has compiled all of them. Here
-// it can let other processes go first before each kernel.
+// A process that precompiles kernels for another would hold the lock on Jittor's kernel cache until it has compiled all
+// of them. Here it can let other processes go first before each kernel.
 //
 // Jittor does not check whether there is memory for an array, and crashes when it writes there. Here this is an error.
 // Arrays are also aligned to 64 bytes, on which oneDNN's kernels may rely, rather than to 32.

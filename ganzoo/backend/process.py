@@ -82,7 +82,7 @@ class _Detached(subprocess.Popen[Any]):
 @contextlib.contextmanager
 def _import_lock(restore_handlers: Callable[[], None]) -> Iterator[None]:
     """Hold the lock under which Jittor is imported. The wait for the lock takes minutes if another process compiles
-    Jittor, so signals can interrupt it: `restore_handlers` restores Python's handlers before."""
+    Jittor, so signals can interrupt it: `restore_handlers` first restores Python's handlers."""
     from jittor_utils import lock
 
     restore_handlers()
@@ -152,8 +152,8 @@ def _detach_pool() -> None:
 
 
 def _shield_pool() -> None:
-    """Make later compilations by worker processes, for example of a plugin's own operations, run to the end in spite of
-    signals and leave no process behind."""
+    """Let later compilations by worker processes, for example of a plugin's own operations, finish in spite of signals,
+    and leave no process behind."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is None or hasattr(utils.run_cmds, "__wrapped__"):
         return

@@ -136,7 +136,7 @@ class Writer:
             self._failure = error
 
     def wait(self) -> None:
-        """Wait until the checkpoint is written. Raise the error if that or `on_saved` failed."""
+        """Wait until the checkpoint is written. Raise the error if writing or `on_saved` failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -211,7 +211,7 @@ def newest(folder: Path) -> Path | None:
 def newest_intact(folder: Path, on_damaged: Callable[[Path, CorruptCheckpointError], None]) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; None if the run has no checkpoint.
 
-    `on_damaged` is called with each newer checkpoint, which is damaged, and its error. CorruptCheckpointError if all
+    `on_damaged` is called with each newer, damaged checkpoint and its error. CorruptCheckpointError if all checkpoints
     are damaged.
     """
     failure: CorruptCheckpointError | None = None

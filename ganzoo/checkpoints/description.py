@@ -116,7 +116,8 @@ class SchedulePosition:
 @dataclass(frozen=True)
 class StateMetadata:
     """Everything in a training state except the arrays: progress, position in the stages (None if it was not recorded),
-    update counts (by network and weight; by network in old checkpoints), and the names of the networks with an EMA.
+    update counts (by network and weight, or only by network in old checkpoints), and the names of the networks with
+    an EMA.
 
     Files store `position` as "moment" and `ema` as "averaged"."""
 

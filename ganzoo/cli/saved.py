@@ -37,7 +37,7 @@ def open_checkpoint(name_or_path: str | None, experiments: Path, use: Callable[[
 
 
 def _file(name_or_path: str, experiments: Path) -> Path | None:
-    """Return the path of the checkpoint file, or None if a run is named. The folder may be any form of a run's name
+    """Return the path of the checkpoint file, or None if a run is named. The file's folder may be given in any form
     that `runs.find` accepts, such as the number in 3/checkpoint-000004000."""
     from ganzoo import runs
     from ganzoo.checkpoints.checkpoint import SUFFIX

@@ -103,8 +103,8 @@ def binary_cross_entropy(logits: Any, real: bool) -> Any:
     jt = _jt()
     _require_nonempty(logits)
     error = -logits if real else logits  # positive where the discriminator is wrong
-    # max(error, 0) and |error| use the same condition. jt.maximum and jt.abs assume different slopes at 0, so the
-    # gradient there would be three times too large.
+    # Use one condition for max(error, 0) and |error|: jt.maximum and jt.abs assume different slopes at 0, and with them
+    # the gradient there would be three times too large.
     positive = error > 0.0
     magnitude = jt.ternary(positive, error, -error)
     return (jt.ternary(positive, error, jt.zeros_like(error)) + jt.log(1.0 + jt.exp(-magnitude))).mean()
@@ -134,7 +134,7 @@ def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
 def r1_penalty(scores: Any, real: Any) -> Any:
     """Mean of |dD/dx|^2 over real images x (Mescheder et al. 2018, equation 9), unweighted.
 
-    `scores` are the discriminator's for `real`, a Var (N, C, H, W) made by `differentiable`.
+    `scores` are the discriminator's scores for `real`, a Var (N, C, H, W) made by `differentiable`.
     """
     _require_nonempty(real)
     return _jt().grad(scores.sum(), real).sqr().sum([1, 2, 3]).mean()

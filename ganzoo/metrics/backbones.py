@@ -176,7 +176,7 @@ def choose(
     exist, or else the default backbone.
 
     `given` are the user's weight files, identified by their SHA-256. Raises OptionError if `requested` is unknown, and
-    CheckpointError if a given file is unknown or a file of the chosen backbone is missing or has the wrong SHA-256.
+    CheckpointError if a given file is unknown, or if a file of the chosen backbone is missing or has the wrong SHA-256.
     """
     given_digests = {path: _digest(path) for path in given}
     known = [file for each in (*FEATURES.values(), *PERCEPTUAL.values()) for file in each.files]

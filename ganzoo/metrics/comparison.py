@@ -198,7 +198,7 @@ def check(comparisons: Iterable[Comparison], metrics: Sequence[Metric]) -> None:
 
 
 def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """Return, for each mode, the mean over pairs of domains of each number that all pairs have."""
+    """Return, for each mode, the mean of each number over the pairs of domains, if all pairs have the number."""
     found: dict[str, dict[str, float]] = {}
     for mode in dict.fromkeys(result.mode for result in results):
         of_mode = [result.numbers for result in results if result.mode == mode]

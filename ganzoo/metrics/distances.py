@@ -94,7 +94,7 @@ def _knn_radii(rows: np.ndarray, neighbours: int, progress: ProgressBar) -> np.n
 
 
 def _distances(rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return squared distances (N, M). Those within rounding error are set to 0, so that equal rows have distance 0."""
+    """Return squared distances (N, M). Mere rounding errors are set to 0, so that equal rows have distance 0."""
     rows, others = rows.astype(np.float64), others.astype(np.float64)
     sizes = (rows**2).sum(1)[:, None] + (others**2).sum(1)
     distances: np.ndarray = sizes - 2 * rows @ others.T

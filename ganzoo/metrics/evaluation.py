@@ -149,7 +149,7 @@ class Estimate:
         self._done = False
 
     def after(self, count: int) -> float:
-        """On the first call that can estimate it, return the remaining time after `count` items in seconds; else 0."""
+        """Return the remaining time in seconds after `count` items, on the first call that can estimate it; else 0."""
         if self._start is None:
             self._start = count, self.clock()
         first_count, start_time = self._start

@@ -140,7 +140,7 @@ class GeneratorSource(Source):
 
 class TranslationSource(Source):
     """TRANSLATIONS_PER_SOURCE translations of each image of `sources` to `domain`. The styles come from random latents
-    or, if given, from `references`, which are images of `domain`, in random order."""
+    or, if `references` (images of `domain`) are given, from these in random order."""
 
     def __init__(
         self,

@@ -231,7 +231,7 @@ def reference_walk(
 
 def schedule(domains: Sequence[int], steps: int) -> list[tuple[int, int, float]]:
     """Return (start, end, fraction) for each picture of a closed walk through references of these domains: the indices
-    of the references before and after this position, and the fraction of the way between them, in [0, 1).
+    of the references before and after the picture, and the fraction of the way between them, in [0, 1).
 
     The fraction follows a sigmoid. The walk pauses for a third of the `steps` after each move between references and
     before each cut (see `reference_walk`).

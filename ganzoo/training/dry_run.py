@@ -64,7 +64,7 @@ def _networks(plan: Plan) -> Iterator[str]:
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
-    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies to sample
+    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies for sampling
     activations = FLOAT_BYTES * _activations(plan, setup)
     images = format_count(_images_per_forward(plan), "image")
     yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the copies to sample,"

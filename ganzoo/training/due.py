@@ -26,26 +26,26 @@ def tick_length(options: TrainOptions) -> int:
 
 
 def ends_tick(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Return whether the last step, of `batch` images, ended a tick."""
+    """Return whether the latest step, of `batch` images, ended a tick."""
     return _crossed(tick_length(options), progress, batch)
 
 
 def ends_snapshot(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Return whether the last step ended a tick that saves a checkpoint."""
+    """Return whether the latest step ended a tick that saves a checkpoint."""
     return _crossed(tick_length(options) * options.snapshot, progress, batch)
 
 
 def evaluation_due(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Return whether metrics are due after the last step."""
+    """Return whether metrics are due after the latest step."""
     every = options.evaluate_every or 0.0
     return every > 0 and _crossed(max(1, whole_images(every)), progress, batch)
 
 
 def report_due(options: TrainOptions, progress: Progress, batch: int) -> bool:
-    """Return whether the last step ended a tick or metrics are due after it."""
+    """Return whether the latest step ended a tick or metrics are due after it."""
     return ends_tick(options, progress, batch) or evaluation_due(options, progress, batch)
 
 
 def _crossed(length: int, progress: Progress, batch: int) -> bool:
-    """Return whether the last step, of `batch` images, reached or passed a multiple of `length` images."""
+    """Return whether the latest step, of `batch` images, reached or passed a multiple of `length` images."""
     return progress.images // length > (progress.images - batch) // length

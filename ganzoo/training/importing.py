@@ -43,9 +43,9 @@ def import_checkpoint(
 ) -> ImportResult:
     """Create a run from the weights at `path`, with the `given` model options and the names of `domains`.
 
-    Its only checkpoint is at the end of the stage of the last trained resolution, so training continues with the next
-    stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does not match it;
-    no run is created then.
+    The run's only checkpoint is at the end of the stage of the last trained resolution, so training continues with the
+    next stage, if there is one. CheckpointError if `model` can't use the file, OptionError if an option does not match
+    it; no run is created then.
     """
     _check_names(domains)
     paths = model.checkpoint_files(path)

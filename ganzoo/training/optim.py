@@ -18,7 +18,7 @@ class Optimizer:
     """Adam (Kingma & Ba 2015, algorithm 1) with moments that can be saved by name.
 
     Jittor's own Adam counts backward passes instead of updates, so its bias correction is wrong with gradient
-    accumulation. It also compiles `1 - beta**t` into its kernels, which are recompiled when that rounds to 1. This
+    accumulation. It also compiles `1 - beta**t` into its kernels, which are recompiled when it rounds to 1. This
     class counts updates per weight, because a growing network adds weights later, and passes the bias correction to
     the kernels in one-element Vars.
     """

@@ -35,7 +35,7 @@ _PDEATHSIG = 1  # option of prctl(2)
 
 
 def later_positions(schedule: Schedule, progress: Progress) -> Iterator[Progress]:
-    """Yield a Progress for each later position with other kernels: during the fade-in of a stage, and after it."""
+    """Yield a Progress for each later position that needs new kernels: during the fade-in of a stage, and after it."""
     last = schedule.position(progress)
     for index in range(progress.stage, len(schedule.stages)):
         for images in (0, schedule.stages[index].fade):

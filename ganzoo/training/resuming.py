@@ -112,8 +112,8 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
 
 
 def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
-    """Load a checkpoint into the state. If it does not fit, OptionError names the changed options that are the reason;
-    CheckpointError if there are none."""
+    """Load a checkpoint into the state. If it does not fit because options were changed, raise OptionError, which names
+    them; if it does not fit for another reason, raise CheckpointError."""
     if saved.run.model != plan.model.name:
         raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     try:

@@ -146,7 +146,7 @@ def _entries(content: Any) -> dict[str, Any]:
 
 
 def _fold_norms(state: dict[str, Any]) -> bool:
-    """Fold the scales a and offsets b of a generator's instance norms into the style layers that follow, in place.
+    """Fold the scales `a` and offsets `b` of a generator's instance norms into the style layers that follow, in place.
     Return whether there were any.
 
     A style layer outputs gamma and beta, and gamma (a x + b) + beta = (gamma a) x + (beta + gamma b).
@@ -170,7 +170,7 @@ def _shapes_match(layer: Any, scale: Any, offset: Any) -> bool:
 
 
 def _is_derived(name: str, state: Mapping[str, Any]) -> bool:
-    """Whether this is a blur kernel, or the scaled copy of a weight that Jittor stores beside the weight."""
+    """Whether this is a blur kernel, or the scaled copy that Jittor stores beside a weight."""
     layer, _, kind = name.rpartition(".")
     originals = {f"{layer}.weight_orig", f"{layer}.weight_flip"} & state.keys()
     return kind == "weight_flip" or (kind == "weight" and bool(originals))

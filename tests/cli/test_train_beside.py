@@ -101,7 +101,7 @@ def test_a_failure_outside_training_is_reported_once(jittor, ganzoo, pictures, m
 
 
 def test_the_checkpoint_is_saved_before_anything_that_could_fail(jittor, ganzoo, pictures, monkeypatch):
-    """It is saved even before a failure that ends the process."""
+    """The checkpoint is saved even if the failure ends the process."""
     monkeypatch.setattr(samples, "sample_sheets", raising(SystemExit(3)))
     monkeypatch.setattr(RunReporter, "first_samples", lambda *_: None)
     assert ganzoo(*TRAIN, "--snapshot", "1").exit_code == 3
@@ -146,7 +146,7 @@ def test_the_log_and_redirected_output_get_a_line_per_tick(ganzoo, pictures):
 
 
 def test_the_curves_of_an_interrupted_run_reach_its_last_step(jittor, ganzoo, pictures, monkeypatch):
-    """They are drawn although those of the previous tick were drawn less than half a minute before."""
+    """The last step is drawn even if the curves were drawn less than half a minute before, at the previous tick."""
     drawn = []
     update = ProgressBar.update
 

@@ -73,7 +73,7 @@ def test_batch_norm_is_accurate_when_the_mean_is_much_larger_than_the_deviation(
 
 
 def test_batch_norm_of_a_single_value_stores_a_finite_variance():
-    """One image of one pixel has no unbiased variance. PyTorch refuses it; a run must not end in NaN either."""
+    """One image of one pixel has no unbiased variance. PyTorch refuses it; here it must not cause NaN."""
     layer = ganzoo.BatchNorm(CHANNELS)
     y = layer(ganzoo.jt.array(np.ones((1, CHANNELS, 1, 1), np.float32)))
     ganzoo.jt.sync_all()
@@ -176,8 +176,8 @@ def test_linear_has_the_derivatives_of_numpy():
     slopes = np.cos(np.arange(product.size)).reshape(product.shape)
     upstream = slopes * (0.6 * product + 1)
     first = upstream @ weight, upstream.T @ x
-    # U is the gradient of the loss by the output y, and depends on x and W. The gradients by x and W are U W and U^T x,
-    # so the penalty is |U W|^2 + 0.1 |U^T x|^2.
+    # U is the loss's gradient with respect to the output y, and depends on x and W. The gradients with respect to x and
+    # W are U W and U^T x, so the penalty is |U W|^2 + 0.1 |U^T x|^2.
     grad_upstream = 2 * first[0] @ weight.T + 0.2 * x @ first[1].T
     grad_product = 0.6 * slopes * grad_upstream
     second = (

@@ -22,7 +22,7 @@ def extractor(jittor):
 
 @pytest.fixture(scope="module")
 def crops():
-    """Random crops of scikit-image's photographs, uint8 (COUNT, SIDE, SIDE, 3)."""
+    """Return random crops of scikit-image's photographs, uint8 (COUNT, SIDE, SIDE, 3)."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("needs scikit-image's photographs; install the extra `dev`")

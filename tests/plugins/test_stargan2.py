@@ -164,7 +164,8 @@ def test_sources_are_scored_in_their_own_domain_and_fakes_in_the_target_domain()
     own, target = [0, 1, 2, 0], [1, 2, 0, 1]
     Step(trained, 0, None, lambda *_: None)(drawn)
     assert loss.discriminator.seen == [own, target] * 2 + [target] * 2
-    # D-reference encodes a reference, G-latent source and fake, and G-reference two references, source and fake.
+    # D-reference encodes a reference. G-latent encodes the source and the fake. G-reference encodes two references, the
+    # source and the fake.
     assert sorted(loss.encoder.seen) == sorted([target, own, target, target, target, own, target])
 
 

@@ -1,4 +1,4 @@
-"""Imitations of a Jittor port's checkpoints of StarGAN v2: once imported, they translate like the reference."""
+"""Checkpoints like those of a Jittor port of StarGAN v2 translate like the reference once they are imported."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ SHAPE = {"size": SIZE, "style_dim": 16, "latent": LATENT, "hidden": 32, "max_cha
 # The penalty has a larger weight than published, so that its gradient is not negligible.
 LAMBDAS = {"reg": 20.0, "sty": 0.7, "ds": 2.0, "cyc": 1.3}
 MAX_ERROR, MAX_ERROR_AFTER_STEPS = 1e-4, 1e-3  # relative errors
-# Relative L2 errors of the weight changes of a tensor and of a whole network. Float32 has only two digits of the EMAs'
-# changes. Adam turns gradients that are only rounding errors into full steps, so weights whose gradients are below
-# ROUNDING times the network's largest gradient count only for the whole network.
+# Relative L2 errors of the weight changes of a tensor and of a whole network. The EMAs' changes have only two correct
+# digits in float32. Adam turns gradients that are only rounding errors into full steps, so weights whose gradients are
+# below ROUNDING times the network's largest gradient count only for the whole network.
 MAX_CHANGE_ERROR, MAX_NETWORK_CHANGE_ERROR = 0.05, 0.02
 ROUNDING = 1e-4
 # The seeds of the weights are chosen so that no input of a ReLU is near zero.

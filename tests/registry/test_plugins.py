@@ -294,7 +294,7 @@ def test_an_entry_point_that_leads_nowhere_is_a_problem(value: str) -> None:
 
 
 def test_a_folder_that_shadows_a_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python imports a folder with the package's name in the current folder as a namespace package."""
+    """If the current folder has a folder with the package's name, Python imports that as a namespace package."""
     (tmp_path / "hidden_gan").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     registry = plugins.load([metadata.EntryPoint("hidden", "hidden_gan", "ganzoo")])

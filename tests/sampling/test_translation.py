@@ -75,7 +75,7 @@ def test_psi_0_gives_the_mean_style_of_the_domain_and_psi_1_the_style_of_the_see
     mean_style = sampler.styles_of_seeds(range(20), DOG, 0.0)
     assert np.array_equal(mean_style, mean_style[:1].repeat(20, 0))
     assert np.allclose(mean_style[0, 1:], mean_colour.COLOURS[DOG], atol=0.02)
-    # It is the mean over 10,000 latents, not the exact mean.
+    # With psi 0, the style is the mean over 10,000 latents, not the exact mean.
     assert not np.array_equal(mean_style[0, 1:], mean_colour.COLOURS[DOG])
     closer = sampler.styles_of_seeds(range(20), DOG, 0.7)
     assert np.allclose(closer - mean_style, 0.7 * (untruncated - mean_style), atol=1e-6)

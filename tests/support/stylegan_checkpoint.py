@@ -13,7 +13,8 @@ SIZES = [4, 8, 16, 32]
 
 
 def write_checkpoint(path: Path, size: int = 32, alpha: float = 1.0) -> Any:
-    """Write the checkpoint, as if training had reached `size` px. Return it as read from the file, and the registry."""
+    """Write the checkpoint, as if training had reached `size` px. Return the checkpoint, read from the file, and the
+    registry."""
     from ganzoo import DataInfo, TrainOptions
     from ganzoo.checkpoints import checkpoint
     from ganzoo.checkpoints.description import RunDescription, SchedulePosition

@@ -1,5 +1,4 @@
-"""Saving, sampling and other events of training are due after the same numbers of images as when computed with exact
-fractions."""
+"""Saving, sampling and other events of training come after the numbers of images that exact fractions give."""
 
 from __future__ import annotations
 

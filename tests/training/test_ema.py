@@ -1,5 +1,5 @@
-"""Images are sampled from a second copy of a network. With an EMA it holds the averaged weights, without one the
-current weights."""
+"""Images are sampled from a second copy of a network. With an EMA, the copy holds the averaged weights; without one,
+the current weights."""
 
 from __future__ import annotations
 

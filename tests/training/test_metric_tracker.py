@@ -60,7 +60,7 @@ def test_the_name_of_a_metric_says_how_many_real_images_were_used(jittor, ganzoo
 def test_by_default_as_many_real_images_as_samples_are_used(jittor, ganzoo, pictures, monkeypatch):
     from ganzoo.metrics import sources
 
-    monkeypatch.setattr(sources, "MIN_REAL", 5)  # with fewer samples, more real images would be used
+    monkeypatch.setattr(sources, "MIN_REAL", 5)  # below the 10 samples, so that it has no effect
     track = [*TRACK[:-1], "10"]
     assert ganzoo(*TRAIN, *track, "--kimg", "0.012").exit_code == 0
     assert "kid10-real10-efficientnet-lite0" in rows()[-1]["metrics"]
@@ -82,7 +82,7 @@ class ScriptedMetric(Metric):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Registers the metric with its values."""
+    """Return a function that registers the metric with the values that it will return."""
     from ganzoo.registry import plugins
 
     load = plugins.load

@@ -146,7 +146,7 @@ def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
     before = state.tensors()
     run(state, Step(state, 0, None, lambda *_: None), [images(4)])
     after = state.tensors()
-    # Adam's first step moves every weight whose gradient isn't tiny by the learning rate.
+    # Adam's first step moves a weight by the learning rate, unless the gradient is tiny.
     for name, rate in (("discriminator/layers.4.weight", 1e-3), ("generator/layers.11.bias", 1e-5)):
         moved = np.abs(after[f"net/{name}"] - before[f"net/{name}"])
         assert np.isclose(np.median(moved), rate, rtol=0.05), name

@@ -211,7 +211,7 @@ def upsampling_conv2d(x: Any, weight: Any) -> Any:
 
 def widens_kernels(weight: Any, sides: Sequence[int]) -> bool:
     """Whether `doubling_conv2d` and `halving_conv2d` are available for these weights in the current precision. `sides`
-    are those of the larger images."""
+    are the sides of the larger images."""
     return available() and autocast_enabled and min(weight.shape[:2]) >= _MIN_CHANNELS and min(sides) >= 4
 
 

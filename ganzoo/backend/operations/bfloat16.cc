@@ -87,7 +87,7 @@ GANZOO_AVX512 void pack_pixels(const float* from, uint16_t* to, const PixelLayou
 
 GANZOO_AVX512 void unpack_pixels(const float* from, float* to, const PixelLayout& layout) {
     const int64_t channels = layout.channels, pixels = layout.pixels, tasks = (pixels + PIXELS - 1) / PIXELS;
-    // Cached stores would be slow here, because large powers of two as strides map many lines to one set of a cache.
+    // Cached stores would be slow here, because strides of large powers of two map many lines to one set of a cache.
     const bool uncached = channels % 16 == 0 && pixels % 16 == 0 && pixels >= 1024 && (uintptr_t)to % 64 == 0;
     #pragma omp parallel for collapse(2) if(layout.images * channels * pixels > PARALLEL_THRESHOLD)
     for (int64_t image = 0; image < layout.images; image++)
@@ -127,7 +127,7 @@ GANZOO_AVX512 static inline void narrow(const __m512* from, int step, __m512* to
     for (int i = 0; i < 3; i++) to[i * to_step] = _mm512_add_ps(from[i * step], from[(i + 1) * step]);
 }
 
-// Returns the index in 4x4 weights of a tap of a phase.
+// Returns the index of a phase's tap in 4x4 weights.
 static inline int tap_index(Kernels kernels, int phase, int tap) {
     const int row = tap / 2 * 2 + phase / 2, column = tap % 2 * 2 + phase % 2;
     return kernels == doubling ? 15 - (row * 4 + column) : row * 4 + column;
@@ -218,7 +218,7 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
         for (int64_t input = 0; input < input_blocks; input++) {
             const int64_t outputs = std::min<int64_t>(16, layout.outputs - output * 16);
             const int64_t inputs = std::min<int64_t>(16, layout.inputs - input * 16);
-            // Filled with lanes along the shorter stride, so that it can be copied in long runs.
+            // The buffer is filled with lanes along the shorter stride, so that it can be copied in long runs.
             static thread_local std::vector<float> buffer;
             buffer.resize(256 * taps);
             const float* x = from + (output * input_blocks + input) * layout.phase_taps() * 256;

@@ -11,7 +11,7 @@ extern const bool has_conversions;  // whether they could be compiled, for x86-6
 
 void round(const float* from, uint16_t* to, int64_t count);  // float32 to bfloat16
 
-// The layout of images. Float32 arrays are (N, C, P), with P pixels; in the others the channels of a pixel lie side by
+// The layout of images. Our arrays are (N, C, P), with P pixels; in oneDNN's arrays the channels of a pixel lie side by
 // side. Offsets are in elements from the start of an image.
 struct PixelLayout {
     int64_t images, channels, pixels, image_size;
@@ -21,7 +21,7 @@ struct PixelLayout {
 void pack_pixels(const float* from, uint16_t* to, const PixelLayout& layout);  // float32 to bfloat16
 void unpack_pixels(const float* from, float* to, const PixelLayout& layout);   // float32 to float32
 
-// How the kernels that oneDNN computes with follow from the weights. All but `same` are for convolutions in four phases
+// How the kernels for oneDNN are made from the weights. All but `same` are for convolutions in four phases
 // (see conversions.h), each of which has 2x2 weights of its own. `split` distributes 4x4 weights. The others take 3x3
 // weights and first widen them to 4x4, the sum of four copies that are shifted by 0 or 1 pixel along each axis:
 // `halving` takes a quarter of the sum, `doubling` rotates it by half a turn.

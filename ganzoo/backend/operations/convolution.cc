@@ -80,7 +80,7 @@ struct Method {
     bool suits;
     algorithm kind;
     int64_t Counts::*counter;
-    bool plain = false;     // with the arrays as they are, instead of in the layouts that oneDNN prefers
+    bool plain = false;     // use the arrays as they are, not in the layouts that oneDNN prefers
     bool bfloat16 = false;
     bool phases = false;    // see in_phase
 };

@@ -17,7 +17,7 @@ struct Geometry {
     int bfloat16;  // 1 if inputs are rounded to bfloat16 where the processor is faster at that; sums are in float32
     // If not 0, the weights in memory are 3x3 and are widened to 4x4, the kernel size given above. The value says how:
     // see Kernels in bfloat16.h.
-    // That needs `bfloat16`, stride 2 and at least 32 channels.
+    // Widening needs `bfloat16`, stride 2 and at least 32 channels.
     int widened;
     // The order of the dimensions in memory: "abcd" stands for N, C, H, W of x and y, "oihw" for the outputs, inputs,
     // height and width of w.
@@ -39,9 +39,9 @@ struct WinogradMinimum {
 };
 extern WinogradMinimum winograd_minimum;
 
-// Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Weights in bfloat16
-// are kept for the next convolution with the same `weights_id`, a number that belongs to these values for ever, unless it
-// is 0. Throws std::runtime_error if oneDNN can't compute the convolution.
+// Computes `result` from the other two arrays, which are `first` and `second` in the order x, w, y. Unless `weights_id`
+// is 0, the weights in bfloat16 are kept for the next convolution with the same `weights_id`, so a number must always
+// stand for the same weights. Throws std::runtime_error if oneDNN can't compute the convolution.
 void convolve(const Geometry& geometry, const float* first, const float* second, float* result, int64_t weights_id);
 
 }  // namespace ganzoo

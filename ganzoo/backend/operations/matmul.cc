@@ -18,7 +18,7 @@ namespace ganzoo {
 
 static const int64_t STEP = 16;  // oneDNN's block size; each thread's part is a multiple of it
 static const int64_t PARALLEL_THRESHOLD = 16000000;  // fewest multiplications for which waking threads is worthwhile
-static const int64_t MIN_SIDE = 32;  // of both factors, for which rounding them takes less time than it saves
+static const int64_t MIN_SIDE = 32;  // smallest side of both factors for which rounding them saves time
 static const size_t ALIGNMENT = 64;  // bytes
 
 // Divides the longer side of the result among threads. oneDNN's own multithreading is worse, by half for a batch of 64

@@ -8,7 +8,7 @@
 
 namespace ganzoo {
 
-// Most bytes in the cache. With more, training would need more memory than in float32.
+// Maximum number of bytes in the cache. With more, training would need more memory than in float32.
 static const size_t CAPACITY = 32 << 20;
 static const size_t ALIGNMENT = 64;  // bytes
 

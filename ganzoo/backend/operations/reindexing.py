@@ -1,7 +1,7 @@
 """Operations that gather and add pixels, composed of Jittor's `reindex`, so that each operation and each gradient is a
 single kernel on a GPU. Jittor's own gradients use atomic additions, at which threads wait for one another: on an H100,
-pooling took a third of a step of StarGAN v2. cuDNN would compute a filter written as a grouped convolution as thousands
-of one-channel convolutions.
+pooling took a third of a step of StarGAN v2. If a filter were a grouped convolution, cuDNN would compute thousands of
+one-channel convolutions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from ganzoo.backend.handle import jittor
 
 
 def transpose(x: Any, axes: Sequence[int]) -> Any:
-    """Like np.transpose. Jittor's own transpose would have to download the library cuTT. Without cuTT it works on the
-    host, and each call waits for the GPU."""
+    """Like np.transpose. Jittor's own transpose would have to download the library cuTT; without cuTT, it transposes on
+    the host, and each call waits for the GPU."""
     places = [f"i{axes.index(axis)}" for axis in range(x.ndim)]
     return x.reindex([x.shape[axis] for axis in axes], places)
 

@@ -45,8 +45,8 @@ _MALFORMED = (
 def safe_load(path: Path) -> Any:
     """Read a weights file into dict, list, tuple, str, int, float, bool, None, bytes and NumPy arrays.
 
-    The format is recognised by the content: torch.save's zip format and the one before it, jt.save's pickle, or a plain
-    pickle (of any protocol) of NumPy arrays. Parameters, tensors and Jittor Vars become arrays, bfloat16 becomes
+    Reads torch.save's zip format and its older format, jt.save's pickle, and plain pickles (of any protocol) of NumPy
+    arrays, and recognises them by their content. Parameters, tensors and Jittor Vars become arrays, bfloat16 becomes
     float32, dtypes and devices become their names. Arrays are contiguous and read-only; some share memory.
 
     CheckpointError if the file is missing, damaged or of another format, or refers to a name that weights don't need.

@@ -147,7 +147,7 @@ class _Machine:
         if len(items) % 2:
             raise UnpicklingError("damaged; a dictionary key has no value")
         for name, value in zip(items[::2], items[1::2]):
-            # Hashing a deeply nested tuple would crash the process; larger integers could all have the same hash.
+            # Hashing a deeply nested tuple would crash the process; very large integers could all have the same hash.
             if type(name) not in _SCALARS or (type(name) is int and name.bit_length() > _MAX_KEY_BITS):
                 raise UnpicklingError("refused; a dictionary key is neither a simple value nor a small integer")
             target[name] = value

@@ -53,7 +53,7 @@ def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
 
 
 def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
-    """Write a video, or its frames, of a grid in which each cell walks through its share of the seeds in a loop."""
+    """Write a video of a grid, or its frames. Each cell walks through its share of the seeds in a loop."""
     seeds = request.seeds
     grid = request.grid or _default_grid(len(seeds))
     cells = grid[0] * grid[1]

@@ -239,7 +239,7 @@ def parse_psi_layers(text: str) -> int:
 def parse_mix_layers(text: str) -> Callable[[int], range]:
     """'coarse', 'middle', 'fine', '0-3' or '5' -> a function that maps an image's number of style layers to a range.
 
-    OptionError for anything else; the function raises it too, if the image has no such layers.
+    OptionError for anything else; the returned function raises it too, if the image has no such layers.
     """
     match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text)
     if text not in NAMED_LAYERS and (match is None or int(match[2] or match[1]) < int(match[1])):

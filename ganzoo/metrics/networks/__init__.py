@@ -1,4 +1,4 @@
-"""Networks that compute the features for the metrics, for inference only: here are the layers they share.
+"""Networks that compute the metrics' features, for inference only. This module holds the layers that they share.
 
 Batch normalisation is folded into the preceding convolution, in float64.
 """

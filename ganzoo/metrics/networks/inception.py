@@ -213,7 +213,7 @@ class _Inception(jt.nn.Module):  # type: ignore[misc]
 
 class InceptionFID(_Inception):
     """TensorFlow's network, used for published FIDs, as ported by pytorch-fid. Average pooling ignores the padding, and
-    the last block uses max pooling instead."""
+    the last block uses max pooling in place of average pooling."""
 
     average_pool = staticmethod(_average_pool_without_padding)
     last_pool = staticmethod(_max_pool_3x3)

@@ -1,5 +1,5 @@
 """The networks of LPIPS: torchvision's AlexNet, VGG-16 and SqueezeNet 1.1 up to their last feature maps, with the
-linear heads of the package lpips: one weight for each channel of five or seven feature maps.
+linear heads of the package lpips, which have one weight for each channel of five or seven feature maps.
 
 Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, 2018, arXiv:1801.03924.
 """
@@ -19,7 +19,7 @@ SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # per colour cha
 class _LpipsBackbone(jt.nn.Module):  # type: ignore[misc]
     """Maps images (N, 3, H, W) in [-1, 1] to feature maps. `heads` holds a weight (1, C, 1, 1) for each map."""
 
-    size_multiple = 1  # the side of the images must be a multiple of it, in px
+    size_multiple = 1  # px; the side of the images must be a multiple of this
     channels: tuple[int, ...]
 
     def __init__(self, heads: WeightArrays) -> None:

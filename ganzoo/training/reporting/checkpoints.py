@@ -47,7 +47,7 @@ class CheckpointKeeper:
         """Save the final state."""
         self.save(state)
         self.wait()
-        self._prune()  # again: the last metrics were measured after the last checkpoint
+        self._prune()  # again, because the last metrics were measured after the last checkpoint was saved
 
     def newest(self) -> Path | None:
         """Return the last checkpoint, once it is on disk."""
@@ -59,7 +59,7 @@ class CheckpointKeeper:
 
     def _best(self) -> Path | None:
         """Return the checkpoint with the best value of --keep-best, by default the first metric of --evaluate. The
-        lowest value is best, unless that metric is better when higher."""
+        lowest value is best, unless higher values of that metric are better."""
         wanted, highest = self.options.keep_best, False
         if self._metric_tracker:
             tracked, high = self._metric_tracker.best_by

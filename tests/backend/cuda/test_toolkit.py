@@ -76,7 +76,7 @@ def test_wheels_provide_what_a_toolkit_of_cuda_13_lacks(tmp_path):
 
 
 def test_wheels_are_found_wherever_python_imports_from(monkeypatch, tmp_path):
-    """They may be in PYTHONPATH, in a folder of `pip install --target`, or among the system's packages."""
+    """The wheels may be in PYTHONPATH, in a folder of `pip install --target`, or among the system's packages."""
     for name in ("cu13", "cudnn"):
         (tmp_path / "elsewhere/nvidia" / name).mkdir(parents=True)
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")

@@ -25,8 +25,8 @@ def gradients(arrays: Tensors, cases: Mapping[str, dict[str, Any]], lambdas: Map
     """Return the results for each case (an architecture and a seed) with random weights, the same for all phases.
 
     Names: CASE/'net/NETWORK/WEIGHT', 'style/...' (latent, reference, source), 'image/...', 'score/...' (real, fake),
-    'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest': of all ReLUs
-    and absolute values, the smallest magnitude of an input, relative to the root mean square of the inputs.
+    'term/PHASE/TERM', 'grad/PHASE/NETWORK/WEIGHT' of the weights that the phase updates, and 'closest': over all ReLUs
+    and absolute values, the minimum of `_nearest` of their inputs.
     """
     results = Tensors()
     for name, settings in cases.items():
@@ -99,7 +99,7 @@ def _results(training: Training, data: Data) -> Tensors:
 
 
 def _nearest(x: torch.Tensor) -> torch.Tensor:
-    """Return the smallest magnitude in x, relative to the root mean square of x."""
+    """Return the smallest magnitude in x, divided by the root mean square of x."""
     return x.abs().min() / x.square().mean().sqrt()
 
 
@@ -150,8 +150,8 @@ def _before(bias: torch.Tensor, max_shift: float) -> Any:
 
 
 def _shifted(x: torch.Tensor, bias: torch.Tensor, scale: float, max_shift: float) -> torch.Tensor:
-    """Change `bias`, which x contains multiplied by `scale`, so that zero lies in the widest gap nearby. Return the new
-    x."""
+    """x contains `bias` times `scale`. Change `bias` so that zero lies in the widest nearby gap between the values of
+    each feature, and return the new x."""
     features = x.shape[1]
     values, _ = x.transpose(0, 1).reshape(features, -1).sort(1)
     gaps = values.diff(dim=1)

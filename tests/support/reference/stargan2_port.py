@@ -64,8 +64,8 @@ class ReferenceFiles:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
 
     def translations(self, run: Path) -> dict[str, np.ndarray]:
-        """Translate the images given to the reference with the imported run in the folder `run`, by latents and by
-        reference images. Return the styles and the translations."""
+        """With the imported run in the folder `run`, translate the images that the reference was given, by latents and
+        by reference images. Return the styles and the translations."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins

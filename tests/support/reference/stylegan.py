@@ -1,4 +1,4 @@
-"""Progressive StyleGAN in PyTorch, with ganzoo's names of its weights.
+"""Progressive StyleGAN in PyTorch; `names()` returns a network's weights by ganzoo's names.
 
 Modules are named so that `state_dict()` has the keys of the public PyTorch port's files. `paper=True` is the authors'
 own design.
@@ -20,7 +20,7 @@ FUSED_FROM = 128
 
 @dataclass(frozen=True)
 class Architecture:
-    """The dimensions of both networks, with the feature maps per resolution from 4 px on, and the design."""
+    """The design of both networks and their dimensions; `widths` are the feature maps per resolution, from 4 px on."""
 
     widths: Sequence[int]
     code: int = 512

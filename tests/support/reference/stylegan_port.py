@@ -51,7 +51,7 @@ class ReferenceFiles:
         return self.folder / f"{name}.model"
 
     def images(self, run: Path) -> np.ndarray:
-        """Generate images from the reference's latents with the imported run in this folder."""
+        """Generate images with the imported run in the folder `run`, from the reference's latents."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins

@@ -68,8 +68,8 @@ class Case:
 
 
 def steps(arrays: Tensors, cases: Mapping[str, dict[str, Any]], seed: int) -> Tensors:
-    """Compute both losses and their gradients for each case with random weights, on 'reals/SIDE' with 'z/0', 'z/1',
-    'mix', 'noise/SIDE/0' and 'noise/SIDE/1'.
+    """Compute both losses and their gradients for each case, with random weights. The inputs are the arrays
+    'reals/SIDE', 'z/0', 'z/1', 'mix', 'noise/SIDE/0' and 'noise/SIDE/1'.
 
     Return CASE/'net/NETWORK/WEIGHT', 'images', 'scores' (of the reals), 'term/LOSS/PHASE/TERM',
     'grad/LOSS/PHASE/WEIGHT' of the weights in use, and 'closest', the smallest magnitude of an input of a ReLU,

@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Return the lines that a bar writes to a terminal of `columns` columns, in place of stderr."""
+    """Return a function that returns the lines that a bar writes if stderr is a terminal of `columns` columns."""
 
     def lines(columns: int, *steps: int, goal: int, losses: dict[str, float] = LOSSES) -> list[str]:
         stream = Terminal()

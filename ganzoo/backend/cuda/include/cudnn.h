@@ -22,8 +22,8 @@ static inline cudnnStatus_t ganzoo_set_math(cudnnConvolutionDescriptor_t descrip
 }
 
 // Jittor takes the first algorithm found and runs it with the descriptor's math type, even if the algorithm was timed
-// with another one and does not support this one. So algorithms of other math types are rejected, unless there are no
-// others.
+// with another math type and does not support this one. So if an algorithm with this math type was found, those with
+// other math types are rejected.
 template <class Found>
 static inline void ganzoo_refuse_other_math(cudnnConvolutionDescriptor_t descriptor, int count, Found* found) {
     cudnnMathType_t math;

@@ -12,7 +12,7 @@ from pathlib import Path
 from ganzoo.backend.cuda.toolkit import Toolkit
 
 HERE = Path(__file__).parent
-# For each library, the C file with those of its functions that do more than return 0, or None if there is no such one.
+# For each library, the C file with those of its functions that do more than return 0, or None if none does.
 LIBRARIES = {
     "cudart": "cudart.c",
     "cublas": None,
