@@ -146,7 +146,7 @@ def test_a_model_without_ema_passes() -> None:
         ("frozen", "phase 'generator' names 'generator', but changes none of its weights"),
         ("infinite", "term 'adversarial' of phase 'critic' is "),
         ("terms", "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
-        ("no_terms", "phase 'generator' gives {}, not a dict of terms"),
+        ("no_terms", "phase 'generator' must give a dict of at least one term, not {}"),
         ("number", "term 'penalty' of phase 'critic' is 0.0, not a Var"),
         ("range", "the generator's pixels are in ["),
         ("shape", "for 3 latents the generator gives (3, 1, 16, 1), not (3, 1, 4, 4)"),

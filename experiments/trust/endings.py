@@ -92,7 +92,7 @@ class Trial:
         self.slowest: dict[str, float] = {}
 
     def set_up(self, names: list[str]) -> None:
-        """Make pictures, and runs to generate from."""
+        """Make pictures, and train the runs from which images are generated."""
         generator = np.random.default_rng(0)
         for index in range(600):
             folder = self.root / "pictures" / "ab"[index % 2]
@@ -162,8 +162,9 @@ class Trial:
 
 
 def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected: signal.Signals | None) -> list[str]:
-    """Return what is wrong with how a process ended. A signal before ganzoo's first line kills Python: the status is
-    then -signal, for which a shell shows 128 + signal as usual. The process may also have ended before the signal."""
+    """Return what is wrong with how a process ended. A signal that arrives before any of ganzoo's code runs kills Python:
+    the status is then -signal, which a shell shows as 128 + signal. The process may also have ended before the
+    signal."""
     faults = []
     screen = terminal.output()
     allowed = {0} if expected is None else {0, 128 + expected, -expected}

@@ -7,7 +7,7 @@ line for each that is reported as saved. SIGKILL ends it at a random moment. Eve
 file, so that many kills hit the writing itself. After each kill:
 
 * every checkpoint file has a correct checksum and the content that belongs to its number;
-* every reported checkpoint exists, unless as many newer ones exist as a run keeps;
+* every reported checkpoint exists or was replaced by newer ones, as many as a run keeps;
 * no temporary file is left from processes before the one that was just killed.
 
 The next child continues from the newest checkpoint. The exit status is 1 if any of this fails.
@@ -164,7 +164,7 @@ def main(kills: int, megabytes: float, seed: int, out: Path | None, child: Path 
     click.echo(
         f"{done} kills in {time.monotonic() - started_at:.0f} s: {counts.saved} checkpoints of {megabytes:g} MB "
         f"reported as saved; {counts.writing} kills hit while a file was being written, "
-        f"{counts.unreported} between its last rename and the report.\n"
+        f"{counts.unreported} when a checkpoint was complete but not yet reported.\n"
         f"{'LOST OR DAMAGED: ' + '; '.join(counts.faults) if counts.faults else 'Nothing that was reported was lost.'}"
     )
     if counts.faults:

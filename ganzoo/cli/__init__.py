@@ -80,7 +80,7 @@ def _status(run: Callable[[], Any]) -> Any:
 def _run_command(run: Callable[[], Any]) -> Any:
     try:
         return run()
-    except Exception:  # perhaps caused by a signal, via Jittor or a closed terminal
+    except Exception:  # a signal may be the cause: it can make Jittor or writing to a terminal fail
         let_signals_arrive()
         raise
 

@@ -75,7 +75,10 @@ def _check_phases(setup: Setup) -> None:
 
 def check_terms(phase: Phase, terms: Any) -> None:
     """Raise PluginError unless `terms` is a dict of scalar Vars by name, as a loss must return."""
-    _require(isinstance(terms, dict) and bool(terms), f"phase {phase.name!r} gives {terms!r}, not a dict of terms.")
+    _require(
+        isinstance(terms, dict) and bool(terms),
+        f"phase {phase.name!r} must give a dict of at least one term, not {terms!r}.",
+    )
     for name, term in terms.items():
         what = f"term {name!r} of phase {phase.name!r}"
         _require(isinstance(term, jittor().Var), f"{what} is {term!r}, not a Var.")

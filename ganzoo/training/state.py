@@ -125,8 +125,8 @@ class TrainState:
     def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
-        Weights that the resolution of the checkpoint does not use may be missing: those of resolutions higher than the
-        run was started with. They keep their initial values.
+        Weights that are not used at the checkpoint's resolution may be missing, for example if a run is resumed with a
+        larger --max-size than it was started with. They keep their initial values.
         """
         try:
             position = self._stored_position(metadata.position) if metadata.position else None

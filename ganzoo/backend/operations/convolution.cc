@@ -63,12 +63,12 @@ struct Arrays {
         if (g.groups > 1) w = grouped(w, g.groups);
     }
 
-    // The same arrays in the layouts that oneDNN prefers. With `bfloat16`, all but the one that `result` computes are
-    // in that type.
-    Arrays free(bool bfloat16, Direction result) const {
+    // The same arrays in the layouts that oneDNN prefers. With `bfloat16`, the two inputs of `direction` are bfloat16
+    // and its result is float32.
+    Arrays free(bool bfloat16, Direction direction) const {
         Arrays any = *this;
         for (auto each : {std::make_pair(&any.y, forward), {&any.x, backward_data}, {&any.w, backward_weights}}) {
-            const auto type = bfloat16 && each.second != result ? memory::data_type::bf16 : memory::data_type::f32;
+            const auto type = bfloat16 && each.second != direction ? memory::data_type::bf16 : memory::data_type::f32;
             *each.first = memory::desc(each.first->dims(), type, memory::format_tag::any);
         }
         return any;
@@ -82,7 +82,7 @@ struct Method {
     int64_t Counts::*counter;
     bool plain = false;     // use the arrays as they are, not in the layouts that oneDNN prefers
     bool bfloat16 = false;
-    bool phases = false;    // see in_phase
+    bool phases = false;    // as the sum of four 2x2 convolutions of stride 1: see in_phase in conversions.h
 };
 
 static const dnnl::engine& engine() {
@@ -257,7 +257,7 @@ class CachedConvolution {
     int64_t Counts::*counter;
     std::vector<Primitive> primitives;  // one per phase
     Array arrays[3] = {};               // two inputs and the result
-    WeightsKey weights_key;             // with any number
+    WeightsKey weights_key;             // `run` replaces the number
     size_t scratchpad_offset = 0, size = 0;
 };
 
@@ -296,6 +296,7 @@ static std::shared_ptr<CachedConvolution> prepare(const Geometry& geometry) {
     };
     std::string reason;
     for (const Method& method : methods) {
+        // 3x3 weights that are widened to 4x4 can only be used in phases.
         if (!method.suits || (geometry.widened && !method.phases)) continue;
         try {
             return std::make_shared<CachedConvolution>(geometry, method);
