@@ -6,8 +6,8 @@
     python experiments/bench/run.py --device cuda --precision tf32 --out FOLDER    # on a GPU, with other sizes
 
 ganzoo runs the step of `ganzoo train`. PyTorch runs an eager, literal transcription of the authors' iteration, once as
-it is and once with channels_last; only the faster of the two is reported. All three processes stay alive and take turns iteration
-by iteration, so any other load on the machine slows all of them. While one works, the others sleep.
+it is and once with channels_last; only the faster of the two is reported. All three processes stay alive and take turns
+iteration by iteration, so that other load on the machine slows all of them. While one works, the others sleep.
 
 Before a row is measured, both sides take one step from the same weights with the same noise, and must compute the same
 losses. Writes results.json and results.png to --out, and prints a line per row; README.md explains the numbers.

@@ -162,8 +162,8 @@ class Trial:
 
 
 def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected: signal.Signals | None) -> list[str]:
-    """Return what is wrong with how a process ended. A signal that arrives before any of ganzoo's code runs kills Python:
-    the status is then -signal, which a shell shows as 128 + signal. The process may also have ended before the
+    """Return what is wrong with how a process ended. A signal that arrives before any of ganzoo's code runs kills
+    Python: the status is then -signal, which a shell shows as 128 + signal. The process may also have ended before the
     signal."""
     faults = []
     screen = terminal.output()
