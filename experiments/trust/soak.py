@@ -9,9 +9,8 @@ run, and two processes generate from it. Between sessions, checkpoints and image
 After each session the script checks that no saved work was lost, that the next session resumed from the newest intact
 checkpoint, that statistics are complete, that errors are one line, and that no temporary file, process or lock is left.
 
-The last quarter of the time is one undisturbed session. After a warm-up (three curves and a minute, or half of the
-session), its first tenth is compared with its last tenth: the median of the memory may grow by 5 %, the minimum of open
-files and of threads not at all.
+The last quarter of the time is one undisturbed session. After a warm-up (three curves and a minute, or half of it), its
+last tenth is compared with its first: median memory may grow by 5 %, the minimum of open files and threads not at all.
 
 Exit status 1 if any check failed; the output of every session is in --out.
 """
