@@ -121,7 +121,7 @@ class EfficientNetLite0Maps(_Backbone):
     """Maps images (N, 3, H, W) in [-1, 1], with sides that are multiples of 32, to one feature map for each of five
     resolutions. For perceptual distances, in which all channels have equal weight."""
 
-    multiple = 32
+    size_multiple = 32
 
     def __init__(self, weights: WeightArrays) -> None:
         super().__init__(weights)
