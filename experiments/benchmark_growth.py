@@ -2,8 +2,8 @@
 
     python experiments/benchmark_growth.py --data symbols --batch 16 --channels-max 64
 
-Trains a few steps in every stage from 8 px on, after precompiling the kernels of later stages as in a real run. With an
-empty HOME it also counts the kernels of all stages.
+Trains a few steps in every stage from 8 px on, after precompiling the kernels of later stages as in a real run. If HOME
+is empty at first, the printed number of compiled kernels is that of all stages.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python experiments/mnist_classes.py experiments/00000-lsgan-mnist/checkpoint-000040000.safetensors
 
-Prints the share of each digit among 2,000 samples. For the samples, and for as many held-out real digits, it also
+Prints the share of each digit among 2,000 samples. For the samples, and for 2,000 held-out real digits, it also
 prints how often all 5 neighbours agree.
 """
 

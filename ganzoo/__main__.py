@@ -7,7 +7,7 @@ import _signal as signal  # type: ignore[import-not-found]
 def run() -> None:
     """Run the `ganzoo` command."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until the command line installs its own handler, and after it, Ctrl-C ends the process without a traceback.
+        # Before and after the command line handles SIGINT itself, Ctrl-C ends the process without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from ganzoo.cli import main
 

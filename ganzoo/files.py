@@ -72,8 +72,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder. It is renamed to `path` if the block succeeds, unless another process has made
-    `path` in the meantime; otherwise it is deleted."""
+    """Yield an empty temporary folder. If the block succeeds and no other process has made `path` in the meantime, the
+    folder is renamed to `path`; otherwise it is deleted."""
     import tempfile  # takes 10 ms, and most commands don't need it
 
     with tempfile.TemporaryDirectory(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=path.parent) as parent:

@@ -83,7 +83,7 @@ def _square_grid(count: int) -> tuple[int, int]:
 
 
 def _draw(panel: Any, title: str, terms: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Draw one panel: a curve for each term. A legend labels several curves by their phases."""
+    """Draw one panel: a curve for each term. If there are several, a legend gives their phases."""
     for term in terms:
         points = [(row["kimg"], _values(row)[term]) for row in rows if term in _values(row)]
         panel.plot(*zip(*points), marker="." if len(points) < 20 else "", linewidth=1, label=term.partition("/")[0])

@@ -15,7 +15,7 @@ import pytest
 from ganzoo import cli, signals
 from ganzoo.signals import ECHO_SECONDS, SIGNALS, interruptible, watch_signals
 
-# This program prints when it is ready, and then its state after each signal.
+# This program prints "ready", and after a signal "stopping".
 WAITING = """
 import sys, time
 from ganzoo.signals import watch_signals

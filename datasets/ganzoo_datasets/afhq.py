@@ -6,7 +6,7 @@ from ganzoo_datasets.local import LocalSource
 
 
 class AFHQ(LocalSource):
-    """Not bundled: the licence, CC BY-NC 4.0, forbids commercial use. `archive` is the authors' copy."""
+    """AFHQ is not bundled: its licence, CC BY-NC 4.0, forbids commercial use. `archive` is the authors' copy."""
 
     name = "afhq"
     summary = "15,000 faces of cats, dogs and wild animals; `ganzoo data download afhq` fetches them"

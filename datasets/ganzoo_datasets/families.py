@@ -47,7 +47,7 @@ COLOURS = {
 
 
 def characters() -> list[int]:
-    """Return, in ascending order, the code points that all families contain and that look different in each family.
+    """Return, in ascending order, the code points that all families contain, each family in a different shape.
 
     Of several characters that look the same in one of the families (Latin A, Greek Alpha), only the first is used.
     """

@@ -60,7 +60,8 @@ class Side:
         self.backend.wait()
 
     def gpu_memory(self) -> int:
-        """Return the bytes of GPU memory in use. Jittor never returns memory to the system."""
+        """Return the GPU memory that Jittor has allocated, in bytes: the peak, because Jittor never returns memory to
+        the system."""
         return self.backend.gpu_memory() or 0
 
     def save_weights(self, path: str) -> None:

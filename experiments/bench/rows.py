@@ -56,7 +56,7 @@ CPU_ROWS = {
     )
 }
 
-# StyleGAN with the batch sizes of `ganzoo train stylegan --sched`, the others with their default batch sizes.
+# StyleGAN has the batch sizes of `ganzoo train stylegan --sched`, the others have their default batch sizes.
 GPU_ROWS = {
     row.name: row
     for row in (

@@ -5,13 +5,14 @@
     python experiments/bench/run.py --precision amp        # in bfloat16 on both sides
     python experiments/bench/run.py --device cuda --precision tf32 --out FOLDER    # on a GPU, with other sizes
 
-ganzoo runs the step of `ganzoo train`. PyTorch runs an eager, literal transcription of the authors' iteration, once as
-it is and once with channels_last; only the faster of the two is reported. All three processes stay alive and take turns
-iteration by iteration, so that other load on the machine slows all of them. While one works, the others sleep.
+ganzoo runs the step of `ganzoo train`. PyTorch runs an eager, literal transcription of the authors' iteration in two
+processes, with contiguous arrays and with channels_last; only the faster is reported. The three processes stay alive
+and take turns iteration by iteration, so that other load on the machine slows all of them. While one works, the others
+sleep.
 
 Before a row is measured, both sides take one step from the same weights with the same noise, and must compute the same
 losses. Writes results.json and results.png to --out, and prints a line per row; README.md explains the numbers.
-Results of other processors, and of rows that are not measured again, stay.
+results.json keeps the results of other processors and of rows that are not measured again.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ PAUSE_SECONDS = 0.05  # a pause before each turn, because the threads of the pre
 # Maximum relative difference of a loss. In amp it is largest after the first updates, in which Adam moves every weight
 # by the learning rate, however small its gradient is: rounding can reverse such a move by changing the gradient's sign.
 LOSS_TOLERANCE = {"fp32": 1e-3, "tf32": 1e-2, "amp": 0.1}
-# If two results have the same values of these, they measure the same thing, and the later one is kept.
+# Results with the same values of all these keys measure the same thing; the latest is kept.
 KEYS = ("processor", "device", "gpu", "precision", "model", "size", "batch")
 UTILISATION_SECONDS = 3.0  # the utilisation of a GPU is measured over this time
 
@@ -135,7 +136,8 @@ def compare(row: Row, config: Config) -> dict[str, list[float]]:
 
 
 def cold_start(row: Row, config: Config) -> float:
-    """Return the seconds from the start of a process to the end of its first iteration, without compiled kernels."""
+    """Return the seconds from the start of a process that finds no compiled kernels to the end of its first
+    iteration."""
     with start_sides(row, config, "ganzoo") as (side,):
         kernels = Path(side.request("kernel_folder"))
     backup = kernels.with_name(f"{kernels.name}-aside-{os.getpid()}")

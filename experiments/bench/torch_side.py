@@ -71,7 +71,7 @@ class Side:
         return torch.cuda.max_memory_reserved() if self.device == "cuda" else 0
 
     def losses(self, path: str) -> dict[str, float]:
-        """Return the losses of the first step, by 'PHASE/TERM', with ganzoo's weights and noise, without dropout."""
+        """Return the losses of the first step by 'PHASE/TERM', with ganzoo's weights and noise, and without dropout."""
         with np.load(path) as file:
             weights = {name: _tensor(file[name]) for name in file.files}
         self.training.random = RandomNumbers(like_ganzoo=True)
@@ -100,7 +100,8 @@ class Side:
 
 
 class WorkCounter(TorchDispatchMode):
-    """Sums PyTorch's operation counts, and bytes. (PyTorch's own counter fails for second derivatives.)"""
+    """Sums the arithmetic operations, by PyTorch's formulas, and the bytes of their inputs and results. (PyTorch's own
+    counter fails for second derivatives.)"""
 
     flop = bytes = 0
 
@@ -126,8 +127,8 @@ def _network_weights(weights: Tensors, network: str) -> Tensors:
 
 
 class _Blur(torch.autograd.Function):
-    """Depthwise convolution with a symmetric kernel, which is its own gradient. The second derivative of a plain
-    convolution would be a convolution per channel."""
+    """Depthwise convolution whose kernel is symmetric, so that its gradient is the same convolution. The second
+    derivative of a plain convolution would be a convolution per channel."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -141,7 +142,7 @@ class _Blur(torch.autograd.Function):
 
 def _with_stddev(x: torch.Tensor, paper: bool) -> torch.Tensor:
     """Append a feature map with the mean standard deviation of the whole batch, computed in float32."""
-    assert not paper  # the design of the paper, which has smaller groups of images
+    assert not paper  # `paper` stands for the design of the paper, which has smaller groups of images
     stddev = (x.float().var(0, unbiased=False) + 1e-8).sqrt().mean().to(x.dtype)
     return torch.cat([x, stddev.expand(len(x), 1, *x.shape[2:])], 1)
 
@@ -263,7 +264,7 @@ class StarGAN2:
 
 
 class GAN:
-    """The basic GAN, or the `zoo` variant of LSGAN, which follows gan-jittor and PyTorch-GAN."""
+    """The basic GAN, or the `zoo` variant of LSGAN, both as in gan-jittor and PyTorch-GAN."""
 
     def __init__(self, row: Row, layout: torch.memory_format) -> None:
         from tests.support.reference import networks
@@ -301,7 +302,7 @@ class GAN:
         def latents() -> Iterator[torch.Tensor]:
             yield self.random.normal(self.row.batch, 100)
 
-        # Not step 0, in which the trainer stores all gradients.
+        # Step 1, because the trainer stores all gradients in step 0.
         self.step(self.trainer, 1, _images(self.batch, self.layout), latents())
         found = {name.removeprefix("term/1/"): value for name, value in self.trainer.record.items()}
         self.trainer.record.clear()

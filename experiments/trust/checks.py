@@ -33,8 +33,9 @@ MAX_MEMORY_GROWTH = 0.05  # relative growth of resident memory
 
 @dataclass(frozen=True)
 class RunState:
-    """A run before a session: its newest intact checkpoint, the images seen at each row of stats.jsonl up to that
-    checkpoint, and the number of images in the data set, as recorded in options.json and as found in its folder."""
+    """A run before a session. `newest` is its newest intact checkpoint. `rows` holds the number of images seen in each
+    row of stats.jsonl up to that checkpoint. The number of images in the data set is `recorded_images` according to
+    options.json, and `images_found` in its folder."""
 
     run: Path | None = None
     newest: Path | None = None
@@ -51,7 +52,7 @@ class Checks:
     violations: list[str] = field(default_factory=list)
     reported_saves: int = 0  # checkpoints that sessions reported as saved
     resumed_sessions: int = 0  # sessions that resumed from the newest intact checkpoint
-    min_images: int = 0  # images seen at the last checkpoint reported as saved and not damaged on purpose
+    min_images: int = 0  # seen at the newest checkpoint that was reported as saved and not damaged on purpose
 
     @property
     def run(self) -> Path | None:
@@ -166,7 +167,7 @@ class Checks:
 
 
 def _images(run: Path) -> tuple[list[int], int]:
-    """Return the images of every row of stats.jsonl, and the number of unreadable lines."""
+    """Return the number of images seen in each row of stats.jsonl, and the number of unreadable lines."""
     images, broken = [], 0
     path = run / "stats.jsonl"
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():

@@ -55,7 +55,7 @@ class Scenario:
     seconds: float
     run: str = ""  # folder of the run that it trains
     ranks: int = 1
-    home: str = ""  # 'empty', or 'core': with Jittor compiled, but no kernels
+    home: str = ""  # 'empty', or 'core' (holds a compiled Jittor without kernels)
 
 
 def train(model: str, options: str, seconds: float = 12.0, ranks: int = 1, home: str = "") -> Scenario:
@@ -163,8 +163,8 @@ class Trial:
 
 def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected: signal.Signals | None) -> list[str]:
     """Return what is wrong with how a process ended. A signal that arrives before any of ganzoo's code runs kills
-    Python: the status is then -signal, which a shell shows as 128 + signal. The process may also have ended before the
-    signal."""
+    Python: the status is then -signal, which a shell shows as 128 + signal. A process that ended before the signal must
+    have status 0."""
     faults = []
     screen = terminal.output()
     allowed = {0} if expected is None else {0, 128 + expected, -expected}
@@ -174,7 +174,7 @@ def ending_faults(scenario: Scenario, terminal: Terminal, status: int, expected:
         faults.append(f"its exit status is {status}")
     if found := forbidden_output(screen):
         faults.append(f"it shows {found!r}")
-    lines = [line.removeprefix("^C") for line in screen.replace("\r", "\n").split("\n")]  # the terminal's echo
+    lines = [line.removeprefix("^C") for line in screen.replace("\r", "\n").split("\n")]  # the terminal echoes ^C
     errors = [line for line in lines if line.startswith(("Error", "interrupted:"))]
     if len(errors) > scenario.ranks:
         faults.append(f"it reports {len(errors)} errors")

@@ -4,11 +4,11 @@
     python experiments/trust/exact_resume.py stylegan --kills 40 --seed 7
 
 For each model, a run at tiny size goes straight to its end. A second run with the same options is killed by SIGKILL and
-resumed with --resume, --kills times, until it ends too. The kills hit at random: while the process starts, at a random
-time after its first report, and as soon as a checkpoint is being written. For models that grow they also hit a fade,
-the line that announces the next stage, and the moment when the checkpoint of that change appears. A few times the run
-is ended by SIGTERM or SIGINT instead, which leave a checkpoint in the middle of a tick. Every checkpoint that both runs
-have must be the same file. The exit status is 1 if one differs, or if the second run ends before --kills kills.
+resumed with --resume, --kills times, until it ends too. A kill comes while the process starts, at a random time after
+its first report, or as soon as a checkpoint is being written. A model that grows is also killed during a fade, when it
+announces the next stage, and when the checkpoint of that change appears. A few times the run is ended by SIGTERM or
+SIGINT instead, which leave a checkpoint in the middle of a tick. Every checkpoint that both runs have must be the same
+file. The exit status is 1 if one differs, or if the second run ends before --kills kills.
 
 All processes use the same number of threads, which exact resuming requires.
 """
@@ -140,8 +140,8 @@ class Trial:
         return run
 
     def _plan_targets(self, done: list[dict[str, float]]) -> list[Target]:
-        """Return targets in the order of `images`, which is random, with start-up targets inserted at random. Stage
-        changes need no target: they are hit when they happen."""
+        """Return targets with random `images`, in ascending order, and start-up targets at random places among them.
+        Stage changes need no target: they are hit when they happen."""
         total, rng = int(done[-1]["images"]), self.rng
         changes = len(_changes(done))  # each is hit twice, unless it passes while a session starts
         early = max(2, self.kills // 6)
@@ -226,7 +226,7 @@ class Trial:
         if not session.wait_until(due):
             return ""
         if changed:
-            if self.times_hit[changed] == 2:  # kill at the line the first time, at the next checkpoint the second
+            if self.times_hit[changed] == 2:  # the first kill is at the line, the second at the next checkpoint
                 there = len(checkpoints(run))
                 session.wait_until(lambda: len(checkpoints(run)) > there, 0.001)
             return "stage change"

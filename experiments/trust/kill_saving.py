@@ -4,13 +4,13 @@
 
 A child process, without Jittor, saves checkpoints of 30 MB with ganzoo's own writer, one after the other, and writes a
 line for each that is reported as saved. SIGKILL ends it at a random moment. Every second kill waits for a temporary
-file, so that many kills hit the writing itself. After each kill:
+file, so that many kills hit the writing itself. After each kill, the script checks that
 
 * every checkpoint file has a correct checksum and the content that belongs to its number;
-* every reported checkpoint exists or was replaced by newer ones, as many as a run keeps;
+* every reported checkpoint exists, unless there are as many newer ones as a run keeps;
 * no temporary file is left from processes before the one that was just killed.
 
-The next child continues from the newest checkpoint. The exit status is 1 if any of this fails.
+The next child continues from the newest checkpoint. The exit status is 1 if a check fails.
 """
 
 from __future__ import annotations

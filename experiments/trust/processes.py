@@ -22,7 +22,7 @@ from ganzoo.checkpoints import checkpoint
 from ganzoo.errors import CheckpointError
 from ganzoo.runs import Run
 
-MARKER = "GANZOO_TRUST"  # variable in the environment of every child, by which processes that it leaves can be found
+MARKER = "GANZOO_TRUST"  # environment variable that identifies a child and the processes that the child leaves behind
 EXIT_STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130, signal.SIGHUP: 129}
 FORBIDDEN_OUTPUT = re.compile(r"Traceback|Exception ignored|Caught SIG|Fatal Python|core dumped|UserWarning|Segfault")
 # The whole output of a Python that is interrupted during start-up: all frames are in Python's frozen modules.
@@ -116,7 +116,7 @@ class Session:
         return [line for line in lines if line.startswith(("Error", "Traceback"))]
 
     def kill_leftovers(self, seconds: float = 10.0) -> list[int]:
-        """Kill the processes that it started and that outlive it for `seconds`, and return their numbers."""
+        """Kill the processes that this one started and that outlive it for `seconds`. Return their PIDs."""
         limit = time.monotonic() + seconds
         while (found := find_marked(self.marker)) and time.monotonic() < limit:
             time.sleep(0.1)
@@ -127,7 +127,7 @@ class Session:
 
 
 def forbidden_output(shown: str) -> str:
-    """Return the first text in a command's output that no user should see, however the command ended, or ''.
+    """Return the first text in a command's output that no user should ever see; '' if there is none.
 
     A Ctrl-C before ganzoo's first line makes Python itself show a traceback, which no program can prevent.
     """
@@ -202,7 +202,7 @@ class RunWatcher:
         return sum(" img/s" in line for line in self.lines())
 
     def stages(self) -> list[str]:
-        """Return the lines that announce a stage; the first is the stage in which the session began."""
+        """Return the lines that announce a stage; the first line announces the stage in which the session began."""
         return [line for line in self.lines() if ": stage " in line]
 
 
@@ -304,7 +304,7 @@ def digest(path: Path) -> str:
 
 
 def code_digest() -> str:
-    """Return a hash of ganzoo's code, which must not change while runs are compared: that may change rounding."""
+    """Return a hash of ganzoo's code. A change of the code between runs that are compared might change rounding."""
     import ganzoo
 
     files = [path for folder in ganzoo.__path__ for path in sorted(Path(folder).rglob("*.py"))]

@@ -9,10 +9,11 @@ run, and two processes generate from it. Between sessions, checkpoints and image
 After each session the script checks that no saved work was lost, that the next session resumed from the newest intact
 checkpoint, that statistics are complete, that errors are one line, and that no temporary file, process or lock is left.
 
-The last quarter of the time is one undisturbed session. After a warm-up (three curves and a minute, or half of it), its
-last tenth is compared with its first: median memory may grow by 5 %, the minimum of open files and threads not at all.
+The last quarter of the time is one undisturbed session. Its warm-up lasts until the curves have been drawn three times
+and a minute has passed, but at most half of the session. Of the time after that, the last tenth is compared with the
+first: median memory may grow by 5 %, the minimum of open files and threads not at all.
 
-Exit status 1 if any check failed; the output of every session is in --out.
+The exit status is 1 if any check failed; the output of every session is in --out.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from processes import (
 )
 
 # Number of images, their size in px (0: unchanged), and options. A tick takes a second or two. Checkpoints are larger
-# than compiled kernels, so a limit between the two stops saving, as a full disk would, but not compiling.
+# than compiled kernels, so a limit on file sizes between the two stops saving, as a full disk would, but not compiling.
 SETUPS = {
     "gan": (96, 0, ["--tick", "1"]),
     "lsgan": (96, 0, ["--tick", "0.4"]),
@@ -274,8 +275,8 @@ class Soak:
         self.checks.expect(self.number, untouched, f"{' '.join(options)} on resume changed the checkpoints")
 
     def _tmpfs(self, run: Path) -> bool:
-        """Resume a copy of the run in a file system without room for another checkpoint; return False if none can be
-        mounted."""
+        """Resume a copy of the run in a file system without room for another checkpoint. Return False if no tmpfs
+        can be mounted, or if there is no intact checkpoint."""
         newest = newest_intact(run)
         place = self.root / "tmpfs"
         place.mkdir(exist_ok=True)

@@ -273,7 +273,7 @@ def _end_of_block(source: str, start: int) -> int:
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Within the body, signals interrupt neither the compilation of kernels nor the wait for another process that
-    compiles. Elsewhere, a signal during one of these raises a RuntimeError, and the computation in progress is lost."""
+    compiles. Elsewhere, a signal at such a time raises a RuntimeError, and the computation in progress is lost."""
     with signals.block_signals():
         previous = _patches.ganzoo_compile_to_the_end(1) if _patches else 0
         try:

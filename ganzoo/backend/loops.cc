@@ -219,7 +219,7 @@ static string reading_once(const string& text, const Names& offsets, Names& kept
 }
 
 // Stores written and read values in variables instead of reading them again: the compiler does not see that the address
-// is the same, and then does not vectorise. (`Accesses` has checked that nothing else writes there.)
+// is the same, and would not vectorise the loop. (`Accesses` has checked that nothing else writes there.)
 static void keep_in_registers(Line& loop, const Names& strides, Names offsets) {
     Names kept;  // by array and offset
     vector<Line> lines;

@@ -16,8 +16,9 @@
 // A process that precompiles kernels for another would hold the lock on Jittor's kernel cache until it has compiled all
 // of them. Here it can let other processes go first before each kernel.
 //
-// Jittor does not check whether there is memory for an array, and crashes when it writes there. Here this is an error.
-// Arrays are also aligned to 64 bytes, on which oneDNN's kernels may rely, rather than to 32.
+// Jittor does not check whether the memory for an array could be allocated, and crashes when it writes to the array.
+// Here a failed allocation is an error. Arrays are also aligned to 64 bytes, on which oneDNN's kernels may rely, rather
+// than to 32.
 //
 // Jittor places arrays side by side. A kernel checks whether the arrays that it reads and writes overlap, mistakes
 // adjacent arrays for overlapping ones, and then computes one element at a time instead of vectors, with different

@@ -50,7 +50,8 @@ def preserve_process() -> Iterator[None]:
     sys.executable = environment.interpreter()
     subprocess.Popen = _Detached  # type: ignore[misc]
     notebook = os.environ.get("JPY_PARENT_PID")
-    # With this variable, Jittor leaves Ctrl-C to Python: another thread may receive the signal that this one blocks.
+    # With this variable, Jittor leaves Ctrl-C to Python. To block the signal here is not enough, because another thread
+    # may receive it.
     os.environ["JPY_PARENT_PID"] = notebook or ""
 
     def restore_handlers() -> None:
@@ -152,8 +153,8 @@ def _detach_pool() -> None:
 
 
 def _shield_pool() -> None:
-    """Let later compilations by worker processes, for example of a plugin's own operations, finish in spite of signals,
-    and leave no process behind."""
+    """Let worker processes finish later compilations, such as those of a plugin's operations, in spite of signals, and
+    end the processes afterwards."""
     utils: Any = sys.modules.get("jittor_utils")
     if utils is None or hasattr(utils.run_cmds, "__wrapped__"):
         return

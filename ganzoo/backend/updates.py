@@ -27,7 +27,7 @@ def _square(array: Any) -> Any:
     """Return the sum of the squares of all elements, as a Var (1,)."""
     if not operations.on_gpu():
         return array.sqr().sum()
-    row = array.reshape((1, -1))  # a matrix product: in Jittor's sums on a GPU, threads wait for one another
+    row = array.reshape((1, -1))  # a matrix product, because in Jittor's sums on a GPU threads wait for one another
     with operations.full_precision():
         return operations.linear(row, row).reshape((1,))
 
@@ -94,7 +94,7 @@ def _plain_adam(
     new_first = settings.beta1 * first + (1 - settings.beta1) * gradient
     new_second = settings.beta2 * second + (1 - settings.beta2) * gradient.sqr()
     new_weight = weight - rate * new_first / (jt.sqrt(new_second) + eps)
-    # Selected rather than multiplied by 0 or 1: NaN * 0 is NaN.
+    # Select rather than multiply by 0 or 1, because NaN * 0 is NaN.
     return (
         jt.ternary(finite, new_weight, weight),
         jt.ternary(finite, new_first, first),

@@ -85,7 +85,7 @@ def _encode(
         start = len(content)
         content += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
         layout[name] = {"dtype": _dtype_name(value), "shape": value.shape, "data_offsets": (start, len(content))}
-    # The checksum comes first, so that replacing the first match replaces the checksum.
+    # The checksum comes first, so that replacing the first match of the placeholder replaces the checksum.
     entries = {"format": FORMAT, **run.to_json(), **metadata.to_json()}
     description = {_CHECKSUM: _NO_CHECKSUM.decode(), _DESCRIPTION: json.dumps(entries)}
     header = json.dumps({"__metadata__": description, **layout}).encode()
@@ -245,7 +245,7 @@ def images_seen(path: Path) -> int:
 
 
 def prune(folder: Path, keep: int, best: Path | None = None) -> None:
-    """Delete all checkpoints except the newest `keep` and `best`."""
+    """Delete all checkpoints except `best` and the newest `keep`."""
     for path in list_checkpoints(folder)[:-keep]:
         if path != best:
             with contextlib.suppress(OSError):

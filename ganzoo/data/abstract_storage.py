@@ -43,7 +43,7 @@ class Storage(ABC):
         """Return the bytes of one image file. Must be thread-safe; may raise any exception."""
 
     def at_size(self, size: int) -> Storage:
-        """Return the same images at the stored size that fits `size` best; this storage itself if that is its size."""
+        """Return the same images at the stored size that fits `size` best; this storage itself if it has that size."""
         if not self.sizes or choose_size(size, self.sizes) == self.size:
             return self
         other = self._shallow_copy()

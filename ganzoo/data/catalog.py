@@ -29,8 +29,8 @@ def open_data(name_or_path: str, registry: Registry, option: str = "--data") -> 
 
 
 def describe_data(name_or_path: str, registry: Registry) -> Dataset:
-    """Like `open_data`, but for a dry run: a set that would have to be prepared first is not prepared, only described,
-    if its source declares its `expected` properties."""
+    """Like `open_data`, but for a dry run: if a set is not ready and its source declares `expected` properties, return
+    a description of the set instead of preparing it."""
     source = registry.datasets.get(name_or_path)
     if source is None or source.expected is None or is_ready(source):
         return open_data(name_or_path, registry)

@@ -45,7 +45,7 @@ def over_white(image: Image.Image) -> Image.Image:
 
 def grey16_to_grey8(image: Image.Image, wide: bool) -> Image.Image:
     """Convert 16-bit grey to 8-bit grey, with transparent pixels in white. Pillow before 12 opens a 16-bit PNG in the
-    32-bit mode "I", which may also have 8-bit values; `wide` says that they have 16 bits."""
+    32-bit mode "I", which may also hold 8-bit values; `wide` says that the values have 16 bits."""
     scale = 255 / 65535 if wide or image.mode.startswith("I;16") else 1
     numbers = np.asarray(image, dtype=np.float64)
     levels = np.clip(numbers * scale, 0, 255).round().astype(np.uint8)
@@ -56,8 +56,8 @@ def grey16_to_grey8(image: Image.Image, wide: bool) -> Image.Image:
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """Convert an image from its embedded ICC profile to sRGB, if that is an RGB or CMYK profile and not sRGB. A damaged
-    profile is ignored."""
+    """Convert an image from its embedded ICC profile to sRGB, if the profile is for RGB or CMYK and differs from sRGB.
+    A damaged profile is ignored."""
     mode = _profile_mode(image)
     transform = _transform_of(image, mode)
     if transform is None:
@@ -77,7 +77,7 @@ def _profile_mode(image: Image.Image) -> str:
 
 
 def _transform_of(image: Image.Image, mode: str) -> Any:
-    """Return the transform from an image's profile to sRGB; None if it needs none."""
+    """Return the transform from an image's profile to sRGB; None if the image needs none."""
     profile = image.info.get("icc_profile")
     if image.mode not in ("RGB", "RGBA", "CMYK", "P") or not isinstance(profile, bytes):
         return None

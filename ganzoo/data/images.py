@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 # An allow-list: Pillow reads some forty formats, one of them by running an external program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-STRIP_PIXELS = 1 << 20  # pixels per conversion step, since each takes several copies
+STRIP_PIXELS = 1 << 20  # pixels converted at a time, because conversion makes several copies of them
 GREY_MODES = ("1", "L", "LA", "La", "F")  # and the 16-bit and 32-bit modes, which begin with I
 ORIENTATION = 0x0112  # EXIF tag for how the camera was held
 
@@ -63,13 +63,13 @@ def _formats() -> list[str]:
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """Decode an image file, upright; of an animation, the first frame. DataError names the file if it is refused or
-    damaged."""
+    """Decode an image file (the first frame of an animation) and rotate it upright. DataError names the file if it is
+    refused or damaged."""
     return decode_opened(peek(data, name), data, name)
 
 
 def decode_opened(image: Image.Image, data: bytes, name: str) -> Image.Image:
-    """Decode an image that `peek` has opened, upright. DataError names the file if it is damaged."""
+    """Decode an image that `peek` has opened, and rotate it upright. DataError names the file if it is damaged."""
     if image.format == "TIFF":
         _silence_libtiff()
     try:

@@ -65,8 +65,8 @@ def find_domains(listing: Listing, images: Sequence[str], root: str) -> Domains 
     1. `set/cat/1.png`, `set/dog/2.png`: if all images are in subfolders of one folder, each subfolder of it is a
        domain, even an empty one.
     2. `set/cat/1.png`, and `set/dog/` is empty: if all images are in one folder that has empty siblings, that folder
-       and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count: of
-       `images/` and `notes/`, neither is a domain.
+       and its siblings are domains. The same holds for a folder around it. A sibling with other files doesn't count:
+       given `images/1.png` and `notes/1.txt`, neither `images/` nor `notes/` is a domain.
     """
     folder = common_folder(images)
     relative_paths = strip_common_folder(images)
@@ -83,7 +83,7 @@ def find_domains(listing: Listing, images: Sequence[str], root: str) -> Domains 
 
 
 def labels_of(images: Sequence[str], domains: Domains) -> np.ndarray:
-    """Return the label of each image, int (N,), by its folder; DataError names one that is in no domain's folder."""
+    """Return the label of each image, int (N,), by its folder. DataError if an image is in no domain's folder."""
     label = {name: index for index, name in enumerate(domains.names)}
     start, known = folder_prefix(domains.folder), ", ".join(domains.names)
     found = []
@@ -98,11 +98,11 @@ def labels_of(images: Sequence[str], domains: Domains) -> np.ndarray:
 
 
 def relocate_domains(domains: Domains, old: str, new: str, images: Sequence[str]) -> Domains:
-    """Return the same domains for `images`, which are in the folder `new`, where they may be at another depth.
+    """Return the same domains for `images`, which are in the folder `new`. There, the domains may be at another depth.
 
-    Uses the first of these folders that has all images in subfolders named like the domains: the same relative path as
-    in the folder `old`; `new` itself; the folders inside `new` that contain all images, from the outermost. If none
-    does, `labels_of` raises DataError for the result.
+    Uses the first of these folders that has all images in subfolders named like the domains: the counterpart in `new`
+    of the domains' folder in `old`; `new` itself; the folders inside `new` that contain all images, from the outermost.
+    If no folder fits, `labels_of` raises DataError for the result.
     """
     counterpart = posixpath.join(new, domains.folder[len(folder_prefix(old)) :]).rstrip("/")
     deeper = [folder for folder in _parents(common_folder(images)) if folder.startswith(folder_prefix(new))]
@@ -115,7 +115,7 @@ def relocate_domains(domains: Domains, old: str, new: str, images: Sequence[str]
 
 
 def domains_from_metadata(metadata: Any, count: int) -> tuple[tuple[str, ...], np.ndarray | None]:
-    """Return the domains and the labels in an LMDB's metadata; raises nearly any exception if that is damaged."""
+    """Return the domains and the labels in an LMDB's metadata. Damaged metadata can raise nearly any exception."""
     names = tuple(str(name) for name in metadata.get("domains") or [])
     if not names:
         return (), None

@@ -113,7 +113,7 @@ class LmdbBuilder:
         self._writer.put(b"length", str(len(self.labels)).encode())
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
         self.commit()
-        # LMDB doesn't write free pages at the end of the file, which would then look truncated.
+        # LMDB doesn't write free pages at the end of the file, so the file would look truncated.
         file = self.folder / DATA_FILE
         env = self._writer.env
         full_size = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
@@ -202,7 +202,7 @@ def _lock(file: IO[str], busy: Callable[[], None]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if getattr(current_process(), "_inheriting", False):
-            # A child started by the holder of the lock, importing its script: waiting would be a deadlock.
+            # The lock's holder started this process, which is importing its script: waiting would be a deadlock.
             raise DataError('in a script, call this under `if __name__ == "__main__":`.') from None
         busy()
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,15 +1,15 @@
 """Validate the pages of an LMDB before LMDB opens it.
 
-LMDB follows page numbers and offsets in a file without checking them: a damaged one kills the process with a
-segmentation fault, a missing page with a bus error. A file that passes this check can be read without either.
+LMDB follows page numbers and offsets in a file without checking them. A wrong number kills the process with a
+segmentation fault, a missing page with a bus error; a file that passes this check causes neither.
 
 The file consists of pages of one size, numbered from 0; all numbers are little-endian. Pages 0 and 1 are meta pages;
 the newer one (with the higher transaction number) points to the root of a B-tree. A page of the tree has a header of 16
 bytes (its own number, 8 bytes; unused, 2; flags, 2; the end of the pointers, 2; the start of the nodes, 2), then
 pointers of 2 bytes, and at its end the nodes. A node of a branch page has a page number (6 bytes), a key size (2) and a
 key; the first key of a page is ignored. A node of a leaf page has a value size (4), flags (2), a key size (2), the key
-and the value. A large value is stored in pages of its own, after a header, and the node has the number of the first (8)
-instead. Pages outside the tree are free and never read.
+and the value. A large value is stored in pages of its own, after a header; in its place, the node has the number of the
+first of these pages (8). Pages outside the tree are free and never read.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class _Tree:
         """
         meta = self.meta
         owners = np.zeros(len(pages), np.int64) if owners is None else owners
-        # Checked first, as uint64: damaged numbers can be up to 2^64; the sums of valid ones do not overflow.
+        # Check the numbers first, as uint64: damaged ones can be up to 2^64. Sums of valid ones don't overflow.
         self._raise_if((pages < 2) | (pages > meta.last_page), owners, "invalid page number")
         first = pages.astype(np.int64)
         lengths = np.ones(len(first), np.int64) if lengths is None else lengths

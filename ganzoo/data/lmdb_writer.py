@@ -42,7 +42,7 @@ class LmdbWriter:
         self._open(MIN_MAP_SIZE)
 
     def _open(self, size: int) -> None:
-        """Open the LMDB with a memory map of four times `size` bytes; twice or once if that can't be reserved."""
+        """Open the LMDB with a memory map of 4, 2 or 1 times `size` bytes, the largest that can be reserved."""
         for wanted in (4 * size, 2 * size, size):
             try:
                 self.env = lmdb.open(os.fsencode(self._folder), map_size=wanted, **self._options)

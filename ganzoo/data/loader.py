@@ -19,7 +19,7 @@ from ganzoo.errors import DataError
 from ganzoo.interfaces.dataset import Dataset, LoaderConfig
 
 PREFETCH = 3  # batches decoded in advance
-MIN_BAD_SAMPLE = 100  # unreadable images that make the drawn images a large enough sample of the data set
+MIN_BAD_SAMPLE = 100  # unreadable images that must be drawn before their share of the data set is estimated
 CACHE_BYTES = 256 * 2**20  # of decoded images for later epochs: decoding small images is slower than training
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from PIL import Image
 
 BLOCK_BYTES = 1 << 26  # bytes; freed blocks of this size go back to the system, smaller ones stay with the thread
-MAX_PIXELS = 1 << 27  # of 4 to 12 bytes: enough for two large photos, or for one image of the largest accepted size
+MAX_PIXELS = 1 << 27  # of 4 to 12 bytes each; enough for two large photos, or one image of the largest accepted size
 
 
 class PixelBudget:

@@ -72,8 +72,8 @@ class Shuffled(Order):
 
 class Balanced(Order):
     """Random images of random domains, with replacement; all domains are equally likely. Each image comes with two
-    references from a second random domain (Choi et al. 2020, section 2.2), the second being the first one's fixed
-    partner."""
+    references from a random target domain (Choi et al. 2020, section 2.2). The second reference is the fixed partner of
+    the first."""
 
     def __init__(self, dataset: Dataset, seed: int, flip: bool, crop: float) -> None:
         self.seed, self.flip, self.crop = seed, flip, crop

@@ -22,7 +22,8 @@ FREE_SPACE = "Free some space, or set GANZOO_DATA to a folder on another disk."
 
 @dataclass(frozen=True)
 class Version:
-    """A server's description of a file: its length in bytes (None: unknown), and validators that change with it."""
+    """A server's description of a file: its length in bytes (None: unknown), and validators that change when the file
+    does."""
 
     url: str
     length: int | None
@@ -117,7 +118,7 @@ def open_partial(target: Path) -> Iterator[PartialFile]:
     with open(path, "a+b", buffering=0) as file:  # unbuffered: a failed write raises at once, and once only
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # False if another process has finished it in the meantime.
+            # False if another process has finished the download in the meantime.
             locked = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
         except BlockingIOError:
             locked = False

@@ -108,8 +108,8 @@ def prepare(
     `flip` says whether training may mirror the images (None: as the data set says). `domains=False` omits the labels.
     Unreadable images are skipped and listed in the result.
 
-    If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb: if NAME.lmdb
-    exists, both are complete.
+    If the data set has validation images, they are written first, to NAME-val.lmdb beside NAME.lmdb, so that both are
+    complete once NAME.lmdb exists.
 
     After an interruption or a crash, the same call resumes the work. DataError if `path` exists, the disk is too small,
     most images are unreadable, or the LMDB can't be written.

@@ -10,7 +10,7 @@ from ganzoo.data.paths import strip_common_folder
 from ganzoo.errors import DataError, printable
 
 SIZES = tuple(2**power for power in range(2, 11))  # px; 4 to 1024, the resolutions of progressive training
-SAMPLE = 16  # images per folder whose headers are compared with the size in its name
+SAMPLE = 16  # images in each folder, whose headers are compared with the size in the folder's name
 
 
 def choose_size(size: int | None, sizes: Collection[int]) -> int:
@@ -24,8 +24,8 @@ def find_sizes(keys: list[str], read: Callable[[str], bytes]) -> dict[int, list[
     otherwise an empty dict.
 
     This layout has at least two folders, all named by a size in SIZES, with nothing beside them, and the headers of a
-    sample of each folder's images agree with that size. DataError if such folders don't contain the same files: they
-    can't be classes, whose images wouldn't have these sizes by chance, so an image must be missing.
+    sample of each folder's images agree with the folder's size. DataError if such folders don't contain the same files:
+    an image must be missing, since the images of mere classes wouldn't have exactly these sizes by chance.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for key, path in zip(keys, strip_common_folder(keys) if keys else []):

@@ -1,7 +1,7 @@
 """Resumable HTTP download of a zip archive, which never mixes the bytes of two versions of a file.
 
-Written here because no library resumes a download only if the server's validators show the same version: pooch does not
-resume, huggingface_hub does not compare, and requests leaves both to its caller.
+Written here because no library both resumes a download and first compares the server's validators, to see whether the
+file has changed: pooch does not resume, huggingface_hub does not compare, and requests leaves both to its caller.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _request_rest(known: Version, start: int, timeout: float, say: Say) -> Any |
 
 
 def _request(url: str, headers: dict[str, str], timeout: float) -> Any:
-    """Return the response: status 200 or, for a range request, also 206 or 416. Raises TransferError for any other."""
+    """Return the response if its status is 200 or, for a range request, 206 or 416; else raise TransferError."""
     allowed = (200, 206, 416) if "Range" in headers else (200,)
     with _network_errors(timeout):
         try:

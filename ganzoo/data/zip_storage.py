@@ -21,10 +21,10 @@ MAX_PATH_CHARS = 1 << 30  # limit on the total length of the paths of all parent
 SUPPORTED_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # for others, Python can't limit the unpacked size
 METHOD_NAMES = {9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 98: "PPMd"}
 ENCRYPTED_FLAG, UTF8_FLAG = 1, 1 << 11  # flags of a file in a zip archive; the second applies to its name
-DOS_ENCODING = "cp437"  # encoding of all other names, according to the zip specification
+DOS_ENCODING = "cp437"  # encoding of names without UTF8_FLAG, according to the zip specification
 WINDOWS_SYSTEMS = {0, 10, 11, 14}  # file systems of origin: FAT, NTFS (10 or 11), VFAT
 END_RECORD = struct.Struct("<4sH")  # start of the end-of-central-directory record: signature, number of this disk
-MAX_END_BYTES = 22 + (1 << 16)  # bytes at the end of the file that contain this record, with the longest comment
+MAX_END_BYTES = 22 + (1 << 16)  # size of this record with the longest comment; it is at the end of the file
 ZIP64_PLACEHOLDER = 0xFFFF  # placeholder for a number that a ZIP64 archive stores elsewhere
 
 
@@ -103,7 +103,7 @@ class _BoundedFile(io.FileIO):
 
 
 class _OwningZipFile(zipfile.ZipFile):
-    """A zip archive that closes its file, although it did not open it."""
+    """A zip archive that closes its file, which `zipfile` does only if it opened the file itself."""
 
     def close(self) -> None:
         file = self.fp
@@ -126,7 +126,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
-    """Open a file in an archive. Reading n bytes unpacks only n; ValueError for compression methods that can't."""
+    """Open a file in an archive. Reading n bytes unpacks only n; ValueError if the compression method prevents that."""
     if member.compress_type not in SUPPORTED_METHODS:
         raise ValueError("unsupported compression method (only stored and deflated are supported)")
     return archive.open(member)
@@ -152,8 +152,8 @@ def _paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], dict[str, str
 
 
 def _decoded_name(member: zipfile.ZipInfo) -> str:
-    """Return the name of a file in an archive. `zipfile` decodes names that aren't marked as UTF-8 as cp437, but most
-    are UTF-8 nevertheless, so they are decoded as UTF-8 if possible."""
+    """Return the name of a file in an archive. `zipfile` decodes names as cp437 unless they are marked as UTF-8. Most
+    unmarked names are UTF-8 nevertheless, so they are decoded as UTF-8 if possible."""
     name = member.filename
     if member.flag_bits & UTF8_FLAG or name.isascii():
         return name
@@ -169,7 +169,7 @@ def _in_unknown_encoding(member: zipfile.ZipInfo) -> bool:
 
 
 def _unsupported_packing(member: zipfile.ZipInfo) -> str | None:
-    """Return how a file in an archive is compressed if ganzoo can't unpack it, otherwise None."""
+    """Return how a file in an archive is encrypted or compressed if ganzoo can't unpack it, otherwise None."""
     if member.flag_bits & ENCRYPTED_FLAG:
         return "encrypted"
     method = member.compress_type

@@ -62,7 +62,7 @@ def broadcast_object(value: Any) -> Any:
 
 
 def broadcast(array: np.ndarray) -> np.ndarray:
-    """Copy rank 0's array to all ranks. All pass arrays of the same shape and dtype. Does not wait for the GPU."""
+    """Copy rank 0's array to all ranks. All ranks pass arrays of equal shape and dtype. Does not wait for the GPU."""
     if world_size() > 1:
         jittor().mpi.broadcast(array, 0)
     return array

@@ -35,7 +35,7 @@ class Batch:
     belong to the same domain, whose label is the n-th of `targets` (N,).
 
     All phases of a step share one Batch. A phase may store in `cache` what a later phase reuses (e.g. the detached
-    fakes), and in `logged` scalar Vars, by name, that are worth logging but not part of the loss.
+    fakes). Scalar Vars that are not part of the loss but worth logging go into `logged` by name.
 
     With gradient accumulation, a step has several `micro_batches`, one Batch each, and the graphs that their caches
     retain add up in memory. With accumulation or several ranks, a Batch holds only part of the step's `global_size`

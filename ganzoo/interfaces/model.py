@@ -135,8 +135,8 @@ class Model(ABC):
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
     says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it must
-    be True for a model with `Setup.translator`. `other_names` maps option names of other programs to the model's,
-    or to a hint, for users who type them: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
+    be True for a model with `Setup.translator`. `other_names` maps option names of other programs, which users may
+    type, to the model's options or to a hint: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
     """
 
     name: ClassVar[str]

@@ -73,7 +73,7 @@ class Option:
 
     def reason_without_effect(self, values: Mapping[str, Any]) -> str:
         """Return why this option has no effect with these `values` of the others, e.g. 'without --mixing'; '' if it has
-        one."""
+        an effect."""
         for name, required in self.when.items():
             if name in values and not _is_met(values[name], required):
                 return _describe_unmet(name, values[name], required)
@@ -213,10 +213,10 @@ def option(
 
     `min` and `max` are inclusive, `above` and `below` exclusive. `choices` lists all allowed values.
 
-    `when` and `unless` say when the option has an effect. With when="mixing" it has one only if the option `mixing`
-    is set (true, given, or not zero); with when={"loss": "r1"}, only if `loss` is 'r1'; with unless="ema_kimg",
-    only if `ema_kimg` is not set. `ganzoo train` rejects an option that has no effect if the user gives it. `group`
-    is the heading under which the help lists it.
+    `when` and `unless` say when the option has an effect: with when="mixing", only if the option `mixing` is set (true,
+    given, or not zero); with when={"loss": "r1"}, only if `loss` is 'r1'; with unless="ema_kimg", only if `ema_kimg` is
+    not set. `ganzoo train` rejects an option that has no effect if the user gives it. The help lists the option under
+    the heading `group`.
     """
     conditions = dict.fromkeys([when] if when else [], ANY_SET) if isinstance(when, str) else dict(when)
     limits = {"min": min, "max": max, "above": above, "below": below, "choices": choices}

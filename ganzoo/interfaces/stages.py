@@ -19,7 +19,7 @@ class Stage:
     The stage ends once it has seen more than `images` real images (None: when training ends). Over the first `fade`
     images, the new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup.
     `reset` clears Adam's moments when the stage begins and when its fade ends. At most `micro_batch` images go through
-    the networks at once, or fewer if the user's limit is lower (None: only the user's limit).
+    the networks at once, and no more than the user's limit (None: only the user's limit applies).
     """
 
     size: int

@@ -217,7 +217,7 @@ def generator_comparisons(
     log: Log = lambda line: None,
 ) -> list[Comparison]:
     """Return the comparison of samples from a generator with at most `max_real` images of a data set (None: as many as
-    `default_real_count` says), fitted to the size and channels of `data`."""
+    `default_real_count` says). The real images are fitted to the size and channels of `data`."""
     max_real = default_real_count(samples) if max_real is None else max_real
     return [
         Comparison(
@@ -237,8 +237,8 @@ def translator_comparisons(
     max_real: int | None = None,
     log: Log = lambda line: None,
 ) -> list[Comparison]:
-    """Return a comparison for each mode and ordered pair of domains (Choi et al. 2020, appendix C): the validation
-    images of the first domain, each translated ten times to the second, against the second's training images.
+    """Return a comparison for each mode and ordered pair of domains (Choi et al. 2020, appendix C). It compares the
+    validation images of the first domain, each translated ten times to the second, with training images of the second.
 
     `samples` limits the translations per pair and, unless `max_real` is given, the real images. Raises OptionError if
     `samples` is below ten, DataError if there are fewer than two domains or a domain has no images.

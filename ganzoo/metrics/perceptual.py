@@ -34,7 +34,8 @@ class Perceptual:
         return found
 
     def pairwise_distance(self, groups: Any) -> np.ndarray:
-        """Return the mean distance over all pairs of a group, float32 (N,), for N groups of K images, (K, N, C, H, H).
+        """Return the mean distance over all pairs of images in a group, float32 (N,). `groups` holds N groups of K
+        images, (K, N, C, H, H).
 
         The sum of squared differences over all pairs is K times the sum of squared differences from the mean.
         """

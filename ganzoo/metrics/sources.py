@@ -32,7 +32,7 @@ class Source(ABC):
     """Yields the same images uint8 (H, W, C) in the same order on each iteration."""
 
     name: str
-    count: int  # number of images; excludes unreadable ones after the first iteration
+    count: int  # number of images; after the first iteration, without the unreadable ones
     can_grow = True  # whether a higher limit would give more images
 
     @abstractmethod

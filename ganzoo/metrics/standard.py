@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.metric import Evaluation
 
 NEIGHBOURS = 3
-LPIPS_BATCH = 32  # sources per batch: like StarGAN v2, LPIPS averages the means of batches
+LPIPS_BATCH = 32  # sources per batch: the metric is the mean of the means of batches, as in StarGAN v2
 EPS = 1e-4  # step along a path
 PERCENTILES = (1, 99)  # path lengths outside these percentiles are discarded
 PPL_MAX_SIDE = 256  # px: larger images are average-pooled for the path length

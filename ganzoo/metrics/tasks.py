@@ -46,7 +46,7 @@ def checkpoint_task(
     log: Log = lambda line: None,
 ) -> Task:
     """Return the task of comparing a checkpoint with the data set `against` (None: the one it was trained on). With
-    `quick`, the default numbers of images are smaller. DataError or OptionError if the two don't match."""
+    `quick`, the default numbers of images are smaller. DataError or OptionError if checkpoint and data don't match."""
     from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data

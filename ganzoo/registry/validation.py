@@ -60,8 +60,8 @@ def check_model(model: Model) -> None:
 
 
 def check_options(model: Model) -> None:
-    """Check that the options class is a dataclass of fields made by `ganzoo.option`, with free names and valid
-    defaults."""
+    """Check that the options class is a dataclass of fields made by `ganzoo.option`, whose names are not taken and
+    whose defaults are valid."""
     from ganzoo.interfaces.train_options import TrainOptions
 
     cls: Any = model.options

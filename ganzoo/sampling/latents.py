@@ -39,7 +39,8 @@ PATHS: dict[str, Interpolation] = {"linear": lerp, "spherical": slerp}
 
 
 def loop(keys: np.ndarray, steps: int, path: Interpolation = slerp, centre: Any = 0.0) -> Iterator[np.ndarray]:
-    """Yield a closed walk through keys (K, ..., length): `steps` points from each to the next, then to the first.
+    """Yield a closed walk through keys (K, ..., length): `steps` points from each key to the next, and from the last
+    key to the first.
 
     The K * steps points (..., length) have the dtype of the keys. Point i * steps is exactly key i. `centre` is the
     origin of spherical paths.

@@ -24,7 +24,7 @@ class StyleSampler(Sampler):
     """Generates images with a StyleGenerator at its current resolution.
 
     The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', or all its styles (layers, width).
-    z and w are truncated (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get
+    Codes z and w are truncated (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get
     mean + psi * (w - mean), with the mean of w over all latents. psi 1 means no truncation. `noise` is 'const' (the
     same maps for every image), 'random' (drawn for each image from its key) or 'none'.
     """

@@ -52,7 +52,7 @@ class TranslationSheet:
             self._rows[style].append(image)
 
     def picture(self) -> np.ndarray:
-        """The sheet, uint8 (H, W, C)."""
+        """Return the sheet, uint8 (H, W, C)."""
         top = [source.pixels for source in self._sources]
         if self._references:
             top = [np.full_like(top[0], 255), *top]

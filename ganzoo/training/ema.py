@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class EMA:
     """Copies of networks: the EMA of each network in `decays`, and plain copies of the others, refreshed on demand.
 
-    After each step, an averaged weight e becomes e + (1 - decay) * (w - e). `decay`, if set, overrides all `decays`.
-    Weights that the network does not use yet are left unchanged; buffers (running statistics) are copied, not averaged.
-    The copies stay in inference mode.
+    After each step, the average e of a weight w becomes e + (1 - decay) * (w - e). `decay`, if set, overrides all
+    `decays`. Weights that the network does not use yet are left unchanged; buffers (running statistics) are copied, not
+    averaged. The copies stay in inference mode.
     """
 
     decay: float | None = None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """Result of an import: the new run, what was found in the file (a line each), and whether it translates images."""
+    """The new run, what was found in the imported file (a line each), and whether the model translates images."""
 
     run: Run
     found: tuple[str, ...]

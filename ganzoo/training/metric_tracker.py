@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class MetricTracker:
     """Measures the sampled networks against the training images, and saves the metrics in the run's folder.
 
-    Created before a run begins: OptionError or CheckpointError if a metric is unknown or a backbone's weights are
-    missing.
+    It is created before a run begins, so that an unknown metric (OptionError) or missing weights of a backbone
+    (CheckpointError) are reported at once.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class MetricTracker:
 
     @property
     def best_by(self) -> tuple[str, bool]:
-        """Name of the metric in the statistics that selects the best checkpoint, and whether higher is better."""
+        """Name, in the statistics, of the metric that selects the best checkpoint, and whether higher is better."""
         metric = self.networks.metrics[0]
         name = metric.output_names()[0]
         mode = "latent" if self.networks.translating else ""

@@ -18,9 +18,9 @@ class Optimizer:
     """Adam (Kingma & Ba 2015, algorithm 1) with moments that can be saved by name.
 
     Jittor's own Adam counts backward passes instead of updates, so its bias correction is wrong with gradient
-    accumulation. It also compiles `1 - beta**t` into its kernels, which are recompiled when it rounds to 1. This
-    class counts updates per weight, because a growing network adds weights later, and passes the bias correction to
-    the kernels in one-element Vars.
+    accumulation. It also compiles `1 - beta**t` into its kernels, which are recompiled when this value rounds to 1.
+    This class counts updates per weight, because a growing network adds weights later, and passes the bias correction
+    to the kernels in one-element Vars.
     """
 
     def __init__(self, network: Network, settings: Adam) -> None:

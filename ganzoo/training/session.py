@@ -82,7 +82,7 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
 
 
 def _attempts(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainState | None = None) -> bool:
-    """Train from `state` or the newest checkpoint; retry if it diverges. Return False if there was nothing to do."""
+    """Train from `state` or the newest checkpoint; retry after divergence. Return False if there was nothing to do."""
     if state is None and (before := ENDINGS.get(run.outcome() or "")):
         run.print_and_log(f"the last session {before}")
     for retries_left in range(plan.train.retry, -1, -1):

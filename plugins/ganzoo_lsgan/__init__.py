@@ -10,8 +10,8 @@ from ganzoo_lsgan.options import VARIANT_DEFAULTS, LSGANOptions
 
 
 class LSGAN(Model):
-    """Two published variants of LSGAN, both for any image size that is a multiple of 16: `zoo` as in gan-jittor, a zoo
-    of GANs for Jittor that follows PyTorch-GAN, and `tutorial` as in the LSGAN tutorial on Jittor's website."""
+    """Two published variants of LSGAN: `zoo`, as in gan-jittor (a zoo of GANs for Jittor that follows PyTorch-GAN), and
+    `tutorial`, as in the LSGAN tutorial on Jittor's website. Both take any image size that is a multiple of 16."""
 
     name = "lsgan"
     summary = "LSGAN: convolutional networks, least-squares loss"

@@ -33,7 +33,7 @@ class Generator(ganzoo.Generator):
 
     def execute(self, z: Any) -> Any:
         x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
-        # Fusing with the batch norm saves a tenth of a step's time at these sizes.
+        # Fusing leaky ReLU with the batch norm saves a tenth of a step's time at these sizes.
         x = leaky_relu(self.norm1(self.conv1(x)), SLOPE, fused=True)
         x = leaky_relu(self.norm2(self.conv2(x)), SLOPE, fused=True)
         return tanh(self.to_image(x))

@@ -34,7 +34,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def checkpoint_files(path: Path) -> dict[str, Path]:
-    """Return `path` and the existing files of the same checkpoint, by kind; {} if `path` has no such name."""
+    """Return `path` and the existing files of the same checkpoint, by kind; {} if `path`'s name doesn't match FILE."""
     match = FILE.fullmatch(path.name)
     if match is None:
         return {}

@@ -50,8 +50,8 @@ SHIFTS = np.array([-part.up for part in PARTS])
 
 
 def masks(network: Any, images: Any) -> tuple[Any, Any]:
-    """Return two masks of images (N, 3, H, W) in [-1, 1], for the skip at 32 px and for those at 64 and 128 px: Vars
-    (N, 1, 256, 256) in [0, 1], without a gradient. `network` is a FAN."""
+    """Return the masks of images (N, 3, H, W) in [-1, 1]: one for the skip at 32 px, one for those at 64 and 128 px.
+    They are Vars (N, 1, 256, 256) in [0, 1], without a gradient. `network` is a FAN."""
     return from_heatmaps(network(images))
 
 

@@ -150,8 +150,8 @@ class AdainResBlk(nn.Module):  # type: ignore[misc]
 class Generator(Network):
     """Maps images (N, C, size, size) and styles (N, style_dim) to images, whose values may exceed [-1, 1].
 
-    `w_hpf` above 0 adds skip connections, whose features are multiplied by masks and high-pass filtered with that
-    strength.
+    If `w_hpf` is above 0, there are skip connections. Their features are multiplied by masks and high-pass filtered
+    with the strength `w_hpf`.
     """
 
     def __init__(

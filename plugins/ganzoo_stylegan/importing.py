@@ -124,8 +124,8 @@ def _notes(entries: Mapping[str, Any], optimizers: Mapping[str, Any], folded: Se
 
 
 def _entries(content: Any) -> dict[str, Any]:
-    """Return a file's content as a dict of state_dicts, whose names lose the prefix 'module.'. A state_dict that is the
-    whole content becomes 'g_running'."""
+    """Return a file's content as a dict of state_dicts, without the prefix 'module.' of weights. A state_dict that is
+    the whole content becomes 'g_running'."""
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CheckpointError("it holds no weights by name, unlike a state_dict.")
     if "g_ema" in content:

@@ -72,8 +72,8 @@ class StyleGANLoss(Loss):
         return self.generator.synthesise(self.styles(batch), noise)
 
     def styles(self, batch: Batch) -> list[Any]:
-        """Return a w for each layer. With mixing, the layers from a random one on get the w of a second latent (Karras
-        et al. 2019, section 3.1)."""
+        """Return a w for each layer. With mixing, a random layer and all later ones get the w of a second latent
+        (Karras et al. 2019, section 3.1)."""
         layers = self.generator.style_layers()
         w = self.generator.map(batch.latents(self.generator.latent))
         if not self.options.mixing:

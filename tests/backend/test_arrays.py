@@ -1,4 +1,4 @@
-"""Arrays for kernels that are reused: the results are NumPy's, and new values need no new kernel."""
+"""The array functions give NumPy's results, and new values need no new kernel."""
 
 from __future__ import annotations
 

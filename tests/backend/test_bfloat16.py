@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw) -> Case:
-    """Draw the sizes of a convolution of at most some millions of products."""
+    """Draw the sizes of a convolution of up to about 200 million products."""
     channels = st.sampled_from([1, 3, 16, 17, 31, 32, 40, 64, 96, 100, 128])
     kernel, stride, groups = draw(st.sampled_from([1, 2, 3, 4, 5, 7])), draw(st.sampled_from([1, 1, 2])), 1
     inputs, outputs = draw(channels), draw(channels)

@@ -199,7 +199,7 @@ print(time.time(), flush=True)
 
 
 def test_results_do_not_depend_on_the_addresses_of_arrays(jittor):
-    """Jittor's kernels mistake adjacent arrays for overlapping ones and then round differently."""
+    """Jittor's kernels mistake adjacent arrays for overlapping ones and round differently, so arrays need gaps."""
     rng = np.random.default_rng(0)
     maps = np.abs(rng.normal(size=(1, 256, 3, 3))).astype(np.float32)  # 9,216 bytes, a multiple of Jittor's blocks
     for _ in range(100):

@@ -79,7 +79,7 @@ def run_child(threads: int, target: str, differentiable: list[str]) -> dict[str,
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> list[dict[str, np.ndarray]]:
     folder = tmp_path_factory.mktemp("loops")
-    # The gradient of a maximum goes to the elements that are equal to it, so it changes with a single rounding error.
+    # A maximum passes its gradient to the elements that equal it, so a single rounding error can change the gradient.
     differentiable = [name for name in EXPRESSIONS if "maximum" not in name]
     return [run_child(threads, str(folder / f"{index}.npz"), differentiable) for index, threads in enumerate((1, 3, 3))]
 

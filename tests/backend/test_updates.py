@@ -1,4 +1,4 @@
-"""Norms, Adam and EMA of many weights at once, with our own operations and with Jittor's, compared with NumPy."""
+"""Norms, Adam and EMA of many weights at once agree with NumPy, with our own operations and with Jittor's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ganzoo.backend import operations
 
 pytestmark = pytest.mark.usefixtures("jittor")
 
-# Small arrays that are updated together, one that is too large for that, and sizes around a thread's block of 16384.
+# Small arrays that are updated together, one too large for that, and sizes around a thread's block of 16384 elements.
 SHAPES = [(3,), (70, 50, 11), (1,), (1100, 1000), (16384,), (16385,), (5, 4, 3, 3)]
 
 

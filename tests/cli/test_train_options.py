@@ -206,7 +206,7 @@ def test_a_dry_run_prepares_no_data_set(ganzoo, workdir, arguments):
 
 
 def test_a_dry_run_describes_the_data_set_that_would_be_prepared(workdir):
-    """The description lacks only the number of images, because it depends on the fonts."""
+    """The description lacks only the number of images, which depends on the fonts."""
     from ganzoo_datasets import styles, symbols
     from ganzoo_datasets.glyphs import Glyph
 

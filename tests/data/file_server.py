@@ -12,9 +12,9 @@ from typing import Any
 
 @dataclass
 class Response:
-    """The response to one request; by default correct, for ranges too."""
+    """The response to one request. By default it is correct, also for a range request."""
 
-    status: int = 200  # others have an empty body
+    status: int = 200  # any other status has an empty body
     cut: int | None = None  # close the connection after this many bytes of the body
     stall: int | None = None  # send nothing more after this many bytes
     extra: int = 0  # bytes by which the declared length exceeds the true one
@@ -88,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class FileServer:
-    """Serves `file` at `url`. Each request gets the next of `responses`, or `default`; `ranges` lists their ranges."""
+    """Serves `file` at `url`. Each request gets the next of `responses`, or `default`; its range goes into `ranges`."""
 
     file: bytes
     url: str = ""

@@ -86,7 +86,7 @@ def test_the_limit_of_scans_is_lower_for_a_large_jpeg() -> None:
 
 def test_scan_markers_in_a_comment_or_after_the_image_are_not_counted() -> None:
     marks = b"\xff\xda" * 1000
-    image = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # embedded thumbnails and appended videos have such
+    image = encoded(noise(9, 9), "jpeg", comment=marks) + marks  # as in embedded thumbnails and appended videos
     assert decode(image, "x.jpg").size == (9, 9)
 
 

@@ -28,8 +28,8 @@ WriteSet = Callable[..., Path]
 
 @pytest.fixture(params=["folder", "zip"])
 def write_set(request: pytest.FixtureRequest, tmp_path: Path) -> WriteSet:
-    """Return a function that writes a text to each path that ends in .txt, makes a folder if it ends in '/', and
-    otherwise writes an image."""
+    """Return a function that writes a text to each path that ends in .txt, makes a folder of each path that ends in
+    '/', and writes an image to every other path."""
 
     def folder(*paths: str) -> Path:
         root = write_folder(tmp_path / "set", {path: content(path) for path in paths if not path.endswith("/")})

@@ -202,7 +202,7 @@ def test_overlapping_entries_are_refused(tmp_path: Path) -> None:
         check_pages(write_damaged(tmp_path / "x", widen))
 
 
-# Bytes, a fraction, or (negative) all but this number of bytes.
+# What remains: a number of bytes, a fraction of the file or, if negative, all but this number of bytes.
 @pytest.mark.parametrize("remaining", [PAGE * 2 + 1, 0.5, -PAGE, -1])
 def test_a_truncated_file_is_reported_as_truncated(tmp_path: Path, remaining: float) -> None:
     write(tmp_path / "x", [{b"8-%05d" % index: bytes(5000) for index in range(50)}])

@@ -154,7 +154,7 @@ def test_sizes_in_the_source_are_not_scaled(tmp_path: Path) -> None:
 
 
 def test_the_layout_matches_the_reference_implementation(tmp_path: Path) -> None:
-    """It is compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
+    """The layout is compared with an independent loop that writes an LMDB as the reference StyleGAN's script does."""
     root = write_folder(tmp_path / "set", {f"{index}.png": encoded(noise(20, 16, seed=index)) for index in range(5)})
     sizes = (8, 16)
     expected: dict[bytes, np.ndarray] = {}

@@ -192,7 +192,7 @@ def test_backslashes_and_slashes_both_separate_folders_in_a_windows_archive(tmp_
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gbk"])
 def test_utf_8_names_are_decoded_even_if_not_marked_as_utf_8(tmp_path: Path, encoding: str) -> None:
-    """Names in another encoding get a note, since the archive doesn't declare it."""
+    """Names in another encoding get a note, since the archive doesn't declare that encoding."""
     name = "\u4e2d\u6587"
     path = tmp_path / "set.zip"
     placeholder = "x" * len(name.encode(encoding))

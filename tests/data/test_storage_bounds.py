@@ -27,7 +27,7 @@ def write_zip_of_two(path: Path, name: str, data: bytes, method: int) -> Path:
 
 
 def patch_directory(path: Path, name: str, form: str, offset: int, value: int, header: int | None = None) -> None:
-    """Change a field of a file in the archive's directory and, at offset `header`, in its local header."""
+    """Change a field of a file's entry in the archive's directory and, at offset `header`, of its local header."""
     data = bytearray(path.read_bytes())
     entry = data.rindex(name.encode()) - 46
     struct.pack_into(form, data, entry + offset, value)

@@ -40,7 +40,7 @@ def test_progress_resets_the_number_of_retries(server, path):
     server.default = Response(cut=6_000)
     fetch(server, path)
     assert path.read_bytes() == server.file
-    assert len(server.ranges) == 11  # with only two delays
+    assert len(server.ranges) == 11  # although RETRY_POLICY has only two delays
 
 
 def test_the_next_call_resumes_a_partial_download(server, path):

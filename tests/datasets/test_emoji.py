@@ -71,7 +71,7 @@ def test_the_data_set_is_prepared_from_archives(ganzoo: Run, packages: list[str]
     assert data.info == DataInfo("emoji", 20, 64, 3, ("google", "twitter"))
     assert validation.info == DataInfo("emoji-val", 2, 64, 3, ("google", "twitter"))
     for index, (vendor, code) in enumerate((vendor, code) for vendor in data.info.domains for code in CODES[:9]):
-        at = index + index // 9  # a vendor's images for training are emoji 1 to 9, and emoji 11, which is skipped
+        at = index + index // 9  # a vendor's images for training are emoji 1 to 9, and emoji 11, which this loop skips
         pixels, label = data.load(at)
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(image_file(vendor, code)))))
         assert data.info.domains[label] == vendor

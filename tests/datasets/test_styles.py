@@ -25,7 +25,7 @@ def chosen() -> list[int]:
 
 @pytest.fixture
 def few_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the data set with 22 letters, in an empty data directory."""
+    """Limit the data set to 22 letters, and return its data directory, which is empty."""
     monkeypatch.setenv("GANZOO_DATA", str(tmp_path))
     monkeypatch.setattr(families, "characters", lambda: LETTERS)
     return tmp_path
@@ -63,7 +63,7 @@ def test_colours_are_readable_and_specific_to_the_family(family: str, code: int,
     paper, ink = families.colours(family, code, copy, seed)
     light, dark = (ink, paper) if family == "bold" else (paper, ink)
     assert contrast(light, dark) >= MIN_CONTRAST
-    # Mean of the paper's lowest and highest channel; the ranges of the families don't overlap.
+    # The paper's lightness: the mean of its lowest and highest channel. The families' ranges don't overlap.
     assert (min(paper) + max(paper)) / 510 == pytest.approx(
         {"bold": 0.15, "italic": 0.7, "sans": 0.96}[family], abs=0.11
     )

@@ -20,7 +20,7 @@ while true; do sleep 0.05; done
 
 @pytest.fixture
 def job(workdir):
-    """Start the script, and return its process and the arguments of mpirun, once mpirun runs."""
+    """Return a function that starts the script and, once mpirun runs, returns the process and mpirun's arguments."""
     (workdir / "bin").mkdir()
     (workdir / "bin/mpirun").write_text(MPIRUN)
     (workdir / "bin/mpirun").chmod(0o755)

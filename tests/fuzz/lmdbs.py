@@ -1,4 +1,4 @@
-"""LMDBs of images: with damaged pages, or intact but with malformed entries."""
+"""LMDBs of images, with damaged pages or with malformed entries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundled models, and checks of their options that run without Jittor."""
+"""The bundled models, descriptions of their runs, and checks of their options, all without Jittor."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_batch_norm_matches_pytorch(shape, tmp_path):
 
 @needs_torch
 def test_batch_norm_is_accurate_when_the_mean_is_much_larger_than_the_deviation(tmp_path):
-    """The reason for our own layer: Jittor's variance, E[x^2] - E[x]^2, has lost every digit here."""
+    """This is why we have our own layer: Jittor's variance, E[x^2] - E[x]^2, has no correct digit here."""
     x = np.random.default_rng(3).normal(1000.0, 0.01, (4, CHANNELS, 5, 7))
 
     def worst(make) -> dict[str, float]:

@@ -141,7 +141,7 @@ class Dependent(Options):
         ({"half_life": 2.5}, {"decay": 0.1}, "--decay has no effect with --half-life 2.5."),
         ({}, {"often": 0.9}, "--often has no effect without --mixing."),  # its default
         ({"mixing": True}, {"often": 0.5, "gamma": 1.0}, None),
-        ({"often": 0.5}, {"depth": 4}, None),  # no effect, but not given
+        ({"often": 0.5}, {"depth": 4}, None),  # --often has no effect, but was not given
     ],
 )
 def test_given_options_without_effect_are_rejected(values, given, message):

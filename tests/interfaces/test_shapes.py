@@ -1,4 +1,4 @@
-"""Arrays of a wrong shape raise an error that names the layer, where Jittor would dump its graph or crash."""
+"""Arrays of a wrong shape raise an error that names the layer. Jittor alone would dump its graph or crash."""
 
 from __future__ import annotations
 

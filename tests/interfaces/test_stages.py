@@ -30,7 +30,7 @@ def test_a_stage_ends_after_more_than_its_images_and_the_last_one_never():
 
 
 def test_the_first_stage_does_not_fade_and_the_others_fade_in_from_nothing():
-    """Alpha is (images of the stage + 1) / fade, but 0 in the first batch of a stage that fades."""
+    """Alpha is (images seen in the stage + 1) / fade, but 0 in the first batch of a stage that fades."""
     positions = walk(THREE, 20)
     assert [position.alpha for position in positions[:6]] == [1] * 6
     assert [position.alpha for position in positions[6:12]] == [0, 0.5, 0.9, 1, 1, 1]
@@ -39,7 +39,7 @@ def test_the_first_stage_does_not_fade_and_the_others_fade_in_from_nothing():
 
 
 def test_networks_change_when_a_stage_begins_and_when_its_fade_ends():
-    """Positions have the same networks if they train the same layers, so that the second needs no new kernel."""
+    """Two positions have the same networks if they train the same layers: the second then needs no new kernel."""
     positions = walk(THREE, 20)
     changes = [
         n for n, (before, after) in enumerate(itertools.pairwise(positions), 1) if not after.same_networks(before)

@@ -83,7 +83,8 @@ def test_the_parameter_counts_of_the_tutorial_variant_follow_from_the_widths(siz
 
 
 def test_the_zoo_variant_is_initialised_like_dcgan():
-    """Convolutions are from N(0, 0.02^2), scales of norms from N(1, 0.02^2); linear layers have Jittor's default."""
+    """Weights of convolutions are drawn from N(0, 0.02^2), and scales of norms from N(1, 0.02^2); linear layers are
+    initialised as in Jittor."""
     ganzoo.seed(5)
     networks = build("zoo", 32, 1).networks
     weights = {**networks["generator"].state(), **networks["discriminator"].state()}

@@ -42,7 +42,7 @@ def fitted(points: np.ndarray, target_points: np.ndarray) -> tuple[np.ndarray, n
 
 
 def source_positions(points: np.ndarray, target_points: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the position in the image of each pixel of the aligned size x size image."""
+    """For each pixel of the aligned size x size image, return its position in the original image."""
     matrix, offset = fitted(points, target_points)
     y, x = np.mgrid[:size, :size] + 0.5
     back = (np.stack([x, y], -1) - offset) @ np.linalg.inv(matrix).T

@@ -98,7 +98,7 @@ class BatchWithLatents(ganzoo.Batch):
 
 
 class FixedMasks:
-    """Replaces the landmark network: fixed masks for the sources, and for all images generated from them."""
+    """Replaces the landmark network by fixed masks: some for the sources, others for all images generated from them."""
 
     def __init__(self, arrays: dict[str, np.ndarray], sources: Any) -> None:
         self.arrays, self.sources = arrays, sources

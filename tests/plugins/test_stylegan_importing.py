@@ -1,4 +1,4 @@
-"""Import of checkpoints in the format of the public PyTorch port: same images, same next update; invalid files."""
+"""Imported checkpoints of the public PyTorch port give the same images and next update; invalid files are errors."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ def files(tmp_path_factory) -> ReferenceFiles:
 
 
 def jittor_state_dict(state: Arrays, copies_first: bool) -> Arrays:
-    """Convert a PyTorch state_dict to what Jittor's `Module.state_dict` returns in the ports. It lacks the blur
-    kernels. For each `weight_orig` it also has a `weight`, a scaled copy that the last forward pass computed. The copy
-    comes before the weight and bias of its layer if `copies_first`, as in one port, otherwise after `weight_orig`."""
+    """Convert a PyTorch state_dict to what Jittor's `Module.state_dict` returns in the ports. The result lacks
+    the blur kernels. For each `weight_orig` it also has a `weight`, a scaled copy that the last forward pass computed.
+    The copy comes before the weight and bias of its layer if `copies_first`, as in one port, otherwise after
+    `weight_orig`."""
     found: Arrays = {}
     for name, value in state.items():
         layer, _, kind = name.rpartition(".")
@@ -86,8 +87,8 @@ FORMATS = ["variables", "checksum", "plain"]
 
 
 def write_port_files(files: ReferenceFiles, folder: Path, file_format: str = "variables") -> None:
-    """Write the files of the port with affine norms: generator and discriminator separately, and everything at a change
-    of stage. This port has no EMA."""
+    """Write the files of the port with affine norms: one of the generator, one of the discriminator, and one of a stage
+    change, which holds both networks and their optimizers. This port has no EMA."""
     generator = jittor_state_dict(unpickling.safe_load(files.path("affine")), True)
     assert sum(".norm." in name for name in generator) == 36
     discriminator = jittor_state_dict(unpickling.safe_load(files.path("step"))["discriminator"], True)

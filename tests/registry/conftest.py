@@ -11,7 +11,8 @@ Install = Callable[..., None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Make an importable module, and the .dist-info folder of its distribution with an entry point for ganzoo."""
+    """Return a function that creates an importable module and the .dist-info folder of its distribution, which has
+    entry points for ganzoo."""
     modules = []
 
     def install(module: str, code: str, **entry_points: str) -> None:

@@ -36,7 +36,7 @@ def make(generator):
 
 
 def synthesise(jittor, generator, styles, noise):
-    """Return the images of styles, a list of (N, width), with noise maps, a list of (N, 1, side, side)."""
+    """Return the images for `styles`, a list of arrays (N, width), and `noise`, a list of maps (N, 1, side, side)."""
     with jittor.no_grad():
         images = generator.synthesise([jittor.array(w) for w in styles], [jittor.array(maps) for maps in noise])
     return sampler.to_uint8(images.numpy())

@@ -1,4 +1,4 @@
-"""Small runs of every model, and functions that compare two of them, for example runs on two devices."""
+"""Small runs of every model, and functions that compare two runs, for example on different devices."""
 
 from __future__ import annotations
 

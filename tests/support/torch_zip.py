@@ -9,7 +9,7 @@ import numpy as np
 
 
 def torch_zip(name="FloatStorage", count=4, offset=0, sizes="(K\x04", strides="(K\x01", **members):
-    """Return a file like those of torch.save, with one tensor, written as opcodes."""
+    """Return a file like those of torch.save, with one tensor. Its pickle is written opcode by opcode."""
     parts = [
         f"}}Vw\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\n{name}\nV0\nVcpu\nI{count}\ntQ",
         f"I{offset}\n{sizes}t{strides}t\x89NtRs.",

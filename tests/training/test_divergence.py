@@ -84,8 +84,8 @@ def in_a_huge_gradient(terms: dict[str, Any], batch: Any, weight: Any) -> None:
 
 
 class SpoiledLoss(ganzoo.Loss):
-    """A loss that is made non-finite by `spoil`, or by a pixel of value `pixel`, in the phases `bad` and in micro-batch
-    number `index`."""
+    """A loss that is made non-finite by `spoil`, or by a pixel of value `pixel`, in micro-batch number `index` of the
+    phases `bad`."""
 
     def __init__(self, loss: ganzoo.Loss, networks: Any) -> None:
         self.loss, self.phases, self.networks = loss, loss.phases, networks
@@ -95,7 +95,7 @@ class SpoiledLoss(ganzoo.Loss):
         self.index, self._calls = 0, 0
 
     def begin(self) -> None:
-        """Start a step, in which the number of the micro-batch counts from 0."""
+        """Start a step: count its micro-batches from 0."""
         self._calls = 0
 
     def __call__(self, phase: ganzoo.Phase, batch: ganzoo.Batch, progress: ganzoo.Progress) -> dict[str, Any]:

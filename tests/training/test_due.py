@@ -1,4 +1,4 @@
-"""Saving, sampling and other events of training come after the numbers of images that exact fractions give."""
+"""Each event of training, such as a snapshot, comes after the number of images computed with exact fractions."""
 
 from __future__ import annotations
 

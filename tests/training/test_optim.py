@@ -32,7 +32,7 @@ def optimizer(settings: ganzoo.Adam):
 
 
 def gradients(steps: int) -> list[dict[str, np.ndarray]]:
-    """Gradients of very different magnitudes, as in training."""
+    """Return gradients of very different magnitudes, as in training."""
     rng = np.random.default_rng(2)
     sizes = {name: 10.0 ** rng.uniform(-4, 1, shape) for name, shape in SHAPES.items()}
     return [

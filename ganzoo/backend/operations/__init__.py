@@ -1,15 +1,15 @@
-"""Our own operations for the CPU. Those for networks have gradients of any order that use the same operations:
+"""Our own operations for the CPU. The following are for networks, and their gradients of any order use them too:
 
 * convolutions and matrix products by oneDNN, with cached primitives, and Winograd's algorithm where it is faster;
 * image filters;
 * leaky ReLUs: Jittor composes them of several operations, which fuse with their neighbours into ever new kernels.
 
-Those for weight updates have no gradients. Where our operations are unavailable, as on a GPU, functions compose
+Operations for weight updates have no gradients. Where our operations are unavailable, as on a GPU, functions compose
 Jittor's instead.
 
 Jittor has no convolution operation: it searches graphs of products and sums for convolutions, misses some of them, and
 computes the others without Winograd's algorithm, creating primitives anew at each call. The convolutions that it finds,
-such as `jt.nn.Conv`'s, also use the operations of this package.
+such as those of `jt.nn.Conv`, also use the operations of this package.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def upsample_nearest(x: Any) -> Any:
     """Repeat each pixel of (N, C, H, W) as 2x2 pixels."""
     if on_gpu():
         return reindexing.upsample_nearest(x)
-    n, c, h, w = x.shape  # twice as fast on the CPU as interpolation by index
+    n, c, h, w = x.shape  # broadcasting is twice as fast on the CPU as interpolation by index
     return x.reshape((n, c, h, 1, w, 1)).broadcast((n, c, h, 2, w, 2)).reshape((n, c, 2 * h, 2 * w))
 
 

@@ -3,9 +3,9 @@
 
 namespace jittor {
 
-// Adam's update of n float32 arrays (Kingma & Ba 2015, algorithm 1). Takes weights, first moments, second moments and
-// gradients, 4 n arrays in this order; `scalars` (n, 2), the learning rate and eps of each weight with bias correction;
-// and `finite` (1,): if it is 0, nothing changes, whatever the gradients are. Returns 3 n new arrays.
+// Adam's update of n float32 arrays (Kingma & Ba 2015, algorithm 1). Takes 4 n arrays: weights, first moments, second
+// moments and gradients, in this order. `scalars` (n, 2) holds the learning rate and eps of each weight, both with bias
+// correction. If `finite` (1,) is 0, nothing changes, whatever the gradients are. Returns 3 n new arrays.
 struct AdamOp : Op {
     Var* scalars, * finite;
     vector<Var*> arrays, updated;

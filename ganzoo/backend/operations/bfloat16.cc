@@ -13,7 +13,7 @@ namespace ganzoo {
 const bool has_conversions = true;
 
 static const int64_t PARALLEL_THRESHOLD = 65536;  // fewest elements for which waking threads is worthwhile
-static const int64_t UNCACHED_THRESHOLD = 1 << 18;  // fewest elements of weights to be stored past the caches
+static const int64_t UNCACHED_THRESHOLD = 1 << 18;  // fewest elements of weights for which stores bypass the caches
 static const int64_t PIXELS = 64;                 // per task
 
 static inline __mmask16 first_lanes(int64_t count) {
@@ -133,7 +133,7 @@ static inline int tap_index(Kernels kernels, int phase, int tap) {
     return kernels == doubling ? 15 - (row * 4 + column) : row * 4 + column;
 }
 
-// Computes the four taps of the four phases from 3x3 or 4x4 weights.
+// Computes the four taps of each of the four phases from 3x3 or 4x4 weights.
 GANZOO_AVX512 static inline void divide(const __m512* weights, Kernels kernels, __m512 phases[16]) {
     __m512 rows[12], wide[16];
     if (kernels != split) {

@@ -7,7 +7,7 @@
 
 namespace ganzoo {
 
-extern const bool has_conversions;  // whether they could be compiled, for x86-64 by GCC 10 or newer
+extern const bool has_conversions;  // whether they could be compiled, which requires x86-64 and GCC 10 or newer
 
 void round(const float* from, uint16_t* to, int64_t count);  // float32 to bfloat16
 
@@ -22,8 +22,8 @@ void pack_pixels(const float* from, uint16_t* to, const PixelLayout& layout);  /
 void unpack_pixels(const float* from, float* to, const PixelLayout& layout);   // float32 to float32
 
 // How the kernels for oneDNN are made from the weights. All but `same` are for convolutions in four phases
-// (see conversions.h), each of which has 2x2 weights of its own. `split` distributes 4x4 weights. The others take 3x3
-// weights and first widen them to 4x4, the sum of four copies that are shifted by 0 or 1 pixel along each axis:
+// (see conversions.h), each of which has 2x2 weights of its own. `split` distributes 4x4 weights among the phases. The
+// others first widen 3x3 weights to 4x4, by adding four copies that are shifted by 0 or 1 pixel along each axis:
 // `halving` takes a quarter of the sum, `doubling` rotates it by half a turn.
 enum Kernels { same, split, halving, doubling };
 

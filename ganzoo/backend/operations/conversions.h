@@ -17,12 +17,12 @@ using Conversion = std::function<void(const void*, void*)>;
 bool has_phases(const Geometry& geometry);
 
 // A 4x4 convolution of stride 2 is the sum of four 2x2 convolutions of stride 1, one for each phase of the padded
-// images. A phase has the pixels of every other row and column. Returns the convolution of phase 0 to 3.
+// images. A phase has the pixels of every other row and column. Returns the convolution for `phase`, 0 to 3.
 Geometry in_phase(Geometry geometry, int phase);
 
-// Returns the conversion of an array of a convolution to the layout `computed`, or from `computed` if its type is
-// float32. Empty if there is none. If `phase_size` is not 0, the array in that layout has four phases of that many
-// bytes each.
+// Returns the conversion of an array of a convolution to the layout `computed` or, if the type of `computed` is
+// float32, from it. The result is empty if there is no such conversion. If `phase_size` is not 0, the array in that
+// layout has four phases of that many bytes each.
 Conversion find_conversion(const Geometry& geometry, Role role, const dnnl::memory::desc& computed, size_t phase_size);
 
 }  // namespace ganzoo

@@ -100,7 +100,7 @@ struct Primitive {
     std::string implementation;
 };
 
-// `accumulate` adds outputs to those that are there.
+// If `accumulate` is true, the primitive adds its outputs to those already in the array.
 static Primitive make_primitive(const Geometry& g, const Method& method, bool accumulate) {
     const auto direction = (Direction)g.direction;
     const Arrays user(g), computed = method.plain ? user : user.free(method.bfloat16, direction);
@@ -156,7 +156,7 @@ class CachedConvolution {
             const Geometry g = method.phases ? in_phase(geometry, phase) : geometry;
             primitives.push_back(make_primitive(g, method, phase > 0 && geometry.direction == forward));
             const Primitive& latest = primitives.back();
-            // oneDNN is only faster in bfloat16 where it uses AMX. All phases share the first one's layouts.
+            // oneDNN is only faster in bfloat16 where it uses AMX. All phases must have the layouts of the first phase.
             if ((method.bfloat16 && latest.implementation.find("amx") == std::string::npos) ||
                 latest.layouts != primitives[0].layouts)
                 throw dnnl::error(dnnl_unimplemented, "unsuitable");
@@ -257,11 +257,11 @@ class CachedConvolution {
     int64_t Counts::*counter;
     std::vector<Primitive> primitives;  // one per phase
     Array arrays[3] = {};               // two inputs and the result
-    WeightsKey weights_key;             // `run` replaces the number
+    WeightsKey weights_key;             // `run` sets its first element, `weights_id`
     size_t scratchpad_offset = 0, size = 0;
 };
 
-// A fixed rule instead of timing, so that results are reproducible.
+// A fixed rule decides, not timing, so that results are reproducible.
 static bool suits_winograd(const Geometry& g) {
     return g.kernel_height == 3 && g.kernel_width == 3 && g.stride_height == 1 && g.stride_width == 1 &&
            g.dilation_height == 1 && g.dilation_width == 1 && g.groups == 1 &&

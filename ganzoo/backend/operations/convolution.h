@@ -14,7 +14,7 @@ struct Geometry {
     int batch, groups, in_channels, out_channels;
     int in_height, in_width, kernel_height, kernel_width, out_height, out_width;
     int stride_height, stride_width, padding_height, padding_width, dilation_height, dilation_width;
-    int bfloat16;  // 1 if inputs are rounded to bfloat16 where the processor is faster at that; sums are in float32
+    int bfloat16;  // 1 if inputs are rounded to bfloat16 wherever that is faster; sums are in float32
     // If not 0, the weights in memory are 3x3 and are widened to 4x4, the kernel size given above. The value says how:
     // see Kernels in bfloat16.h.
     // Widening needs `bfloat16`, stride 2 and at least 32 channels.

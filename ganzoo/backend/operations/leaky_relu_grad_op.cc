@@ -18,7 +18,7 @@ void LeakyReluGradOp::infer_shape() {
     result->set_shape(x->shape);
 }
 
-// Returns the gradient with respect to x. The one with respect to y is zero wherever it exists.
+// Returns the gradient with respect to x. The gradient with respect to y is zero wherever it exists.
 VarPtr LeakyReluGradOp::grad(Var* out, Var* dout, Var* v, int v_index) {
     static auto make = get_op_info("leaky_relu_grad").get_constructor<VarPtr, Var*, Var*, float64>();
     return v_index == 0 ? make(dout, y, slope) : nullptr;

@@ -5,7 +5,7 @@
 
 namespace ganzoo {
 
-// The product of a matrix (rows, inner) and a matrix (inner, columns), each stored transposed if so noted.
+// The product of a matrix (rows, inner) and a matrix (inner, columns). The flags say which is stored transposed.
 struct Product {
     int64_t rows, columns, inner;
     bool transpose_left, transpose_right;

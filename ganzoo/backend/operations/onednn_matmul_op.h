@@ -3,8 +3,8 @@
 
 namespace jittor {
 
-// The product of two float32 matrices, each optionally transposed first. Its gradients are such products again,
-// in the same precision: with `bfloat16`, factors are rounded where that is faster.
+// The product of two float32 matrices, each optionally transposed first. With `bfloat16`, factors are rounded where
+// that is faster. The gradients are products of the same kind and precision.
 struct OnednnMatmulOp : Op {
     Var* left, * right, * result;
     bool transpose_left, transpose_right, bfloat16;

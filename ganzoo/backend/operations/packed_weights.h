@@ -12,7 +12,7 @@ namespace ganzoo {
 
 using Buffer = std::shared_ptr<char>;  // aligned to 64 bytes
 
-// The number that belongs to the values of the weights, and what determines how they are converted.
+// The `weights_id` given to `convolve`, and what determines how the weights are converted.
 using WeightsKey = std::tuple<int64_t, char, int, bool>;
 
 // Returns converted weights of `size` bytes, and converts them if they are not in the cache.

@@ -1,6 +1,6 @@
 """Recognition of files that are not weights or have an unsupported format, so that the error can suggest a remedy.
 
-Users often give a web page that was saved in place of the weights, a Git LFS pointer or a whole pickled model.
+Users often give a Git LFS pointer, a whole pickled model, or a web page that was saved in place of the weights.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def identify(data: bytes) -> str | None:
 
 
 def remedy(name: str) -> str:
-    """Return advice on a pickle that refers to `name`, a class or function of another program; '' if it may be
-    hostile."""
+    """Return advice on a pickle that refers to `name`, a class or function of another program; '' if the pickle
+    may be hostile."""
     if name.startswith(_NVIDIA):
         return (
             ". It is a network of NVIDIA's StyleGAN code, stored as a pickled program. "

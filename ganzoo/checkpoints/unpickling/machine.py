@@ -203,7 +203,7 @@ class _Machine:
         if isinstance(self.stack[-1], Deferred):
             self.stack[-1].set_state(state)
         else:
-            self.top(dict)  # its state, PyTorch's version numbers as attributes of an OrderedDict, is ignored
+            self.top(dict)  # its state is ignored: PyTorch's version numbers, stored as attributes of an OrderedDict
 
     def persistent(self, key: Any) -> None:
         if self.persistent_load is None:

@@ -119,7 +119,7 @@ class EfficientNetLite0(_Backbone):
 
 class EfficientNetLite0Maps(_Backbone):
     """Maps images (N, 3, H, W) in [-1, 1], with sides that are multiples of 32, to one feature map for each of five
-    resolutions. For perceptual distances, in which all channels have equal weight."""
+    resolutions. In perceptual distances between such maps, all channels have equal weight."""
 
     size_multiple = 32
 

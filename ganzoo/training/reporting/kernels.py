@@ -24,7 +24,7 @@ class WarmUp:
     def step(self, number: int) -> Iterator[None]:
         """Run a step in the body. In the warm-up, show the compilation on one line. Signals interrupt only the
         first step of a warm-up."""
-        # They may interrupt that step because it follows a checkpoint or the start, and compiling can take minutes.
+        # Signals may interrupt that step because it follows a checkpoint or the start, and compiling can take minutes.
         guard = contextlib.nullcontext() if self.left == WARM_UP else backend.uninterrupted()
         with backend.show_compilation(f"step {number}") if self.left else contextlib.nullcontext(), guard:
             yield

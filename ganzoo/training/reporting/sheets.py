@@ -61,9 +61,9 @@ def _translations(
 
 
 def choose_translation_inputs(dataset: Dataset, data: DataInfo) -> TranslationInputs:
-    """Choose sources and references from the validation images, and more from the training images if those are too few.
-    They alternate between domains, and are the same in every run. As far as possible, each reference is from another
-    domain than its source. `data` sets the size and channels. DataError if too few images can be read."""
+    """Choose sources and references from the validation images and, if these are too few, from the training images too.
+    The images alternate between domains, and are the same in every run. As far as possible, each reference is from
+    another domain than its source. `data` sets the size and channels. DataError if too few images can be read."""
     count = 4 if data.size > 128 else 6
     found: list[tuple[np.ndarray, int]] = []
     for each in (dataset.validation(), dataset):
@@ -101,6 +101,6 @@ def _load(dataset: Dataset, index: int, data: DataInfo) -> np.ndarray | None:
 
 
 def sheet_shape(size: int) -> tuple[int, int]:
-    """Return the rows and columns of a sheet of samples of `size` px, about 700 px high."""
+    """Return the rows and columns of a sheet that shows samples of `size` px and is about 700 px high."""
     rows = int(np.clip(700 // max(size, sheets.MIN_CELL), 2, 8))
     return rows, 2 * rows if size > 128 else rows + rows // 2

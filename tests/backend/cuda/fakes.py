@@ -1,4 +1,4 @@
-"""Toolkits of empty files, for code that looks only at names."""
+"""CUDA toolkits of empty files, to test code that looks only at names."""
 
 from __future__ import annotations
 

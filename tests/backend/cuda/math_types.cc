@@ -1,5 +1,5 @@
-// Our cudnn.h with a fake cuDNN of a few functions. The fake finds two algorithms for each convolution: the first with
-// the default math type, the second with tensor cores.
+// Tests our cudnn.h with a fake cuDNN of a few functions. The fake finds two algorithms for each convolution: the first
+// with the default math type, the second with tensor cores.
 #include <cstddef>
 #include <cstdio>
 #include <initializer_list>

@@ -220,7 +220,7 @@ def test_nothing_in_a_hostile_file_is_run(tmp_path, container):
     marker, path = tmp_path / "marker", tmp_path / "hostile.model"
     for pickled, reason in hostile(marker):
         path.write_bytes(CONTAINERS[container](pickled))
-        # The header of a legacy file may contain no names, so even harmless ones are refused there.
+        # Names are not allowed in the header of a legacy file, so even harmless ones are refused there.
         expected = rf"hostile\.model: .*({reason}|FloatStorage|OrderedDict)"
         with pytest.raises(CheckpointError, match=expected) as caught:
             safe_load(path)

@@ -17,7 +17,7 @@ from tests.support.reference import needs_torch, relative_error, run_reference
 pytestmark = pytest.mark.usefixtures("jittor")
 
 NETWORKS = ("alexnet", "vgg16", "squeezenet")
-# Side (px) and channels. At 100 px, maps have odd sides; images of 20 and 48 px are enlarged.
+# Side (px) and channels. At 100 px, maps have odd sides; images of less than 64 px are enlarged.
 KINDS = {
     "64 px": (64, 3),
     "100 px": (100, 3),

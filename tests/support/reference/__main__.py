@@ -1,4 +1,4 @@
-"""Computes reference results with PyTorch, in a child process of the tests that is started by `run_reference`:
+"""Computes reference results with PyTorch. The tests start this program as a child process, through `run_reference`:
 
 python -m tests.support.reference JOB INPUTS.npz OUTPUTS.npz SETTINGS
 """

@@ -19,7 +19,7 @@ STEPS = 5
 
 def adam_settings(*, generator_eps: float, discriminator_eps: float) -> dict[str, Any]:
     """Return Adam for both networks. Each eps must be well above the rounding errors of the gradients. Among a million
-    gradients some are only rounding errors, and with the usual 1e-8 Adam would turn them into full steps."""
+    gradients some are only rounding errors, and with the usual eps of 1e-8, Adam would turn them into full steps."""
     from ganzoo import Adam
 
     eps = {"generator": generator_eps, "discriminator": discriminator_eps}
@@ -30,8 +30,9 @@ def adam_settings(*, generator_eps: float, discriminator_eps: float) -> dict[str
 class Comparison:
     """The same steps computed by ganzoo (`actual`) and by the reference (`expected`).
 
-    Names: 'term/STEP/PHASE/TERM' in the order of computation, the first step's 'grad/NETWORK/WEIGHT', the change over
-    all steps 'change/NETWORK/WEIGHT', the running 'statistics/NETWORK/NAME', and 'samples' at the end.
+    Both map names to arrays: 'term/STEP/PHASE/TERM' to loss terms, in the order of computation; 'grad/NETWORK/WEIGHT'
+    to gradients of the first step; 'change/NETWORK/WEIGHT' to changes over all steps; 'statistics/NETWORK/NAME' to the
+    final running statistics; 'samples' to images generated at the end.
     """
 
     actual: dict[str, np.ndarray]

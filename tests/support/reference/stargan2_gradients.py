@@ -150,8 +150,8 @@ def _before(bias: torch.Tensor, max_shift: float) -> Any:
 
 
 def _shifted(x: torch.Tensor, bias: torch.Tensor, scale: float, max_shift: float) -> torch.Tensor:
-    """x contains `bias` times `scale`. Change `bias` so that zero lies in the widest nearby gap between the values of
-    each feature, and return the new x."""
+    """Change `bias`, which x contains as a summand (times `scale`), so that zero lies in the widest nearby gap between
+    the values of each feature. Return the new x."""
     features = x.shape[1]
     values, _ = x.transpose(0, 1).reshape(features, -1).sort(1)
     gaps = values.diff(dim=1)

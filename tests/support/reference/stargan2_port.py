@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ganzoo.training.state import TrainState
 
 SIZE, COUNT, LATENT, DOMAINS, ITERATIONS = 64, 2, 4, 3, 2
-# Much narrower networks than by default, with the names of the fields of the reference's `Architecture`.
+# The networks are much narrower than by default. The keys are fields of the reference's `Architecture`.
 ARCHITECTURE = {
     "size": SIZE,
     "style_dim": 8,
@@ -64,8 +64,8 @@ class ReferenceFiles:
         return self.folder / f"{ITERATIONS:06d}_{kind}.ckpt"
 
     def translations(self, run: Path) -> dict[str, np.ndarray]:
-        """With the imported run in the folder `run`, translate the images that the reference was given, by latents and
-        by reference images. Return the styles and the translations."""
+        """Translate images with the imported run in the folder `run`, as the reference did: with styles of latents, and
+        with styles of images. Return the styles and the translations."""
         from ganzoo import jt
         from ganzoo.checkpoints import checkpoint, loading
         from ganzoo.registry import plugins

@@ -110,7 +110,7 @@ class Blur(nn.Module):
         self.register_buffer("weight_flip", kernel.flip([2, 3]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # Each channel is a grey image, because depthwise convolutions are slow in float64.
+        # Each channel is convolved as a grey image, because depthwise convolutions are slow in float64.
         return F.conv2d(x.flatten(0, 1)[:, None], self.weight[:1], padding=1).reshape(x.shape)
 
 

@@ -71,9 +71,9 @@ def steps(arrays: Tensors, cases: Mapping[str, dict[str, Any]], seed: int) -> Te
     """Compute both losses and their gradients for each case, with random weights. The inputs are the arrays
     'reals/SIDE', 'z/0', 'z/1', 'mix', 'noise/SIDE/0' and 'noise/SIDE/1'.
 
-    Return CASE/'net/NETWORK/WEIGHT', 'images', 'scores' (of the reals), 'term/LOSS/PHASE/TERM',
-    'grad/LOSS/PHASE/WEIGHT' of the weights in use, and 'closest', the smallest magnitude of an input of a ReLU,
-    relative to the root mean square of these inputs.
+    Return these arrays, whose names begin with the case's: 'net/NETWORK/WEIGHT', 'images', 'scores' (of the reals),
+    'term/LOSS/PHASE/TERM', 'grad/LOSS/PHASE/WEIGHT' of the weights in use, and 'closest', the smallest magnitude of an
+    input of a ReLU, divided by the root mean square of that ReLU's inputs.
     """
     results = Tensors()
     for name, settings in cases.items():

@@ -1,7 +1,8 @@
 """A CUDA toolkit whose compiler and headers are real and whose libraries do nothing, for machines without a GPU.
 
-Each library has exactly the symbols of the one in NVIDIA's wheel, so whatever links with it links with the real one.
-The C files in this folder define the few functions whose results Jittor uses; all others return 0.
+Each library has exactly the symbols of the real library in NVIDIA's wheel, so whatever links with the stand-in links
+with the real library. The C files in this folder define the few functions whose results Jittor uses; all others return
+0.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def symbols(library: Path) -> set[str]:
 
 def _compile(library: Path, source: str | None, real: Toolkit, target: Path) -> None:
     stubs = target.with_suffix(".stubs.c")
-    # Weak, so that the functions of the C file replace them.
+    # The stubs are weak, so that the functions of the C file replace them.
     stub = 'int stub_{0}(void) __asm__("{1}") __attribute__((weak));\nint stub_{0}(void) {{ return 0; }}\n'
     stubs.write_text("".join(stub.format(number, name) for number, name in enumerate(sorted(symbols(library)))))
     headers = [f"-I{folder}" for folder in real.include_dirs]
