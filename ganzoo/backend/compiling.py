@@ -169,7 +169,9 @@ def _follow(child: Any, bar: Any, log: Any) -> None:
 
 def _reason(output: bytes) -> str:
     """Return the most informative line of a long compiler log."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", output.decode(errors="replace")) if line.strip()]
+    # Jittor replaces the error of a library by a guess: that CUDNN is not installed, for instance.
+    text = output.decode(errors="replace").partition("During handling of the above exception")[0]
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip()]
     errors = [line for line in lines if re.search(r"error|Error|No space|denied|not found", line)]
     return (errors or lines or ["the compiler printed no message."])[-1][:300].rstrip(".") + "."
 

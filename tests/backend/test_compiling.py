@@ -62,6 +62,18 @@ def test_an_error_in_compiling_the_core_quotes_the_compiler(monkeypatch, tmp_pat
         compiling.build_core("cpu")
 
 
+def test_an_error_in_compiling_the_core_quotes_what_jittor_replaces_by_a_guess(monkeypatch):
+    program = """
+try:
+    raise ImportError("library.so: undefined symbol: x")
+except ImportError:
+    raise RuntimeError("Develop version of CUDNN not found")
+"""
+    monkeypatch.setattr(compiling, "_IMPORT", program)
+    with pytest.raises(BackendError, match="undefined symbol: x"):
+        compiling.build_core("cpu")
+
+
 def test_compilation_is_rerun_when_jittor_asks_for_it(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     environment.cache_dir().mkdir(parents=True)
