@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A session on a GPU machine, run from the root of the repository, with the folder made by prepare.sh:
 #
-#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels, times cuDNN
+#     OUT=FOLDER bash experiments/gpu/kit.sh contact 205    # builds Jittor, compiles kernels
 #     OUT=FOLDER bash experiments/gpu/kit.sh main 450    # losses, values, speed, profile, a training with pictures
 #
 # The number is the time limit in seconds. At most eight files of 16 MB are put in $OUT (default $GZ_WORK/out); all else
@@ -114,7 +114,6 @@ prepare() {
 
 contact() {
     local index=0 names=() words=() more=() rest
-    if on_cuda; then begin probe 75 step_py probe; fi
     make_core
     rest=$(least 110 "$(left)")
     export use_parallel_op_compiler=5

@@ -23,7 +23,6 @@ MODULES = {
     "speed": ("speed", "losses"),
     "profiling": ("profile",),
     "micro": ("micro", "sums"),
-    "cudnn_probe": ("probe",),
 }
 STEPS = {step: module for module, steps in MODULES.items() for step in steps}
 SILENT = ("jobs", "serve")  # other processes read the output of these
