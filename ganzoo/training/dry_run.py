@@ -39,7 +39,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
         yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
     if plan.metric_tracker is not None:
-        yield f"metrics  {plan.metric_tracker.best_by[0].partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
+        yield f"metrics  {plan.metric_tracker.best_by.partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
     yield from _stages(plan)
     yield from _networks(plan)
 

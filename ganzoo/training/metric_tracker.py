@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,19 +55,27 @@ class MetricTracker:
         self._reported: set[str] = set()
 
     @property
-    def best_by(self) -> tuple[str, bool]:
-        """Name, in the statistics, of the metric that selects the best checkpoint, and whether higher is better."""
-        metric = self.networks.metrics[0]
-        name = metric.output_names()[0]
-        mode = "latent" if self.networks.translating else ""
-        return f"metrics/{self._label(name, mode)}", name in metric.higher_is_better
+    def best_by(self) -> str:
+        """Name, in the statistics, of the metric that selects the best checkpoint unless --keep-best names another."""
+        name = self.networks.metrics[0].output_names()[0]
+        return self._full_name(name, "latent" if self.networks.translating else "")
 
     @property
     def names(self) -> set[str]:
         """Names of all metrics that the tracker adds to the statistics."""
+        return self._full_names(name for metric in self.networks.metrics for name in metric.output_names())
+
+    @property
+    def higher_is_better(self) -> set[str]:
+        """The `names` of metrics whose higher values are better."""
+        return self._full_names(name for metric in self.networks.metrics for name in metric.higher_is_better)
+
+    def _full_names(self, measured: Iterable[str]) -> set[str]:
         modes = TRANSLATION_MODES if self.networks.translating else ("",)
-        measured = [name for metric in self.networks.metrics for name in metric.output_names()]
-        return {f"metrics/{self._label(name, mode)}" for name in measured for mode in modes}
+        return {self._full_name(name, mode) for name in measured for mode in modes}
+
+    def _full_name(self, name: str, mode: str) -> str:
+        return f"metrics/{self._label(name, mode)}"
 
     def _label(self, name: str, mode: str) -> str:
         """Return the full name of a metric, such as lpips500-latent-alexnet, or fid2k-real2k-efficientnet-lite0 if not

@@ -80,9 +80,19 @@ class ScriptedMetric(Metric):
         return {"scripted": self.values.pop(0)}
 
 
+class ConstantMetric(Metric):
+    """A metric that is always 0; lower is better."""
+
+    name = "constant"
+    summary = "0"
+
+    def compute(self, evaluation):
+        return {"constant": 0.0}
+
+
 @pytest.fixture
 def scripted(monkeypatch):
-    """Return a function that registers the metric with the values that it will return."""
+    """Return a function that registers both metrics, the scripted one with the values that it will return."""
     from ganzoo.registry import plugins
 
     load = plugins.load
@@ -92,6 +102,7 @@ def scripted(monkeypatch):
             registry = load(*arguments, **named)
             registry.metrics["scripted"] = ScriptedMetric(*numbers)
             registry.metrics["scripted"].higher_is_better = ("scripted",) if higher else ()
+            registry.metrics["constant"] = ConstantMetric()
             return registry
 
         monkeypatch.setattr(plugins, "load", loaded)
@@ -100,9 +111,12 @@ def scripted(monkeypatch):
 
 
 @pytest.mark.parametrize(("higher", "best"), [(True, 16), (False, 24)])
-def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, higher, best):
+@pytest.mark.parametrize(
+    "metrics", [["scripted"], ["constant,scripted", "--keep-best", "metrics/scripted2k"]], ids=["first", "named"]
+)
+def test_the_best_checkpoint_is_kept(jittor, ganzoo, pictures, scripted, metrics, higher, best):
     scripted(1.0, 3.0, 0.5, 2.0, higher=higher)
-    track = ("--evaluate-every", "0.008", "--evaluate", "scripted", "--keep", "1")
+    track = ("--evaluate-every", "0.008", "--keep", "1", "--evaluate", *metrics)
     result = ganzoo(*TRAIN, *track, "--kimg", "0.032")
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in RUN.glob("checkpoint-*")) == [

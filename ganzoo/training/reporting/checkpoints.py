@@ -59,12 +59,11 @@ class CheckpointKeeper:
 
     def _best(self) -> Path | None:
         """Return the checkpoint with the best value of --keep-best, by default the first metric of --evaluate. The
-        lowest value is best, unless higher values of that metric are better."""
+        lowest value is best, except for metrics whose higher values are better."""
         wanted, highest = self.options.keep_best, False
         if self._metric_tracker:
-            tracked, high = self._metric_tracker.best_by
-            wanted = wanted or tracked
-            highest = high and wanted == tracked
+            wanted = wanted or self._metric_tracker.best_by
+            highest = wanted in self._metric_tracker.higher_is_better
         values = self.run.values(wanted) if wanted else {}
         found = [path for path in checkpoint.list_checkpoints(self.run.path) if checkpoint.images_seen(path) in values]
         choose: Any = max if highest else min
