@@ -46,7 +46,9 @@ def test_panels_show_terms_and_logged_values_together(tmp_path):
 
     one, four = size({"real": "D-*/real"}), size({str(n): "*" for n in range(4)})
     assert (four[0], four[1]) == (2 * one[0], 2 * one[1])
-    assert size({"real": "D-*/real", "weight": "*/weight", "none": "*/none"})[0] == 2 * one[0], "none is left out"
+    assert size({"real": "D-*/real", "weight": "*/weight", "absent": "*/absent"})[0] == 2 * one[0], (
+        "a panel without terms"
+    )
     nine = size({str(n): "*/adv" for n in range(9)})
     assert (nine[0], nine[1]) == (3 * one[0], 3 * one[1])
 

@@ -183,7 +183,7 @@ static void bounds_of(const Line& loop, string& product) {
         }
 }
 
-// Swaps a loop that sums up with the loop inside it, so that the threads are woken only once. The same numbers are
+// Swaps a summing loop and the loop inside it, so that the threads are woken only once. The same numbers are
 // still added to each sum in the same order. The innermost loop stays in its place, because it runs along contiguous
 // memory.
 static bool exchange(Line& loop, const Accesses& accesses) {

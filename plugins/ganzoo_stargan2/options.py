@@ -31,7 +31,9 @@ class StarGAN2Options(Options):
     latent: int = option(16, "length of z", min=1, max=4096)
     style: int = option(64, "length of the style code", min=1, max=4096)
     hidden: int = option(512, "width of the mapping network", min=1, max=8192)
-    channels_base: int = option(16384, "number of feature maps at full size, times that size in px", min=64, max=65536)
+    channels_base: int = option(
+        16384, "number of feature maps at full size, multiplied by that size in px", min=64, max=65536
+    )
     channels_max: int = option(512, "maximum number of feature maps", min=1, max=4096)
     lambda_reg: float = option(1.0, "weight of the R1 penalty", min=0)
     lambda_sty: float = option(1.0, "weight of the style reconstruction loss", min=0)

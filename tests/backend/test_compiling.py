@@ -125,7 +125,7 @@ def is_hooked(jittor) -> bool:
     return hook.value is not None
 
 
-def test_jittors_threads_optimise_one_at_a_time(jittor):
+def test_kernels_are_compiled_in_parallel_with_the_patches(jittor):
     assert is_hooked(jittor)
     assert jittor.flags.use_parallel_op_compiler > 1
 
@@ -253,7 +253,7 @@ def test_training_does_not_wait_for_background_compilation():
         path.unlink()
 
 
-def test_python_passes_of_a_source_run_when_the_operation_is_created(jittor):
+def test_python_lines_in_a_source_are_expanded_when_the_operation_is_created(jittor):
     """From Python 3.12 on, a process crashes if Jittor's compilation threads call Python."""
     source = (
         "__inline_static__\n@python.jittor.auto_parallel(1)\n"

@@ -1,4 +1,5 @@
-"""Norms, Adam and EMA of many weights at once agree with NumPy, with our own operations and with Jittor's."""
+"""Norms, Adam and EMA of many weights at once agree with NumPy, whether our own operations
+or Jittor's compute them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training is refused before it writes any file, or starts with a warning."""
+"""Training that is refused before it writes any file, and training that starts with a warning."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from ganzoo.interfaces.stages import Schedule, Stage, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training import loop
 
+# A stage ends after the step that exceeds its `images`: the first at 8.
 STAGES = Schedule([Stage(8, 4, images=4), Stage(16, 2, fade=4)])
 
 

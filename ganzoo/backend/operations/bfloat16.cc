@@ -127,7 +127,7 @@ GANZOO_AVX512 static inline void narrow(const __m512* from, int step, __m512* to
     for (int i = 0; i < 3; i++) to[i * to_step] = _mm512_add_ps(from[i * step], from[(i + 1) * step]);
 }
 
-// Returns the index of a phase's tap in 4x4 weights.
+// Returns the index of a phase's tap in 4x4 weights, which `doubling` rotates by half a turn.
 static inline int tap_index(Kernels kernels, int phase, int tap) {
     const int row = tap / 2 * 2 + phase / 2, column = tap % 2 * 2 + phase % 2;
     return kernels == doubling ? 15 - (row * 4 + column) : row * 4 + column;
@@ -140,7 +140,7 @@ GANZOO_AVX512 static inline void divide(const __m512* weights, Kernels kernels, 
         for (int row = 0; row < 3; row++) widen(weights + 3 * row, 1, rows + 4 * row, 1);
         for (int column = 0; column < 4; column++) widen(rows + column, 4, wide + column, 4);
     }
-    const __m512 scale = _mm512_set1_ps(kernels == halving ? 0.25f : 1.0f);
+    const __m512 scale = _mm512_set1_ps(kernels == halving ? 0.25f : 1.0f);  // halving takes the mean of four
     for (int i = 0; i < 16; i++)
         phases[i] = _mm512_mul_ps((kernels == split ? weights : wide)[tap_index(kernels, i / 4, i % 4)], scale);
 }
@@ -163,6 +163,8 @@ GANZOO_AVX512 static inline void store_pairs(uint16_t* to, __m512 even, __m512 o
     _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 }
 
+constexpr int64_t BLOCK = 16 * 32;  // numbers per tap in a block of 16 rows and 32 columns
+
 GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLayout& layout, bool backward) {
     const int64_t rows = backward ? layout.inputs : layout.outputs, columns = backward ? layout.outputs : layout.inputs;
     const int64_t row_stride = backward ? layout.input_stride : layout.output_stride;
@@ -171,13 +173,13 @@ GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLay
     const int64_t taps = layout.taps;
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)row_stride));
-    // Blocks are ordered by outputs first, in both directions, and so is the memory of most weights.
+    // The outer loop is over outputs, `backward` or not, because most weights lie in memory that way.
     const int64_t outer = backward ? column_blocks : row_blocks, inner = backward ? row_blocks : column_blocks;
     #pragma omp parallel for collapse(2) if(rows * columns * taps > PARALLEL_THRESHOLD)
     for (int64_t i = 0; i < outer; i++)
         for (int64_t j = 0; j < inner; j++) {
             const int64_t row = backward ? j : i, column = backward ? i : j, block = i * inner + j;
-            uint16_t* y = to + block * layout.phase_taps() * 512;
+            uint16_t* y = to + block * layout.phase_taps() * BLOCK;
             const __mmask16 lanes = first_lanes(rows - row * 16);
             for (int64_t pair = 0; pair < 16; pair++) {
                 const int64_t at = column * 32 + 2 * pair;
@@ -191,14 +193,16 @@ GANZOO_AVX512 void pack_weights(const float* from, uint16_t* to, const WeightLay
                 };
                 if (layout.kernels == same) {
                     for (int64_t tap = 0; tap < taps; tap++)
-                        store_pairs(y + tap * 512 + pair * 32, even(tap), odd(tap));
+                        store_pairs(y + tap * BLOCK + pair * 32, even(tap), odd(tap));
                     continue;
                 }
                 __m512 weights[2][16], divided[2][16];
                 for (int64_t tap = 0; tap < taps; tap++) weights[0][tap] = even(tap), weights[1][tap] = odd(tap);
                 for (int k = 0; k < 2; k++) divide(weights[k], layout.kernels, divided[k]);
-                for (int k = 0; k < 16; k++)
-                    store_pairs(y + k / 4 * layout.phase_size + k % 4 * 512 + pair * 32, divided[0][k], divided[1][k]);
+                for (int k = 0; k < 16; k++) {
+                    uint16_t* phase = y + k / 4 * layout.phase_size;
+                    store_pairs(phase + k % 4 * BLOCK + pair * 32, divided[0][k], divided[1][k]);
+                }
             }
         }
 }
@@ -218,7 +222,7 @@ GANZOO_AVX512 void unpack_weights(const float* from, float* to, const WeightLayo
         for (int64_t input = 0; input < input_blocks; input++) {
             const int64_t outputs = std::min<int64_t>(16, layout.outputs - output * 16);
             const int64_t inputs = std::min<int64_t>(16, layout.inputs - input * 16);
-            // The buffer is filled with lanes along the shorter stride, so that it can be copied in long runs.
+            // In the buffer, as in `to`, the dimension with the shorter stride is innermost, so that runs are long.
             static thread_local std::vector<float> buffer;
             buffer.resize(256 * taps);
             const float* x = from + (output * input_blocks + input) * layout.phase_taps() * 256;

@@ -18,7 +18,8 @@ Geometry in_phase(Geometry g, int phase) {
     g.in_width /= 2;
     g.kernel_height = g.kernel_width = 2;
     g.stride_height = g.stride_width = 1;
-    // Row 0 of the padded images is padding, and so is the first row of the phases of even rows.
+    // Row 0 of the padded images is padding. Phases 0 and 1 have the even rows, so only they begin with padding;
+    // likewise phases 0 and 2, which have the even columns.
     g.padding_height = 1 - phase / 2;
     g.padding_width = 1 - phase % 2;
     return g;
@@ -43,17 +44,18 @@ static PixelLayout phase_layout(const Geometry& g, int64_t phase_size) {
     return layout;
 }
 
-static Conversion pixel_conversion(PixelLayout layout, const memory::desc& computed) {
-    if (computed != memory::desc(computed.dims(), computed.data_type(), memory::format_tag::nhwc)) return nullptr;
-    if (computed.data_type() == memory::data_type::bf16)
+static Conversion pixel_conversion(PixelLayout layout, const memory::desc& onednn_layout) {
+    const auto nhwc = memory::desc(onednn_layout.dims(), onednn_layout.data_type(), memory::format_tag::nhwc);
+    if (onednn_layout != nhwc) return nullptr;
+    if (onednn_layout.data_type() == memory::data_type::bf16)
         return [layout](const void* from, void* to) { pack_pixels((const float*)from, (uint16_t*)to, layout); };
     return [layout](const void* from, void* to) { unpack_pixels((const float*)from, (float*)to, layout); };
 }
 
-static Conversion weight_conversion(const WeightLayout& layout, const memory::desc& computed) {
+static Conversion weight_conversion(const WeightLayout& layout, const memory::desc& onednn_layout) {
     using tag = memory::format_tag;
     auto is = [&](memory::data_type type, tag format) {
-        return computed == memory::desc(computed.dims(), type, format);
+        return onednn_layout == memory::desc(onednn_layout.dims(), type, format);
     };
     for (bool backward : {false, true})
         if (is(memory::data_type::bf16, backward ? tag::OIhw16o16i2o : tag::OIhw16i16o2i))
@@ -68,21 +70,21 @@ static Conversion weight_conversion(const WeightLayout& layout, const memory::de
 static WeightLayout weight_layout(const Geometry& g, int64_t phase_size) {
     const int64_t taps = g.widened ? 9 : g.kernel_height * g.kernel_width;
     const Kernels kernels = !phase_size ? same : g.widened ? (Kernels)g.widened : split;
-    WeightLayout layout{g.out_channels, g.in_channels, taps, taps, taps, kernels, phase_size};
-    if (g.w_format[0] == 'o') layout.output_stride *= g.in_channels;
-    else layout.input_stride *= g.out_channels;
-    return layout;
+    const bool outputs_outside = g.w_format[0] == 'o';
+    const int64_t output_stride = outputs_outside ? taps * g.in_channels : taps;
+    const int64_t input_stride = outputs_outside ? taps : taps * g.out_channels;
+    return {g.out_channels, g.in_channels, output_stride, input_stride, taps, kernels, phase_size};
 }
 
-Conversion find_conversion(const Geometry& g, Role role, const memory::desc& computed, size_t phase_size) {
+Conversion find_conversion(const Geometry& g, Role role, const memory::desc& onednn_layout, size_t phase_size) {
     const std::string x_and_y = std::string(g.x_format.data(), 4) + std::string(g.y_format.data(), 4);
     if (x_and_y != "abcdabcd" || g.w_format[2] != 'h' || g.w_format[3] != 'w') return nullptr;
-    const int64_t elements = phase_size / (computed.data_type() == memory::data_type::bf16 ? 2 : 4);
-    if (role == weights) return weight_conversion(weight_layout(g, elements), computed);
+    const int64_t elements = phase_size / (onednn_layout.data_type() == memory::data_type::bf16 ? 2 : 4);
+    if (role == weights) return weight_conversion(weight_layout(g, elements), onednn_layout);
     if (role == outputs)
-        return pixel_conversion(pixel_layout(g.batch, g.out_channels, g.out_height * g.out_width), computed);
-    if (elements) return pixel_conversion(phase_layout(g, elements), computed);
-    return pixel_conversion(pixel_layout(g.batch, g.in_channels, g.in_height * g.in_width), computed);
+        return pixel_conversion(pixel_layout(g.batch, g.out_channels, g.out_height * g.out_width), onednn_layout);
+    if (elements) return pixel_conversion(phase_layout(g, elements), onednn_layout);
+    return pixel_conversion(pixel_layout(g.batch, g.in_channels, g.in_height * g.in_width), onednn_layout);
 }
 
 }  // namespace ganzoo

@@ -20,9 +20,9 @@ bool has_phases(const Geometry& geometry);
 // images. A phase has the pixels of every other row and column. Returns the convolution for `phase`, 0 to 3.
 Geometry in_phase(Geometry geometry, int phase);
 
-// Returns the conversion of an array of a convolution to the layout `computed` or, if the type of `computed` is
-// float32, from it. The result is empty if there is no such conversion. If `phase_size` is not 0, the array in that
-// layout has four phases of that many bytes each.
-Conversion find_conversion(const Geometry& geometry, Role role, const dnnl::memory::desc& computed, size_t phase_size);
+// Returns the conversion of an array of a convolution to `layout`, one of oneDNN's, or, if its type is float32, from
+// it. The result is empty if there is no such conversion. If `phase_size` is not 0, the array in that layout has four
+// phases of that many bytes each.
+Conversion find_conversion(const Geometry& geometry, Role role, const dnnl::memory::desc& layout, size_t phase_size);
 
 }  // namespace ganzoo
