@@ -9,9 +9,12 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-# Jittor 1.3.11 can't be imported on Python 3.13.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
+# Jittor requires NumPy 1, which can't be installed on Python 3.13; ganzoo makes Jittor work with NumPy 2.
+INSTALL_JITTOR = if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
+	$(PIP_INSTALL) --no-deps jittor==1.3.11.0 jittor-offline==0.0.7; fi
 
 # On a CPU with AMX the demo trains in bfloat16.
 AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev/null && echo --precision amp)
@@ -30,7 +33,7 @@ test-cuda: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m cuda -rs
 
 test-wheels: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cuda13]'
+	$(PIP_INSTALL) --editable '.[cuda13]'
 	$(BIN)/python -m pytest -m wheels -rs
 
 check: $(VENV)/installed-dev
@@ -45,19 +48,21 @@ bench: $(VENV)/installed-dev
 MINUTES ?= 20
 
 fuzz: $(VENV)/installed-dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(PIP_INSTALL) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(INSTALL_JITTOR)
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL_JITTOR)
+	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ $(VENV)/installed
 
 $(VENV):
-	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.10 to 3.12 (Jittor breaks on 3.13), but none was found."; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then echo "ganzoo needs Python 3.10 to 3.13, but none was found."; exit 1; fi
 	$(PYTHON) -m venv $(VENV)
 
 clean:

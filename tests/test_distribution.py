@@ -52,6 +52,18 @@ def test_every_package_is_listed(setup: ConfigParser) -> None:
     assert sorted(listed) == sorted(expected)
 
 
+def test_every_page_and_message_names_the_same_version_of_jittor(setup: ConfigParser, monkeypatch) -> None:
+    from ganzoo.backend import checks
+
+    requirements = setup["options"]["install_requires"]
+    packages = " ".join(re.findall(r"^jittor[^;]*", requirements, re.M))
+    assert packages == "jittor==1.3.11.0 jittor-offline==0.0.7"
+    for page in ("README.md", "Makefile"):
+        assert f"--no-deps {packages}" in (ROOT / page).read_text()
+    monkeypatch.setattr(checks, "_version", lambda name: "")
+    assert checks.jittor_version().remedy.endswith(packages)
+
+
 def test_every_bundled_folder_is_an_entry_point(setup: ConfigParser) -> None:
     declared = parse_pairs(setup["options.entry_points"]["ganzoo"])
     assert declared == {**INSIDE_GANZOO, **{name: name for name in bundled_packages()}}

@@ -54,7 +54,8 @@ class MNIST(DataSource):
 
         if not self.ready():
             raise DataError(
-                "mnist: its files are part of the package jittor-offline. Run: pip install jittor-offline==0.0.7"
+                "mnist: its files are part of the package jittor-offline, which is missing. `ganzoo doctor` says how "
+                "to install it."
             )
         folder = _folder()
         assert folder is not None

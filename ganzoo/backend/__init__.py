@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ganzoo import distributed
-from ganzoo.backend import checks, compiling, environment, handle, operations
+from ganzoo.backend import checks, compatibility, compiling, environment, handle, operations
 from ganzoo.backend.compiling import (
     announce_if_slow,
     build_core,
@@ -80,6 +80,7 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
         build_core(chosen.device)
     try:
         with preserve_process():
+            compatibility.prepare_import()
             import jittor as imported
 
             if chosen.device == "cuda":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from ganzoo.backend import environment
+from ganzoo.backend import compatibility, environment
 from ganzoo.backend.cuda.driver import driver
 from ganzoo.backend.cuda.toolkit import LIBRARIES, Toolkit, candidates, problem_with
 from ganzoo.errors import BackendError, reason
@@ -36,24 +36,18 @@ class Finding:
 
 def python_version() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 10) <= sys.version_info < (3, 13):
+    if (3, 10) <= sys.version_info < (3, 14):
         return Finding("Python", version)
     return Finding(
-        "Python",
-        version,
-        f"Python {version} can't run Jittor 1.3.11.",
-        "Use Python 3.10 to 3.12 (3.11 is tested best).",
+        "Python", version, f"Python {version} can't run ganzoo.", "Use Python 3.10 to 3.13 (3.11 is tested best)."
     )
 
 
 def numpy_version() -> Finding:
     version = _version("numpy")
-    if version and version.split(".")[0] == "1":
+    if version:
         return Finding("NumPy", version)
-    problem = (
-        f"NumPy {version} is incompatible with Jittor 1.3.11 (different ABI)." if version else "NumPy is not installed."
-    )
-    return Finding("NumPy", version, problem, 'Run: pip install "numpy<2"')
+    return Finding("NumPy", "", "NumPy is not installed.", "Run: pip install numpy")
 
 
 def jittor_version() -> Finding:
@@ -61,7 +55,14 @@ def jittor_version() -> Finding:
     if version.startswith("1.3.11"):
         return Finding("Jittor", version)
     problem = f"Jittor {version} is not supported; ganzoo needs 1.3.11." if version else "Jittor is not installed."
-    return Finding("Jittor", version, problem, "Run: pip install jittor==1.3.11.0")
+    return Finding("Jittor", version, problem, f"Run: {_install('jittor==1.3.11.0', 'jittor-offline==0.0.7')}")
+
+
+def _install(*packages: str) -> str:
+    """Return the command that installs packages which need Jittor, or Jittor itself. Jittor requires NumPy 1, which
+    can't be installed on Python 3.13 and must not replace an installed NumPy 2."""
+    dependencies = " --no-deps" if compatibility.is_numpy_2() or sys.version_info >= (3, 13) else ""
+    return f"pip install{dependencies} {' '.join(packages)}"
 
 
 def onednn() -> Finding:
@@ -74,7 +75,7 @@ def onednn() -> Finding:
         "oneDNN",
         "",
         "oneDNN is missing, and Jittor would try to download it.",
-        "Run: pip install jittor-offline==0.0.7",
+        f"Run: {_install('jittor-offline==0.0.7')}",
     )
 
 

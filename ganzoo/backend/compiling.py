@@ -76,6 +76,8 @@ import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
+from ganzoo.backend import compatibility
+compatibility.prepare_import()
 import jittor
 print("GANZOO-CORE-READY", flush=True)
 try:  # also compile what the parent would compile next, without a progress bar; the parent reports any error

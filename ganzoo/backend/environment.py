@@ -16,6 +16,7 @@ from importlib import util
 from pathlib import Path
 
 from ganzoo import distributed
+from ganzoo.backend import compatibility
 from ganzoo.backend.cuda import shim
 from ganzoo.backend.cuda.driver import GPU, Driver, driver
 from ganzoo.backend.cuda.toolkit import PIP_INSTALL, Toolkit, candidates, problem_with
@@ -55,10 +56,16 @@ def cache_dir() -> Path:
 def cache_name(device: str) -> str:
     """Return the name of the cache. Each device has its own, because a core compiled for the CPU would shadow one
     compiled for CUDA. Each installation of Jittor has its own: in a shared cache, Jittor would recompile the core
-    whenever another virtual environment has compiled it. That takes minutes and ends any process that is starting."""
+    whenever another virtual environment has compiled it. That takes minutes and ends any process that is starting.
+    NumPy 1 and 2 have caches of their own, because arrays have different structures in them."""
+    installation = hashlib.sha256(str(_jittor_init() or "").encode()).hexdigest()[:8]
+    return f"ganzoo-{device}-{installation}{'-numpy2' if compatibility.is_numpy_2() else ''}"
+
+
+def _jittor_init() -> Path | None:
+    """Return the path of Jittor's __init__.py, or None if Jittor is not installed. Jittor is not imported."""
     spec = util.find_spec("jittor")
-    installation = hashlib.sha256(str(spec.origin if spec else "").encode()).hexdigest()[:8]
-    return f"ganzoo-{device}-{installation}"
+    return Path(spec.origin) if spec and spec.origin else None
 
 
 def interpreter() -> str:
@@ -170,6 +177,10 @@ def prepare(choice: DeviceChoice, precision: str = PRECISIONS[0]) -> None:
         settings.update(_for_cuda(choice.toolkit, precision))
     if config := _python_config():
         settings["python_config_path"] = config
+    if jittor_init := _jittor_init():
+        flag, given = compatibility.include_flag(jittor_init.parent, cache_dir()), os.environ.get("cc_flags", "")
+        if flag and flag not in given:  # a parent process may have added it
+            settings["cc_flags"] = f"{flag} {given}".strip()
     os.environ.update(settings)
     # By default, waiting threads spin and take the cores from the threads that they wait for: on two busy cores,
     # training slowed down from 163 to 4 images per second.
@@ -248,14 +259,13 @@ def _built_marker(device: str) -> Path:
 
 def _fingerprint() -> dict[str, str]:
     """Return what Jittor's cache path depends on, as far as we know it without importing Jittor."""
-    spec = util.find_spec("jittor")
     compiler = os.environ.get("cc_path") or "g++"
     try:
         version = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
     except OSError:
         version = ""
     return {
-        "jittor": str(spec.origin) if spec else "",
+        "jittor": str(_jittor_init() or ""),
         "cache": str(cache_dir()),
         "python": sys.version,
         "compiler": f"{compiler} {version.strip()}",

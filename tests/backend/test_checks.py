@@ -40,19 +40,33 @@ def test_this_machine_is_usable():
 
 
 def test_an_unsupported_python_version_is_refused(monkeypatch):
-    monkeypatch.setattr(checks.sys, "version_info", (3, 13, 0, "final", 0))
-    assert "Python 3.13.0 can't run Jittor" in startup_error()
+    monkeypatch.setattr(checks.sys, "version_info", (3, 14, 0, "final", 0))
+    assert "Python 3.14.0 can't run ganzoo. Use Python 3.10 to 3.13" in startup_error()
+
+
+def test_a_missing_numpy_is_reported(monkeypatch):
+    real = checks._version
+    monkeypatch.setattr(checks, "_version", lambda name: "" if name == "numpy" else real(name))
+    assert startup_error() == "NumPy is not installed. Run: pip install numpy"
 
 
 @pytest.mark.parametrize(
-    ("version", "expected"), [("2.1.0", "NumPy 2.1.0 is incompatible with Jittor"), ("", "NumPy is not installed")]
+    ("python", "numpy", "command"),
+    [
+        ((3, 12), "1.26.4", "pip install jittor==1.3.11.0 jittor-offline==0.0.7"),
+        ((3, 12), "2.1.0", "pip install --no-deps jittor==1.3.11.0 jittor-offline==0.0.7"),
+        ((3, 13), "2.1.0", "pip install --no-deps jittor==1.3.11.0 jittor-offline==0.0.7"),
+    ],
 )
-def test_numpy_2_or_no_numpy_is_refused(monkeypatch, version, expected):
+def test_a_missing_jittor_is_installed_without_its_dependencies_where_they_do_not_fit(
+    monkeypatch, python, numpy, command
+):
+    """Jittor requires NumPy 1."""
     real = checks._version
-    monkeypatch.setattr(checks, "_version", lambda name: version if name == "numpy" else real(name))
-    message = startup_error()
-    assert expected in message
-    assert 'pip install "numpy<2"' in message
+    monkeypatch.setattr(checks, "_version", lambda name: "" if name == "jittor" else real(name))
+    monkeypatch.setattr(checks.sys, "version_info", (*python, 0, "final", 0))
+    monkeypatch.setattr(checks.compatibility, "numpy_version", lambda: numpy)
+    assert startup_error() == f"Jittor is not installed. Run: {command}"
 
 
 @pytest.mark.parametrize("name", ["ho me", "o'hara", "a&b", "c$d", "e\tf"])

@@ -50,7 +50,7 @@ def test_pixels_and_labels_come_from_the_files(folder: Path) -> None:
 def test_a_missing_package_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "_folder", lambda: None)
     assert not MNIST().ready()
-    with pytest.raises(DataError, match="pip install jittor-offline"):
+    with pytest.raises(DataError, match="ganzoo doctor"):
         MNIST().open()
 
 
@@ -58,7 +58,7 @@ def test_a_missing_package_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyP
 def test_a_missing_file_is_an_error(folder: Path, name: str) -> None:
     (folder / name).unlink()
     assert not MNIST().ready()
-    with pytest.raises(DataError, match="pip install jittor-offline"):
+    with pytest.raises(DataError, match="ganzoo doctor"):
         MNIST().open()
 
 
