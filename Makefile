@@ -1,5 +1,6 @@
 # make demo   set up, train LSGAN on MNIST and sample it (about five minutes the first time)
 # make test   set up and run the tests
+# make test-fast    run the fast half of the tests
 # make check  check format, lint, types, and the layers of imports
 # make bench  compare one iteration of each model with PyTorch (20 to 40 minutes; nothing else should run)
 # make test-cuda    run the tests that need a GPU
@@ -19,7 +20,7 @@ INSTALL_JITTOR = if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3
 # On a CPU with AMX the demo trains in bfloat16.
 AMP := $(shell grep -qsw amx_bf16 /proc/cpuinfo && ! command -v nvidia-smi >/dev/null && echo --precision amp)
 
-.PHONY: demo test test-cuda test-wheels check bench fuzz clean
+.PHONY: demo test test-fast test-cuda test-wheels check bench fuzz clean
 
 demo: $(VENV)/installed
 	$(BIN)/ganzoo train lsgan --preset experiments/lsgan-mnist.toml $(AMP)
@@ -28,6 +29,12 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+FAST := $(addprefix tests/,backend checkpoints data datasets interfaces registry sampling training \
+	plugins/test_contract.py cli/test_train_resuming.py)
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(FAST)
 
 test-cuda: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m cuda -rs

@@ -92,7 +92,7 @@ with interruptible() as interrupts:
         made = backend.jittor().code([1], "float32", [], cpu_header="#include <regex>", cpu_src=source)
         print("ready", flush=True)
         with backend.uninterrupted():
-            found.extend(made.numpy())
+            found.extend(made.numpy().tolist())
     except KeyboardInterrupt:
         print("interrupted:", found)
         sys.exit(interrupts.status)

@@ -79,8 +79,7 @@ def start(device: str = "auto", precision: str = "tf32") -> str:
     if not environment.core_is_built(chosen.device):
         build_core(chosen.device)
     try:
-        with preserve_process():
-            compatibility.prepare_import()
+        with compatibility.patched_import(), preserve_process():
             import jittor as imported
 
             if chosen.device == "cuda":

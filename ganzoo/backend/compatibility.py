@@ -4,22 +4,27 @@ Python 3.13: `locals()` no longer has the names that `exec` has bound in a funct
 compiled libraries that way, so two lines are replaced as its modules are loaded.
 
 NumPy 2: the description of an array's type has another layout. Jittor declares this structure in its header
-pyjt/numpy.h, so a corrected copy of the header comes before it in the include path, of kernels too.
+pyjt/numpy.h, so a corrected copy of the header comes before it in the include path, of kernels too. NumPy's C functions
+are called through a table, in which one has moved and another reads more of its arguments than Jittor fills in. So
+Jittor gets a copy of the table with these two corrected.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any
 
 from ganzoo.errors import BackendError
 from ganzoo.files import atomic_path
@@ -30,6 +35,10 @@ _LINES = {
     "jittor_utils": ("mod = locals()[hash]", "mod = sys.modules[hash]"),
 }
 _HEADER = "pyjt/numpy.h"
+_TABLE_MODULE = "numpy.core.multiarray"  # where Jittor looks for NumPy's table of C functions
+TABLE_SIZE = 283  # Jittor uses entries 2 to 282
+MOVED_FUNCTIONS = {82: 50}  # PyArray_CopyInto
+CAST_SCALAR = 63  # PyArray_CastScalarToCtype
 # Fields of NumPy's structure PyArray_Descr, in version 1 and in version 2.
 _FIELDS_1 = r"char flags;\s+int type_num;\s+int elsize;\s+int alignment;"
 _FIELDS_2 = "char unused; int type_num; uint64 flags; Py_ssize_t elsize; Py_ssize_t alignment;"
@@ -70,13 +79,50 @@ def include_flag(jittor_folder: Path, cache: Path) -> str:
     return f'-I"{folder}"'
 
 
-def prepare_import() -> None:
-    """Make `import jittor` work in this process. Called before it; later calls do nothing."""
-    if is_numpy_2():
-        # Jittor imports this name, which is deprecated, from C++.
-        sys.modules.setdefault("numpy.core.multiarray", importlib.import_module("numpy._core.multiarray"))
+@contextlib.contextmanager
+def patched_import() -> Iterator[None]:
+    """Within the body, `import jittor` works with this Python and NumPy."""
     if sys.version_info >= (3, 13) and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+    if not is_numpy_2():
+        yield
+        return
+    former = sys.modules.get(_TABLE_MODULE)
+    sys.modules[_TABLE_MODULE] = _module_for_jittor()
+    try:
+        yield
+    finally:  # other extensions, and pickles, need NumPy's own module
+        del sys.modules[_TABLE_MODULE]
+        if former is not None:
+            sys.modules[_TABLE_MODULE] = former
+
+
+@functools.cache
+def _module_for_jittor() -> ModuleType:
+    """Return a module whose _ARRAY_API is a copy of NumPy 2's table of C functions, with those of NumPy 1 that Jittor
+    calls at the places where it looks for them."""
+    get_pointer, new_capsule = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_New
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    new_capsule.restype, new_capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    address = get_pointer(importlib.import_module("numpy._core.multiarray")._ARRAY_API, None)
+    assert address is not None
+    table = (ctypes.c_void_p * TABLE_SIZE).from_buffer_copy((ctypes.c_void_p * TABLE_SIZE).from_address(address))
+    for old, new in MOVED_FUNCTIONS.items():
+        table[old] = table[new]
+    table[CAST_SCALAR] = ctypes.cast(_CAST_SCALAR_FUNCTION, ctypes.c_void_p).value
+    module: Any = ModuleType(_TABLE_MODULE)
+    module.table = table  # must live as long as the capsule
+    module._ARRAY_API = new_capsule(ctypes.addressof(table), None, None)
+    return module
+
+
+def _cast_scalar(scalar: Any, address: int, description: int) -> None:
+    """Write a NumPy scalar as int32, the only type for which Jittor calls PyArray_CastScalarToCtype."""
+    ctypes.c_int32.from_address(address).value = int(scalar)
+
+
+# Jittor calls it as long as the process runs, so it must not be freed.
+_CAST_SCALAR_FUNCTION = ctypes.PYFUNCTYPE(None, ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p)(_cast_scalar)
 
 
 class _Finder(MetaPathFinder):

@@ -77,8 +77,8 @@ ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() != int(sys.argv[1]):
     sys.exit(1)
 from ganzoo.backend import compatibility
-compatibility.prepare_import()
-import jittor
+with compatibility.patched_import():
+    import jittor
 print("GANZOO-CORE-READY", flush=True)
 try:  # also compile what the parent would compile next, without a progress bar; the parent reports any error
     from ganzoo.backend import patch_and_register

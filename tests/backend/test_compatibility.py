@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -33,6 +34,30 @@ def test_arrays_keep_their_values_in_both_directions(jittor, kind):
     assert str(var.dtype) == {"int64": "int32", "float64": "float32"}.get(kind, kind)  # jt.array narrows them
     np.testing.assert_array_equal(var.numpy(), array)
     np.testing.assert_array_equal(jittor.array(array.T).numpy(), array.T)  # not contiguous
+
+
+def test_a_numpy_number_is_an_index(jittor):
+    var = jittor.array(np.arange(5))
+    assert [var[kind(3)].item() for kind in (np.int64, np.int32, np.uint8)] == [3, 3, 3]
+
+
+def test_jittor_finds_numpys_functions_where_it_looks_for_them():
+    """Compares the places in NumPy's table of functions that Jittor reads with those in NumPy's headers."""
+    used = dict(re.findall(r"fill\((\w+), (\d+)\);", (JITTOR_FOLDER / "src/pyjt/numpy.cc").read_text()))
+    api = Path(np.get_include(), "numpy/__multiarray_api.h").read_text()
+    places = dict(re.findall(r"#define (Py\w+)\s(?:(?!#define).)*?PyArray_API\[(\d+)\]", api, re.S))
+    moved = compatibility.MOVED_FUNCTIONS if compatibility.is_numpy_2() else {}
+    assert len(used) == 10
+    assert {name: moved.get(int(place), int(place)) for name, place in used.items()} == {
+        name: int(places[name]) for name in used
+    }
+    assert max(map(int, used.values())) < compatibility.TABLE_SIZE
+
+
+def test_numpys_own_module_stays_importable(jittor):
+    """Old pickles refer to numpy.core.multiarray."""
+    old = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR."
+    assert pickle.loads(old).shape == (0,)
 
 
 def test_jittors_structure_of_an_array_type_is_numpys(tmp_path):
