@@ -273,7 +273,7 @@ def main(
     cold: bool | None,
     out: Path,
 ) -> None:
-    """Measure the rows NAMES, by default all of the device."""
+    """Measure the rows NAMES (default: all rows for the device)."""
     if unknown := [name for name in names if name not in ROWS]:
         raise click.UsageError(f"unknown row {unknown[0]}; choose from {', '.join(ROWS)}")
     if turns < 2:

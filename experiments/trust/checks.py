@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,15 @@ MAX_MEMORY_GROWTH = 0.05  # relative growth of resident memory
 @dataclass(frozen=True)
 class RunState:
     """A run before a session. `newest` is its newest intact checkpoint. `rows` holds the number of images seen in each
-    row of stats.jsonl up to that checkpoint. The number of images in the data set is `recorded_images` according to
-    options.json, and `images_found` in its folder."""
+    row of stats.jsonl up to that checkpoint. `recorded_images` is the size of the data set according to options.json;
+    `images_found` is the number of images now in the data set's folder. `options` are those of options.json."""
 
     run: Path | None = None
     newest: Path | None = None
     rows: frozenset[int] = frozenset()
     recorded_images: int = 0
     images_found: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Checks:
     violations: list[str] = field(default_factory=list)
     reported_saves: int = 0  # checkpoints that sessions reported as saved
     resumed_sessions: int = 0  # sessions that resumed from the newest intact checkpoint
-    min_images: int = 0  # seen at the newest checkpoint that was reported as saved and not damaged on purpose
+    min_images: int = 0  # the newest checkpoint must have seen as many: those of the last save not damaged on purpose
 
     @property
     def run(self) -> Path | None:
@@ -79,13 +81,14 @@ class Checks:
         if run is None or not (run / "options.json").exists():
             return RunState()
         try:
-            recorded = Run(run).description().data.count
+            description = Run(run).description()
+            recorded, options = description.data.count, {**description.options, **(description.train or {})}
         except RunError:
-            recorded = 0
+            recorded, options = 0, {}
         found = sum(1 for path in image_folder.rglob("*") if is_image(path.name) and not path.is_dir())
         newest = newest_intact(run)
         last = checkpoint_images(newest) if newest else 0
-        return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), recorded, found)
+        return RunState(run, newest, frozenset(n for n in _images(run)[0] if n <= last), recorded, found, options)
 
     def check_start(self, number: int, session: Session, watch: RunWatcher) -> None:
         """Check, after the first report of a session, that the temporary files of killed processes are gone."""
@@ -136,9 +139,9 @@ class Checks:
         output = session.output()
         if changed_option:
             flag, value = changed_option
-            # ganzoo prints "changed: --option was X, is Y". It prints no line if the value is the same as before.
-            reported = f"changed: {flag} " in output or f"is {value}" not in output
-            self.expect(number, reported, f"a change of {flag} is not reported")
+            former = before.options.get(flag.removeprefix("--").replace("-", "_"))
+            if former is not None and float(former) != float(value):
+                self.expect(number, f"changed: {flag} was" in output, f"a change of {flag} is not reported")
         recorded, found = before.recorded_images, before.images_found
         if recorded and recorded != found:
             reported = f"had {recorded:,} images, has {found:,}" in output

@@ -214,7 +214,9 @@ def schedule(names: list[str], signals: int, rng: random.Random) -> list[tuple[s
 @click.command(help=__doc__)
 @click.argument("scenarios", nargs=-1, type=click.Choice(list(SCENARIOS)))
 @click.option("--signals", default=500, help="Number of commands to stop.")
-@click.option("--seed", default=0, help="Random seed of the moments and their order.")
+@click.option(
+    "--seed", default=0, help="Random seed of the order of the commands and of the moments at which they are stopped."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 def main(scenarios: tuple[str, ...], signals: int, seed: int, out: Path) -> None:
     out.mkdir(parents=True)

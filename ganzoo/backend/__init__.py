@@ -124,7 +124,7 @@ def _use_cuda(imported: Any) -> None:
 
 
 def compile_in_background() -> None:
-    """Call `compiling.compile_in_background`, in a process that precompiles kernels for another one."""
+    """From now on, let processes that train compile their kernels first. For a process that precompiles kernels."""
     compiling.compile_in_background(jittor())
 
 

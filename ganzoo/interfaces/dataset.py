@@ -42,8 +42,8 @@ class LoaderConfig:
     """How the loader chooses and crops training images. By default, it takes each image once per epoch, uncropped.
 
     With `references`, the domain of each image is drawn at random, so a batch may lack some domains. All domains are
-    equally likely, whatever their sizes. Each image comes with two other images from a second random domain. With
-    probability `crop_probability`, any of the three is cropped at random, to 80-100% of its area, before it is scaled.
+    equally likely, whatever their sizes. Each image comes with two other images from a second random domain. Each of
+    the three is, with probability `crop_probability`, cropped to a random 80-100% of its area before it is scaled.
     """
 
     references: bool = False

@@ -43,7 +43,7 @@ class TrainOptions(Options):
         None,
         "also keep the checkpoint with the lowest value of this entry of stats.jsonl, e.g. "
         "losses/generator/adversarial; '' disables this "
-        "[default: the best by --evaluate, with --evaluate-every]",
+        "[default: the checkpoint with the best first metric of --evaluate, if --evaluate-every is given]",
         group="Reports and checkpoints",
     )
     evaluate_every: float | None = option(

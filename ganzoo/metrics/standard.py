@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.metric import Evaluation
 
 NEIGHBOURS = 3
-LPIPS_BATCH = 32  # sources per batch: the metric is the mean of the means of batches, as in StarGAN v2
+LPIPS_BATCH = 32  # source images per batch; the metric is the mean of the means of batches, as in StarGAN v2
 EPS = 1e-4  # step along a path
 PERCENTILES = (1, 99)  # path lengths outside these percentiles are discarded
 PPL_MAX_SIDE = 256  # px: larger images are average-pooled for the path length
@@ -132,8 +132,8 @@ class PathLength(Metric):
     def __init__(self, space: str, sampling: str) -> None:
         self.space, self.sampling = space, sampling
         self.name = f"ppl-{space}-{sampling}"
-        where = {"z": "z", "w": "w, of style-based models"}[space]
-        at = {"full": "anywhere on paths", "end": "at ends of paths"}[sampling]
+        where = {"z": "z", "w": "w (style-based models only)"}[space]
+        at = {"full": "anywhere on the paths", "end": "at the ends of the paths"}[sampling]
         self.summary = f"perceptual path length in {where}, {at}; lower is smoother"
 
     def check(self, evaluation: Evaluation) -> None:

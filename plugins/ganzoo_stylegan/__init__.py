@@ -51,7 +51,7 @@ class StyleGAN(Model):
 
     other_names = {
         **dict.fromkeys(("img_size", "image_size", "resolution", "size"), "--max-size"),
-        "ckpt": "--resume with a run; `ganzoo import stylegan` turns the port's checkpoint into one",
+        "ckpt": "--resume with a run; `ganzoo import stylegan` makes a run of a checkpoint of style-based-gan-pytorch",
         "gamma": "--r1-gamma",
         "cbase": "--channels-base",
         "cmax": "--channels-max",
@@ -128,8 +128,9 @@ class StyleGAN(Model):
         its EMA (NUMBER.model, with NUMBER.discrim-model if it is in the same folder), or all networks with their
         optimizers (train_step-N.model). States of Jittor's optimizers are left out.
 
-        The files usually have weights up to 1024 px; only the trained ones are used. With a larger --max-size, the
-        next resolutions are imported too, and training continues with them. Widths are taken from the file.
+        The files usually have weights up to 1024 px. By default only the trained resolutions are imported. If
+        --max-size is larger, the untrained weights up to it are imported as well, and training continues there. Widths
+        are taken from the file.
         """
         from ganzoo_stylegan.importing import import_weights
 

@@ -17,7 +17,8 @@ from ganzoo.errors import CheckpointError
 pytestmark = pytest.mark.usefixtures("jittor")
 
 NARROW = ["--channels-base", "512", "--channels-max", "8", "--latent", "8", "--mapping-layers", "2"]
-# Stages: 4 px for 12 images, 8 px for 20, then 16 px to the end. 8 px and 16 px fade in over 8 images.
+# Stages: 4 px up to 12 images, 8 px up to 32, then 16 px to the end, because a stage ends after the batch of 4 that
+# exceeds its 8 images, and 8 px and 16 px fade in over 8 images before.
 SHORT = ["--init-size", "4", "--max-size", "16", "--phase", "0.008", "--first-stage", "0.008"]
 SCHEDULED = ["train", "stylegan", "--data", "pictures", *NARROW, *SHORT, "--mixing", "--snapshot", "100"]
 TRAIN_IN_STAGES = [*SCHEDULED, "--batch", "4"]
@@ -58,7 +59,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(ganzoo, pictures, stopped):
         assert np.array_equal(resumed.tensors[name], value), name
 
 
-def test_a_checkpoint_is_saved_at_the_end_of_each_stage(ganzoo, pictures):
+def test_a_checkpoint_is_saved_at_the_end_of_each_stage_and_fade_in(ganzoo, pictures):
     assert ganzoo(*TRAIN_IN_STAGES, "--kimg", "0.036", "--tick", "1", "--keep", "9").exit_code == 0
     assert [path.name for path in sorted(RUN.glob("*.safetensors"))] == [
         checkpoint.file_name(images) for images in (12, 20, 32, 36)

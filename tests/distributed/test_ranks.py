@@ -68,12 +68,12 @@ print(json.dumps([distributed.rank(), x.numpy().tolist(), outside, *results]) + 
 
 
 @pytest.mark.parametrize("processes", [2, 5])
-def test_gradients_through_batch_mean_are_those_of_the_sum_of_all_ranks_losses(processes):
+def test_batch_mean_has_the_gradients_of_the_losses_summed_over_ranks(processes):
     rows = sorted(json.loads(line) for line in run_program(processes, MEANS))
     x, outside, mean, gradient, second_gradient = (np.array(column) for column in list(zip(*rows))[1:])
     np.testing.assert_array_equal(outside, x)
     np.testing.assert_allclose(mean, np.broadcast_to(x.mean(0), x.shape), rtol=1e-6)
-    # The sum of all losses is the mean of x^2 times the sum of x.
+    # The sum of all losses is mean(x^2) * sum(x), both over the ranks.
     total, weight = x.sum(0), 1 / processes
     expected = 2 * weight * x * total + (x**2).mean(0)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4)

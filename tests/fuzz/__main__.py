@@ -109,8 +109,8 @@ def _stat(output: str, name: str) -> int:
 
 
 def _write_initial_corpus(target: str, corpus: Path) -> None:
-    """Write the inputs that a run starts with. After a first byte of 0, the other bytes are a file; after 1 or 2, they
-    are edits of a seed (see edits.py)."""
+    """Write the inputs that a run starts with. The first byte of an input says what the rest is: 0 means a file, 1 or 2
+    means edits of a seed (see edits.py)."""
     code = f"from tests.fuzz.{target} import seeds; print([seed.hex() for seed in seeds()], flush=True)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     files = [bytes.fromhex(seed) for seed in ast.literal_eval(done.stdout.splitlines()[-1])]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ganzoo.metrics.distances import frechet_distance, kernel_distance, moments, precision_recall
 
-linalg = pytest.importorskip("scipy.linalg", reason="SciPy, the independent computation, is in the extra dev")
+linalg = pytest.importorskip("scipy.linalg", reason="SciPy is in the extra 'dev'")
 
 
 def features(seed: int, count: int = 300, width: int = 24, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:

@@ -18,11 +18,11 @@ namespace ganzoo {
 
 static const int64_t STEP = 16;  // oneDNN's block size; each thread's part is a multiple of it
 static const int64_t PARALLEL_THRESHOLD = 16000000;  // fewest multiplications for which waking threads is worthwhile
-static const int64_t MIN_SIDE = 32;  // smallest side of both factors for which rounding them saves time
+static const int64_t MIN_SIDE = 32;  // smallest side of the factors for which converting them to bfloat16 saves time
 static const size_t ALIGNMENT = 64;  // bytes
 
-// Divides the longer side of the result among threads. oneDNN's own multithreading is worse, by half for a batch of 64
-// images, so oneDNN computes each part on one thread.
+// Divides the longer side of the result among threads. oneDNN's own multithreading is slower, so oneDNN computes each
+// part on one thread.
 void multiply(const Product& p, const float* left, const float* right, float* result) {
     const int64_t left_width = p.transpose_left ? p.rows : p.inner;
     const int64_t right_width = p.transpose_right ? p.inner : p.columns;

@@ -17,7 +17,7 @@ from tests.support.reference import needs_torch, relative_error, run_reference
 pytestmark = pytest.mark.usefixtures("jittor")
 
 needs_package = pytest.mark.skipif(
-    find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is in the extra dev"
+    find_spec("efficientnet_lite_pytorch") is None, reason="efficientnet-lite-pytorch is in the extra 'dev'"
 )
 
 # Acceptable ImageNet classes of each photograph, numbered from 0.
@@ -39,7 +39,7 @@ def square(name: str) -> Image.Image:
     """Return the central square of a photograph."""
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("scikit-image, whose photographs these are, is in the extra dev")
+        pytest.skip("scikit-image, whose photographs these are, is in the extra 'dev'")
     photograph = Image.open(Path(spec.submodule_search_locations[0]) / "data" / name)
     width, height = photograph.size
     side = min(width, height)

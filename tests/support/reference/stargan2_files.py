@@ -31,9 +31,9 @@ def files(arrays: Tensors, target: str, architecture: dict[str, Any], iterations
     """Train for some iterations in float32 on the batch in `arrays` (see `Data.of`), and save the files in the folder
     `target`. The arrays 'fan/NAME' are the landmark network's state dict.
 
-    Return 'style/latent', 'style/reference', 'image/latent' and 'image/reference', computed with the EMA. Then Adam
-    updates each network once more, with random gradients for the weights that have optimizer states: also return these
-    gradients as 'grad/NETWORK/WEIGHT', and the resulting weights as 'updated/NETWORK/WEIGHT'.
+    Then Adam updates each network once more, with random gradients for the weights that have optimizer states. Return
+    'style/latent', 'style/reference', 'image/latent' and 'image/reference', computed with the EMA before this update;
+    the random gradients as 'grad/NETWORK/WEIGHT'; and the updated weights as 'updated/NETWORK/WEIGHT'.
     """
     torch.manual_seed(seed)
     torch.set_default_dtype(torch.float32)
