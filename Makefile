@@ -59,12 +59,12 @@ fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)
-	$(INSTALL_JITTOR)
+	@$(INSTALL_JITTOR)
 	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-dev: setup.cfg pyproject.toml | $(VENV)
-	$(INSTALL_JITTOR)
+	@$(INSTALL_JITTOR)
 	$(PIP_INSTALL) --editable '.[dev]'
 	touch $@ $(VENV)/installed
 
