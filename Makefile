@@ -12,8 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
-PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check
-# Jittor requires NumPy 1, which can't be installed on Python 3.13; ganzoo makes Jittor work with NumPy 2.
+# On Python 3.13, pip would warn that Jittor requires NumPy 1. That can't be installed there, and ganzoo makes Jittor work
+# with NumPy 2.
+PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-warn-conflicts
 INSTALL_JITTOR = if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
 	$(PIP_INSTALL) --no-deps jittor==1.3.11.0 jittor-offline==0.0.7; fi
 
