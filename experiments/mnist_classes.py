@@ -3,7 +3,8 @@
     python experiments/mnist_classes.py experiments/00000-lsgan-mnist/checkpoint-000040000.safetensors
 
 Prints the share of each digit among 2,000 samples. For the samples, and for 2,000 held-out real digits, it also
-prints how often all 5 neighbours agree.
+prints how often all 5 neighbours agree. Of a class-conditional model, each class is sampled equally often, and the
+shares of samples that are of their class are printed instead.
 """
 
 from __future__ import annotations
@@ -49,9 +50,14 @@ def main() -> None:
     )
     backend.start()
     generator = loading.load_generator(checkpoint.read(Path(sys.argv[1])), registry)
-    samples = sampler.generate(generator, latents.from_seeds(range(SAMPLE_COUNT), generator.latent))
+    wanted = np.arange(SAMPLE_COUNT) % 10
+    classes = np.eye(10, dtype=np.float32)[wanted] if generator.classes else None
+    samples = sampler.generate(generator, latents.from_seeds(range(SAMPLE_COUNT), generator.latent), classes)
     predicted, agreement = classify(vectors(list(samples)), train[:TRAIN_COUNT], labels[:TRAIN_COUNT])
     shares = np.bincount(predicted, minlength=10) / SAMPLE_COUNT
+    if generator.classes:
+        print(f"{(predicted == wanted).mean():.1%} of the samples are of their class")
+        shares = np.array([(predicted == wanted)[wanted == digit].mean() for digit in range(10)])
     print(f"{SAMPLE_COUNT:,} samples: all neighbours agree on {agreement:.0%}")
     print("  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares)))
 

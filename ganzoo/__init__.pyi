@@ -31,6 +31,7 @@ from .interfaces.dataset import DataSource as DataSource
 from .interfaces.dataset import LoaderConfig as LoaderConfig
 from .interfaces.hookspecs import hookimpl as hookimpl
 from .interfaces.layers import BatchNorm as BatchNorm
+from .interfaces.layers import ClassProjection as ClassProjection
 from .interfaces.layers import Conv as Conv
 from .interfaces.layers import ConvTranspose as ConvTranspose
 from .interfaces.layers import Dropout as Dropout

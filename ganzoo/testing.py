@@ -29,7 +29,7 @@ import pluggy
 from ganzoo import backend
 from ganzoo.errors import GanzooError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, Dataset
-from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.loss import Phase, one_hot
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.train_options import TrainOptions
@@ -91,7 +91,10 @@ def check_model(
         train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
         setup = model.build(chosen, data, train)
         check_setup(setup)
-        _require(setup.translator is None or model.conditional, "a model with a translator needs `conditional = True`.")
+        _require(
+            model.is_conditional(chosen) or (setup.translator is None and not _classes(setup)),
+            "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",
+        )
         state = check_training(model, chosen, data, SyntheticDataset(data))
         if state.setup.translator is None:
             check_generator(state, data)
@@ -240,10 +243,18 @@ def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     _require(not checker.not_run, f"these phases never ran in {max_steps} steps: {', '.join(sorted(checker.not_run))}.")
 
 
-def _images(generator: Any, z: np.ndarray) -> np.ndarray:
-    jt = backend.jittor()
+def _classes(setup: Setup) -> int:
+    """Return the number of classes of the network to sample, 0 if it has none."""
+    return int(getattr(setup.networks.get(setup.generator), "classes", 0))
+
+
+def _images(generator: Any, z: np.ndarray, label: int = 0) -> np.ndarray:
+    """Generate images from latents, all of one class if there are classes."""
+    jt, inputs = backend.jittor(), [z]
+    if generator.classes:
+        inputs.append(one_hot(np.full(len(z), label), generator.classes))
     with jt.no_grad():
-        images: np.ndarray = generator(jt.array(z)).numpy()
+        images: np.ndarray = generator(*map(jt.array, inputs)).numpy()
     return images
 
 
@@ -273,6 +284,12 @@ def check_generator(state: TrainState, data: DataInfo) -> None:
     _require(not _differ(three, again), "in inference the same latents give different images each time.")
     _require(not _differ(three[:1], one), "in inference an image depends on the other images in its batch.")
     _require(not np.array_equal(three[0], three[1]), "two latents give the same image.")
+    if generator.classes:
+        _require(
+            generator.classes == len(data.domains),
+            f"the generator has {generator.classes} classes, but the data has {len(data.domains)} domains.",
+        )
+        _require(not np.array_equal(three, _images(generator, z, 1)), "two classes give the same images.")
 
 
 def check_translator(state: TrainState, data: DataInfo) -> None:

@@ -73,7 +73,7 @@ def is_translator(checkpoint: Checkpoint, registry: Any) -> bool:
     """Return whether a checkpoint's model translates images. May build its networks to find out, so Jittor must have
     been started."""
     model = checkpoint.model(registry)
-    if not model.conditional or not checkpoint.data.domains:
+    if not model.is_conditional(checkpoint.options(model)) or not checkpoint.data.domains:
         return False
     return _build(checkpoint, model).translator is not None
 

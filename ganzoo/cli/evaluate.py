@@ -76,6 +76,11 @@ def _summaries(backbones: dict[str, Any], default: str) -> str:
     help="Translation only: use styles from random latents or from reference images.  [default: both]",
 )
 @click.option(
+    "--per-class",
+    is_flag=True,
+    help="Class-conditional only: measure each class by itself, with --samples images each.",
+)
+@click.option(
     "--backbone",
     type=click.Choice(list(FEATURES)),
     help="Backbone for fid, kid and pr. "
@@ -111,9 +116,11 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     Nothing is downloaded: without the weights that published metrics use, a built-in network is used, and its name is
     shown with each number. Compare only numbers of the same network, image size and number of images.
 
-    A model that translates images is measured for each ordered pair of domains, with styles from random latents and
-    from reference images. The numbers are printed, and added to evaluations.jsonl and evaluations.md in
-    the run's folder, with everything they depend on.
+    A class-conditional model generates each class as often as the data has it. A model that translates images is
+    measured for each ordered pair of domains, with styles from random latents and from reference images.
+
+    The numbers are printed, and added to evaluations.jsonl and evaluations.md in the run's folder, with everything they
+    depend on.
     """
     from ganzoo import backend
     from ganzoo.metrics.comparison import STANDARD, STANDARD_TRANSLATING
@@ -143,12 +150,15 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
     if values["folders"]:
         if values["mode"]:
             raise OptionError("--mode: only valid for models that translate images.")
+        if values["per_class"]:
+            raise OptionError("--per-class: only valid for class-conditional models.")
         generated, real = values["folders"]
         return folders_task(generated, real, size=values["size"], **common)
 
     def make_task(saved: Checkpoint, folder: Path) -> Task:
         modes = [values["mode"]] if values["mode"] else TRANSLATION_MODES
-        task = checkpoint_task(saved, folder, plugins, against=values["against"], modes=modes, **common)
+        chosen = {"against": values["against"], "modes": modes, "per_class": values["per_class"]}
+        task = checkpoint_task(saved, folder, plugins, **chosen, **common)
         if values["mode"] and not task.translating:
             raise UnsupportedByModelError("--mode: only valid for models that translate images.")
         click.echo(f"from {saved.path}")

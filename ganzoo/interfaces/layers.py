@@ -68,6 +68,21 @@ class Linear(jt.nn.Linear):  # type: ignore[misc]
         return y if self.bias is None else y + self.bias
 
 
+class ClassProjection(jt.nn.Module):  # type: ignore[misc]
+    """The projection of labels onto features (Miyato & Koyama 2018, equation 3), which a class-conditional
+    discriminator adds to its scores: the inner product of the features with an embedding of the label.
+
+    `layer(features, labels)` maps features (N, width) and labels (N, classes) to (N, 1).
+    """
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.embedding = Linear(classes, width, bias=False)
+
+    def execute(self, features: Any, labels: Any) -> Any:
+        return (self.embedding(labels) * features).sum([1], keepdims=True)
+
+
 class LeakyReLU(jt.nn.Module):  # type: ignore[misc]
     """jt.nn.LeakyReLU, computed by `leaky_relu`."""
 

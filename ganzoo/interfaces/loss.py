@@ -53,6 +53,7 @@ class Batch:
     global_size: int | None = None
     cache: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, Any] = field(default_factory=dict)
+    _one_hot: dict[int, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -69,6 +70,21 @@ class Batch:
         """Draw uniform numbers in [0, 1), a Var (N, *shape), from the run's seed."""
         return self._local_rows(self.rng.random((self._step_size(), *shape), dtype="float32"))
 
+    def conditions(self, classes: int) -> tuple[Any, ...]:
+        """Return what a class-conditional network gets besides latents or images: the images' labels as one-hot rows,
+        in a tuple of one Var (N, classes). The tuple is empty if `classes` is 0, so that
+        `generator(z, *batch.conditions(generator.classes))` also works without classes.
+
+        Fake images with the labels of the real ones have the classes' frequencies in the data.
+        """
+        if not classes:
+            return ()
+        if classes not in self._one_hot:
+            from ganzoo.backend import jittor
+
+            self._one_hot[classes] = jittor().array(one_hot(self.labels, classes)).stop_grad()
+        return (self._one_hot[classes],)
+
     def _step_size(self) -> int:
         return len(self) if self.global_size is None else self.global_size
 
@@ -77,6 +93,17 @@ class Batch:
         from ganzoo.backend import jittor
 
         return jittor().array(drawn[self.offset : self.offset + len(self)])
+
+
+def one_hot(labels: Any, classes: int) -> np.ndarray:
+    """Return labels (N,) in 0...classes-1 as one-hot rows, float32 (N, classes)."""
+    import numpy as np
+
+    labels = np.asarray(labels)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ShapeError(f"labels must be in 0...{classes - 1}, but are in {labels.min()}...{labels.max()}.")
+    rows: np.ndarray = np.eye(classes, dtype=np.float32)[labels.astype(np.int64)]
+    return rows
 
 
 class Loss(ABC):

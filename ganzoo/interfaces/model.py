@@ -134,9 +134,9 @@ class Model(ABC):
     `options` is the model's options class; `defaults` overrides defaults of the training options (see
     `ganzoo.TrainOptions`), e.g. {"data": "mnist", "batch": 64}; `paper` cites the model's source; `presets` are named
     sets of model and training options, e.g. {"fast": {"batch": 32, "latent": 64}} for `--preset fast`. `conditional`
-    says that the networks are built for the domains of the data, so a run can't be resumed with other domains; it must
-    be True for a model with `Setup.translator`. `other_names` maps option names of other programs, which users may
-    type, to the model's options or to a hint: {"n_feat": "--width", "gpu_ids": "Omit it: ..."}.
+    says that the networks are always built for the domains of the data (see `is_conditional`). `other_names` maps
+    option names of other programs, which users may type, to the model's options or to a hint: {"n_feat": "--width",
+    "gpu_ids": "Omit it: ..."}.
     """
 
     name: ClassVar[str]
@@ -157,6 +157,14 @@ class Model(ABC):
         """Return warnings to show before training. OptionError or DataError if training can't work. If not `new`, the
         run is resumed from a checkpoint, so `load_pretrained` won't be called."""
         return ()
+
+    def is_conditional(self, options: Any) -> bool:
+        """Return whether the networks are built for the domains of the data, because the model translates between them
+        or has them as classes. Such a run needs data with at least two domains, and can't be resumed with others.
+
+        The default is `conditional`, or the option `conditional` if the model has one.
+        """
+        return self.conditional or bool(getattr(options, "conditional", False))
 
     def loader_config(self, options: Any) -> LoaderConfig:
         """Return how the loader chooses and crops training images."""

@@ -106,12 +106,20 @@ class Network(jt.nn.Module):  # type: ignore[misc]
 
 
 class Generator(Network):
-    """Maps latents z of shape (N, latent), standard normal, to images (N, C, H, W) in [-1, 1]."""
+    """Maps latents z of shape (N, latent), standard normal, to images (N, C, H, W) in [-1, 1].
+
+    A class-conditional generator sets `classes` to the number of classes, and is called with a second argument:
+    `labels`, a Var (N, classes). A row is one-hot for an image of one class; for an image between classes, it is a
+    weighted mean of such rows.
+    """
 
     latent: int
+    classes: int = 0
 
     @abstractmethod
-    def execute(self, z: Any) -> Any: ...
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Return images (N, C, H, W). Define it as `execute(self, z)`, or as `execute(self, z, labels)` if there are
+        classes."""
 
 
 class StyleGenerator(Generator):
@@ -127,8 +135,9 @@ class StyleGenerator(Generator):
     truncation_layers: int | None = None
 
     @abstractmethod
-    def map(self, z: Any) -> Any:
-        """Map z (N, latent) to w (N, width)."""
+    def map(self, *args: Any, **kwargs: Any) -> Any:
+        """Map z (N, latent) to w (N, width). Define it as `map(self, z)`, or as `map(self, z, labels)` if there are
+        classes."""
 
     @abstractmethod
     def noise_sizes(self) -> list[int]:
@@ -146,17 +155,19 @@ class StyleGenerator(Generator):
     def style_layers(self) -> int:
         """Return the number of style layers at the current resolution."""
 
-    def execute(self, z: Any) -> Any:
+    def execute(self, z: Any, *labels: Any) -> Any:
         """Return images in [-1, 1], with one style in all layers and the same noise every time."""
         noise = [jt.array(values) for values in constant_noise(self.noise_sizes(), len(z))]
-        return self.synthesise([self.map(z)] * self.style_layers(), noise).clamp(-1.0, 1.0)
+        return self.synthesise([self.map(z, *labels)] * self.style_layers(), noise).clamp(-1.0, 1.0)
 
 
 class Discriminator(Network):
-    """Maps images (N, C, H, W) in [-1, 1] to unbounded scores (N, 1); higher is more real."""
+    """Maps images (N, C, H, W) in [-1, 1], and in a class-conditional model their labels (N, classes), to unbounded
+    scores (N, 1); higher is more real."""
 
     @abstractmethod
-    def execute(self, images: Any) -> Any: ...
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Return scores (N, 1). Define it as `execute(self, images)`, or with further arguments."""
 
 
 def init_dcgan(network: Network, std: float) -> None:

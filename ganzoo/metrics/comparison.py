@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganzoo.errors import DataError, OptionError, format_count, reason
+import numpy as np
+
+from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, format_count, reason
 from ganzoo.interfaces.metric import Metric
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
@@ -25,8 +27,6 @@ from ganzoo.metrics.sources import (
 from ganzoo.sampling import image_files
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ganzoo.interfaces.dataset import DataInfo, Dataset
     from ganzoo.interfaces.translator import Translator
 
@@ -38,7 +38,7 @@ Log = Callable[[str], None]
 @dataclass(frozen=True)
 class Comparison:
     """Generated images and the real ones to compare them with. For translations, `mode`, `source` and `target` name the
-    mode and the two domains."""
+    mode and the two domains. For the images of one class, the mode is 'class' and `target` names the class."""
 
     generated: Source
     real: DatasetSource
@@ -146,13 +146,13 @@ def compare(
 
 
 class ImageSaver:
-    """Saves images as they are generated: as 000000.png or, for translations, as MODE/cat2dog/0000_00.png with the
-    numbers of the source and of the output."""
+    """Saves images as they are generated: as 000000.png, of a class as class/CLASS/000000.png, or, for translations, as
+    MODE/cat2dog/0000_00.png with the numbers of the source and of the output."""
 
     def __init__(self, folder: Path, comparison: Comparison) -> None:
-        self.outputs = TRANSLATIONS_PER_SOURCE if comparison.target else 1
-        pair = (comparison.mode, f"{comparison.source}2{comparison.target}") if comparison.target else ()
-        self.folder, self.sources_saved = folder.joinpath(*pair), 0
+        self.outputs = TRANSLATIONS_PER_SOURCE if comparison.source else 1
+        name = f"{comparison.source}2{comparison.target}" if comparison.source else comparison.target
+        self.folder, self.sources_saved = folder.joinpath(*(comparison.mode, name) if name else ()), 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -215,16 +215,37 @@ def generator_comparisons(
     seed: int = 0,
     max_real: int | None = None,
     log: Log = lambda line: None,
+    per_class: bool = False,
 ) -> list[Comparison]:
     """Return the comparison of samples from a generator with at most `max_real` images of a data set (None: as many as
-    `default_real_count` says). The real images are fitted to the size and channels of `data`."""
+    `default_real_count` says). The real images are fitted to the size and channels of `data`.
+
+    Samples of a class-conditional generator have the classes' frequencies in the data set. With `per_class`, there is a
+    comparison for each class instead, of as many samples. DataError if the classes are not the data set's domains,
+    UnsupportedByModelError if there are none.
+    """
     max_real = default_real_count(samples) if max_real is None else max_real
-    return [
-        Comparison(
-            GeneratorSource(generator, samples, seed),
-            DatasetSource(dataset, data, max_images=max_real, seed=seed, log=log),
-        )
-    ]
+
+    def real(domain: int | None = None) -> DatasetSource:
+        return DatasetSource(dataset, data, domain=domain, max_images=max_real, seed=seed, log=log)
+
+    classes = generator.classes
+    if not classes:
+        if per_class:
+            raise UnsupportedByModelError("--per-class: the model has no classes.")
+        return [Comparison(GeneratorSource(generator, samples, seed), real())]
+    names = dataset.info.domains
+    if len(names) != classes or names != data.domains:
+        theirs, ours = ", ".join(names) or "none", ", ".join(data.domains) or f"{classes} classes"
+        raise DataError(f"{dataset.info.name}: its domains ({theirs}) differ from the model's classes ({ours}).")
+    if per_class:
+        return [
+            Comparison(GeneratorSource(generator, samples, seed, each, name), real(index), "class", "", name)
+            for index, (each, name) in enumerate(zip(np.eye(classes), names))
+        ]
+    labels = dataset.labels()
+    counts = np.bincount(labels[labels >= 0], minlength=classes)  # images that can't be read have the label -1
+    return [Comparison(GeneratorSource(generator, samples, seed, counts / counts.sum()), real())]
 
 
 def translator_comparisons(

@@ -71,7 +71,7 @@ def _rows(record: Mapping[str, Any]) -> Iterator[Row]:
     backbones = record["recipe"]["backbones"]
     compared = (str(record["subject"]), str(record["against"]))
     for each in record["results"]:
-        pair = f"{each['source']} to {each['target']}" if each["target"] else ""
+        pair = _pair(each)
         counts = f"{each['samples']:,}", f"{each['real']:,}"
         for name, value in each["numbers"].items():
             yield (*compared, each["mode"], pair, *counts, name, backbones[name], f"{value:.4g}")
@@ -88,7 +88,7 @@ def _markdown(rows: Sequence[Row]) -> list[str]:
 
 def lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines of a record for the terminal: what was compared and how, then a table with a row for each pair of
-    domains, or a single row if there are none."""
+    domains or each class, or a single row if there are none."""
     recipe, results = record["recipe"], record["results"]
     yield f"{record['subject']} vs. {record['against']}; seed {recipe['seed']}"
     for kind in ("features", "perceptual"):
@@ -103,7 +103,8 @@ def lines(record: Mapping[str, Any]) -> Iterator[str]:
         of_mode = [each for each in results if each["mode"] == mode]
         for each in of_mode:
             counts = (f"{each['samples']:,}", f"{each['real']:,}")
-            table.append((*_pair(each), *counts, *_cells(each["numbers"], names)))
+            pair = (f"{mode}: {_pair(each)}",) if paired else ()
+            table.append((*pair, *counts, *_cells(each["numbers"], names)))
         if paired:
             table.append((f"{mode}: mean", "", "", *_cells(numbers, names)))
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
@@ -117,8 +118,9 @@ def _cells(numbers: Mapping[str, float], names: Sequence[str]) -> list[str]:
     return [f"{numbers[name]:.4g}" if name in numbers else "" for name in names]
 
 
-def _pair(result: Mapping[str, Any]) -> tuple[str, ...]:
-    return (f"{result['mode']}: {result['source']} to {result['target']}",) if result["target"] else ()
+def _pair(result: Mapping[str, Any]) -> str:
+    """Return the pair of domains of a translation, the class of other images, or '' if all classes are compared."""
+    return f"{result['source']} to {result['target']}" if result["source"] else str(result["target"])
 
 
 def abbreviate_count(count: int) -> str:

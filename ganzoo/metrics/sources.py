@@ -13,6 +13,7 @@ import numpy as np
 
 from ganzoo.data.images import crop_and_resize, load_resized
 from ganzoo.errors import DataError
+from ganzoo.interfaces.loss import one_hot
 from ganzoo.sampling import sampler
 from ganzoo.sampling.translation import TranslationSampler
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_MAX_IMAGES = 50_000  # default limit for the images of a data set, the usual number for FID
 MIN_REAL = 1000  # default minimum of real images, if the data set has as many
 BATCH, BATCH_BYTES = 64, 2**28  # limits for the images decoded at once
-LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM = 21, 22, 23  # independent random number streams
+# Independent random number streams.
+LATENT_STREAM, REFERENCE_STREAM, SELECTION_STREAM, LABEL_STREAM = 21, 22, 23, 25
 TRANSLATIONS_PER_SOURCE = 10  # Choi et al. 2020, appendix C
 SOURCES_AT_ONCE = 4  # sources translated at once
 
@@ -117,23 +119,34 @@ def _stacked(loading: Sequence[Any]) -> Iterator[np.ndarray]:
 
 class GeneratorSource(Source):
     """Images generated from random latents, without truncation. A style-based generator gets different noise for each
-    image."""
+    image. For a class-conditional generator, `frequencies` (classes,) are the probabilities of the classes."""
 
-    def __init__(self, generator: Any, count: int, seed: int) -> None:
+    def __init__(
+        self, generator: Any, count: int, seed: int, frequencies: np.ndarray | None = None, name: str = "random latents"
+    ) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
 
         self.generator, self.count, self.seed = generator, count, seed
-        self.name = "random latents"
+        self.frequencies, self.name = frequencies, name
         self._sampler = sampler.Sampler(generator)
         if isinstance(generator, StyleGenerator):
             from ganzoo.sampling.styles import StyleSampler
 
             self._sampler = StyleSampler(generator, noise="random")
 
+    def draw_labels(self, rng: np.random.Generator, count: int) -> np.ndarray | None:
+        """Draw labels, one-hot (count, classes); None if the generator has no classes."""
+        if self.frequencies is None:
+            return None
+        classes = len(self.frequencies)
+        return one_hot(rng.choice(classes, count, p=self.frequencies), classes)
+
     def batches(self) -> Iterator[np.ndarray]:
         rng = np.random.default_rng([self.seed, LATENT_STREAM])
+        labels = self.draw_labels(np.random.default_rng([self.seed, LABEL_STREAM]), self.count)
         latents = (rng.standard_normal(self.generator.latent, "f4") for _ in range(self.count))
-        images = self._sampler.stream((z, (self.seed, index)) for index, z in enumerate(latents))
+        codes = (z if labels is None else np.concatenate([z, labels[index]]) for index, z in enumerate(latents))
+        images = self._sampler.stream((code, (self.seed, index)) for index, code in enumerate(codes))
         while batch := list(islice(images, sampler.chunk_size(self.generator))):
             yield np.stack(batch)
 

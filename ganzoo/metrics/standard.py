@@ -159,8 +159,9 @@ class PathLength(Metric):
             count = min(chunk, source.count - start)
             z = rng.standard_normal((2, count, source.generator.latent), "f4")
             t = rng.random((count, 1))
-            ends = path.codes(z)
-            first, second = path.image_pairs(ends, t if self.sampling == "full" else 0 * t)
+            labels = source.draw_labels(rng, count)
+            ends = path.ends(z, labels)
+            first, second = path.image_pairs(ends, labels, t if self.sampling == "full" else 0 * t)
             found.append(evaluation.perceptual.distances(first, second).astype(np.float64) / EPS**2)
         return {self.name: trimmed_mean(np.concatenate(found))}
 
@@ -177,45 +178,48 @@ def trimmed_mean(lengths: np.ndarray) -> float:
 
 
 class _Path:
-    """Generates images on paths between pairs of latents."""
+    """Generates images on paths between pairs of latents. Both ends of a path have the same class, if there are any."""
 
     def __init__(self, generator: Any, space: str) -> None:
         from ganzoo.interfaces.networks import StyleGenerator
+        from ganzoo.sampling.sampler import Sampler
+        from ganzoo.sampling.styles import StyleSampler
 
         self.generator, self.space = generator, space
         self.style_based = isinstance(generator, StyleGenerator)
+        self.sampler = StyleSampler(generator, space=space) if self.style_based else Sampler(generator)
 
-    def codes(self, z: np.ndarray) -> Any:
+    def ends(self, z: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Return the endpoints (2, N, length), in z or w, of the paths between latents z (2, N, latent)."""
         import numpy as np
 
-        if self.space == "z":
-            return z
-        from ganzoo.sampling.styles import StyleSampler
+        return np.stack([self.sampler.split(self.sampler.code(each, labels))[0] for each in z])
 
-        return np.stack([StyleSampler(self.generator).map(each) for each in z])
-
-    def image_pairs(self, ends: Any, t: np.ndarray) -> tuple[Any, Any]:
+    def image_pairs(self, ends: np.ndarray, labels: np.ndarray | None, t: np.ndarray) -> tuple[Any, Any]:
         """Return two Vars (N, C, H, W): the images at the positions t (N, 1) of the paths, and at t + EPS."""
         from ganzoo.sampling.latents import lerp, slerp
 
         interpolate: Any = slerp if self.space == "z" else lerp
-        codes = [interpolate(*ends.astype("f8"), position).astype("f4") for position in (t, t + EPS)]
-        return self._generate(codes[0]), self._generate(codes[1])
+        vectors = [interpolate(*ends.astype("f8"), position).astype("f4") for position in (t, t + EPS)]
+        first, second = (self._generate(each, labels) for each in vectors)
+        return first, second
 
-    def _generate(self, codes: np.ndarray) -> Any:
+    def _generate(self, vectors: np.ndarray, labels: np.ndarray | None) -> Any:
+        import numpy as np
+
         from ganzoo.backend import jittor, run_pending
         from ganzoo.interfaces.noise import constant_noise
 
         jt = jittor()
+        inputs = self.sampler.inputs(vectors if labels is None else np.concatenate([vectors, labels], 1))
         with jt.no_grad():
             if self.style_based:
                 network = self.generator
-                w = jt.array(codes) if self.space == "w" else network.map(jt.array(codes))
-                noise = [jt.array(each) for each in constant_noise(network.noise_sizes(), len(codes))]
+                w = inputs[0] if self.space == "w" else network.map(*inputs)
+                noise = [jt.array(each) for each in constant_noise(network.noise_sizes(), len(vectors))]
                 images = network.synthesise([w] * network.style_layers(), noise)
             else:
-                images = self.generator(jt.array(codes))
+                images = self.generator(*inputs)
             while images.shape[2] > PPL_MAX_SIDE:
                 from ganzoo.interfaces.layers import average_pool
 

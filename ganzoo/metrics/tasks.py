@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data, training_data_of
-from ganzoo.errors import DataError, OptionError, printable
+from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, printable
 from ganzoo.metrics.comparison import TRANSLATION_MODES, Comparison, Log, generator_comparisons, translator_comparisons
 from ganzoo.metrics.sources import DEFAULT_MAX_IMAGES, DatasetSource, default_real_count
 
@@ -44,9 +44,11 @@ def checkpoint_task(
     seed: int = 0,
     quick: bool = False,
     log: Log = lambda line: None,
+    per_class: bool = False,
 ) -> Task:
     """Return the task of comparing a checkpoint with the data set `against` (None: the one it was trained on). With
-    `quick`, the default numbers of images are smaller. DataError or OptionError if checkpoint and data don't match."""
+    `quick`, the default numbers of images are smaller. With `per_class`, each class of a class-conditional model is
+    compared by itself. DataError or OptionError if checkpoint and data don't match."""
     from ganzoo.checkpoints import loading
 
     model, data = saved.model(registry), saved.data
@@ -64,6 +66,8 @@ def checkpoint_task(
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{data_name}: domains ({theirs}) differ from the model's ({ours}).")
 
+    if translating and per_class:
+        raise UnsupportedByModelError(f"--per-class: {model.name} translates images; each pair of domains has a row.")
     if quick:
         samples = (QUICK_PER_PAIR if translating else QUICK) if samples is None else samples
         max_real = QUICK if max_real is None else max_real
@@ -73,7 +77,7 @@ def checkpoint_task(
             translator = loading.load_translator(saved, registry)
             return translator_comparisons(translator, dataset, data, samples, modes, seed, max_real, log)
         generator = loading.load_generator(saved, registry)
-        return generator_comparisons(generator, dataset, data, samples or SAMPLES, seed, max_real, log)
+        return generator_comparisons(generator, dataset, data, samples or SAMPLES, seed, max_real, log, per_class)
 
     images = saved.metadata.progress.images
     about = {

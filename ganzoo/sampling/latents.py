@@ -15,6 +15,11 @@ def from_seeds(seeds: Sequence[int], length: int) -> np.ndarray:
     return np.stack(drawn)
 
 
+def class_names(classes: int, domains: Sequence[str]) -> list[str]:
+    """Return the names of a generator's classes: those of the data's domains, or numbers if they are something else."""
+    return list(domains) if len(domains) == classes else [str(number) for number in range(classes)]
+
+
 def lerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
     """Interpolate linearly, at constant speed, between latents (..., length)."""
     return (1 - t) * start + t * end

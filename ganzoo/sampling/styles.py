@@ -23,10 +23,11 @@ NOISE_SEED = 13
 class StyleSampler(Sampler):
     """Generates images with a StyleGenerator at its current resolution.
 
-    The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', or all its styles (layers, width).
-    Codes z and w are truncated (appendix B): the first `cutoff` layers (None: as many as the generator specifies) get
-    mean + psi * (w - mean), with the mean of w over all latents. psi 1 means no truncation. `noise` is 'const' (the
-    same maps for every image), 'random' (drawn for each image from its key) or 'none'.
+    The code of an image is a latent z (latent,), or a w (width,) if `space` is 'w', followed by the label (classes,) if
+    the generator is class-conditional; or all its styles (layers, width). Codes z and w are truncated (appendix B): the
+    first `cutoff` layers (None: as many as the generator specifies) get mean + psi * (w - mean), with the mean of w
+    over all latents, of the image's class if there are classes. psi 1 means no truncation. `noise` is 'const' (the same
+    maps for every image), 'random' (drawn for each image from its key) or 'none'.
     """
 
     def __init__(
@@ -39,41 +40,50 @@ class StyleSampler(Sampler):
         self.cutoff = layers if limit is None else min(limit, layers)
         self._constant_noise: dict[int, list[Any]] = {}
 
-    def code(self, z: np.ndarray) -> np.ndarray:
-        """Return the untruncated w (N, width) of latents z (N, latent) if `space` is 'w', otherwise z."""
-        return self.map(z) if self.space == "w" else z
+    def code(self, z: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return the codes of latents z (N, latent) and labels (N, classes), with the untruncated w in place of z if
+        `space` is 'w'."""
+        codes = self._join(z, labels)
+        return self._join(self.map(codes), labels) if self.space == "w" else codes
 
     @property
     def walk_centre(self) -> Any:
-        """The point around which spherical walks turn: in w the mean, in z zero."""
-        return self.mean if self.space == "w" else 0.0
+        """The point around which spherical walks turn: in w the mean, of all classes if there are any; in z zero."""
+        return self.means.mean(0) if self.space == "w" else 0.0
 
-    def map(self, z: np.ndarray) -> np.ndarray:
-        """Map latents z (N, latent) to w (N, width)."""
-        jt = jittor()
-        with jt.no_grad():
-            w: np.ndarray = self.generator.map(jt.array(z)).numpy()
+    def map(self, codes: np.ndarray) -> np.ndarray:
+        """Map latents z, each followed by its label if there are classes, (N, length), to w (N, width)."""
+        with jittor().no_grad():
+            w: np.ndarray = self.generator.map(*self.inputs(codes)).numpy()
         return w
 
     @cached_property
-    def mean(self) -> np.ndarray:
-        """The mean of w, float64 (width,): the generator's running average, or the mean over 10,240 fixed latents."""
-        if self.generator.w_average is not None:
-            return self.generator.w_average.numpy().astype(np.float64)
+    def means(self) -> np.ndarray:
+        """The mean of w, float64 (1, width), or of each class, (classes, width): the generator's running average if it
+        has no classes, or the mean over 10,240 fixed latents."""
+        if self.generator.w_average is not None and not self.classes:
+            return self.generator.w_average.numpy().astype(np.float64)[None]
+        labels: list[np.ndarray | None] = list(np.eye(self.classes, dtype=np.float32)) if self.classes else [None]
+        return np.stack([self._mean(label) for label in labels])
+
+    def _mean(self, label: np.ndarray | None) -> np.ndarray:
         rng = np.random.default_rng(MEAN_SEED)
         batches = (rng.standard_normal((MEAN_BATCH, self.generator.latent), "f4") for _ in range(MEAN_BATCHES))
-        return np.mean([self.map(z).mean(0, dtype=np.float64) for z in batches], 0)
+        labels = None if label is None else np.repeat(label[None], MEAN_BATCH, 0)
+        return np.mean([self.map(self._join(z, labels)).mean(0, dtype=np.float64) for z in batches], 0)
 
     def styles(self, codes: np.ndarray) -> np.ndarray:
         """Return the truncated styles (N, layers, width) of codes z or w (N, length). Codes that are styles already are
         returned unchanged."""
         if codes.ndim == 3:
             return codes
-        w = codes if self.space == "w" else self.map(codes)
+        vectors, labels = self.split(codes)
+        w = vectors if self.space == "w" else self.map(codes)
         layers = self.generator.style_layers()
         styles = np.repeat(w[:, None], layers, 1)
         if self.psi != 1 and self.cutoff:
-            styles[:, : self.cutoff] = (self.mean + self.psi * (w - self.mean))[:, None]
+            mean = labels @ self.means if self.classes else self.means
+            styles[:, : self.cutoff] = (mean + self.psi * (w - mean))[:, None]
         return styles
 
     def generate_batch(self, codes: np.ndarray, keys: Sequence[Key]) -> np.ndarray:

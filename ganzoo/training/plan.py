@@ -80,6 +80,12 @@ def make_plan(
     size = model.image_size(options, dataset.info)
     data = dataclasses.replace(dataset.info, size=size)
     warnings = (*(f"{data.name}: {note}" for note in dataset.notes), *model.check(options, train_options, data, new))
+    if model.is_conditional(options) and len(data.domains) < 2:
+        found = f"only the domain {data.domains[0]!r}" if data.domains else "no domains"
+        raise OptionError(
+            f"--data {train_options.data}: it has {found}, but {model.name} needs at least two with these options. "
+            "Give a folder with a subfolder of images for each."
+        )
     make_order(dataset, model.loader_config(options), 0, False)  # raises if the data set doesn't allow it
     dataset.validation()  # raises if the validation images don't fit
     metric_tracker = None
@@ -91,8 +97,7 @@ def make_plan(
         warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup says whether it does.
-        may_translate = model.conditional and bool(data.domains)
-        translating = may_translate and model.build(options, data, train_options).translator is not None
+        translating = model.is_conditional(options) and model.build(options, data, train_options).translator is not None
         metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, translating)
     return Plan(model, train_options, options, dataset, data, schedule, warnings, metric_tracker, path)
 

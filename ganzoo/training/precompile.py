@@ -135,7 +135,8 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
         with backend.show_compilation(what):
             Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
-            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent))
+            labels = np.eye(generator.classes, dtype=np.float32)[np.zeros(IMAGES, int)] if generator.classes else None
+            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent), labels)
             backend.wait()
 
 

@@ -58,7 +58,7 @@ def check_resume(plan: Plan, run: Run) -> None:
     """Raise OptionError if the data has other domains than the run's networks were built for."""
     data = run.description().data
     former = data.domains if data else ()
-    if not plan.model.conditional or former == plan.data.domains:
+    if not plan.model.is_conditional(plan.options) or former == plan.data.domains:
         return
     found = ", ".join(plan.data.domains) or "none"
     unnamed = all(name.isdigit() for name in former)

@@ -18,6 +18,7 @@ class GANOptions(Options):
     beta1: float = option(0.5, "decay of Adam's first moment", min=0, max=0.999)
     beta2: float = option(0.999, "decay of Adam's second moment", min=0, max=0.999999)
     norm_eps: float = option(0.8, "eps of batch normalisation; PyTorch-GAN and its ports use 0.8", above=0)
+    conditional: bool = option(False, "make the domains of the data classes of the model")
     ema: float = option(0.0, "decay per step of the generator's EMA; 0: no EMA", min=0, below=1)
 
 
@@ -35,8 +36,9 @@ class GAN(Model):
         from ganzoo_gan.networks import MLPDiscriminator, MLPGenerator
 
         shape = (data.channels, data.size, data.size)
-        generator = MLPGenerator(options.latent, shape, options.norm_eps)
-        discriminator = MLPDiscriminator(shape)
+        classes = len(data.domains) if options.conditional else 0
+        generator = MLPGenerator(options.latent, shape, options.norm_eps, classes)
+        discriminator = MLPDiscriminator(shape, classes)
         adam = Adam(options.learning_rate, options.beta1, options.beta2)
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},

@@ -20,11 +20,12 @@ class GANLoss(Loss):
         self.generator, self.discriminator = generator, discriminator
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        labels = batch.conditions(self.generator.classes)
         if phase.name == "generator":
-            fakes = self.generator(batch.latents(self.generator.latent))
+            fakes = self.generator(batch.latents(self.generator.latent), *labels)
             batch.cache["fakes"] = fakes.detach()
-            return {"adversarial": binary_cross_entropy(self.discriminator(fakes), real=True)}
+            return {"adversarial": binary_cross_entropy(self.discriminator(fakes, *labels), real=True)}
         return {
-            "real": 0.5 * binary_cross_entropy(self.discriminator(batch.images), real=True),
-            "fake": 0.5 * binary_cross_entropy(self.discriminator(batch.cache["fakes"]), real=False),
+            "real": 0.5 * binary_cross_entropy(self.discriminator(batch.images, *labels), real=True),
+            "fake": 0.5 * binary_cross_entropy(self.discriminator(batch.cache["fakes"], *labels), real=False),
         }

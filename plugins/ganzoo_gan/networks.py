@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ganzoo import BatchNorm, Discriminator, Generator, LeakyReLU, Linear, Tanh, jt
+from ganzoo import BatchNorm, ClassProjection, Discriminator, Generator, LeakyReLU, Linear, Tanh, jt
 
 nn = jt.nn
 SLOPE = 0.2  # negative slope of leaky ReLU
@@ -14,13 +14,14 @@ DISCRIMINATOR_WIDTHS = (512, 256)
 
 
 class MLPGenerator(Generator):
-    """z (N, latent) -> 4 x [linear, batch norm except in the first, leaky ReLU] -> linear -> tanh -> images."""
+    """z (N, latent) -> 4 x [linear, batch norm except in the first, leaky ReLU] -> linear -> tanh -> images. If there
+    are classes, the label is appended to z (Mirza & Osindero 2014, section 3.2)."""
 
-    def __init__(self, latent: int, shape: tuple[int, int, int], norm_eps: float) -> None:
+    def __init__(self, latent: int, shape: tuple[int, int, int], norm_eps: float, classes: int = 0) -> None:
         super().__init__()
-        self.latent, self.shape = latent, shape
+        self.latent, self.shape, self.classes = latent, shape, classes
         layers: list[Any] = []
-        width = latent
+        width = latent + classes
         for index, wider in enumerate(GENERATOR_WIDTHS):
             layers.append(Linear(width, wider))
             if index > 0:
@@ -29,14 +30,16 @@ class MLPGenerator(Generator):
             width = wider
         self.layers = nn.Sequential(*layers, Linear(width, math.prod(shape)), Tanh())
 
-    def execute(self, z: Any) -> Any:
-        return self.layers(z).reshape((z.shape[0], *self.shape))
+    def execute(self, z: Any, *labels: Any) -> Any:
+        inputs = jt.concat([z, *labels], 1) if labels else z
+        return self.layers(inputs).reshape((z.shape[0], *self.shape))
 
 
 class MLPDiscriminator(Discriminator):
-    """Images -> 2 x [linear, leaky ReLU] -> linear -> a logit (N, 1); the sigmoid is part of the loss."""
+    """Images -> 2 x [linear, leaky ReLU] -> linear -> a logit (N, 1); the sigmoid is part of the loss. If there are
+    classes, the label is projected onto the inputs of the last layer."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], classes: int = 0) -> None:
         super().__init__()
         layers: list[Any] = []
         width = math.prod(shape)
@@ -44,6 +47,12 @@ class MLPDiscriminator(Discriminator):
             layers += [Linear(width, narrower), LeakyReLU(SLOPE)]
             width = narrower
         self.layers = nn.Sequential(*layers, Linear(width, 1))
+        self.projection = ClassProjection(classes, width) if classes else None
 
-    def execute(self, images: Any) -> Any:
-        return self.layers(images.reshape((images.shape[0], -1)))
+    def execute(self, images: Any, *labels: Any) -> Any:
+        *hidden, score = self.layers
+        features = images.reshape((images.shape[0], -1))
+        for layer in hidden:
+            features = layer(features)
+        scores = score(features)
+        return scores if self.projection is None else scores + self.projection(features, *labels)

@@ -41,11 +41,12 @@ class LSGAN(Model):
         networks = {"zoo": zoo, "tutorial": tutorial}[options.variant]
         defaults = VARIANT_DEFAULTS[options.variant]
         latent, norm_eps = options.latent or defaults.latent, options.norm_eps or defaults.norm_eps
-        generator = networks.Generator(latent, data.size, data.channels, norm_eps)
+        classes = len(data.domains) if options.conditional else 0
+        generator = networks.Generator(latent, data.size, data.channels, norm_eps, classes)
         if options.variant == "zoo":
-            discriminator = zoo.Discriminator(data.size, data.channels, norm_eps, options.dropout)
+            discriminator = zoo.Discriminator(data.size, data.channels, norm_eps, options.dropout, classes)
         else:
-            discriminator = tutorial.Discriminator(data.size, data.channels, norm_eps)
+            discriminator = tutorial.Discriminator(data.size, data.channels, norm_eps, classes)
         adam = Adam(options.learning_rate, options.beta1, options.beta2)
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},

@@ -24,14 +24,15 @@ class LSGANLoss(Loss):
             self.phases = (DISCRIMINATOR, GENERATOR)
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        labels = batch.conditions(self.generator.classes)
         if phase is GENERATOR:
-            fakes = self.generator(batch.latents(self.generator.latent))
+            fakes = self.generator(batch.latents(self.generator.latent), *labels)
             batch.cache["fakes"] = fakes.detach()
-            return {"adversarial": least_squares(self.discriminator(fakes), real=True)}
+            return {"adversarial": least_squares(self.discriminator(fakes, *labels), real=True)}
         fakes = batch.cache.get("fakes")
         if fakes is None:
-            fakes = self.generator(batch.latents(self.generator.latent)).detach()
+            fakes = self.generator(batch.latents(self.generator.latent), *labels).detach()
         return {
-            "real": self.weight * least_squares(self.discriminator(batch.images), real=True),
-            "fake": self.weight * least_squares(self.discriminator(fakes), real=False),
+            "real": self.weight * least_squares(self.discriminator(batch.images, *labels), real=True),
+            "fake": self.weight * least_squares(self.discriminator(fakes, *labels), real=False),
         }

@@ -26,6 +26,7 @@ class LSGANOptions(Options):
         None, "eps of batch normalisation [default: 0.8 for zoo, as in PyTorch-GAN; 1e-5 for tutorial]", above=0
     )
     dropout: float = option(0.25, "dropout probability in the discriminator", min=0, max=0.99, when={"variant": "zoo"})
+    conditional: bool = option(False, "make the domains of the data classes of the model")
     ema: float = option(0.0, "decay per step of the generator's EMA; 0: no EMA", min=0, below=1)
 
 

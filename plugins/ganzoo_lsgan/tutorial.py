@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
+from ganzoo import BatchNorm, ClassProjection, Conv, ConvTranspose, LeakyReLU, Linear, Tanh, jt
 from ganzoo_lsgan.options import VARIANT_DEFAULTS
 
 nn = jt.nn
@@ -19,10 +19,10 @@ DOWN = (64, 128, 256, 512)
 class Generator(ganzoo.Generator):
     """z -> linear to (256, size/16, size/16) -> 6 transposed convs, 4 of which double the size -> conv -> tanh."""
 
-    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
+    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS, classes: int = 0) -> None:
         super().__init__()
-        self.latent, self.start = latent, size // 16
-        self.project = Linear(latent, BASE_WIDTH * self.start**2)
+        self.latent, self.classes, self.start = latent, classes, size // 16
+        self.project = Linear(latent + classes, BASE_WIDTH * self.start**2)
         self.project_norm = BatchNorm(BASE_WIDTH, eps=norm_eps)
         layers: list[Any] = []
         width = BASE_WIDTH
@@ -32,15 +32,16 @@ class Generator(ganzoo.Generator):
             width = wider
         self.layers = nn.Sequential(*layers, ConvTranspose(width, channels, 3, 1, padding=1), Tanh())
 
-    def execute(self, z: Any) -> Any:
-        x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
+    def execute(self, z: Any, *labels: Any) -> Any:
+        inputs = jt.concat([z, *labels], 1) if labels else z
+        x = self.project(inputs).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
         return self.layers(nn.relu(self.project_norm(x)))
 
 
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 5x5 stride 2, batch norm except in the first, leaky ReLU] -> linear -> score."""
 
-    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
+    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS, classes: int = 0) -> None:
         super().__init__()
         layers: list[Any] = []
         width = channels
@@ -51,7 +52,11 @@ class Discriminator(ganzoo.Discriminator):
             layers.append(LeakyReLU(SLOPE))
             width = wider
         self.layers = nn.Sequential(*layers)
-        self.score = Linear(width * (size // 16) ** 2, 1)
+        features = width * (size // 16) ** 2
+        self.score = Linear(features, 1)
+        self.projection = ClassProjection(classes, features) if classes else None
 
-    def execute(self, images: Any) -> Any:
-        return self.score(self.layers(images).reshape((images.shape[0], -1)))
+    def execute(self, images: Any, *labels: Any) -> Any:
+        features = self.layers(images).reshape((images.shape[0], -1))
+        scores = self.score(features)
+        return scores if self.projection is None else scores + self.projection(features, *labels)

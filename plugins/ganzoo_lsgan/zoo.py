@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import ganzoo
-from ganzoo import BatchNorm, Conv, Dropout, LeakyReLU, Linear, UpsampledConv, init_dcgan, jt, leaky_relu, tanh
+from ganzoo import (
+    BatchNorm,
+    ClassProjection,
+    Conv,
+    Dropout,
+    LeakyReLU,
+    Linear,
+    UpsampledConv,
+    init_dcgan,
+    jt,
+    leaky_relu,
+    tanh,
+)
 from ganzoo_lsgan.options import VARIANT_DEFAULTS
 
 nn = jt.nn
@@ -20,10 +32,10 @@ WIDTHS = (16, 32, 64, 128)
 class Generator(ganzoo.Generator):
     """z -> linear to (128, size/4, size/4) -> 2 x [double, conv 3x3, batch norm, leaky ReLU] -> conv 3x3 -> tanh."""
 
-    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS) -> None:
+    def __init__(self, latent: int, size: int, channels: int, norm_eps: float = NORM_EPS, classes: int = 0) -> None:
         super().__init__()
-        self.latent, self.start = latent, size // 4
-        self.project = Linear(latent, BASE_WIDTH * self.start**2)
+        self.latent, self.classes, self.start = latent, classes, size // 4
+        self.project = Linear(latent + classes, BASE_WIDTH * self.start**2)
         self.conv1 = UpsampledConv(BASE_WIDTH, 128)
         self.norm1 = BatchNorm(128, eps=norm_eps)
         self.conv2 = UpsampledConv(128, 64)
@@ -31,8 +43,9 @@ class Generator(ganzoo.Generator):
         self.to_image = Conv(64, channels, 3, padding=1)
         init_dcgan(self, INIT_STD)
 
-    def execute(self, z: Any) -> Any:
-        x = self.project(z).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
+    def execute(self, z: Any, *labels: Any) -> Any:
+        inputs = jt.concat([z, *labels], 1) if labels else z
+        x = self.project(inputs).reshape((z.shape[0], BASE_WIDTH, self.start, self.start))
         # Fusing leaky ReLU with the batch norm saves a tenth of a step's time at these sizes.
         x = leaky_relu(self.norm1(self.conv1(x)), SLOPE, fused=True)
         x = leaky_relu(self.norm2(self.conv2(x)), SLOPE, fused=True)
@@ -42,7 +55,9 @@ class Generator(ganzoo.Generator):
 class Discriminator(ganzoo.Discriminator):
     """Images -> 4 x [conv 3x3 stride 2, leaky ReLU, dropout, batch norm except in the first] -> linear -> score."""
 
-    def __init__(self, size: int, channels: int, norm_eps: float = NORM_EPS, dropout: float = DROPOUT) -> None:
+    def __init__(
+        self, size: int, channels: int, norm_eps: float = NORM_EPS, dropout: float = DROPOUT, classes: int = 0
+    ) -> None:
         super().__init__()
         layers: list[Any] = []
         width = channels
@@ -52,8 +67,12 @@ class Discriminator(ganzoo.Discriminator):
                 layers.append(BatchNorm(wider, eps=norm_eps))
             width = wider
         self.layers = nn.Sequential(*layers)
-        self.score = Linear(width * (size // 16) ** 2, 1)
+        features = width * (size // 16) ** 2
+        self.score = Linear(features, 1)
+        self.projection = ClassProjection(classes, features) if classes else None
         init_dcgan(self, INIT_STD)
 
-    def execute(self, images: Any) -> Any:
-        return self.score(self.layers(images).reshape((images.shape[0], -1)))
+    def execute(self, images: Any, *labels: Any) -> Any:
+        features = self.layers(images).reshape((images.shape[0], -1))
+        scores = self.score(features)
+        return scores if self.projection is None else scores + self.projection(features, *labels)

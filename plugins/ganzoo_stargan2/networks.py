@@ -269,5 +269,5 @@ class Discriminator(ganzoo.Discriminator):
         layers, width = _trunk(size, max_channels, base, channels)
         self.main = nn.Sequential(*layers, Conv(width, domains, 1))
 
-    def execute(self, images: Any, domains: np.ndarray) -> Any:  # type: ignore[override]
+    def execute(self, images: Any, domains: np.ndarray) -> Any:
         return pick(self.main(images).reshape((images.shape[0], -1)), domains)

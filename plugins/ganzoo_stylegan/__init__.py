@@ -106,11 +106,12 @@ class StyleGAN(Model):
             options.channels_base,
             options.channels_max,
             options.architecture == "paper",
+            len(data.domains) if options.conditional else 0,
         )
         generator = Generator(config, options.w_average)
         discriminator = StyleDiscriminator(config, options.from_rgb_activation)
         adam = Adam(options.learning_rate, beta1=0.0, beta2=0.99)
-        slow = Adam(options.learning_rate, beta1=0.0, beta2=0.99, multipliers={"mapping.": options.mapping_rate})
+        slow = Adam(options.learning_rate, beta1=0.0, beta2=0.99, multipliers={"mapping.layers.": options.mapping_rate})
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},
             optimizers={"generator": slow, "discriminator": adam},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,24 +36,26 @@ class StyleGANLoss(Loss):
         self.phases = (Phase("discriminator", ("discriminator",)), *lazy, Phase("generator", ("generator",)))
 
     def __call__(self, phase: Phase, batch: Batch, progress: Progress) -> dict[str, Any]:
+        labels = batch.conditions(self.generator.classes)
         if phase.name == "generator":
-            scores = self.discriminator(self.fakes(batch))
+            scores = self.discriminator(self.fakes(batch), *labels)
             adversarial = -scores.mean() if self.options.loss == "wgan-gp" else binary_cross_entropy(scores, real=True)
             return {"adversarial": adversarial}
         reals = self.reals(batch.images)
         if phase.name == "r1":
-            return {"penalty": self._r1(self.discriminator(reals), reals) * self.options.r1_interval}
-        return self._discriminator_terms(reals, self.fakes(batch).detach(), batch)
+            return {"penalty": self._r1(self.discriminator(reals, *labels), reals) * self.options.r1_interval}
+        return self._discriminator_terms(reals, self.fakes(batch).detach(), labels, batch)
 
-    def _discriminator_terms(self, reals: Any, fakes: Any, batch: Batch) -> dict[str, Any]:
-        real, fake = self.discriminator(reals), self.discriminator(fakes)
+    def _discriminator_terms(self, reals: Any, fakes: Any, labels: Sequence[Any], batch: Batch) -> dict[str, Any]:
+        real, fake = self.discriminator(reals, *labels), self.discriminator(fakes, *labels)
         if self.options.loss == "wgan-gp":  # Gulrajani et al. 2017; drift: Karras et al. 2018, appendix A.1
             epsilon = batch.uniform(1, 1, 1)
             return {
                 "real": -real.mean(),
                 "fake": fake.mean(),
                 "drift": self.options.drift * real.sqr().mean(),
-                "penalty": self.options.gp_weight * gradient_penalty(self.discriminator, reals, fakes, epsilon),
+                "penalty": self.options.gp_weight
+                * gradient_penalty(lambda points: self.discriminator(points, *labels), reals, fakes, epsilon),
             }
         terms = {"real": binary_cross_entropy(real, real=True), "fake": binary_cross_entropy(fake, real=False)}
         return terms if self.lazy else {**terms, "penalty": self._r1(real, reals)}
@@ -75,10 +78,11 @@ class StyleGANLoss(Loss):
         """Return a w for each layer. With mixing, a random layer and all later ones get the w of a second latent
         (Karras et al. 2019, section 3.1)."""
         layers = self.generator.style_layers()
-        w = self.generator.map(batch.latents(self.generator.latent))
+        labels = batch.conditions(self.generator.classes)
+        w = self.generator.map(batch.latents(self.generator.latent), *labels)
         if not self.options.mixing:
             return [w] * layers
-        other = self.generator.mapping(batch.latents(self.generator.latent))
+        other = self.generator.mapping(batch.latents(self.generator.latent), *labels)
         first = self.crossover(batch.rng)
         uses_second = [scalar(layer >= first, ndim=2) for layer in range(layers)]
         return [w + second * (other - w) for second in uses_second]

@@ -32,7 +32,8 @@ TRUNCATION_CUTOFF = 8  # number of layers that the authors' code truncates
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The dimensions of both networks: size and channels of the images, widths, and the design (port or paper)."""
+    """The dimensions of both networks: size and channels of the images, widths, the design (port or paper), and the
+    number of classes (0: not class-conditional)."""
 
     size: int
     img_channels: int
@@ -41,6 +42,7 @@ class NetworkConfig:
     channels_base: int = 16384
     channels_max: int = 512
     paper: bool = False
+    classes: int = 0
 
     @property
     def sizes(self) -> list[int]:
@@ -138,14 +140,21 @@ class SynthesisBlock(nn.Module):  # type: ignore[misc]
 
 
 class Mapping(nn.Module):  # type: ignore[misc]
-    """Maps z (N, latent), normalised to length sqrt(latent), to w (N, latent) by fully connected layers."""
+    """Maps z (N, latent), normalised to length sqrt(latent), to w (N, latent) by fully connected layers. If there are
+    classes, an embedding of the label, normalised in the same way, is appended to z (Karras et al. 2020,
+    arXiv:2006.06676, appendix E)."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*[EqualLinear(config.latent, config.latent) for _ in range(config.mapping_layers)])
+        latent, classes = config.latent, config.classes
+        self.embedding = EqualLinear(classes, latent, gain=1.0) if classes else None
+        first = EqualLinear(2 * latent if classes else latent, latent)
+        self.layers = nn.Sequential(first, *[EqualLinear(latent, latent) for _ in range(config.mapping_layers - 1)])
 
-    def execute(self, z: Any) -> Any:
+    def execute(self, z: Any, *labels: Any) -> Any:
         w = pixel_norm(z)
+        if self.embedding is not None:
+            w = jt.concat([w, pixel_norm(self.embedding(*labels))], 1)
         for layer in self.layers:
             w = leaky_relu(layer(w))
         return w
@@ -171,6 +180,7 @@ class Generator(ProgressiveMixin, StyleGenerator):
     def __init__(self, config: NetworkConfig, w_avg_beta: float = 0.0) -> None:
         super().__init__()
         self.config, self.latent, self.w_avg_beta = config, config.latent, w_avg_beta
+        self.classes = config.classes
         self.mapping = Mapping(config)
         self.synthesis = Synthesis(config)
         self.truncation_layers = TRUNCATION_CUTOFF if config.paper else None
@@ -178,8 +188,8 @@ class Generator(ProgressiveMixin, StyleGenerator):
             self.w_average = jt.zeros(config.latent).stop_grad()
         self.grow(config.size, 1.0)
 
-    def map(self, z: Any) -> Any:
-        w = self.mapping(z)
+    def map(self, z: Any, *labels: Any) -> Any:
+        w = self.mapping(z, *labels)
         if self.w_avg_beta and self.is_train:
             mean = w.detach().mean([0])
             self.w_average.update(self.w_average + (1 - self.w_avg_beta) * (mean - self.w_average))
@@ -238,7 +248,8 @@ class DiscriminatorEpilogue(nn.Module):  # type: ignore[misc]
 
 
 class StyleDiscriminator(ProgressiveMixin, Discriminator):
-    """Progressive GAN's discriminator with a blur before each downsampling (Karras et al. 2019, section 2)."""
+    """Progressive GAN's discriminator with a blur before each downsampling (Karras et al. 2019, section 2). If there
+    are classes, an embedding of the label is projected onto the inputs of the last layer (Miyato & Koyama 2018)."""
 
     def __init__(self, config: NetworkConfig, from_rgb_activation: bool = True) -> None:
         super().__init__()
@@ -249,16 +260,22 @@ class StyleDiscriminator(ProgressiveMixin, Discriminator):
         self.blocks = nn.Sequential(
             DiscriminatorEpilogue(config), *[DiscriminatorBlock(size, config) for size in config.sizes[1:]]
         )
-        self.linear = EqualLinear(config.channels(4), 1, config.gain)
+        width, classes = config.channels(4), config.classes
+        self.linear = EqualLinear(width, 1, config.gain)
+        # A gain of sqrt(classes) makes the embedding of each class N(0, 1).
+        self.embedding = EqualLinear(classes, width, math.sqrt(classes)) if classes else None
         self.grow(config.size, 1.0)
 
-    def execute(self, images: Any) -> Any:
+    def execute(self, images: Any, *labels: Any) -> Any:
         x = self._features(images, self.level)
         for level in range(self.level, -1, -1):
             x = self.blocks[level](x)
             if self.fading and level == self.level:
                 x = self.blend(self._features(average_pool(images), level - 1), x)
-        return self.linear(x)
+        scores = self.linear(x)
+        if self.embedding is None:
+            return scores
+        return scores + (self.embedding(*labels) * x).sum([1], keepdims=True) / math.sqrt(x.shape[1])
 
     def _features(self, images: Any, level: int) -> Any:
         x = self.from_rgb[level](images)

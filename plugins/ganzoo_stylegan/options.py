@@ -31,6 +31,7 @@ class StyleGANOptions(Options):
         None, "kimg at the first resolution [default: twice --phase]", above=0, max=100_000
     )
     loss: str = option("wgan-gp", "adversarial loss and penalty", choices=("wgan-gp", "r1"))
+    conditional: bool = option(False, "make the domains of the data classes of the model")
     mixing: bool = option(False, "style mixing: from a random layer on, the style is that of a second latent")
     mixing_prob: float = option(0.9, "probability of style mixing", min=0, max=1, when="mixing")
     sched: bool = option(

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     "--seeds", metavar="LIST", help="Seeds of the latents, e.g. 0-31 or 3,5,8.  [default: 0-31; with --source 0-9]"
 )
 @click.option(
+    "--class",
+    metavar="LIST|all",
+    help="Class-conditional: classes to generate, e.g. 7 or cat:4,dog:4, with the first 4 seeds for each.  [default: "
+    "all, with the seeds 0-7]",
+)
+@click.option(
     "--source",
     metavar="IMAGE|FOLDER",
     multiple=True,
@@ -110,6 +116,9 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     frames), in which each cell of the --grid walks through its share of the seeds. With --mix, writes a style-mixing
     sheet.
 
+    A class-conditional model makes each seed in each --class; the sheet has a row per class. With --interpolate and
+    --mix, the classes alternate from seed to seed, so `--class 3,8 --seeds 5,5` walks from one class to another.
+
     With --source, a translation model shows each source in a style per --domain and seed, or in the style of each
     --reference. With --interpolate, it walks from style to style.
 
@@ -158,7 +167,7 @@ def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: s
     from ganzoo.cli.generate.translation import TranslationJob
 
     model = saved.model(plugins)
-    if not model.conditional or not saved.data.domains:  # known without building the model
+    if not model.is_conditional(saved.options(model)) or not saved.data.domains:  # known without building the model
         raise UnsupportedByModelError(
             f"--source: {model.name} generates images from latents; it can't translate images."
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ganzoo.cli.generate.request import GenerateRequest, check_walk_length, parse_mix_layers
+from ganzoo.cli.generate.request import (
+    GenerateRequest,
+    check_walk_length,
+    default_seeds,
+    parse_classes,
+    parse_mix_layers,
+)
 from ganzoo.errors import OptionError, UnsupportedByModelError, format_count
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.sampling import image_files, latents, sampler, sheets
+from ganzoo.sampling.input_images import filename_part
 from ganzoo.sampling.sheets import max_sheet_images
 from ganzoo.sampling.styles import StyleSampler, mix
 
@@ -33,28 +41,78 @@ def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler
     return sampler.Sampler(generator)
 
 
+@dataclass(frozen=True, eq=False)
+class Row:
+    """Seeds to show in one class: the class's name and label (classes,). A generator without classes has a single row,
+    without name and label."""
+
+    seeds: list[int]
+    name: str = ""
+    label: np.ndarray | None = None
+
+
+def rows_of(request: GenerateRequest, sampler: Any, data: DataInfo) -> list[Row]:
+    """Return a row for each requested class. UnsupportedByModelError if the generator has no classes, OptionError if a
+    class is unknown or needs more seeds than there are."""
+    classes = sampler.classes
+    if not classes:
+        if request.classes is not None:
+            raise UnsupportedByModelError("--class: this model has no classes; train one with --conditional.")
+        return [Row(default_seeds(request) if request.seeds is None else request.seeds)]
+    names, labels = latents.class_names(classes, data.domains), np.eye(classes, dtype=np.float32)
+    chosen = parse_classes(request.classes, names)
+    most = max(count or 0 for _, count in chosen)
+    seeds = request.seeds or list(range(max(most, len(default_seeds(request, len(chosen))))))
+    if most > len(seeds):
+        raise OptionError(f"--class {request.classes}: {most} images of a class need as many seeds; --seeds has fewer.")
+    return [Row(seeds[:count], names[index], labels[index]) for index, count in chosen]
+
+
 def write_images(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
-    """Write an image per seed, and a sheet of all images or of the first ones."""
-    seeds, grid = request.seeds, request.grid
-    if grid and grid[0] * grid[1] < len(seeds):
-        raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {len(seeds)} seeds.")
-    on_sheet: list[np.ndarray] = []
+    """Write an image per seed and class, and a sheet of all images or of the first ones."""
+    rows, grid = rows_of(request, sampler, data), request.grid
+    count = sum(len(row.seeds) for row in rows)
+    if grid and len(rows) > 1:
+        raise OptionError("--grid: not with several classes, which have a row each.")
+    if grid and grid[0] * grid[1] < count:
+        raise OptionError(f"--grid: {grid[0]}x{grid[1]} has no room for {count} seeds.")
+    on_sheet: list[list[np.ndarray]] = [[] for _ in rows]
+    left = max_sheet_images(data)
     # Each code comes with a key, here the seed: with `--noise random`, the noise of an image depends on its key.
-    codes = ((_latents(sampler, [seed])[0], (seed,)) for seed in seeds)
-    for seed, image in zip(seeds, progress(sampler.stream(codes), len(seeds), "image")):
-        image_files.save(out / f"seed{seed:04d}.png", image)
-        if len(on_sheet) < max_sheet_images(data):
-            on_sheet.append(image)
-    columns = min(len(on_sheet), (grid or sheets.grid_shape(len(on_sheet)))[1])
-    rows = -(-len(on_sheet) // columns)  # no empty rows, however large --grid is
-    image_files.save(out / "grid.png", sheets.grid(np.stack(on_sheet), rows, columns))
-    yield f"{format_count(len(seeds), 'image')}: {out}/seed*.png"
-    yield f"sheet{'' if len(on_sheet) == len(seeds) else f' of the first {len(on_sheet)}'}: {out / 'grid.png'}"
+    codes = ((_codes(sampler, [seed], [row])[0], (seed,)) for row in rows for seed in row.seeds)
+    images = progress(sampler.stream(codes), count, "image")
+    for index, row in enumerate(rows):
+        prefix = f"{filename_part(row.name)}-" if row.name else ""
+        for seed, image in zip(row.seeds, images):
+            image_files.save(out / f"{prefix}seed{seed:04d}.png", image)
+            if left > 0:
+                on_sheet[index].append(image)
+                left -= 1
+    shown = [row for row in on_sheet if row]
+    image_files.save(out / "grid.png", _sheet(shown, [row.name for row in rows][: len(shown)], grid))
+    on_it = sum(map(len, shown))
+    yield f"{format_count(count, 'image')}: {out}/{'CLASS-' if rows[0].name else ''}seed*.png"
+    yield f"sheet{'' if on_it == count else f' of the first {on_it}'}: {out / 'grid.png'}"
+
+
+def _sheet(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], grid: tuple[int, int] | None) -> np.ndarray:
+    """Return a sheet with a row per class, or of one class in a grid."""
+    if len(rows) > 1:
+        columns = max(map(len, rows))
+        blank = np.full_like(rows[0][0], 255)
+        cells = [image for row in rows for image in [*row, *[blank] * (columns - len(row))]]
+        return sheets.add_labels(sheets.grid(np.stack(cells), len(rows), columns), names)
+    images = rows[0]
+    columns = min(len(images), (grid or sheets.grid_shape(len(images)))[1])
+    height = -(-len(images) // columns)  # no empty rows, however large --grid is
+    return sheets.grid(np.stack(images), height, columns)
 
 
 def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, out: Path) -> Iterator[str]:
-    """Write a video of a grid, or its frames. Each cell walks through its share of the seeds in a loop."""
-    seeds = request.seeds
+    """Write a video of a grid, or its frames. Each cell walks through its share of the seeds in a loop. If there are
+    several classes, they alternate from seed to seed."""
+    rows = rows_of(replace(request, seeds=request.seeds or default_seeds(request)), sampler, data)
+    seeds = rows[0].seeds
     grid = request.grid or _default_grid(len(seeds))
     cells = grid[0] * grid[1]
     if cells == 1 and len(seeds) < 2:
@@ -67,7 +125,8 @@ def write_interpolation(sampler: Any, request: GenerateRequest, data: DataInfo, 
     _check_sheet_size("--grid", *grid, data)
     check_walk_length(len(seeds), request.steps, cells)
     count = len(seeds) // cells * request.steps
-    yield from write_frames(_frames(sampler, request, grid), count, request.format, request.fps, out)
+    frames = _frames(sampler, seeds, rows, request, grid)
+    yield from write_frames(frames, count, request.format, request.fps, out)
 
 
 def _check_sheet_size(option: str, rows: int, columns: int, data: DataInfo) -> None:
@@ -91,13 +150,15 @@ def write_frames(frames: Iterable[np.ndarray], count: int, format_: str, fps: in
     yield f"{format_count(count, 'frame')}: {out}/interpolation*.png"
 
 
-def _frames(sampler: Any, request: GenerateRequest, grid: tuple[int, int]) -> Iterator[np.ndarray]:
+def _frames(
+    sampler: Any, seeds: list[int], rows: Sequence[Row], request: GenerateRequest, grid: tuple[int, int]
+) -> Iterator[np.ndarray]:
     cells = grid[0] * grid[1]
-    codes = sampler.code(_latents(sampler, request.seeds))
+    codes = _codes(sampler, seeds, rows)
     keyframes = codes.reshape(cells, -1, codes.shape[1]).swapaxes(0, 1)
-    first_seeds = request.seeds[:: len(keyframes)]
+    first_seeds = seeds[:: len(keyframes)]
     path = request.path or ("linear" if sampler.space == "w" else "spherical")
-    walk = latents.loop(keyframes, request.steps, latents.PATHS[path], sampler.walk_centre)
+    walk = sampler.walk(keyframes, request.steps, path)
     # The keys contain the number of the frame, so that random noise differs between frames.
     steps = ((code, (seed, index)) for index, point in enumerate(walk) for seed, code in zip(first_seeds, point))
     generated = sampler.stream(steps)
@@ -112,8 +173,9 @@ def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
     layers = select_layers(sampler.generator.style_layers())
     grid = len(request.destinations) + 1, len(request.sources) + 1
     _check_sheet_size("--mix", *grid, data)
+    classes = rows_of(replace(request, seeds=request.sources), sampler, data)
     sources, destinations = (
-        sampler.styles(_latents(sampler, seeds)) for seeds in (request.sources, request.destinations)
+        sampler.styles(_codes(sampler, seeds, classes)) for seeds in (request.sources, request.destinations)
     )
     codes = [*sources]
     for destination in destinations:
@@ -128,8 +190,12 @@ def write_mixing(sampler: Any, request: GenerateRequest, data: DataInfo, out: Pa
 OUTPUTS = {"images": write_images, "interpolate": write_interpolation, "mix": write_mixing}
 
 
-def _latents(sampler: Any, seeds: list[int]) -> np.ndarray:
-    return latents.from_seeds(seeds, sampler.generator.latent)
+def _codes(sampler: Any, seeds: list[int], rows: Sequence[Row]) -> np.ndarray:
+    """Return the codes (N, length) of seeds, whose classes alternate between those of the rows."""
+    known = [row.label for row in rows if row.label is not None]
+    labels = np.stack([known[n % len(known)] for n in range(len(seeds))]) if known else None
+    codes: np.ndarray = sampler.code(latents.from_seeds(seeds, sampler.generator.latent), labels)
+    return codes
 
 
 def _default_grid(count: int) -> tuple[int, int]:

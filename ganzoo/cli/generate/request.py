@@ -16,10 +16,12 @@ KINDS = {
     "mix": ("sources", "destinations", "mix_layers"),
 }
 STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
-NOT_WITH_SOURCE = ("grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
+NOT_WITH_SOURCE = ("class", "grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
 WALK_OPTIONS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the figures of Karras et al. 2019 (appendix B)
+SEEDS_PER_CLASS = 8  # default number of images of each class, if there are several
+LISTED_CLASSES = 20  # in an error
 MAX_SEEDS = 1_000_000
 MAX_KEYS = 10_000  # maximum number of seeds or references in a walk: their latents are all in memory
 MAX_FRAMES = 100_000  # maximum number of frames in a walk
@@ -38,7 +40,8 @@ class GenerateRequest:
     use it."""
 
     kind: str  # a key of KINDS
-    seeds: list[int]
+    seeds: list[int] | None
+    classes: str | None
     grid: tuple[int, int] | None
     size: int | None
     steps: int
@@ -85,7 +88,8 @@ def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
     parse_mix_layers(mix_layers)  # rejects invalid text now; layers that the image lacks are rejected later
     return GenerateRequest(
         kind=kind,
-        seeds=_default_seeds(grid, kind) if values["seeds"] is None else parse_seeds(values["seeds"]),
+        seeds=None if values["seeds"] is None else parse_seeds(values["seeds"]),
+        classes=values["class"],
         grid=grid,
         size=values["size"],
         steps=_or_default(values["steps"], 15),
@@ -110,6 +114,7 @@ def parse_translation_request(values: Mapping[str, Any]) -> TranslateRequest:
         refused.update(dict.fromkeys(LATENT_OPTIONS, "not with --reference, which gives the style"))
     if not values["interpolate"]:
         refused.update(dict.fromkeys(WALK_OPTIONS, "for --interpolate only"))
+    refused["class"] = "not with --source; --domain names the target domains"
     for name, why in refused.items():
         if _given(values[name]):
             raise OptionError(f"{flag(name)}: {why}.")
@@ -177,11 +182,35 @@ def _check_format(kind: str, format_: str | None, fps: int | None) -> None:
         raise OptionError(f"--fps {fps}: a GIF has at most 50; use --format webp or mp4.")
 
 
-def _default_seeds(grid: tuple[int, int] | None, kind: str) -> list[int]:
-    if grid is None:
-        return list(range(32))
-    seeds_per_cell = 4 if kind == "interpolate" else 1
-    return list(range(grid[0] * grid[1] * seeds_per_cell))
+def default_seeds(request: GenerateRequest, classes: int = 0) -> list[int]:
+    """Return the seeds of a request without --seeds, for a number of classes of which each has an image per seed."""
+    if request.grid is None:
+        return list(range(SEEDS_PER_CLASS if classes > 1 else 32))
+    seeds_per_cell = 4 if request.kind == "interpolate" else 1
+    return list(range(request.grid[0] * request.grid[1] * seeds_per_cell))
+
+
+def parse_classes(text: str | None, names: Sequence[str]) -> list[tuple[int, int | None]]:
+    """'cat:4,dog' -> the index of each class, with its number of images (None: one for each seed). None and 'all' mean
+    all classes. OptionError if there is no such class."""
+    if text is None or (text == "all" and text not in names):
+        return [(index, None) for index in range(len(names))]
+    found: list[tuple[int, int | None]] = []
+    for part in [text] if text in names else map(str.strip, text.split(",")):
+        name, _, count = (part, "", "") if part in names else part.rpartition(":")
+        if name not in names:
+            name = name or count
+            raise OptionError(
+                f"--class: unknown class {name!r}; choose from {_shortened(names)}.{did_you_mean(name, names)}"
+            )
+        if count and not re.fullmatch(r"0*[1-9]\d{0,5}", count):
+            raise OptionError(f"--class: {part!r} is not a class and a number of images, like {names[0]}:4.")
+        found.append((names.index(name), int(count) if count else None))
+    return found
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED_CLASSES]) + (" ..." if len(names) > LISTED_CLASSES else "")
 
 
 def parse_seeds(text: str, option: str = "--seeds") -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PSIS = (0.5, 0.7, 1.0)  # truncation psi of each sheet of latents
 SEEDS = range(4)
+MAX_CLASSES = 16  # rows of a sheet of a class-conditional model
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,20 @@ def sample_sheets(
         return
     rows, columns = sheet_shape(state.upcoming().stage.size)
     generator = state.ema.network(state.setup.generator)
+    if generator.classes:
+        yield "", _class_sheet(generator, domains, columns)
+        return
     z = latents.from_seeds(range(rows * columns), generator.latent)
     yield "", sheets.grid(sampler.generate(generator, z), rows, columns)
+
+
+def _class_sheet(generator: Any, domains: tuple[str, ...], columns: int) -> np.ndarray:
+    """Return a sheet with a row per class, of the first MAX_CLASSES. A column shows the same latent in each class."""
+    names = latents.class_names(generator.classes, domains)[:MAX_CLASSES]
+    z = np.tile(latents.from_seeds(range(columns), generator.latent), (len(names), 1))
+    labels = np.eye(generator.classes, dtype=np.float32)[: len(names)].repeat(columns, 0)
+    sheet = sheets.grid(sampler.generate(generator, z, labels), len(names), columns)
+    return sheets.add_labels(sheet, names)
 
 
 def _translations(
