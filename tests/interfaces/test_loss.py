@@ -159,3 +159,17 @@ def test_parts_of_a_batch_draw_the_numbers_of_the_whole_batch(size, cuts, draw, 
 def _batch(count: int, offset: int, size: int, seed: int) -> Batch:
     images = np.zeros((count, 1, 1, 1), np.float32)
     return Batch(images, np.zeros(count), np.random.default_rng(seed), offset=offset, global_size=size)
+
+
+def test_the_conditions_of_a_batch_are_its_labels_as_one_hot_rows():
+    batch = Batch(ganzoo.jt.zeros((3, 1, 2, 2)), np.array([2, 0, 1]), np.random.default_rng(0))
+    (labels,) = batch.conditions(3)
+    assert labels.numpy().tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    assert batch.conditions(3)[0] is labels
+    assert batch.conditions(0) == ()
+
+
+def test_a_label_that_is_no_class_is_an_error():
+    batch = Batch(ganzoo.jt.zeros((2, 1, 2, 2)), np.array([0, 3]), np.random.default_rng(0))
+    with pytest.raises(ganzoo.GanzooError, match=r"labels must be in 0\.\.\.2, but are in 0\.\.\.3"):
+        batch.conditions(3)

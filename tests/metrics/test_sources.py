@@ -183,3 +183,62 @@ def test_batches_are_flattened_groups(translations):
     source = translations(1)
     for group, batch in zip(source.groups(), source.batches()):
         assert np.array_equal(batch, to_uint8(group.reshape(-1, *group.shape[2:])))
+
+
+class LabelledGenerator:
+    """A stand-in for a class-conditional generator: images show the number of their class."""
+
+    latent = 4
+
+    def __init__(self, classes: int = 3) -> None:
+        self.classes = classes
+
+    def __call__(self, z, labels):
+        from ganzoo import jt
+
+        numbers = (labels * jt.array(np.arange(self.classes, dtype=np.float32)[None])).sum(1)
+        return (numbers / 127.5 - 1).reshape((-1, 1, 1, 1)).broadcast((len(z), 3, 8, 8))
+
+
+def test_generated_classes_have_the_frequencies_of_the_data(jittor):
+    from ganzoo.metrics.comparison import generator_comparisons
+
+    class Uneven(NumberedDataset):
+        def load(self, index, size=None):
+            return super().load(index, size)[0], 0 if index < 60 else 2  # 60 % a, 40 % c, no b
+
+    dataset = Uneven(100)
+    (comparison,) = generator_comparisons(LabelledGenerator(), dataset, dataset.info, 1000)
+    shown = numbers(comparison.generated)
+    assert len(shown) == 1000
+    assert 1 not in shown
+    assert abs(shown.count(0) / 1000 - 0.6) < 0.05
+    assert shown == numbers(comparison.generated)
+
+
+def test_each_class_can_be_compared_with_its_own_images(jittor):
+    from ganzoo.metrics.comparison import generator_comparisons
+
+    dataset = NumberedDataset(30)
+    found = generator_comparisons(LabelledGenerator(), dataset, dataset.info, 20, per_class=True)
+    assert [(each.mode, each.source, each.target) for each in found] == [("class", "", name) for name in "abc"]
+    for index, each in enumerate(found):
+        assert numbers(each.generated) == [index] * 20
+        assert numbers(each.real) == list(range(index, 30, 3))
+
+
+def test_classes_that_are_not_the_domains_of_the_data_are_an_error(jittor):
+    from ganzoo.metrics.comparison import generator_comparisons
+
+    dataset = NumberedDataset(30)
+    with pytest.raises(DataError, match=r"its domains \(a, b, c\) differ from the model's classes"):
+        generator_comparisons(LabelledGenerator(2), dataset, replace(dataset.info, domains=("a", "b")), 20)
+
+
+def test_a_model_without_classes_is_not_compared_by_class(jittor):
+    from ganzoo.errors import UnsupportedByModelError
+    from ganzoo.metrics.comparison import generator_comparisons
+
+    dataset = NumberedDataset(30)
+    with pytest.raises(UnsupportedByModelError, match="--per-class: the model has no classes"):
+        generator_comparisons(LabelledGenerator(0), dataset, dataset.info, 20, per_class=True)

@@ -59,15 +59,16 @@ def test_both_networks_have_the_published_optimizer_by_default():
     assert build(SIZE, CHANNELS).optimizers == {"generator": published, "discriminator": published}
 
 
-@pytest.fixture(scope="module")
-def comparison(tmp_path_factory):
+@pytest.fixture(scope="module", params=[0, 3], ids=["unconditional", "conditional"])
+def comparison(request, tmp_path_factory):
     """Return the numbers of the first steps, ours and the reference's, from the same weights, latents and images."""
     from ganzoo_gan import GAN, GANOptions
 
-    options = GANOptions(size=SIZE, latent=recording.LATENT)
+    classes = request.param
+    options = GANOptions(size=SIZE, latent=recording.LATENT, conditional=classes > 0)
     folder = tmp_path_factory.mktemp("gan")
     optimizers = recording.adam_settings(generator_eps=1e-5, discriminator_eps=1e-5)
-    return recording.compare("gan", GAN(), options, SIZE, CHANNELS, folder, optimizers=optimizers)
+    return recording.compare("gan", GAN(), options, SIZE, CHANNELS, folder, optimizers=optimizers, classes=classes)
 
 
 @needs_torch

@@ -175,21 +175,23 @@ def variant(request):
     return request.param
 
 
-@pytest.fixture(scope="module")
-def comparison(variant, tmp_path_factory):
+@pytest.fixture(scope="module", params=[0, 3], ids=["unconditional", "conditional"])
+def comparison(request, variant, tmp_path_factory):
     from ganzoo_lsgan import LSGAN, LSGANOptions
 
+    classes, size = request.param, SIZES[variant]
     return recording.compare(
         variant,
         LSGAN(),
-        LSGANOptions(variant=variant, size=SIZES[variant], latent=recording.LATENT),
-        SIZES[variant],
+        LSGANOptions(variant=variant, size=size, latent=recording.LATENT, conditional=classes > 0),
+        size,
         CHANNELS[variant],
         tmp_path_factory.mktemp(variant),
         optimizers=recording.adam_settings(**EPS[variant]),
         batch=BATCH,
         large_biases=BEFORE_RELU[variant],
         prepare=fix_dropout if variant == "zoo" else lambda state: {},
+        classes=classes,
     )
 
 

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
 MAX_SIZE = 128  # px; the networks are built for this size, so that fused resampling occurs
 COUNT, LATENT, DEPTH, CHANNELS_BASE, CHANNELS_MAX = 4, 16, 2, 512, 32
 LOSSES = ("wgan-gp", "r1")
+LABELS = np.array([0, 2, 1, 2])
 MAX_ERROR = 1e-4  # relative
 # Seed of the weights. An AdaIN removes nearly all of the effect of the bias before it. With some seeds, the terms of
 # that bias's gradient therefore cancel to less than float32's precision.
@@ -38,6 +39,8 @@ CASES["mixing"] = case(16, 1.0, crossover=2)
 CASES["mixing-fading"] = case(32, 0.3, crossover=6)
 CASES["plain-from-rgb"] = case(8, 0.3, from_rgb_activation=False)
 CASES["grey"] = case(8, 0.3, colours=1)
+CASES["classes"] = case(8, 0.3, classes=3)
+CASES["classes-mixing"] = case(16, 1.0, crossover=2, classes=3)
 CASES["paper"] = case(128, 0.3, paper=True)
 CASES["paper-mixing"] = case(16, 1.0, crossover=3, paper=True)
 
@@ -53,7 +56,7 @@ def pictures(rng: np.random.Generator, side: int) -> np.ndarray:
 def random_inputs() -> dict[str, np.ndarray]:
     """Return real images, latents, noise and the mixing factors of the gradient penalty."""
     rng = np.random.default_rng(5)
-    found = {"mix": rng.random((COUNT, 1, 1, 1), np.float32)}
+    found = {"mix": rng.random((COUNT, 1, 1, 1), np.float32), "labels": np.eye(3, dtype=np.float32)[LABELS]}
     for index in range(2):
         found[f"z/{index}"] = rng.standard_normal((COUNT, LATENT), np.float32)
     for side in (4, 8, 16, 32, 64, 128):
@@ -107,8 +110,10 @@ class GanzooResults:
             mixing=self.crossover is not None,
             from_rgb_activation=settings.get("from_rgb_activation", True),
             architecture="paper" if self.paper else "port",
+            conditional="classes" in settings,
         )
-        data = ganzoo.DataInfo("drawn", 9, MAX_SIZE, settings.get("colours", 3))
+        domains = tuple("abc"[: settings.get("classes", 0)])
+        data = ganzoo.DataInfo("drawn", 9, MAX_SIZE, settings.get("colours", 3), domains)
         self.setups = {
             loss: StyleGAN().build(dataclasses.replace(options, loss=loss), data, ganzoo.TrainOptions())
             for loss in LOSSES
@@ -121,7 +126,9 @@ class GanzooResults:
 
     def results(self) -> dict[str, np.ndarray]:
         setup = self.setups["r1"]
-        found = {"images": setup.loss.fakes(self._batch()), "scores": setup.networks["discriminator"](self._reals())}
+        batch = self._batch()
+        labels = batch.conditions(setup.networks["generator"].classes)
+        found = {"images": setup.loss.fakes(batch), "scores": setup.networks["discriminator"](self._reals(), *labels)}
         found = {name: var.numpy() for name, var in found.items()}
         for loss in LOSSES:
             for phase in self.setups[loss].loss.phases:
@@ -142,7 +149,7 @@ class GanzooResults:
 
     def _batch(self) -> ganzoo.Batch:
         rng: Any = FixedNumbers(self.arrays, self.crossover, self.paper)
-        return ganzoo.Batch(self._reals(), np.zeros(COUNT, np.int64), rng)
+        return ganzoo.Batch(self._reals(), LABELS, rng)
 
 
 @pytest.fixture(scope="module")

@@ -105,3 +105,36 @@ def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(jittor, tmp_pa
     checkpoint.write(path, tensors, *parse_descriptions(description))
     with pytest.raises(CheckpointError, match=r"x\.safetensors: (it describes|its description)"):
         loading.load_generator(checkpoint.read(path), registry)
+
+
+class LabelledGenerator:
+    """A stand-in for a class-conditional generator: each pixel shows the latent's mean plus the class's number."""
+
+    latent, classes = 4, 3
+
+    def __call__(self, z, labels):
+        from ganzoo import jt
+
+        shades = z.mean(1) / 100 + (labels * jt.array(np.float32([[0.0, 0.5, 1.0]]))).sum(1)
+        return shades.reshape((-1, 1, 1, 1)).broadcast((len(z), 1, 2, 2)) - 0.5
+
+
+def test_labels_reach_a_class_conditional_generator(jittor):
+    labels = np.eye(3, dtype=np.float32)
+    images = sampler.generate(LabelledGenerator(), np.zeros((3, 4), np.float32), labels)
+    assert images[:, 0, 0, 0].tolist() == [64, 128, 191]
+
+
+def test_latents_without_labels_are_refused_by_a_class_conditional_generator(jittor):
+    with pytest.raises(ValueError, match="needs labels"):
+        sampler.generate(LabelledGenerator(), np.zeros((3, 4), np.float32))
+
+
+@pytest.mark.parametrize("path", latents.PATHS)
+def test_a_walk_interpolates_labels_linearly_and_latents_on_the_path(jittor, path):
+    each = sampler.Sampler(LabelledGenerator())
+    z, labels = latents.from_seeds([1, 2], 4), np.eye(3, dtype=np.float32)[:2]
+    points = np.stack(list(each.walk(each.code(z, labels), 4, path)))
+    expected = np.stack(list(latents.loop(z, 4, latents.PATHS[path])))
+    assert np.array_equal(points[:, :4], expected)
+    assert np.allclose(points[:4, 4:], [[1 - t, t, 0] for t in (0, 0.25, 0.5, 0.75)])

@@ -26,6 +26,25 @@ class NamedNetwork(nn.Module):
     """A network whose weights can be read and set by ganzoo's names."""
 
     names: Mapping[str, nn.Module]  # ganzoo's module path -> the module here
+    labels: torch.Tensor  # one-hot, (N, classes)
+    projection: nn.Linear | None = None
+
+    def with_labels(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the latents followed by the labels, whose width may be 0."""
+        return torch.cat([z, self.labels], 1)
+
+    def add_projection(self, classes: int, width: int) -> None:
+        """Give a discriminator the projection of labels onto its features, if there are classes."""
+        if classes:
+            self.projection = nn.Linear(classes, width, bias=False)
+            self.names = {**self.names, "projection.embedding": self.projection}
+
+    def projected(self, features: torch.Tensor) -> torch.Tensor | float:
+        """Return the inner products of the features with the embedding of each label; 0 without classes."""
+        if self.projection is None:
+            return 0.0
+        embedding = self.projection.weight[:, self.labels.argmax(1)].T
+        return torch.einsum("nc,nc->n", embedding, features)[:, None]
 
     def entries(self) -> dict[str, torch.Tensor]:
         """Return all weights and buffers by ganzoo's names."""
@@ -51,10 +70,10 @@ class NamedNetwork(nn.Module):
 
 
 class MLPGenerator(NamedNetwork):
-    def __init__(self, size: int, channels: int, latent: int) -> None:
+    def __init__(self, size: int, channels: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         self.shape = (channels, size, size)
-        self.lin1 = nn.Linear(latent, 128)
+        self.lin1 = nn.Linear(latent + classes, 128)
         self.lin2, self.bn2 = nn.Linear(128, 256), nn.BatchNorm1d(256, ZOO_EPS)
         self.lin3, self.bn3 = nn.Linear(256, 512), nn.BatchNorm1d(512, ZOO_EPS)
         self.lin4, self.bn4 = nn.Linear(512, 1024), nn.BatchNorm1d(1024, ZOO_EPS)
@@ -64,7 +83,7 @@ class MLPGenerator(NamedNetwork):
         self.names = {f"layers.{path}": module for path, module in zip(paths, modules)}
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        x = nn.functional.leaky_relu(self.lin1(z), 0.2)
+        x = nn.functional.leaky_relu(self.lin1(self.with_labels(z)), 0.2)
         for linear, norm in ((self.lin2, self.bn2), (self.lin3, self.bn3), (self.lin4, self.bn4)):
             x = nn.functional.leaky_relu(norm(linear(x)), 0.2)
         return torch.tanh(self.out(x)).view(-1, *self.shape)
@@ -73,22 +92,23 @@ class MLPGenerator(NamedNetwork):
 class MLPDiscriminator(NamedNetwork):
     """Here the sigmoid is part of the network; in ganzoo it is part of the loss."""
 
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, classes: int = 0) -> None:
         super().__init__()
         self.lin1, self.lin2, self.lin3 = nn.Linear(channels * size * size, 512), nn.Linear(512, 256), nn.Linear(256, 1)
         self.names = {"layers.0": self.lin1, "layers.2": self.lin2, "layers.4": self.lin3}
+        self.add_projection(classes, 256)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = nn.functional.leaky_relu(self.lin1(images.flatten(1)), 0.2)
         x = nn.functional.leaky_relu(self.lin2(x), 0.2)
-        return torch.sigmoid(self.lin3(x))
+        return torch.sigmoid(self.lin3(x) + self.projected(x))
 
 
 class ZooGenerator(NamedNetwork):
-    def __init__(self, size: int, channels: int, latent: int) -> None:
+    def __init__(self, size: int, channels: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         self.side = size // 4
-        self.fc = nn.Linear(latent, 128 * self.side * self.side)
+        self.fc = nn.Linear(latent + classes, 128 * self.side * self.side)
         self.conv_a, self.bn_a = nn.Conv2d(128, 128, 3, 1, 1), nn.BatchNorm2d(128, ZOO_EPS)
         self.conv_b, self.bn_b = nn.Conv2d(128, 64, 3, 1, 1), nn.BatchNorm2d(64, ZOO_EPS)
         self.conv_c = nn.Conv2d(64, channels, 3, 1, 1)
@@ -103,14 +123,14 @@ class ZooGenerator(NamedNetwork):
         }
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        x = self.fc(z).view(-1, 128, self.side, self.side)
+        x = self.fc(self.with_labels(z)).view(-1, 128, self.side, self.side)
         x = nn.functional.leaky_relu(self.bn_a(self.conv_a(self.upsample(x))), 0.2)
         x = nn.functional.leaky_relu(self.bn_b(self.conv_b(self.upsample(x))), 0.2)
         return torch.tanh(self.conv_c(x))
 
 
 class ZooDiscriminator(NamedNetwork):
-    def __init__(self, size: int, channels: int, masks: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, size: int, channels: int, masks: Mapping[str, torch.Tensor], classes: int = 0) -> None:
         super().__init__()
         stages, widths = [], (channels, 16, 32, 64, 128)
         names: dict[str, nn.Module] = {}
@@ -127,16 +147,18 @@ class ZooDiscriminator(NamedNetwork):
         self.stages = nn.Sequential(*stages)
         self.fc = nn.Linear(128 * (size // 16) ** 2, 1)
         self.names = {**names, "score": self.fc}
+        self.add_projection(classes, self.fc.in_features)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.stages(images).flatten(1))
+        features = self.stages(images).flatten(1)
+        return self.fc(features) + self.projected(features)
 
 
 class TutorialGenerator(NamedNetwork):
-    def __init__(self, size: int, channels: int, latent: int) -> None:
+    def __init__(self, size: int, channels: int, latent: int, classes: int = 0) -> None:
         super().__init__()
         self.side = size // 16
-        self.fc, self.fc_bn = nn.Linear(latent, 256 * self.side**2), nn.BatchNorm2d(256)
+        self.fc, self.fc_bn = nn.Linear(latent + classes, 256 * self.side**2), nn.BatchNorm2d(256)
         ups = [(256, 256, 2), (256, 256, 1), (256, 256, 2), (256, 256, 1), (256, 128, 2), (128, 64, 2)]
         self.deconvs = nn.ModuleList(nn.ConvTranspose2d(a, b, 3, s, 1, s - 1) for a, b, s in ups)
         self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b, _ in ups)
@@ -146,14 +168,14 @@ class TutorialGenerator(NamedNetwork):
             self.names.update({f"layers.{3 * index}": deconv, f"layers.{3 * index + 1}": norm})
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.fc_bn(self.fc(z).view(-1, 256, self.side, self.side)))
+        x = torch.relu(self.fc_bn(self.fc(self.with_labels(z)).view(-1, 256, self.side, self.side)))
         for deconv, norm in zip(self.deconvs, self.norms):
             x = torch.relu(norm(deconv(x)))
         return torch.tanh(self.last(x))
 
 
 class TutorialDiscriminator(NamedNetwork):
-    def __init__(self, size: int, channels: int) -> None:
+    def __init__(self, size: int, channels: int, classes: int = 0) -> None:
         super().__init__()
         self.conv1, self.conv2 = nn.Conv2d(channels, 64, 5, 2, 2), nn.Conv2d(64, 128, 5, 2, 2)
         self.conv3, self.conv4 = nn.Conv2d(128, 256, 5, 2, 2), nn.Conv2d(256, 512, 5, 2, 2)
@@ -162,12 +184,13 @@ class TutorialDiscriminator(NamedNetwork):
         paths = ("layers.0", "layers.2", "layers.3", "layers.5", "layers.6", "layers.8", "layers.9", "score")
         modules = (self.conv1, self.conv2, self.bn2, self.conv3, self.bn3, self.conv4, self.bn4, self.fc)
         self.names = dict(zip(paths, modules))
+        self.add_projection(classes, self.fc.in_features)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = nn.functional.leaky_relu(self.conv1(images), 0.2)
         for conv, norm in ((self.conv2, self.bn2), (self.conv3, self.bn3), (self.conv4, self.bn4)):
             x = nn.functional.leaky_relu(norm(conv(x)), 0.2)
-        return self.fc(x.flatten(1))
+        return self.fc(x.flatten(1)) + self.projected(x.flatten(1))
 
 
 class PlainGenerator(NamedNetwork):

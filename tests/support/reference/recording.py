@@ -81,16 +81,18 @@ def compare(
     micro_batch: int | None = None,
     large_biases: Mapping[str, Container[str]] | None = None,
     prepare: Callable[[Any], Mapping[str, np.ndarray]] = lambda state: {},
+    classes: int = 0,
 ) -> Comparison:
     """Train `model` in ganzoo and the reference's model `kind` in PyTorch for `STEPS` steps, from the same weights on
-    the same images. `prepare` may change the state first, and returns arrays that the reference needs."""
+    the same images and labels. `prepare` may change the state first, and returns arrays that the reference needs."""
     from ganzoo import DataInfo
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.training.state import TrainState
 
     rng = np.random.default_rng(7)
     _replace_optimizers(model, optimizers)
-    state = TrainState(model, options, DataInfo("noise", 100, size, channels), TrainOptions(seed=3))
+    data = DataInfo("noise", 100, size, channels, tuple("abcdefgh"[:classes]))
+    state = TrainState(model, options, data, TrainOptions(seed=3))
     given = dict(prepare(state))
     for name, network in state.setup.networks.items():
         weights = random_weights(
@@ -101,12 +103,17 @@ def compare(
     images = [rng.integers(0, 256, (batch, size, size, channels), dtype=np.uint8) for _ in range(STEPS)]
     given.update({f"images/{step}": image for step, image in enumerate(images)})
     given["sampled"] = rng.standard_normal((3, LATENT), dtype=np.float32)
+    labels = [rng.integers(max(classes, 1), size=batch) for _ in range(STEPS)]
+    rows = np.eye(max(classes, 1), classes, dtype=np.float32)
+    given.update({f"labels/{step}": rows[each] for step, each in enumerate(labels)})
+    given["sampled-labels"] = rows[np.arange(3) % max(classes, 1)]
 
-    actual, latents = _record(state, images, micro_batch)
-    actual["samples"] = state.ema.network("generator")(_to_var(given["sampled"])).numpy()
+    actual, latents = _record(state, images, labels, micro_batch)
+    inputs = [given["sampled"], given["sampled-labels"]] if classes else [given["sampled"]]
+    actual["samples"] = state.ema.network("generator")(*map(_to_var, inputs)).numpy()
     given.update({f"latents/{index}": z for index, z in enumerate(_join_micro_batches(latents, batch))})
     adam = {name: dataclasses.asdict(settings) for name, settings in optimizers.items()}
-    shape = {"size": size, "channels": channels, "latent": LATENT}
+    shape = {"size": size, "channels": channels, "latent": LATENT, "classes": classes}
     expected = run_reference("train", given, folder, model=kind, steps=STEPS, adam=adam, **shape)
     updates = {name: max(optimizer.steps.values()) for name, optimizer in state.optimizers.items()}
     return Comparison(_with_changes(actual, given), _with_changes(expected, given), updates)
@@ -132,7 +139,7 @@ def _replace_optimizers(model: Any, optimizers: Mapping[str, Any]) -> None:
 
 
 def _record(
-    state: Any, images: list[np.ndarray], micro_batch: int | None
+    state: Any, images: list[np.ndarray], labels: list[np.ndarray], micro_batch: int | None
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
     """Run a step on each batch; return the results and the latents that were drawn."""
     from ganzoo.data.loader import ImageBatch
@@ -156,8 +163,8 @@ def _record(
         _record_gradients(optimizer, f"grad/{name}/", gradients)
     step = Step(state, 11, micro_batch, record_terms)
     with mock.patch.object(Batch, "latents", recorded):
-        for image in images:
-            step(ImageBatch(image, np.zeros(len(image), np.int64)))
+        for image, label in zip(images, labels):
+            step(ImageBatch(image, label))
             state.progress = state.progress.after(len(image))
     record = {name: var.numpy().reshape(()) for name, var in terms.items()}
     record.update({name: var.numpy() for name, var in gradients.items()})

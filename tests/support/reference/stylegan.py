@@ -29,6 +29,7 @@ class Architecture:
     paper: bool = False
     from_rgb_activation: bool = True
     affine_norms: bool = False  # as in one of the Jittor ports
+    classes: int = 0
 
 
 class EqualizedParameters(nn.Module):
@@ -205,12 +206,30 @@ class Synthesis(nn.Module):
         )
 
 
+class ConditionalMapping(nn.Module):
+    """The mapping network of latents and labels, each normalised."""
+
+    def __init__(self, architecture: Architecture, layers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.embedding, self.norm = Linear(architecture.classes, architecture.code, 1.0), PixelNorm()
+        self.layers = nn.Sequential(Linear(2 * architecture.code, architecture.code), *layers[1:])
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return iter(self.layers)
+
+    def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self.layers(torch.cat([self.norm(z), self.norm(self.embedding(labels))], 1))
+
+
 class StyledGenerator(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.generator = Synthesis(architecture)
         pairs = [(Linear(architecture.code, architecture.code), nn.LeakyReLU(0.2)) for _ in range(architecture.depth)]
-        self.style = nn.Sequential(PixelNorm(), *[module for pair in pairs for module in pair])
+        layers = [module for pair in pairs for module in pair]
+        self.style: Any = (
+            ConditionalMapping(architecture, layers) if architecture.classes else nn.Sequential(PixelNorm(), *layers)
+        )
 
     def forward(
         self, styles: Sequence[torch.Tensor], noises: Sequence[Sequence[torch.Tensor]], level: int, alpha: float
@@ -228,6 +247,9 @@ class StyledGenerator(nn.Module):
     def names(self) -> dict[str, nn.Parameter]:
         """Return the parameters by ganzoo's names."""
         found: dict[str, nn.Parameter] = {}
+        if isinstance(self.style, ConditionalMapping):
+            embedding = self.style.embedding
+            found = {"mapping.embedding.weight": embedding.kernel, "mapping.embedding.bias": embedding.bias}
         for index, layer in enumerate(module for module in self.style if isinstance(module, Linear)):
             found.update({f"mapping.layers.{index}.weight": layer.kernel, f"mapping.layers.{index}.bias": layer.bias})
         for index, block in enumerate(self.generator.progression):
@@ -251,10 +273,14 @@ class Discriminator(nn.Module):
             nn.Sequential(conv, nn.LeakyReLU(0.2)) if architecture.from_rgb_activation else conv for conv in convs
         )
         self.linear = Linear(architecture.widths[0], 1, 1.0 if architecture.paper else math.sqrt(2))
+        classes = architecture.classes
+        self.embedding = Linear(classes, architecture.widths[0], math.sqrt(classes)) if classes else None
         self.architecture = architecture
 
-    def forward(self, images: torch.Tensor, level: int, alpha: float, batches: int = 1) -> torch.Tensor:
-        """Return scores. The images can be several batches, one after the other."""
+    def forward(
+        self, images: torch.Tensor, level: int, alpha: float, batches: int = 1, labels: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return scores. The images can be several batches, one after the other, each with the same labels."""
         last = len(self.progression) - 1
         x = self.from_rgb[last - level](images)
         for index in range(level, -1, -1):
@@ -264,11 +290,17 @@ class Discriminator(nn.Module):
             if index == level and index > 0 and alpha < 1:
                 coarse = self.from_rgb[last - index + 1](F.avg_pool2d(images, 2))
                 x = (1 - alpha) * coarse + alpha * x
-        return self.linear(x.flatten(1))
+        scores = self.linear(x.flatten(1))
+        if self.embedding is None:
+            return scores
+        embedded = self.embedding(labels).repeat(batches, 1)
+        return scores + torch.einsum("nc,nc->n", embedded, x.flatten(1))[:, None] / math.sqrt(embedded.shape[1])
 
     def names(self) -> dict[str, nn.Parameter]:
         """Return the parameters by ganzoo's names."""
         found = {"linear.weight": self.linear.kernel, "linear.bias": self.linear.bias}
+        if self.embedding is not None:
+            found.update({"embedding.weight": self.embedding.kernel, "embedding.bias": self.embedding.bias})
         for index, (block, from_rgb) in enumerate(zip(reversed(self.progression), reversed(self.from_rgb))):
             layer = from_rgb[0] if self.architecture.from_rgb_activation else from_rgb
             modules = {f"from_rgb.{index}": layer, f"blocks.{index}.conv1": block.first}

@@ -26,6 +26,7 @@ class Case:
     def __init__(self, arrays: Tensors, size: int, alpha: float, crossover: int | None, **shape: Any) -> None:
         self.level, self.alpha, self.crossover = size.bit_length() - 3, alpha, crossover
         self.architecture = Architecture(**shape)
+        self.labels = arrays["labels"] if self.architecture.classes else None
         self.reals, self.mix = arrays[f"reals/{size}"][:, : self.architecture.colours], arrays["mix"]
         self.z = torch.cat([arrays["z/0"], arrays["z/1"]])
         second = 1 if self.architecture.paper else 0
@@ -35,13 +36,14 @@ class Case:
 
     def fakes(self) -> torch.Tensor:
         layers = 2 * (self.level + 1)
-        first, second = self.generator.style(self.z).chunk(2)
+        labels = () if self.labels is None else (self.labels.repeat(2, 1),)
+        first, second = self.generator.style(self.z, *labels).chunk(2)
         crossover = layers if self.crossover is None else self.crossover
         styles = [second if layer >= crossover else first for layer in range(layers)]
         return self.generator(styles, self.noises, self.level, self.alpha)
 
     def scores(self, images: torch.Tensor) -> torch.Tensor:
-        return self.discriminator(images, self.level, self.alpha)
+        return self.discriminator(images, self.level, self.alpha, labels=self.labels)
 
     def between(self, fakes: torch.Tensor) -> torch.Tensor:
         """Return the points between real and generated images at which WGAN-GP's penalty is computed."""
@@ -129,7 +131,7 @@ def _avoid_zeros(case: Case) -> None:
     with torch.no_grad():
         fakes = case.fakes()
         images = torch.cat([case.reals, fakes, case.between(fakes)])
-        scores = case.discriminator(images, case.level, case.alpha, batches=3)
+        scores = case.discriminator(images, case.level, case.alpha, batches=3, labels=case.labels)
         linear = case.discriminator.linear
         linear.kernel.div_(scores.std())
         linear.bias.sub_(scores.mean()).div_(scores.std()).add_(3.0)

@@ -76,14 +76,15 @@ def tutorial_step(trainer: Trainer, step: int, real: torch.Tensor, latents: Iter
     trainer.update(step, "generator", {"adversarial": ((trainer.discriminator(fakes) - 1) ** 2).mean()})
 
 
-def _networks(arrays: Tensors, model: str, size: int, channels: int, latent: int) -> tuple[Any, Any]:
+def _networks(arrays: Tensors, model: str, size: int, channels: int, latent: int, classes: int) -> tuple[Any, Any]:
+    shape = size, channels, latent, classes
     if model == "gan":
-        return networks.MLPGenerator(size, channels, latent), networks.MLPDiscriminator(size, channels)
+        return networks.MLPGenerator(*shape), networks.MLPDiscriminator(size, channels, classes)
     if model == "zoo":
         masks = {name[5:]: mask for name, mask in arrays.items() if name.startswith("mask/")}
-        return networks.ZooGenerator(size, channels, latent), networks.ZooDiscriminator(size, channels, masks)
+        return networks.ZooGenerator(*shape), networks.ZooDiscriminator(size, channels, masks, classes)
     if model == "tutorial":
-        return networks.TutorialGenerator(size, channels, latent), networks.TutorialDiscriminator(size, channels)
+        return networks.TutorialGenerator(*shape), networks.TutorialDiscriminator(size, channels, classes)
     return networks.PlainGenerator(size, channels, latent), networks.MLPDiscriminator(size, channels)
 
 
@@ -96,10 +97,11 @@ STEPS: dict[str, Callable[..., None]] = {
 
 
 def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, float]], **shape: int) -> Tensors:
-    """Train from the weights 'net/...' on 'images/STEP' (uint8, NHWC) with 'latents/0', 'latents/1', ... in order.
+    """Train from the weights 'net/...' on 'images/STEP' (uint8, NHWC) and 'labels/STEP' (one-hot; of width 0 without
+    classes), with 'latents/0', 'latents/1', ... in order.
 
     Return 'term/STEP/PHASE/TERM', the first step's 'grad/NETWORK/WEIGHT', the trained 'net/...' and 'samples',
-    generated in inference mode from the latents 'sampled'.
+    generated in inference mode from the latents 'sampled' and 'sampled-labels'.
     """
     generator, discriminator = _networks(arrays, model, **shape)
     both = {"generator": generator, "discriminator": discriminator}
@@ -111,10 +113,12 @@ def train(arrays: Tensors, model: str, steps: int, adam: dict[str, dict[str, flo
     latents = iter([arrays[f"latents/{n}"] for n in range(sum(name.startswith("latents/") for name in arrays))])
     for step in range(steps):
         real = (arrays[f"images/{step}"] / 255 * 2 - 1).permute(0, 3, 1, 2)
+        generator.labels = discriminator.labels = arrays[f"labels/{step}"]
         STEPS[model](trainer, step, real, latents)
     assert next(latents, None) is None, "ganzoo drew more latents than the reference"
     results = dict(trainer.record)
     for name, network in both.items():
         results.update({f"net/{name}/{key}": value for key, value in network.entries().items()})
     generator.eval()
+    generator.labels = arrays["sampled-labels"]
     return {**results, "samples": generator(arrays["sampled"])}
