@@ -80,6 +80,7 @@ from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress
 from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions
+from .interfaces.translator import DirectTranslator as DirectTranslator
 from .interfaces.translator import Translator as Translator
 
 jt: typing.Any

@@ -33,6 +33,7 @@ from ganzoo.interfaces.loss import Phase, one_hot
 from ganzoo.interfaces.model import Model, Setup
 from ganzoo.interfaces.options import Options, resolve
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.registry.plugins import Registry
 from ganzoo.registry.validation import checked_name
 from ganzoo.sampling.latents import from_seeds
@@ -296,6 +297,9 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
     """Check the translated images: float (N, C, H, W), each depending on its own image and style only."""
     translator = state.ema.translator()
     assert translator is not None
+    if isinstance(translator, DirectTranslator):
+        _check_directions(translator, data)
+        return
     images = _translated(translator, data)
     _check_images(images, data, 6, "images", "the translator")
     again, alone = _translated(translator, data), _translated(translator, data, 1)
@@ -304,10 +308,30 @@ def check_translator(state: TrainState, data: DataInfo) -> None:
     _require(_differ(images[:1], images[1:2]), "two images in two styles give the same image.")
 
 
-def _translated(translator: Translator, data: DataInfo, count: int = 3) -> np.ndarray:
-    """Translate `count` images to styles of latents, then the same images to styles of other images. Return both in one
-    array."""
+def _check_directions(translator: DirectTranslator, data: DataInfo) -> None:
+    """Check the translations in every direction: float (N, C, H, W), each depending on its own image only."""
     jt = backend.jittor()
+    for direction in translator.directions:
+        what = f"in the direction {direction} the translator"
+        _require(max(direction) < len(data.domains), f"{what} uses a domain that the data lacks.")
+        with jt.no_grad():
+            images, again, alone = (
+                translator.translate(jt.array(_noise(data, 1)[:count]), direction).numpy() for count in (3, 3, 1)
+            )
+        _check_images(images, data, 3, "images", what)
+        _require(not _differ(images, again), f"{what} gives different images each time.")
+        _require(not _differ(images[:1], alone), f"{what} lets an image depend on the others of its batch.")
+        _require(_differ(images[:1], images[1:2]), f"{what} gives the same image for two images.")
+
+
+def _translated(translator: Translator | DirectTranslator, data: DataInfo, count: int = 3) -> np.ndarray:
+    """Translate `count` images to styles of latents, then the same images to styles of other images; or in every
+    direction, if there are no styles. Return all in one array."""
+    jt = backend.jittor()
+    if isinstance(translator, DirectTranslator):
+        sources = jt.array(_noise(data, 1)[:count])
+        with jt.no_grad():
+            return np.concatenate([translator.translate(sources, each).numpy() for each in translator.directions])
     domains = np.arange(count) % len(data.domains)
     sources, references = (_noise(data, seed)[:count] for seed in (1, 2))
     with jt.no_grad():

@@ -10,7 +10,7 @@ from ganzoo.checkpoints.checkpoint import Checkpoint, with_prefix
 from ganzoo.errors import CheckpointError, UnsupportedByModelError
 
 if TYPE_CHECKING:
-    from ganzoo.interfaces.translator import Translator
+    from ganzoo.interfaces.translator import DirectTranslator, Translator
 
 
 def trained_sizes(checkpoint: Checkpoint, registry: Any) -> list[int]:
@@ -36,7 +36,7 @@ def load_generator(checkpoint: Checkpoint, registry: Any, size: int | None = Non
     return setup.networks[setup.generator]
 
 
-def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
+def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator | DirectTranslator:
     """Load the image translator from a checkpoint, in inference mode. UnsupportedByModelError if the model only
     generates images from latents."""
     model = checkpoint.model(registry)
@@ -47,7 +47,7 @@ def load_translator(checkpoint: Checkpoint, registry: Any) -> Translator:
         )
     for name in setup.sampling_networks():
         _load(checkpoint, setup, name)
-    translator: Translator = setup.translator
+    translator: Translator | DirectTranslator = setup.translator
     return translator
 
 
@@ -69,13 +69,14 @@ def _load(checkpoint: Checkpoint, setup: Any, name: str, size: int | None = None
     network.eval()
 
 
-def is_translator(checkpoint: Checkpoint, registry: Any) -> bool:
-    """Return whether a checkpoint's model translates images. May build its networks to find out, so Jittor must have
-    been started."""
+def translator_of(checkpoint: Checkpoint, registry: Any) -> Translator | DirectTranslator | None:
+    """Return the translator of a checkpoint's model, without loading weights; None if the model does not translate
+    images. May build its networks to find out, so Jittor must have been started."""
     model = checkpoint.model(registry)
     if not model.is_conditional(checkpoint.options(model)) or not checkpoint.data.domains:
-        return False
-    return _build(checkpoint, model).translator is not None
+        return None
+    translator: Translator | DirectTranslator | None = _build(checkpoint, model).translator
+    return translator
 
 
 def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:

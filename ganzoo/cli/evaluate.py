@@ -123,7 +123,7 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     depend on.
     """
     from ganzoo import backend
-    from ganzoo.metrics.comparison import STANDARD, STANDARD_TRANSLATING
+    from ganzoo.metrics.comparison import STANDARD, STANDARD_DIRECT, STANDARD_TRANSLATING, TRANSLATION_MODES
 
     if values["folders"] and (run or values["against"] is not None):
         raise OptionError("--folders: can't be combined with a run or --against.")
@@ -137,7 +137,9 @@ def evaluate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     backend.start(values["device"])  # _task builds the checkpoint's networks, to see what they can do
     task = _task(run, plugins, values)
     with contextlib.nullcontext() if image_folder is None else output_folder(image_folder, "--save-images"):
-        _evaluate(task, named or plugins.metrics_named(STANDARD_TRANSLATING if task.translating else STANDARD), values)
+        with_styles = task.modes == TRANSLATION_MODES
+        standard = STANDARD_TRANSLATING if with_styles else STANDARD_DIRECT if task.translating else STANDARD
+        _evaluate(task, named or plugins.metrics_named(standard), values)
 
 
 def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
@@ -159,8 +161,8 @@ def _task(run: str | None, plugins: Any, values: dict[str, Any]) -> Task:
         modes = [values["mode"]] if values["mode"] else TRANSLATION_MODES
         chosen = {"against": values["against"], "modes": modes, "per_class": values["per_class"]}
         task = checkpoint_task(saved, folder, plugins, **chosen, **common)
-        if values["mode"] and not task.translating:
-            raise UnsupportedByModelError("--mode: only valid for models that translate images.")
+        if values["mode"] and task.modes != TRANSLATION_MODES:
+            raise UnsupportedByModelError("--mode: only valid for models that translate images in different styles.")
         click.echo(f"from {saved.path}")
         return task
 

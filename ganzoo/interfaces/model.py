@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.loss import Loss
     from ganzoo.interfaces.networks import Network
     from ganzoo.interfaces.train_options import TrainOptions
-    from ganzoo.interfaces.translator import Translator
+    from ganzoo.interfaces.translator import DirectTranslator, Translator
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Setup:
 
     `generator` names the network to sample. `ema` gives, per network, the decay per step of its exponential moving
     average (EMA), which is then sampled in place of the network. A network without EMA is sampled as it is. An
-    image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`. The
-    translator may use all of the networks except a `ganzoo.Discriminator` without EMA.
+    image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`: a
+    `ganzoo.Translator`, whose translations have styles, or a `ganzoo.DirectTranslator`. It may use all of the networks
+    except a `ganzoo.Discriminator` without EMA.
     """
 
     networks: Mapping[str, Network]
@@ -54,7 +55,7 @@ class Setup:
     loss: Loss
     generator: str = "generator"
     ema: Mapping[str, float] = field(default_factory=dict)
-    translator: Translator | None = None
+    translator: Translator | DirectTranslator | None = None
 
     def sampling_networks(self) -> list[str]:
         """Return the names of the networks that sampling uses."""

@@ -1,11 +1,13 @@
-"""The interface of image-to-image translation.
+"""The interfaces of image-to-image translation, with styles and without.
 
 Choi et al., StarGAN v2: Diverse Image Synthesis for Multiple Domains, 2020, arXiv:1912.01865.
+Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, 2017, arXiv:1703.10593.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,3 +33,18 @@ class Translator(ABC):
     @abstractmethod
     def translate(self, images: Any, styles: Any) -> Any:
         """Translate images (N, C, H, W) in [-1, 1] into the styles (N, width). The result is not limited to [-1, 1]."""
+
+
+class DirectTranslator(ABC):
+    """Translates images without styles: in each direction, an image has a single translation (Zhu et al. 2017).
+
+    `directions` are the pairs (source, target) of domains that it can translate between. Domains are numbers: positions
+    in `DataInfo.domains`.
+    """
+
+    directions: Sequence[tuple[int, int]]
+
+    @abstractmethod
+    def translate(self, images: Any, direction: tuple[int, int]) -> Any:
+        """Translate images (N, C, H, W) in [-1, 1] of the direction's source domain to its target domain. The result is
+        not limited to [-1, 1]."""

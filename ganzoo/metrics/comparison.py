@@ -11,6 +11,7 @@ import numpy as np
 
 from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, format_count, reason
 from ganzoo.interfaces.metric import Metric
+from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.metrics.backbones import FEATURES, PERCEPTUAL, Weights, choose
 from ganzoo.metrics.evaluation import Evaluation
 from ganzoo.metrics.features import FeatureExtractor
@@ -19,6 +20,7 @@ from ganzoo.metrics.sources import (
     DEFAULT_MAX_IMAGES,
     TRANSLATIONS_PER_SOURCE,
     DatasetSource,
+    DirectTranslationSource,
     GeneratorSource,
     Source,
     TranslationSource,
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.translator import Translator
 
 TRANSLATION_MODES = ("latent", "reference")
-STANDARD, STANDARD_TRANSLATING = "fid,kid,pr", "fid,lpips"  # default metrics
+DIRECT = "direct"  # the mode of translations without styles
+STANDARD, STANDARD_TRANSLATING, STANDARD_DIRECT = "fid,kid,pr", "fid,lpips", "fid"  # default metrics
 Log = Callable[[str], None]
 
 
@@ -150,7 +153,7 @@ class ImageSaver:
     MODE/cat2dog/0000_00.png with the numbers of the source and of the output."""
 
     def __init__(self, folder: Path, comparison: Comparison) -> None:
-        self.outputs = TRANSLATIONS_PER_SOURCE if comparison.source else 1
+        self.outputs = TRANSLATIONS_PER_SOURCE if comparison.mode in TRANSLATION_MODES else 1
         name = f"{comparison.source}2{comparison.target}" if comparison.source else comparison.target
         self.folder, self.sources_saved = folder.joinpath(*(comparison.mode, name) if name else ()), 0
         try:
@@ -207,6 +210,13 @@ def means(results: Sequence[Result]) -> dict[str, dict[str, float]]:
     return found
 
 
+def modes_of(translator: Translator | DirectTranslator | None) -> tuple[str, ...]:
+    """Return the modes in which a translator is compared; a single empty one for a model that does not translate."""
+    if translator is None:
+        return ("",)
+    return (DIRECT,) if isinstance(translator, DirectTranslator) else TRANSLATION_MODES
+
+
 def generator_comparisons(
     generator: Any,
     dataset: Dataset,
@@ -249,7 +259,7 @@ def generator_comparisons(
 
 
 def translator_comparisons(
-    translator: Translator,
+    translator: Translator | DirectTranslator,
     dataset: Dataset,
     data: DataInfo,
     samples: int | None = None,
@@ -260,14 +270,17 @@ def translator_comparisons(
 ) -> list[Comparison]:
     """Return a comparison for each mode and ordered pair of domains (Choi et al. 2020, appendix C). It compares the
     validation images of the first domain, each translated ten times to the second, with training images of the second.
+    A translator without styles has a comparison for each direction, with each image translated once.
 
     `samples` limits the translations per pair and, unless `max_real` is given, the real images. Raises OptionError if
-    `samples` is below ten, DataError if there are fewer than two domains or a domain has no images.
+    `samples` is below the number of translations per image, DataError if there are fewer than two domains or a domain
+    has no images.
     """
-    if samples is not None and samples < TRANSLATIONS_PER_SOURCE:
+    direct = isinstance(translator, DirectTranslator)
+    per_source = 1 if direct else TRANSLATIONS_PER_SOURCE
+    if samples is not None and samples < per_source:
         raise OptionError(
-            f"--samples {samples}: each image is translated {TRANSLATIONS_PER_SOURCE} times; "
-            f"give at least {TRANSLATIONS_PER_SOURCE}."
+            f"--samples {samples}: each image is translated {per_source} times; give at least {per_source}."
         )
     if max_real is None:
         max_real = DEFAULT_MAX_IMAGES if samples is None else default_real_count(samples)
@@ -275,7 +288,7 @@ def translator_comparisons(
     if validation is None:
         log(f"{dataset.info.name} has no validation images; translating training images instead.")
         validation = dataset
-    max_sources = DEFAULT_MAX_IMAGES if samples is None else samples // TRANSLATIONS_PER_SOURCE
+    max_sources = DEFAULT_MAX_IMAGES if samples is None else samples // per_source
     count = len(data.domains)
     if count < 2:
         raise DataError(
@@ -287,8 +300,19 @@ def translator_comparisons(
             DatasetSource(images, data, domain=each, max_images=max_images, seed=seed, log=log) for each in range(count)
         ]
 
-    sources, references = by_domain(validation, max_sources), by_domain(validation, max_real)
-    real = by_domain(dataset, max_real)
+    sources, real = by_domain(validation, max_sources), by_domain(dataset, max_real)
+    if isinstance(translator, DirectTranslator):
+        return [
+            Comparison(
+                DirectTranslationSource(translator, sources[source], (source, target)),
+                real[target],
+                DIRECT,
+                data.domains[source],
+                data.domains[target],
+            )
+            for source, target in translator.directions
+        ]
+    references = by_domain(validation, max_real)
     return [
         Comparison(
             TranslationSource(

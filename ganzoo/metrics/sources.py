@@ -15,11 +15,12 @@ from ganzoo.data.images import crop_and_resize, load_resized
 from ganzoo.errors import DataError
 from ganzoo.interfaces.loss import one_hot
 from ganzoo.sampling import sampler
+from ganzoo.sampling.direct_translation import translate_directly
 from ganzoo.sampling.translation import TranslationSampler
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
-    from ganzoo.interfaces.translator import Translator
+    from ganzoo.interfaces.translator import DirectTranslator, Translator
 
 DEFAULT_MAX_IMAGES = 50_000  # default limit for the images of a data set, the usual number for FID
 MIN_REAL = 1000  # default minimum of real images, if the data set has as many
@@ -202,3 +203,19 @@ class TranslationSource(Source):
                 order += [int(index) for index in rng.permutation(len(styles))]
             yield styles[order[:TRANSLATIONS_PER_SOURCE]]
             order = order[TRANSLATIONS_PER_SOURCE:]
+
+
+class DirectTranslationSource(Source):
+    """Translations of the images of `sources` in one direction, by a translator without styles."""
+
+    def __init__(self, translator: DirectTranslator, sources: DatasetSource, direction: tuple[int, int]) -> None:
+        self.translator, self.sources, self.direction = translator, sources, direction
+        self.name = f"{sources.name} to {sources.data.domains[direction[1]]}"
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self.sources.count
+
+    def batches(self) -> Iterator[np.ndarray]:
+        for batch in self.sources.batches():
+            yield np.stack(list(translate_directly(self.translator, batch, self.direction)))

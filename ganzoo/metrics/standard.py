@@ -108,7 +108,7 @@ class LPIPS(Metric):
 
         if not isinstance(evaluation.generated, TranslationSource):
             raise OptionError(
-                "lpips: measures the diversity of translations, but this model does not translate images."
+                "lpips: measures the diversity of an image's translations; this model doesn't make several."
             )
 
     def compute(self, evaluation: Evaluation) -> dict[str, float]:

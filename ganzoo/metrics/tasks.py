@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.data.catalog import open_data, training_data_of
 from ganzoo.errors import DataError, OptionError, UnsupportedByModelError, printable
-from ganzoo.metrics.comparison import TRANSLATION_MODES, Comparison, Log, generator_comparisons, translator_comparisons
+from ganzoo.metrics.comparison import (
+    TRANSLATION_MODES,
+    Comparison,
+    Log,
+    generator_comparisons,
+    modes_of,
+    translator_comparisons,
+)
 from ganzoo.metrics.sources import DEFAULT_MAX_IMAGES, DatasetSource, default_real_count
 
 if TYPE_CHECKING:
@@ -23,13 +30,19 @@ QUICK, QUICK_PER_PAIR = 500, 100  # for --quick: generated and real images; tran
 
 @dataclass(frozen=True)
 class Task:
-    """An evaluation to run. `about` describes it in the record. `comparisons` builds networks, so call it only after
-    Jittor has started. Records are saved in `folder`, unless it is None."""
+    """An evaluation to run. `about` describes it in the record; `modes` are those of its comparisons (see `modes_of`).
+    `comparisons` builds networks, so call it only after Jittor has started. Records are saved in `folder`, unless it is
+    None."""
 
     about: dict[str, Any]
-    translating: bool
+    modes: tuple[str, ...]
     comparisons: Callable[[], list[Comparison]]
     folder: Path | None = None
+
+    @property
+    def translating(self) -> bool:
+        """Whether translated images are compared."""
+        return self.modes != ("",)
 
 
 def checkpoint_task(
@@ -61,7 +74,8 @@ def checkpoint_task(
     dataset = open_data(data_name, registry, option="--data" if against is None else "--against")
     size = loading.trained_sizes(saved, registry)[-1]  # in px, the resolution that training had reached
     data = replace(data, size=size)
-    translating = loading.is_translator(saved, registry)
+    found_modes = modes_of(loading.translator_of(saved, registry))
+    translating = found_modes != ("",)
     if translating and tuple(dataset.info.domains) != data.domains:
         ours, theirs = (", ".join(names) or "none" for names in (data.domains, dataset.info.domains))
         raise DataError(f"{data_name}: domains ({theirs}) differ from the model's ({ours}).")
@@ -89,7 +103,7 @@ def checkpoint_task(
         "size": size,
         "channels": data.channels,
     }
-    return Task(about, translating, comparisons, folder)
+    return Task(about, found_modes, comparisons, folder)
 
 
 def folders_task(
@@ -132,7 +146,7 @@ def folders_task(
         "size": side,
         "channels": channels,
     }
-    return Task(about, False, lambda: [Comparison(generated_images, real_images)])
+    return Task(about, ("",), lambda: [Comparison(generated_images, real_images)])
 
 
 def describe_subject(model: str, images: int, data: DataInfo) -> str:

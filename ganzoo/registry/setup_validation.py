@@ -10,6 +10,7 @@ from ganzoo.errors import PluginError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Adam, Setup
 from ganzoo.interfaces.networks import Generator, Network
+from ganzoo.interfaces.translator import DirectTranslator
 
 
 def check_setup(setup: Setup) -> None:
@@ -24,8 +25,13 @@ def check_setup(setup: Setup) -> None:
         _require(
             isinstance(sampled, Generator), f"the network to sample, {setup.generator!r}, is not a ganzoo.Generator."
         )
-    latent = getattr(sampled, "latent", None)
-    _require(isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer.")
+    if isinstance(sampled, DirectTranslator):
+        _check_directions(sampled)
+    else:
+        latent = getattr(sampled, "latent", None)
+        _require(
+            isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer."
+        )
     for name, adam in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
@@ -33,6 +39,14 @@ def check_setup(setup: Setup) -> None:
         _require(name in networks, f"there is an EMA of {name!r}, but no such network.")
         _require(0 <= decay < 1, f"the EMA decay of {name!r} is {decay}, but must be in [0, 1).")
     _check_phases(setup)
+
+
+def _check_directions(translator: DirectTranslator) -> None:
+    directions = getattr(translator, "directions", ())
+    _require(bool(directions), "the translator has no `directions`, pairs (source, target) of domains.")
+    for each in directions:
+        valid = isinstance(each, tuple) and len(each) == 2 and all(isinstance(n, int) and n >= 0 for n in each)
+        _require(valid, f"the direction {each!r} of the translator is not a pair of domains, such as (0, 1).")
 
 
 def _check_attributes(name: str, network: Network) -> None:

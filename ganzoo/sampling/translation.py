@@ -71,21 +71,21 @@ class TranslationSampler:
         jt = jittor()
         styles = []
         with jt.no_grad():
-            for chunk, numbers in _chunks(zip(references, np.broadcast_to(domains, len(references)))):
-                styles.append(self.translator.style_of_images(jt.array(_floats(chunk)), numbers).numpy())
+            for chunk, numbers in chunks(zip(references, np.broadcast_to(domains, len(references)))):
+                styles.append(self.translator.style_of_images(jt.array(floats(chunk)), numbers).numpy())
                 run_pending()
         return np.concatenate(styles)
 
     def stream(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """Yield a translation uint8 (H, W, C) for each pair of an image (H, W, C) and a style (width,)."""
-        for sources, styles in _chunks(pairs):
+        for sources, styles in chunks(pairs):
             yield from to_uint8(self.translate(sources, styles))
 
     def translate(self, sources: np.ndarray, styles: np.ndarray) -> np.ndarray:
         """Return the translations float32 (N, C, H, W), not limited to [-1, 1], of N sources in one batch."""
         jt = jittor()
         with jt.no_grad():
-            translated: np.ndarray = self.translator.translate(jt.array(_floats(sources)), jt.array(styles)).numpy()
+            translated: np.ndarray = self.translator.translate(jt.array(floats(sources)), jt.array(styles)).numpy()
         run_pending()
         return translated
 
@@ -94,10 +94,10 @@ class TranslationSampler:
         Return the translated and the restored images as uint8."""
         jt = jittor()
         translated, restored = [], []
-        for chunk, new, own in _chunks(zip(sources, styles, own_styles)):
+        for chunk, new, own in chunks(zip(sources, styles, own_styles)):
             with jt.no_grad():
                 # Translate back before the conversion to uint8, which clips to [-1, 1].
-                forward = self.translator.translate(jt.array(_floats(chunk)), jt.array(new))
+                forward = self.translator.translate(jt.array(floats(chunk)), jt.array(new))
                 backward = self.translator.translate(forward, jt.array(own))
                 translated.append(to_uint8(forward.numpy()))
                 restored.append(to_uint8(backward.numpy()))
@@ -105,7 +105,7 @@ class TranslationSampler:
         return np.concatenate(translated), np.concatenate(restored)
 
 
-def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
+def chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]]:
     """Yield chunks of rows that fit in memory, with each column stacked. The first column holds images."""
     remaining = iter(rows)
     for first in remaining:
@@ -113,7 +113,7 @@ def _chunks(rows: Iterable[tuple[np.ndarray, ...]]) -> Iterator[list[np.ndarray]
         yield [np.stack(column) for column in zip(first, *islice(remaining, count - 1))]
 
 
-def _floats(pixels: np.ndarray) -> np.ndarray:
+def floats(pixels: np.ndarray) -> np.ndarray:
     """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1]."""
     return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=np.float32) / 127.5 - 1.0
 

@@ -9,7 +9,7 @@ from ganzoo.backend import updates
 from ganzoo.interfaces.networks import Network
 
 if TYPE_CHECKING:
-    from ganzoo.interfaces.translator import Translator
+    from ganzoo.interfaces.translator import DirectTranslator, Translator
 
 
 class EMA:
@@ -27,7 +27,7 @@ class EMA:
         networks: Mapping[str, Network],
         copies: Mapping[str, Network],
         decays: Mapping[str, float],
-        translator: Translator | None = None,
+        translator: Translator | DirectTranslator | None = None,
     ) -> None:
         """`translator` is built on the copies."""
         self.networks, self.copies, self.decays, self._translator = networks, copies, decays, translator
@@ -65,7 +65,7 @@ class EMA:
             self._copy(name)
         return self.copies[name]
 
-    def translator(self) -> Translator | None:
+    def translator(self) -> Translator | DirectTranslator | None:
         """Refresh the plain copies and return the translator on all copies; None if the model has no translator."""
         for name in self.copies.keys() - self.decays.keys():
             self._copy(name)

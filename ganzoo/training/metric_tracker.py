@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ganzoo.errors import OptionError, PluginError
 from ganzoo.metrics.comparison import (
-    TRANSLATION_MODES,
     Comparison,
     Networks,
     check,
@@ -43,11 +42,12 @@ class MetricTracker:
         model: str,
         dataset: Dataset,
         data: DataInfo,
-        translating: bool,
+        modes: tuple[str, ...],
     ) -> None:
-        self.options, self.model, self.dataset, self.data = options, model, dataset, data
+        """`modes` are those of the comparisons (see `modes_of`)."""
+        self.options, self.model, self.dataset, self.data, self.modes = options, model, dataset, data, modes
         with self._name_option():
-            self.networks = Networks(registry.metrics_named(options.evaluate), translating)
+            self.networks = Networks(registry.metrics_named(options.evaluate), modes != ("",))
         # Limited by default: measuring all images of a data set would stall training for minutes.
         self.real = (
             default_real_count(options.evaluate_samples) if options.evaluate_real is None else options.evaluate_real
@@ -58,7 +58,7 @@ class MetricTracker:
     def best_by(self) -> str:
         """Name, in the statistics, of the metric that selects the best checkpoint unless --keep-best names another."""
         name = self.networks.metrics[0].output_names()[0]
-        return self._full_name(name, "latent" if self.networks.translating else "")
+        return self._full_name(name, self.modes[0])
 
     @property
     def names(self) -> set[str]:
@@ -71,8 +71,7 @@ class MetricTracker:
         return self._full_names(name for metric in self.networks.metrics for name in metric.higher_is_better)
 
     def _full_names(self, measured: Iterable[str]) -> set[str]:
-        modes = TRANSLATION_MODES if self.networks.translating else ("",)
-        return {self._full_name(name, mode) for name in measured for mode in modes}
+        return {self._full_name(name, mode) for name in measured for mode in self.modes}
 
     def _full_name(self, name: str, mode: str) -> str:
         return f"metrics/{self._label(name, mode)}"

@@ -18,6 +18,7 @@ from ganzoo.interfaces.model import Model
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Schedule, Stage, unreached_stages
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.metrics.comparison import modes_of
 from ganzoo.registry.plugins import Registry
 from ganzoo.training import due
 from ganzoo.training.metric_tracker import MetricTracker
@@ -97,8 +98,9 @@ def make_plan(
         warnings += (early_end_warning(train_options, stages, missed),)
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup says whether it does.
-        translating = model.is_conditional(options) and model.build(options, data, train_options).translator is not None
-        metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, translating)
+        conditional = model.is_conditional(options)
+        modes = modes_of(model.build(options, data, train_options).translator if conditional else None)
+        metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, modes)
     return Plan(model, train_options, options, dataset, data, schedule, warnings, metric_tracker, path)
 
 

@@ -88,7 +88,7 @@ def test_the_trimmed_mean_excludes_one_percent_at_each_end():
 class IdentityGenerator:
     """A generator whose images are the latents."""
 
-    latent = 12
+    latent, classes = 12, 0
 
     def __call__(self, z):
         return z.reshape((-1, 3, 2, 2))

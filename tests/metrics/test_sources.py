@@ -91,7 +91,7 @@ def test_strict_refuses_images_of_another_size():
 class Echo:
     """A generator whose images are the latents."""
 
-    latent = 12
+    latent, classes = 12, 0
 
     def __call__(self, z):
         return (z / 8).reshape((-1, 3, 2, 2))
@@ -242,3 +242,23 @@ def test_a_model_without_classes_is_not_compared_by_class(jittor):
     dataset = NumberedDataset(30)
     with pytest.raises(UnsupportedByModelError, match="--per-class: the model has no classes"):
         generator_comparisons(LabelledGenerator(0), dataset, dataset.info, 20, per_class=True)
+
+
+def test_translations_without_styles_are_compared_in_each_direction(jittor):
+    from ganzoo import DirectTranslator
+    from ganzoo.metrics.comparison import modes_of, translator_comparisons
+
+    class Brighter(DirectTranslator):
+        directions = ((0, 1), (2, 0))
+
+        def translate(self, images, direction):
+            return images + direction[1] / 127.5
+
+    dataset = NumberedDataset(30)
+    found = translator_comparisons(Brighter(), dataset, dataset.info, 5)
+    assert [(each.mode, each.source, each.target) for each in found] == [("direct", "a", "b"), ("direct", "c", "a")]
+    assert modes_of(Brighter()) == ("direct",)
+    sources = numbers(found[0].generated.sources)
+    assert len(sources) == 5
+    assert numbers(found[0].generated) == [number + 1 for number in sources]
+    assert set(numbers(found[1].real)) <= set(range(0, 30, 3))

@@ -120,7 +120,8 @@ def generate(ctx: click.Context, /, run: str | None, **values: Any) -> None:
     --mix, the classes alternate from seed to seed, so `--class 3,8 --seeds 5,5` walks from one class to another.
 
     With --source, a translation model shows each source in a style per --domain and seed, or in the style of each
-    --reference. With --interpolate, it walks from style to style.
+    --reference. With --interpolate, it walks from style to style. A model without styles translates each source once in
+    each of its directions that leads to a --domain.
 
     The same command always gives the same files.
     """
@@ -173,4 +174,4 @@ def _translations(saved: Any, plugins: Any, request: TranslateRequest, device: s
         )
     job = TranslationJob(request, saved.data)
     backend.start(device)
-    return partial(job.write, loading.load_translator(saved, plugins))
+    return partial(job.write, loading.load_translator(saved, plugins), model.name)

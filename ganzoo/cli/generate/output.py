@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,8 @@ from ganzoo.sampling import image_files, latents, sampler, sheets
 from ganzoo.sampling.input_images import filename_part
 from ganzoo.sampling.sheets import max_sheet_images
 from ganzoo.sampling.styles import StyleSampler, mix
+
+T = TypeVar("T")
 
 
 def sampler_for(generator: Any, model: str, request: GenerateRequest) -> sampler.Sampler:
@@ -203,6 +205,6 @@ def _default_grid(count: int) -> tuple[int, int]:
     return sheets.grid_shape(cells)
 
 
-def progress(frames: Iterable[np.ndarray], count: int, unit: str) -> Iterator[np.ndarray]:
+def progress(items: Iterable[T], count: int, unit: str) -> Iterator[T]:
     """Iterate over images or frames, with a progress bar if it takes longer than 2 s."""
-    return iter(tqdm(frames, total=count, unit=unit, leave=False, disable=None, delay=2))
+    return iter(tqdm(items, total=count, unit=unit, leave=False, disable=None, delay=2))

@@ -18,6 +18,7 @@ KINDS = {
 STYLE_OPTIONS = ("psi", "psi_layers", "noise", "mix")  # options for style-based generators only
 NOT_WITH_SOURCE = ("class", "grid", "size", "psi_layers", "noise", "mix", "sources", "destinations", "mix_layers")
 LATENT_OPTIONS = ("seeds", "psi", "space", "path")  # options for styles that come from latents
+TRANSLATION_STYLE_OPTIONS = ("reference", "seeds", "psi", "interpolate")  # options for translators with styles only
 WALK_OPTIONS = ("steps", "space", "path", "fps")
 PSI = 0.7  # as in the figures of Karras et al. 2019 (appendix B)
 SEEDS_PER_CLASS = 8  # default number of images of each class, if there are several
@@ -73,6 +74,7 @@ class TranslateRequest:
     path: str
     fps: int
     format: str
+    style_flags: tuple[str, ...]  # the given options that require a translator with styles
 
 
 def parse_request(values: Mapping[str, Any]) -> GenerateRequest:
@@ -132,6 +134,7 @@ def parse_translation_request(values: Mapping[str, Any]) -> TranslateRequest:
         path=_or_default(values["path"], "linear" if space == "w" else "spherical"),
         fps=_or_default(values["fps"], 20),
         format=values["format_"] or ("gif" if values["interpolate"] else "png"),
+        style_flags=tuple(flag(name) for name in TRANSLATION_STYLE_OPTIONS if _given(values[name])),
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain, islice, repeat, tee
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ganzoo.cli.generate.output import progress, write_frames
 from ganzoo.cli.generate.request import TranslateRequest, check_walk_length, parse_domains
-from ganzoo.errors import OptionError, format_count, printable
+from ganzoo.errors import OptionError, UnsupportedByModelError, format_count, printable
 from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.translator import DirectTranslator, Translator
 from ganzoo.sampling import image_files, translation
+from ganzoo.sampling.direct_translation import direction_name, translate_directly
 from ganzoo.sampling.input_images import InputImages, LazyImages, UniqueNames, filename_part
 from ganzoo.sampling.translation import TranslationSampler
 from ganzoo.sampling.translation_sheet import NamedStyle, TranslationSheet, max_rows
@@ -73,8 +74,13 @@ class TranslationJob:
                 f"with --source{' or --domain' if rows > 1 else ''}."
             )
 
-    def write(self, translator: Any, out: Path) -> Iterator[str]:
-        """Write the images or the animation to a folder, and yield lines that describe them."""
+    def write(self, translator: Translator | DirectTranslator, model: str, out: Path) -> Iterator[str]:
+        """Write the images or the animation to a folder, and yield lines that describe them. UnsupportedByModelError if
+        styles are requested of a translator without."""
+        if isinstance(translator, DirectTranslator):
+            if flags := self.request.style_flags:
+                raise UnsupportedByModelError(f"{flags[0]}: {model} translates images without styles.")
+            return self._directions(translator, out)
         sampler = TranslationSampler(translator)
         if self.request.interpolate:
             return self._walk(sampler, out)
@@ -109,6 +115,25 @@ class TranslationJob:
         image_files.save(out / "grid.png", sheet.picture())
         origin = "SEED" if self.references is None else "REFERENCE"
         yield f"{format_count(count, 'image')}: {out}/SOURCE-DOMAIN-{origin}.png"
+        yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
+
+    def _directions(self, translator: DirectTranslator, out: Path) -> Iterator[str]:
+        """Write a translation of each image in each direction to a requested domain, and a sheet of them."""
+        domains = self.data.domains
+        directions = [each for each in translator.directions if each[1] in self.domains]
+        if not directions:
+            available = ", ".join(direction_name(each, domains) for each in translator.directions)
+            raise OptionError(f"--domain {self.request.domain}: no direction leads there; the model has {available}.")
+        styles = [NamedStyle(name := direction_name(each, domains), name, np.zeros(0)) for each in directions]
+        names, sheet, count = UniqueNames(), TranslationSheet(styles, self.data), 0
+        for source in progress(self.sources, len(self.sources), "image"):
+            for style, direction in zip(styles, directions):
+                (image,) = translate_directly(translator, [source.pixels], direction)
+                image_files.save(out / f"{names.new(f'{source.name}-{filename_part(style.name)}')}.png", image)
+                sheet.add(source, style, image)
+                count += 1
+        image_files.save(out / "grid.png", sheet.picture())
+        yield f"{format_count(count, 'image')}: {out}/SOURCE-DIRECTION.png"
         yield f"sheet{sheet.extent(len(self.sources))}: {out / 'grid.png'}"
 
     def _walk(self, sampler: TranslationSampler, out: Path) -> Iterator[str]:

@@ -11,7 +11,9 @@ import numpy as np
 
 from ganzoo.data.images import load_resized
 from ganzoo.errors import DataError
+from ganzoo.interfaces.translator import DirectTranslator
 from ganzoo.sampling import latents, sampler, sheets
+from ganzoo.sampling.direct_translation import direction_sheet
 
 if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo, Dataset
@@ -32,6 +34,11 @@ class TranslationInputs:
     references: np.ndarray
     reference_domains: np.ndarray
 
+    def all_images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return sources and references together, with their labels."""
+        labels = np.concatenate([self.source_domains, self.reference_domains])
+        return np.concatenate([self.sources, self.references]), labels
+
 
 def sample_sheets(
     state: TrainState, inputs: TranslationInputs | None, domains: tuple[str, ...]
@@ -40,7 +47,10 @@ def sample_sheets(
     model."""
     translator = state.ema.translator()
     if translator is not None and inputs is not None:
-        yield from _translations(translator, inputs, domains)
+        if isinstance(translator, DirectTranslator):
+            yield "", direction_sheet(translator, *inputs.all_images(), domains)
+        else:
+            yield from _translations(translator, inputs, domains)
         return
     rows, columns = sheet_shape(state.upcoming().stage.size)
     generator = state.ema.network(state.setup.generator)

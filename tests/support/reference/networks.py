@@ -27,7 +27,7 @@ class NamedNetwork(nn.Module):
 
     names: Mapping[str, nn.Module]  # ganzoo's module path -> the module here
     labels: torch.Tensor  # one-hot, (N, classes)
-    projection: nn.Linear | None = None
+    projection: nn.Linear | None
 
     def with_labels(self, z: torch.Tensor) -> torch.Tensor:
         """Return the latents followed by the labels, whose width may be 0."""
@@ -35,8 +35,8 @@ class NamedNetwork(nn.Module):
 
     def add_projection(self, classes: int, width: int) -> None:
         """Give a discriminator the projection of labels onto its features, if there are classes."""
-        if classes:
-            self.projection = nn.Linear(classes, width, bias=False)
+        self.projection = nn.Linear(classes, width, bias=False) if classes else None
+        if self.projection is not None:
             self.names = {**self.names, "projection.embedding": self.projection}
 
     def projected(self, features: torch.Tensor) -> torch.Tensor | float:
