@@ -85,12 +85,13 @@ def test_no_package_has_a_name_that_others_use() -> None:
 
 
 def test_templates_are_package_data(setup: ConfigParser) -> None:
-    from ganzoo.cli.new_plugin import FILES
+    from ganzoo.cli.new_plugin import KINDS
 
+    names = {source for name, kind in KINDS.items() for source in kind.files(name)}
     folder = ROOT / "ganzoo" / "cli" / "template"
-    assert {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == FILES.keys()
+    assert {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"} == names
     pattern = setup["options.package_data"]["ganzoo.cli.template"]
-    assert {path.name for path in folder.glob(pattern)} == FILES.keys()
+    assert {path.name for path in folder.glob(pattern)} == names
 
 
 # Untracked files of a working copy, which no distribution may contain.

@@ -56,7 +56,7 @@ def direction_sheet(
                 made.append(to_uint8(translator.translate(forward, back).numpy()))
         run_pending()
         rows += [sources, *made]
-        names += [domains[direction[0]], domains[direction[1]], "and back"][: 1 + len(made)]
+        names += [domains[direction[0]], f"to {domains[direction[1]]}", "and back"][: 1 + len(made)]
     columns = max(map(len, rows))
     blank = np.full_like(rows[0][:1], 255)
     cells = [np.concatenate([row, *[blank] * (columns - len(row))]) for row in rows]

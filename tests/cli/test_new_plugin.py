@@ -13,14 +13,11 @@ from click.testing import CliRunner, Result
 from ganzoo.cli import main
 from ganzoo.errors import OptionError
 
+COMMON = {"pyproject.toml", "README.md", ".gitignore", "src/my_gan/__init__.py"}
+MODEL_FILES = {*COMMON, "src/my_gan/networks.py", "src/my_gan/loss.py", "tests/test_contract.py"}
 FILES = {
-    "pyproject.toml",
-    "README.md",
-    ".gitignore",
-    "src/my_gan/__init__.py",
-    "src/my_gan/networks.py",
-    "src/my_gan/loss.py",
-    "tests/test_contract.py",
+    **dict.fromkeys(("gan", "conditional", "translation"), MODEL_FILES),
+    **dict.fromkeys(("dataset", "metric", "events"), {*COMMON, "tests/test_my_gan.py"}),
 }
 
 
@@ -28,20 +25,22 @@ def new_plugin(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["new-plugin", *map(str, arguments)])
 
 
-def test_new_plugin_writes_a_complete_package(tmp_path: Path) -> None:
-    result = new_plugin("my-gan", "--out", tmp_path)
+@pytest.mark.parametrize("kind", FILES)
+def test_new_plugin_writes_a_complete_package(tmp_path: Path, kind: str) -> None:
+    result = new_plugin("my-gan", "--kind", kind, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     folder = tmp_path / "my-gan"
     written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
-    assert written.keys() == FILES
+    assert written.keys() == FILES[kind]
     for name, text in written.items():
         assert "$" not in text, f"{name} contains an unfilled placeholder"
         if name.endswith(".py"):
             ast.parse(text, name)
             assert max(map(len, text.splitlines())) <= 120
     assert '\n[project.entry-points.ganzoo]\nmy-gan = "my_gan"\n' in written["pyproject.toml"]
-    assert "class MyGanModel(Model):" in written["src/my_gan/__init__.py"]
     assert "experiments/" in written[".gitignore"].split()
+    for path in FILES[kind] - {".gitignore", "README.md"}:
+        assert f"    {path} " in written["README.md"]
 
 
 def test_new_plugin_prints_the_next_three_commands(tmp_path: Path) -> None:
@@ -84,6 +83,8 @@ def test_a_good_name_is_accepted(tmp_path: Path, name: str) -> None:
         ("class", "can't be a plugin's name: it is a Python keyword"),
         ("lsgan", "a model 'lsgan' already exists"),
         ("LSGAN", "a model 'lsgan' already exists"),
+        ("symbols", "a data set 'symbols' already exists"),
+        ("fid", "a metric 'fid' already exists"),
         ("ganzoo", "a Python module 'ganzoo' already exists"),
         ("ganzoo-gan", "a Python module 'ganzoo_gan' already exists"),
         ("random", "a Python module 'random' already exists"),
@@ -131,9 +132,19 @@ def test_a_partly_written_plugin_is_removed_when_the_disk_is_full(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_written_module_is_light_and_registers_one_model(tmp_path: Path) -> None:
-    new_plugin("my-gan", "--out", tmp_path)
-    code = "import sys, my_gan; (m,) = my_gan.ganzoo_models(); print(m.name, 'jittor' in sys.modules)"
+@pytest.mark.parametrize(
+    ("kind", "hook"),
+    [
+        ("gan", "ganzoo_models"),
+        ("conditional", "ganzoo_models"),
+        ("translation", "ganzoo_models"),
+        ("dataset", "ganzoo_datasets"),
+        ("metric", "ganzoo_metrics"),
+    ],
+)
+def test_the_written_module_is_light_and_registers_one_thing(tmp_path: Path, kind: str, hook: str) -> None:
+    new_plugin("my-gan", "--kind", kind, "--out", tmp_path)
+    code = f"import sys, my_gan; (m,) = my_gan.{hook}(); print(m.name, 'jittor' in sys.modules)"
     child = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path / "my-gan" / "src", capture_output=True, text=True, check=False
     )

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 TINY_RUN_OPTIONS = ["--size", 16, "--latent", 8, "--width", 4, "--batch", 4, "--kimg", 0.008, "--device", "cpu"]
 
 
@@ -26,6 +28,19 @@ def test_a_written_plugin_passes_its_contract_test_and_trains(virtualenv: Any, t
 
     again = virtualenv.run("-m", "ganzoo", "new-plugin", "written_here", cwd=tmp_path, status=2)
     assert "a model 'written-here' already exists" in again
+
+
+@pytest.mark.parametrize("kind", ["conditional", "translation", "dataset", "metric", "events"])
+def test_every_kind_of_written_plugin_passes_its_own_test(virtualenv: Any, tmp_path: Path, kind: str) -> None:
+    virtualenv.run("-m", "ganzoo", "new-plugin", "written-here", "--kind", kind, cwd=tmp_path)
+    virtualenv.install(tmp_path / "written-here")
+    (row,) = (
+        row for row in json.loads(virtualenv.run("-m", "ganzoo", "plugins", "--json")) if row["name"] == "written-here"
+    )
+    assert row["problems"] == []
+    out = virtualenv.run("-m", "pytest", "-p", "no:cacheprovider", tmp_path / "written-here")
+    assert "passed" in out
+    assert "failed" not in out
 
 
 def test_a_plugin_whose_name_is_one_word_is_found_next_to_its_folder(virtualenv: Any, tmp_path: Path) -> None:

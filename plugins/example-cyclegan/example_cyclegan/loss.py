@@ -1,0 +1,42 @@
+"""CycleGAN's objective (Zhu et al. 2017, section 3), with least squares in place of cross-entropy (section 4)."""
+
+from __future__ import annotations
+
+from ganzoo import DirectTranslator, Loss, Phase, least_squares
+
+
+class CycleGANLoss(Loss):
+    """Updates both generators, then both discriminators on images from a pool of earlier translations."""
+
+    phases = (Phase("generators", ("to_b", "to_a")), Phase("critics", ("critic_b", "critic_a")))
+
+    def __init__(self, networks, cycle):
+        self.networks, self.cycle = networks, cycle
+
+    def __call__(self, phase, batch, progress):
+        a, b = batch.domains
+        terms = {}
+        for source, real, there, back in ((a, b, "b", "a"), (b, a, "a", "b")):
+            critic = self.networks[f"critic_{there}"]
+            if phase.name == "generators":
+                fakes = batch.cache[there] = self.networks[f"to_{there}"](source)
+                terms[f"adversarial_{there}"] = least_squares(critic(fakes), real=True)
+                restored = self.networks[f"to_{back}"](fakes)
+                terms[f"cycle_{there}"] = self.cycle * (restored - source).abs().mean()
+            else:
+                fakes = self.networks[f"pool_{there}"].query(batch.cache[there].detach(), batch)
+                terms[f"real_{there}"] = 0.5 * least_squares(critic(real), real=True)
+                terms[f"fake_{there}"] = 0.5 * least_squares(critic(fakes), real=False)
+        return terms
+
+
+class CycleTranslator(DirectTranslator):
+    """Translates from the first domain to the second, and back."""
+
+    directions = ((0, 1), (1, 0))
+
+    def __init__(self, to_b, to_a):
+        self.networks = {(0, 1): to_b, (1, 0): to_a}
+
+    def translate(self, images, direction):
+        return self.networks[direction](images)
