@@ -17,7 +17,7 @@ COMMON = {"pyproject.toml", "README.md", ".gitignore", "src/my_gan/__init__.py"}
 MODEL_FILES = {*COMMON, "src/my_gan/networks.py", "src/my_gan/loss.py", "tests/test_contract.py"}
 FILES = {
     **dict.fromkeys(("gan", "conditional", "translation"), MODEL_FILES),
-    **dict.fromkeys(("dataset", "metric", "events"), {*COMMON, "tests/test_my_gan.py"}),
+    **{kind: {*COMMON, "tests/test_my_gan.py"} for kind in ("dataset", "metric", "events")},
 }
 
 

@@ -158,6 +158,6 @@ def test_metrics_refuse_unsuitable_models(jittor):
     evaluation = Evaluation(GeneratorSource(IdentityGenerator(), 10, 0), SimpleNamespace(count=10, name="real"))
     with pytest.raises(OptionError, match=r"ppl-w-full: only style-based models have a space w"):
         PathLength("w", "full").check(evaluation)
-    with pytest.raises(OptionError, match=r"lpips: measures the diversity of translations"):
+    with pytest.raises(OptionError, match=r"lpips: measures the diversity of an image's translations"):
         LPIPS().check(evaluation)
     PathLength("z", "end").check(evaluation)

@@ -64,7 +64,7 @@ def random_weights(
     drawn = {}
     for name, shape in shapes:
         layer, kind = name.rsplit(".", 1)
-        value = _value(kind, shape, rng)
+        value = _value(layer, kind, shape, rng)
         if layer in large_biases and kind == "bias":
             value = rng.choice([-1.0, 1.0], shape) * rng.uniform(2.2, 2.6, shape)
         elif layer in large_biases and kind == "weight":
@@ -73,11 +73,13 @@ def random_weights(
     return drawn
 
 
-def _value(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _value(layer: str, kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if kind == "running_var":
         return rng.uniform(0.5, 2.0, shape)
     if kind == "weight" and len(shape) == 1:  # the scale of a normalisation
         return rng.normal(1.0, 0.2, shape)
+    if kind == "weight" and layer.endswith("projection.embedding"):  # a sum over its outputs is of order 1
+        return rng.normal(0.0, shape[0] ** -0.5, shape)
     if kind == "weight":
         return rng.normal(0.0, np.prod(shape[1:]) ** -0.5, shape)
     return rng.normal(0.0, 0.2, shape)
