@@ -68,7 +68,7 @@ MODEL_MODULES = {
 DCGAN = (
     "Radford, Metz, Chintala: *Unsupervised Representation Learning with Deep Convolutional GANs*, 2016, "
     "arXiv:1511.06434.",
-    "Goodfellow et al.: *Generative Adversarial Nets*, 2014, arXiv:1406.2661 (the non-saturating loss is in section 3).",
+    "Goodfellow et al.: *Generative Adversarial Nets*, 2014, arXiv:1406.2661 (section 3: the non-saturating loss).",
 )
 KINDS = {
     "gan": Kind(
