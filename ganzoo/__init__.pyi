@@ -81,6 +81,7 @@ from .interfaces.networks import init_dcgan as init_dcgan
 from .interfaces.options import Options as Options
 from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress
+from .interfaces.replay_buffer import ReplayBuffer as ReplayBuffer
 from .interfaces.spectral_norm import spectral_norm as spectral_norm
 from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions

@@ -46,7 +46,7 @@ class Setup:
     `generator` names the network to sample. `ema` gives, per network, the decay per step of its exponential moving
     average (EMA), which is then sampled in place of the network. A network without EMA is sampled as it is. An
     image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`. The
-    translator may use all of the networks except a `ganzoo.Discriminator` without EMA.
+    translator may use all of the networks except a `ganzoo.Discriminator` without EMA and a `ganzoo.ReplayBuffer`.
     """
 
     networks: Mapping[str, Network]
@@ -59,13 +59,14 @@ class Setup:
     def sampling_networks(self) -> list[str]:
         """Return the names of the networks that sampling uses."""
         from ganzoo.interfaces.networks import Discriminator
+        from ganzoo.interfaces.replay_buffer import ReplayBuffer
 
         if self.translator is None:
             return [self.generator]
         return [
             name
             for name, network in self.networks.items()
-            if name in self.ema or not isinstance(network, Discriminator)
+            if name in self.ema or not isinstance(network, (Discriminator, ReplayBuffer))
         ]
 
 
