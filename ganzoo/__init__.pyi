@@ -35,6 +35,8 @@ from .interfaces.layers import ClassProjection as ClassProjection
 from .interfaces.layers import Conv as Conv
 from .interfaces.layers import ConvTranspose as ConvTranspose
 from .interfaces.layers import Dropout as Dropout
+from .interfaces.layers import GroupNorm as GroupNorm
+from .interfaces.layers import InstanceNorm as InstanceNorm
 from .interfaces.layers import LeakyReLU as LeakyReLU
 from .interfaces.layers import Linear as Linear
 from .interfaces.layers import Tanh as Tanh
@@ -62,8 +64,10 @@ from .interfaces.loss import Loss as Loss
 from .interfaces.loss import Phase as Phase
 from .interfaces.loss import binary_cross_entropy as binary_cross_entropy
 from .interfaces.loss import gradient_penalty as gradient_penalty
+from .interfaces.loss import hinge as hinge
 from .interfaces.loss import least_squares as least_squares
 from .interfaces.loss import r1_penalty as r1_penalty
+from .interfaces.loss import wasserstein as wasserstein
 from .interfaces.metric import Metric as Metric
 from .interfaces.model import Adam as Adam
 from .interfaces.model import AdamMoments as AdamMoments
@@ -78,6 +82,8 @@ from .interfaces.networks import init_dcgan as init_dcgan
 from .interfaces.options import Options as Options
 from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress
+from .interfaces.replay_buffer import ReplayBuffer as ReplayBuffer
+from .interfaces.spectral_norm import spectral_norm as spectral_norm
 from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions
 from .interfaces.translator import DirectTranslator as DirectTranslator

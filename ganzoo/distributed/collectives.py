@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.distributed import data_parallel_size, is_rank_zero, world_size
+from ganzoo.distributed import data_parallel_size, is_rank_zero, rank, world_size
 
 
 def batch_mean(x: Any) -> Any:
@@ -50,6 +50,23 @@ def all_reduce_mean(values: Sequence[Any]) -> list[Any]:
     means = [value.mpi_all_reduce("mean") for value in detached]
     run_pending()  # nothing else is pending, so Jittor runs them in the order of their creation
     return means
+
+
+def all_gather(x: Any) -> Any:
+    """Return the rows of all ranks' Vars (N, ...), in the order of the ranks, the same on each. Gradients don't flow
+    through."""
+    ranks = data_parallel_size()
+    if ranks == 1:
+        return x.detach()
+    own = np.zeros((ranks,) + (1,) * x.ndim, np.int32)
+    own[rank()] = 1
+    shape = (ranks, *x.shape)
+    # Select rather than multiply, because NaN * 0 is NaN. In the sum, all rows but one are 0, so it is exact.
+    padded = jittor().ternary(jittor().array(own).broadcast(shape), x.detach().unsqueeze(0).broadcast(shape), 0.0)
+    run_pending()
+    rows = padded.mpi_all_reduce("add")
+    run_pending()
+    return rows.reshape((ranks * x.shape[0], *x.shape[1:]))
 
 
 def broadcast_object(value: Any) -> Any:

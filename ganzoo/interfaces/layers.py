@@ -137,6 +137,63 @@ class BatchNorm(jt.nn.Module):  # type: ignore[misc]
             running.update(running + self.momentum * (new.detach() - running))
 
 
+class InstanceNorm(jt.nn.Module):  # type: ignore[misc]
+    """Instance normalisation of (N, C, H, W) over H and W (Ulyanov et al. 2016, arXiv:1607.08022), in training and in
+    inference alike. With `affine`, each channel has a trainable scale and offset.
+
+    The variance is computed in two passes, as in `BatchNorm`.
+    """
+
+    def __init__(self, channels: int, affine: bool = False, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.channels, self.eps = channels, eps
+        self.weight = jt.ones(channels) if affine else None
+        self.bias = jt.zeros(channels) if affine else None
+
+    def execute(self, x: Any) -> Any:
+        shape = tuple(x.shape)
+        if 0 in shape or len(shape) != 4 or shape[1] != self.channels:
+            raise ShapeError(f"an instance norm expects shape (N, {self.channels}, H, W), got {shape}.")
+        if shape[2:] == (1, 1):
+            raise ShapeError(f"an instance norm of single pixels is always 0; it was given shape {shape}.")
+        centred, deviation = standardise(x, self.eps)
+        return _affine(centred / deviation, self.weight, self.bias)
+
+
+class GroupNorm(jt.nn.Module):  # type: ignore[misc]
+    """Group normalisation of (N, C, ...) (Wu & He 2018, arXiv:1803.08494): mean and variance are those of each image
+    and each of `groups` groups of neighbouring channels. Each channel has a trainable scale and offset.
+
+    The variance is computed in two passes, as in `BatchNorm`. ShapeError if the channels can't be split evenly.
+    """
+
+    def __init__(self, groups: int, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        if groups < 1 or channels % groups:
+            raise ShapeError(f"a group norm can't split {channels} channels into {groups} equal groups.")
+        self.groups, self.eps = groups, eps
+        self.weight = jt.ones(channels)
+        self.bias = jt.zeros(channels)
+
+    def execute(self, x: Any) -> Any:
+        shape, channels = tuple(x.shape), self.weight.shape[0]
+        if 0 in shape or shape[1:2] != (channels,):
+            raise ShapeError(f"a group norm expects shape (N, {channels}, ...), got {shape}.")
+        if x.numel() == shape[0] * self.groups:
+            raise ShapeError(f"a group norm over single numbers is always 0; it was given shape {shape}.")
+        width = shape[-1] if len(shape) > 2 else 1
+        centred, deviation = standardise(x.reshape((shape[0], self.groups, -1, width)), self.eps)
+        return _affine((centred / deviation).reshape(shape), self.weight, self.bias)
+
+
+def _affine(x: Any, weight: Any, bias: Any) -> Any:
+    """Scale and shift each channel of (N, C, ...); None: return `x`."""
+    if weight is None:
+        return x
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return x * weight.reshape(shape) + bias.reshape(shape)
+
+
 class Dropout(jt.nn.Module):  # type: ignore[misc]
     """jt.nn.Dropout, with random numbers that don't depend on how many ranks share a batch: each element of (N, ...) is
     set to 0 with probability `p`, and the others are scaled by 1 / (1 - p)."""

@@ -143,6 +143,26 @@ def least_squares(scores: Any, real: bool) -> Any:
     return (scores - 1.0).sqr().mean() if real else scores.sqr().mean()
 
 
+def hinge(scores: Any, real: bool) -> Any:
+    """Mean of max(0, 1 - score) for real, max(0, 1 + score) for fake (Lim & Ye 2017, arXiv:1705.02894, section 3). This
+    is the discriminator's loss; the generator's is `wasserstein(scores, real=True)`.
+    """
+    _require_nonempty(scores)
+    margin = 1.0 - scores if real else 1.0 + scores
+    # Not jt.maximum: see `binary_cross_entropy`.
+    return _jt().ternary(margin > 0.0, margin, _jt().zeros_like(margin)).mean()
+
+
+def wasserstein(scores: Any, real: bool) -> Any:
+    """Mean of -score for real, of the score for fake (Arjovsky et al. 2017, arXiv:1701.07875, equations 2 and 3).
+
+    The critic minimises `wasserstein(real_scores, real=True) + wasserstein(fake_scores, real=False)`, and the generator
+    `wasserstein(fake_scores, real=True)`. The critic's weights need a bound, such as `gradient_penalty`.
+    """
+    _require_nonempty(scores)
+    return -scores.mean() if real else scores.mean()
+
+
 def gradient_penalty(discriminator: Any, real: Any, fake: Any, mix: Any) -> Any:
     """Mean of (|dD/dx| - 1)^2 at x between real and fake images (Gulrajani et al. 2017, equation 3), unweighted.
 

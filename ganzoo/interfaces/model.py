@@ -47,7 +47,7 @@ class Setup:
     average (EMA), which is then sampled in place of the network. A network without EMA is sampled as it is. An
     image-to-image model has a `translator`, built on these same networks, which is sampled in place of `generator`: a
     `ganzoo.Translator`, whose translations have styles, or a `ganzoo.DirectTranslator`. It may use all of the networks
-    except a `ganzoo.Discriminator` without EMA.
+    except a `ganzoo.Discriminator` without EMA and a `ganzoo.ReplayBuffer`.
     """
 
     networks: Mapping[str, Network]
@@ -60,13 +60,14 @@ class Setup:
     def sampling_networks(self) -> list[str]:
         """Return the names of the networks that sampling uses."""
         from ganzoo.interfaces.networks import Discriminator
+        from ganzoo.interfaces.replay_buffer import ReplayBuffer
 
         if self.translator is None:
             return [self.generator]
         return [
             name
             for name, network in self.networks.items()
-            if name in self.ema or not isinstance(network, Discriminator)
+            if name in self.ema or not isinstance(network, (Discriminator, ReplayBuffer))
         ]
 
 

@@ -173,11 +173,16 @@ class Discriminator(Network):
 def init_dcgan(network: Network, std: float) -> None:
     """Initialise as in DCGAN (Radford et al. 2016): convolution weights from N(0, std^2), the scales of normalisation
     layers from N(1, std^2), their offsets to 0. Biases and linear layers keep Jittor's defaults."""
-    from ganzoo.interfaces.layers import BatchNorm
+    from ganzoo.interfaces.layers import BatchNorm, GroupNorm, InstanceNorm
+    from ganzoo.interfaces.spectral_norm import SpectralNorm
 
-    for module in network.modules():
-        if isinstance(module, BatchNorm):
+    modules = network.modules()
+    for module in modules:
+        if isinstance(module, (BatchNorm, GroupNorm, InstanceNorm)) and module.weight is not None:
             jt.init.gauss_(module.weight, 1.0, std)
             jt.init.constant_(module.bias, 0.0)
         elif isinstance(module, (jt.nn.Conv, jt.nn.ConvTranspose)):
             jt.init.gauss_(module.weight, 0.0, std)
+    for module in modules:
+        if isinstance(module, SpectralNorm):
+            module.reset()

@@ -10,6 +10,7 @@ from ganzoo.errors import PluginError
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.model import Adam, Setup
 from ganzoo.interfaces.networks import Generator, Network
+from ganzoo.interfaces.replay_buffer import ReplayBuffer
 from ganzoo.interfaces.translator import DirectTranslator
 
 
@@ -37,6 +38,7 @@ def check_setup(setup: Setup) -> None:
         _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
     for name, decay in setup.ema.items():
         _require(name in networks, f"there is an EMA of {name!r}, but no such network.")
+        _require(not isinstance(networks[name], ReplayBuffer), f"there is an EMA of {name!r}, a replay buffer.")
         _require(0 <= decay < 1, f"the EMA decay of {name!r} is {decay}, but must be in [0, 1).")
     _check_phases(setup)
 

@@ -17,6 +17,7 @@ from ganzoo.errors import OptionError, RunError
 from ganzoo.interfaces import layers
 from ganzoo.interfaces.loss import Batch, Phase
 from ganzoo.interfaces.networks import Network
+from ganzoo.interfaces.replay_buffer import ReplayBuffer
 from ganzoo.interfaces.stages import Stage
 from ganzoo.registry.setup_validation import check_terms
 from ganzoo.training.state import TrainState
@@ -189,11 +190,13 @@ def _accumulate(means: dict[str, Any], name: str, value: Any, share: float) -> N
 
 
 class Buffers:
-    """Buffers of the networks, which forward passes update: batch norm statistics, the average of w."""
+    """Buffers of the networks, which forward passes update: batch norm statistics, the average of w, replay buffers."""
 
     def __init__(self, state: TrainState) -> None:
         networks = state.setup.networks.values()
         self.vars = [var for network in networks for var in network.state().values() if var.is_stop_grad()]
+        pools = [each for network in networks for each in network.modules() if isinstance(each, ReplayBuffer)]
+        self._same_on_all_ranks = {id(var) for pool in pools for var in pool.state().values()}
 
     def save(self) -> None:
         """Save the current values, without copying them."""
@@ -202,7 +205,10 @@ class Buffers:
     def restore(self, finite: Any) -> None:
         """Restore the saved values if `finite` is 0; otherwise average the changed buffers over the ranks."""
         changed = [(var, value) for var, identity, value in self._saved if var.id != identity]
-        for (var, value), new in zip(changed, collectives.all_reduce_mean([var for var, _ in changed])):
+        averaged = [pair for pair in changed if id(pair[0]) not in self._same_on_all_ranks]
+        exact = [pair for pair in changed if id(pair[0]) in self._same_on_all_ranks]
+        means = collectives.all_reduce_mean([var for var, _ in averaged])
+        for (var, value), new in zip(averaged + exact, means + [var for var, _ in exact]):
             var.update(backend.jittor().ternary(finite, new, value))
         self._saved = []
 

@@ -36,10 +36,12 @@ def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-def run_program(processes: int, program: str) -> list[str]:
-    """Run a Python program on several ranks, and return the lines that they print, in any order."""
+def run_program(processes: int, program: str, *arguments: str) -> list[str]:
+    """Run a Python program under mpirun if `processes` is greater than 1, and return the lines that the ranks print, in
+    any order."""
+    launcher = [*MPIRUN, str(processes)] if processes > 1 else []
     done = subprocess.run(
-        [*MPIRUN, str(processes), sys.executable, "-c", program],
+        [*launcher, sys.executable, "-c", program, *arguments],
         env={**os.environ, **AS_ROOT},
         capture_output=True,
         text=True,
@@ -134,6 +136,62 @@ def test_weights_ema_and_adam_moments_are_bit_identical_on_all_ranks():
     digests = run_program(3, STEPS)
     assert len(digests) == 3
     assert len(set(digests)) == 1
+
+
+REPLAY = """
+import sys
+import numpy as np
+from ganzoo import backend
+backend.start("cpu")
+from ganzoo import Batch, ReplayBuffer, distributed, jt
+ranks, rank, parts, size, capacity = distributed.world_size(), distributed.rank(), int(sys.argv[1]), 6, 5
+pool = ReplayBuffer(capacity, (1, 1, 1))
+share = size // ranks
+with distributed.data_parallel():
+    for step in range(8):
+        for part in range(parts):
+            count = share // parts
+            rng, offset = np.random.default_rng(step), rank * share + part * count
+            images = jt.array(np.arange(step * size + offset, step * size + offset + count, dtype=np.float32))
+            images = images.reshape((-1, 1, 1, 1))
+            batch = Batch(images, np.zeros(count), rng, offset=offset, global_size=size)
+            returned = pool.query(images, batch).numpy().ravel().astype(int).tolist()
+            print("".join(f"{step} {offset + n} {each}\\n" for n, each in enumerate(returned)), end="", flush=True)
+print(f"{pool.images.numpy().ravel().astype(int).tolist()} {pool.seen.numpy().tolist()}\\n", end="", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(2, 1), (3, 1), (2, 3)])
+def test_a_replay_buffer_is_the_same_on_all_ranks_as_in_one_process(processes, parts):
+    *alone, pool = run_program(1, REPLAY, "1")
+    lines = run_program(processes, REPLAY, str(parts))
+    assert sorted(lines) == sorted([*alone, *[pool] * processes])
+
+
+BLOCKS = """
+import sys
+import numpy as np
+from ganzoo import backend, distributed
+backend.start("cpu")
+from ganzoo.training.follower import share_state
+from tests.support.building_blocks import Training
+training = Training(seed=distributed.rank())
+share_state(training.state)
+for _ in range(4):
+    training.run()
+np.savez(f"{sys.argv[1]}-{distributed.rank()}.npz", **training.state.tensors())
+"""
+
+
+def test_building_blocks_train_on_two_ranks_as_in_one_process(tmp_path):
+    for processes in (1, 2):
+        run_program(processes, BLOCKS, str(tmp_path / str(processes)))
+    alone, first, second = (dict(np.load(tmp_path / f"{name}.npz")) for name in ("1-0", "2-0", "2-1"))
+    for name, value in alone.items():
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+        # The first steps of Adam amplify rounding errors of small gradients.
+        if name.startswith(("net/", "ema/")):
+            np.testing.assert_allclose(first[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -60,6 +60,17 @@ def test_least_squares_is_the_mean_squared_distance_to_the_target(real, target):
     np.testing.assert_allclose(gradient, 2 * (scores - target) / len(scores), rtol=1e-6)
 
 
+@needs_torch
+def test_hinge_and_wasserstein_losses_equal_the_reference_also_at_the_kink(tmp_path):
+    scores = np.float32([-100, -1.5, -1, -1 + 1e-6, -0.3, 0, 0.4, 1 - 1e-6, 1, 1.5, 100]).reshape(-1, 1)
+    expected = run_reference("adversarial", {"scores": scores}, tmp_path)
+    for name in ("hinge", "wasserstein"):
+        for real in (True, False):
+            value, gradient = value_and_gradient(lambda var: getattr(ganzoo, name)(var, real=real), scores)  # noqa: B023
+            np.testing.assert_allclose(value, [expected[f"{name}/{real}"]], rtol=1e-6, atol=1e-6)
+            np.testing.assert_allclose(gradient, expected[f"{name}/{real}/gradient"], rtol=1e-6)
+
+
 def critic(weights: dict):
     """conv - leaky ReLU - conv - leaky ReLU - linear, as in the reference's `gradient_penalty`."""
     nn = ganzoo.jt.nn

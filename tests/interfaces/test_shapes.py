@@ -59,6 +59,11 @@ def test_a_network_names_the_layer_that_an_array_does_not_fit(shape, where, mess
         (lambda: ganzoo.UpsampledConv(4, 8), (2, 8, 8, 8), "(N, 4, H, W)"),
         (lambda: ganzoo.BatchNorm(4), (2, 8, 8, 8), "(N, 4, ...)"),
         (lambda: ganzoo.BatchNorm(4), (8,), "(N, 4, ...)"),
+        (lambda: ganzoo.InstanceNorm(4), (2, 8, 8, 8), "(N, 4, H, W)"),
+        (lambda: ganzoo.InstanceNorm(4), (2, 4), "(N, 4, H, W)"),
+        (lambda: ganzoo.GroupNorm(2, 4), (2, 8, 8, 8), "(N, 4, ...)"),
+        (lambda: ganzoo.GroupNorm(2, 4), (8,), "(N, 4, ...)"),
+        (lambda: ganzoo.spectral_norm(ganzoo.Conv(4, 8, 3)), (2, 8, 8, 8), "(N, 4, H, W)"),
     ],
 )
 def test_each_layer_names_the_shape_it_expects(layer, shape, expected):
@@ -74,6 +79,10 @@ def test_layers_and_losses_reject_an_empty_array():
         lambda: ganzoo.Conv(3, 4, 3)(empty),
         lambda: ganzoo.ConvTranspose(3, 4, 4)(empty),
         lambda: ganzoo.BatchNorm(3)(empty),
+        lambda: ganzoo.InstanceNorm(3)(empty),
+        lambda: ganzoo.GroupNorm(3, 3)(empty),
+        lambda: ganzoo.hinge(jt.zeros((0, 1)), True),
+        lambda: ganzoo.wasserstein(jt.zeros((0, 1)), False),
         lambda: ganzoo.Linear(3, 4)(jt.zeros((0, 3))),
         lambda: ganzoo.least_squares(jt.zeros((0, 1)), True),
         lambda: ganzoo.least_squares(jt.zeros((0, 1)), False),
@@ -83,6 +92,14 @@ def test_layers_and_losses_reject_an_empty_array():
     ):
         with pytest.raises(ShapeError, match=r"\(0, "):
             use()
+
+
+def test_norms_of_single_numbers_and_unequal_groups_are_refused():
+    for norm, shape in ((ganzoo.InstanceNorm(3), (2, 3, 1, 1)), (ganzoo.GroupNorm(3, 3), (2, 3))):
+        with pytest.raises(ShapeError, match=r"is always 0; it was given shape \(2, 3"):
+            norm(ganzoo.jt.zeros(shape))
+    with pytest.raises(ShapeError, match="can't split 6 channels into 4 equal groups"):
+        ganzoo.GroupNorm(4, 6)
 
 
 def test_pooling_of_an_odd_side_is_refused():

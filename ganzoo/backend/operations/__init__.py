@@ -265,6 +265,13 @@ def linear(x: Any, weight: Any) -> Any:
     return _operations.onednn_matmul(x, weight, False, True, autocast_enabled)
 
 
+def matmul(x: Any, y: Any) -> Any:
+    """Return the product of the matrices x (N, C) and y (C, K)."""
+    if _operations is None:
+        return _autocast_call(jittor().nn.matmul, x, y)
+    return _operations.onednn_matmul(x, y, False, False, autocast_enabled)
+
+
 def transpose(x: Any, axes: Sequence[int]) -> Any:
     """Like np.transpose."""
     return reindexing.transpose(x, axes) if on_gpu() else x.transpose(tuple(axes))

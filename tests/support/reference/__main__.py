@@ -25,12 +25,15 @@ from . import (
 
 JOBS = {
     "adam": operations.adam,
+    "adversarial": operations.adversarial,
     "batch_norm": operations.batch_norm,
     "convolution": operations.convolution,
     "efficientnet": backbones.efficientnet,
     "gradient_penalty": operations.gradient_penalty,
     "inception": backbones.inception,
     "landmarks": landmarks.heatmaps,
+    "norm": operations.norm,
+    "spectral_norm": operations.spectral_norm,
     "stargan2": stargan2_gradients.gradients,
     "stargan2_files": stargan2_files.files,
     "stargan2_train": stargan2_steps.train,

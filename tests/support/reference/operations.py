@@ -1,4 +1,4 @@
-"""Reference results of single operations in PyTorch: Adam, batch norm, a convolution, the gradient penalty."""
+"""Reference results of single operations in PyTorch: Adam, batch norm, norms, a convolution, the gradient penalty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 Tensors = dict[str, torch.Tensor]
 
@@ -49,6 +50,65 @@ def batch_norm(arrays: Tensors, eps: float, momentum: float) -> Tensors:
         results[f"{mode}/y"] = y
         results.update({f"{mode}/{name}": gradient for name, gradient in zip(inputs, gradients)})
     return {**results, "running_mean": layer.running_mean, "running_var": layer.running_var}
+
+
+def norm(arrays: Tensors, groups: int) -> Tensors:
+    """Return a group norm of x (`groups` 0: an instance norm), the gradients of a loss, and those of a penalty on these
+    gradients."""
+    inputs = [arrays[name].requires_grad_() for name in ("x", "weight", "bias")]
+    x, weight, bias = inputs
+    functional = nn.functional
+    y = (
+        functional.group_norm(x, groups, weight, bias)
+        if groups
+        else functional.instance_norm(x, None, None, weight, bias)
+    )
+    first = torch.autograd.grad((y * arrays["upstream"] * (0.3 * y + 1)).sum(), inputs, create_graph=True)
+    penalty = first[0].square().sum() + 0.1 * first[1].square().sum()
+    second = torch.autograd.grad(penalty, inputs, allow_unused=True, materialize_grads=True)
+    return dict(zip(("y", "dx", "dweight", "dbias", "ddx", "ddweight", "ddbias"), [y, *first, *second]))
+
+
+def spectral_norm(
+    arrays: Tensors, kind: str, arguments: list[int], keywords: dict[str, int], steps: int, scale: int
+) -> Tensors:
+    """Train a spectrally normalised layer by `steps` steps of gradient descent on a loss with a gradient penalty, from
+    the weight, bias, u and v. Return each step's outputs and gradients, and the final u, v and output in inference. The
+    input is first enlarged by `scale`."""
+    layer = getattr(nn, kind)(*arguments, **keywords)
+    with torch.no_grad():
+        layer.weight.copy_(arrays["weight"])
+        layer.bias.copy_(arrays["bias"])
+    parametrizations.spectral_norm(layer)
+    network = nn.Sequential(nn.Upsample(scale_factor=scale), layer) if scale > 1 else layer
+    norm, weights = layer.parametrizations.weight[0], [layer.parametrizations.weight.original, layer.bias]
+    norm._u.copy_(arrays["u"])
+    norm._v.copy_(arrays["v"])
+    results = Tensors()
+    for step in range(steps):
+        x = arrays["x"].requires_grad_()
+        y = network(x)
+        slopes = torch.autograd.grad((y * y * arrays["upstream"]).sum(), x, create_graph=True)[0]
+        loss = (y * arrays["upstream"]).sum() + 0.1 * slopes.square().sum()
+        gradients = torch.autograd.grad(loss, weights)
+        results.update({f"{step}/y": y, f"{step}/weight": gradients[0], f"{step}/bias": gradients[1]})
+        with torch.no_grad():
+            for weight, gradient in zip(weights, gradients):
+                weight -= 0.01 * gradient / gradient.norm()
+    layer.eval()
+    return {**results, "u": norm._u, "v": norm._v, "inference": network(arrays["x"])}
+
+
+def adversarial(arrays: Tensors) -> Tensors:
+    """Return the terms of the hinge loss and of the Wasserstein loss, with their gradients."""
+    scores = arrays["scores"].requires_grad_()
+    terms = {
+        "hinge/True": torch.relu(1 - scores).mean(),
+        "hinge/False": torch.relu(1 + scores).mean(),
+        "wasserstein/True": -scores.mean(),
+        "wasserstein/False": scores.mean(),
+    }
+    return {**terms, **{f"{name}/gradient": torch.autograd.grad(term, scores)[0] for name, term in terms.items()}}
 
 
 def gradient_penalty(arrays: Tensors) -> Tensors:
