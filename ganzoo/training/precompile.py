@@ -130,7 +130,12 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
         micro_batches = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
         count = min(IMAGES, train.micro_batch or stage.batch)
         shape = (count * micro_batches, stage.size, stage.size, data.channels)
-        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64))
+        pixels, labels = rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64)
+        images, config = ImageBatch(pixels, labels), model.loader_config(state.options)
+        if config.references:
+            images = dataclasses.replace(images, references=np.stack([pixels, pixels]), targets=labels)
+        if config.by_domain:
+            images = dataclasses.replace(images, domains=np.stack([pixels] * len(data.domains)))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.show_compilation(what):
             Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
