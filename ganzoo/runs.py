@@ -105,8 +105,9 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def outcome(self) -> str | None:
-        """Return how the last session ended, according to log.txt: 'finished', 'interrupted', 'failed', 'crashed' (in
-        compiled code), or 'killed' if no ending was logged. None if there was no session or the log can't be read."""
+        """Return how the last session ended, according to log.txt: 'finished', 'interrupted', 'stopped' (by a plugin),
+        'failed', 'crashed' (in compiled code), or 'killed' if no ending was logged. None if there was no session or the
+        log can't be read."""
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
@@ -115,7 +116,7 @@ class Run:
             message = _TIME.sub("", line)
             if line.startswith("Fatal Python error: "):  # start of the report that `_log_crashes` enables
                 return "crashed"
-            if message in ("finished", "interrupted", "failed"):
+            if message in ("finished", "interrupted", "stopped", "failed"):
                 return message
             if message != line and message.startswith(SESSION_PREFIX):  # start of a session
                 return "killed"

@@ -149,15 +149,24 @@ def let_signals_arrive() -> None:
 
 
 class Stop:
-    """Whether to stop, and the number of the signal that asked for it."""
+    """Whether to stop, and the number of the signal that asked for it. `by_plugin` says that a plugin asked for it."""
 
     number: int | None = None
+    by_plugin = False
     _raising = False
 
     def __call__(self) -> bool:
         """Return whether a signal has arrived."""
         let_signals_arrive()
         return self.number is not None
+
+    def request(self) -> None:
+        """Ask training to end after the current step, on behalf of a plugin. Unlike a signal, this hurries nothing."""
+        self.by_plugin = True
+
+    def requested(self) -> bool:
+        """Return whether a signal has arrived or a plugin asked training to end."""
+        return self() or self.by_plugin
 
     @property
     def status(self) -> int:

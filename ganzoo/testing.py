@@ -86,7 +86,8 @@ def check_model(
     if not backend.started():
         backend.start()
     for count in channels:
-        data = DataInfo("synthetic", IMAGES, size, count, domains)
+        images = -(-IMAGES // max(len(domains), 1)) * max(len(domains), 1)  # equally many of each domain
+        data = DataInfo("synthetic", images, size, count, domains)
         data = dataclasses.replace(data, size=model.image_size(chosen, data))
         chosen = check_resolve_options(model, chosen, data)
         train = resolve(TrainOptions, {"batch": BATCH}, model.defaults)
@@ -160,7 +161,7 @@ def _import_alone(module: str) -> tuple[str, str]:
 
 
 class SyntheticDataset(Dataset):
-    """Noise images, whose labels take each value in turn."""
+    """Noise images, whose labels take each value in turn; one image of each label forms a pair."""
 
     def __init__(self, info: DataInfo) -> None:
         self.info = info
@@ -171,6 +172,9 @@ class SyntheticDataset(Dataset):
         from ganzoo.data.images import crop_and_resize
 
         return crop_and_resize(self._images[index], size), index % max(len(self.info.domains), 1)
+
+    def names(self) -> list[str]:
+        return [str(index // max(len(self.info.domains), 1)) for index in range(len(self))]
 
 
 def check_setup(setup: Setup) -> None:

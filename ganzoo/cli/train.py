@@ -134,7 +134,7 @@ def _make_plan(*arguments: Any, **settings: Any) -> Any:
 
 
 def _run(ctx: click.Context, plan: Any, experiments: Path, resume: Any) -> None:
-    """Train, and print how to continue. Exits with the status of a signal if one stopped training."""
+    """Train, and print how to continue if training was stopped. Exits with the status of a signal if one did that."""
     from ganzoo.training.session import run_training  # not at the top: it requires that Jittor has been started
 
     try:
@@ -148,8 +148,9 @@ def _run(ctx: click.Context, plan: Any, experiments: Path, resume: Any) -> None:
         ) from error
     with contextlib.suppress(OSError):  # after SIGHUP, stdout may be closed
         if stop() or run:
-            click.echo(f"{'interrupted' if stop() else 'finished'}: {run.path if run else 'nothing was trained yet'}")
-        if stop() and run:
+            outcome = "interrupted" if stop() else "stopped" if stop.by_plugin else "finished"
+            click.echo(f"{outcome}: {run.path if run else 'nothing was trained yet'}")
+        if stop.requested() and run:
             name = run.path.name if run.path.parent == Path(EXPERIMENTS) else str(run.path)
             click.echo(f"Continue with: {shlex.join(['ganzoo', 'train', plan.model.name, '--resume', name])}")
     if stop():

@@ -42,6 +42,10 @@ class Storage(ABC):
     def read(self, key: str) -> bytes:
         """Return the bytes of one image file. Must be thread-safe; may raise any exception."""
 
+    def names(self) -> list[str] | None:
+        """Return the name of every image within its domain; None if the images have no names."""
+        return None
+
     def at_size(self, size: int) -> Storage:
         """Return the same images at the stored size that fits `size` best; this storage itself if it has that size."""
         if not self.sizes or choose_size(size, self.sizes) == self.size:

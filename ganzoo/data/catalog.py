@@ -51,6 +51,9 @@ class DescribedDataset(Dataset):
 
         return np.arange(self.info.count) % max(1, len(self.info.domains))
 
+    def names(self) -> list[str]:
+        return [str(index // max(1, len(self.info.domains))) for index in range(self.info.count)]
+
 
 def path_of(name_or_path: str, registry: Registry) -> Path | None:
     """Return the absolute path that `open_data` opens; None if `name_or_path` is a name."""

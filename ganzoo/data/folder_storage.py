@@ -14,7 +14,7 @@ import numpy as np
 from ganzoo.data.abstract_storage import Storage, check_size
 from ganzoo.data.images import is_hidden, is_image
 from ganzoo.data.layout import Listing, find_domains, labels_of, relocate_domains
-from ganzoo.data.paths import common_folder
+from ganzoo.data.paths import common_folder, folder_prefix
 from ganzoo.data.pyramid import choose_size, find_sizes
 from ganzoo.data.splits import find_splits
 from ganzoo.errors import DataError, printable, reason
@@ -32,22 +32,36 @@ class FileStorage(Storage):
         splits = find_splits(listing.images)
         self.notes, self.ignored_files = splits.notes, listing.ignored_files()
         self.archives = [path for path in listing.others if is_archive(path)]
-        self._domain_folders = None
+        self._domain_folders, self._named_keys, self._name_folders = None, list[str](), list[str]()
         self._validation_folder, self._validation_keys = splits.validation.get("", ""), dict[str, list[str]]()
         if splits.validation:
             folders = {domain: splits.validation.get(domain) for domain in splits.training}
+            self._validation_name_folders = [folder or "" for folder in folders.values()]
             self._validation_keys = {
                 domain: listing.below(folder) if folder else [] for domain, folder in folders.items()
             }
         if "" not in splits.training:
             self.domains = tuple(splits.training)
             self._set_images_by_domain({domain: listing.below(folder) for domain, folder in splits.training.items()})
+            self._name_by(splits.training.values())
             return
         self._root = self._set_images(listing.below(splits.training[""]), splits.training[""], size)
         self._domain_folders = find_domains(listing, self.keys, self._root) if self.keys else None
         if self._domain_folders:
             self.domains = tuple(map(printable, self._domain_folders.names))
             self.labels = labels_of(self.keys, self._domain_folders)
+            self._name_by(posixpath.join(self._domain_folders.folder, name) for name in self._domain_folders.names)
+
+    def _name_by(self, folders: Iterable[str]) -> None:
+        """Let the images' names be their paths in these folders, one for each domain."""
+        self._named_keys, self._name_folders = self.keys, list(folders)
+
+    def names(self) -> list[str] | None:
+        if self.labels is None:
+            return None
+        starts = [len(folder_prefix(folder)) for folder in self._name_folders]
+        # The keys of one stored size, since the paths of the others may differ.
+        return [posixpath.splitext(key[starts[label] :])[0] for key, label in zip(self._named_keys, self.labels)]
 
     def _set_images_by_domain(self, keys: Mapping[str, list[str]]) -> None:
         """Use these images, given by domain."""
@@ -76,12 +90,14 @@ class FileStorage(Storage):
         other._validation_keys, other.labels, other.notes, other.ignored_files = {}, None, (), None
         if "" not in self._validation_keys:
             other._set_images_by_domain(self._validation_keys)
+            other._name_by(self._validation_name_folders)
             return other
         try:
             root = other._set_images(self._validation_keys[""], self._validation_folder, self.size)
             if self.domains and self._domain_folders:
                 domains = relocate_domains(self._domain_folders, self._root, root, other.keys)
                 other.labels = labels_of(other.keys, domains)
+                other._name_by(posixpath.join(domains.folder, name) for name in domains.names)
         except DataError as error:
             raise DataError(f"{printable(self.path)}: {printable(str(error))}") from error
         return other

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import lmdb
 
-from ganzoo.data.lmdb_storage import LMDB_METADATA
+from ganzoo.data.lmdb_storage import LMDB_METADATA, LMDB_NAMES
 from ganzoo.data.lmdb_writer import LmdbWriter, stored_size, write_failure
 from ganzoo.errors import DataError, reason
 from ganzoo.files import data_dir
@@ -28,7 +28,7 @@ COMMIT_BYTES = 256 << 20  # of a transaction, which LMDB keeps in memory
 
 # Temporary keys, deleted when the LMDB is complete: the plan, and one for each group of source images added. A group's
 # key contains the index of its first image; its value contains the index after its last image ('stop'), the labels of
-# the readable images and the messages for the unreadable ones ('bad').
+# the readable images, and the messages for the unreadable ones ('bad') with their indices ('skipped').
 PLAN_KEY = b"ganzoo-plan"
 GROUP_KEY = b"ganzoo-part-"
 
@@ -37,11 +37,11 @@ PreparedImage = tuple[list[bytes], int]  # an image's files, one per size, and i
 
 class LmdbBuilder:
     """An LMDB under construction. `done` source images have been processed: `labels` has a label for each readable one,
-    `bad` a message for each unreadable one."""
+    `bad` a message for each unreadable one, and `skipped` its index."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder, self.sizes = folder, plan["sizes"]
-        self.done, self.labels, self.bad = 0, list[int](), list[str]()
+        self.done, self.labels, self.bad, self.skipped = 0, list[int](), list[str](), list[int]()
         self.discard = False  # if set, the LMDB is deleted unless it is finished
         self._writer = LmdbWriter(folder, lock=False)  # `_locked_folder` locks out other processes
         self._committed, self._bytes = time.monotonic(), 0
@@ -66,6 +66,7 @@ class LmdbBuilder:
             self.done = group["stop"]
             self.labels += group["labels"]
             self.bad += group["bad"]
+            self.skipped += group["skipped"]
 
     def _groups(self) -> Iterator[tuple[bytes, bytes]]:
         with self._writer.transaction.cursor() as cursor:
@@ -86,8 +87,9 @@ class LmdbBuilder:
             entries += [(f"{size}-{number:05d}".encode(), data) for size, data in zip(self.sizes, files)]
             labels.append(label)
         bad = [result for result in results if isinstance(result, str)]
+        skipped = [self.done + place for place, result in enumerate(results) if isinstance(result, str)]
         stop = self.done + len(results)
-        group = {"stop": stop, "labels": labels, "bad": bad}
+        group = {"stop": stop, "labels": labels, "bad": bad, "skipped": skipped}
         entries.append((GROUP_KEY + b"%012d" % self.done, json.dumps(group).encode()))
         self._bytes += sum(len(value) for _, value in entries)
         self._writer.reserve(sum(stored_size(value) for _, value in entries))  # no commit may split these entries
@@ -96,6 +98,7 @@ class LmdbBuilder:
         self.done = stop
         self.labels += labels
         self.bad += bad
+        self.skipped += skipped
         if self._bytes > COMMIT_BYTES or time.monotonic() - self._committed > COMMIT_SECONDS:
             self.commit()
 
@@ -104,14 +107,16 @@ class LmdbBuilder:
         self._writer.commit()
         self._committed, self._bytes = time.monotonic(), 0
 
-    def finish(self, metadata: dict[str, Any]) -> None:
-        """Write the length and the metadata, and delete the temporary keys."""
+    def finish(self, metadata: dict[str, Any], names: Sequence[str] | None = None) -> None:
+        """Write the length, the metadata and the images' names, if they have any, and delete the temporary keys."""
         groups = {key: len(value) for key, value in self._groups()}
         self._writer.reserve(sum(groups.values()))  # LMDB copies their pages before it frees them
         for key in [PLAN_KEY, *groups]:
             self._writer.transaction.delete(key)
         self._writer.put(b"length", str(len(self.labels)).encode())
         self._writer.put(LMDB_METADATA, json.dumps(metadata).encode())
+        if names is not None:
+            self._writer.put(LMDB_NAMES, json.dumps(names).encode())
         self.commit()
         # LMDB doesn't write free pages at the end of the file, so the file would look truncated.
         file = self.folder / DATA_FILE

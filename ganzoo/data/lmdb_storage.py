@@ -19,6 +19,7 @@ from ganzoo.data.pyramid import SIZES, choose_size
 from ganzoo.errors import DataError, printable
 
 LMDB_METADATA = b"ganzoo"  # our own key, in addition to those of the reference layout
+LMDB_NAMES = b"ganzoo-names"  # likewise: a JSON list of the images' names within their domains
 LENGTH_BYTES = 20  # limit: digits of the number of images
 METADATA_BYTES, LABEL_BYTES = 1 << 20, 16  # limit on the metadata: a fixed part, plus a part per image
 
@@ -59,6 +60,18 @@ class LmdbStorage(Storage):
         if type(found) is not dict:
             raise TypeError(f"expected a JSON object, not a {type(found).__name__}")
         return found
+
+    def names(self) -> list[str] | None:
+        try:
+            stored = self._get(LMDB_NAMES, MAX_FILE_BYTES) if self.domains else None
+            names = json.loads(stored) if stored else None
+            if names is not None and (type(names) is not list or {*map(type, names)} != {str}):
+                raise TypeError("expected a list of strings")
+            if names is not None and len(names) != self.count:
+                raise ValueError(f"{len(names)} names for {self.count} images")
+        except (lmdb.Error, TypeError, ValueError, RecursionError) as error:
+            raise DataError(f"{self.path}: a damaged LMDB: invalid names ({printable(str(error))[:200]}).") from error
+        return names
 
     def _has(self, key: bytes) -> bool:
         with self.env.begin(buffers=True) as transaction:

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,31 +45,35 @@ class ReadErrors:
 @dataclass(frozen=True)
 class ImageBatch:
     """uint8 images (N, H, W, C) and their labels (N,). If the model uses references, also two per image
-    (2, N, H, W, C), and their labels `targets` (N,)."""
+    (2, N, H, W, C), and their labels `targets` (N,). If it draws from each domain, `domains` holds N images of each
+    (D, N, H, W, C), the first of which are `images`."""
 
     images: np.ndarray
     labels: np.ndarray
     references: np.ndarray | None = None
     targets: np.ndarray | None = None
+    domains: np.ndarray | None = None
 
     def slice(self, start: int, stop: int) -> ImageBatch:
-        """Return the images from `start` to `stop`."""
-        references, targets = self.references, self.targets
+        """Return the images from `start` to `stop`, of each domain if there are several."""
+        references, targets, domains = self.references, self.targets, self.domains
         return ImageBatch(
             self.images[start:stop],
             self.labels[start:stop],
             None if references is None else references[:, start:stop],
             None if targets is None else targets[start:stop],
+            None if domains is None else domains[:, start:stop],
         )
 
 
 class Loader:
-    """An endless stream of batches of `batch` images, `size` px with `channels` channels.
+    """An endless stream of batches of `batch` images (of each domain, if `config` asks for that), `size` px with
+    `channels` channels.
 
     `config` defines the order; a batch may span two epochs. `flip` mirrors half of the images at random. An unreadable
-    image is reported once and replaced by the next readable one (of its domain, if domains are balanced). DataError if
-    most images are unreadable. `read_errors` can be shared with other loaders. Up to `cache_bytes` bytes of decoded
-    images are cached.
+    image is reported once and replaced by the next readable one: of its domain, if `config` chooses by domain; together
+    with its partners, if it is paired. DataError if most images are unreadable. `read_errors` can be shared with other
+    loaders. Up to `cache_bytes` bytes of decoded images are cached.
     """
 
     def __init__(
@@ -116,31 +120,49 @@ class Loader:
 
     def _load_batch(self, position: int) -> ImageBatch:
         samples = [self._order.at(at) for at in range(position, position + self.batch)]
-        loaded = [self._load(sample.image) for sample in samples]
+        loaded = [self._load_sample(sample) for sample in samples]
         if self._read_errors.mostly_bad(len(self.dataset)):
             raise self._mostly_bad()
-        batch = ImageBatch(np.stack([image for image, _ in loaded]), np.array([label for _, label in loaded]))
+        images, *others = (np.stack([image for image, _ in row]) for row in zip(*loaded))
+        batch = ImageBatch(images, np.array([label for (_, label), *_ in loaded]))
+        if samples[0].domains:
+            domains = np.stack([images, *others])
+            return replace(batch, images=domains[0], domains=domains)
         return self._with_references(batch, samples) if samples[0].references else batch
+
+    def _load_sample(self, sample: Sample) -> list[tuple[np.ndarray, int]]:
+        """Load a sample's image, or its images of all domains, with their labels."""
+        if sample.paired:
+            return self._load(*sample.domains)
+        return [each for view in sample.domains or (sample.image,) for each in self._load(view)]
 
     def _with_references(self, batch: ImageBatch, samples: list[Sample]) -> ImageBatch:
         pairs = zip(*(sample.references for sample in samples if sample.references))
-        references = np.stack([np.stack([self._load(view)[0] for view in views]) for views in pairs])
+        references = np.stack([np.stack([self._load(view)[0][0] for view in views]) for views in pairs])
         return ImageBatch(batch.images, batch.labels, references, np.array([sample.target for sample in samples]))
 
-    def _load(self, view: ImageView) -> tuple[np.ndarray, int]:
-        for at in self._candidates(view):
-            if at in self._read_errors.bad:
-                continue
-            try:
-                image, label = self._load_cached(at, view)
-            except DataError as error:
-                self._report(at, error)
-                continue
-            self._read_errors.count(bad=at != view.index)
-            return (image[:, ::-1] if view.mirrored else image), label
-        count = len(view.replacements)
-        which = f"the {count} images of the domain {view.domain!r}" if count else f"its {len(self.dataset)} images"
+    def _load(self, *views: ImageView) -> list[tuple[np.ndarray, int]]:
+        """Load the images of these views and their labels. If one can't be read, all of them are replaced."""
+        for indices in zip(*map(self._candidates, views)):
+            loaded = [each for at, view in zip(indices, views) if (each := self._load_one(at, view)) is not None]
+            if len(loaded) == len(views):
+                self._read_errors.count(bad=indices[0] != views[0].index)
+                return loaded
+        count, domain = len(views[0].replacements), views[0].domain
+        which = f"the {count} images of the domain {domain!r}" if count else f"its {len(self.dataset)} images"
+        which = f"the {count} pairs of images" if len(views) > 1 else which
         raise DataError(f"{self.dataset.info.name}: none of {which} can be read.")
+
+    def _load_one(self, index: int, view: ImageView) -> tuple[np.ndarray, int] | None:
+        """Load an image, mirrored and cropped like the view, and its label; None if it can't be read."""
+        if index in self._read_errors.bad:
+            return None
+        try:
+            image, label = self._load_cached(index, view)
+        except DataError as error:
+            self._report(index, error)
+            return None
+        return (image[:, ::-1] if view.mirrored else image), label
 
     def _mostly_bad(self) -> DataError:
         bad, name = len(self._read_errors.bad), self.dataset.info.name
@@ -165,7 +187,7 @@ class Loader:
         """Yield the index of a view's image, then the indices of its possible replacements."""
         yield view.index
         if len(view.replacements):
-            start = int(np.searchsorted(view.replacements, view.index))
+            (start,) = np.flatnonzero(np.asarray(view.replacements) == view.index)
             yield from (int(each) for each in np.roll(view.replacements, -start - 1)[:-1])
         else:
             yield from ((view.index + step) % len(self.dataset) for step in range(1, len(self.dataset)))

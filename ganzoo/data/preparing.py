@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -166,7 +166,7 @@ def _prepare(dataset: Dataset, path: Path, description: _Description, workers: i
             builder.discard = True
             raise _too_many_bad(dataset, builder)
         seconds = time.monotonic() - start
-        builder.finish(description.metadata(builder.labels))
+        builder.finish(description.metadata(builder.labels), description.names(builder.skipped))
     size = sum(file.stat().st_size for file in path.iterdir())
     speed = (len(dataset) - done) / max(seconds, 1e-9)
     return Summary(path, len(builder.labels), sizes, size, speed, builder.bad)
@@ -192,9 +192,10 @@ class _Description:
     def __init__(
         self, dataset: Dataset, sizes: tuple[int, ...], lossless: bool, flip: bool | None, domains: bool
     ) -> None:
-        self.sizes, self.lossless = sizes, lossless
+        self.sizes, self.lossless, self._dataset, self._domains = sizes, lossless, dataset, domains
         info = dataset.info
         self.plan = {"sizes": list(sizes), "lossless": lossless, "channels": info.channels, "images": len(dataset)}
+        self.plan["format"] = 2  # of the temporary entries
         self.plan["source"] = _fingerprint(dataset)
         self._fixed_metadata = {"source": info.name, "sizes": list(sizes), "lossless": lossless}
         self._fixed_metadata["flip"] = info.flip if flip is None else flip
@@ -206,6 +207,17 @@ class _Description:
         """Return the metadata entry of an LMDB whose images have these labels."""
         described = {**self._fixed_metadata, "count": len(labels)}
         return {**described, "labels": list(labels)} if "domains" in described else described
+
+    def names(self, skipped: Collection[int]) -> list[str] | None:
+        """Return the names of all images within their domains, except the skipped ones; None if they have none."""
+        if not (self._domains and self._dataset.info.domains):
+            return None
+        try:
+            names = self._dataset.names()
+        except DataError:
+            return None
+        skipped = set(skipped)
+        return [name for index, name in enumerate(names) if index not in skipped]
 
     def matches(self, path: Path) -> bool:
         """Return whether `path` is a finished LMDB with this description."""

@@ -101,6 +101,15 @@ class StoredImages(Dataset):
         labels = self.storage.labels
         return np.zeros(len(self), np.int64) if labels is None else labels.copy()
 
+    def names(self) -> list[str]:
+        names = self.storage.names()
+        if names is None:
+            raise DataError(
+                f"{self.path}: its images have no names by which they could be paired. Use a folder or a zip archive "
+                "with a folder for each domain, or an LMDB that `ganzoo data prepare` made from one."
+            )
+        return names
+
     def unlabelled(self) -> StoredImages:
         """Return the same images without domains."""
         other = copy.copy(self)

@@ -41,13 +41,31 @@ class DataInfo:
 class LoaderConfig:
     """How the loader chooses and crops training images. By default, it takes each image once per epoch, uncropped.
 
-    With `references`, the domain of each image is drawn at random, so a batch may lack some domains. All domains are
-    equally likely, whatever their sizes. Each image comes with two other images from a second random domain. Each of
-    the three is, with probability `crop_probability`, cropped to a random 80-100% of its area before it is scaled.
+    At most one of these can be chosen:
+
+    * `per_domain`: a batch of N has N images of every domain, in `Batch.domains`, as for CycleGAN. Each domain is
+      shuffled by itself, and its epoch ends when all its images have been used. `--batch`, `--micro-batch` and kimg
+      count the images of one domain.
+    * `paired`: as `per_domain`, and the n-th images of all domains have the same name, such as a/1.png and b/1.png, as
+      for pix2pix. They share their mirroring and their crop.
+    * `balanced`: the domains take turns, so their frequencies in a batch differ by at most one, whatever their sizes:
+      images of small domains are repeated, and large domains contribute a part of theirs to each of the others' epochs.
+    * `references`: the domain of each image is drawn at random, so a batch may lack some domains. All domains are
+      equally likely, whatever their sizes. Each image comes with two other images from a second random domain.
+
+    Each image is, with probability `crop_probability`, cropped to a random 80-100% of its area before it is scaled.
     """
 
     references: bool = False
     crop_probability: float = 0.0
+    per_domain: bool = False
+    paired: bool = False
+    balanced: bool = False
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether a batch has images of every domain, in `Batch.domains`."""
+        return self.per_domain or self.paired
 
 
 class Dataset(ABC):
@@ -89,6 +107,11 @@ class Dataset(ABC):
             known = map(label, range(len(self))) if self.info.domains else [0] * len(self)
             self._labels_cache = np.fromiter(known, np.int64, len(self))
         return self._labels_cache
+
+    def names(self) -> Sequence[str]:
+        """Return the name of every image within its domain, by which `LoaderConfig.paired` finds the images that belong
+        together: '1' for a/1.png and b/1.jpg. DataError if the images have no names."""
+        raise DataError(f"{self.info.name}: its images have no names, so they can't be paired.")
 
     def validation(self) -> Dataset | None:
         """Return the images reserved for validation, if any. Their size, channels and domains (in the same order) are

@@ -5,6 +5,10 @@ Keep that module light, because every `--help` imports it. Import Jittor only in
 
 An implementation may take fewer arguments than are listed here. If it raises, the error is reported (by `ganzoo
 plugins`, or in the run's log), and the other plugins and the training continue. Hook wrappers are not supported.
+
+`ganzoo_tick`, `ganzoo_checkpoint`, `ganzoo_evaluation` and `ganzoo_pictures` can end training: if one returns a string,
+the reason, training ends after the current step with a checkpoint, as with Ctrl-C, but with exit status 0. The run can
+be resumed.
 """
 
 from __future__ import annotations
@@ -53,15 +57,36 @@ def ganzoo_data_commands() -> Iterable[click.Command]:
 
 
 @hookspec
-def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
-    """Called when a run starts or resumes in folder `run`; `options` is the content of its options.json."""
+def ganzoo_run_start(run: Path, options: dict[str, Any], step: int, images: int) -> None:
+    """Called when a run starts or resumes in folder `run`, after `step` steps and `images` images (0 for a new run);
+    `options` is the content of its options.json."""
 
 
 @hookspec
-def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
-    """Called after each tick; `stats` is the line just added to stats.jsonl (losses are means over the tick)."""
+def ganzoo_tick(run: Path, stats: dict[str, Any]) -> str | None:
+    """Called after each tick; `stats` is the line just added to stats.jsonl (losses are means over the tick). Return a
+    reason to end training, or None."""
+
+
+@hookspec
+def ganzoo_checkpoint(run: Path, path: Path, images: int) -> str | None:
+    """Called when a checkpoint of the run after `images` images is on disk, at `path`: after the current step, since
+    checkpoints are written in the background. Return a reason to end training, or None."""
+
+
+@hookspec
+def ganzoo_evaluation(run: Path, metrics: dict[str, float], images: int) -> str | None:
+    """Called when metrics have been measured after `images` images; `metrics` are the values by name, as in
+    stats.jsonl. Return a reason to end training, or None."""
+
+
+@hookspec
+def ganzoo_pictures(run: Path, paths: list[Path], images: int) -> str | None:
+    """Called when sheets of samples, translations or real images have been written to the PNG files `paths`, after
+    `images` images. Return a reason to end training, or None."""
 
 
 @hookspec
 def ganzoo_run_end(run: Path, outcome: str) -> None:
-    """Called when a run has ended; `outcome` is 'finished', 'interrupted' or 'failed'."""
+    """Called when a run has ended; `outcome` is 'finished', 'interrupted' (by a signal), 'stopped' (by a plugin) or
+    'failed'."""

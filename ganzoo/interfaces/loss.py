@@ -34,6 +34,9 @@ class Batch:
     noise. If the model draws references, `references` holds two Vars of N other images each. The n-th images of both
     belong to the same domain, whose label is the n-th of `targets` (N,).
 
+    If the loader draws from each domain (`LoaderConfig.per_domain` or `paired`), `domains` holds a Var of N images of
+    each, in the order of `DataInfo.domains`: `horses, zebras = batch.domains`. `images` are those of the first domain.
+
     All phases of a step share one Batch. A phase may store in `cache` what a later phase reuses (e.g. the detached
     fakes). Scalar Vars that are not part of the loss but worth logging go into `logged` by name.
 
@@ -51,6 +54,7 @@ class Batch:
     micro_batches: int = 1
     offset: int = 0
     global_size: int | None = None
+    domains: tuple[Any, ...] = ()
     cache: dict[str, Any] = field(default_factory=dict)
     logged: dict[str, Any] = field(default_factory=dict)
     _one_hot: dict[int, Any] = field(default_factory=dict)

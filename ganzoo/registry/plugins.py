@@ -98,14 +98,20 @@ class Registry:
 
     def notify(self, event: str, **arguments: Any) -> list[str]:
         """Call an event hook in every plugin. Return a line about the error for each plugin that raised one."""
-        failures = []
+        return self.ask(event, **arguments)[1]
+
+    def ask(self, event: str, **arguments: Any) -> tuple[list[tuple[str, Any]], list[str]]:
+        """Call an event hook in every plugin. Return the answers other than None, each with the plugin's name, and a
+        line about the error for each plugin that raised one."""
+        answers, failures = [], []
         implementations = getattr(self.manager.hook, event).get_hookimpls()
         for plugin in dict.fromkeys(each.plugin for each in reversed(implementations)):  # in pluggy's calling order
+            name = self.manager.get_name(plugin) or ""
             try:
-                self.call_one(event, plugin, **arguments)
+                answers += [(name, answer) for answer in self.call_one(event, plugin, **arguments)]
             except PLUGIN_ERRORS as error:
-                failures.append(f"plugin {self.manager.get_name(plugin)}: {event} raised {describe_failure(error)}")
-        return failures
+                failures.append(f"plugin {name}: {event} raised {describe_failure(error)}")
+        return answers, failures
 
     def call_one(self, hook: str, plugin: Any, **arguments: Any) -> list[Any]:
         """Call a hook in one plugin, and return the results of its implementations, without None."""

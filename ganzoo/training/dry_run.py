@@ -38,6 +38,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     if isinstance(plan.dataset, DescribedDataset):
         yield "         not prepared yet: training will prepare it first; the number of images may differ"
     yield f"         trained at {plan.data.size} px, {'half of them mirrored' if plan.flip else 'not mirrored'}"
+    if plan.model.loader_config(plan.options).by_domain:
+        yield f"         as many of each of {len(info.domains)} domains; --batch and --kimg count those of one domain"
     if plan.metric_tracker is not None:
         yield f"metrics  {plan.metric_tracker.best_by.partition('/')[2]} every {plan.train.evaluate_every:g} kimg"
     yield from _stages(plan)
@@ -86,9 +88,12 @@ def _activations(plan: Plan, setup: Any) -> float:
     count = _images_per_forward(plan)
     images = jt.zeros((count, plan.data.channels, plan.data.size, plan.data.size)).stop_grad()
     labels = np.zeros(count, np.int64)
+    config = plan.model.loader_config(plan.options)
     batch = Batch(images, labels, np.random.default_rng(0))
-    if plan.model.loader_config(plan.options).references:
-        batch = Batch(images, labels, np.random.default_rng(0), (images, images), labels)
+    if config.references:
+        batch = dataclasses.replace(batch, references=(images, images), targets=labels)
+    if config.by_domain:
+        batch = dataclasses.replace(batch, domains=(images,) * len(plan.data.domains))
     outputs = [0]
     for network in setup.networks.values():
         network.train()

@@ -110,6 +110,7 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
 
     from ganzoo import backend
     from ganzoo.data.loader import ImageBatch
+    from ganzoo.interfaces.loss import one_hot
     from ganzoo.registry import plugins
     from ganzoo.sampling import latents, sampler
 
@@ -130,13 +131,18 @@ def compile_later_stages(run: RunDescription, progress: Progress) -> None:
         micro_batches = 3 if train.micro_batch and train.micro_batch < stage.batch else 1
         count = min(IMAGES, train.micro_batch or stage.batch)
         shape = (count * micro_batches, stage.size, stage.size, data.channels)
-        images = ImageBatch(rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64))
+        pixels, labels = rng.integers(0, 256, shape, np.uint8), np.zeros(count * micro_batches, np.int64)
+        images, config = ImageBatch(pixels, labels), model.loader_config(state.options)
+        if config.references:
+            images = dataclasses.replace(images, references=np.stack([pixels, pixels]), targets=labels)
+        if config.by_domain:
+            images = dataclasses.replace(images, domains=np.stack([pixels] * len(data.domains)))
         what = f"{stage.size} px{', fading in' if state.upcoming().fading else ''}, in advance"
         with backend.show_compilation(what):
             Step(state, train.seed, count if micro_batches > 1 else None, lambda phase, terms, finite: None)(images)
             generator = state.ema.network(state.setup.generator)
-            labels = np.eye(generator.classes, dtype=np.float32)[np.zeros(IMAGES, int)] if generator.classes else None
-            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent), labels)
+            classes = one_hot(np.zeros(IMAGES, int), generator.classes) if generator.classes else None
+            sampler.generate(generator, latents.from_seeds(range(IMAGES), generator.latent), classes)
             backend.wait()
 
 

@@ -35,7 +35,7 @@ def run_training(
     plan: Plan, registry: Registry, experiments: Path, resume: Run | None = None
 ) -> tuple[Run | None, Stop]:
     """Train to the end, in a new run or the one to `resume`. Return the run (None if nothing was trained) and a Stop,
-    true if a signal ended training early.
+    true if a signal ended training early, with `by_plugin` set if a plugin did.
 
     If training diverges, it restarts from the last checkpoint with another seed, up to `plan.train.retry` times. If
     `mpirun` started several processes, rank 0 writes the run; the others train alongside and return None for the run.
@@ -127,8 +127,10 @@ def _attempt(plan: Plan, registry: Registry, run: Run, stop: Stop, state: TrainS
     outcome, reached_end = "failed", False
     try:
         reporter.start(state, feed, plan.data.size)
-        train(state, feed, plan.train, reporter, stop)
-        outcome, reached_end = "interrupted" if stop() else "finished", True
+        train(state, feed, plan.train, reporter, stop.requested)
+        if state.progress.images >= due.total_images(plan.train):
+            stop.by_plugin = False  # there was nothing left to stop
+        outcome, reached_end = "interrupted" if stop() else "stopped" if stop.by_plugin else "finished", True
     except GanzooError as error:
         run.log(f"Error: {error}")
         raise

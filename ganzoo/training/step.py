@@ -31,13 +31,16 @@ def to_device(
 ) -> Batch:
     """Convert uint8 images (N, H, W, C) to a Batch of float32 images (N, C, H, W) in [-1, 1]."""
     references = () if batch.references is None else tuple(from_images(images) for images in batch.references)
+    domains = () if batch.domains is None else tuple(from_images(images) for images in batch.domains)
+    images = domains[0] if domains else from_images(batch.images)
     return Batch(
-        from_images(batch.images), batch.labels, rng, references, batch.targets, micro_batches, offset, global_size
+        images, batch.labels, rng, references, batch.targets, micro_batches, offset, global_size, domains=domains
     )
 
 
 def split_batch(batch: ImageBatch, micro_batch: int | None) -> list[ImageBatch]:
-    """Split a batch into the fewest micro-batches of at most `micro_batch` images, as equal in size as possible."""
+    """Split a batch into the fewest micro-batches of at most `micro_batch` images (of each domain), as equal in size as
+    possible."""
     ends = list(accumulate(micro_batch_sizes(len(batch.labels), micro_batch), initial=0))
     return [batch.slice(start, end) for start, end in pairwise(ends)]
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from ganzoo import hookimpl
 
-_writers: dict[Path, Any] = {}  # None until the first tick
+_writers: dict[Path, Any] = {}  # None until the first event
+
+
+def _writer(run: Path) -> Any:
+    """Return the run's writer, None if the extra is not installed."""
+    if run in _writers and _writers[run] is None:
+        from tensorboardX import SummaryWriter  # imported late, because it imports PyTorch, which takes a second
+
+        _writers[run] = SummaryWriter(str(run))
+    return _writers.get(run)
 
 
 @hookimpl
@@ -19,19 +28,30 @@ def ganzoo_run_start(run: Path, options: dict[str, Any]) -> None:
 
 @hookimpl
 def ganzoo_tick(run: Path, stats: dict[str, Any]) -> None:
-    if run not in _writers:
+    writer = _writer(run)
+    if writer is None:
         return
-    if _writers[run] is None:
-        from tensorboardX import SummaryWriter  # imported late, because it imports PyTorch, which takes a second
-
-        _writers[run] = SummaryWriter(str(run))
     for name, value in stats["losses"].items():
-        _writers[run].add_scalar(f"loss/{name}", value, stats["images"])
+        writer.add_scalar(f"loss/{name}", value, stats["images"])
     for name, value in stats.get("metrics", {}).items():
-        _writers[run].add_scalar(f"metric/{name}", value, stats["images"])
+        writer.add_scalar(f"metric/{name}", value, stats["images"])
     for name in ("images_per_second", "memory_bytes"):
-        _writers[run].add_scalar(name, stats[name], stats["images"])
-    _writers[run].flush()
+        writer.add_scalar(name, stats[name], stats["images"])
+    writer.flush()
+
+
+@hookimpl
+def ganzoo_pictures(run: Path, paths: list[Path], images: int) -> None:
+    writer = _writer(run)
+    if writer is None:
+        return
+    import numpy as np
+    from PIL import Image
+
+    for path in paths:
+        name = path.stem.replace(f"-{images:09d}", "")  # samples-000004000-cycle is samples-cycle at 4000
+        with Image.open(path) as picture:
+            writer.add_image(name, np.asarray(picture.convert("RGB")), images, dataformats="HWC")
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganzoo.data.images import crop_and_resize
+from ganzoo.data.order import indices_by_name
 from ganzoo.data.preparing import default_sizes, parse_sizes, prepare
 from ganzoo.data.pyramid import SIZES
 from ganzoo.data.storage import StoredImages, open_path
@@ -237,6 +238,18 @@ def test_readable_files_are_prepared_and_unreadable_ones_listed(tmp_path: Path) 
     for index, name in enumerate(sorted(good)):
         expected = crop_and_resize(source.load(source.storage.keys.index(name))[0], 8, 3)
         np.testing.assert_array_equal(data.load(index)[0], expected)
+
+
+def test_readable_images_keep_the_names_by_which_they_are_paired(tmp_path: Path) -> None:
+    files = {f"{domain}/{name}.png": encoded(noise()) for domain in ("a", "b") for name in ("ä", "x/1", "y")}
+    root = write_folder(tmp_path / "set", {**files, "a/bad.png": b"", "b/bad.png": b""})
+    for out, domains in (("pairs.lmdb", True), ("images.lmdb", False)):
+        prepare(open_path(root), tmp_path / out, (8, 16), domains=domains, workers=1)
+    data = open_path(tmp_path / "pairs.lmdb")
+    assert data.names() == data.at_size(8).names() == ["x/1", "y", "ä"] * 2
+    assert indices_by_name(data).tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(DataError, match="its images have no names"):
+        open_path(tmp_path / "images.lmdb").names()
 
 
 def test_a_set_without_readable_images_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:

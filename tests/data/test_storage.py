@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import sys
 import zipfile
@@ -262,3 +263,40 @@ def test_an_impossible_path_is_an_error(name: str) -> None:
 
 def test_a_data_set_can_be_given_a_name(tmp_path: Path) -> None:
     assert open_path(write_folder(tmp_path / "set", {"a.png": A}), "cats").info.name == "cats"
+
+
+NAMED = ["1", "x/2"]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        ("set/a/1.png", "set/a/x/2.jpg", "set/b/1.jpg", "set/b/x/2.png"),
+        ("train/a/1.png", "train/a/x/2.jpg", "train/b/1.jpg", "train/b/x/2.png", "val/a/3.png", "val/b/3.png"),
+        ("trainA/1.png", "trainA/x/2.jpg", "trainB/1.jpg", "trainB/x/2.png", "testA/3.png", "testB/3.png"),
+        ("a/train/1.png", "a/train/x/2.jpg", "b/train/1.jpg", "b/train/x/2.png", "a/val/3.png", "b/val/3.png"),
+    ],
+)
+def test_the_name_of_an_image_is_its_path_in_its_domain_without_the_ending(
+    write_set: WriteSet, layout: tuple[str, ...]
+) -> None:
+    data = open_path(write_set({path: encoded(noise()) for path in layout}))
+    assert [*data.labels()] == [0, 0, 1, 1]
+    assert data.names() == NAMED * 2
+    again = pickle.loads(pickle.dumps(data))
+    assert again.names() == NAMED * 2
+    if (validation := data.validation()) is not None:
+        assert isinstance(validation, StoredImages)
+        assert validation.names() == ["3", "3"]
+
+
+def test_an_image_has_the_same_name_at_every_stored_size(write_set: WriteSet) -> None:
+    files = {f"{size}/{name}": encoded(noise(size, size)) for size in (4, 8) for name in ("a/1.png", "b/1.png")}
+    data = open_path(write_set(files))
+    assert data.names() == data.at_size(4).names() == ["1", "1"]
+    assert data.at_size(4).info.size == 4
+
+
+def test_images_without_domains_have_no_names(write_set: WriteSet) -> None:
+    with pytest.raises(DataError, match="its images have no names by which they could be paired"):
+        open_path(write_set({"1.png": encoded(noise())})).names()

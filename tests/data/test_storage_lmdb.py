@@ -10,7 +10,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from ganzoo.data.lmdb_storage import LMDB_METADATA
+from ganzoo.data.lmdb_storage import LMDB_METADATA, LMDB_NAMES
 from ganzoo.data.lmdb_writer import write_lmdb
 from ganzoo.data.storage import open_path
 from ganzoo.errors import DataError
@@ -172,6 +172,14 @@ def test_damaged_metadata_are_an_error(tmp_path: Path, metadata: bytes) -> None:
     with pytest.raises(DataError, match=r"set\.lmdb: a damaged LMDB: invalid metadata") as caught:
         open_path(write_entries(tmp_path / "set.lmdb", {**reference_entries(), LMDB_METADATA: metadata}))
     assert len(str(caught.value)) < len(str(tmp_path)) + 300
+
+
+@pytest.mark.parametrize("names", [b"{}", b"[1, 2, 3]", b'["a", "b"]', b"[", b"[" * 100_000])
+def test_damaged_names_are_an_error(tmp_path: Path, names: bytes) -> None:
+    metadata = {LMDB_METADATA: b'{"domains": ["a"], "labels": [0, 0, 0]}', LMDB_NAMES: names}
+    data = open_path(write_entries(tmp_path / "set.lmdb", {**reference_entries(), **metadata}))
+    with pytest.raises(DataError, match="a damaged LMDB: invalid names"):
+        data.names()
 
 
 def test_names_of_domains_can_be_printed(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ganzoo.errors import DataError
-from ganzoo.interfaces.dataset import DataInfo, Dataset
+from ganzoo.interfaces.dataset import DataInfo, Dataset, LoaderConfig
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.feed import Feed
+from ganzoo.training.step import split_batch
 
 
 class NumberedDataset(Dataset):
@@ -85,6 +86,39 @@ def test_closing_ends_the_threads():
     for thread in started:
         thread.join(5)
     assert not any(thread.is_alive() for thread in started)
+
+
+@pytest.mark.parametrize("config", ["per_domain", "paired", "balanced"])
+def test_ranks_and_micro_batches_have_their_share_of_every_domain(monkeypatch, config):
+    class Domains(NumberedDataset):
+        """The even images are of the first domain, the odd ones of the second."""
+
+        def __init__(self, size: int = 16) -> None:
+            self.info = DataInfo("numbered", 40, 8, 1, ("even", "odd"))
+
+        def at_size(self, size: int) -> Dataset:
+            return self
+
+        def load(self, index: int, size: int | None = None) -> tuple[np.ndarray, int]:
+            return super().load(index, size)[0], index % 2
+
+        def names(self) -> list[str]:
+            return [str(index // 2) for index in range(40)]
+
+    def batches(rank: int, count: int) -> list[np.ndarray]:
+        monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", str(count))
+        monkeypatch.setenv("OMPI_COMM_WORLD_RANK", str(rank))
+        feed = Feed(Domains(), TrainOptions(seed=3), 1, True, loader_config=LoaderConfig(**{config: True}))
+        found = [feed.batch(8, 8, 8 * step) for step in range(6)]
+        feed.close()
+        parts = [part for batch in found for part in split_batch(batch, 2)]
+        assert config != "balanced" or all(sorted(part.labels) == [0, 1] for part in parts)
+        domains = [part.images[None] if part.domains is None else part.domains for part in parts]
+        assert {each.shape[:2] for each in domains} == {(1 if config == "balanced" else 2, 2)}
+        return np.concatenate(domains, 1).reshape(-1, 6, 8 // count, 64)
+
+    divided = [batches(rank, 2) for rank in range(2)]
+    assert np.array_equal(np.concatenate(divided, 2), batches(0, 1))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from ganzoo import backend
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError, RunError
-from ganzoo.interfaces.dataset import DataInfo
+from ganzoo.interfaces.dataset import DataInfo, LoaderConfig
 from ganzoo.interfaces.loss import Phase
+from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Stage
 from ganzoo.interfaces.train_options import TrainOptions
+from ganzoo.testing import check_model
 from ganzoo.training.state import TrainState
 from ganzoo.training.step import Step, check_micro_batches, micro_batch_sizes, split_batch, to_device
 from tests.support.agreement import RUNS
+from tests.support.two_domains import TwoDomains
 
 DATA = DataInfo("made-up", 100, 8, 1)
 
@@ -194,3 +197,35 @@ def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypa
     result = ganzoo("train", model, "--data", "pictures", *options, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
     assert 0 < counts[1] <= limit
+
+
+def test_images_of_each_domain_reach_the_loss_whatever_the_micro_batches(jittor):
+    """The gradient of the mean of (tanh(c + z) - x)^2 is computed in NumPy from all images of both domains."""
+    data = DataInfo("made-up", 12, 8, 1, ("a", "b"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 8, 8, 1), np.uint8)
+    batch = ImageBatch(pixels[0], np.zeros(6, np.int64), domains=pixels)
+    z = np.random.default_rng([0, 2, 0]).standard_normal((6, 1), dtype="float32").astype(np.float64)
+    fakes = np.tanh(z)[:, :, None, None]
+    reals = pixels[..., 0].astype(np.float64) / 127.5 - 1
+    expected = [abs((2 * (fakes - real) * (1 - fakes**2)).mean()) for real in reals[:, :, None]]
+    for micro_batch in (None, 4, 1):
+        state = TrainState(TwoDomains(), Options(), data, TrainOptions(seed=0, batch=6))
+        norms: dict[str, float] = {}
+        step = Step(state, 0, micro_batch, lambda *_: None, lambda phase, logged, _, norms=norms: norms.update(logged))
+        step(batch)
+        found = [float(norms[f"gradient_norm/{name}"].numpy().item()) for name in ("generator", "other")]
+        assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("config", [{"per_domain": True}, {"paired": True}])
+def test_a_model_that_draws_from_each_domain_does_what_ganzoo_expects(jittor, monkeypatch, config):
+    monkeypatch.setattr(TwoDomains, "config", LoaderConfig(**config))
+    check_model(TwoDomains(), size=8, channels=(1,))
+
+
+def test_images_of_the_first_domain_are_the_batch_of_a_model_that_draws_from_each(jittor):
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 2, 2, 1)
+    batch = to_device(ImageBatch(pixels[0], np.zeros(3), domains=pixels), np.random.default_rng(0))
+    assert batch.images is batch.domains[0]
+    assert len(batch) == 3
+    np.testing.assert_allclose(batch.domains[1].numpy(), pixels[1].transpose(0, 3, 1, 2) / 127.5 - 1, rtol=1e-6)

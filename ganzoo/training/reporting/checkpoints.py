@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ class CheckpointKeeper:
         self.run, self.options, self.description, self._metric_tracker = run, options, description, metric_tracker
         self._writer = checkpoint.Writer(self._saved)
         self._saved_at: int | None = None
+        self._unreported = deque[Path]()
         self._keep_best_checked = not options.keep_best
 
     def save(self, state: TrainState) -> None:
@@ -38,6 +41,14 @@ class CheckpointKeeper:
         """Log a checkpoint once it is on disk, and delete old ones. Called in the writer's thread."""
         self.run.log(f"saved {path.name}")
         self._prune()
+        self._unreported.append(path)
+
+    def new(self) -> Iterator[Path]:
+        """Yield the checkpoints that have reached the disk since the last call and are still there."""
+        while self._unreported:
+            path = self._unreported.popleft()
+            if path.exists():
+                yield path
 
     def wait(self) -> None:
         """Wait until the last checkpoint is on disk. CheckpointError if it can't be written."""

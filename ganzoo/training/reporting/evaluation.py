@@ -30,25 +30,28 @@ class PeriodicEvaluation:
             stop,
         )
 
-    def measure(self, state: TrainState, row: dict[str, Any]) -> None:
-        """Measure metrics and add them to `row`, the last row of stats.jsonl."""
+    def measure(self, state: TrainState, row: dict[str, Any]) -> dict[str, float]:
+        """Measure metrics, add them to `row`, the last row of stats.jsonl, and return them."""
         if self.metric_tracker is None or self._stop():
-            return
+            return {}
         found: dict[str, float] = {}
         with self.logger.nonfatal("--evaluate-every"), backend.show_compilation("evaluating"):
             found = self.metric_tracker.measure(state, self.run.path, self.logger.info)
         if not found:
-            return
+            return {}
         numbers = ", ".join(f"{name} {found[name]:.4g}" for name in found)
         self.logger.info(f"{format_kimg(state.progress.images, due.total_images(self.options))} kimg: {numbers}")
-        row["metrics"] = {name: value for name, value in found.items() if is_number(value)}
+        metrics = {name: value for name, value in found.items() if is_number(value)}
+        row["metrics"] = metrics
         with self.logger.nonfatal("stats.jsonl", interruptible=False):
             self.run.replace_last_stats(row)
+        return metrics
 
-    def measure_missing(self, state: TrainState) -> None:
-        """Measure the metrics that were due when the previous session ended."""
+    def measure_missing(self, state: TrainState) -> dict[str, float]:
+        """Measure the metrics that were due when the previous session ended, and return them."""
         if state.position is None or not due.evaluation_due(self.options, state.progress, state.position.stage.batch):
-            return
+            return {}
         rows = self.run.stats()
         if rows and rows[-1]["images"] == state.progress.images and "metrics" not in rows[-1]:
-            self.measure(state, rows[-1])
+            return self.measure(state, rows[-1])
+        return {}

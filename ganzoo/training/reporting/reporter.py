@@ -47,7 +47,7 @@ class RunReporter:
         stop: Stop,
     ) -> None:
         """`inputs` are the images for the sample sheets of a translating model. Once `stop()` is true, no samples are
-        made and nothing is measured."""
+        made and nothing is measured. Plugins can request a stop."""
         self.run, self.options, self._goal = run, plan.train, due.total_images(plan.train)
         images = state.progress.images
         self.loss_stats, self.stats = LossStats(), TickStats(run, images)
@@ -57,20 +57,20 @@ class RunReporter:
         self.samples = SampleWriter(run.path, inputs, self.logger, stop)
         self.curves = CurvePlotter(run, state.setup.loss.panels, self.logger, stop)
         self.evaluation = PeriodicEvaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
-        self.events = PluginEvents(registry, run.path, self.logger)
+        self.events = PluginEvents(registry, run.path, self.logger, stop)
         self.warm_up, self.slow_convolutions = WarmUp(), SlowConvolutions()
         self.precompiler = Precompiler(plan, run.log)
         self._in_stages = False
 
     def start(self, state: TrainState, feed: Feed, size: int) -> None:
         """Announce where results are written, and save real images of `size` px for comparison."""
-        self.events.run_start(self.run.description().to_json())
+        self.events.run_start(self.run.description().to_json(), state.progress)
         what = f"samples, losses (every {self.options.tick:g} kimg) and checkpoints"
         self.logger.info(f"writing {what} to {self.run.path}")
         if state.progress.images == 0:
-            self.samples.write_reals(feed, size)
+            self.events.pictures(self.samples.write_reals(feed, size), 0)
         else:
-            self.evaluation.measure_missing(state)
+            self.events.evaluation(self.evaluation.measure_missing(state), state.progress.images)
         self.stats.restart(state.progress.images)
 
     def on_loss_terms(self, phase: Phase, means: Mapping[str, Any], finite: Any) -> None:
@@ -119,13 +119,19 @@ class RunReporter:
             self.first_samples(state)
         if due.report_due(self.options, state.progress, state.batch):
             self._tick(state, state.batch)
+        self._report_checkpoints()
+
+    def _report_checkpoints(self) -> None:
+        for path in self.checkpoints.new():
+            self.events.checkpoint(path)
 
     def first_samples(self, state: TrainState) -> None:
         """Save samples after the first step of a run. This compiles the kernels of sampling, so its time is excluded
         from the speed."""
         began = time.perf_counter()
         with backend.show_compilation("first samples"):
-            self.samples.write(state)
+            written = self.samples.write(state)
+        self.events.pictures(written, state.progress.images)
         self.stats.exclude(time.perf_counter() - began, 0)
 
     def _tick(self, state: TrainState, batch: int = 0) -> None:
@@ -144,8 +150,8 @@ class RunReporter:
         if measuring or due.ends_snapshot(self.options, state.progress, batch):
             self.checkpoints.save(state)
         if measuring:
-            self.evaluation.measure(state, row)
-        self.samples.write(state)
+            self.events.evaluation(self.evaluation.measure(state, row), state.progress.images)
+        self.events.pictures(self.samples.write(state), state.progress.images)
         self.curves.tick()
         self.events.tick(row)
         self.stats.restart(state.progress.images)
@@ -164,6 +170,7 @@ class RunReporter:
         if not self.loss_stats.empty:
             self._tick(state)
         self.checkpoints.finish(state)
+        self._report_checkpoints()
         self.curves.finish()
 
     def close(self, outcome: str) -> None:
@@ -174,6 +181,7 @@ class RunReporter:
             self.checkpoints.wait()
         except CheckpointError as error:
             self.logger.info(str(error))
+        self._report_checkpoints()
         self.run.log(outcome)
         self.events.run_end(outcome)
 

@@ -23,20 +23,27 @@ class SampleWriter:
         self.folder, self.inputs, self.logger, self._stop = folder, inputs, logger, stop
         self._written_at: int | None = None
 
-    def write_reals(self, feed: Feed, size: int) -> None:
-        """Write a sheet of real images of `size` px."""
+    def write_reals(self, feed: Feed, size: int) -> list[Path]:
+        """Write a sheet of real images of `size` px, and return its path, if that was possible."""
         count = min(math.prod(sheet_shape(size)), len(feed.dataset))
         reals = next(feed.loader(size, count, LoaderConfig()).batches()).images
+        path = self.folder / "reals.png"
         with self.logger.nonfatal("reals.png"):
-            image_files.save(self.folder / "reals.png", grid(reals, *sheet_shape(size)))
+            image_files.save(path, grid(reals, *sheet_shape(size)))
+            return [path]
+        return []
 
-    def write(self, state: TrainState) -> None:
-        """Write the sheets of the current networks, unless they have been written already."""
+    def write(self, state: TrainState) -> list[Path]:
+        """Write the sheets of the current networks, unless they have been written already. Return their paths."""
+        written: list[Path] = []
         if self._written_at == state.progress.images:
-            return
+            return written
         self._written_at = state.progress.images
         with self.logger.nonfatal("samples"):
             for name, sheet in sample_sheets(state, self.inputs, state.data.domains):
                 if self._stop():
                     break
-                image_files.save(self.folder / f"samples-{state.progress.images:09d}{name}.png", sheet)
+                path = self.folder / f"samples-{state.progress.images:09d}{name}.png"
+                image_files.save(path, sheet)
+                written.append(path)
+        return written

@@ -1,0 +1,55 @@
+"""Training of models that draw images from every domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganzoo.checkpoints import checkpoint
+from ganzoo.interfaces.dataset import LoaderConfig
+from tests.support.two_domains import TwoDomains
+
+TRAIN = ["train", "two-domains", "--data", "pictures", "--batch", "4", "--tick", "0.008", "--micro-batch", "3"]
+
+
+@pytest.fixture(params=["per_domain", "paired"])
+def two_domains(request, add_model, monkeypatch, domains) -> Path:
+    """Register the model, drawing in one of the ways. Return the folder of its data."""
+    monkeypatch.setattr(TwoDomains, "config", LoaderConfig(crop_probability=0.5, **{request.param: True}))
+    add_model(TwoDomains())
+    return domains
+
+
+def test_an_extended_run_equals_an_uninterrupted_one(jittor, ganzoo, two_domains):
+    assert ganzoo(*TRAIN, "--kimg", "0.024").exit_code == 0
+    assert ganzoo(*TRAIN, "--kimg", "0.012").exit_code == 0
+    assert ganzoo("train", "two-domains", "--resume", "latest", "--kimg", "0.024").exit_code == 0
+    whole, extended = (
+        checkpoint.read(checkpoint.newest(Path(f"experiments/0000{number}-two-domains-pictures"))) for number in (0, 1)
+    )
+    assert whole.metadata == extended.metadata
+    assert whole.metadata.progress.step == 6
+    for name, value in whole.tensors.items():
+        np.testing.assert_array_equal(value, extended.tensors[name])
+
+
+def test_a_dry_run_says_how_images_are_counted(jittor, ganzoo, two_domains):
+    result = ganzoo(*TRAIN, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "as many of each of 2 domains; --batch and --kimg count those of one domain" in result.stdout
+
+
+def test_pairs_are_read_from_a_prepared_set(jittor, ganzoo, two_domains):
+    assert ganzoo("data", "prepare", "pictures", "--out", "./p.lmdb", "--sizes", "8").exit_code == 0
+    assert ganzoo(*TRAIN, "--data", "./p.lmdb", "--dry-run").exit_code == 0
+
+
+@pytest.mark.parametrize("two_domains", ["paired"], indirect=True)
+def test_an_image_without_a_partner_is_reported_in_one_line(jittor, ganzoo, two_domains):
+    (two_domains / "one" / "3.png").unlink()
+    result = ganzoo(*TRAIN)
+    assert result.exit_code == 1
+    assert "1 image has no image of the same name in every other domain: two/3. Add" in result.output
+    assert "Traceback" not in result.output
