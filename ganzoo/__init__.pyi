@@ -25,6 +25,8 @@ from .errors import OptionError as OptionError
 from .errors import printable as printable
 from .files import atomic_path as atomic_path
 from .files import data_dir as data_dir
+from .interfaces.augmentation import differentiable as differentiable
+from .interfaces.augmentation import mark_real as mark_real
 from .interfaces.dataset import DataInfo as DataInfo
 from .interfaces.dataset import Dataset as Dataset
 from .interfaces.dataset import DataSource as DataSource
@@ -46,7 +48,6 @@ from .interfaces.layers import chunk as chunk
 from .interfaces.layers import constant as constant
 from .interfaces.layers import conv2d as conv2d
 from .interfaces.layers import conv_transpose2d as conv_transpose2d
-from .interfaces.layers import differentiable as differentiable
 from .interfaces.layers import leaky_relu as leaky_relu
 from .interfaces.layers import linear as linear
 from .interfaces.layers import pick as pick

@@ -33,7 +33,7 @@ def save_curves(path: Path, rows: Sequence[dict[str, Any]], panels: Mapping[str,
     """Plot loss terms and metrics over kimg from the rows of stats.jsonl. Dotted lines show where the resolution grew.
 
     `panels` maps a title to a name pattern, which selects the terms and logged values drawn together; by default each
-    term has its own panel. Each metric always has its own panel.
+    term has its own panel. The metrics, and the numbers of adaptive augmentation, always have panels of their own.
     """
     png = _render(rows, panels or {})
     gc.collect()  # figures have reference cycles, which would use 20 MB during training
@@ -50,6 +50,7 @@ def _render(rows: Sequence[dict[str, Any]], panels: Mapping[str, str]) -> bytes:
     names = {name for row in rows for name in _values(row)}
     contents = _select_terms(panels, names) if panels else {}
     contents = contents or {term: [term] for term in sorted({term for row in rows for term in row["losses"]})}
+    contents.update({name: [name] for name in sorted(names) if name.startswith("augmentation/")})
     contents.update({name: [name] for name in sorted({name for row in rows for name in row.get("metrics", {})})})
     if not contents:
         return b""

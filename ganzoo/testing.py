@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 BATCH = 4
 IMAGES = 8
+AUGMENT_P = 0.5
 STEPS = 2
 TOLERANCE = 1e-4  # for pixels in [-1, 1], between two ways of computing the same image
 
@@ -103,6 +104,7 @@ def check_model(
         else:
             check_translator(state, data)
         check_checkpoint(model, chosen, data, state)
+    check_augmentation(model, chosen, data, SyntheticDataset(data))
 
 
 def check_declaration(model: Model) -> None:
@@ -223,10 +225,35 @@ def check_training(model: Model, options: Options, data: DataInfo, dataset: Data
     from ganzoo.training.state import TrainState
 
     state = TrainState(model, options, data, resolve(TrainOptions, {"batch": BATCH}, model.defaults))
+    _check_stages(state, data, dataset)
+    return state
+
+
+def check_augmentation(model: Model, options: Options, data: DataInfo, dataset: Dataset) -> None:
+    """Train as in `check_training`, with augmented images, unless the model has no discriminator. A discriminator must
+    be given images that are known to be real: see `ganzoo.mark_real`."""
+    from ganzoo.training.augmentation.augmenter import has_discriminator
+    from ganzoo.training.state import TrainState
+
+    train = resolve(TrainOptions, {"batch": BATCH, "augment": "ada"}, model.defaults)
+    state = TrainState(model, options, data, train)
+    if not has_discriminator(state.setup.networks):
+        return
+    assert state.augmenter is not None
+    assert state.augmenter.controller is not None
+    state.augmenter.controller.p = AUGMENT_P
+    _check_stages(state, data, dataset)
+    _require(
+        state.augmenter.knows_reals,
+        "no discriminator was given real images that ganzoo knows: pass it batch.images, or mark others with "
+        "ganzoo.mark_real.",
+    )
+
+
+def _check_stages(state: TrainState, data: DataInfo, dataset: Dataset) -> None:
     for stage in sorted({0, len(state.schedule.stages) - 1}):
         state.progress = dataclasses.replace(state.progress, stage=stage, stage_images=0)
         _check_stage(state, data, dataset)
-    return state
 
 
 def _check_stage(state: TrainState, data: DataInfo, dataset: Dataset) -> None:

@@ -53,6 +53,17 @@ def test_panels_show_terms_and_logged_values_together(tmp_path):
     assert (nine[0], nine[1]) == (3 * one[0], 3 * one[1])
 
 
+def test_the_numbers_of_adaptive_augmentation_have_panels_of_their_own(tmp_path):
+    rows = [{"kimg": k, "losses": {"D/real": 0.5}, "watched": {"D/gradient_norm": 2.0}} for k in range(1, 6)]
+    augmented = [{**row, "watched": {"augmentation/p": 0.1, "augmentation/r_t": 0.6}} for row in rows]
+    widths = []
+    for each, panels in ((rows, {}), (augmented, {}), (augmented, {"real": "D/real"})):
+        save_curves(tmp_path / "x.png", each, panels)
+        widths.append(Image.open(tmp_path / "x.png").size)
+    assert widths[1][0] == 3 * widths[0][0]
+    assert widths[2][0] * widths[2][1] == 4 * widths[0][0] * widths[0][1]  # two by two
+
+
 def test_a_backend_unknown_to_matplotlib_does_no_harm(tmp_path):
     """A notebook exports its backend, whose package may not be installed here."""
     program = """

@@ -89,7 +89,8 @@ class TinyLoss(Loss):
             )
         if self.fault == "foreign":
             self.generator.offset.update(self.generator.offset + 0.1)
-        difference = self.discriminator(fakes.detach()).mean() - self.discriminator(batch.images).mean()
+        reals = batch.images * 1.0 if self.fault == "unmarked" else batch.images
+        difference = self.discriminator(fakes.detach()).mean() - self.discriminator(reals).mean()
         if self.fault == "number":
             return {"adversarial": difference, "penalty": 0.0}
         return {"adversarial": difference * 1e38 * 1e38 if self.fault == "infinite" else difference}
@@ -154,6 +155,7 @@ def test_a_model_without_ema_passes() -> None:
         ("batch", "in inference an image depends on the other images in its batch"),
         ("constant", "two latents give the same image"),
         ("hidden", "some weights are not in the checkpoint"),
+        ("unmarked", "no discriminator was given real images that ganzoo knows"),
     ],
 )
 def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:

@@ -114,10 +114,21 @@ class SchedulePosition:
 
 
 @dataclass(frozen=True)
+class AdaState:
+    """State of adaptive augmentation: its probability `p`, and since the last adjustment of p the number of real
+    `images`, the sum of the `signs` of the discriminator's scores of real images, and the number of these `scores`."""
+
+    p: float = 0.0
+    images: int = 0
+    signs: int = 0
+    scores: int = 0
+
+
+@dataclass(frozen=True)
 class StateMetadata:
     """Everything in a training state except the arrays: progress, position in the stages (None if it was not recorded),
-    update counts (by network and weight, or only by network in old checkpoints), and the names of the networks with
-    an EMA.
+    update counts (by network and weight, or only by network in old checkpoints), the names of the networks with an
+    EMA, and the state of adaptive augmentation (None without it).
 
     Files store `position` as "moment" and `ema` as "averaged"."""
 
@@ -125,6 +136,7 @@ class StateMetadata:
     position: SchedulePosition | None = None
     optimizer_steps: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     ema: tuple[str, ...] = ()
+    ada: AdaState | None = None
 
     @classmethod
     def from_json(cls, entries: Any) -> StateMetadata:
@@ -134,6 +146,7 @@ class StateMetadata:
             "moment": _is_position,
             "optimizer_steps": _are_steps,
             "averaged": _are_names,
+            "ada": _is_ada,
         }
         known = _validated(entries, checks, {"progress"})
         return cls(
@@ -141,6 +154,7 @@ class StateMetadata:
             SchedulePosition(**known["moment"]) if "moment" in known else None,
             known.get("optimizer_steps", {}),
             tuple(known.get("averaged", ())),
+            AdaState(**known["ada"]) if "ada" in known else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -150,6 +164,7 @@ class StateMetadata:
             **({"moment": dataclasses.asdict(self.position)} if self.position else {}),
             "optimizer_steps": dict(self.optimizer_steps),
             "averaged": list(self.ema),
+            **({"ada": dataclasses.asdict(self.ada)} if self.ada else {}),
         }
 
 
@@ -194,6 +209,14 @@ def _is_position(position: Any) -> bool:
     index, size, alpha = position["index"], position["size"], position["alpha"]
     valid_integers = all(type(number) is int and 0 <= number <= MAX_SIDE for number in (index, size))
     return valid_integers and type(alpha) in (int, float) and 0 <= alpha <= 1
+
+
+def _is_ada(state: Any) -> bool:
+    if not isinstance(state, dict) or state.keys() != {"p", "images", "signs", "scores"}:
+        return False
+    counts = [state["images"], state["scores"], state["signs"]]
+    valid_counts = all(type(each) is int for each in counts) and min(counts[:2]) >= 0 and abs(counts[2]) <= counts[1]
+    return valid_counts and type(state["p"]) in (int, float) and 0 <= state["p"] <= 1
 
 
 def _are_steps(steps: Any) -> bool:

@@ -8,7 +8,6 @@ from ganzoo import distributed
 from ganzoo.backend import jittor
 from ganzoo.backend.arrays import chunk as chunk
 from ganzoo.backend.arrays import constant as constant
-from ganzoo.backend.arrays import differentiable as differentiable
 from ganzoo.backend.arrays import pick as pick
 from ganzoo.backend.arrays import pixel_mean as pixel_mean
 from ganzoo.backend.arrays import roll_rows as roll_rows

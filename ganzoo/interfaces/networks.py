@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ganzoo.backend import jittor, run_pending
-from ganzoo.errors import CheckpointError, ShapeError
+from ganzoo.errors import CheckpointError, PluginError, ShapeError
+from ganzoo.interfaces import augmentation
 from ganzoo.interfaces.noise import constant_noise
 
 jt: Any = jittor()
@@ -163,7 +164,25 @@ class StyleGenerator(Generator):
 
 class Discriminator(Network):
     """Maps images (N, C, H, W) in [-1, 1], and in a class-conditional model their labels (N, classes), to unbounded
-    scores (N, 1); higher is more real."""
+    scores (N, 1); higher is more real.
+
+    With `--augment`, a discriminator in training mode sees augmented images: they are its first argument, and its
+    scores, or the first of several results, are those of the augmented images.
+    """
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Call `execute`, with augmented images if training augments them. Other arguments are passed unchanged."""
+        current = augmentation.current()
+        if current is None or not getattr(self, "is_train", False):
+            return super().__call__(*arguments, **named)
+        if not arguments:
+            raise PluginError(f"{type(self).__name__}: pass the images as the first argument, not by keyword.")
+        images, *others = arguments
+        with augmentation.augmenting(None):  # a discriminator inside this one gets images that are augmented already
+            scores = super().__call__(current.augment(images), *others, **named)
+        if images.id in current.reals:
+            current.observe(scores, current.reals[images.id][1])
+        return scores
 
     @abstractmethod
     def execute(self, *args: Any, **kwargs: Any) -> Any:

@@ -21,6 +21,30 @@ class TrainOptions(Options):
         None, "images per forward pass; gradients are accumulated up to --batch", min=1, group="Training"
     )
     flip: bool | None = option(None, "mirror half of the images [default: what the data set allows]", group="Training")
+    augment: str = option(
+        "none",
+        "augmentation of what the discriminator sees, against overfitting to small data sets: diffaugment (Zhao et al. "
+        "2020) or ada, which adapts its strength (Karras et al. 2020)",
+        choices=("none", "diffaugment", "ada"),
+        group="Training",
+    )
+    ada_target: float = option(
+        0.6,
+        "mean sign of the discriminator's scores of real images at which ada keeps its strength",
+        above=-1,
+        below=1,
+        when={"augment": "ada"},
+        unless="augment_p",
+        group="Training",
+    )
+    augment_p: float | None = option(
+        None,
+        "fixed probability of each transformation [default: adapted]",
+        min=0,
+        max=1,
+        when={"augment": "ada"},
+        group="Training",
+    )
     seed: int = option(0, "seed of weights, order of images and noise", min=0, max=2**31 - 1, group="Training")
     max_skips: int = option(
         20,
@@ -97,6 +121,9 @@ OTHER_NAMES = {
     "batch_size_per_gpu": "--micro-batch",
     "batch_gpu": "--micro-batch",
     "mirror": "--flip",
+    "aug": "--augment",
+    "diff_aug": "--augment diffaugment",
+    "ada_length": "Omit it: it is 500 kimg.",
     "metrics": "--evaluate with --evaluate-every",
     "snap": "--snapshot",
     "fp32": "--precision fp32",

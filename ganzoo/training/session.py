@@ -15,6 +15,7 @@ from ganzoo.registry.plugins import Registry
 from ganzoo.runs import SESSION_PREFIX, Run
 from ganzoo.signals import Stop, watch_signals
 from ganzoo.training import due
+from ganzoo.training.augmentation.augmenter import check_augmentable
 from ganzoo.training.feed import Feed
 from ganzoo.training.follower import follow, share_state
 from ganzoo.training.loop import train
@@ -76,6 +77,7 @@ def check(plan: Plan, state: TrainState) -> TranslationInputs | None:
     """Check before the first step that training can work: OptionError or DataError if it can't. Return the inputs for
     the sample sheets of a translating model, None for others."""
     check_micro_batches(state.setup.networks, plan.schedule.stages, plan.train.micro_batch)
+    check_augmentable(plan.train, state.setup.networks)
     if plan.metric_tracker is not None:
         plan.metric_tracker.check(state)
     return choose_translation_inputs(plan.dataset, plan.data) if state.setup.translator else None

@@ -18,6 +18,7 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.setup_validation import check_setup
+from ganzoo.training.augmentation.augmenter import Augmenter
 from ganzoo.training.ema import EMA
 from ganzoo.training.optim import Optimizer
 
@@ -39,6 +40,7 @@ class TrainState:
             self.setup: Setup = model.build(options, data, train)
             check_setup(self.setup)
             copy = model.build(options, data, train)  # for the EMA
+        self.augmenter = None if train.augment == "none" else Augmenter(train, data)
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }
@@ -120,6 +122,7 @@ class TrainState:
             SchedulePosition(position.index, position.stage.size, position.alpha),
             {name: dict(optimizer.steps) for name, optimizer in self.optimizers.items()},
             tuple(sorted(self.setup.ema)),
+            self.augmenter.controller.state() if self.augmenter and self.augmenter.controller else None,
         )
 
     def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
@@ -149,6 +152,8 @@ class TrainState:
                 optimizer.load_state(values, {**dict.fromkeys(missing[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
+        if metadata.ada and self.augmenter and self.augmenter.controller:
+            self.augmenter.controller.load(metadata.ada)
         self.progress = metadata.progress
         self.position = position if self.progress.step else None
         self._grow(self.position or self.upcoming())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
@@ -24,6 +25,7 @@ from ganzoo.training.state import TrainState
 
 # Callback for the values of a phase by name, and a Var (1,) that is 1 if the networks were updated, 0 if not.
 OnNumbers = Callable[[Phase, dict[str, Any], Any], None]
+AUGMENTATION = Phase("augmentation", ())  # under this name, what the augmentation logs is reported
 
 
 def to_device(
@@ -113,12 +115,18 @@ class Step:
         backend.seed(self.seed, 1, step)
         batches = self._batches(images)
         with distributed.data_parallel():
-            for phase in self.phases:
+            for index, phase in enumerate(self.phases):
                 if step % phase.interval == 0:
-                    self._run(phase, batches)
+                    self._run(phase, batches, [self.seed, 3, step, index])
                     backend.run_pending()  # frees this phase's activations before the next one allocates its own
         self.state.ema.update()
         backend.run_pending()
+        if self.state.augmenter is not None:
+            longest = max(phase.interval for phase in self.phases)
+            logged = self.state.augmenter.end_step(step, self.state.batch, longest)
+            if logged:
+                values = {name: np.float64(value) for name, value in logged.items()}
+                self.on_logged(AUGMENTATION, values, np.float64(1))
 
     def _batches(self, images: ImageBatch) -> list[Batch]:
         """Return the step's micro-batches. Each has its own random generator with the same seed, so the noise depends
@@ -134,7 +142,9 @@ class Step:
             offset += len(micro_batch.labels)
         return batches
 
-    def _run(self, phase: Phase, batches: list[Batch]) -> None:
+    def _run(self, phase: Phase, batches: list[Batch], key: Sequence[int]) -> None:
+        """Run a phase. `key` seeds the augmentation of its images."""
+        augmenter = self.state.augmenter
         optimizers = [self.state.optimizers[name] for name in phase.networks]
         weights = [weight for optimizer in optimizers for weight in optimizer.weights.values()]
         total = sum(len(batch) for batch in batches)
@@ -144,7 +154,8 @@ class Step:
         self.buffers.save()
         for batch in batches:
             share = len(batch) / total
-            terms = self.state.setup.loss(phase, batch, self.state.progress)
+            with augmenter.phase(key, batch) if augmenter else contextlib.nullcontext():
+                terms = self.state.setup.loss(phase, batch, self.state.progress)
             check_terms(phase, terms)
             loss = sum(terms.values())
             part = self._gradients(phase, loss * share if share < 1 else loss, weights)
@@ -160,6 +171,8 @@ class Step:
         means, logged = (dict(zip(each, collectives.all_reduce_mean(list(each.values())))) for each in (means, logged))
         finite = self._update(phase, gradients, means, logged)
         self.buffers.restore(finite)
+        if augmenter is not None:
+            augmenter.end_phase(finite)
         self.on_terms(phase, means, finite)
         self.on_logged(phase, logged, finite)
 

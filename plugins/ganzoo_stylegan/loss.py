@@ -17,6 +17,7 @@ from ganzoo import (
     binary_cross_entropy,
     differentiable,
     gradient_penalty,
+    mark_real,
     r1_penalty,
     scalar,
     upsample_nearest,
@@ -66,7 +67,7 @@ class StyleGANLoss(Loss):
     def reals(self, images: Any) -> Any:
         """Return the real images; with `blend_reals`, blend in their half-size version while a resolution fades in."""
         if self.options.blend_reals and self.generator.fading:
-            images = self.generator.blend(upsample_nearest(average_pool(images)), images)
+            images = mark_real(self.generator.blend(upsample_nearest(average_pool(images)), images))
         return differentiable(images)  # R1 differentiates with respect to the images
 
     def fakes(self, batch: Batch) -> Any:

@@ -100,6 +100,8 @@ def test_a_dry_run_reports_everything_and_writes_nothing(ganzoo, pictures, monke
     assert "generator: 1,050,883 parameters" in result.stdout
     assert "12 images of 10 px, 3 channels" in result.stdout
     assert "memory" in result.stdout
+    assert "with fewer than 30,000 images, --augment ada" in result.stdout
+    assert "--augment ada" not in ganzoo("train", "gan", "--data", "mnist", "--dry-run").stdout
     assert not Path("experiments").exists()
 
 

@@ -28,6 +28,11 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
             "--evaluate: lpips: measures the diversity of translations",
         ),
         (["--keep-best", "losses/generator/adversarail"], "Did you mean 'losses/generator/adversarial'?"),
+        (["--augment-p", "0.5"], "--augment-p has no effect with --augment none, only with --augment ada"),
+        (
+            ["--augment", "ada", "--augment-p", "0.5", "--ada-target", "0.5"],
+            "--ada-target has no effect with --augment-p 0.5",
+        ),
         (["--keep-best", "metrics/fid"], "--keep-best metrics/fid needs --evaluate-every"),
     ],
 )

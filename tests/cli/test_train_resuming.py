@@ -169,3 +169,15 @@ def test_statistics_in_another_format_do_not_stop_a_run(ganzoo, trained):
     result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.024")
     assert result.exit_code == 0, result.output
     assert (trained / "losses.png").stat().st_size
+
+
+def test_a_run_can_be_resumed_with_augmentation(ganzoo, trained):
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.048", "--augment", "ada")
+    assert result.exit_code == 0, result.output
+    assert "changed: --augment was none, is ada" in result.output
+    rows = [json.loads(line) for line in (trained / "stats.jsonl").read_text().splitlines()]
+    assert "augmentation/p" not in rows[0]["watched"]
+    assert rows[-1]["watched"].keys() >= {"augmentation/p", "augmentation/r_t"}
+    assert checkpoint.read(checkpoint.newest(trained)).metadata.ada is not None
+    result = ganzoo("train", "gan", "--resume", "0", "--kimg", "0.064", "--augment", "none")
+    assert "changed: --augment was ada, is none" in result.output

@@ -194,6 +194,41 @@ def test_building_blocks_train_on_two_ranks_as_in_one_process(tmp_path):
             np.testing.assert_allclose(first[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+AUGMENTED = """
+import json
+import numpy as np
+from ganzoo import DataInfo, TrainOptions, backend, distributed
+from ganzoo.registry import plugins
+from ganzoo.data.loader import ImageBatch
+from ganzoo.interfaces.options import resolve
+backend.start("cpu")
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+model = plugins.load().model("gan")
+options = resolve(model.options, {"size": 8, "latent": 4})
+state = TrainState(model, options, DataInfo("made-up", 100, 8, 3, flip=True), TrainOptions(batch=6, augment="ada"))
+state.augmenter.controller.p = 0.5
+step = Step(state, 0, None, lambda *arguments: None)
+share = 6 // distributed.world_size()
+for number in range(6):
+    images = np.random.default_rng(number).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    first = share * distributed.rank()
+    step(ImageBatch(images, np.zeros(6)).slice(first, first + share))
+    state.count_step()
+ada = state.metadata().to_json()["ada"]
+weights = state.setup.networks["discriminator"].layers[0].weight.numpy()[0, :20].tolist()
+print(json.dumps([ada, weights]) + "\\n", end="", flush=True)
+"""
+
+
+def test_augmentation_is_that_of_a_single_process():
+    (alone,), together = ([json.loads(line) for line in run_program(n, AUGMENTED)] for n in (1, 2))
+    assert together[0] == together[1]
+    assert alone[0] == together[0][0]  # p, and the sums since its last adjustment
+    assert alone[0]["scores"] == 12
+    np.testing.assert_allclose(together[0][1], alone[1], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_two_processes_end_with_the_same_weights_as_one(domains, run):
     done = [train(n, *RUNS[run].split(), "--data", "pictures", "--experiments", str(n)) for n in (1, 2)]

@@ -1,0 +1,1 @@
+"""Augmentation of the images that discriminators see in training: DiffAugment, and ADA with its controller."""
