@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ganzoo import backend
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import OptionError, RunError
+from ganzoo.errors import OptionError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.stages import Stage
@@ -194,3 +194,17 @@ def test_a_step_sends_few_arrays_to_the_device(jittor, ganzoo, domains, monkeypa
     result = ganzoo("train", model, "--data", "pictures", *options, "--kimg", "0.016")
     assert result.exit_code == 0, result.output
     assert 0 < counts[1] <= limit
+
+
+def test_a_buffer_that_is_assigned_instead_of_updated_is_refused(state, monkeypatch):
+    discriminator = state.setup.networks["discriminator"]
+    discriminator.count = backend.jittor().zeros((1, 1)).stop_grad()
+    execute = type(discriminator).execute
+
+    def counting(self, x):
+        self.count = self.count + 1
+        return execute(self, x)
+
+    monkeypatch.setattr(type(discriminator), "execute", counting)
+    with pytest.raises(PluginError, match=r"assigned a new array to discriminator\.count\. Change a buffer with"):
+        run(state, Step(state, 0, None, lambda *_: None), [images(4)])
