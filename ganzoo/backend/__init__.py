@@ -25,6 +25,7 @@ from ganzoo.backend.compiling import (
     uninterrupted,
     unrecognised_convolutions,
 )
+from ganzoo.backend.empty_arrays import refuse_empty_reductions
 from ganzoo.backend.handle import device, jittor, run_pending, started, wait
 from ganzoo.backend.process import preserve_process
 from ganzoo.errors import BackendError
@@ -106,6 +107,7 @@ def patch_and_register(imported: Any, device: str) -> None:
     """Patch a newly imported Jittor and register our operations; the code for both is compiled once per cache."""
     patch_jittor(imported)
     run_python_passes_early(imported)
+    refuse_empty_reductions(imported)
     if device == "cpu":
         speed_up_compiler(imported)
         operations.load(imported)

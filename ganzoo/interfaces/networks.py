@@ -36,15 +36,30 @@ class Network(jt.nn.Module):  # type: ignore[misc]
         except ShapeError as error:
             if error.__cause__ is not None:  # already named by a network inside this one
                 raise
-            raise ShapeError(f"{type(self).__name__}{self._failing_layer(error)}: {error}") from error
+            raise ShapeError(f"{type(self).__name__}{self._failing_layer(error)[0]}: {error}") from error
+        except AssertionError as error:  # Jittor's own layers check shapes by `assert`, often without a message
+            name, layer, shapes = self._failing_layer(error)
+            if not type(layer).__module__.startswith("jittor."):
+                raise
+            weight = getattr(layer, "weight", None)
+            sizes = f"; its weight has shape {tuple(weight.shape)}" if isinstance(weight, jt.Var) else ""
+            raise ShapeError(
+                f"{type(self).__name__}{name}: Jittor's {type(layer).__name__} does not fit an array of shape {shapes}"
+                f"{sizes}."
+            ) from error
 
-    def _failing_layer(self, error: ShapeError) -> str:
-        """Return '.' and the dotted name of the innermost layer that the error passed through; '' for the network
-        itself."""
+    def _failing_layer(self, error: BaseException) -> tuple[str, Any, str]:
+        """Return '.' and the dotted name of the innermost layer that the error passed through ('' for the network
+        itself), the layer, and the shapes of the arrays that it was given."""
         names = {id(module): f".{name}" for name, module in self.named_modules() if name}
-        frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
-        found = [names[id(module)] for module in frames if id(module) in names]
-        return found[-1] if found else ""
+        found: tuple[str, Any, str] = "", self, ""
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            module = frame.f_locals.get("self")
+            if id(module) in names and frame.f_code.co_name == "execute":
+                given = [frame.f_locals.get(name) for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]]
+                shapes = [str(tuple(each.shape)) for each in given if isinstance(each, jt.Var)]
+                found = names[id(module)], module, " and ".join(shapes)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return all weights and buffers by dotted name, as live Vars."""

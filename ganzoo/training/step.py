@@ -14,7 +14,7 @@ from ganzoo.backend import updates
 from ganzoo.backend.arrays import from_images
 from ganzoo.data.loader import ImageBatch
 from ganzoo.distributed import collectives
-from ganzoo.errors import OptionError, RunError
+from ganzoo.errors import OptionError, PluginError, RunError, ShapeError
 from ganzoo.interfaces import layers
 from ganzoo.interfaces.loss import Batch, Phase
 from ganzoo.interfaces.networks import Network
@@ -108,7 +108,8 @@ class Step:
 
     def __call__(self, images: ImageBatch) -> None:
         """Run one step on `images`."""
-        if self.state.advance():
+        starting = self.state.advance()
+        if starting:
             self.unused_weights = UnusedWeights(self.state)
             self.buffers = Buffers(self.state)
         step = self.state.progress.step
@@ -119,6 +120,8 @@ class Step:
                 if step % phase.interval == 0:
                     self._run(phase, batches, [self.seed, 3, step, index])
                     backend.run_pending()  # frees this phase's activations before the next one allocates its own
+        if starting:
+            self.buffers.check_assignments()
         self.state.ema.update()
         backend.run_pending()
         if self.state.augmenter is not None:
@@ -155,8 +158,7 @@ class Step:
         for batch in batches:
             share = len(batch) / total
             with augmenter.phase(key, batch) if augmenter else contextlib.nullcontext():
-                terms = self.state.setup.loss(phase, batch, self.state.progress)
-            check_terms(phase, terms)
+                terms = self._terms(phase, batch)
             loss = sum(terms.values())
             part = self._gradients(phase, loss * share if share < 1 else loss, weights)
             gradients = [a + b for a, b in zip(gradients, part)] if gradients else part
@@ -175,6 +177,14 @@ class Step:
             augmenter.end_phase(finite)
         self.on_terms(phase, means, finite)
         self.on_logged(phase, logged, finite)
+
+    def _terms(self, phase: Phase, batch: Batch) -> dict[str, Any]:
+        try:
+            terms = self.state.setup.loss(phase, batch, self.state.progress)
+        except ShapeError as error:
+            raise ShapeError(f"phase {phase.name!r}: {error}") from error
+        check_terms(phase, terms)
+        return terms
 
     def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], logged: dict[str, Any]) -> Any:
         """Update the phase's networks if its terms and gradients are finite, and return whether they are, as a Var.
@@ -209,10 +219,22 @@ class Buffers:
     """Buffers of the networks, which forward passes update: batch norm statistics, the average of w, replay buffers."""
 
     def __init__(self, state: TrainState) -> None:
-        networks = state.setup.networks.values()
-        self.vars = [var for network in networks for var in network.state().values() if var.is_stop_grad()]
+        self.networks = state.setup.networks
+        networks = self.networks.values()
+        self._arrays = {(name, key): var for name in self.networks for key, var in self.networks[name].state().items()}
+        self.vars = [var for var in self._arrays.values() if var.is_stop_grad()]
         pools = [each for network in networks for each in network.modules() if isinstance(each, ReplayBuffer)]
         self._same_on_all_ranks = {id(var) for pool in pools for var in pool.state().values()}
+
+    def check_assignments(self) -> None:
+        """Raise PluginError if a forward pass assigned a new array to an attribute of a network."""
+        for name, network in self.networks.items():
+            for key, var in network.state().items():
+                if self._arrays.get((name, key)) is not var:
+                    raise PluginError(
+                        f"a forward pass assigned a new array to {name}.{key}. Change a buffer with `Var.update`, so "
+                        "that it can be restored if an update is skipped; begin the name of a temporary array with '_'."
+                    )
 
     def save(self) -> None:
         """Save the current values, without copying them."""

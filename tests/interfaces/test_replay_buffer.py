@@ -109,6 +109,8 @@ def test_the_buffer_has_no_parameters_and_is_not_sampled():
     state = Training().state
     assert state.setup.networks["pool"].parameter_count() == 0
     assert "pool" not in state.ema.copies
+    translating = dataclasses.replace(state.setup, translator=object())
+    assert translating.sampling_networks() == ["generator"]
     assert {name for name in state.tensors() if "pool" in name} == {"net/pool/images", "net/pool/seen"}
 
 

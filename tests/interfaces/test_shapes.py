@@ -94,6 +94,40 @@ def test_layers_and_losses_reject_an_empty_array():
             use()
 
 
+@pytest.mark.parametrize(
+    ("make", "shape", "message"),
+    [
+        (lambda nn: nn.Conv(5, 1, 3), (2, 3, 8, 8), "Conv does not fit an array of shape (2, 3, 8, 8); its weight has"),
+        (
+            lambda nn: nn.Linear(7, 1),
+            (2, 6),
+            "Linear does not fit an array of shape (2, 6); its weight has shape (1, 7).",
+        ),
+    ],
+)
+def test_a_network_names_a_layer_of_jittor_too(make, shape, message):
+    class Holder(ganzoo.Network):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = ganzoo.jt.nn.Sequential(make(ganzoo.jt.nn))
+
+        def execute(self, x):
+            return self.layers(x)
+
+    with pytest.raises(ShapeError) as caught:
+        Holder()(ganzoo.jt.zeros(shape))
+    assert str(caught.value).startswith(f"Holder.layers.0: Jittor's {message}")
+
+
+def test_an_assertion_of_the_network_itself_is_not_changed():
+    class Strict(ganzoo.Network):
+        def execute(self, x):
+            assert x.shape[0] == 3, "three images"
+
+    with pytest.raises(AssertionError, match="three images"):
+        Strict()(ganzoo.jt.zeros((2, 1)))
+
+
 def test_norms_of_single_numbers_and_unequal_groups_are_refused():
     for norm, shape in ((ganzoo.InstanceNorm(3), (2, 3, 1, 1)), (ganzoo.GroupNorm(3, 3), (2, 3))):
         with pytest.raises(ShapeError, match=r"is always 0; it was given shape \(2, 3"):
@@ -116,7 +150,7 @@ def test_training_with_a_layer_of_the_wrong_size_ends_in_one_line(ganzoo, pictur
     execute = networks.MLPDiscriminator.execute
     monkeypatch.setattr(networks.MLPDiscriminator, "execute", lambda self, images: execute(self, images[:, :1]))
     message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS), 1)
-    assert message.startswith("Error: MLPDiscriminator.")
+    assert message.startswith("Error: phase 'generator': MLPDiscriminator.")
     assert message.endswith("a linear layer expects shape (N, 192), got (4, 64).")
 
 
@@ -129,4 +163,4 @@ def test_training_on_an_empty_selection_ends_in_one_line(ganzoo, pictures, monke
     execute = networks.MLPGenerator.execute
     monkeypatch.setattr(networks.MLPGenerator, "execute", lambda self, z: execute(self, z)[np.zeros(0, int)])
     message = one_error(ganzoo("train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS), 1)
-    assert message == "Error: MLPDiscriminator was given an empty array, of shape (0, 3, 8, 8)."
+    assert message == "Error: phase 'generator': MLPDiscriminator was given an empty array, of shape (0, 3, 8, 8)."

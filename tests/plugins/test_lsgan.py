@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -175,24 +177,27 @@ def variant(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=[0, 3], ids=["unconditional", "conditional"])
-def comparison(request, variant, tmp_path_factory):
+def compare(variant: str, folder: Path, classes: int = 0) -> recording.Comparison:
     from ganzoo_lsgan import LSGAN, LSGANOptions
 
-    classes, size = request.param, SIZES[variant]
     return recording.compare(
         variant,
         LSGAN(),
-        LSGANOptions(variant=variant, size=size, latent=recording.LATENT, conditional=classes > 0),
-        size,
+        LSGANOptions(variant=variant, size=SIZES[variant], latent=recording.LATENT, conditional=classes > 0),
+        SIZES[variant],
         CHANNELS[variant],
-        tmp_path_factory.mktemp(variant),
+        folder,
         optimizers=recording.adam_settings(**EPS[variant]),
         batch=BATCH,
         large_biases=BEFORE_RELU[variant],
         prepare=fix_dropout if variant == "zoo" else lambda state: {},
         classes=classes,
     )
+
+
+@pytest.fixture(scope="module")
+def comparison(variant, tmp_path_factory):
+    return compare(variant, tmp_path_factory.mktemp(variant))
 
 
 @needs_torch
@@ -234,3 +239,13 @@ def test_the_running_statistics_after_five_steps_match_the_reference(comparison,
 def test_samples_use_the_running_statistics(comparison, variant):
     assert comparison.actual["samples"].shape == (3, CHANNELS[variant], SIZES[variant], SIZES[variant])
     assert max(comparison.errors("samples").values()) < 1e-4
+
+
+@needs_torch
+def test_the_first_step_with_classes_matches_the_reference(variant, tmp_path):
+    comparison = compare(variant, tmp_path, classes=3)
+    assert max(comparison.errors("term/0/").values()) < 1e-4
+    for network, without_effect in BIASES_WITHOUT_EFFECT[variant].items():
+        errors = comparison.gradient_errors(network, without_effect)
+        assert max(errors.values()) < 1e-4
+        assert network == "generator" or "projection.embedding.weight" in errors

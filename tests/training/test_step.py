@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ganzoo import backend
 from ganzoo.data.loader import ImageBatch
-from ganzoo.errors import OptionError, RunError
+from ganzoo.errors import OptionError, PluginError, RunError
 from ganzoo.interfaces.dataset import DataInfo, LoaderConfig
 from ganzoo.interfaces.loss import Phase
 from ganzoo.interfaces.options import Options
@@ -229,3 +229,17 @@ def test_images_of_the_first_domain_are_the_batch_of_a_model_that_draws_from_eac
     assert batch.images is batch.domains[0]
     assert len(batch) == 3
     np.testing.assert_allclose(batch.domains[1].numpy(), pixels[1].transpose(0, 3, 1, 2) / 127.5 - 1, rtol=1e-6)
+
+
+def test_a_buffer_that_is_assigned_instead_of_updated_is_refused(state, monkeypatch):
+    discriminator = state.setup.networks["discriminator"]
+    discriminator.count = backend.jittor().zeros((1, 1)).stop_grad()
+    execute = type(discriminator).execute
+
+    def counting(self, x):
+        self.count = self.count + 1
+        return execute(self, x)
+
+    monkeypatch.setattr(type(discriminator), "execute", counting)
+    with pytest.raises(PluginError, match=r"assigned a new array to discriminator\.count\. Change a buffer with"):
+        run(state, Step(state, 0, None, lambda *_: None), [images(4)])
