@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import ganzoo
@@ -55,5 +54,5 @@ class CycleGAN(ganzoo.Model):
 
 
 @ganzoo.hookimpl
-def ganzoo_models() -> Iterable[ganzoo.Model]:
+def ganzoo_models():
     return [CycleGAN()]

@@ -1,7 +1,5 @@
 """CycleGAN's objective (Zhu et al. 2017, section 3), with least squares in place of cross-entropy (section 4)."""
 
-from __future__ import annotations
-
 from ganzoo import DirectTranslator, Loss, Phase, least_squares
 
 
@@ -19,12 +17,13 @@ class CycleGANLoss(Loss):
         for source, real, there, back in ((a, b, "b", "a"), (b, a, "a", "b")):
             critic = self.networks[f"critic_{there}"]
             if phase.name == "generators":
-                fakes = batch.cache[there] = self.networks[f"to_{there}"](source)
+                fakes = self.networks[f"to_{there}"](source)
+                batch.cache[there] = fakes.detach()
                 terms[f"adversarial_{there}"] = least_squares(critic(fakes), real=True)
                 restored = self.networks[f"to_{back}"](fakes)
                 terms[f"cycle_{there}"] = self.cycle * (restored - source).abs().mean()
             else:
-                fakes = self.networks[f"pool_{there}"].query(batch.cache[there].detach(), batch)
+                fakes = self.networks[f"pool_{there}"].query(batch.cache[there], batch)
                 terms[f"real_{there}"] = 0.5 * least_squares(critic(real), real=True)
                 terms[f"fake_{there}"] = 0.5 * least_squares(critic(fakes), real=False)
         return terms
