@@ -270,7 +270,7 @@ def test_adam_is_reset_at_each_resolution_and_after_its_fade_in(reset):
         training.run(1)
         counts.append(training.state.optimizers["discriminator"].steps["linear.bias"])
     assert counts == ([1, 2, 3, 1, 2, 1, 2] if reset else [1, 2, 3, 4, 5, 6, 7])
-    second = training.state.optimizers["discriminator"].second["from_rgb.0.weight"].numpy()
+    second = training.state.optimizers["discriminator"].state()["second/from_rgb.0.weight"].numpy()
     assert second.any() != reset  # with a reset, an unused weight has no moments
 
 

@@ -24,13 +24,13 @@ from . import (
 )
 
 JOBS = {
-    "adam": operations.adam,
     "batch_norm": operations.batch_norm,
     "convolution": operations.convolution,
     "efficientnet": backbones.efficientnet,
     "gradient_penalty": operations.gradient_penalty,
     "inception": backbones.inception,
     "landmarks": landmarks.heatmaps,
+    "optimizer": operations.optimizer,
     "stargan2": stargan2_gradients.gradients,
     "stargan2_files": stargan2_files.files,
     "stargan2_train": stargan2_steps.train,
