@@ -169,7 +169,10 @@ def test_a_faulty_model_is_caught(fault: str, expected: str) -> None:
         ({"generator": "discriminator"}, "the network to sample, 'discriminator', is not a ganzoo.Generator"),
         ({"generator": "painter"}, "the network to sample, 'painter', is not a ganzoo.Generator"),
         ({"optimizers": {"painter": Adam(0.1)}}, "there is an optimizer for 'painter', but no such network"),
-        ({"optimizers": {"generator": 0.1}}, "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
+        (
+            {"optimizers": {"generator": 0.1}},
+            "the optimizer of 'generator' is 0.1, not a ganzoo.Optimizer, e.g. ganzoo.Adam",
+        ),
         ({"ema": {"painter": 0.9}}, "there is an EMA of 'painter', but no such network"),
         ({"ema": {"generator": 1.5}}, "the EMA decay of 'generator' is 1.5"),
         ({"ema": {"generator": 1.0}}, "the EMA decay of 'generator' is 1.0"),
@@ -193,7 +196,10 @@ def test_an_inconsistent_setup_is_caught(changes: dict[str, Any], expected: str)
     [
         (Tiny("list"), "network 'discriminator' has layers or weights in the plain list"),
         (Tiny(generator="painter"), "the network to sample, 'painter'"),
-        (Tiny(optimizers={"generator": 0.1}), "the optimizer of 'generator' is 0.1, not a ganzoo.Adam"),
+        (
+            Tiny(optimizers={"generator": 0.1}),
+            "the optimizer of 'generator' is 0.1, not a ganzoo.Optimizer, e.g. ganzoo.Adam",
+        ),
         (Tiny(phases=(Phase("critic", ("critic",)),)), "phase 'critic' updates 'critic', which has no optimizer"),
         (Tiny("terms"), "term 'adversarial' of phase 'generator' has shape (4, 1); take the mean"),
         (Tiny("number"), "term 'penalty' of phase 'critic' is 0.0, not a Var"),

@@ -160,7 +160,7 @@ class StateMetadata:
     def to_json(self) -> dict[str, Any]:
         """Return the entries to store."""
         return {
-            "progress": dataclasses.asdict(self.progress),
+            "progress": self.progress.to_metadata(),
             **({"moment": dataclasses.asdict(self.position)} if self.position else {}),
             "optimizer_steps": dict(self.optimizer_steps),
             "averaged": list(self.ema),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.errors import OptionError
 from ganzoo.interfaces.dataset import LoaderConfig
+from ganzoo.interfaces.optimizers import AdamMoments, Optimizer
 from ganzoo.interfaces.options import Options
 from ganzoo.interfaces.stages import Stage
 
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Adam:
-    """Settings of the Adam optimizer (Kingma & Ba 2015, algorithm 1) for one network.
-
-    `learning_rate` is per update; `weight_decay` is added to the gradient (L2), as in PyTorch's `Adam`. `multipliers`
-    scale the learning rate of weights whose names start with a given prefix, e.g. {"mapping.": 0.01}.
-    """
-
-    learning_rate: float
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    multipliers: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Setup:
     """Everything that is trained: the networks, the optimizer of each, and the loss.
 
@@ -51,7 +36,7 @@ class Setup:
     """
 
     networks: Mapping[str, Network]
-    optimizers: Mapping[str, Adam]
+    optimizers: Mapping[str, Optimizer]
     loss: Loss
     generator: str = "generator"
     ema: Mapping[str, float] = field(default_factory=dict)
@@ -69,43 +54,6 @@ class Setup:
             for name, network in self.networks.items()
             if name in self.ema or not isinstance(network, (Discriminator, ReplayBuffer))
         ]
-
-
-@dataclass(frozen=True)
-class AdamMoments:
-    """Adam's state for one network: the first and second moment of each weight, and the number of its updates."""
-
-    first: Mapping[str, np.ndarray]
-    second: Mapping[str, np.ndarray]
-    steps: Mapping[str, int]
-
-    @classmethod
-    def from_torch(cls, state: Any, names: Sequence[str]) -> AdamMoments:
-        """Convert the state_dict of a PyTorch Adam over the weights `names`, in this order. CheckpointError if `state`
-        is something else."""
-        import numpy as np
-
-        try:
-            keys = [key for group in state["param_groups"] for key in group["params"]]
-            if len(keys) != len(names):
-                raise CheckpointError(f"its optimizer has {len(keys)} parameters, but the network has {len(names)}.")
-            found = {name: state["state"][key] for name, key in zip(names, keys) if key in state["state"]}
-            steps = {name: int(each["step"]) for name, each in found.items()}
-            if min(steps.values(), default=0) < 0:
-                raise ValueError("a negative number of updates")
-            return cls(
-                {name: each["exp_avg"].astype(np.float32, copy=False) for name, each in found.items()},
-                {name: each["exp_avg_sq"].astype(np.float32, copy=False) for name, each in found.items()},
-                steps,
-            )
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise CheckpointError("its optimizer state is not from torch.optim.Adam.") from error
-
-    def select(self, names: Iterable[str]) -> AdamMoments:
-        """Return the moments of only these weights."""
-        known = [name for name in names if name in self.steps]
-        first, second = ({name: each[name] for name in known} for each in (self.first, self.second))
-        return AdamMoments(first, second, {name: self.steps[name] for name in known})
 
 
 @dataclass(frozen=True)

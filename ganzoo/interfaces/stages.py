@@ -17,9 +17,10 @@ class Stage:
     """Training on images of `size` px in batches of `batch`.
 
     The stage ends once it has seen more than `images` real images (None: when training ends). Over the first `fade`
-    images, the new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup.
-    `reset` clears Adam's moments when the stage begins and when its fade ends. At most `micro_batch` images go through
-    the networks at once, and no more than the user's limit (None: only the user's limit applies).
+    images, the new resolution is faded in. `learning_rate` and `ema_decay` (per step) override those of the Setup; the
+    learning rate then stays constant in this stage, even if the Setup has a schedule, but multipliers still apply.
+    `reset` clears the optimizers' state when the stage begins and when its fade ends. At most `micro_batch` images go
+    through the networks at once, and no more than the user's limit (None: only the user's limit applies).
     """
 
     size: int

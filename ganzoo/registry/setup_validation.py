@@ -8,10 +8,13 @@ from typing import Any
 from ganzoo.backend import jittor
 from ganzoo.errors import PluginError
 from ganzoo.interfaces.loss import Phase
-from ganzoo.interfaces.model import Adam, Setup
+from ganzoo.interfaces.model import Setup
 from ganzoo.interfaces.networks import Generator, Network
+from ganzoo.interfaces.optimizers import Optimizer
 from ganzoo.interfaces.replay_buffer import ReplayBuffer
 from ganzoo.interfaces.translator import DirectTranslator
+
+RESERVED = ("net", "ema")  # what checkpoints call the networks and their EMA
 
 
 def check_setup(setup: Setup) -> None:
@@ -33,9 +36,17 @@ def check_setup(setup: Setup) -> None:
         _require(
             isinstance(latent, int) and latent > 0, f"the generator's `latent` is {latent!r}, not a positive integer."
         )
-    for name, adam in setup.optimizers.items():
+    for name, optimizer in setup.optimizers.items():
         _require(name in networks, f"there is an optimizer for {name!r}, but no such network.")
-        _require(isinstance(adam, Adam), f"the optimizer of {name!r} is {adam!r}, not a ganzoo.Adam.")
+        _require(
+            isinstance(optimizer, Optimizer),
+            f"the optimizer of {name!r} is {optimizer!r}, not a ganzoo.Optimizer, e.g. ganzoo.Adam.",
+        )
+        stored = getattr(optimizer, "name", None)
+        _require(
+            isinstance(stored, str) and stored.isidentifier() and stored not in RESERVED,
+            f"the optimizer of {name!r} has the name {stored!r}, which checkpoints can't store.",
+        )
     for name, decay in setup.ema.items():
         _require(name in networks, f"there is an EMA of {name!r}, but no such network.")
         _require(not isinstance(networks[name], ReplayBuffer), f"there is an EMA of {name!r}, a replay buffer.")

@@ -57,7 +57,7 @@ def _stages(plan: Plan) -> Iterator[str]:
     for number, stage in enumerate(stages, 1):
         length = "to the end" if stage.images is None else f"for {stage.images / 1000:g} kimg"
         fade = f", fade-in over {stage.fade / 1000:g}" if stage.fade else ""
-        rate = f", learning rate {stage.learning_rate:g}" if stage.learning_rate else ""
+        rate = f", learning rate {stage.learning_rate:g}" if stage.learning_rate is not None else ""
         yield f"stage {number}  {stage.size:>4} px, batches of {stage.batch}, {length}{fade}{rate}"
 
 
@@ -66,17 +66,18 @@ def _networks(plan: Plan) -> Iterator[str]:
     setup = plan.model.build(plan.options, plan.data, plan.train)
     check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     check_augmentable(plan.train, setup.networks)
-    weights = 0
+    numbers = 0  # weights, gradients, and the optimizers' states
     for name, network in setup.networks.items():
-        weights += network.parameter_count()
+        optimizer = setup.optimizers.get(name)
+        numbers += network.parameter_count() * (1 if optimizer is None else 2 + len(optimizer.slots))
         yield f"network  {name}: {network.parameter_count():,} parameters"
     if plan.train.augment == "none" and plan.dataset.info.count < FEW_IMAGES and has_discriminator(setup.networks):
         yield f"hint     with fewer than {FEW_IMAGES:,} images, --augment ada makes the discriminator overfit less"
     averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
-    fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies for sampling
+    fixed = FLOAT_BYTES * (numbers + averaged)
     activations = FLOAT_BYTES * _activations(plan, setup)
     images = format_count(_images_per_forward(plan), "image")
-    yield f"memory   about {_megabytes(fixed)} for weights, gradients, Adam and the copies to sample,"
+    yield f"memory   about {_megabytes(fixed)} for weights, gradients, optimizers and the copies to sample,"
     yield f"         and {_megabytes(activations)} for the activations of {images}, on the {device}"
 
 

@@ -15,9 +15,10 @@ from ganzoo import backend, runs
 from ganzoo.checkpoints import checkpoint
 from ganzoo.checkpoints.description import RunDescription
 from ganzoo.checkpoints.unpickling import safe_load
-from ganzoo.errors import CheckpointError, OptionError
+from ganzoo.errors import CheckpointError, OptionError, PluginError
 from ganzoo.interfaces.dataset import DataInfo
-from ganzoo.interfaces.model import AdamMoments, ImportedWeights, Model
+from ganzoo.interfaces.model import ImportedWeights, Model
+from ganzoo.interfaces.optimizers import Adam, AdamMoments
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, StagePosition
@@ -128,6 +129,8 @@ def _load(state: TrainState, converted: ImportedWeights) -> None:
             _naming(f"average of the {name}", state.ema.copies[name].load_state, values)
     for name, moments in converted.moments.items():
         optimizer, network = state.optimizers[name], state.setup.networks[name]
+        if not isinstance(optimizer.settings, Adam):
+            raise PluginError(f"import_weights has Adam's moments for {name!r}, whose optimizer is {optimizer.name!r}.")
         optimizer.load_state(_moments_by_name(moments, network), {**optimizer.steps, **moments.steps})
     backend.run_pending()
 

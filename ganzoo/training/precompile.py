@@ -63,7 +63,7 @@ class Precompiler:
         self._started = True
         if next(later_positions(state.schedule, state.progress), None) is None:
             return
-        description = {**self.plan.description().to_json(), "progress": dataclasses.asdict(state.progress)}
+        description = {**self.plan.description().to_json(), "progress": state.progress.to_metadata()}
         try:
             with tempfile.TemporaryFile("w+") as stdin:
                 json.dump(description, stdin)

@@ -111,13 +111,13 @@ def load_newest(run: Run) -> checkpoint.Checkpoint | None:
     return saved
 
 
-def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> None:
+def restore(state: TrainState, saved: checkpoint.Checkpoint, plan: Plan, run: Run) -> list[str]:
     """Load a checkpoint into the state. If it does not fit because options were changed, raise OptionError, which names
-    them; if it does not fit for another reason, raise CheckpointError."""
+    them; if it does not fit for another reason, raise CheckpointError. Return the lines of `TrainState.load`."""
     if saved.run.model != plan.model.name:
         raise CheckpointError(f"{saved.path}: a checkpoint of model {saved.run.model!r}, not {plan.model.name!r}.")
     try:
-        state.load(saved.tensors, saved.metadata)
+        return state.load(saved.tensors, saved.metadata)
     except CheckpointError as error:
         changed = _changed_networks(plan, saved)
         if changed:

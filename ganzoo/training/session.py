@@ -166,8 +166,10 @@ def _resumed(plan: Plan, run: Run) -> TrainState:
         run.truncate_stats(0)
         return _new_state(plan)
     state = plan.initial_state()
-    restore(state, saved, plan, run)
+    notes = restore(state, saved, plan, run)
     run.print_and_log(f"resuming from {saved.path.name}")
+    for line in notes:
+        run.print_and_log(f"changed: {line}")
     if plan.data.size > saved.data.size:
         run.print_and_log(f"growing to {plan.data.size} px: layers above {saved.data.size} px are initialised randomly")
     stages = plan.schedule.stages

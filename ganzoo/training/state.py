@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,9 +19,10 @@ from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.stages import Schedule, StagePosition
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.registry.setup_validation import check_setup
+from ganzoo.training import due
 from ganzoo.training.augmentation.augmenter import Augmenter
 from ganzoo.training.ema import EMA
-from ganzoo.training.optim import Optimizer
+from ganzoo.training.optim import NetworkOptimizer
 
 
 class TrainState:
@@ -32,7 +34,7 @@ class TrainState:
         """`schedule` contains the model's stages (None: computed from the options)."""
         self.model, self.options, self.data = model, options, data
         self.schedule = schedule or Schedule(model.stages(options, train, data))
-        self.progress = Progress()
+        self.progress = Progress(goal=due.total_images(train))
         self.position: StagePosition | None = None  # of the last step
         self._optimizers_ready = False
         with backend.on_host():  # so that a seed gives the same weights on every device
@@ -42,7 +44,8 @@ class TrainState:
             copy = model.build(options, data, train)  # for the EMA
         self.augmenter = None if train.augment == "none" else Augmenter(train, data)
         self.optimizers = {
-            name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
+            name: NetworkOptimizer(self.setup.networks[name], settings)
+            for name, settings in self.setup.optimizers.items()
         }
         sampled = {*self.setup.sampling_networks(), *self.setup.ema}
         copies = {name: network for name, network in copy.networks.items() if name in sampled}
@@ -63,13 +66,14 @@ class TrainState:
         """
         former, self.position = self.position, self.upcoming()
         self._grow(self.position)
+        stage = self.position.stage
+        for optimizer in self.optimizers.values():
+            optimizer.set_learning_rate(self.progress.fraction, stage.learning_rate)
         same = self.position.same_networks(former)
         if same and self._optimizers_ready:
             return False
-        stage = self.position.stage
         for name, optimizer in self.optimizers.items():
             optimizer.set_active(self.setup.networks[name].active_weights())
-            optimizer.learning_rate = stage.learning_rate or optimizer.settings.learning_rate
             if stage.reset and former is not None and not same:
                 optimizer.reset()
         self.ema.decay = stage.ema_decay
@@ -104,14 +108,14 @@ class TrainState:
             network.grow(position.stage.size, position.alpha)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return all arrays of the state by name: 'net/...', 'ema/...' and 'adam/...'."""
+        """Return all arrays of the state by name: 'net/...', 'ema/...', and 'adam/...' or the like."""
         return dict(self.arrays())
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the items of `tensors`, copying one array at a time to the host."""
         groups = [(f"net/{name}", network.state()) for name, network in self.setup.networks.items()]
         groups += [(f"ema/{name}", self.ema.copies[name].state()) for name in self.setup.ema]
-        groups += [(f"adam/{name}", optimizer.state()) for name, optimizer in self.optimizers.items()]
+        groups += [(f"{each.name}/{name}", each.state()) for name, each in self.optimizers.items()]
         yield from ((f"{prefix}/{key}", var.numpy()) for prefix, state in groups for key, var in state.items())
 
     def metadata(self) -> StateMetadata:
@@ -125,12 +129,14 @@ class TrainState:
             self.augmenter.controller.state() if self.augmenter and self.augmenter.controller else None,
         )
 
-    def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> None:
+    def load(self, tensors: Mapping[str, np.ndarray], metadata: StateMetadata) -> list[str]:
         """Restore the state from `tensors()` and `metadata()`. CheckpointError if anything is missing or does not fit.
 
         Weights that are not used at the checkpoint's resolution may be missing, for example if a run is resumed with a
-        larger --max-size than it was started with. They keep their initial values.
+        larger --max-size than it was started with. They keep their initial values. If the checkpoint has the state of
+        another optimizer, that of the present one starts anew. Return a line for each such network.
         """
+        notes = []
         try:
             position = self._stored_position(metadata.position) if metadata.position else None
             if position is not None:
@@ -144,20 +150,31 @@ class TrainState:
                 copy = self.ema.copies[name]
                 copy.load_state(_fill_missing(copy.state(), missing[name], with_prefix(tensors, f"ema/{name}/")))
             for name, optimizer in self.optimizers.items():
-                steps = metadata.optimizer_steps[name]
+                steps, former = metadata.optimizer_steps[name], _stored_optimizers(tensors, name)
+                if former and optimizer.name not in former:
+                    optimizer.reset()
+                    notes.append(f"the optimizer of {name} was {former[0]}, is {optimizer.name}; its state starts anew")
+                    continue
                 if isinstance(steps, int):  # an old checkpoint, with one count for all weights
                     steps = dict.fromkeys(optimizer.steps, steps)
-                fresh = [f"{which}/{key}" for which in ("first", "second") for key in missing[name]]
-                values = _fill_missing(optimizer.state(), fresh, with_prefix(tensors, f"adam/{name}/"))
+                fresh = [f"{slot}/{key}" for slot in optimizer.slots for key in missing[name]]
+                values = _fill_missing(optimizer.state(), fresh, with_prefix(tensors, f"{optimizer.name}/{name}/"))
                 optimizer.load_state(values, {**dict.fromkeys(missing[name], 0), **steps})
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's description is damaged ({error!r}).") from error
         if metadata.ada and self.augmenter and self.augmenter.controller:
             self.augmenter.controller.load(metadata.ada)
-        self.progress = metadata.progress
+        self.progress = dataclasses.replace(metadata.progress, goal=self.progress.goal)
         self.position = position if self.progress.step else None
         self._grow(self.position or self.upcoming())
         backend.run_pending()
+        return notes
+
+
+def _stored_optimizers(tensors: Mapping[str, np.ndarray], network: str) -> list[str]:
+    """Return the names of the optimizers whose state is stored for this network."""
+    names = {name.partition("/")[0] for name in tensors if name.partition("/")[2].startswith(f"{network}/")}
+    return sorted(names - {"net", "ema"})
 
 
 def _fill_missing(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ganzoo import backend, distributed
 from ganzoo.backend import updates
-from ganzoo.backend.arrays import from_images
+from ganzoo.backend.arrays import from_images, scalar
 from ganzoo.data.loader import ImageBatch
 from ganzoo.distributed import collectives
 from ganzoo.errors import OptionError, PluginError, RunError, ShapeError
@@ -88,8 +88,8 @@ class Step:
     If `mpirun` started several processes, each handles its share of the images. Terms, gradients and buffers are
     averaged over the ranks, so the networks stay identical on all of them.
 
-    A phase whose loss or gradients are not all finite leaves weights, Adam's moments and buffers unchanged. The device
-    decides this, so the host does not wait.
+    A phase whose loss or gradients are not all finite leaves weights, optimizers' state and buffers unchanged. The
+    device decides this, so the host does not wait.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Step:
 
     def _update(self, phase: Phase, gradients: list[Any], means: dict[str, Any], logged: dict[str, Any]) -> Any:
         """Update the phase's networks if its terms and gradients are finite, and return whether they are, as a Var.
-        Adds the gradient norms to `logged`."""
+        Adds the gradient norms and scheduled learning rates to `logged`."""
         optimizers = {name: self.state.optimizers[name] for name in phase.networks}
         gradients = [gradient.detach() for gradient in gradients]  # otherwise Jittor retains their graph
         by_optimizer: dict[str, list[Any]] = {}
@@ -199,6 +199,8 @@ class Step:
         finite = backend.all_finite([*means.values(), *norms.values()])
         for name, optimizer in optimizers.items():
             optimizer.step(by_optimizer[name], finite)
+            if optimizer.scheduled:
+                logged[f"learning_rate/{name}"] = scalar(optimizer.learning_rate)
         return finite
 
     def _gradients(self, phase: Phase, loss: Any, weights: list[Any]) -> list[Any]:

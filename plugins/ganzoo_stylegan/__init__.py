@@ -69,6 +69,11 @@ class StyleGAN(Model):
         nearest = 2 ** round(math.log2(data.size))
         return options.max_size or max(MIN_SIZE, min(nearest, MAX_SIZE))
 
+    def check(self, options: StyleGANOptions, train: TrainOptions, data: DataInfo, new: bool) -> Sequence[str]:
+        if options.loss == "r1" and options.lazy_correction and options.r1_interval == 1:
+            raise OptionError("--lazy-correction has no effect with --r1-interval 1.")
+        return ()
+
     def stages(self, options: StyleGANOptions, train: TrainOptions, data: DataInfo) -> Sequence[Stage]:
         for name, size in (("max-size", data.size), ("init-size", options.init_size)):
             if size & (size - 1):
@@ -111,6 +116,8 @@ class StyleGAN(Model):
         generator = Generator(config, options.w_average)
         discriminator = StyleDiscriminator(config, options.from_rgb_activation)
         adam = Adam(options.learning_rate, beta1=0.0, beta2=0.99)
+        if options.loss == "r1" and options.lazy_correction:
+            adam = adam.with_lazy_regularisation(options.r1_interval)
         slow = Adam(options.learning_rate, beta1=0.0, beta2=0.99, multipliers={"mapping.layers.": options.mapping_rate})
         return Setup(
             networks={"generator": generator, "discriminator": discriminator},

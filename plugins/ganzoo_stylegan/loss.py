@@ -28,7 +28,8 @@ from ganzoo_stylegan.options import StyleGANOptions
 
 class StyleGANLoss(Loss):
     """Updates the discriminator, then the generator on new latents. Lazy R1 (`r1_interval` above 1) is a phase of its
-    own, weighted by the interval (Karras et al. 2020, section 4.1), without that paper's adjustment of Adam."""
+    own, weighted by the interval (Karras et al. 2020, section 4.1); with `lazy_correction`, `StyleGAN.build` corrects
+    Adam for it."""
 
     def __init__(self, generator: Generator, discriminator: Discriminator, options: StyleGANOptions) -> None:
         self.generator, self.discriminator, self.options = generator, discriminator, options

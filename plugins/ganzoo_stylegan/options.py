@@ -42,6 +42,9 @@ class StyleGANOptions(Options):
     mapping_rate: float = option(0.01, "learning rate multiplier of the mapping network", above=0)
     r1_gamma: float = option(10.0, "weight of the R1 penalty", min=0, when={"loss": "r1"})
     r1_interval: int = option(1, "apply R1 only every n-th step, with n times the weight", min=1, when={"loss": "r1"})
+    lazy_correction: bool = option(
+        False, "correct the discriminator's Adam for an --r1-interval above 1, as StyleGAN2 does", when={"loss": "r1"}
+    )
     gp_weight: float = option(10.0, "weight of the gradient penalty", min=0, when={"loss": "wgan-gp"})
     drift: float = option(
         0.001,

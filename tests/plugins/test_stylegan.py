@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -272,7 +273,7 @@ def test_adam_is_reset_at_each_resolution_and_after_its_fade_in(reset):
         training.run(1)
         counts.append(training.state.optimizers["discriminator"].steps["linear.bias"])
     assert counts == ([1, 2, 3, 1, 2, 1, 2] if reset else [1, 2, 3, 4, 5, 6, 7])
-    second = training.state.optimizers["discriminator"].second["from_rgb.0.weight"].numpy()
+    second = training.state.optimizers["discriminator"].state()["second/from_rgb.0.weight"].numpy()
     assert second.any() != reset  # with a reset, an unused weight has no moments
 
 
@@ -319,6 +320,27 @@ def test_lazy_r1_runs_every_nth_step_with_n_times_the_weight():
         phase = next(phase for phase in setup.loss.phases if phase.name == name)
         terms.append(setup.loss(phase, batch, ganzoo.Progress())["penalty"].item())
     assert terms[0] == pytest.approx(3 * terms[1], rel=1e-5)
+
+
+def test_the_lazy_correction_makes_smaller_steps_with_longer_memory():
+    """Karras et al. 2020, appendix B, with c = 3/4. The bias gets no gradient from R1, so Adam moves it by the learning
+    rate."""
+    corrected = build(4, loss="r1", r1_interval=3, lazy_correction=True).optimizers
+    assert corrected["generator"] == build(4).optimizers["generator"]
+    assert corrected["discriminator"].beta2 == pytest.approx(0.99**0.75, rel=1e-12)
+    for correction, rate in ((False, 1e-3), (True, 0.75e-3)):
+        training = Training(4, loss="r1", r1_interval=3, lazy_correction=correction)
+        bias = training.state.setup.networks["discriminator"].state()["linear.bias"]
+        before = bias.numpy()
+        training.run(1)
+        assert np.abs(bias.numpy() - before).item() == pytest.approx(rate, rel=1e-3)
+
+
+def test_a_lazy_correction_without_lazy_r1_is_refused():
+    for interval in (1, 2):
+        options = StyleGANOptions(loss="r1", r1_interval=interval, lazy_correction=True)
+        with pytest.raises(OptionError, match="has no effect with --r1-interval 1") if interval == 1 else nullcontext():
+            StyleGAN().check(options, TrainOptions(), data(8), True)
 
 
 @pytest.mark.parametrize("architecture", ["port", "paper"])

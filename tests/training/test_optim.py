@@ -1,4 +1,4 @@
-"""Adam agrees with PyTorch's. Its state is saved and loaded, and gradients are accumulated."""
+"""Optimizers agree with PyTorch's. Their state is saved and loaded, and gradients are accumulated."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.usefixtures("jittor")
 SHAPES = {"first": (4, 3), "second": (5,)}
 
 
-def optimizer(settings: ganzoo.Adam):
+def make(settings: ganzoo.Optimizer):
     """Return an optimizer of a new network with weights of all SHAPES. The initial weights are always the same."""
-    from ganzoo.training.optim import Optimizer
+    from ganzoo.training.optim import NetworkOptimizer
 
     class Weights(ganzoo.Network):
         def __init__(self) -> None:
@@ -28,7 +28,7 @@ def optimizer(settings: ganzoo.Adam):
             for name, shape in SHAPES.items():
                 setattr(self, name, ganzoo.jt.array(rng.standard_normal(shape, dtype=np.float32)))
 
-    return Optimizer(Weights(), settings)
+    return NetworkOptimizer(Weights(), settings)
 
 
 def gradients(steps: int) -> list[dict[str, np.ndarray]]:
@@ -51,38 +51,114 @@ def numbers(variables) -> dict[str, np.ndarray]:
     return {name: var.numpy() for name, var in variables.items()}
 
 
-@needs_torch
-@pytest.mark.parametrize("ours", [True, False])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ganzoo.Adam(2e-2, beta1=0.5),
-        ganzoo.Adam(2e-2, beta1=0.0, beta2=0.99, eps=1e-3),
-        ganzoo.Adam(2e-2, weight_decay=0.3),
-    ],
-    ids=["usual", "no-momentum-large-eps", "weight-decay"],
-)
-def test_updates_match_pytorch(settings, ours, tmp_path, monkeypatch):
-    if not ours:  # as on a GPU, or where our operations could not be compiled
+LIMITS = {"clip_norm": 4.0, "clip_value": 1.5, "clip_weights": 1.0}
+SETTINGS = {
+    "adam": ganzoo.Adam(2e-2, beta1=0.5),
+    "adam-no-momentum-large-eps": ganzoo.Adam(2e-2, beta1=0.0, beta2=0.99, eps=1e-3),
+    "adam-weight-decay": ganzoo.Adam(2e-2, weight_decay=0.3),
+    "adam-clipping": ganzoo.Adam(2e-2, beta1=0.5, weight_decay=0.3, **LIMITS),
+    "adamw": ganzoo.AdamW(2e-2, beta1=0.5, weight_decay=0.3, multipliers={"sec": 0.5}),
+    "adamw-clipping": ganzoo.AdamW(2e-2, **LIMITS),
+    "rmsprop": ganzoo.RMSprop(2e-2),
+    "rmsprop-weight-decay": ganzoo.RMSprop(2e-2, alpha=0.9, eps=1e-3, weight_decay=0.3, multipliers={"sec": 0.5}),
+    "rmsprop-clipping": ganzoo.RMSprop(2e-2, **LIMITS),
+    "sgd": ganzoo.SGD(2e-2),
+    "sgd-momentum": ganzoo.SGD(2e-2, momentum=0.9, weight_decay=0.3, multipliers={"sec": 0.5}),
+    "sgd-nesterov": ganzoo.SGD(2e-2, momentum=0.9, nesterov=True),
+    "sgd-clipping": ganzoo.SGD(2e-2, momentum=0.5, **LIMITS),
+    "clip-norm": ganzoo.SGD(2e-2, clip_norm=4.0),
+    "clip-value": ganzoo.SGD(0.2, clip_value=0.5),
+    "clip-weights": ganzoo.SGD(2e-2, clip_weights=0.5),
+}
+EACH = pytest.mark.parametrize("settings", SETTINGS.values(), ids=list(SETTINGS))
+
+
+@pytest.fixture(params=[True, False], ids=["ours", "Jittor's"])
+def either_way(request, monkeypatch):
+    if not request.param:  # as on a GPU, or where our operations could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
-    steps = 30  # more than 25, after which 1 - 0.5**t rounds to 1 in float32
-    adam, per_step = optimizer(settings), gradients(steps)
-    before = numbers(adam.weights)
-    apply(adam, per_step)
+
+
+@needs_torch
+@EACH
+def test_updates_match_pytorch(settings, either_way, tmp_path):
+    """The learning rate falls, as with a schedule. The 30 steps are more than 25, after which 1 - 0.5**t rounds to 1 in
+    float32."""
+    schedule = ganzoo.LinearDecay(settings.learning_rate, start=0.5)
+    rates = [schedule.at(step / 30) for step in range(30)]
+    optimizer, per_step = make(settings), gradients(len(rates))
+    before = numbers(optimizer.weights)
+    for rate, gradient in zip(rates, per_step):
+        optimizer.learning_rate = rate
+        apply(optimizer, [gradient])
     arrays = {f"weight/{name}": value for name, value in before.items()}
     arrays.update({f"grad/{step}/{name}": value for step, each in enumerate(per_step) for name, value in each.items()})
-    expected = run_reference("adam", arrays, tmp_path, steps=steps, settings=dataclasses.asdict(settings))
-    for name, weight in numbers(adam.weights).items():
+    described = dataclasses.asdict(settings)
+    expected = run_reference("optimizer", arrays, tmp_path, kind=settings.name, settings=described, rates=rates)
+    for name, weight in numbers(optimizer.weights).items():
         moved = weight.astype(np.float64) - before[name]
-        assert relative_error(moved, expected[f"weight/{name}"] - before[name]) < 1e-4, name
-    for name, moment in adam.state().items():
-        assert relative_error(moment, expected[name]) < 1e-5, name
+        assert relative_error(moved, expected[f"weight/{name}"] - before[name]) < 1e-5, name
+    for name, value in optimizer.state().items():
+        if name in expected:  # PyTorch's SGD keeps no velocity without momentum
+            assert relative_error(value, expected[name]) < 1e-5, name
+
+
+@EACH
+@pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
+def test_a_skipped_update_changes_no_weight_and_no_state(settings, value, either_way):
+    optimizer, per_step = make(settings), gradients(3)
+    apply(optimizer, per_step[:1], ganzoo.jt.zeros(1))  # the weights exceed clip_weights from the start
+    fresh = make(settings)
+    for name, var in numbers({**optimizer.weights, **optimizer.state()}).items():
+        np.testing.assert_array_equal(var, {**fresh.weights, **fresh.state()}[name].numpy())
+    apply(optimizer, per_step[1:2])
+    before = numbers({**optimizer.weights, **optimizer.state()})
+    bad = {name: np.where(each > 0, np.float32(value), each) for name, each in per_step[2].items()}
+    apply(optimizer, [bad], ganzoo.jt.zeros(1))
+    for name, var in numbers({**optimizer.weights, **optimizer.state()}).items():
+        np.testing.assert_array_equal(var, before[name])
+    assert all(value.any() for value in before.values())
+
+
+@EACH
+def test_a_restored_optimizer_continues_identically(settings):
+    optimizer, per_step = make(settings), gradients(6)
+    apply(optimizer, per_step[:3])
+    weights, state = numbers(optimizer.network.state()), numbers(optimizer.state())
+    apply(optimizer, per_step[3:])
+
+    restored = make(settings)
+    restored.network.load_state(weights)
+    restored.load_state(state, dict.fromkeys(SHAPES, 3))
+    apply(restored, per_step[3:])
+    assert restored.steps == optimizer.steps == dict.fromkeys(SHAPES, 6)
+    for name, value in numbers({**optimizer.weights, **optimizer.state()}).items():
+        np.testing.assert_array_equal({**restored.weights, **restored.state()}[name].numpy(), value)
+
+
+@EACH
+def test_shapes_and_learning_rates_share_one_set_of_kernels(settings):
+    """Jittor would compile the number of axes, 0 and 1 into its kernels, and a schedule may end at 0."""
+    optimizer, per_step = make(settings), gradients(4)
+
+    def kernels(rate: float, names: list[str]) -> set[str]:
+        optimizer.set_active(names)
+        optimizer.learning_rate = rate
+        with ganzoo.jt.profile_scope() as report:
+            apply(optimizer, per_step[:1])
+        return {row[1] for row in report[1:]}
+
+    apply(optimizer, per_step[:1])
+    first = kernels(0.37, ["first"])
+    assert first
+    for rate in (0.11, 0.0, 1.0):
+        assert kernels(rate, ["first"]) == kernels(rate, ["second"]) == first
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1.0], ids=str)
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch):
-    adam, per_step = optimizer(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
+    adam, per_step = make(ganzoo.Adam(0.25, weight_decay=0.1)), gradients(5)
     if not ours:  # as on a GPU, or where our operations could not be compiled
         monkeypatch.setattr(operations, "_operations", None)
     apply(adam, per_step[:3])
@@ -100,7 +176,7 @@ def test_a_skipped_update_changes_nothing_but_the_count(value, ours, monkeypatch
 
 def test_the_first_update_has_the_length_of_the_learning_rate():
     """Bias correction makes the length independent of the gradient's magnitude."""
-    adam, (gradient,) = optimizer(ganzoo.Adam(0.25, beta1=0.9, beta2=0.999, eps=1e-12)), gradients(1)
+    adam, (gradient,) = make(ganzoo.Adam(0.25, beta1=0.9, beta2=0.999, eps=1e-12)), gradients(1)
     before = numbers(adam.weights)
     apply(adam, [gradient])
     assert set(adam.steps.values()) == {1}
@@ -110,7 +186,7 @@ def test_the_first_update_has_the_length_of_the_learning_rate():
 
 def test_a_weight_added_later_starts_with_a_full_step():
     """With the update count of the other weights, its first step would be up to ten times as long."""
-    adam, per_step = optimizer(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
+    adam, per_step = make(ganzoo.Adam(0.25, beta1=0.0, beta2=0.99, eps=1e-12)), gradients(41)
     adam.set_active(["first"])
     before = numbers(adam.network.state())
     apply(adam, per_step[:40])
@@ -124,7 +200,7 @@ def test_a_weight_added_later_starts_with_a_full_step():
 
 
 def test_a_multiplier_scales_the_steps_of_the_weights_it_names():
-    adam, (gradient,) = optimizer(ganzoo.Adam(0.25, eps=1e-12, multipliers={"sec": 0.01})), gradients(1)
+    adam, (gradient,) = make(ganzoo.Adam(0.25, eps=1e-12, multipliers={"sec": 0.01})), gradients(1)
     before = numbers(adam.weights)
     apply(adam, [gradient])
     for name, rate in (("first", 0.25), ("second", 0.0025)):
@@ -133,7 +209,7 @@ def test_a_multiplier_scales_the_steps_of_the_weights_it_names():
 
 
 def test_a_reset_optimizer_is_a_new_one():
-    adam, per_step = optimizer(ganzoo.Adam(0.25, eps=1e-12)), gradients(4)
+    adam, per_step = make(ganzoo.Adam(0.25, eps=1e-12)), gradients(4)
     apply(adam, per_step[:3])
     adam.reset()
     before = numbers(adam.weights)
@@ -143,33 +219,15 @@ def test_a_reset_optimizer_is_a_new_one():
 
 
 def test_an_update_leaves_weights_trainable_and_moments_not():
-    adam = optimizer(ganzoo.Adam(0.1))
+    adam = make(ganzoo.Adam(0.1))
     apply(adam, gradients(1))
     assert adam.network.trainable().keys() == SHAPES.keys()
     assert all(var.is_stop_grad() for var in adam.state().values())
 
 
-def test_a_restored_optimizer_continues_identically():
-    settings = ganzoo.Adam(0.1, beta1=0.5, weight_decay=0.01)
-    adam, per_step = optimizer(settings), gradients(6)
-    apply(adam, per_step[:3])
-    weights, moments = numbers(adam.network.state()), numbers(adam.state())
-    apply(adam, per_step[3:])
-
-    restored = optimizer(settings)
-    restored.network.load_state(weights)
-    restored.load_state(moments, dict.fromkeys(SHAPES, 3))
-    apply(restored, per_step[3:])
-    assert restored.steps == adam.steps == dict.fromkeys(SHAPES, 6)
-    for name, weight in numbers(adam.weights).items():
-        np.testing.assert_array_equal(restored.weights[name].numpy(), weight)
-    for name, moment in numbers(adam.state()).items():
-        np.testing.assert_array_equal(restored.state()[name].numpy(), moment)
-
-
 @pytest.mark.parametrize("damage", ["lacks", "extra", "shape"])
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(damage):
-    adam = optimizer(ganzoo.Adam(0.1))
+    adam = make(ganzoo.Adam(0.1))
     state = {name: np.ones(var.shape, np.float32) for name, var in adam.state().items()}
     if damage == "lacks":
         del state["second/first"]

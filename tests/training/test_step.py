@@ -129,13 +129,13 @@ def test_a_weight_that_no_phase_reaches_is_an_error(jittor):
 
 
 def test_one_phase_can_update_several_networks_at_their_own_rates(jittor):
+    from ganzoo import Adam
     from ganzoo.interfaces.loss import binary_cross_entropy
-    from ganzoo.interfaces.model import Adam
-    from ganzoo.training.optim import Optimizer
+    from ganzoo.training.optim import NetworkOptimizer
 
     state = TrainState(GAN(), GANOptions(size=8), DATA, TrainOptions(seed=0))
-    state.optimizers["discriminator"] = Optimizer(state.setup.networks["discriminator"], Adam(1e-3))
-    state.optimizers["generator"] = Optimizer(state.setup.networks["generator"], Adam(1e-5))
+    state.optimizers["discriminator"] = NetworkOptimizer(state.setup.networks["discriminator"], Adam(1e-3))
+    state.optimizers["generator"] = NetworkOptimizer(state.setup.networks["generator"], Adam(1e-5))
     networks = state.setup.networks
 
     class Both:

@@ -24,7 +24,6 @@ from . import (
 )
 
 JOBS = {
-    "adam": operations.adam,
     "adversarial": operations.adversarial,
     "batch_norm": operations.batch_norm,
     "convolution": operations.convolution,
@@ -33,6 +32,7 @@ JOBS = {
     "inception": backbones.inception,
     "landmarks": landmarks.heatmaps,
     "norm": operations.norm,
+    "optimizer": operations.optimizer,
     "spectral_norm": operations.spectral_norm,
     "stargan2": stargan2_gradients.gradients,
     "stargan2_files": stargan2_files.files,

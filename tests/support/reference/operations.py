@@ -1,8 +1,10 @@
-"""Reference results of single operations in PyTorch: Adam, batch norm, norms, a convolution, the gradient penalty."""
+"""Reference results of single operations in PyTorch: optimizers, norms, a convolution, the gradient penalty."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,20 +20,51 @@ def make_adam(weights: Iterable[nn.Parameter], settings: dict[str, float]) -> to
     return torch.optim.Adam(weights, lr=settings["learning_rate"], betas=betas, **rest)
 
 
-def adam(arrays: Tensors, steps: int, settings: dict[str, float]) -> Tensors:
-    """Return weights 'weight/NAME' after `steps` updates with the gradients 'grad/STEP/NAME', and the moments."""
+def optimizer(arrays: Tensors, kind: str, settings: dict[str, Any], rates: list[float]) -> Tensors:
+    """Return the weights 'weight/NAME' and the optimizer's state 'SLOT/NAME' after an update with each of the learning
+    `rates` and the gradients 'grad/STEP/NAME'."""
     weights = {name[7:]: nn.Parameter(value) for name, value in arrays.items() if name.startswith("weight/")}
-    optimizer = make_adam(weights.values(), settings)
-    results = Tensors()
-    for step in range(steps):
-        for name, weight in weights.items():
+    optimizer = _make_optimizer(kind, [{"params": [weight]} for weight in weights.values()], settings)
+    for step, rate in enumerate(rates):
+        for (name, weight), group in zip(weights.items(), optimizer.param_groups):
             weight.grad = arrays[f"grad/{step}/{name}"].clone()
+            factors = (factor for prefix, factor in settings["multipliers"].items() if name.startswith(prefix))
+            group["lr"] = rate * math.prod(factors)
+        if settings["clip_norm"]:
+            nn.utils.clip_grad_norm_(weights.values(), settings["clip_norm"])
+        if settings["clip_value"]:
+            nn.utils.clip_grad_value_(weights.values(), settings["clip_value"])
         optimizer.step()
+        if settings["clip_weights"]:
+            with torch.no_grad():
+                for weight in weights.values():
+                    weight.clamp_(-settings["clip_weights"], settings["clip_weights"])
+    results = {f"weight/{name}": weight for name, weight in weights.items()}
     for name, weight in weights.items():
-        results[f"weight/{name}"] = weight
-        results[f"first/{name}"] = optimizer.state[weight]["exp_avg"]
-        results[f"second/{name}"] = optimizer.state[weight]["exp_avg_sq"]
+        state = optimizer.state[weight]
+        results.update({f"{slot}/{name}": state[theirs] for slot, theirs in SLOTS.items() if theirs in state})
     return results
+
+
+SLOTS = {
+    "first": "exp_avg",
+    "second": "exp_avg_sq",
+    "mean_square": "square_avg",
+    "velocity": "momentum_buffer",
+}
+
+
+def _make_optimizer(kind: str, groups: list[dict[str, Any]], settings: dict[str, Any]) -> torch.optim.Optimizer:
+    """Create PyTorch's optimizer from settings with ganzoo's names."""
+    rest = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
+    if kind == "sgd":
+        return torch.optim.SGD(groups, momentum=settings["momentum"], nesterov=settings["nesterov"], **rest)
+    if kind == "rmsprop":
+        return torch.optim.RMSprop(groups, alpha=settings["alpha"], eps=settings["eps"], **rest)
+    betas = (settings["beta1"], settings["beta2"])
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](
+        groups, betas=betas, eps=settings["eps"], **rest
+    )
 
 
 def batch_norm(arrays: Tensors, eps: float, momentum: float) -> Tensors:
