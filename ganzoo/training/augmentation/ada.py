@@ -145,8 +145,19 @@ def _lookup(geometry: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """
     height, width = size
     sample_of_point = np.array([[2, 0, width - 0.5], [0, 2, height - 0.5], [0, 0, 1]])
+    point_of_sample = np.array([[0.5, 0, (0.5 - width) / 2], [0, 0.5, (0.5 - height) / 2], [0, 0, 1]])
     start = np.array([[1, 0, -wavelet.FIRST], [0, 1, -wavelet.FIRST], [0, 0, 1]])
-    return (sample_of_point @ np.linalg.inv(geometry) @ np.linalg.inv(sample_of_point) @ start)[:, :2]
+    return (sample_of_point @ _inverse(geometry) @ (point_of_sample @ start))[:, :2]
+
+
+def _inverse(matrices: np.ndarray) -> np.ndarray:
+    """Invert affine matrices (N, 3, 3). LAPACK may take milliseconds on a busy machine."""
+    (a, b, x), (c, d, y) = matrices[:, :2].transpose(1, 2, 0)
+    rows = [[d, -b, b * y - d * x], [-c, a, c * x - a * y]]
+    inverse = np.zeros_like(matrices)
+    inverse[:, :2] = np.array(rows).transpose(2, 0, 1) / (a * d - b * c)[:, None, None]
+    inverse[:, 2, 2] = 1
+    return inverse
 
 
 def apply(images: Any, parameters: Mapping[str, np.ndarray]) -> Any:
