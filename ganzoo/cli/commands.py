@@ -19,7 +19,7 @@ COMMANDS = {
     "doctor": "ganzoo.cli.doctor:doctor",
     "new-plugin": "ganzoo.cli.new_plugin:new_plugin",
 }
-DATA_COMMANDS = ("check", "download", "list", "prepare")  # subcommands of `ganzoo data`
+DATA_COMMANDS = ("check", "download", "list", "prepare", "show")  # subcommands of `ganzoo data`
 
 
 def plugin_registry(ctx: click.Context) -> Any:

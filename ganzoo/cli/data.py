@@ -1,4 +1,4 @@
-"""The commands `ganzoo data list`, `check`, `prepare` and `download`."""
+"""The group `ganzoo data`, with its commands `list`, `check`, `prepare` and `download`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ganzoo.cli.commands import plugin_registry
+from ganzoo.cli.data_show import show
 from ganzoo.data.catalog import destination, is_ready, open_data, prepared
 from ganzoo.errors import DataError, format_count, printable
 from ganzoo.files import format_bytes
@@ -29,7 +30,10 @@ class Data(click.Group):
 
 @click.group(cls=Data)
 def data() -> None:
-    """List, check and prepare data sets."""
+    """List, show, check and prepare data sets."""
+
+
+data.add_command(show)
 
 
 @data.command("list")

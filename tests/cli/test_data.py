@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import lmdb
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -287,3 +288,36 @@ def test_prepare_fails_if_most_images_are_unreadable(ganzoo, pictures, workdir):
     assert result.exit_code == 1
     assert "pictures: 13 of its 25 images can't be read, so nothing was written." in result.stderr
     assert list((workdir / "data").iterdir()) == []
+
+
+def test_show_writes_a_sheet_and_prints_its_path(ganzoo, domains):
+    result = ganzoo("data", "show", "pictures")
+    assert (result.exit_code, result.stdout) == (0, "pictures.png\n"), result.output
+    with Image.open("pictures.png") as plain:
+        assert plain.height == 2 * 66 + 2  # a row for each domain
+    result = ganzoo("data", "show", "pictures", "--out", "small.png", "--size", "16")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("augment", ["ada", "diffaugment"])
+def test_show_writes_augmented_images(jittor, ganzoo, pictures, augment):
+    result = ganzoo("data", "show", "pictures", "--augment", augment, "--size", "8")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == f"pictures-{augment}.png"
+    with Image.open(f"pictures-{augment}.png") as sheet:
+        pixels = np.asarray(sheet)
+    assert (pixels[2:66, 2:66] != pixels[2:66, 68:132]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--p", "0.5"], "--p has an effect only with --augment ada"),
+        (["--augment", "diffaugment", "--flip"], "--flip has an effect only with --augment ada"),
+        (["--out", "x.gif"], "--out x.gif: the name must end in .png, .jpg, .webp"),
+    ],
+)
+def test_show_refuses_options_without_effect(ganzoo, pictures, arguments, message):
+    result = ganzoo("data", "show", "pictures", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr

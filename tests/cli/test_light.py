@@ -22,6 +22,7 @@ COMMANDS = [
     ["data", "--help"],
     ["data", "list"],
     ["data", "prepare", "--help"],
+    ["data", "show", "--help"],
     ["data", "download", "--help"],
     ["data", "align", "--help"],
     ["train", "stargan2", "--help"],
