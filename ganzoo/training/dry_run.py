@@ -61,7 +61,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
-    setup = plan.model.build(plan.options, plan.data)
+    setup = plan.model.build(plan.options, plan.data, plan.train)
     check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     check_augmentable(plan.train, setup.networks)
     weights = 0

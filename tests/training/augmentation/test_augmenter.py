@@ -72,7 +72,7 @@ def stranger(reals=lambda images: images):
     class Stranger(ganzoo.Model):
         name, summary, options = "stranger", "a stranger's model", NoOptions
 
-        def build(self, options, data):
+        def build(self, options, data, train):
             g, d = G(), D()
             adam = ganzoo.Adam(0.01)
             return ganzoo.Setup({"g": g, "d": d}, {"g": adam, "d": adam}, L(g, d), generator="g", ema={"g": 0.5})
