@@ -38,8 +38,9 @@ def train(processes: int, *arguments: str) -> subprocess.CompletedProcess:
 
 def run_program(processes: int, program: str) -> list[str]:
     """Run a Python program on several ranks, and return the lines that they print, in any order."""
+    launcher = [*MPIRUN, str(processes)] if processes > 1 else []
     done = subprocess.run(
-        [*MPIRUN, str(processes), sys.executable, "-c", program],
+        [*launcher, sys.executable, "-c", program],
         env={**os.environ, **AS_ROOT},
         capture_output=True,
         text=True,
@@ -134,6 +135,41 @@ def test_weights_ema_and_adam_moments_are_bit_identical_on_all_ranks():
     digests = run_program(3, STEPS)
     assert len(digests) == 3
     assert len(set(digests)) == 1
+
+
+AUGMENTED = """
+import json
+import numpy as np
+from ganzoo import DataInfo, TrainOptions, backend, distributed
+from ganzoo.registry import plugins
+from ganzoo.data.loader import ImageBatch
+from ganzoo.interfaces.options import resolve
+backend.start("cpu")
+from ganzoo.training.state import TrainState
+from ganzoo.training.step import Step
+model = plugins.load().model("gan")
+options = resolve(model.options, {"size": 8, "latent": 4})
+state = TrainState(model, options, DataInfo("made-up", 100, 8, 3, flip=True), TrainOptions(batch=6, augment="ada"))
+state.augmenter.controller.p = 0.5
+step = Step(state, 0, None, lambda *arguments: None)
+share = 6 // distributed.world_size()
+for number in range(6):
+    images = np.random.default_rng(number).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    first = share * distributed.rank()
+    step(ImageBatch(images, np.zeros(6)).slice(first, first + share))
+    state.count_step()
+ada = state.metadata().to_json()["ada"]
+weights = state.setup.networks["discriminator"].layers[0].weight.numpy()[0, :20].tolist()
+print(json.dumps([ada, weights]) + "\\n", end="", flush=True)
+"""
+
+
+def test_augmentation_is_that_of_a_single_process():
+    (alone,), together = ([json.loads(line) for line in run_program(n, AUGMENTED)] for n in (1, 2))
+    assert together[0] == together[1]
+    assert alone[0] == together[0][0]  # p, and the sums since its last adjustment
+    assert alone[0]["scores"] == 12
+    np.testing.assert_allclose(together[0][1], alone[1], rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("run", RUNS)
