@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from ganzoo_stylegan import StyleGAN, StyleGANOptions
 import ganzoo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError
+from ganzoo.interfaces.augmentation import augmenting
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.train_options import TrainOptions
 from ganzoo.training.state import TrainState
@@ -285,6 +287,15 @@ def test_real_images_are_blended_while_a_resolution_fades_in():
     plain = build(8)
     plain.networks["generator"].grow(8, 0.25)
     assert np.array_equal(plain.loss.reals(ganzoo.jt.array(given)).numpy(), given)
+
+
+def test_blended_reals_steer_adaptive_augmentation(jittor):
+    setup = build(8, blend_reals=True)
+    setup.networks["generator"].grow(8, 0.5)
+    step = SimpleNamespace(reals={})
+    with augmenting(step):
+        reals = setup.loss.reals(jittor.ones((2, 3, 8, 8)))
+    assert step.reals[reals.id] == (reals, 2)
 
 
 def test_lazy_r1_runs_every_nth_step_with_n_times_the_weight():

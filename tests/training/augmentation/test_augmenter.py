@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 import ganzoo
 from ganzoo.data.loader import ImageBatch
 from ganzoo.errors import OptionError, PluginError
-from ganzoo.interfaces.augmentation import augmenting, differentiable, mark_real
+from ganzoo.interfaces.augmentation import mark_real
 from ganzoo.interfaces.dataset import DataInfo
 from ganzoo.interfaces.loss import Batch
 from ganzoo.interfaces.train_options import TrainOptions
@@ -180,39 +179,6 @@ def test_nothing_is_augmented_outside_of_training(jittor):
         assert not np.allclose(d(batch.images, batch.labels).numpy(), augmented)  # each call has its own numbers
         d.eval()
         assert np.array_equal(d(batch.images, batch.labels).numpy(), plain)
-
-
-def test_a_discriminator_inside_another_gets_images_that_are_augmented_once(jittor):
-    calls = []
-
-    class Inner(ganzoo.Discriminator):
-        def execute(self, images):
-            return images.mean([1, 2, 3])
-
-    class Outer(ganzoo.Discriminator):
-        def __init__(self):
-            super().__init__()
-            self.inner = Inner()
-
-        def execute(self, images):
-            return self.inner(images)
-
-    outer = Outer()
-    outer.train()
-    fake = SimpleNamespace(reals={}, augment=lambda images: calls.append(1) or images)
-    with augmenting(fake):
-        outer(jittor.ones((2, 1, 8, 8)))
-    assert calls == [1]
-
-
-def test_marks_of_real_images_follow_differentiable(jittor):
-    fake = SimpleNamespace(reals={})
-    images = jittor.ones((2, 1, 8, 8))
-    assert mark_real(images) is images  # without training, it does nothing
-    with augmenting(fake):
-        leaf = differentiable(mark_real(images, rows=1))
-        assert fake.reals[leaf.id] == (leaf, 1)
-        assert differentiable(images + 1).id not in fake.reals
 
 
 def test_the_scores_of_reals_are_counted_once_per_call(jittor):
