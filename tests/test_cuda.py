@@ -46,6 +46,14 @@ def test_a_step_agrees_with_the_cpu(domains, name):
     assert max(weight_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values()) < 1e-3
 
 
+@pytest.mark.parametrize("augment", ["diffaugment", "ada"])
+def test_an_augmented_step_agrees_with_the_cpu(domains, augment):
+    arguments = [*one_step("stylegan"), "--augment", augment, *(["--augment-p", "0.8"] if augment == "ada" else [])]
+    train("cpu", *arguments, "--device", "cpu")
+    train("cuda", *arguments, "--device", "cuda", "--precision", "fp32")
+    assert max(gradient_differences(last_checkpoint("cuda"), last_checkpoint("cpu")).values()) < 1e-3
+
+
 @pytest.mark.parametrize("precision", ["tf32", "amp"])
 @pytest.mark.parametrize("name", RUNS)
 def test_a_step_of_lower_precision_is_close_to_the_cpu(domains, name, precision):

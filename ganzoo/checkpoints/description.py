@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_DOMAINS = 1000  # a model may build networks for each domain
 MAX_SIDE = 2**16  # px
+MAX_COUNT = 2**40  # of images or scores between two adjustments of adaptive augmentation
 
 
 @dataclass(frozen=True)
@@ -214,8 +215,9 @@ def _is_position(position: Any) -> bool:
 def _is_ada(state: Any) -> bool:
     if not isinstance(state, dict) or state.keys() != {"p", "images", "signs", "scores"}:
         return False
-    counts = [state["images"], state["scores"], state["signs"]]
-    valid_counts = all(type(each) is int for each in counts) and min(counts[:2]) >= 0 and abs(counts[2]) <= counts[1]
+    counts = state["images"], state["scores"]
+    valid_counts = all(type(count) is int and 0 <= count <= MAX_COUNT for count in counts)
+    valid_counts = valid_counts and type(state["signs"]) is int and abs(state["signs"]) <= state["scores"]
     return valid_counts and type(state["p"]) in (int, float) and 0 <= state["p"] <= 1
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ganzoo.checkpoints.description import RunDescription, SchedulePosition, StateMetadata
+from ganzoo.checkpoints.description import AdaState, RunDescription, SchedulePosition, StateMetadata
 from ganzoo.interfaces.options import resolve
 from ganzoo.interfaces.progress import Progress
 from ganzoo.interfaces.train_options import TrainOptions
@@ -13,6 +13,7 @@ from tests.support.descriptions import parse_descriptions
 
 DATA = {"name": "x", "count": 3, "size": 8, "channels": 1, "domains": ["a"], "flip": False}
 POSITION = {"index": 0, "size": 8, "alpha": 0.5}
+ADA = {"p": 0.25, "images": 8, "signs": -2, "scores": 6}
 PROGRESS = {"step": 2, "images": 8, "stage": 0, "stage_images": 8}
 RUN = {
     **{"ganzoo": "0.1", "model": "gan", "train": {"kimg": 2.0}, "options": {"size": 8}, "data": DATA},
@@ -21,6 +22,7 @@ RUN = {
 STATE = {
     **{"progress": PROGRESS, "moment": POSITION, "optimizer_steps": {"generator": {"w": 2}}},
     "averaged": ["generator"],
+    "ada": ADA,
 }
 
 
@@ -30,7 +32,8 @@ def test_a_complete_description_is_read_and_written_unchanged():
     assert json.dumps(state.to_json()) == json.dumps(STATE)
     assert (run.data.domains, run.version, run.data_name) == (("a",), "0.1", None)
     assert state == StateMetadata(
-        Progress(2, 8, 0, 8), SchedulePosition(0, 8, 0.5), {"generator": {"w": 2}}, ("generator",)
+        *(Progress(2, 8, 0, 8), SchedulePosition(0, 8, 0.5), {"generator": {"w": 2}}, ("generator",)),
+        AdaState(0.25, 8, -2, 6),
     )
 
 
@@ -89,6 +92,9 @@ def test_names_in_a_checkpoint_cannot_control_the_terminal():
         *(("moment", {**POSITION, "size": size}) for size in (None, "8", 10**9)),
         *(("moment", {**POSITION, "alpha": alpha}) for alpha in (None, -1, 1.5, float("nan"))),
         *(("optimizer_steps", {"generator": steps}) for steps in (None, "x", -1, {"w": 1.5}, {"w": [1]})),
+        *(("ada", value) for value in (None, [], {}, {**ADA, "more": 1}, {**ADA, "signs": 7}, {**ADA, "scores": 1.5})),
+        *(("ada", {**ADA, "p": p}) for p in (None, -1, 1.5, float("nan"))),
+        *(("ada", {**ADA, "images": images}) for images in (None, -1, 10**400)),
         *(("averaged", value) for value in (None, "generator", [3])),
     ],
     ids=lambda value: str(value)[:60],
