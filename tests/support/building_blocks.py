@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import ganzoo
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Progress, Setup
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Progress, Setup, TrainOptions
 
 CAPACITY = 7
 BATCH = 4
@@ -19,7 +19,7 @@ class BuildingBlocks(Model):
     name = "building-blocks"
     summary = "every building block once"
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         jt = ganzoo.jt
         side = data.size // 2
 
