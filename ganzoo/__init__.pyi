@@ -77,6 +77,7 @@ from .interfaces.networks import init_dcgan as init_dcgan
 from .interfaces.options import Options as Options
 from .interfaces.options import option as option
 from .interfaces.progress import Progress as Progress
+from .interfaces.sheets import SheetInputs as SheetInputs
 from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions
 from .interfaces.translator import Translator as Translator

@@ -92,7 +92,9 @@ def check_model(
         setup = model.build(chosen, data)
         check_setup(setup)
         _require(setup.translator is None or model.conditional, "a model with a translator needs `conditional = True`.")
-        state = check_training(model, chosen, data, SyntheticDataset(data))
+        dataset = SyntheticDataset(data)
+        state = check_training(model, chosen, data, dataset)
+        check_sheets(state, dataset)
         if state.setup.translator is None:
             check_generator(state, data)
         else:
@@ -260,6 +262,17 @@ def _check_images(images: np.ndarray, data: DataInfo, count: int, inputs: str, n
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
     return not np.allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def check_sheets(state: TrainState, dataset: Dataset) -> None:
+    """Check the names and pictures of the sheets that the model draws itself, if it does."""
+    from ganzoo.training.reporting.model_sheets import model_sheets
+
+    try:
+        sheets = model_sheets(state, dataset) if state.model.draws_sheets() else []
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    _require(bool(sheets) or not state.model.draws_sheets(), "`sheets` is overridden, but yields no sheet.")
 
 
 def check_generator(state: TrainState, data: DataInfo) -> None:

@@ -65,7 +65,8 @@ def _networks(plan: Plan) -> Iterator[str]:
     for name, network in setup.networks.items():
         weights += network.parameter_count()
         yield f"network  {name}: {network.parameter_count():,} parameters"
-    averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
+    copied = setup.networks if plan.model.draws_sheets() else {*setup.sampling_networks(), *setup.ema}
+    averaged = sum(setup.networks[name].parameter_count() for name in copied)
     fixed = FLOAT_BYTES * (4 * weights + averaged)  # weights, gradients, two moments; and the copies for sampling
     activations = FLOAT_BYTES * _activations(plan, setup)
     images = format_count(_images_per_forward(plan), "image")
