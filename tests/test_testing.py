@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, option
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Options, Phase, Progress, Setup, TrainOptions, option
 from ganzoo.registry import plugins
 from ganzoo.testing import check_model
 
@@ -105,7 +105,7 @@ class Tiny(Model):
     def __init__(self, fault: str = "", **changes: Any) -> None:
         self.fault, self.changes = fault, changes
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         generator = networks().Generator(data, self.fault)
         discriminator = networks().Discriminator(data, self.fault)
         adam = Adam(0.01)

@@ -94,6 +94,7 @@ def _finite_weights(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray
 def _build(checkpoint: Checkpoint, model: Any) -> Any:
     """Build the networks that a checkpoint describes, without loading weights. CheckpointError if that fails."""
     try:
-        return model.build(checkpoint.options(model), checkpoint.data)
+        train = checkpoint.run.train_options(model.defaults)
+        return model.build(checkpoint.options(model), checkpoint.data, train)
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"{checkpoint.path}: it describes networks that can't be built.") from error

@@ -179,10 +179,11 @@ class Model(ABC):
         return (Stage(data.size, train.batch),)
 
     @abstractmethod
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         """Build the networks and the loss for data of `data.size` px and `data.channels` channels.
 
-        Jittor may be imported here, but not earlier. Called for training, and again to sample a checkpoint.
+        Jittor may be imported here, but not earlier. Called for training, and again to sample a checkpoint; `train` are
+        the training options, then those of its run.
         """
 
     def sheets(self, inputs: SheetInputs) -> Iterable[tuple[str, np.ndarray]]:

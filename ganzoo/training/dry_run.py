@@ -59,7 +59,7 @@ def _stages(plan: Plan) -> Iterator[str]:
 
 def _networks(plan: Plan) -> Iterator[str]:
     device = backend.start(plan.train.device, plan.train.precision)
-    setup = plan.model.build(plan.options, plan.data)
+    setup = plan.model.build(plan.options, plan.data, plan.train)
     check_micro_batches(setup.networks, plan.schedule.stages, plan.train.micro_batch)
     weights = 0
     for name, network in setup.networks.items():

@@ -62,7 +62,7 @@ def import_checkpoint(
         from ganzoo.training.state import TrainState
 
         schedule = Schedule(model.stages(options, train, data))  # raises if the model can't be built at this size
-        _check_fit(model.build(options, data).networks, converted)
+        _check_fit(model.build(options, data, train).networks, converted)
         state = TrainState(model, options, data, train, schedule)
         _load(state, converted)
     except CheckpointError as error:

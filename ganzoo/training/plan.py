@@ -92,7 +92,7 @@ def make_plan(
     if train_options.evaluate_every:
         # Only a conditional model can translate; its setup says whether it does.
         may_translate = model.conditional and bool(data.domains)
-        translating = may_translate and model.build(options, data).translator is not None
+        translating = may_translate and model.build(options, data, train_options).translator is not None
         metric_tracker = MetricTracker(train_options, registry, model.name, dataset, data, translating)
     return Plan(model, train_options, options, dataset, data, schedule, warnings, metric_tracker, path)
 

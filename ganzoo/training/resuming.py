@@ -155,7 +155,7 @@ def _fits(plan: Plan, options: Options, saved: checkpoint.Checkpoint) -> bool:
     from ganzoo.checkpoints.checkpoint import with_prefix
 
     try:
-        for name, network in plan.model.build(options, saved.data).networks.items():
+        for name, network in plan.model.build(options, saved.data, plan.train).networks.items():
             network.check_state(with_prefix(saved.tensors, f"net/{name}/"))
     except Exception:  # a third-party model may fail for stored options outside their ranges
         return False

@@ -36,9 +36,9 @@ class TrainState:
         self._optimizers_ready = False
         with backend.on_host():  # so that a seed gives the same weights on every device
             backend.seed(train.seed, 0)
-            self.setup: Setup = model.build(options, data)
+            self.setup: Setup = model.build(options, data, train)
             check_setup(self.setup)
-            copy = model.build(options, data)  # for the EMA
+            copy = model.build(options, data, train)  # for the EMA
         self.optimizers = {
             name: Optimizer(self.setup.networks[name], adam) for name, adam in self.setup.optimizers.items()
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ganzoo import Adam, DataInfo, Model, Options, Setup, hookimpl, option
+from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl, option
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GAN(Model):
     options = GANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
 
-    def build(self, options: GANOptions, data: DataInfo) -> Setup:
+    def build(self, options: GANOptions, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo_gan.loss import GANLoss
         from ganzoo_gan.networks import MLPDiscriminator, MLPGenerator
 

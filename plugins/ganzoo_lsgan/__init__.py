@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from ganzoo import Adam, DataInfo, Model, OptionError, Setup, hookimpl
+from ganzoo import Adam, DataInfo, Model, OptionError, Setup, TrainOptions, hookimpl
 from ganzoo_lsgan.options import VARIANT_DEFAULTS, LSGANOptions
 
 
@@ -34,7 +34,7 @@ class LSGAN(Model):
             raise OptionError(f"--size: {size} is not a multiple of 16 (the discriminator halves it four times).")
         return size
 
-    def build(self, options: LSGANOptions, data: DataInfo) -> Setup:
+    def build(self, options: LSGANOptions, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo_lsgan import tutorial, zoo
         from ganzoo_lsgan.loss import LSGANLoss
 

@@ -103,7 +103,7 @@ class StarGAN2(Model):
     def loader_config(self, options: StarGAN2Options) -> LoaderConfig:
         return LoaderConfig(references=True, crop_probability=options.randcrop_prob)
 
-    def build(self, options: StarGAN2Options, data: DataInfo) -> Setup:
+    def build(self, options: StarGAN2Options, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo_stargan2.loss import StarGAN2Loss
         from ganzoo_stargan2.networks import Discriminator, Generator, MappingNetwork, StyleEncoder
         from ganzoo_stargan2.translator import Landmarks, StarGAN2Translator

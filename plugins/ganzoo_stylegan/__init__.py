@@ -94,7 +94,7 @@ class StyleGAN(Model):
             reset=options.reset_optimizers,
         )
 
-    def build(self, options: StyleGANOptions, data: DataInfo) -> Setup:
+    def build(self, options: StyleGANOptions, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo_stylegan.loss import StyleGANLoss
         from ganzoo_stylegan.networks import Generator, NetworkConfig, StyleDiscriminator
 

@@ -43,8 +43,8 @@ def test_a_plugin_whose_weights_never_train_leaves_no_folder(ganzoo, pictures, m
 
     build = ganzoo_gan.GAN.build
 
-    def build_with_unused_weight(self, options, data):
-        setup = build(self, options, data)
+    def build_with_unused_weight(self, options, data, train):
+        setup = build(self, options, data, train)
         setup.networks["generator"].unused = jt.ones(3)
         return setup
 

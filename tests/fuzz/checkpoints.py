@@ -35,7 +35,9 @@ def _written(name: str, options: dict[str, Any]) -> bytes:
     """Return a checkpoint whose weights are all zero."""
     model = MODELS[name]
     described = description(model, options)
-    networks = model.build(described.model_options(model), described.data).networks
+    networks = model.build(
+        described.model_options(model), described.data, described.train_options(model.defaults)
+    ).networks
     tensors = {
         f"{kind}/{network}/{key}": np.zeros(tuple(var.shape), np.float32)
         for network, each in networks.items()

@@ -63,9 +63,11 @@ def test_the_generator_is_updated_in_every_nth_step(example: Path, monkeypatch: 
     monkeypatch.syspath_prepend(example)
     from example_wgan_gp import WGANGP, WGANGPOptions
 
-    from ganzoo import DataInfo
+    from ganzoo import DataInfo, TrainOptions
 
-    setup = WGANGP().build(WGANGPOptions(size=16, width=4, latent=8, n_critic=3), DataInfo("made-up", 8, 16, 1))
+    setup = WGANGP().build(
+        WGANGPOptions(size=16, width=4, latent=8, n_critic=3), DataInfo("made-up", 8, 16, 1), TrainOptions()
+    )
     assert [(phase.name, phase.networks, phase.interval) for phase in setup.loss.phases] == [
         ("critic", ("critic",), 1),
         ("generator", ("generator",), 3),

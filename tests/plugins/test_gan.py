@@ -18,7 +18,7 @@ BIASES_WITHOUT_EFFECT = {"generator": {"layers.2.bias", "layers.5.bias", "layers
 def build(size: int, channels: int, **options):
     from ganzoo_gan import GAN, GANOptions
 
-    return GAN().build(GANOptions(**options), ganzoo.DataInfo("none", 1, size, channels))
+    return GAN().build(GANOptions(**options), ganzoo.DataInfo("none", 1, size, channels), ganzoo.TrainOptions())
 
 
 def parameter_counts(size: int, channels: int, **options) -> tuple[int, int]:

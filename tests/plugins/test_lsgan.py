@@ -47,7 +47,7 @@ def build(variant: str, size: int, channels: int, **options):
     from ganzoo_lsgan import LSGAN, LSGANOptions
 
     data = ganzoo.DataInfo("none", 1, size, channels)
-    return LSGAN().build(LSGANOptions(variant=variant, **options), data)
+    return LSGAN().build(LSGANOptions(variant=variant, **options), data, ganzoo.TrainOptions())
 
 
 def parameter_counts(variant: str, size: int, channels: int, **options) -> tuple[int, int]:

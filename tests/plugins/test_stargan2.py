@@ -57,7 +57,7 @@ def weights(trained: TrainState) -> dict[str, dict[str, np.ndarray]]:
 )
 def test_the_networks_have_the_published_parameter_counts(size, domains, w_hpf, counts):
     data = DataInfo("made-up", 1, size, 3, tuple("abc"[:domains]))
-    networks = MODEL.build(options(w_hpf=w_hpf), data).networks
+    networks = MODEL.build(options(w_hpf=w_hpf), data, TrainOptions()).networks
     names = ("generator", "mapping", "encoder", "discriminator")
     assert tuple(networks[name].parameter_count() for name in names) == counts
     assert ("landmarks" in networks) == (w_hpf > 0)
@@ -81,7 +81,7 @@ def test_the_size_is_resolved_once_from_the_first_data_set():
 
 
 def test_channels_max_limits_the_channels_at_full_size():
-    generator = MODEL.build(options(channels_max=8, size=64), DATA).networks["generator"]
+    generator = MODEL.build(options(channels_max=8, size=64), DATA, TrainOptions()).networks["generator"]
     assert max(max(var.shape) for name, var in generator.state().items() if "conv" in name) == 8
 
 
@@ -92,7 +92,7 @@ def test_domains_named_like_splits_are_reported():
 
 
 def test_every_network_has_the_optimizer_of_the_reference():
-    adams = MODEL.build(options(), DATA).optimizers
+    adams = MODEL.build(options(), DATA, TrainOptions()).optimizers
     assert {name: adam.learning_rate for name, adam in adams.items()} == {
         "generator": 1e-4,
         "mapping": 1e-6,
@@ -204,7 +204,7 @@ def test_the_second_image_of_the_diversity_loss_gets_no_gradient(monkeypatch):
 
 
 def test_the_diversity_weight_falls_to_zero_over_ds_iter_steps():
-    loss = MODEL.build(options(**NARROW, lambda_ds=2.0, ds_iter=100), DATA).loss
+    loss = MODEL.build(options(**NARROW, lambda_ds=2.0, ds_iter=100), DATA, TrainOptions()).loss
     weights = [loss.diversity_weight(Progress(step=step)) for step in (0, 25, 50, 100, 1000)]
     assert weights == pytest.approx([2, 1.5, 1, 0, 0])
 

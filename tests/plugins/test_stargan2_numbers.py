@@ -115,7 +115,7 @@ class GanzooResults:
         from ganzoo_stargan2 import StarGAN2
 
         self.arrays, self.batch = arrays, BatchWithLatents(arrays)
-        self.setup = StarGAN2().build(options(w_hpf=w_hpf), data())
+        self.setup = StarGAN2().build(options(w_hpf=w_hpf), data(), ganzoo.TrainOptions())
         self.masks = self.fake_masks = None
         if w_hpf:
             loss: Any = self.setup.loss

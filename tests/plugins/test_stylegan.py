@@ -28,7 +28,7 @@ def data(size: int, channels: int = 3) -> ganzoo.DataInfo:
 
 
 def build(size: int, **options: Any) -> Any:
-    return StyleGAN().build(StyleGANOptions(**{**NARROW, **options}), data(size))
+    return StyleGAN().build(StyleGANOptions(**{**NARROW, **options}), data(size), TrainOptions())
 
 
 def stages(size: int, batch: int = 32, **options: Any) -> list[ganzoo.Stage]:
@@ -74,7 +74,7 @@ class Training:
     ],
 )
 def test_the_networks_have_the_published_parameter_counts(architecture, size, generator, discriminator):
-    setup = StyleGAN().build(StyleGANOptions(architecture=architecture), data(size))
+    setup = StyleGAN().build(StyleGANOptions(architecture=architecture), data(size), TrainOptions())
     counts = [setup.networks[name].parameter_count() for name in ("generator", "discriminator")]
     assert counts == [generator, discriminator]
 

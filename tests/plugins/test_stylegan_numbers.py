@@ -109,7 +109,10 @@ class GanzooResults:
             architecture="paper" if self.paper else "port",
         )
         data = ganzoo.DataInfo("drawn", 9, MAX_SIZE, settings.get("colours", 3))
-        self.setups = {loss: StyleGAN().build(dataclasses.replace(options, loss=loss), data) for loss in LOSSES}
+        self.setups = {
+            loss: StyleGAN().build(dataclasses.replace(options, loss=loss), data, ganzoo.TrainOptions())
+            for loss in LOSSES
+        }
         for setup in self.setups.values():
             for name, network in setup.networks.items():
                 network.load_state(strip_prefix(weights, f"{name}/"))

@@ -23,7 +23,7 @@ import ganzoo
 class Good(ganzoo.Model):
     name = "good"
     summary = "a third-party model"
-    def build(self, options, data):
+    def build(self, options, data, train):
         raise NotImplementedError
 
 @ganzoo.hookimpl
@@ -56,7 +56,7 @@ import ganzoo
 class Model(ganzoo.Model):
     name = "mine"
     summary = "a model"
-    def build(self, options, data):
+    def build(self, options, data, train):
         raise NotImplementedError
 
 """

@@ -90,13 +90,14 @@ def test_a_spherical_walk_preserves_the_distance_from_the_centre():
 def test_a_checkpoint_of_networks_that_cannot_be_built_is_refused(jittor, tmp_path, invalid):
     from ganzoo.checkpoints import checkpoint
     from ganzoo.interfaces.dataset import DataInfo
+    from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.registry import plugins
 
     data = {"name": "x", "count": 1, "size": 8, "channels": 3}
     options = {"max_size": 8, "channels_max": 2, "latent": 2, "mapping_layers": 1}
     registry = plugins.load()
     model = registry.model("stylegan")
-    network = model.build(model.options(**options), DataInfo(**data)).networks["generator"]
+    network = model.build(model.options(**options), DataInfo(**data), TrainOptions()).networks["generator"]
     tensors = {f"net/generator/{name}": np.zeros(tuple(var.shape), "f4") for name, var in network.state().items()}
     path = tmp_path / "x.safetensors"
     description = {"model": "stylegan", "data": data, "progress": {}, **invalid}

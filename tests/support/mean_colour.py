@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Progress, Setup, Translator
+from ganzoo import Adam, Batch, DataInfo, Loss, Model, Phase, Progress, Setup, TrainOptions, Translator
 
 DOMAINS = ("cat", "dog", "wild fox")
 COLOURS = np.array([[-0.5, 0.0, 0.2], [0.4, 0.4, -0.2], [0.0, -0.6, 0.6]], np.float32)
@@ -55,7 +55,7 @@ class MeanColourModel(Model):
     translates = True
     sampled = "colours"
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         network, translator = make(0 * COLOURS)
         loss: Any = None
         return Setup(
@@ -86,8 +86,8 @@ class MeanColourModelWithoutEMA(MeanColourModel):
     name = "mean-colour-without-ema"
     sampled = "generator"  # the default of `Setup.generator`; this model has no such network
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
-        setup = super().build(options, data)
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
+        setup = super().build(options, data, train)
         return dataclasses.replace(setup, loss=PullLoss(setup.networks), ema={})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganzoo import Adam, Batch, DataInfo, LoaderConfig, Loss, Model, Phase, Setup
+from ganzoo import Adam, Batch, DataInfo, LoaderConfig, Loss, Model, Phase, Setup, TrainOptions
 
 
 class TwoDomains(Model):
@@ -18,7 +18,7 @@ class TwoDomains(Model):
     def loader_config(self, options: Any) -> LoaderConfig:
         return self.config
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo import Generator, jt
 
         class Colour(Generator):

@@ -207,7 +207,7 @@ def plain_model():
         name = "plain"
         summary = "without batch norm"
 
-        def build(self, options, data):
+        def build(self, options, data, train):
             shape = (data.channels, data.size, data.size)
             networks = {
                 "generator": PlainGenerator(recording.LATENT, shape),

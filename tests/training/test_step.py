@@ -118,8 +118,8 @@ def test_a_lazy_phase_runs_every_nth_step(state):
 
 def test_a_weight_that_no_phase_reaches_is_an_error(jittor):
     class Forgetful(GAN):
-        def build(self, options, data):
-            setup = super().build(options, data)
+        def build(self, options, data, train):
+            setup = super().build(options, data, train)
             setup.networks["generator"].lonely = jittor.ones(3)
             return setup
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ganzoo import Adam, DataInfo, Model, Options, Setup, hookimpl, option
+from ganzoo import Adam, DataInfo, Model, Options, Setup, TrainOptions, hookimpl, option
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WGANGP(Model):
     # 200,000 critic updates and 40,000 generator updates.
     defaults = {"data": "mnist", "batch": 64, "kimg": 12800.0}
 
-    def build(self, options: WGANGPOptions, data: DataInfo) -> Setup:
+    def build(self, options: WGANGPOptions, data: DataInfo, train: TrainOptions) -> Setup:
         from example_wgan_gp.loss import WGANGPLoss
         from example_wgan_gp.networks import Critic, Generator
 

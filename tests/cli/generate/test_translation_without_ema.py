@@ -67,8 +67,8 @@ def test_a_discriminator_has_no_ema_copy(jittor):
             return images
 
     class Model(mean_colour.MeanColourModelWithoutEMA):
-        def build(self, options, data):
-            setup = super().build(options, data)
+        def build(self, options, data, train):
+            setup = super().build(options, data, train)
             setup.networks["critic"].__class__ = type("Critic", (Critic,), {})
             return setup
 

@@ -128,7 +128,7 @@ def _with_changes(record: Mapping[str, np.ndarray], given: Mapping[str, np.ndarr
 
 def _replace_optimizers(model: Any, optimizers: Mapping[str, Any]) -> None:
     build = model.build
-    model.build = lambda options, data: dataclasses.replace(build(options, data), optimizers=optimizers)
+    model.build = lambda *arguments: dataclasses.replace(build(*arguments), optimizers=optimizers)
 
 
 def _record(

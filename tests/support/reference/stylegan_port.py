@@ -36,12 +36,12 @@ class ReferenceFiles:
         """Return the shapes of the weights that have gradients at the last resolution."""
         from ganzoo_stylegan import StyleGAN
 
-        from ganzoo import DataInfo
+        from ganzoo import DataInfo, TrainOptions
         from ganzoo.interfaces.options import resolve
 
         model = StyleGAN()
         values = {"latent": LATENT, "mapping_layers": DEPTH, "channels_base": 256, "channels_max": 8}
-        setup = model.build(resolve(model.options, values), DataInfo("none", 0, self.size, 3))
+        setup = model.build(resolve(model.options, values), DataInfo("none", 0, self.size, 3), TrainOptions())
         return {
             name: {key: tuple(var.shape) for key, var in network.active_weights().items()}
             for name, network in setup.networks.items()
