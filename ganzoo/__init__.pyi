@@ -93,6 +93,7 @@ from .interfaces.schedules import CosineDecay as CosineDecay
 from .interfaces.schedules import LearningRateSchedule as LearningRateSchedule
 from .interfaces.schedules import LinearDecay as LinearDecay
 from .interfaces.schedules import StepDecay as StepDecay
+from .interfaces.sheets import SheetInputs as SheetInputs
 from .interfaces.spectral_norm import spectral_norm as spectral_norm
 from .interfaces.stages import Stage as Stage
 from .interfaces.train_options import TrainOptions as TrainOptions

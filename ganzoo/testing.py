@@ -98,7 +98,9 @@ def check_model(
             model.is_conditional(chosen) or (setup.translator is None and not _classes(setup)),
             "a model with a translator or with classes needs `conditional = True`, or an option `conditional`.",
         )
-        state = check_training(model, chosen, data, SyntheticDataset(data))
+        dataset = SyntheticDataset(data)
+        state = check_training(model, chosen, data, dataset)
+        check_sheets(state, dataset)
         if state.setup.translator is None:
             check_generator(state, data)
         else:
@@ -300,6 +302,17 @@ def _check_images(images: np.ndarray, data: DataInfo, count: int, inputs: str, n
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
     return not np.allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def check_sheets(state: TrainState, dataset: Dataset) -> None:
+    """Check the names and pictures of the sheets that the model draws itself, if it does."""
+    from ganzoo.training.reporting.model_sheets import model_sheets
+
+    try:
+        sheets = model_sheets(state, dataset) if state.model.draws_sheets() else []
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    _require(bool(sheets) or not state.model.draws_sheets(), "`sheets` is overridden, but yields no sheet.")
 
 
 def check_generator(state: TrainState, data: DataInfo) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ganzoo.interfaces.dataset import DataInfo
     from ganzoo.interfaces.loss import Loss
     from ganzoo.interfaces.networks import Network
+    from ganzoo.interfaces.sheets import SheetInputs
     from ganzoo.interfaces.train_options import TrainOptions
     from ganzoo.interfaces.translator import DirectTranslator, Translator
 
@@ -142,6 +143,19 @@ class Model(ABC):
         Jittor may be imported here, but not earlier. Called for training, and again to sample a checkpoint; `train` are
         the training options, then those of its run.
         """
+
+    def sheets(self, inputs: SheetInputs) -> Iterable[tuple[str, np.ndarray]]:
+        """Yield sheets of the model's own at each tick, in addition to the standard ones, each as a name and a picture,
+        uint8 (H, W, C) with C = 1 or 3.
+
+        The sheet 'cycle' is written to samples-IMAGES-cycle.png; a name has letters, digits, '.', '-' and '_'. Called
+        without gradients. A failure is reported and does not end training.
+        """
+        return ()
+
+    def draws_sheets(self) -> bool:
+        """Return whether the model overrides `sheets`."""
+        return type(self).sheets is not Model.sheets
 
     def checkpoint_files(self, path: Path) -> Mapping[str, Path]:
         """If another program's checkpoint consists of several files, return them, each under a name of its own.

@@ -73,7 +73,8 @@ def _networks(plan: Plan) -> Iterator[str]:
         yield f"network  {name}: {network.parameter_count():,} parameters"
     if plan.train.augment == "none" and plan.dataset.info.count < FEW_IMAGES and has_discriminator(setup.networks):
         yield f"hint     with fewer than {FEW_IMAGES:,} images, --augment ada makes the discriminator overfit less"
-    averaged = sum(setup.networks[name].parameter_count() for name in {*setup.sampling_networks(), *setup.ema})
+    copied = setup.networks if plan.model.draws_sheets() else {*setup.sampling_networks(), *setup.ema}
+    averaged = sum(setup.networks[name].parameter_count() for name in copied)
     fixed = FLOAT_BYTES * (numbers + averaged)
     activations = FLOAT_BYTES * _activations(plan, setup)
     images = format_count(_images_per_forward(plan), "image")

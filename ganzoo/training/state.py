@@ -48,6 +48,8 @@ class TrainState:
             for name, settings in self.setup.optimizers.items()
         }
         sampled = {*self.setup.sampling_networks(), *self.setup.ema}
+        if model.draws_sheets():
+            sampled |= self.setup.networks.keys()
         copies = {name: network for name, network in copy.networks.items() if name in sampled}
         self.ema = EMA(self.setup.networks, copies, self.setup.ema, copy.translator)
         self._grow(self.schedule.position(self.progress))

@@ -53,3 +53,25 @@ def test_an_image_without_a_partner_is_reported_in_one_line(jittor, ganzoo, two_
     assert result.exit_code == 1
     assert "1 image has no image of the same name in every other domain: two/3. Add" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("two_domains", ["per_domain"], indirect=True)
+def test_the_sheets_of_a_model_are_written_beside_the_samples(jittor, ganzoo, two_domains):
+    assert ganzoo(*TRAIN, "--kimg", "0.008").exit_code == 0
+    names = {path.name for path in Path("experiments/00000-two-domains-pictures").glob("samples-000000008*.png")}
+    assert names == {f"samples-000000008{name}.png" for name in ("", "-first", "-second")}
+
+
+def failing(model, inputs):
+    yield "good", np.zeros((8, 8, 3), np.uint8)
+    raise ZeroDivisionError("no sheet")
+
+
+@pytest.mark.parametrize("two_domains", ["per_domain"], indirect=True)
+def test_a_failing_sheet_is_reported_once_and_ends_no_training(jittor, ganzoo, two_domains, monkeypatch):
+    monkeypatch.setattr(TwoDomains, "sheets", failing)
+    result = ganzoo(*TRAIN, "--kimg", "0.016")
+    assert result.exit_code == 0
+    assert result.output.count("warning: sheets of two-domains: ZeroDivisionError: no sheet. Training continues.") == 1
+    assert "finished: " in result.output
+    assert Path("experiments/00000-two-domains-pictures/samples-000000016.png").exists()

@@ -25,7 +25,11 @@ PAGE = PACKAGE / "README.md"
 SECTION = re.compile(r"(<!-- names of: ([^>]*?) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 WIDTH = 120
 # Described, but not public: plugins implement or receive these without importing them.
-ALSO_DESCRIBED = {"interfaces.hookspecs": "ganzoo_", "interfaces.metric": "Evaluation"}
+ALSO_DESCRIBED = {
+    "interfaces.hookspecs": "ganzoo_",
+    "interfaces.metric": "Evaluation",
+    "interfaces.sheets": "SheetInputs",
+}
 PLAIN = (bool, int, float, str, tuple, type(None))  # types of defaults that signatures show
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ganzoo import Adam, Batch, DataInfo, LoaderConfig, Loss, Model, Phase, Setup
+from ganzoo import Adam, Batch, DataInfo, LoaderConfig, Loss, Model, Phase, Setup, TrainOptions
 
 
 class TwoDomains(Model):
@@ -18,7 +18,7 @@ class TwoDomains(Model):
     def loader_config(self, options: Any) -> LoaderConfig:
         return self.config
 
-    def build(self, options: Any, data: DataInfo) -> Setup:
+    def build(self, options: Any, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo import Generator, jt
 
         class Colour(Generator):
@@ -33,7 +33,13 @@ class TwoDomains(Model):
                 return jt.tanh(colours.broadcast((z.shape[0], data.channels, data.size, data.size)))
 
         networks = {"generator": Colour(), "other": Colour()}
+        # The second network has no EMA, as a discriminator.
         return Setup(networks, dict.fromkeys(networks, Adam(0.01)), TwoDomainsLoss(networks), ema={"generator": 0.5})
+
+    def sheets(self, inputs: Any) -> Any:
+        shift = inputs.latents(inputs.data.channels)[: len(inputs.pixels[0])]
+        yield "first", inputs.sheet(inputs.domains[0], inputs.pixels[1], inputs.networks["generator"](shift))
+        yield "second", inputs.sheet(inputs.networks["other"](0.0 * shift))
 
 
 class TwoDomainsLoss(Loss):

@@ -54,7 +54,7 @@ class RunReporter:
         self.bar = ProgressBar(run.path.name, images, self._goal)
         self.logger = RunLogger(run, self.bar, stop)
         self.checkpoints = CheckpointKeeper(run, plan.train, plan.description(), plan.metric_tracker)
-        self.samples = SampleWriter(run.path, inputs, self.logger, stop)
+        self.samples = SampleWriter(run.path, plan.dataset, inputs, self.logger, stop)
         self.curves = CurvePlotter(run, state.setup.loss.panels, self.logger, stop)
         self.evaluation = PeriodicEvaluation(run, plan.train, plan.metric_tracker, self.logger, stop)
         self.events = PluginEvents(registry, run.path, self.logger, stop)
