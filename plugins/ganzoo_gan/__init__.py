@@ -30,6 +30,9 @@ class GAN(Model):
     paper = "Goodfellow et al., Generative Adversarial Nets, 2014, arXiv:1406.2661"
     options = GANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
+    other_names = dict.fromkeys(
+        ("cond", "n_classes", "num_classes"), "--conditional; the classes are the domains of --data"
+    )
 
     def build(self, options: GANOptions, data: DataInfo, train: TrainOptions) -> Setup:
         from ganzoo_gan.loss import GANLoss

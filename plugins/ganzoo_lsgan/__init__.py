@@ -18,6 +18,9 @@ class LSGAN(Model):
     paper = "Mao et al., Least Squares Generative Adversarial Networks, 2017, arXiv:1611.04076"
     options = LSGANOptions
     defaults = {"data": "mnist", "batch": 64, "kimg": 12000.0}
+    other_names = dict.fromkeys(
+        ("cond", "n_classes", "num_classes"), "--conditional; the classes are the domains of --data"
+    )
 
     def resolve_options(self, options: LSGANOptions, data: DataInfo) -> LSGANOptions:
         defaults = VARIANT_DEFAULTS[options.variant]
