@@ -143,7 +143,6 @@ OTHER_NAMES = {
     "nz": "--latent",
     "z_dim": "--latent",
     "channels": "Omit it: the data determines whether images are grey or RGB.",
-    "aug": "--augment ada",
     "augpipe": "Omit it: --augment ada has pixel blitting, geometry and colour.",
     "p": "--augment-p",
     "target": "--ada-target",
