@@ -221,7 +221,7 @@ def test_missing_or_wrong_weights_are_reported_in_one_line(ganzoo, trained):
 def test_metrics_and_options_that_do_not_apply_are_reported_in_one_line(ganzoo, trained):
     assert "no metric is called 'fidd'. Did you mean 'fid'?" in one_line(ganzoo("evaluate", "--metrics", "fidd"), 2)
     assert "only style-based models" in one_line(ganzoo("evaluate", "--metrics", "ppl-w"), 2)
-    assert "lpips: measures the diversity of translations" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
+    assert "lpips: measures the diversity of an image" in one_line(ganzoo("evaluate", "--metrics", "lpips"), 2)
     assert "--mode: only valid for models that translate" in one_line(ganzoo("evaluate", "--mode", "latent"), 2)
     assert "--size: only valid with --folders" in one_line(ganzoo("evaluate", "--size", "8"), 2)
     assert "--folders: can't be combined with a run or --against" in one_line(

@@ -137,7 +137,7 @@ def test_an_impossible_metric_is_reported_before_a_run_is_created(jittor, ganzoo
 def test_a_metric_that_does_not_apply_is_reported_before_the_first_step(jittor, ganzoo, pictures):
     result = ganzoo(*TRAIN, "--evaluate-every", "0.008", "--evaluate", "lpips", "--kimg", "0.016")
     assert result.exit_code == 2
-    assert "lpips: measures the diversity of translations" in result.stderr
+    assert "lpips: measures the diversity of an image" in result.stderr
     assert not (RUN / "stats.jsonl").exists()
 
 
