@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from ganzoo.backend import operations
+from tests.support.processor import HAS_AVX512
 from tests.support.reference import needs_torch, run_reference
 
 MAX_ERROR = 5e-6  # relative, in the L2 norm
 # oneDNN has Winograd's algorithm only for processors with AVX-512.
-HAS_AVX512 = "avx512f" in Path("/proc/cpuinfo").read_text().split()
 WINOGRAD = "winograd" if HAS_AVX512 else "direct"
 
 # Shapes of x and weight, arguments of conv2d, and the algorithm that must compute the convolution.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ganzoo
+from tests.support.processor import HAS_AVX512
 from tests.support.reference import needs_torch, relative_error, run_reference, strip_prefix
 
 pytestmark = [pytest.mark.usefixtures("jittor"), needs_torch]
@@ -282,10 +283,11 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
         f"{step}/{name}": value for step in range(STEPS) for name, value in with_float_images(batches[step]).items()
     }
     architecture = {"w_hpf": 0.0, "domains": len(DOMAINS), **SHAPE}
-    # With this seed of the weights, rounding hardly affects the five steps: the weight changes of PyTorch in float32
-    # differ from those in float64 by 0.002 (relative). With most seeds they differ by 0.01 to 0.05, because numbers are
-    # near the kink of a ReLU or an L1 norm.
-    settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": 9, "iterations": STEPS}
+    # With these seeds of the weights, rounding hardly affects the five steps. With most others, loss terms differ by up
+    # to 4e-3 (relative) and weight changes by 0.05, because numbers are near the kink of a ReLU or an L1 norm.
+    # Convolutions are rounded differently on processors with AVX-512, where they use Winograd's algorithm.
+    seed = 9 if HAS_AVX512 else 15
+    settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": seed, "iterations": STEPS}
     expected = run_reference(
         "stargan2_train", given, tmp_path_factory.mktemp("trained"), architecture=architecture, **settings
     )
