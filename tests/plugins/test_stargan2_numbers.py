@@ -286,7 +286,7 @@ def trained(request, tmp_path_factory) -> tuple[Trained, dict[str, np.ndarray]]:
     # With these seeds of the weights, rounding hardly affects the five steps. With most others, loss terms differ by up
     # to 4e-3 (relative) and weight changes by 0.05, because numbers are near the kink of a ReLU or an L1 norm.
     # Convolutions are rounded differently on processors with AVX-512, where they use Winograd's algorithm.
-    seed = 9 if HAS_AVX512 else 15
+    seed = 15 if request.param == 2 and not HAS_AVX512 else 9
     settings = {"lambdas": LAMBDAS, "ds_iter": DS_ITER, "decay": EMA_DECAY, "seed": seed, "iterations": STEPS}
     expected = run_reference(
         "stargan2_train", given, tmp_path_factory.mktemp("trained"), architecture=architecture, **settings
