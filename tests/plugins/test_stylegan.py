@@ -104,7 +104,7 @@ def test_weights_are_initialised_as_published():
 
 def test_the_mapping_network_has_a_hundredth_of_the_learning_rate():
     optimizers = build(8).optimizers
-    assert optimizers["generator"] == ganzoo.Adam(0.001, 0.0, 0.99, 1e-8, multipliers={"mapping.": 0.01})
+    assert optimizers["generator"] == ganzoo.Adam(0.001, 0.0, 0.99, 1e-8, multipliers={"mapping.layers.": 0.01})
     assert optimizers["discriminator"] == ganzoo.Adam(0.001, 0.0, 0.99, 1e-8)
 
 
