@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ def models(ctx: click.Context, as_json: bool) -> None:
             json.dumps([{"name": m.name, "summary": m.summary, "paper": m.paper} for m in found.values()], indent=2)
         )
         return
+    width = _width(found, 12)
     for name, model in sorted(found.items()):
-        click.echo(f"{name:<12} {model.summary}")
+        click.echo(f"{name:<{width}} {model.summary}")
 
 
 @click.command()
@@ -39,8 +41,9 @@ def metrics(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{"name": m.name, "summary": m.summary} for m in found.values()], indent=2))
         return
+    width = _width(found, 12)
     for name, metric in found.items():
-        click.echo(f"{name:<12} {metric.summary}")
+        click.echo(f"{name:<{width}} {metric.summary}")
 
 
 @click.command(short_help="List the plugins and what they provide.")
@@ -52,15 +55,21 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([{**vars(plugin), "origin": plugin.origin} for plugin in found], indent=2))
         return
+    names, origins = _width((each.name for each in found), 20), _width((each.origin for each in found), 24)
     for plugin in found:
         provided = "; ".join(
             f"{kind.replace('_', ' ')}: {', '.join(plugin.provides[kind])}"
             for kind in (*KINDS, EVENTS)
             if plugin.provides.get(kind)
         )
-        click.echo(f"{plugin.name:<20} {plugin.origin:<24} {provided or '-'}")
+        click.echo(f"{plugin.name:<{names}} {plugin.origin:<{origins}} {provided or '-'}")
         for problem in plugin.problems:
-            click.echo(f"{'':<20} problem: {problem}")
+            click.echo(f"{'':<{names}} problem: {problem}")
+
+
+def _width(texts: Iterable[str], least: int) -> int:
+    """Return the width of a column with these texts."""
+    return max([least, *map(len, texts)])
 
 
 @click.command()
