@@ -25,7 +25,7 @@ TRAIN = ["train", "gan", "--data", "pictures", *TINY_RUN_OPTIONS]
         (["--micro-batch", "1"], "--batch 4 in micro-batches of at most 1: batch normalisation"),
         (
             ["--evaluate-every", "0.1", "--evaluate", "lpips"],
-            "--evaluate: lpips: measures the diversity of translations",
+            "--evaluate: lpips: measures the diversity of an image",
         ),
         (["--keep-best", "losses/generator/adversarail"], "Did you mean 'losses/generator/adversarial'?"),
         (["--augment-p", "0.5"], "--augment-p has no effect with --augment none, only with --augment ada"),
