@@ -26,12 +26,12 @@ class NamedNetwork(nn.Module):
     """A network whose weights can be read and set by ganzoo's names."""
 
     names: Mapping[str, nn.Module]  # ganzoo's module path -> the module here
-    labels: torch.Tensor  # one-hot, (N, classes)
+    labels: torch.Tensor | None = None  # one-hot, (N, classes)
     projection: nn.Linear | None
 
     def with_labels(self, z: torch.Tensor) -> torch.Tensor:
-        """Return the latents followed by the labels, whose width may be 0."""
-        return torch.cat([z, self.labels], 1)
+        """Return the latents followed by the labels, if there are any."""
+        return z if self.labels is None else torch.cat([z, self.labels], 1)
 
     def add_projection(self, classes: int, width: int) -> None:
         """Give a discriminator the projection of labels onto its features, if there are classes."""
