@@ -163,7 +163,7 @@ def test_the_wheel_has_every_module_and_its_data(
         for name in tracked
         if name.startswith(f"{folder}/")
     }
-    assert expected - found == {"ganzoo_gan/symbols.png"}  # a picture on its page
+    assert expected - found == {f"ganzoo_gan/{name}.png" for name in ("digits", "symbols")}  # pictures on its page
     assert found <= expected
 
 
