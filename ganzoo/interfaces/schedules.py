@@ -26,39 +26,43 @@ LearningRate: TypeAlias = float | LearningRateSchedule
 
 
 @dataclass(frozen=True)
-class LinearDecay(LearningRateSchedule):
+class _Decay(LearningRateSchedule):
+    """What decays from `initial` to `end_value` have in common."""
+
+    initial: float
+    start: float = 0.0
+    end_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("initial", "end_value"):
+            check_number(self, name, lambda rate: rate >= 0, "a number of at least 0")
+        check_number(self, "start", lambda start: 0 <= start < 1, "a fraction of at least 0 and below 1")
+
+    def _part(self, fraction: float) -> float:
+        """Return how much of the decay is over, in [0, 1]."""
+        return min(1.0, max(0.0, (fraction - self.start) / (1 - self.start)))
+
+
+@dataclass(frozen=True)
+class LinearDecay(_Decay):
     """Constant at `initial`, then linear from the fraction `start` of training to `end_value` at its end.
 
     With `start` 0.5 this is the schedule of CycleGAN (Zhu et al. 2017, arXiv:1703.10593). OptionError if a value is out
     of range.
     """
 
-    initial: float
-    start: float = 0.0
-    end_value: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_decay(self)
-
     def at(self, fraction: float) -> float:
-        return self.initial + (self.end_value - self.initial) * _part(self, fraction)
+        return self.initial + (self.end_value - self.initial) * self._part(fraction)
 
 
 @dataclass(frozen=True)
-class CosineDecay(LearningRateSchedule):
+class CosineDecay(_Decay):
     """Constant at `initial`, then half a cosine from the fraction `start` of training to `end_value` at its end
     (Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, without restarts). OptionError if a value is out of
     range."""
 
-    initial: float
-    start: float = 0.0
-    end_value: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_decay(self)
-
     def at(self, fraction: float) -> float:
-        return self.end_value + (self.initial - self.end_value) * (1 + math.cos(math.pi * _part(self, fraction))) / 2
+        return self.end_value + (self.initial - self.end_value) * (1 + math.cos(math.pi * self._part(fraction))) / 2
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,3 @@ def check_number(settings: Any, name: str, valid: Callable[[float], bool], expec
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not valid(value):
         raise OptionError(f"{type(settings).__name__}: {name} is {value!r}, not {expected}.")
-
-
-def _check_decay(schedule: LinearDecay | CosineDecay) -> None:
-    for name in ("initial", "end_value"):
-        check_number(schedule, name, lambda rate: rate >= 0, "a number of at least 0")
-    check_number(schedule, "start", lambda start: 0 <= start < 1, "a fraction of at least 0 and below 1")
-
-
-def _part(schedule: LinearDecay | CosineDecay, fraction: float) -> float:
-    """Return how much of the decay is over, in [0, 1]."""
-    return min(1.0, max(0.0, (fraction - schedule.start) / (1 - schedule.start)))
