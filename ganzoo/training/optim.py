@@ -34,6 +34,7 @@ class NetworkOptimizer:
         self.slots = {
             slot: {name: zeros(var.shape).stop_grad() for name, var in self._all.items()} for slot in settings.slots
         }
+        self._by_weight = {name: tuple(arrays[name] for arrays in self.slots.values()) for name in self._all}
 
     def set_active(self, names: Iterable[str]) -> None:
         """Update only these weights from now on."""
@@ -76,7 +77,7 @@ class NetworkOptimizer:
             gradients = list(updates.clip(gradients, settings.clip_value))
         pending = [self._pending(name, gradient) for name, gradient in zip(self.weights, gradients)]
         for name, new in zip(self.weights, settings.update(pending, finite)):
-            for var, value in zip((self.weights[name], *self._slots(name)), new):
+            for var, value in zip((self.weights[name], *self._by_weight[name]), new):
                 var.update(value)
         if settings.clip_weights is not None:
             detached = [weight.detach() for weight in self.weights.values()]
@@ -86,10 +87,7 @@ class NetworkOptimizer:
     def _pending(self, name: str, gradient: Any) -> WeightUpdate:
         # Detach the weight, because Jittor retains everything computed from a weight that may need a gradient.
         weight, rate = self.weights[name].detach(), self.learning_rate * self._multiplier(name)
-        return WeightUpdate(weight, self._slots(name), gradient, rate, self.steps[name])
-
-    def _slots(self, name: str) -> tuple[Any, ...]:
-        return tuple(arrays[name] for arrays in self.slots.values())
+        return WeightUpdate(weight, self._by_weight[name], gradient, rate, self.steps[name])
 
     def _multiplier(self, name: str) -> float:
         return math.prod(factor for prefix, factor in self.settings.multipliers.items() if name.startswith(prefix))
