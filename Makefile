@@ -28,14 +28,18 @@ demo: $(VENV)/installed
 	$(BIN)/ganzoo generate --seeds 0-95 --grid 8x12
 	$(BIN)/ganzoo generate --interpolate --seeds 0-95 --grid 4x6
 
+# Tests run in WORKERS processes; those of a file run in the same one, in order.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
+
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 FAST := $(addprefix tests/,backend checkpoints data datasets interfaces registry sampling training \
 	plugins/test_contract.py cli/test_train_resuming.py)
 
 test-fast: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(FAST)
+	$(PYTEST) $(FAST)
 
 test-cuda: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m cuda -rs

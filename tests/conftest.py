@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,14 @@ from ganzoo.cli import main
 TINY_RUN_OPTIONS = ["--size", "8", "--batch", "4", "--kimg", "0.016", "--tick", "0.008"]
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Start Jittor on the CPU: test modules import networks, which subclass Jittor's. It must start before any test
     replaces sys.stdout by an object without a file descriptor."""
+    if getattr(session.config.option, "numprocesses", None):
+        return  # the process that only distributes the tests to workers (`pytest -n 2`)
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:  # threads of different processes would wait for each other's cores
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
     backend.start("cpu")
 
 
