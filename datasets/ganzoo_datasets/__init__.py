@@ -10,6 +10,7 @@ from ganzoo import DataSource, hookimpl
 @hookimpl
 def ganzoo_datasets() -> Iterable[DataSource]:
     from ganzoo_datasets.afhq import AFHQ
+    from ganzoo_datasets.avatars import Avatars
     from ganzoo_datasets.celeba import CelebA
     from ganzoo_datasets.celeba_hq import CelebAHQ
     from ganzoo_datasets.emoji import Emoji
@@ -18,4 +19,4 @@ def ganzoo_datasets() -> Iterable[DataSource]:
     from ganzoo_datasets.styles import Styles
     from ganzoo_datasets.symbols import Symbols
 
-    return [AFHQ(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Styles(), Symbols()]
+    return [AFHQ(), Avatars(), CelebA(), CelebAHQ(), Emoji(), FFHQ(), MNIST(), Styles(), Symbols()]
