@@ -25,9 +25,10 @@ class DataInfo:
 
     `count` is the number of images (0: unknown, as for an imported checkpoint). `size` is the shorter side of the
     images in px, or its median over a sample if they differ. `channels` is 1 (all images are grey) or 3 (RGB).
-    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid (not so for
-    letters and digits). `attributes` names the numbers that describe each image (empty: none), such as ("smiling",
-    "age"); see `Dataset.attributes`. A data set may have both domains and attributes.
+    `domains` names the labels (empty: no labels). `flip` says whether a mirrored image is still valid, with the same
+    label and attributes (not so for letters and digits). `attributes` names the numbers that describe each image
+    (empty: none), such as ("smiling", "age"); see `Dataset.attributes`. A data set may have both domains and
+    attributes.
     """
 
     name: str

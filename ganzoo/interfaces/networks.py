@@ -147,8 +147,8 @@ class StyleGenerator(Generator):
     and a synthesis network that takes one w per style layer, coarsest first.
 
     Style layers come in pairs: 0 and 1 at 4 px, 2 and 3 at 8 px, and so on. `w_average`, a Var (width,), is the mean of
-    w if the network tracks it; if None, the mean is estimated from random z. Truncation applies to the first
-    `truncation_layers` layers (None: all).
+    w if the network tracks it; if None, or if there are classes or attributes, the mean is estimated from random z.
+    Truncation applies to the first `truncation_layers` layers (None: all).
     """
 
     w_average: Any = None
